@@ -1,0 +1,24 @@
+"""The Celery app and the whole beat schedule. Beat only re-issues what is overdue: kicks make things fast, rows make them true."""
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "marketplace.settings")
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+app = Celery("driveway")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+app.conf.beat_schedule = {
+    # what                        task                            seconds
+    "dispatch-rounds": {"task": "compute.dispatch_round", "schedule": 1.0},
+    "settle-usage": {"task": "billing.settle_usage", "schedule": 1.0},
+    "admit-models": {"task": "compute.admit_models", "schedule": 10.0},
+    "plan-jobs": {"task": "compute.plan_jobs", "schedule": 5.0},
+    "assemble-jobs": {"task": "compute.assemble_jobs", "schedule": 5.0},
+    "close-jobs": {"task": "billing.close_jobs", "schedule": 5.0},
+    "expire-consents": {"task": "accounts.expire_consents", "schedule": 60.0},
+    "check-ledger": {"task": "billing.check_ledger", "schedule": 3600.0},
+}

@@ -1,0 +1,67 @@
+"""One shape for every API error, and cursor pagination."""
+
+import logging
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.db import DatabaseError
+from django.http import Http404
+from rest_framework import exceptions, status
+from rest_framework.pagination import CursorPagination
+from rest_framework.response import Response
+from rest_framework.views import set_rollback
+
+from marketplace.core.errors import DomainError, from_database
+
+logger = logging.getLogger(__name__)
+
+
+def error_body(code: str, message: str, fields: Any = None) -> dict[str, Any]:
+    """`{"error": {"code", "message", "fields"}}`, the body of every refusal."""
+    return {"error": {"code": code, "message": message, "fields": fields or {}}}
+
+
+def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's hook: DomainErrors, database refusals and DRF's own errors in our shape; None lets the rest be a 500."""
+    if isinstance(error, DatabaseError):
+        error = from_database(error) or error
+    if isinstance(error, DomainError):
+        set_rollback()
+        return Response(error_body(error.code, error.message, error.fields), status=error.status)
+    if isinstance(error, Http404):
+        error = exceptions.NotFound("No such object.")
+    elif isinstance(error, PermissionDenied):
+        error = exceptions.PermissionDenied()
+    if not isinstance(error, exceptions.APIException):
+        return None
+    set_rollback()
+    headers = {}
+    if authenticate := getattr(error, "auth_header", None):
+        headers["WWW-Authenticate"] = authenticate
+    if wait := getattr(error, "wait", None):
+        headers["Retry-After"] = str(int(wait))
+    return Response(_drf_body(error), status=error.status_code, headers=headers)
+
+
+def _drf_body(error: exceptions.APIException) -> dict[str, Any]:
+    if isinstance(error, exceptions.ValidationError):
+        fields = error.detail if isinstance(error.detail, dict) else {"body": error.detail}
+        return error_body("invalid_input", "Some fields are not valid.", fields)
+    code = {
+        status.HTTP_401_UNAUTHORIZED: "unauthenticated",
+        status.HTTP_403_FORBIDDEN: "forbidden",
+        status.HTTP_404_NOT_FOUND: "not_found",
+        status.HTTP_405_METHOD_NOT_ALLOWED: "method_not_allowed",
+        status.HTTP_415_UNSUPPORTED_MEDIA_TYPE: "unsupported_media_type",
+        status.HTTP_429_TOO_MANY_REQUESTS: "rate_limited",
+    }.get(error.status_code, "bad_request")
+    return error_body(code, str(error.detail))
+
+
+class NewestFirst(CursorPagination):
+    """Pages of 50, newest first; `next` and `previous` are opaque links."""
+
+    page_size = 50
+    max_page_size = 200
+    page_size_query_param = "limit"
+    ordering = "-id"

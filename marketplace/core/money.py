@@ -1,0 +1,33 @@
+"""Money is integers: micro-units, millionths of a currency's major unit. No float ever holds money."""
+
+from decimal import ROUND_HALF_EVEN, Decimal
+
+MICRO = 1_000_000
+NANO_PER_MICRO = 1_000
+MS_PER_HOUR = 3_600_000
+MWH_PER_KWH = 1_000_000
+
+
+def round_half_even(numerator: int, denominator: int) -> int:
+    """numerator / denominator, rounded once, half to even; both integers, denominator > 0."""
+    return int((Decimal(numerator) / Decimal(denominator)).to_integral_value(ROUND_HALF_EVEN))
+
+
+def price_of_time(duration_ms: int, micro_per_hour: int) -> int:
+    """Micro-units for a duration at an hourly price."""
+    return round_half_even(duration_ms * micro_per_hour, MS_PER_HOUR)
+
+
+def price_of_energy(energy_mwh: int, micro_per_kwh: int) -> int:
+    """Micro-units for milliwatt-hours at a price per kWh."""
+    return round_half_even(energy_mwh * micro_per_kwh, MWH_PER_KWH)
+
+
+def format_micro(amount_micro: int, currency: str = "USD", *, places: int = 2) -> str:
+    """`1234567` -> `$1.23`; small amounts keep the places that make them readable ("$0.000123")."""
+    value = Decimal(amount_micro) / MICRO
+    if amount_micro and abs(value) < Decimal("0.1"):
+        places = 6
+    symbol = {"USD": "$", "EUR": "€", "GBP": "£"}.get(currency, f"{currency} ")
+    sign = "−" if value < 0 else ""
+    return f"{sign}{symbol}{abs(value):,.{places}f}"
