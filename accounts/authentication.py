@@ -1,0 +1,26 @@
+"""API keys: `Authorization: Bearer drv_live_<prefix>_<secret><crc32>`."""
+
+from rest_framework.authentication import BaseAuthentication, get_authorization_header
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+
+from accounts.models import ApiKey
+from accounts.services import api_keys
+
+
+class ApiKeyAuthentication(BaseAuthentication):
+    """`request.auth` is the ApiKey; its organization is the subject of everything. There is no `request.user`."""
+
+    def authenticate(self, request: Request) -> tuple[None, ApiKey] | None:
+        words = get_authorization_header(request).split()
+        if not words:
+            return None
+        if len(words) != 2 or words[0].lower() != b"bearer":
+            raise AuthenticationFailed("Send the key as: Authorization: Bearer drv_live_...")
+        key = api_keys.find(words[1].decode("latin-1"))
+        if key is None:
+            raise AuthenticationFailed("This API key is unknown, revoked or expired.")
+        return None, key
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Bearer"

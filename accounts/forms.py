@@ -1,0 +1,47 @@
+from typing import Any
+
+from django import forms
+from django.http import HttpRequest
+
+from accounts.models import Scope, User
+from accounts.services import registration
+
+
+class SignupForm(forms.Form):
+    """allauth's extra questions: what the account is for. Consent is never asked here."""
+
+    role = forms.ChoiceField(
+        choices=[("owner", "I own vehicles and want to earn"), ("organization", "I want to run AI models")],
+        widget=forms.RadioSelect,
+        label="What is this account for?",
+    )
+    name = forms.CharField(max_length=120, label="Your name, or your organization's")
+
+    def signup(self, request: HttpRequest, user: User) -> None:
+        name = self.cleaned_data["name"]
+        user.name = name
+        user.save(update_fields=["name"])
+        if self.cleaned_data["role"] == "owner":
+            registration.register_owner(user=user, name=name)
+        else:
+            registration.register_organization(user=user, name=name)
+
+
+class VehicleForm(forms.Form):
+    label = forms.CharField(max_length=60)
+    make_model = forms.CharField(max_length=80, required=False)
+    vin = forms.CharField(min_length=17, max_length=17)
+
+
+class ApiKeyForm(forms.Form):
+    name = forms.CharField(max_length=60)
+    scopes = forms.MultipleChoiceField(choices=Scope.choices, widget=forms.CheckboxSelectMultiple)
+    expires_in_days = forms.IntegerField(min_value=1, max_value=3650, required=False)
+
+    def clean_scopes(self) -> list[str]:
+        return list(self.cleaned_data["scopes"])
+
+
+def add_error(form: forms.Form, error: Any) -> None:
+    """Show a DomainError where the person is looking."""
+    form.add_error(None, error.message)

@@ -1,0 +1,85 @@
+"""Idempotency-Key on creates: the same key and body give the same answer, once done (as Stripe's API does)."""
+
+import functools
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.models import IdempotencyRecord
+from marketplace.core.errors import Conflict, DomainError, InvalidInput
+
+KEY_MAX_LENGTH = 255
+IN_FLIGHT_LIMIT = timedelta(minutes=2)  # a first request that died is forgotten after this
+
+Handler = Callable[..., Response]
+
+
+def idempotent(handler: Handler) -> Handler:
+    """Decorates an APIView method whose `request.auth` is an ApiKey.
+
+    Without the header: `idempotency_key_missing`. Same key, other body: `idempotency_conflict`. First request still
+    running: `idempotency_in_flight`. A DomainError is stored and repeated like a success; a crash (5xx) is not.
+    """
+
+    @functools.wraps(handler)
+    def wrapper(view: Any, request: Request, *args: Any, **kwargs: Any) -> Response:
+        key = request.headers.get("Idempotency-Key", "")
+        if not key or len(key) > KEY_MAX_LENGTH:
+            raise InvalidInput(
+                f"Send an Idempotency-Key header of 1 to {KEY_MAX_LENGTH} characters.", code="idempotency_key_missing"
+            )
+        record, answer = _claim(request, key)
+        if answer is not None:
+            return answer
+        try:
+            response = handler(view, request, *args, **kwargs)
+        except DomainError as error:
+            _store(record, error.status, {"error": {"code": error.code, "message": error.message, "fields": error.fields}})
+            raise
+        except BaseException:
+            record.delete()
+            raise
+        _store(record, response.status_code, response.data)
+        return response
+
+    return wrapper
+
+
+def _claim(request: Request, key: str) -> tuple[IdempotencyRecord, Response | None]:
+    fingerprint = _fingerprint(request)
+    organization = request.auth.organization  # type: ignore[union-attr] # HasScope made sure that it is an ApiKey
+    try:
+        with transaction.atomic():
+            return IdempotencyRecord.objects.create(organization=organization, key=key, fingerprint=fingerprint), None
+    except IntegrityError:
+        record = IdempotencyRecord.objects.get(organization=organization, key=key)
+    if record.fingerprint != fingerprint:
+        raise Conflict("This Idempotency-Key was used with another request.", code="idempotency_conflict")
+    if record.response_status is not None:
+        return record, Response(
+            record.response_body, status=record.response_status, headers={"Idempotent-Replayed": "true"}
+        )
+    stale = IdempotencyRecord.objects.filter(
+        pk=record.pk, response_status=None, created_at__lt=timezone.now() - IN_FLIGHT_LIMIT
+    )
+    if not stale.update(created_at=timezone.now()):
+        raise Conflict("The first request with this key is still running.", code="idempotency_in_flight")
+    return record, None
+
+
+def _store(record: IdempotencyRecord, status: int, body: Any) -> None:
+    record.response_status = status
+    record.response_body = json.loads(json.dumps(body, default=str))
+    record.save(update_fields=["response_status", "response_body"])
+
+
+def _fingerprint(request: Request) -> str:
+    body = json.dumps(request.data, sort_keys=True, default=str) if request.data else ""
+    return hashlib.sha256(f"{request.method} {request.path}\n{body}".encode()).hexdigest()

@@ -1,0 +1,34 @@
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+from accounts.models.organizations import Organization
+from marketplace.core.models import PublicIdModel
+
+
+class Scope(models.TextChoices):
+    MODELS_WRITE = "models:write", "Upload models"
+    JOBS_READ = "jobs:read", "See models, jobs and results"
+    JOBS_WRITE = "jobs:write", "Submit and cancel jobs"
+    WALLET_READ = "wallet:read", "See the wallet"
+
+
+class ApiKey(PublicIdModel):
+    """`drv_live_<prefix>_<secret><crc32>`: the prefix finds the row, only SHA-256 of the secret is stored."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="api_keys")
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True)
+    name = models.CharField(max_length=60)
+    prefix = models.CharField(max_length=12, unique=True)
+    secret_sha256 = models.CharField(max_length=64)
+    scopes = models.JSONField(default=list)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix})"
+
+    @property
+    def is_active(self) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > timezone.now())

@@ -1,0 +1,114 @@
+"""Consent: versioned texts, and append-only, hash-chained acts. The fields follow ISO/IEC TS 27560 as W3C DPV maps it."""
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+from accounts.models.owners import Owner
+from accounts.models.vehicles import Vehicle
+from marketplace.core.models import PublicIdModel, TimestampedModel
+
+
+class Purpose(models.TextChoices):
+    """What an owner may allow, each on its own. Only the first is needed to earn."""
+
+    RUN_JOBS = "run_jobs", "Run customers' jobs"
+    AVAILABILITY = "availability", "Keep availability history"
+    RELIABILITY = "reliability", "Hardware health for reliability"
+    EXPERIMENTS = "experiments", "Take part in measured experiments"
+
+
+class ConsentState(models.TextChoices):
+    GIVEN = "given"
+    RENEWED = "renewed"
+    REFUSED = "refused"
+    WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
+
+
+IN_FORCE = (ConsentState.GIVEN, ConsentState.RENEWED)
+
+
+class ConsentNotice(TimestampedModel):
+    """The text of one purpose, in one language and version. A new version asks again."""
+
+    purpose = models.CharField(max_length=32)
+    version = models.PositiveIntegerField()
+    language = models.CharField(max_length=8, default="en")
+    title = models.CharField(max_length=120)
+    summary = models.CharField(max_length=300)
+    body = models.TextField()
+    sha256 = models.CharField(max_length=64)
+    validity_days = models.PositiveIntegerField(default=365)
+    published_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["purpose", "version", "language"], name="consent_notice_version")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.purpose} v{self.version} ({self.language})"
+
+    @property
+    def paragraphs(self) -> list[str]:
+        return self.body.split("\n\n")
+
+
+class ConsentRecord(PublicIdModel):
+    """One act of an owner about one vehicle and one purpose.
+
+    `payload` is the canonical record, kept byte for byte; `hash` = SHA-256(prev_hash bytes || payload). The database
+    computes both again on insert, chains records by owner, and refuses every change.
+    """
+
+    owner = models.ForeignKey(Owner, on_delete=models.PROTECT, related_name="consent_records")
+    vehicle = models.ForeignKey(Vehicle, on_delete=models.PROTECT, related_name="consent_records")
+    notice = models.ForeignKey(ConsentNotice, on_delete=models.PROTECT)
+    actor = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True)
+    purpose = models.CharField(max_length=32)
+    state = models.CharField(max_length=16)
+    method = models.CharField(max_length=32)
+    at = models.DateTimeField()
+    expires_at = models.DateTimeField(null=True)
+    seq = models.PositiveBigIntegerField()
+    payload = models.BinaryField()
+    prev_hash = models.CharField(max_length=64)
+    hash = models.CharField(max_length=64)
+    signature = models.CharField(max_length=128)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["owner", "seq"], name="consent_record_chain"),
+            models.UniqueConstraint(fields=["hash"], name="consent_record_hash"),
+            models.CheckConstraint(
+                condition=models.Q(state__in=[state.value for state in ConsentState]), name="consent_record_state"
+            ),
+        ]
+        indexes = [models.Index(fields=["vehicle", "purpose", "seq"], name="consent_by_vehicle")]
+
+    def __str__(self) -> str:
+        return f"{self.purpose} {self.state} #{self.seq}"
+
+
+class ConsentCurrent(models.Model):
+    """The latest act by vehicle and purpose: a projection that only the database writes.
+
+    Its row is the lock between dispatching and withdrawing: dispatch holds it FOR SHARE, an act updates it.
+    """
+
+    vehicle = models.ForeignKey(Vehicle, on_delete=models.PROTECT, related_name="consents")
+    purpose = models.CharField(max_length=32)
+    record = models.ForeignKey(ConsentRecord, on_delete=models.PROTECT, related_name="+")
+    state = models.CharField(max_length=16)
+    expires_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["vehicle", "purpose"], name="consent_current_once")]
+
+    def __str__(self) -> str:
+        return f"{self.vehicle} {self.purpose}: {self.state}"
+
+    @property
+    def is_in_force(self) -> bool:
+        return self.state in IN_FORCE and (self.expires_at is None or self.expires_at > timezone.now())

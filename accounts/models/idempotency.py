@@ -1,0 +1,20 @@
+from django.db import models
+
+from accounts.models.organizations import Organization
+from marketplace.core.models import TimestampedModel
+
+
+class IdempotencyRecord(TimestampedModel):
+    """The answer once given to an Idempotency-Key. `response_status` is null while the first request is in flight."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT)
+    key = models.CharField(max_length=255)
+    fingerprint = models.CharField(max_length=64)
+    response_status = models.PositiveSmallIntegerField(null=True)
+    response_body = models.JSONField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["organization", "key"], name="idempotency_key_once")]
+
+    def __str__(self) -> str:
+        return self.key

@@ -1,0 +1,17 @@
+from django.conf import settings
+from django.db import models
+
+from marketplace.core.models import PublicIdModel
+
+
+class Owner(PublicIdModel):
+    """Supply: a person or company with vehicles, paid for what they compute."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="owner")
+    name = models.CharField(max_length=120)
+    country = models.CharField(max_length=2, default="US")
+    currency = models.CharField(max_length=3, default="USD")
+    time_zone = models.CharField(max_length=64, default="UTC")
+
+    def __str__(self) -> str:
+        return self.name

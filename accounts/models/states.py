@@ -1,0 +1,17 @@
+from django.db import models
+
+
+class StateTransition(models.Model):
+    """The allowed changes of state of every machine, by table name; the trigger `driveway_transition` reads it."""
+
+    machine = models.CharField(max_length=60)
+    from_status = models.CharField(max_length=16)
+    to_status = models.CharField(max_length=16)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["machine", "from_status", "to_status"], name="state_transition_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.machine}: {self.from_status} -> {self.to_status}"

@@ -1,0 +1,43 @@
+from typing import Self
+
+from django.db import models
+
+from accounts.models.owners import Owner
+from marketplace.core.models import PublicIdModel
+
+
+class VehicleQuerySet(models.QuerySet["Vehicle"]):
+    def for_owner(self, owner: Owner) -> Self:
+        return self.filter(owner=owner, retired_at=None)
+
+
+class Vehicle(PublicIdModel):
+    """An owner's asset. The VIN itself is never stored: a keyed hash finds a duplicate, the last four help its owner."""
+
+    class Kind(models.TextChoices):
+        SIMULATED = "simulated", "Simulated vehicle"
+        BOX = "box", "Computer in a box, in the car"
+        OEM = "oem", "Carmaker's integration"
+
+    owner = models.ForeignKey(Owner, on_delete=models.PROTECT, related_name="vehicles")
+    label = models.CharField(max_length=60)
+    make_model = models.CharField(max_length=80, blank=True)
+    kind = models.CharField(max_length=16, choices=Kind, default=Kind.SIMULATED)
+    vin_hash = models.CharField(max_length=64)
+    vin_last4 = models.CharField(max_length=4)
+    retired_at = models.DateTimeField(null=True, blank=True)
+
+    objects = VehicleQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            # A sold car is retired here before its next owner adds it: consent never travels with the VIN.
+            models.UniqueConstraint(
+                fields=["vin_hash"], condition=models.Q(retired_at=None), name="vehicle_vin_in_use_once"
+            ),
+            # Lets other tables hold (vehicle, owner) pairs that the database can check.
+            models.UniqueConstraint(fields=["id", "owner"], name="vehicle_owner_pair"),
+        ]
+
+    def __str__(self) -> str:
+        return self.label

@@ -1,0 +1,20 @@
+from typing import Any
+
+from rest_framework.exceptions import NotAuthenticated, PermissionDenied
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from accounts.models import ApiKey
+
+
+class HasScope(BasePermission):
+    """The view names what a key must allow: `required_scope`, or `required_scopes` by method. Without one, nobody passes."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        if not isinstance(request.auth, ApiKey):
+            raise NotAuthenticated("An API key is needed.")
+        by_method: dict[str, str] = getattr(view, "required_scopes", {})
+        scope = by_method.get(request.method or "") or getattr(view, "required_scope", None)
+        if scope is None or scope not in request.auth.scopes:
+            raise PermissionDenied(f"This API key lacks the scope {scope}.")
+        return True

@@ -1,0 +1,134 @@
+"""Pages of owners' consents and customers' API keys."""
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_POST
+
+from accounts.access import organization_required, owner_required, signed_in
+from accounts.forms import ApiKeyForm
+from accounts.models import (
+    ApiKey,
+    ConsentNotice,
+    ConsentRecord,
+    ConsentState,
+    Organization,
+    Owner,
+    Purpose,
+    Scope,
+    Vehicle,
+)
+from accounts.services import api_keys, consents
+from marketplace.core.errors import DomainError
+
+SAID = {
+    ConsentState.GIVEN: "Consent given for %s. You can withdraw it here at any time.",
+    ConsentState.REFUSED: "Noted: no. Nothing else changes.",
+    ConsentState.WITHDRAWN: "Withdrawn for %s. Running work is being stopped; what it earned is still paid.",
+}
+
+
+@require_POST
+@owner_required
+def consent_decide(request: HttpRequest, owner: Owner, public_id: UUID, purpose: str) -> HttpResponse:
+    vehicle = get_object_or_404(Vehicle.objects.for_owner(owner), public_id=public_id)
+    if purpose not in Purpose.values:
+        raise Http404
+    decision = request.POST.get("decision", "")
+    try:
+        consents.decide(
+            vehicle=vehicle, purpose=purpose, decision=decision, actor=signed_in(request), method="portal"
+        )
+    except DomainError as error:
+        messages.error(request, error.message)
+    else:
+        text = SAID[ConsentState(decision)]
+        messages.success(request, text % vehicle.label if "%s" in text else text)
+    return redirect(f"/vehicles/#{vehicle.public_id}")
+
+
+@require_POST
+@owner_required
+def consent_withdraw_all(request: HttpRequest, owner: Owner) -> HttpResponse:
+    count = sum(
+        consents.withdraw_all(owner=owner, purpose=purpose, actor=signed_in(request), method="portal")
+        for purpose in Purpose.values
+    )
+    messages.success(request, f"All your cars are stopping: {count} consents withdrawn. What they earned is still paid.")
+    return redirect("vehicle_list")
+
+
+@require_GET
+def consent_notice(request: HttpRequest, purpose: str, version: int) -> HttpResponse:
+    """The text itself is public: anybody may read what owners are asked."""
+    notice = get_object_or_404(ConsentNotice, purpose=purpose, version=version, language="en")
+    return render(request, "accounts/consent_notice.html", {"notice": notice})
+
+
+@require_GET
+@owner_required
+def consent_history(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpResponse:
+    vehicle = get_object_or_404(Vehicle.objects.for_owner(owner), public_id=public_id)
+    titles = dict(Purpose.choices)
+    records = [
+        {
+            "seq": record.seq,
+            "purpose_title": titles.get(record.purpose, record.purpose),
+            "state": record.state,
+            "at": record.at,
+            "method": record.method,
+            "hash": record.hash,
+            "prev_hash": record.prev_hash,
+        }
+        for record in ConsentRecord.objects.filter(vehicle=vehicle).order_by("-seq")
+    ]
+    return render(request, "accounts/consent_history.html", {"vehicle": vehicle, "records": records})
+
+
+@never_cache
+@organization_required
+def api_key_list(request: HttpRequest, organization: Organization) -> HttpResponse:
+    return _keys_page(request, organization, ApiKeyForm())
+
+
+@never_cache
+@require_POST
+@organization_required
+def api_key_create(request: HttpRequest, organization: Organization) -> HttpResponse:
+    form = ApiKeyForm(request.POST)
+    if not form.is_valid():
+        return _keys_page(request, organization, form, status=400)
+    data = form.cleaned_data
+    _, text = api_keys.create_api_key(
+        organization=organization,
+        name=data["name"],
+        scopes=data["scopes"],
+        expires_days=data["expires_in_days"],
+        actor=signed_in(request),
+    )
+    # Shown in this answer only, never stored, so there is no redirect to lose it on.
+    return _keys_page(request, organization, ApiKeyForm(), new_key=text)
+
+
+@require_POST
+@organization_required
+def api_key_revoke(request: HttpRequest, organization: Organization, public_id: UUID) -> HttpResponse:
+    key = get_object_or_404(ApiKey, organization=organization, public_id=public_id)
+    api_keys.revoke_api_key(key=key, actor=signed_in(request))
+    messages.success(request, f"The key {key.name} is dead from now on.")
+    return redirect("api_keys")
+
+
+def _keys_page(
+    request: HttpRequest, organization: Organization, form: ApiKeyForm, *, new_key: str = "", status: int = 200
+) -> HttpResponse:
+    context = {
+        "keys": ApiKey.objects.filter(organization=organization).order_by("-id"),
+        "form": form,
+        "scope_choices": Scope.choices,
+        "new_key": new_key,
+    }
+    return render(request, "accounts/api_keys.html", context, status=status)
