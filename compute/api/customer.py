@@ -1,0 +1,175 @@
+"""`/api/v1/`: models, input files and jobs as customers use them. Ordering a job is billing's."""
+
+import base64
+import hashlib
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.parsers import BaseParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.models import ApiKey, Organization
+from compute import blobs, tensors
+from compute.api.serializers import FileOut, JobOut, JobProgressOut, ModelOut
+from compute.models import InferenceJob, InputFile, ModelArtifact
+from compute.selectors import job_progress
+from compute.services import artifacts, jobs
+from marketplace.core.api import NewestFirst
+from marketplace.core.errors import Conflict, InvalidInput
+from marketplace.core.files import file_response
+
+
+class RawParser(BaseParser):
+    """Bodies of any type as a stream: an upload is the file itself."""
+
+    media_type = "*/*"
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        return stream
+
+
+def organization_of(request: Request) -> Organization:
+    key = request.auth
+    if not isinstance(key, ApiKey):  # HasScope refused before
+        raise TypeError("no API key")
+    return key.organization
+
+
+def page(view: APIView, request: Request, rows: Any, out: type[serializers.Serializer[Any]]) -> Response:
+    paginator = NewestFirst()
+    found = paginator.paginate_queryset(rows, request, view=view)
+    return paginator.get_paginated_response(out(found, many=True).data)
+
+
+def progress_of(job: InferenceJob) -> dict[str, Any]:
+    progress = asdict(job_progress(job))
+    return {**JobOut(job).data, **progress}
+
+
+class Models(APIView):
+    """Upload a model, or list them."""
+
+    required_scopes = {"GET": "jobs:read", "POST": "models:write"}
+    parser_classes = [RawParser]
+
+    @extend_schema(
+        operation_id="models_upload",
+        parameters=[OpenApiParameter("name", str, description="A name for people; the digest is the identity.")],
+        request={"application/octet-stream": OpenApiTypes.BINARY},
+        responses={201: ModelOut, 200: ModelOut},
+    )
+    def post(self, request: Request) -> Response:
+        """The body is the ONNX file. The same bytes again answer 200 with the model that is there: nothing is made twice."""
+        name = request.query_params.get("name", "").strip()[:80] or "model"
+        artifact, is_new = artifacts.upload_model(organization=organization_of(request), name=name, stream=request)  # type: ignore[arg-type] # has read()
+        return Response(ModelOut(artifact).data, status=201 if is_new else 200)
+
+    @extend_schema(operation_id="models_list", responses=ModelOut(many=True))
+    def get(self, request: Request) -> Response:
+        return page(self, request, ModelArtifact.objects.for_organization(organization_of(request)), ModelOut)
+
+
+class ModelDetail(APIView):
+    required_scope = "jobs:read"
+
+    @extend_schema(operation_id="models_get", responses=ModelOut)
+    def get(self, request: Request, public_id: UUID) -> Response:
+        """Admission is done when `status` is admitted or refused."""
+        mine = ModelArtifact.objects.for_organization(organization_of(request))
+        return Response(ModelOut(get_object_or_404(mine, public_id=public_id)).data)
+
+
+class Files(APIView):
+    """Upload an input file, or list them."""
+
+    required_scopes = {"GET": "jobs:read", "POST": "jobs:write"}
+    parser_classes = [RawParser]
+
+    @extend_schema(
+        operation_id="files_upload",
+        parameters=[OpenApiParameter("format", str, enum=["npy", "safetensors"], required=True)],
+        request={"application/octet-stream": OpenApiTypes.BINARY},
+        responses={201: FileOut, 200: FileOut},
+    )
+    def post(self, request: Request) -> Response:
+        """The body is the file: `.npy` for a model with one input, `.safetensors` for any. The first axis counts items."""
+        file, is_new = artifacts.upload_input(
+            organization=organization_of(request),
+            file_format=request.query_params.get("format", ""),
+            stream=request,  # type: ignore[arg-type] # has read()
+        )
+        return Response(FileOut(file).data, status=201 if is_new else 200)
+
+    @extend_schema(operation_id="files_list", responses=FileOut(many=True))
+    def get(self, request: Request) -> Response:
+        return page(self, request, InputFile.objects.for_organization(organization_of(request)), FileOut)
+
+
+class JobDetail(APIView):
+    required_scope = "jobs:read"
+
+    @extend_schema(operation_id="jobs_get", responses=JobProgressOut)
+    def get(self, request: Request, public_id: UUID) -> Response:
+        return Response(progress_of(my_job(request, public_id)))
+
+
+class JobCancel(APIView):
+    required_scope = "jobs:write"
+
+    @extend_schema(operation_id="jobs_cancel", request=None, responses=JobOut)
+    def post(self, request: Request, public_id: UUID) -> Response:
+        """Stops the job; finished valid work stays charged, the rest of the hold returns. Repeating it changes nothing."""
+        return Response(JobOut(jobs.cancel_job(job=my_job(request, public_id))).data)
+
+
+class JobResult(APIView):
+    required_scope = "jobs:read"
+
+    @extend_schema(
+        operation_id="jobs_result",
+        parameters=[
+            OpenApiParameter("as", str, enum=["safetensors", "npy"], description="Default safetensors."),
+            OpenApiParameter("output", str, description="Which output, with as=npy; default the only one."),
+        ],
+        responses={(200, "application/octet-stream"): OpenApiTypes.BINARY},
+    )
+    def get(self, request: Request, public_id: UUID) -> HttpResponseBase:
+        """All results in input order, one row an item."""
+        job = my_job(request, public_id)
+        if job.status != InferenceJob.Status.COMPLETED:
+            raise Conflict(f"The job is {job.status}: there is no result.", code="result_not_ready")
+        path = blobs.path_of(job.result_sha256)
+        if request.query_params.get("as", "safetensors") == "safetensors":
+            response = file_response(path, filename=f"{job.public_id}.safetensors")
+            response["Repr-Digest"] = f"sha-256=:{_base64(job.result_sha256)}:"
+            return response
+        return _npy(path, job, request.query_params.get("output"))
+
+
+def my_job(request: Request, public_id: UUID) -> InferenceJob:
+    mine = InferenceJob.objects.for_organization(organization_of(request)).select_related("artifact", "input_file")
+    return get_object_or_404(mine, public_id=public_id)  # type: ignore[no-any-return]
+
+
+def _npy(path: Path, job: InferenceJob, output: str | None) -> HttpResponse:
+    names = [spec["name"] for spec in job.artifact.outputs]
+    if output is None and len(names) > 1:
+        raise InvalidInput("Name one output.", code="output_unknown", outputs=names)
+    data = tensors.as_npy(path, output or names[0])
+    response = HttpResponse(data, content_type="application/octet-stream")
+    response["Content-Disposition"] = f'attachment; filename="{job.public_id}.npy"'
+    response["Repr-Digest"] = f"sha-256=:{_base64(hashlib.sha256(data).hexdigest())}:"
+    return response
+
+
+def _base64(digest: str) -> str:
+    return base64.b64encode(bytes.fromhex(digest)).decode()

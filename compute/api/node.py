@@ -1,0 +1,109 @@
+"""`/api/node/v1/`: what agents call over HTTPS. Bodies are MessagePack of compute.protocol; errors are JSON."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from compute import blobs, protocol
+from compute.api.node_authentication import check_enrolment_signature, signed_node
+from compute.services import leases, nodes, results, sync
+from marketplace.core.api import error_body
+from marketplace.core.db import atomic_retrying
+from marketplace.core.errors import DomainError, InvalidInput
+from marketplace.core.files import file_response
+
+POLL_MS = 3000
+View = Callable[..., HttpResponseBase]
+
+
+def node_endpoint(view: View) -> View:
+    """Coded errors as JSON; no CSRF, since nothing here looks at cookies."""
+
+    @csrf_exempt
+    @functools.wraps(view)
+    def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            return view(request, *args, **kwargs)
+        except DomainError as error:
+            return JsonResponse(error_body(error.code, error.message, error.fields), status=error.status)
+
+    return wrapper
+
+
+def packed(message: protocol.Message) -> HttpResponse:
+    return HttpResponse(protocol.pack(message), content_type=protocol.CONTENT_TYPE)
+
+
+@node_endpoint
+@require_POST
+def enrol(request: HttpRequest) -> HttpResponse:
+    """One-time code and public key -> node. Signed with the key that is being enrolled."""
+    try:
+        enrolment = msgspec.msgpack.decode(request.body, type=protocol.Enrolment)
+        bytes.fromhex(enrolment.public_key)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise InvalidInput(str(error)[:200], code="malformed") from error
+    check_enrolment_signature(request, public_key=enrolment.public_key, body=request.body)
+    node = nodes.enrol(request=enrolment)
+    return packed(
+        protocol.Enrolled(
+            node=str(node.public_id),
+            hardware_class=node.hardware_class.slug,
+            power_mw=node.hardware_class.power_mw,
+            policy=nodes.policy_of(node.vehicle_id),
+            poll_ms=POLL_MS,
+        )
+    )
+
+
+@node_endpoint
+@require_POST
+def credentials(request: HttpRequest) -> HttpResponse:
+    """A short-lived NATS user JWT; 403 `consent_required` without consent in force."""
+    return packed(nodes.credentials(node=signed_node(request, body=request.body)))
+
+
+@node_endpoint
+@require_POST
+def synchronize(request: HttpRequest) -> HttpResponse:
+    """`sync` over HTTPS: the fallback when NATS is away, and all that a node without consent ever gets."""
+    node = signed_node(request, body=request.body)
+    try:
+        message = protocol.unpack_request(request.body)
+    except msgspec.DecodeError as error:
+        raise InvalidInput(str(error)[:200], code="malformed") from error
+    if message.node != str(node.public_id):
+        raise InvalidInput("This sync is of another node.", code="foreign_node")
+    return packed(_handle(message))
+
+
+@node_endpoint
+@require_GET
+def blob(request: HttpRequest, sha256: str) -> HttpResponseBase:
+    """A model or a unit's input, by digest, with the grant that came with the lease."""
+    node = signed_node(request)
+    leases.check_grant(request.headers.get(protocol.GRANT_HEADER, ""), node=str(node.public_id), sha256=sha256)
+    blobs.open_blob(sha256).close()
+    return file_response(blobs.path_of(sha256), filename=sha256)
+
+
+@node_endpoint
+@require_http_methods(["PUT"])
+def result(request: HttpRequest, attempt: int) -> HttpResponse:
+    """A result too large for a report, uploaded before it. Hashed while it streams, kept only if signed and right."""
+    stored = blobs.put_stream(request, limit_bytes=settings.RESULT_MAX_BYTES)  # type: ignore[arg-type] # has read()
+    node = signed_node(request, body_sha256=bytes.fromhex(stored.sha256))
+    fence = request.headers.get(protocol.FENCE_HEADER, "")
+    results.attach(node=node, attempt_id=attempt, fence=int(fence) if fence.isdigit() else -1, blob=stored)
+    return JsonResponse({"sha256": stored.sha256}, status=201)
+
+
+@atomic_retrying
+def _handle(message: protocol.SyncRequest) -> protocol.SyncResponse:
+    return sync.handle([message], carrier="https")[0]

@@ -1,0 +1,71 @@
+"""Requests of nodes over HTTPS, signed with the key made on the vehicle (RFC 9421)."""
+
+from collections.abc import Callable
+from uuid import UUID
+
+from django.core.cache import cache
+from django.http import HttpRequest
+from django.utils import timezone
+
+from compute import protocol
+from compute.http_signatures import SignatureError, Verified, verify_request
+from compute.models import Node
+from marketplace.core.errors import DomainError
+
+
+class NotSigned(DomainError):
+    """The request is not signed by an enrolled node."""
+
+    code = "signature_invalid"
+    status = 401
+
+
+def signed_node(request: HttpRequest, *, body: bytes = b"", body_sha256: bytes | None = None) -> Node:
+    """The node that signed this request. Raises NotSigned, with the code of what is wrong, also for a replay."""
+    found: dict[str, Node] = {}
+
+    def key_for(keyid: str) -> bytes | None:
+        node = _node(keyid)
+        if node is None:
+            return None
+        found[keyid] = node
+        return bytes.fromhex(node.public_key)
+
+    verified = _verify(request, key_for, body, body_sha256)
+    return found[verified.keyid]
+
+
+def check_enrolment_signature(request: HttpRequest, *, public_key: str, body: bytes) -> None:
+    """An enrolling agent signs with the key that it brings: proof that it holds the private half."""
+
+    def key_for(keyid: str) -> bytes | None:
+        return bytes.fromhex(public_key) if keyid == public_key else None
+
+    _verify(request, key_for, body, None)
+
+
+def _verify(request: HttpRequest, key_for: Callable[[str], bytes | None], body: bytes, body_sha256: bytes | None) -> Verified:
+    try:
+        verified = verify_request(
+            method=request.method or "",
+            url=request.get_full_path(),
+            headers=request.headers,
+            key_for=key_for,
+            now=timezone.now(),
+            body=body,
+            body_sha256=body_sha256,
+        )
+    except SignatureError as error:
+        raise NotSigned(error.message, code=error.code) from error
+    # Redis is a hint: should it forget, a replay inside the minute still meets `seq`, fences and digests.
+    if not cache.add(f"nonce:{verified.keyid}:{verified.nonce}", 1, timeout=2 * protocol.SIGNATURE_MAX_AGE_S):
+        raise NotSigned("This request was received before.", code="replayed")
+    return verified
+
+
+def _node(keyid: str) -> Node | None:
+    try:
+        public_id = UUID(keyid)
+    except ValueError:
+        return None
+    return Node.objects.select_related("vehicle", "hardware_class").filter(public_id=public_id).first()

@@ -1,0 +1,23 @@
+from compute.models.artifacts import InputFile, ModelArtifact, ModelArtifactEvent
+from compute.models.attempts import Attempt, AttemptEvent
+from compute.models.jobs import InferenceJob, InferenceJobEvent, WorkUnit
+from compute.models.metering import MeterRecord, UsageRecord
+from compute.models.nodes import EnrolmentCode, HardwareClass, Node, NodeEvent, NodePresence
+
+__all__ = [
+    "Attempt",
+    "AttemptEvent",
+    "EnrolmentCode",
+    "HardwareClass",
+    "InferenceJob",
+    "InferenceJobEvent",
+    "InputFile",
+    "MeterRecord",
+    "ModelArtifact",
+    "ModelArtifactEvent",
+    "Node",
+    "NodeEvent",
+    "NodePresence",
+    "UsageRecord",
+    "WorkUnit",
+]

@@ -1,0 +1,65 @@
+from django.db import models
+
+from accounts.models import Organization, Owner, Vehicle
+from compute.models.attempts import Attempt
+from compute.models.jobs import InferenceJob
+from compute.models.nodes import HardwareClass, Node
+
+
+class MeterRecord(models.Model):
+    """What a node signed about one execution, kept byte for byte. Evidence: stored also when the attempt is not paid.
+
+    The columns repeat fields of `record` for SQL; the signed bytes are what counts. `seq` and `prev_hash` chain a
+    node's records. Append-only.
+    """
+
+    node = models.ForeignKey(Node, on_delete=models.PROTECT, related_name="meter_records")
+    # Not unique: a node that ran an attempt twice across a crash signed twice, and both are evidence.
+    attempt = models.ForeignKey(Attempt, on_delete=models.PROTECT, related_name="meter_records")
+    seq = models.PositiveBigIntegerField()
+    prev_hash = models.CharField(max_length=64)
+    hash = models.CharField(max_length=64)
+    record = models.BinaryField()
+    signature = models.BinaryField()
+    outcome = models.CharField(max_length=16)
+    compute_ms = models.PositiveBigIntegerField()
+    energy_mwh = models.PositiveBigIntegerField()
+    energy_method = models.CharField(max_length=32)
+    output_sha256 = models.CharField(max_length=64, blank=True)
+    received_at = models.DateTimeField(db_default=models.functions.Now())
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["node", "seq"], name="meter_record_chain")]
+
+    def __str__(self) -> str:
+        return f"{self.node_id}#{self.seq}"
+
+
+class UsageRecord(models.Model):
+    """The settled quantity of one valid attempt. Billing sets `settled_at` once; nothing else ever changes."""
+
+    attempt = models.OneToOneField(Attempt, on_delete=models.PROTECT, related_name="usage")
+    meter_record = models.OneToOneField(MeterRecord, on_delete=models.PROTECT)
+    job = models.ForeignKey(InferenceJob, on_delete=models.PROTECT, related_name="usage_records")
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT)
+    owner = models.ForeignKey(Owner, on_delete=models.PROTECT)
+    vehicle = models.ForeignKey(Vehicle, on_delete=models.PROTECT)
+    node = models.ForeignKey(Node, on_delete=models.PROTECT)
+    hardware_class = models.ForeignKey(HardwareClass, on_delete=models.PROTECT)
+    # The customer pays for the one canonical attempt of a unit; the platform pays for the copies that check it.
+    is_canonical = models.BooleanField()
+    items = models.PositiveIntegerField()
+    compute_ms = models.PositiveBigIntegerField()
+    energy_mwh = models.PositiveBigIntegerField()
+    created_at = models.DateTimeField(db_default=models.functions.Now())
+    settled_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["id"], condition=models.Q(settled_at=None), name="usage_unsettled"),
+            models.Index(fields=["job"], name="usage_by_job"),
+            models.Index(fields=["vehicle", "-id"], name="usage_by_vehicle"),
+        ]
+
+    def __str__(self) -> str:
+        return f"usage of {self.attempt_id}"

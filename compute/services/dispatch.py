@@ -1,0 +1,116 @@
+"""One round of dispatch: which open units go to which available nodes, in a handful of set-based statements."""
+
+from dataclasses import dataclass
+from random import SystemRandom
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from compute.scheduling.matching import NodeOffer, Plan, UnitNeed, match
+
+ROUND_UNITS = 2000
+ROUND_NODES = 2000
+PRESENCE_S = 30  # a node not heard of for longer is away
+ROUND_LOCK = 0x44525659  # "DRVY": one round at a time in a cell
+
+# Nodes with free leases whose consent is in force. The consent rows stay locked until the attempts are committed, so a
+# withdrawal either is seen here or waits and then finds the attempts to cancel.
+OFFERS = """
+SELECT n.id, v.owner_id, v.id, c.record_id, n.hardware_class_id, p.capacity - held.n, n.valid_streak,
+       n.cost_micro_per_hour, h.memory_bytes
+  FROM compute_nodepresence p
+  JOIN compute_node n ON n.id = p.node_id AND n.status = 'active'
+  JOIN compute_hardwareclass h ON h.id = n.hardware_class_id
+  JOIN accounts_vehicle v ON v.id = n.vehicle_id AND v.retired_at IS NULL
+  JOIN accounts_consentcurrent c ON c.vehicle_id = v.id AND c.purpose = 'run_jobs'
+       AND c.state IN ('given', 'renewed') AND (c.expires_at IS NULL OR c.expires_at > now())
+  JOIN LATERAL (SELECT count(*) AS n FROM compute_attempt a WHERE a.node_id = n.id AND a.status = 'leased') held ON true
+ WHERE p.available AND p.last_sync_at > now() - make_interval(secs => %s) AND p.capacity > held.n
+ ORDER BY p.last_sync_at DESC
+ LIMIT %s
+   FOR SHARE OF c SKIP LOCKED
+"""
+
+NEEDS = """
+SELECT u.id, u.job_id, u.copies_wanted, u.copies_live, u.copies_made, u.hardware_class_id,
+       CASE WHEN u.copies_made > 0 THEN ARRAY(SELECT owner_id FROM compute_attempt a WHERE a.unit_id = u.id
+                                              AND a.status IN ('leased', 'reported', 'valid')) ELSE '{}' END,
+       CASE WHEN u.copies_made > 0 THEN ARRAY(SELECT node_id FROM compute_attempt a WHERE a.unit_id = u.id
+                                              AND a.status IN ('failed', 'invalid')) ELSE '{}' END,
+       j.pay_micro_per_hour, m.memory_bytes
+  FROM compute_workunit u
+  JOIN compute_inferencejob j ON j.id = u.job_id AND j.status = 'running'
+  JOIN compute_modelartifact m ON m.id = j.artifact_id
+ WHERE u.status = 'open' AND u.copies_live < u.copies_wanted
+ ORDER BY u.priority DESC, u.id
+ LIMIT %s
+   FOR UPDATE OF u SKIP LOCKED
+"""
+
+DECIDE = """
+UPDATE compute_workunit u SET copies_wanted = d.wanted, hardware_class_id = d.class
+  FROM unnest(%s::bigint[], %s::int[], %s::bigint[]) AS d(unit, wanted, class) WHERE u.id = d.unit
+"""
+
+LEASE = """
+INSERT INTO compute_attempt (unit_id, job_id, node_id, vehicle_id, owner_id, consent_record_id, fence, status, expires_at)
+SELECT m.*, 'leased', now() + make_interval(secs => %s)
+  FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::int[]) AS m
+"""
+
+EXPIRE = """
+WITH gone AS (
+    SELECT id FROM compute_attempt WHERE status = 'leased' AND expires_at < now()
+     ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED)
+UPDATE compute_attempt a SET status = 'expired', status_code = 'lease_expired', ended_at = now()
+  FROM gone WHERE a.id = gone.id
+"""
+
+
+@dataclass(frozen=True)
+class Round:
+    expired: int
+    leased: int
+
+
+def expire_leases(*, limit: int = 5000) -> int:
+    """End leases that were not renewed in time; their units become open for others at once."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(EXPIRE, [limit])
+        return cursor.rowcount
+
+
+def dispatch() -> int:
+    """Match open units to available nodes and lease them. Returns how many attempts were made.
+
+    Does nothing while another process is in its round. The link is notified at commit.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [ROUND_LOCK])
+        if not cursor.fetchone()[0]:  # type: ignore[index] # a SELECT of a function always has a row
+            return 0
+        cursor.execute(NEEDS, [ROUND_UNITS])
+        needs = [UnitNeed(*row[:6], frozenset(row[6]), frozenset(row[7]), *row[8:]) for row in cursor.fetchall()]
+        if not needs:
+            return 0
+        cursor.execute(OFFERS, [PRESENCE_S, ROUND_NODES])
+        offers = [NodeOffer(*row) for row in cursor.fetchall()]
+        plan = match(needs, offers, SystemRandom())
+        _write(plan)
+        return len(plan.matches)
+
+
+def _write(plan: Plan) -> None:
+    if not plan.matches:
+        return
+    with connection.cursor() as cursor:
+        units = list(plan.decided)
+        cursor.execute(
+            DECIDE, [units, [plan.decided[u][0] for u in units], [plan.decided[u][1] for u in units]]
+        )
+        rows = [
+            (m.unit, m.job, m.offer.node, m.offer.vehicle, m.offer.owner, m.offer.consent, m.fence)
+            for m in plan.matches
+        ]
+        cursor.execute(LEASE, [settings.LEASE_S, *map(list, zip(*rows, strict=True))])
+        cursor.execute("SELECT pg_notify('driveway_link', 'leases')")

@@ -1,0 +1,224 @@
+"""InferenceJobs: made, planned into units, cancelled, assembled. Pricing and the wallet are billing's."""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from accounts.models import ApiKey, Organization
+from compute import blobs, tensors
+from compute.models import InferenceJob, InputFile, ModelArtifact, WorkUnit
+from compute.services import kicks
+from marketplace.core.errors import Conflict, Forbidden, InvalidInput
+from marketplace.core.states import transition
+
+UNIT_INPUT_MAX_BYTES = 64 * 1024**2
+UNITS_MAX = 200_000
+PLAN_BATCH = 1000
+
+
+@transaction.atomic
+def create_job(
+    *,
+    organization: Organization,
+    artifact: ModelArtifact,
+    input_file: InputFile,
+    unit_items: int | None,
+    api_key: ApiKey | None,
+    priority: int,
+    pay_micro_per_hour: int,
+) -> InferenceJob:
+    """A queued job; a worker slices it into units. `unit_items` None lets the platform choose about a minute's work.
+
+    Raises Forbidden `organization_suspended`, Conflict `model_not_admitted`, InvalidInput `input_mismatch` or `too_many_units`.
+    """
+    if organization.status != Organization.Status.ACTIVE:
+        raise Forbidden("This organization is suspended.", code="organization_suspended")
+    if artifact.status != ModelArtifact.Status.ADMITTED:
+        raise Conflict(f"The model is {artifact.status}, not admitted.", code="model_not_admitted")
+    check_inputs(artifact, input_file)
+    step = unit_items or default_unit_items(artifact, input_file)
+    if -(-input_file.items // step) > UNITS_MAX:
+        raise InvalidInput(f"A job has at most {UNITS_MAX} units: choose a larger unit_items.", code="too_many_units")
+    job = InferenceJob.objects.create(
+        organization=organization,
+        artifact=artifact,
+        input_file=input_file,
+        api_key=api_key,
+        items=input_file.items,
+        unit_items=step,
+        priority=priority,
+        pay_micro_per_hour=pay_micro_per_hour,
+    )
+    kicks.kick("compute.plan_jobs")
+    return job
+
+
+def check_inputs(artifact: ModelArtifact, input_file: InputFile) -> None:
+    """Raises InvalidInput `input_mismatch` unless the file has exactly the model's inputs, with its dtypes and shapes."""
+    wanted = {spec["name"]: spec for spec in artifact.inputs}
+    given: dict[str, Any] = dict(input_file.tensors)
+    if tensors.SINGLE in given and len(wanted) == 1:
+        given = {next(iter(wanted)): given[tensors.SINGLE]}
+    if given.keys() != wanted.keys():
+        raise InvalidInput(
+            "The file's tensors are not the model's inputs.", code="input_mismatch", wanted=sorted(wanted), given=sorted(given)
+        )
+    for name, spec in wanted.items():
+        if given[name]["dtype"] != spec["dtype"] or given[name]["shape"][1:] != spec["shape"][1:]:
+            raise InvalidInput(
+                f"Input {name} must be {spec['dtype']} of shape [items, {', '.join(map(str, spec['shape'][1:]))}].",
+                code="input_mismatch",
+                given=given[name],
+            )
+
+
+def default_unit_items(artifact: ModelArtifact, input_file: InputFile) -> int:
+    """Items that take about UNIT_SECONDS, within the size limit of a unit's input."""
+    by_time = settings.UNIT_SECONDS * 1_000_000 // max(1, artifact.us_per_item)
+    by_size = UNIT_INPUT_MAX_BYTES // max(1, input_file.size_bytes // input_file.items)
+    return max(1, min(by_time, by_size, input_file.items))
+
+
+def plan_job(*, job_id: int) -> bool:
+    """Slice a queued job into units and open it for dispatch. False when it is not queued (any more)."""
+    with transaction.atomic():
+        job = (
+            InferenceJob.objects.select_for_update(skip_locked=True, of=["self"])
+            .select_related("artifact", "input_file")
+            .filter(pk=job_id, status=InferenceJob.Status.QUEUED)
+            .first()
+        )
+        if job is None:
+            return False
+        # Blobs are content addressed, so a crash between them and the rows leaves nothing wrong.
+        units = _units(job)
+        while batch := list(islice(units, PLAN_BATCH)):
+            WorkUnit.objects.bulk_create(batch)
+        total = WorkUnit.objects.filter(job=job).count()
+        transition(job, InferenceJob.Status.RUNNING, units_total=total, started_at=timezone.now())
+        kicks.kick("compute.dispatch_round")
+    return True
+
+
+def _units(job: InferenceJob) -> Iterator[WorkUnit]:
+    names = [spec["name"] for spec in job.artifact.inputs]
+    path = blobs.path_of(job.input_file.sha256)
+    parts = tensors.slices(path, job.input_file.format, names, job.unit_items, job.items)
+    for index, part in enumerate(parts):
+        blob = blobs.put_bytes(part)
+        first = index * job.unit_items
+        yield WorkUnit(
+            job=job,
+            index=index,
+            first_item=first,
+            items=min(job.unit_items, job.items - first),
+            input_sha256=blob.sha256,
+            input_bytes=blob.size_bytes,
+            priority=job.priority,
+        )
+
+
+@transaction.atomic
+def cancel_job(*, job: InferenceJob, code: str = "job_cancelled") -> InferenceJob:
+    """Stop a job: open units close, leased attempts are cancelled on their nodes; what is valid stays charged.
+
+    Cancelling a cancelled job changes nothing. Raises InvalidTransition for one that is finished.
+    """
+    job = InferenceJob.objects.select_for_update().get(pk=job.pk)
+    if job.status == InferenceJob.Status.CANCELLED:
+        return job
+    transition(job, InferenceJob.Status.CANCELLED, code=code, finished_at=timezone.now())
+    _close_units(job, code)
+    return job
+
+
+def _close_units(job: InferenceJob, code: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE compute_workunit SET status = 'cancelled', status_code = %s WHERE job_id = %s AND status = 'open'",
+            [code, job.pk],
+        )
+        cursor.execute(
+            "UPDATE compute_attempt SET status = 'cancelled', status_code = %s, ended_at = now()"
+            " WHERE job_id = %s AND status IN ('leased', 'reported')",
+            [code, job.pk],
+        )
+        cursor.execute("SELECT pg_notify('driveway_link', 'cancels')")
+
+
+def finish_jobs() -> int:
+    """Move running jobs on: all units accepted -> assembling; a failed unit -> failed. Returns how many moved."""
+    moved = 0
+    done = InferenceJob.objects.filter(status=InferenceJob.Status.RUNNING, units_total__gt=0)
+    with transaction.atomic():
+        ready = done.filter(units_accepted__gte=F("units_total"))
+        moved += ready.update(status=InferenceJob.Status.ASSEMBLING)
+        if moved:
+            kicks.kick("compute.assemble_jobs")
+    failed = WorkUnit.objects.filter(status=WorkUnit.Status.FAILED, job__status=InferenceJob.Status.RUNNING)
+    for unit in failed.select_related("job")[:100]:
+        moved += fail_job(job=unit.job, code=unit.status_code, message=f"Unit {unit.index} could not be computed.")
+    return moved
+
+
+@transaction.atomic
+def fail_job(*, job: InferenceJob, code: str, message: str) -> int:
+    job = InferenceJob.objects.select_for_update().get(pk=job.pk)
+    if InferenceJob.Status.FAILED not in InferenceJob.TRANSITIONS.get(job.status, ()):
+        return 0
+    transition(job, InferenceJob.Status.FAILED, code=code, message=message, finished_at=timezone.now())
+    _close_units(job, code)
+    return 1
+
+
+def assemble_job(*, job_id: int) -> bool:
+    """Join the units' results in input order into one safetensors file. False when there is nothing to do."""
+    job = (
+        InferenceJob.objects.select_related("artifact")
+        .filter(pk=job_id, status=InferenceJob.Status.ASSEMBLING)
+        .first()
+    )
+    if job is None:
+        return False
+    blob = blobs.put_chunks(_joined(job), limit_bytes=settings.INPUT_MAX_BYTES)
+    with transaction.atomic():
+        locked = InferenceJob.objects.select_for_update().get(pk=job.pk)
+        if locked.status != InferenceJob.Status.ASSEMBLING:
+            return False
+        transition(
+            locked,
+            InferenceJob.Status.COMPLETED,
+            result_sha256=blob.sha256,
+            result_bytes=blob.size_bytes,
+            finished_at=timezone.now(),
+        )
+        kicks.kick("billing.close_jobs")
+    return True
+
+
+def _joined(job: InferenceJob) -> Iterator[bytes]:
+    first = _unit_result(job, 0)
+    header = {
+        name: tensors.Tensor(array.dtype.name, (job.items, *array.shape[1:])) for name, array in sorted(first.items())
+    }
+
+    def column(name: str) -> Iterator[bytes]:
+        # One pass over the units for each output: memory holds one unit's result at a time.
+        for index in range(job.units_total):
+            yield np.ascontiguousarray(_unit_result(job, index)[name]).tobytes()
+
+    return tensors.join(header, (column(name) for name in header))
+
+
+def _unit_result(job: InferenceJob, index: int) -> dict[str, tensors.Array]:
+    unit = WorkUnit.objects.select_related("canonical").get(job=job, index=index)
+    attempt = unit.canonical
+    if attempt is None:
+        raise Conflict(f"Unit {index} has no accepted result.", code="unit_incomplete")
+    return tensors.load_result(bytes(attempt.result) if attempt.result else blobs.read(attempt.result_sha256))

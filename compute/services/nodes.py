@@ -1,0 +1,165 @@
+"""Nodes: enrolled with a one-time code and a key made on the vehicle; credentials for the link; the owner's rules."""
+
+import hashlib
+import secrets
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from accounts.models import OwnerPolicy, User, Vehicle
+from accounts.services import audit
+from compute import protocol
+from compute.models import EnrolmentCode, HardwareClass, Node, NodePresence
+from compute.link.trust import trust_chain
+from compute.nats_jwt import user_jwt, user_public_from_ed25519
+from marketplace.core.errors import Conflict, ConsentRequired, DomainError, InvalidInput
+
+CODE_LIFETIME = timedelta(minutes=30)
+CODE_ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # nothing that is misread: no 0 O 1 I L
+MWH_PER_KWH = 1_000_000
+
+
+class LinkUnavailable(DomainError):
+    """The fast link is not running here: poll over HTTPS."""
+
+    code = "link_unavailable"
+    status = 503
+
+
+@transaction.atomic
+def create_enrolment_code(*, vehicle: Vehicle, actor: User | None) -> tuple[str, EnrolmentCode]:
+    """A code of 12 characters (59 bits), shown once, that enrols one agent for this vehicle within half an hour."""
+    if Node.objects.filter(vehicle=vehicle).exists():
+        raise Conflict("This vehicle has an agent already.", code="already_enrolled")
+    text = "-".join("".join(secrets.choice(CODE_ALPHABET) for _ in range(4)) for _ in range(3))
+    row = EnrolmentCode.objects.create(
+        vehicle=vehicle, code_sha256=_digest(text), expires_at=timezone.now() + CODE_LIFETIME
+    )
+    audit.record(actor=actor, action="node.code", subject=vehicle.public_id)
+    return text, row
+
+
+@transaction.atomic
+def enrol(*, request: protocol.Enrolment) -> Node:
+    """Bind a key to the vehicle of a one-time code. The caller has checked that the request is signed with that key.
+
+    The same code with the same key again returns the same node, so that a lost answer costs nothing.
+    Raises InvalidInput `code_invalid`, Conflict `already_enrolled` or `key_in_use`.
+    """
+    code = (
+        EnrolmentCode.objects.select_for_update(of=["self"])
+        .select_related("vehicle")
+        .filter(code_sha256=_digest(request.code.strip().upper()), vehicle__retired_at=None)
+        .first()
+    )
+    if code is None:
+        raise InvalidInput("This code is not valid.", code="code_invalid")
+    existing = Node.objects.filter(vehicle=code.vehicle).first()
+    if existing:
+        if existing.public_key == request.public_key:
+            return existing
+        raise Conflict("This vehicle has an agent already.", code="already_enrolled")
+    if code.used_at or code.expires_at <= timezone.now():
+        raise InvalidInput("This code has been used or is too old.", code="code_invalid")
+    try:
+        with transaction.atomic():
+            node = Node.objects.create(
+                vehicle=code.vehicle,
+                hardware_class=hardware_class(request.hardware),
+                public_key=request.public_key,
+                cores=request.hardware.cores,
+                layers=list(request.hardware.layers),
+                agent_version=request.agent_version[:32],
+            )
+    except IntegrityError as error:
+        raise Conflict("This key belongs to another node.", code="key_in_use") from error
+    NodePresence.objects.create(node=node)
+    price_node(node=node)
+    EnrolmentCode.objects.filter(pk=code.pk).update(used_at=timezone.now())
+    Vehicle.objects.filter(pk=code.vehicle_id).update(kind=request.hardware.kind)
+    audit.record(actor=None, action="node.enrol", subject=node.public_id, vehicle=str(code.vehicle.public_id))
+    return node
+
+
+def hardware_class(hardware: protocol.Hardware) -> HardwareClass:
+    """The class of computers whose results compare with this one's; made on first sight."""
+    runtime = ".".join(hardware.onnxruntime.split(".")[:3])
+    provider = hardware.provider.removesuffix("ExecutionProvider").lower()
+    slug = f"{provider}-{hardware.machine}-{hardware.isa}-ort{runtime}"[:80]
+    found, _ = HardwareClass.objects.get_or_create(
+        slug=slug,
+        defaults={
+            "title": f"{provider.upper()} {hardware.machine} {hardware.isa}, onnxruntime {runtime}"[:120],
+            "machine": hardware.machine[:32],
+            "isa": hardware.isa[:32],
+            "provider": hardware.provider[:48],
+            "onnxruntime": runtime[:16],
+        },
+    )
+    return found
+
+
+def describe(node_id: int, hardware: protocol.Hardware, agent_version: str) -> None:
+    """Keep what an agent says of itself as it starts. A changed class begins its trust anew."""
+    node = Node.objects.get(pk=node_id)
+    now_class = hardware_class(hardware)
+    if now_class.pk != node.hardware_class_id:
+        node.hardware_class, node.valid_streak = now_class, 0
+    node.cores, node.layers, node.agent_version = hardware.cores, list(hardware.layers), agent_version[:32]
+    node.save(update_fields=["hardware_class", "valid_streak", "cores", "layers", "agent_version"])
+
+
+def price_node(*, node: Node) -> None:
+    """What an hour of work costs this owner: the class's draw at the owner's tariff and battery wear."""
+    policy = OwnerPolicy.objects.get(vehicle=node.vehicle)
+    per_kwh = policy.tariff_micro_per_kwh + policy.wear_micro_per_kwh
+    cost = node.hardware_class.power_mw * per_kwh // MWH_PER_KWH
+    Node.objects.filter(pk=node.pk).update(cost_micro_per_hour=cost)
+
+
+def credentials(*, node: Node) -> protocol.Credentials:
+    """A NATS user JWT for the node's own key and subjects. Raises ConsentRequired, LinkUnavailable."""
+    current = node.vehicle.consents.filter(purpose="run_jobs").first()
+    if node.status != Node.Status.ACTIVE or current is None or not current.is_in_force:
+        raise ConsentRequired("The owner has not consented to running jobs on this vehicle.")
+    chain, name = trust_chain(), str(node.public_id)
+    if chain is None or not settings.NATS_URL:
+        raise LinkUnavailable
+    expires_at = timezone.now() + timedelta(seconds=settings.NATS_USER_LIFETIME_S)
+    token = user_jwt(
+        account_seed=chain.account_seed,
+        user_public=user_public_from_ed25519(bytes.fromhex(node.public_key)),
+        name=name,
+        expires_at=expires_at,
+        publish=[protocol.sync_subject(name)],
+        subscribe=[protocol.command_subject(name), f"{protocol.inbox_prefix(name)}.>"],
+        max_payload=protocol.NATS_MAX_PAYLOAD_BYTES,
+    )
+    Node.objects.filter(pk=node.pk).update(link_expires_at=expires_at)
+    return protocol.Credentials(
+        jwt=token, urls=tuple(settings.NATS_PUBLIC_URLS), expires_unix_ms=int(expires_at.timestamp() * 1000)
+    )
+
+
+def policy_of(vehicle_id: int) -> protocol.Policy:
+    """The owner's rules as the agent evaluates them."""
+    policy = OwnerPolicy.objects.select_related("vehicle__owner").get(vehicle_id=vehicle_id)
+    paused = policy.paused_until_at
+    return protocol.Policy(
+        version=policy.version,
+        time_zone=policy.vehicle.owner.time_zone,
+        windows=tuple(tuple(window) for window in policy.windows),
+        plugged_in_only=policy.plugged_in_only,
+        charge_stop_percent=policy.charge_stop_percent,
+        charge_resume_percent=policy.charge_resume_percent,
+        wifi_only=policy.wifi_only,
+        heat_stop_c=policy.heat_stop_c,
+        heat_resume_c=policy.heat_resume_c,
+        paused_until_unix_ms=int(paused.timestamp() * 1000) if paused else 0,
+    )
+
+
+def _digest(code: str) -> str:
+    return hashlib.sha256(code.encode()).hexdigest()

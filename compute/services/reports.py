@@ -1,0 +1,217 @@
+"""Nodes' reports: signed meter records checked and kept, attempts moved on. Set-based; one signature check a report."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from django.db import connection
+
+from compute import protocol, tensors
+from compute.services.leases import _json
+from marketplace.core.errors import InvalidInput
+
+ATTEMPTS = """
+SELECT a.id, a.node_id, a.fence, a.status, a.status_code, a.result_sha256, u.items, u.input_sha256, m.sha256, m.outputs
+  FROM compute_attempt a
+  JOIN compute_workunit u ON u.id = a.unit_id
+  JOIN compute_inferencejob j ON j.id = a.job_id
+  JOIN compute_modelartifact m ON m.id = j.artifact_id
+ WHERE a.id = ANY(%s)
+ ORDER BY a.id
+   FOR UPDATE OF a
+"""
+
+METER = """
+INSERT INTO compute_meterrecord (node_id, attempt_id, seq, prev_hash, hash, record, signature, outcome, compute_ms,
+                                 energy_mwh, energy_method, output_sha256)
+SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::bytea[], %s::bytea[],
+                     %s::text[], %s::bigint[], %s::bigint[], %s::text[], %s::text[])
+"""
+
+CONCLUDE = """
+UPDATE compute_attempt a
+   SET status = r.status, status_code = r.code, result_sha256 = r.sha256, result = r.result, reported_at = now(),
+       ended_at = CASE WHEN r.status = 'reported' THEN NULL ELSE now() END, cancel_sent_at = now()
+  FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::bytea[]) AS r(id, status, code, sha256, result)
+ WHERE a.id = r.id AND a.status = 'leased'
+"""
+
+HEADS = """
+UPDATE compute_node n SET meter_seq = h.seq, meter_hash = h.hash
+  FROM unnest(%s::bigint[], %s::bigint[], %s::text[]) AS h(id, seq, hash) WHERE n.id = h.id
+"""
+
+
+@dataclass
+class Reporter:
+    """A node as its reports need it: identity, key, and the head of its meter chain, which advances here."""
+
+    id: int
+    public_id: UUID
+    public_key: str
+    meter_seq: int
+    meter_hash: str
+
+
+@dataclass(frozen=True)
+class AttemptRow:
+    id: int
+    node_id: int
+    fence: int
+    status: str
+    status_code: str
+    result_sha256: str
+    items: int
+    input_sha256: str
+    model_sha256: str
+    outputs: Any
+
+
+@dataclass
+class Batch:
+    """What one transaction will write."""
+
+    meters: list[tuple[Any, ...]] = field(default_factory=list)
+    concluded: dict[int, tuple[Any, ...]] = field(default_factory=dict)
+    advanced: dict[int, Reporter] = field(default_factory=dict)
+
+
+Reported = Sequence[tuple[Reporter, protocol.Report]]
+
+
+def record(reported: Reported) -> dict[tuple[int, int], protocol.Ack]:
+    """Check and write reports, in each node's meter order. Returns an ack by (node id, attempt id).
+
+    The caller holds the nodes' presence locks and the transaction. Codes of refusal: `record_invalid`,
+    `signature_invalid`, `meter_gap`, `meter_conflict`, `foreign_attempt`, `stale_fence`, `result_missing`,
+    `result_shape`, `result_unreadable`, or the code with which the attempt ended.
+    """
+    if not reported:
+        return {}
+    rows = _attempts([report.attempt for _, report in reported])
+    batch, acks = Batch(), {}
+    for reporter, report in reported:
+        try:
+            payload = _check_record(reporter, report)
+            acks[reporter.id, report.attempt] = _accept(batch, reporter, report, payload, rows)
+        except InvalidInput as error:
+            acks[reporter.id, report.attempt] = _ack(report, "refused", error.code)
+    _write(batch)
+    return acks
+
+
+def _check_record(reporter: Reporter, report: protocol.Report) -> protocol.MeterPayload:
+    try:
+        payload = protocol.unpack_meter(report.record)
+        _public_key(reporter.public_key).verify(report.signature, protocol.signed_bytes(report.record))
+    except msgspec.ValidationError as error:
+        raise InvalidInput("The meter record cannot be read.", code="record_invalid") from error
+    except msgspec.DecodeError as error:
+        raise InvalidInput("The meter record cannot be read.", code="record_invalid") from error
+    except InvalidSignature as error:
+        raise InvalidInput("The meter record is not signed by this node.", code="signature_invalid") from error
+    same = (payload.node, payload.attempt, payload.fence, payload.outcome) == (
+        str(reporter.public_id), report.attempt, report.fence, report.outcome,
+    )  # fmt: skip
+    if not same or payload.compute_ms < 0 or payload.energy_mwh < 0:
+        raise InvalidInput("The meter record is about something else.", code="record_invalid")
+    return payload
+
+
+def _accept(
+    batch: Batch,
+    reporter: Reporter,
+    report: protocol.Report,
+    payload: protocol.MeterPayload,
+    rows: Mapping[int, AttemptRow],
+) -> protocol.Ack:
+    row = rows.get(report.attempt)
+    if row is None or row.node_id != reporter.id:
+        return _ack(report, "refused", "foreign_attempt")
+    digest = protocol.meter_hash(report.record)
+    if payload.seq <= reporter.meter_seq:
+        return _repeated(reporter, report, payload.seq, digest)
+    if payload.seq != reporter.meter_seq + 1 or payload.prev != reporter.meter_hash:
+        return _ack(report, "refused", "meter_gap")
+    reporter.meter_seq, reporter.meter_hash = payload.seq, digest
+    batch.advanced[reporter.id] = reporter
+    batch.meters.append(
+        (reporter.id, row.id, payload.seq, payload.prev, digest, report.record, report.signature, payload.outcome,
+         payload.compute_ms, payload.energy_mwh, payload.energy_method, payload.output)
+    )  # fmt: skip
+    # From here on the record is kept as evidence whatever becomes of the attempt.
+    if row.fence != report.fence or row.status != "leased" or row.id in batch.concluded:
+        code = row.status_code if row.fence == report.fence and row.status == "cancelled" else "stale_fence"
+        return _ack(report, "refused", code)
+    status, code, digest = _conclusion(report, payload, row)
+    batch.concluded[row.id] = (row.id, status, code, digest, report.result or None)
+    return _ack(report, "accepted" if status == "reported" or report.outcome != "ok" else "refused", code)
+
+
+def _conclusion(
+    report: protocol.Report, payload: protocol.MeterPayload, row: AttemptRow
+) -> tuple[str, str, str]:
+    """(status, code, result digest) that a live attempt moves to."""
+    if report.outcome == "cancelled":
+        return "cancelled", report.code[:64] or "cancelled_by_node", ""
+    if report.outcome == "error":
+        return "failed", report.code[:64] or "error", ""
+    if (payload.model, payload.input, payload.items) != (row.model_sha256, row.input_sha256, row.items):
+        return "failed", "record_mismatch", ""
+    try:
+        _check_result(report, payload, row)
+    except InvalidInput as error:
+        return "failed", error.code, ""
+    return "reported", "", payload.output
+
+
+def _check_result(report: protocol.Report, payload: protocol.MeterPayload, row: AttemptRow) -> None:
+    if not report.result:
+        # Uploaded before, and checked then: the upload wrote its digest on the attempt.
+        if not row.result_sha256 or row.result_sha256 != payload.output:
+            raise InvalidInput("The result was not uploaded.", code="result_missing")
+        return
+    if len(report.result) > protocol.INLINE_RESULT_MAX_BYTES:
+        raise InvalidInput("An inline result is at most 4 KiB.", code="result_too_large")
+    if hashlib.sha256(report.result).hexdigest() != payload.output:
+        raise InvalidInput("The result is not what was signed.", code="result_mismatch")
+    tensors.check_result(report.result, _json(row.outputs), row.items)
+
+
+def _repeated(reporter: Reporter, report: protocol.Report, seq: int, digest: str) -> protocol.Ack:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT hash FROM compute_meterrecord WHERE node_id = %s AND seq = %s", [reporter.id, seq])
+        stored = cursor.fetchone()
+    same = stored is not None and stored[0] == digest
+    return _ack(report, "duplicate", "") if same else _ack(report, "refused", "meter_conflict")
+
+
+def _attempts(ids: Sequence[int]) -> dict[int, AttemptRow]:
+    with connection.cursor() as cursor:
+        cursor.execute(ATTEMPTS, [list(ids)])
+        return {row[0]: AttemptRow(*row) for row in cursor.fetchall()}
+
+
+def _write(batch: Batch) -> None:
+    with connection.cursor() as cursor:
+        if batch.meters:
+            cursor.execute(METER, list(map(list, zip(*batch.meters, strict=True))))
+            heads = [(r.id, r.meter_seq, r.meter_hash) for r in batch.advanced.values()]
+            cursor.execute(HEADS, list(map(list, zip(*heads, strict=True))))
+        if batch.concluded:
+            cursor.execute(CONCLUDE, list(map(list, zip(*batch.concluded.values(), strict=True))))
+
+
+def _ack(report: protocol.Report, status: Any, code: str) -> protocol.Ack:
+    return protocol.Ack(attempt=report.attempt, fence=report.fence, status=status, code=code)
+
+
+@lru_cache(maxsize=100_000)
+def _public_key(public_key: str) -> Ed25519PublicKey:
+    return Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key))
