@@ -1,0 +1,174 @@
+"""The asyncio process between NATS and PostgreSQL."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import nats
+import psycopg
+from django.conf import settings
+from django.db import OperationalError, connection
+from django.utils import timezone
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from compute import protocol
+from compute.link import outbound
+from compute.link.batcher import Batcher
+from compute.link.trust import trust_chain
+from compute.nats_jwt import Credentials, claims_accepted, claims_update
+from compute.services import sync
+from marketplace.core.db import atomic_retrying
+
+logger = logging.getLogger(__name__)
+
+CHANNEL = "driveway_link"
+SWEEP_S = 1.0  # rows are looked at this often even if no notification came
+USER_LIFETIME = timedelta(days=365)
+HANDLERS = 2  # batches in the database at once
+
+
+class Link:
+    """One copy of the link. `run` ends when `stop` is called or a signal comes."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(HANDLERS + 1, thread_name_prefix="link")
+        self._batcher = Batcher(self._handle)
+        self._wake = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._revoked: dict[str, int] | None = None
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    async def run(self) -> None:
+        chain = trust_chain()
+        if chain is None or not settings.NATS_URL:
+            raise SystemExit("There is no vehicle link here: set NATS_URL and NATS_TRUST_FILE (or the NATS_*_SEEDs).")
+        expires_at = timezone.now() + USER_LIFETIME
+        user = chain.credentials(name="link", expires_at=expires_at, publish=[">"], subscribe=[">"])
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        async with connected(user) as client, connected(chain.system_credentials(expires_at=expires_at)) as system:
+            self._client, self._system = client, system
+            await client.subscribe("node.*.sync", queue="link", cb=self._receive)
+            logger.info("link is up")
+            tasks = [asyncio.create_task(self._batcher.run()) for _ in range(HANDLERS)]
+            tasks += [asyncio.create_task(self._listen()), asyncio.create_task(self._sweep())]
+            stopped = asyncio.create_task(self._stopping.wait())
+            done, _ = await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for task in done - {stopped}:
+                task.result()  # a task that ended by itself failed: say why
+
+    async def _receive(self, message: Msg) -> None:
+        """A sync from NATS. The server has checked that only this node can publish on this subject."""
+        node = message.subject.split(".")[1]
+        try:
+            request = protocol.unpack_request(message.data)
+        except msgspec.DecodeError as error:
+            await _reply(message, protocol.SyncResponse(seq=0, error="malformed", message=str(error)[:200]))
+            return
+        if request.node != node:
+            await _reply(message, protocol.SyncResponse(seq=request.seq, error="foreign_node"))
+            return
+        self._batcher.put(request, message.respond)
+
+    async def _handle(self, requests: Sequence[protocol.SyncRequest]) -> list[protocol.SyncResponse]:
+        return await self._in_thread(_handle_syncs, requests)
+
+    async def _listen(self) -> None:
+        """PostgreSQL's notifications: dispatch made leases, or a consent changed."""
+        while True:
+            try:
+                async with await psycopg.AsyncConnection.connect(**_database(), autocommit=True) as listener:
+                    await listener.execute(f"LISTEN {CHANNEL}")
+                    async for _ in listener.notifies():
+                        self._wake.set()
+            except psycopg.OperationalError as error:
+                logger.warning("lost the notification channel (%s), sweeping meanwhile", error)
+                await asyncio.sleep(SWEEP_S)
+
+    async def _sweep(self) -> None:
+        while True:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), SWEEP_S)
+            self._wake.clear()
+            try:
+                # Cancels first: a withdrawn node hears the reason before its connection is cut.
+                for subject, data in await self._in_thread(outbound.take_pushes):
+                    await self._client.publish(subject, data)
+                await self._client.flush()
+                await self._revoke(await self._in_thread(outbound.revocations))
+            except (OperationalError, psycopg.Error, nats.errors.Error, asyncio.TimeoutError, OSError) as error:
+                logger.warning("sweep put off: %s", error)
+                await asyncio.sleep(SWEEP_S)
+
+    async def _revoke(self, revoked: dict[str, int]) -> None:
+        """Tell the NATS servers who may not connect; they drop those connections at once."""
+        chain = trust_chain()
+        if chain is None or revoked == self._revoked:
+            return
+        subject, payload = claims_update(chain.account_jwt(revocations=revoked))
+        answer = await self._system.request(subject, payload, timeout=5)
+        if claims_accepted(answer.data):
+            self._revoked = revoked
+        else:
+            logger.error("NATS refused the revocations: %s", answer.data[:200])
+
+    async def _in_thread(self, work: Any, *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, _with_connection, work, *arguments)
+
+
+def _with_connection(work: Any, *arguments: Any) -> Any:
+    """Run in a pool thread; the connection goes back to the pool."""
+    try:
+        return work(*arguments)
+    finally:
+        connection.close()
+
+
+@atomic_retrying
+def _handle_syncs(requests: Sequence[protocol.SyncRequest]) -> list[protocol.SyncResponse]:
+    return sync.handle(requests, carrier="nats")
+
+
+@contextlib.asynccontextmanager
+async def connected(user: Credentials) -> AsyncIterator[Client]:
+    """A NATS connection that never gives up reconnecting."""
+
+    async def on_error(error: Exception) -> None:
+        logger.warning("NATS: %s", error)
+
+    client = await nats.connect(
+        settings.NATS_URL,
+        **user.connect_options(),
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=0.5,
+        error_cb=on_error,
+        allow_reconnect=True,
+    )
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def _reply(message: Msg, response: protocol.SyncResponse) -> None:
+    if message.reply:
+        await message.respond(protocol.pack(response))
+
+
+def _database() -> dict[str, Any]:
+    """What psycopg needs to connect to the same database, without Django's additions."""
+    wanted = ("dbname", "user", "password", "host", "port", "sslmode", "sslrootcert")
+    return {name: value for name, value in connection.get_connection_params().items() if name in wanted}

@@ -1,0 +1,151 @@
+"""The stack as a whole, with small stand-ins for the site's own processes: up, down, killed, refused."""
+
+import http.client
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from marketplace import embedded
+from marketplace.embedded.nats import Nats
+from marketplace.embedded.process import Identity
+
+DRIVER = """
+import sys
+from pathlib import Path
+from marketplace import embedded
+from marketplace.embedded import children, stack
+from marketplace.embedded.__main__ import main
+
+embedded.REPOSITORY = Path(sys.argv[1])
+table = (children.ChildSpec("web", ("web.py", "{port}")), children.ChildSpec("worker", ("worker.py",)))
+for module in (children, stack):
+    module.CHILDREN = table
+    module.SPECS = {spec.name: spec for spec in table}
+sys.exit(main())
+"""
+WEB = """
+import http.server, sys
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+@pytest.fixture
+def home(monkeypatch):
+    for variable in ("NATS_URL", "NATS_TRUST_FILE", "DRIVEWAY_NATS", "DRIVEWAY_PORT", "DRIVEWAY_ENV"):
+        monkeypatch.delenv(variable, raising=False)
+    home = Path(tempfile.mkdtemp(prefix="dw-"))
+    monkeypatch.setenv("DRIVEWAY_HOME", str(home))
+    yield home
+    Nats(home).stop()
+    shutil.rmtree(home)
+
+
+@pytest.fixture
+def site(home, tmp_path, monkeypatch):
+    """Starts a stack as a process of its own; whatever still runs at the end is stopped."""
+    monkeypatch.setenv("DATABASE_URL", "postgres://unused/driveway")
+    monkeypatch.setenv("REDIS_URL", "redis://unused")
+    (tmp_path / "manage.py").write_text("print('migrated')")
+    (tmp_path / "web.py").write_text(WEB)
+    (tmp_path / "worker.py").write_text("import time\nprint('at work', flush=True)\ntime.sleep(60)")
+    running = []
+
+    def start():
+        process = subprocess.Popen(
+            [sys.executable, "-c", DRIVER, str(tmp_path)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=embedded.REPOSITORY,
+        )
+        running.append(process)
+        return process
+
+    yield start
+    for process in running:
+        if process.poll() is None:
+            process.terminate()
+        process.communicate(timeout=20)
+
+
+def url_of(process) -> str:
+    for line in process.stdout:
+        if "http://" in line:
+            return line.split()[3]
+    raise AssertionError(process.stderr.read())
+
+
+def status(url: str) -> int:
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=5)
+    connection.request("GET", "/")
+    return connection.getresponse().status
+
+
+def child_identity(home: Path, name: str) -> Identity:
+    record = json.loads((home / "run" / f"{name}.pid.json").read_text())
+    return Identity(record["pid"], record["created_at"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_stack_runs_and_stops_cleanly(site, home, number):
+    process = site()
+    url = url_of(process)
+    assert status(url) == 200
+    children = [child_identity(home, name) for name in ("web", "worker")]
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "Traceback" not in errors
+    assert "Everything stopped" in errors
+    assert not any(child.is_running() for child in children)
+    assert not Nats(home).is_running()
+
+
+def test_a_second_stack_is_refused_and_a_killed_one_is_replaced(site, home):
+    first = site()
+    url = url_of(first)
+    second = site()
+    _, errors = second.communicate(timeout=20)
+    assert second.returncode == 1
+    assert f"process {first.pid}" in errors
+    children = [child_identity(home, name) for name in ("web", "worker")]
+    first.kill()
+    first.wait()
+    if sys.platform == "linux":
+        assert all(child.wait(5) for child in children)
+    third = site()
+    assert url_of(third) == url
+    assert not any(child.is_running() for child in children)
+
+
+def test_a_child_that_dies_ends_the_stack_and_is_named(site, home):
+    process = site()
+    url_of(process)
+    time.sleep(0.1)
+    child_identity(home, "worker").send(signal.SIGKILL)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "worker was ended by SIGKILL" in errors
+    assert "at work" in errors
+    assert not Nats(home).is_running()
+
+
+def test_failed_migrations_are_shown(site, tmp_path):
+    (tmp_path / "manage.py").write_text("raise SystemExit('relation is in the way')")
+    process = site()
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "relation is in the way" in errors
