@@ -1,0 +1,31 @@
+"""What keeps a child process small and alone: rlimits, bubblewrap, seccomp, and a kill of its whole group.
+
+Standard library only, because the agent in the car and the server both use it, and because a child imports it
+before its limits are in force.
+"""
+
+from compute.sandbox.bubblewrap import bubblewrap_argv
+from compute.sandbox.limits import MEBIBYTE, apply_rlimits
+from compute.sandbox.process import Finished, kill_group, run_child
+from compute.sandbox.seccomp import apply_seccomp, seccomp_usable
+
+__all__ = [
+    "MEBIBYTE",
+    "Finished",
+    "active_layers",
+    "apply_rlimits",
+    "apply_seccomp",
+    "bubblewrap_argv",
+    "kill_group",
+    "run_child",
+    "seccomp_usable",
+]
+
+
+def active_layers() -> tuple[str, ...]:
+    """Names of the layers that a child on this machine can have, outermost first.
+
+    It has them if it is started through `bubblewrap_argv` and calls `apply_rlimits` and `apply_seccomp`.
+    """
+    usable = {"bubblewrap": bubblewrap_argv() is not None, "rlimits": True, "seccomp": seccomp_usable()}
+    return tuple(layer for layer, is_usable in usable.items() if is_usable)
