@@ -1,0 +1,30 @@
+from allauth.account.decorators import secure_admin_login
+from django.contrib import admin
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView
+
+from marketplace.views import api_docs, customer, owner, public
+
+admin.site.site_header = "Driveway operations"
+admin.site.site_title = "Driveway operations"
+# Django's own login form knows neither rate limits nor a second factor: allauth's does.
+admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
+
+urlpatterns = [
+    path("", public.home, name="home"),
+    path("healthz", public.healthz, name="healthz"),
+    path("dashboard/", public.dashboard, name="dashboard"),
+    path("vehicles/", owner.vehicle_list, name="vehicle_list"),
+    path("vehicles/add", owner.vehicle_add, name="vehicle_add"),
+    path("vehicles/<uuid:public_id>/enrol", owner.vehicle_enrol, name="vehicle_enrol"),
+    path("jobs/", customer.job_list, name="job_list"),
+    path("jobs/<uuid:public_id>", customer.job_detail, name="job_detail"),
+    path("", include("accounts.urls")),
+    path("accounts/", include("allauth.urls")),
+    path("operations/", admin.site.urls),
+    path("api/v1/", include("compute.api.urls")),
+    path("api/v1/", include("billing.api.urls")),
+    path("api/node/v1/", include("compute.api.node_urls")),
+    path("api/schema", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs", api_docs.api_docs, name="api_docs"),
+]

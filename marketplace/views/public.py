@@ -1,0 +1,37 @@
+from django.conf import settings
+from django.core.cache import cache
+from django.db import connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET
+
+from accounts.context import actor
+from accounts.access import signed_in
+from django.contrib.auth.decorators import login_required
+
+HOME_OF = {"owner": "vehicle_list", "organization": "job_list", "operator": "admin:index"}
+
+
+@require_GET
+def home(request: HttpRequest) -> HttpResponse:
+    return render(request, "home.html")
+
+
+@require_GET
+def healthz(request: HttpRequest) -> HttpResponse:
+    """200 when the database answers. Redis away is said, not fatal: it is a hint, never the truth."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    try:
+        cache.set("healthz", 1, 5)
+        redis = "ok"
+    except OSError:
+        redis = "away"
+    return JsonResponse({"database": "ok", "redis": redis, "nats": "on" if settings.NATS_URL else "off"})
+
+
+@login_required
+def dashboard(request: HttpRequest) -> HttpResponse:
+    """Where a person's own page is."""
+    signed_in(request)
+    return redirect(HOME_OF.get(str(actor(request)["actor"]), "home"))
