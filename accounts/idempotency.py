@@ -41,7 +41,9 @@ def idempotent(handler: Handler) -> Handler:
         try:
             response = handler(view, request, *args, **kwargs)
         except DomainError as error:
-            _store(record, error.status, {"error": {"code": error.code, "message": error.message, "fields": error.fields}})
+            _store(
+                record, error.status, {"error": {"code": error.code, "message": error.message, "fields": error.fields}}
+            )
             raise
         except BaseException:
             record.delete()

@@ -39,9 +39,7 @@ def consent_decide(request: HttpRequest, owner: Owner, public_id: UUID, purpose:
         raise Http404
     decision = request.POST.get("decision", "")
     try:
-        consents.decide(
-            vehicle=vehicle, purpose=purpose, decision=decision, actor=signed_in(request), method="portal"
-        )
+        consents.decide(vehicle=vehicle, purpose=purpose, decision=decision, actor=signed_in(request), method="portal")
     except DomainError as error:
         messages.error(request, error.message)
     else:
@@ -57,7 +55,9 @@ def consent_withdraw_all(request: HttpRequest, owner: Owner) -> HttpResponse:
         consents.withdraw_all(owner=owner, purpose=purpose, actor=signed_in(request), method="portal")
         for purpose in Purpose.values
     )
-    messages.success(request, f"All your cars are stopping: {count} consents withdrawn. What they earned is still paid.")
+    messages.success(
+        request, f"All your cars are stopping: {count} consents withdrawn. What they earned is still paid."
+    )
     return redirect("vehicle_list")
 
 

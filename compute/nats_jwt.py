@@ -241,9 +241,7 @@ class TrustChain:
         """The operator JWT, identical on every call."""
         return operator_jwt(operator_seed=self.operator_seed, system_account=self.system_public)
 
-    def account_jwt(
-        self, *, revocations: Mapping[str, int] | None = None, issued_at: int | None = None
-    ) -> str:
+    def account_jwt(self, *, revocations: Mapping[str, int] | None = None, issued_at: int | None = None) -> str:
         """The nodes' account with these revocations, issued now unless told otherwise."""
         return account_jwt(
             operator_seed=self.operator_seed,

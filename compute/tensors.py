@@ -138,7 +138,9 @@ def _close(a: Array, b: Array, rtol: float, atol_scale: float) -> bool:
         return bool(np.array_equal(a, b))
     finite = np.abs(a[np.isfinite(a)]).astype(np.float64)
     scale = float(finite.max()) if finite.size else 0.0
-    return bool(np.allclose(b.astype(np.float64), a.astype(np.float64), rtol=rtol, atol=atol_scale * scale, equal_nan=True))
+    return bool(
+        np.allclose(b.astype(np.float64), a.astype(np.float64), rtol=rtol, atol=atol_scale * scale, equal_nan=True)
+    )
 
 
 def _open_npy(path: Path) -> Array:

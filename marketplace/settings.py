@@ -23,7 +23,7 @@ HOME = Path(env.str("DRIVEWAY_HOME", default=str(BASE_DIR / ".driveway")))
 
 def required(name: str, development: str) -> str:
     """The variable, or in development the given value. Production must have it."""
-    value = env.str(name, default="")
+    value = str(env.str(name, default=""))
     if value:
         return value
     if PRODUCTION:
@@ -34,7 +34,9 @@ def required(name: str, development: str) -> str:
 # Core
 DEBUG = False if PRODUCTION else env.bool("DEBUG", default=False)
 SECRET_KEY = required("DJANGO_SECRET_KEY", "development-only-" + "x" * 50)
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[] if PRODUCTION else ["127.0.0.1", "localhost", "[::1]", "testserver"])
+ALLOWED_HOSTS = env.list(
+    "ALLOWED_HOSTS", default=[] if PRODUCTION else ["127.0.0.1", "localhost", "[::1]", "testserver"]
+)
 if PRODUCTION and not ALLOWED_HOSTS:
     raise ImproperlyConfigured("ALLOWED_HOSTS must be set when DRIVEWAY_ENV=production. See .env.example.")
 ROOT_URLCONF = "marketplace.urls"
@@ -171,6 +173,7 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "marketplace.core.api.exception_handler",
     "UNAUTHENTICATED_USER": None,
+    "URL_FORMAT_OVERRIDE": None,  # our uploads have a parameter of that name
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Driveway API",
@@ -232,5 +235,6 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "loggers": {"httpx": {"level": "WARNING"}},
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
 }

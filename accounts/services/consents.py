@@ -105,9 +105,7 @@ def append(
     seq, prev_hash = (head[0] + 1, head[1]) if head else (1, GENESIS_HASH)
     record_id, at = uuid.uuid4(), timezone.now()
     expires_at = at + timedelta(days=notice.validity_days) if state in ("given", "renewed") else None
-    payload = canonical(
-        record_fields(record_id, owner, vehicle, notice, state, actor, method, seq, at, expires_at)
-    )
+    payload = canonical(record_fields(record_id, owner, vehicle, notice, state, actor, method, seq, at, expires_at))
     return ConsentRecord.objects.create(
         public_id=record_id,
         owner=owner,

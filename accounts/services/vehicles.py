@@ -25,7 +25,11 @@ def add_vehicle(*, owner: Owner, label: str, make_model: str, vin: str, actor: U
     try:
         with transaction.atomic():
             vehicle = Vehicle.objects.create(
-                owner=owner, label=label.strip(), make_model=make_model.strip(), vin_hash=vin_hash(vin), vin_last4=vin[-4:]
+                owner=owner,
+                label=label.strip(),
+                make_model=make_model.strip(),
+                vin_hash=vin_hash(vin),
+                vin_last4=vin[-4:],
             )
             OwnerPolicy.objects.create(vehicle=vehicle)
             audit.record(actor=actor, action="vehicle.add", subject=vehicle.public_id)

@@ -46,7 +46,7 @@ def organization_of(request: Request) -> Organization:
 
 def page(view: APIView, request: Request, rows: Any, out: type[serializers.Serializer[Any]]) -> Response:
     paginator = NewestFirst()
-    found = paginator.paginate_queryset(rows, request, view=view)
+    found: Any = paginator.paginate_queryset(rows, request, view=view)
     return paginator.get_paginated_response(out(found, many=True).data)
 
 

@@ -44,7 +44,9 @@ def check_enrolment_signature(request: HttpRequest, *, public_key: str, body: by
     _verify(request, key_for, body, None)
 
 
-def _verify(request: HttpRequest, key_for: Callable[[str], bytes | None], body: bytes, body_sha256: bytes | None) -> Verified:
+def _verify(
+    request: HttpRequest, key_for: Callable[[str], bytes | None], body: bytes, body_sha256: bytes | None
+) -> Verified:
     try:
         verified = verify_request(
             method=request.method or "",

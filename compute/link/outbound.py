@@ -20,13 +20,13 @@ def take_pushes() -> list[tuple[str, bytes]]:
     with transaction.atomic():
         delivered = leases.deliver(leases.waiting_nodes())
         cancels = leases.take_cancels()
-    names = dict(
-        Node.objects.filter(pk__in=[*delivered, *cancels]).values_list("pk", "public_id")
-    )
+    names = dict(Node.objects.filter(pk__in=[*delivered, *cancels]).values_list("pk", "public_id"))
     messages = []
     for node, name in names.items():
         subject, new = protocol.command_subject(str(name)), delivered.get(node, [])
-        messages.append((subject, protocol.Push(leases=tuple(new[:LEASES_PER_PUSH]), cancels=tuple(cancels.get(node, ())))))
+        messages.append(
+            (subject, protocol.Push(leases=tuple(new[:LEASES_PER_PUSH]), cancels=tuple(cancels.get(node, ()))))
+        )
         messages += [
             (subject, protocol.Push(leases=tuple(new[start : start + LEASES_PER_PUSH])))
             for start in range(LEASES_PER_PUSH, len(new), LEASES_PER_PUSH)

@@ -60,9 +60,9 @@ class Link:
             self._client, self._system = client, system
             await client.subscribe("node.*.sync", queue="link", cb=self._receive)
             logger.info("link is up")
-            tasks = [asyncio.create_task(self._batcher.run()) for _ in range(HANDLERS)]
+            tasks: list[asyncio.Task[Any]] = [asyncio.create_task(self._batcher.run()) for _ in range(HANDLERS)]
             tasks += [asyncio.create_task(self._listen()), asyncio.create_task(self._sweep())]
-            stopped = asyncio.create_task(self._stopping.wait())
+            stopped: asyncio.Task[Any] = asyncio.create_task(self._stopping.wait())
             done, _ = await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
                 task.cancel()
@@ -84,7 +84,8 @@ class Link:
         self._batcher.put(request, message.respond)
 
     async def _handle(self, requests: Sequence[protocol.SyncRequest]) -> list[protocol.SyncResponse]:
-        return await self._in_thread(_handle_syncs, requests)
+        answers: list[protocol.SyncResponse] = await self._in_thread(_handle_syncs, requests)
+        return answers
 
     async def _listen(self) -> None:
         """PostgreSQL's notifications: dispatch made leases, or a consent changed."""
@@ -109,7 +110,7 @@ class Link:
                     await self._client.publish(subject, data)
                 await self._client.flush()
                 await self._revoke(await self._in_thread(outbound.revocations))
-            except (OperationalError, psycopg.Error, nats.errors.Error, asyncio.TimeoutError, OSError) as error:
+            except (TimeoutError, OperationalError, psycopg.Error, nats.errors.Error, OSError) as error:
                 logger.warning("sweep put off: %s", error)
                 await asyncio.sleep(SWEEP_S)
 

@@ -65,9 +65,7 @@ def admit(
     return _complete(verdict, active_layers())
 
 
-def _header(
-    model: bytes, limits: Limits, fixed_dimensions: Mapping[str, int], *, in_namespace: bool
-) -> bytes:
+def _header(model: bytes, limits: Limits, fixed_dimensions: Mapping[str, int], *, in_namespace: bool) -> bytes:
     header = {
         "rlimits": {
             "memory_bytes": limits.memory_bytes,

@@ -31,9 +31,7 @@ def function_key(item: FunctionProto | NodeProto) -> Key:
 def check_functions(model: ModelProto, limits: Limits) -> dict[Key, FunctionProto]:
     """The model's functions by key. Refuses calls nested too deep, or in a circle, and a large expansion."""
     if len(model.functions) > limits.functions:
-        raise Refused(
-            "function_size", f"The model defines more than {limits.functions:,} functions of its own."
-        )
+        raise Refused("function_size", f"The model defines more than {limits.functions:,} functions of its own.")
     functions = {function_key(function): function for function in model.functions}
     if len(functions) != len(model.functions):
         raise Refused("function_duplicate", "The model defines the same function twice.")

@@ -33,9 +33,7 @@ def read_inputs(graph: GraphProto, limits: Limits, fixed_dimensions: Mapping[str
     if not declared or not graph.output:
         raise Refused("no_inputs", "The model needs at least one input and one output.")
     if len(declared) + len(graph.output) > limits.inputs_and_outputs:
-        raise Refused(
-            "too_many_inputs", f"The model has more than {limits.inputs_and_outputs} inputs and outputs."
-        )
+        raise Refused("too_many_inputs", f"The model has more than {limits.inputs_and_outputs} inputs and outputs.")
     for value in graph.output:
         _tensor_type(value)
     sizes = _Sizes(fixed_dimensions)
@@ -104,9 +102,7 @@ def _tensor_type(value: ValueInfoProto) -> TypeProto.Tensor:
 def _spec(value: ValueInfoProto, sizes: _Sizes) -> TensorSpec:
     declared = _tensor_type(value)
     if not declared.HasField("shape") or not declared.shape.dim:
-        raise Refused(
-            "shape_missing", f"Input {value.name[:80]} declares no shape. Its first axis must count items."
-        )
+        raise Refused("shape_missing", f"Input {value.name[:80]} declares no shape. Its first axis must count items.")
     shape = [_dimension(value.name, axis, dim, sizes) for axis, dim in enumerate(declared.shape.dim)]
     return TensorSpec(value.name, _dtype(value.name, declared.elem_type), tuple(shape))
 

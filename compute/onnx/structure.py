@@ -113,9 +113,7 @@ def _check_tensor(tensor: TensorProto, limits: Limits) -> None:
             "The model keeps data in another file. Save it as one file, with its weights inside.",
         )
     if any(size < 0 for size in tensor.dims) or math.prod(tensor.dims) > limits.tensor_elements:
-        raise Refused(
-            "tensor_too_large", f"The model has a tensor of more than {limits.tensor_elements:,} elements."
-        )
+        raise Refused("tensor_too_large", f"The model has a tensor of more than {limits.tensor_elements:,} elements.")
 
 
 def _check_graph(graph: GraphProto, limits: Limits) -> None:
@@ -145,9 +143,7 @@ _CHECKS: dict[str, Callable[..., None]] = {
 def _check_operators(model: ModelProto, functions: Mapping[Key, object], limits: Limits) -> None:
     for key in functions:
         if key[0] in STANDARD_DOMAINS or key[0] == MICROSOFT_DOMAIN:
-            raise Refused(
-                "function_shadows_operator", "The model redefines a standard operator as a function."
-            )
+            raise Refused("function_shadows_operator", "The model redefines a standard operator as a function.")
     for body in (model.graph, *model.functions):
         for node in nodes_in(body):
             if function_key(node) not in functions:
@@ -160,9 +156,7 @@ def _check_operator(node: NodeProto, limits: Limits) -> None:
         if node.op_type not in limits.microsoft_operators:
             raise Refused("operator_not_allowed", f"The operator com.microsoft.{name} cannot run here.")
     elif node.domain not in STANDARD_DOMAINS:
-        raise Refused(
-            "operator_domain", f"The operator {name} is from {node.domain[:80]}, which cannot run here."
-        )
+        raise Refused("operator_domain", f"The operator {name} is from {node.domain[:80]}, which cannot run here.")
     elif node.op_type in LOOPS:
         raise Refused("loop", f"The model contains {name}. Loops cannot be priced in advance; unroll it.")
     elif node.op_type in RANDOM:

@@ -41,10 +41,7 @@ class _Trial:
 
     def run(self, batch: int, value: int) -> _Run:
         """One run; every item of every input is filled with ``value``."""
-        feed = {
-            spec.name: np.full((batch, *spec.item_shape), value, dtype=spec.dtype)
-            for spec in self.declared.inputs
-        }
+        feed = {spec.name: np.full((batch, *spec.item_shape), value, dtype=spec.dtype) for spec in self.declared.inputs}
         started = time.perf_counter()
         try:
             outputs = self.session.run(self.names, feed)
@@ -70,10 +67,7 @@ class _Trial:
         growth = larger / batch
         slowest = max(run.wall_ms for run in runs) / 1000
         memory = self.loaded_rss_bytes + (peak_rss_bytes() - self.loaded_rss_bytes) * growth
-        return (
-            slowest * growth < self.limits.trial_run_seconds
-            and memory < self.limits.memory_bytes * _MEMORY_SHARE
-        )
+        return slowest * growth < self.limits.trial_run_seconds and memory < self.limits.memory_bytes * _MEMORY_SHARE
 
 
 def run_trial(model: bytes, declared: DeclaredInputs, limits: Limits) -> tuple[Signature, Profile]:
@@ -166,9 +160,7 @@ def _profile(trial: _Trial, signature: Signature, batch: int, warm: Sequence[_Ru
     cpu_ms = (time.process_time() - cpu) * 1000
     output_bytes = sum(spec.item_bytes for spec in signature.outputs)
     if output_bytes > trial.limits.item_bytes:
-        raise Refused(
-            "item_too_large", f"One item of output is larger than {trial.limits.item_bytes // 2**20} MiB."
-        )
+        raise Refused("item_too_large", f"One item of output is larger than {trial.limits.item_bytes // 2**20} MiB.")
     return Profile(
         batch=batch,
         ms_per_item=round(statistics.median(walls) / batch, 6),

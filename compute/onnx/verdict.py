@@ -26,7 +26,7 @@ ADMITTED = "admitted"
 ADMISSION_FAILED = "admission_failed"
 
 
-class Refused(Exception):  # noqa: N818  a finding about a model, not an error of ours
+class Refused(Exception):
     """A model is refused. ``code`` is stable; ``message`` is a sentence for the customer."""
 
     def __init__(self, code: str, message: str) -> None:

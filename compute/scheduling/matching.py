@@ -39,8 +39,8 @@ class UnitNeed:
     live: int
     made: int
     hardware_class: int | None
-    owners: frozenset[int]
-    nodes: frozenset[int]
+    owners: Sequence[int]
+    nodes: Sequence[int]
     pay_micro_per_hour: int
     memory_bytes: int
 

@@ -10,7 +10,8 @@ from compute.scheduling.matching import NodeOffer, Plan, UnitNeed, match
 
 ROUND_UNITS = 2000
 ROUND_NODES = 2000
-PRESENCE_S = 30  # a node not heard of for longer is away
+PRESENCE_S = 15  # a node not heard of for longer is away; agents sync every 5 s at most
+AWAY_S = 6
 ROUND_LOCK = 0x44525659  # "DRVY": one round at a time in a cell
 
 # Nodes with free leases whose consent is in force. The consent rows stay locked until the attempts are committed, so a
@@ -58,12 +59,19 @@ SELECT m.*, 'leased', now() + make_interval(secs => %s)
   FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::int[]) AS m
 """
 
+# A node that let a lease run out is away until it syncs again: it must not be given the next one.
 EXPIRE = """
 WITH gone AS (
     SELECT id FROM compute_attempt WHERE status = 'leased' AND expires_at < now()
-     ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED)
-UPDATE compute_attempt a SET status = 'expired', status_code = 'lease_expired', ended_at = now()
-  FROM gone WHERE a.id = gone.id
+     ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED),
+ended AS (
+    UPDATE compute_attempt a SET status = 'expired', status_code = 'lease_expired', ended_at = now()
+      FROM gone WHERE a.id = gone.id RETURNING a.node_id),
+away AS (
+    UPDATE compute_nodepresence p SET available = false, reason = 'away'
+      FROM (SELECT DISTINCT node_id FROM ended) e
+     WHERE p.node_id = e.node_id AND p.last_sync_at < now() - make_interval(secs => %s))
+SELECT count(*) FROM ended
 """
 
 
@@ -76,8 +84,8 @@ class Round:
 def expire_leases(*, limit: int = 5000) -> int:
     """End leases that were not renewed in time; their units become open for others at once."""
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(EXPIRE, [limit])
-        return cursor.rowcount
+        cursor.execute(EXPIRE, [limit, AWAY_S])
+        return int(cursor.fetchone()[0])
 
 
 def dispatch() -> int:
@@ -87,10 +95,10 @@ def dispatch() -> int:
     """
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [ROUND_LOCK])
-        if not cursor.fetchone()[0]:  # type: ignore[index] # a SELECT of a function always has a row
+        if not cursor.fetchone()[0]:
             return 0
         cursor.execute(NEEDS, [ROUND_UNITS])
-        needs = [UnitNeed(*row[:6], frozenset(row[6]), frozenset(row[7]), *row[8:]) for row in cursor.fetchall()]
+        needs = [UnitNeed(*row) for row in cursor.fetchall()]
         if not needs:
             return 0
         cursor.execute(OFFERS, [PRESENCE_S, ROUND_NODES])
@@ -105,9 +113,7 @@ def _write(plan: Plan) -> None:
         return
     with connection.cursor() as cursor:
         units = list(plan.decided)
-        cursor.execute(
-            DECIDE, [units, [plan.decided[u][0] for u in units], [plan.decided[u][1] for u in units]]
-        )
+        cursor.execute(DECIDE, [units, [plan.decided[u][0] for u in units], [plan.decided[u][1] for u in units]])
         rows = [
             (m.unit, m.job, m.offer.node, m.offer.vehicle, m.offer.owner, m.offer.consent, m.fence)
             for m in plan.matches

@@ -67,7 +67,10 @@ def check_inputs(artifact: ModelArtifact, input_file: InputFile) -> None:
         given = {next(iter(wanted)): given[tensors.SINGLE]}
     if given.keys() != wanted.keys():
         raise InvalidInput(
-            "The file's tensors are not the model's inputs.", code="input_mismatch", wanted=sorted(wanted), given=sorted(given)
+            "The file's tensors are not the model's inputs.",
+            code="input_mismatch",
+            wanted=sorted(wanted),
+            given=sorted(given),
         )
     for name, spec in wanted.items():
         if given[name]["dtype"] != spec["dtype"] or given[name]["shape"][1:] != spec["shape"][1:]:
@@ -180,9 +183,7 @@ def fail_job(*, job: InferenceJob, code: str, message: str) -> int:
 def assemble_job(*, job_id: int) -> bool:
     """Join the units' results in input order into one safetensors file. False when there is nothing to do."""
     job = (
-        InferenceJob.objects.select_related("artifact")
-        .filter(pk=job_id, status=InferenceJob.Status.ASSEMBLING)
-        .first()
+        InferenceJob.objects.select_related("artifact").filter(pk=job_id, status=InferenceJob.Status.ASSEMBLING).first()
     )
     if job is None:
         return False

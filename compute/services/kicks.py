@@ -5,6 +5,8 @@ import logging
 from celery import current_app
 from django.core.cache import cache
 from django.db import transaction
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 logger = logging.getLogger(__name__)
 PENDING_S = 2  # how long an unanswered kick holds back the next ones
@@ -19,7 +21,7 @@ def _send(task: str) -> None:
     try:
         if cache.add(f"kick:{task}", 1, timeout=PENDING_S):
             current_app.send_task(task, ignore_result=True)
-    except (OSError, current_app.connection_for_write().connection_errors) as error:
+    except (OperationalError, RedisError, OSError) as error:
         logger.warning("no broker to kick %s with (%s): the next beat will do it", task, error)
 
 

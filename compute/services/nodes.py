@@ -11,8 +11,8 @@ from django.utils import timezone
 from accounts.models import OwnerPolicy, User, Vehicle
 from accounts.services import audit
 from compute import protocol
-from compute.models import EnrolmentCode, HardwareClass, Node, NodePresence
 from compute.link.trust import trust_chain
+from compute.models import EnrolmentCode, HardwareClass, Node, NodePresence
 from compute.nats_jwt import user_jwt, user_public_from_ed25519
 from marketplace.core.errors import Conflict, ConsentRequired, DomainError, InvalidInput
 

@@ -154,9 +154,7 @@ def _accept(
     return _ack(report, "accepted" if status == "reported" or report.outcome != "ok" else "refused", code)
 
 
-def _conclusion(
-    report: protocol.Report, payload: protocol.MeterPayload, row: AttemptRow
-) -> tuple[str, str, str]:
+def _conclusion(report: protocol.Report, payload: protocol.MeterPayload, row: AttemptRow) -> tuple[str, str, str]:
     """(status, code, result digest) that a live attempt moves to."""
     if report.outcome == "cancelled":
         return "cancelled", report.code[:64] or "cancelled_by_node", ""

@@ -167,6 +167,6 @@ def _pace(node: Known, request: protocol.SyncRequest, has_new: bool, carrier: st
 
 def _is_uuid(text: Any) -> bool:
     try:
-        return str(UUID(text)) == text
+        return bool(str(UUID(text)) == text)
     except (ValueError, AttributeError, TypeError):
         return False

@@ -142,7 +142,7 @@ def fail_hopeless_units() -> int:
     """Give up on units that failed on MAX_FAILURES nodes or took MAX_ATTEMPTS attempts."""
     with connection.cursor() as cursor:
         cursor.execute(FAIL_UNITS, [MAX_ATTEMPTS, MAX_FAILURES, MAX_FAILURES, MAX_ATTEMPTS])
-        return cursor.rowcount
+        return int(cursor.rowcount)
 
 
 @atomic_retrying

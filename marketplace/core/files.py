@@ -9,16 +9,16 @@ from django.http import StreamingHttpResponse
 CHUNK_BYTES = 1024 * 1024
 
 
-def file_response(path: Path, *, filename: str, content_type: str = "application/octet-stream") -> StreamingHttpResponse:
+def file_response(
+    path: Path, *, filename: str, content_type: str = "application/octet-stream"
+) -> StreamingHttpResponse:
     """The file as a download (attachment, nosniff). The path must exist."""
 
     async def chunks() -> AsyncIterator[bytes]:
-        file = await sync_to_async(path.open, thread_sensitive=False)("rb")
-        try:
-            while chunk := await sync_to_async(file.read, thread_sensitive=False)(CHUNK_BYTES):
+        with path.open("rb") as file:
+            read = sync_to_async(file.read, thread_sensitive=False)
+            while chunk := await read(CHUNK_BYTES):
                 yield chunk
-        finally:
-            file.close()
 
     response = StreamingHttpResponse(chunks(), content_type=content_type)
     response["Content-Length"] = str(path.stat().st_size)

@@ -91,7 +91,9 @@ def _detail(order: JobOrder) -> dict[str, Any]:
         "replication_overhead": f"{overhead:.2f} results per unit" if overhead else "",
         "nodes_active": progress.nodes_active,
         "result_url": "",
-        "error": {"code": job.status_code, "message": job.message} if job.status == InferenceJob.Status.FAILED else None,
+        "error": {"code": job.status_code, "message": job.message}
+        if job.status == InferenceJob.Status.FAILED
+        else None,
         "events": [{"at": event.at, "label": LABELS[event.to_status]} for event in job.events.all()],
     }
 

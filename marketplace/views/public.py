@@ -1,13 +1,13 @@
 from django.conf import settings
+from django.contrib.auth.decorators import login_required
 from django.core.cache import cache
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET
 
-from accounts.context import actor
 from accounts.access import signed_in
-from django.contrib.auth.decorators import login_required
+from accounts.context import actor
 
 HOME_OF = {"owner": "vehicle_list", "organization": "job_list", "operator": "admin:index"}
 

@@ -1,0 +1,63 @@
+# Needs Python >= 3.11 and make, nothing else. `make help` lists what there is.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input install
+export ORT_DISABLE_TELEMETRY := 1
+ifeq ($(NATS),off)
+export DRIVEWAY_NATS := off
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run test ci lint types layers migrations format lock clean
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+demo: $(VENV)/demo.stamp ## Run the main job end to end on real input (NATS=off: over HTTPS polling only)
+	@$(BIN)/python -m marketplace.demo
+
+run: $(VENV)/demo.stamp ## Keep the whole site up, with demo logins, until Ctrl-C
+	@$(BIN)/python -m marketplace.embedded
+
+test: $(VENV)/dev.stamp ## Set up and run the test suite, against real servers, on all cores
+	@$(BIN)/python -m pytest -n auto --dist loadgroup
+
+ci: test lint types layers migrations ## All that CI checks
+
+lint: $(VENV)/dev.stamp ## Style (ruff)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(VENV)/dev.stamp ## Types (mypy, strict)
+	@$(BIN)/mypy marketplace accounts compute billing
+
+layers: $(VENV)/dev.stamp ## Who may import whom (import-linter)
+	@$(BIN)/lint-imports
+
+migrations: $(VENV)/dev.stamp ## No model change without its migration
+	@$(BIN)/python manage.py makemigrations --check --dry-run
+
+format: $(VENV)/dev.stamp ## Put the code in shape
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+lock: $(VENV)/dev.stamp ## Compile requirements/*.txt from pyproject.toml, with hashes
+	@BIN=$(BIN) requirements/lock
+
+clean: ## Forget the local servers' data (nothing may be running)
+	rm -rf .driveway
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Driveway needs Python 3.11 or newer; set PYTHON=...")'
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/demo.stamp: requirements/demo.txt pyproject.toml | $(VENV)/bin/python
+	@echo "Installing what the demo needs, from hashes ..."
+	@$(PIP) --require-hashes -r requirements/demo.txt
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/dev.stamp: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
+	@echo "Installing what tests and checks need, from hashes ..."
+	@$(PIP) --require-hashes -r requirements/dev.txt
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@ $(VENV)/demo.stamp

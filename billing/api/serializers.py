@@ -1,0 +1,76 @@
+"""What the API takes and gives. Money is integers of micro-units: millionths of the currency's major unit."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from compute.api.serializers import JobOut
+
+AMOUNT_MAX_MICRO = 10**15  # a thousand million: far above any wallet, far below the database's limit
+ITEMS_MAX = 10**9
+
+
+class EstimateRequest(serializers.Serializer[Any]):
+    model = serializers.UUIDField(help_text="Id of an admitted model.")
+    input_file = serializers.UUIDField(
+        required=False, help_text="Id of an input file: its rows are the items."
+    )
+    items = serializers.IntegerField(
+        required=False, min_value=1, max_value=ITEMS_MAX, help_text="Number of items, instead of input_file."
+    )
+    unit_items = serializers.IntegerField(required=False, min_value=1, max_value=ITEMS_MAX)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if ("input_file" in attrs) == ("items" in attrs):
+            raise serializers.ValidationError({"items": ["Give either input_file or items."]})
+        return attrs
+
+
+class EstimateResponse(serializers.Serializer[Any]):
+    items = serializers.IntegerField()
+    units = serializers.IntegerField()
+    currency = serializers.CharField()
+    low_micro = serializers.IntegerField(help_text="What the model's trial run says.")
+    high_micro = serializers.IntegerField(help_text="The job is never charged more than this.")
+    compute_ms = serializers.IntegerField(help_text="Expected compute time, milliseconds.")
+    price_micro_per_hour = serializers.IntegerField(
+        source="rate_card.price_micro_per_hour", help_text="For an hour of compute time."
+    )
+
+
+class JobRequest(serializers.Serializer[Any]):
+    model = serializers.UUIDField(help_text="Id of an admitted model.")
+    input_file = serializers.UUIDField(help_text="Id of an input file: its rows are the items.")
+    unit_items = serializers.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=ITEMS_MAX,
+        help_text="Items of a work unit; default: a minute's work.",
+    )
+    cap_micro = serializers.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=AMOUNT_MAX_MICRO,
+        help_text="Never charge more than this. At least the estimate's low_micro.",
+    )
+
+
+class JobResponse(JobOut):
+    """A job with its money."""
+
+    currency = serializers.CharField(source="order.rate_card.currency")
+    price_micro_per_hour = serializers.IntegerField(source="order.price_micro_per_hour")
+    estimate_low_micro = serializers.IntegerField(source="order.estimate_low_micro")
+    estimate_high_micro = serializers.IntegerField(source="order.estimate_high_micro")
+    cap_micro = serializers.IntegerField(source="order.cap_micro", allow_null=True)
+    held_micro = serializers.IntegerField(
+        source="order.held_micro", help_text="Taken from the wallet; what the job did not cost comes back."
+    )
+    charged_micro = serializers.IntegerField(source="order.charged_micro")
+
+
+class WalletResponse(serializers.Serializer[Any]):
+    currency = serializers.CharField()
+    balance_micro = serializers.IntegerField(help_text="Held and available together.")
+    held_micro = serializers.IntegerField(help_text="For jobs that have not ended.")
+    available_micro = serializers.IntegerField(help_text="What may be spent now.")

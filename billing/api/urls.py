@@ -1,0 +1,9 @@
+from django.urls import path
+
+from billing.api import views
+
+urlpatterns = [
+    path("estimates", views.Estimates.as_view(), name="api_estimates"),
+    path("jobs", views.Jobs.as_view(), name="api_jobs"),
+    path("wallet", views.Wallet.as_view(), name="api_wallet"),
+]

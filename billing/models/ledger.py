@@ -1,0 +1,123 @@
+"""Where value sits, and how it moves. The database holds every rule: billing/migrations/0002_rules.py."""
+
+from typing import ClassVar
+
+from django.contrib.postgres.functions import RandomUUID
+from django.db import models
+from django.db.models.functions import Now
+
+from accounts.models import Organization, Owner
+from marketplace.core.models import TimestampedModel
+
+DEBIT, CREDIT = 1, -1
+
+OF_ONE_ORGANIZATION = models.Q(organization__isnull=False, owner=None, floor_zero=True, tracked=True)
+OF_ONE_OWNER = models.Q(organization=None, owner__isnull=False, floor_zero=False, tracked=True)
+OF_THE_PLATFORM = models.Q(organization=None, owner=None, floor_zero=False, tracked=False)
+
+
+class LedgerAccount(TimestampedModel):
+    """A place where value sits. `balance_micro` is on the account's normal side, and only transfers move it.
+
+    The platform's accounts are untracked: everybody would queue for their row, so their balance is a sum.
+    """
+
+    class Kind(models.TextChoices):
+        WALLET = "wallet", "Wallet"  # what an organization may spend
+        HOLD = "hold", "Held for jobs"  # what its open orders may still cost
+        PAYABLE = "payable", "Owed to an owner"
+        STRIPE_CLEARING = "stripe_clearing", "At Stripe"
+        BANK_CLEARING = "bank_clearing", "At the bank"
+        REVENUE = "revenue", "Revenue"
+        VERIFICATION = "verification", "Verification expense"  # copies that check others' work
+
+    OF_ORGANIZATION: ClassVar = (Kind.WALLET, Kind.HOLD)
+    OF_PLATFORM: ClassVar = (Kind.STRIPE_CLEARING, Kind.BANK_CLEARING, Kind.REVENUE, Kind.VERIFICATION)
+    DEBIT_NORMAL: ClassVar = (Kind.STRIPE_CLEARING, Kind.BANK_CLEARING, Kind.VERIFICATION)
+
+    key = models.TextField(unique=True)
+    kind = models.CharField(max_length=20, choices=Kind)
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, null=True, related_name="+")
+    owner = models.ForeignKey(Owner, on_delete=models.PROTECT, null=True, related_name="+")
+    currency = models.CharField(max_length=3)
+    side = models.SmallIntegerField(choices=[(DEBIT, "debit"), (CREDIT, "credit")])
+    floor_zero = models.BooleanField(default=False)
+    tracked = models.BooleanField(default=False)
+    balance_micro = models.BigIntegerField(default=0)
+    version = models.BigIntegerField(default=0, help_text="How many transfers have moved the balance.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["kind", "organization", "owner", "currency"],
+                nulls_distinct=False,
+                name="ledger_account_once",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(floor_zero=False) | models.Q(balance_micro__gte=0),
+                name="ledger_account_floor",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(tracked=True) | models.Q(balance_micro=0, version=0),
+                name="ledger_account_untracked",
+            ),
+            # A wallet without its floor, or an account of nobody, cannot be made.
+            models.CheckConstraint(
+                condition=OF_ONE_ORGANIZATION & models.Q(kind__in=["wallet", "hold"], side=CREDIT)
+                | OF_ONE_OWNER & models.Q(kind="payable", side=CREDIT)
+                | OF_THE_PLATFORM & models.Q(kind="revenue", side=CREDIT)
+                | OF_THE_PLATFORM
+                & models.Q(kind__in=["stripe_clearing", "bank_clearing", "verification"], side=DEBIT),
+                name="ledger_account_shape",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class LedgerTransfer(models.Model):
+    """One amount, debited to one account and credited to another: balanced by construction. Append-only.
+
+    `fingerprint` is made by the database from what the transfer does; a second transfer under the same
+    `idempotency_key` has no effect, and is refused when it would do something else. A correction is a new
+    transfer that `reverses` the old one: same amount, accounts exchanged.
+    """
+
+    class Kind(models.TextChoices):
+        TOP_UP = "top_up", "Top-up"
+        HOLD = "hold", "Hold for a job"
+        RELEASE = "release", "Release of a hold"
+        SHARE = "share", "Owner's share"
+        REVENUE = "revenue", "Platform's share"
+        VERIFICATION = "verification", "Pay for verification"
+        REVERSAL = "reversal", "Reversal"
+
+    public_id = models.UUIDField(db_default=RandomUUID(), unique=True, editable=False)
+    kind = models.CharField(max_length=20, choices=Kind)
+    debit = models.ForeignKey(LedgerAccount, on_delete=models.PROTECT, related_name="debits")
+    credit = models.ForeignKey(LedgerAccount, on_delete=models.PROTECT, related_name="credits")
+    amount_micro = models.BigIntegerField()
+    currency = models.CharField(max_length=3)
+    idempotency_key = models.TextField(unique=True)
+    fingerprint = models.CharField(max_length=64, editable=False, db_default="")
+    effective_at = models.DateTimeField(db_default=Now())
+    posted_at = models.DateTimeField(db_default=Now(), editable=False)
+    meta = models.JSONField(default=dict, db_default={})
+    reverses = models.OneToOneField("self", on_delete=models.PROTECT, null=True, related_name="reversed_by")
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=models.Q(amount_micro__gt=0), name="ledger_transfer_amount"),
+            models.CheckConstraint(
+                condition=~models.Q(debit=models.F("credit")), name="ledger_transfer_two_accounts"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(kind="reversal", reverses__isnull=False)
+                | ~models.Q(kind="reversal") & models.Q(reverses=None),
+                name="ledger_transfer_reversal",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.amount_micro} {self.currency}"

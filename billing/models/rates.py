@@ -1,0 +1,47 @@
+from django.db import models
+from django.utils import timezone
+
+from compute.models import HardwareClass
+from marketplace.core.models import TimestampedModel
+
+
+class RateCard(TimestampedModel):
+    """What a compute-hour of a class costs from a moment on. Immutable: a new price is a new card."""
+
+    hardware_class = models.ForeignKey(HardwareClass, on_delete=models.PROTECT, related_name="rate_cards")
+    currency = models.CharField(max_length=3, default="USD")
+    valid_from_at = models.DateTimeField(default=timezone.now)
+    price_micro_per_hour = models.BigIntegerField(help_text="What the customer pays for a compute-hour.")
+    owner_share_permille = models.PositiveSmallIntegerField(
+        help_text="The owner's part of it, in thousandths."
+    )
+    # The least that an owner may be offered for an hour: no card may promise less than energy and wear cost.
+    min_owner_micro_per_hour = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["hardware_class", "currency", "valid_from_at"], name="rate_card_moment"
+            ),
+            models.CheckConstraint(condition=models.Q(price_micro_per_hour__gt=0), name="rate_card_price"),
+            models.CheckConstraint(
+                condition=models.Q(owner_share_permille__lte=1000), name="rate_card_share"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(min_owner_micro_per_hour__gte=0)
+                & models.Q(
+                    min_owner_micro_per_hour__lte=models.F("price_micro_per_hour")
+                    * models.F("owner_share_permille")
+                    / 1000
+                ),
+                name="rate_card_owner_floor",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.hardware_class} from {self.valid_from_at:%Y-%m-%d}"
+
+    @property
+    def owner_micro_per_hour(self) -> int:
+        """What an owner is paid for a compute-hour."""
+        return self.price_micro_per_hour * self.owner_share_permille // 1000

@@ -1,0 +1,55 @@
+from django.db import models
+from django.db.models.functions import Now
+
+from billing.models.ledger import LedgerTransfer
+from billing.models.orders import JobOrder
+from compute.models import UsageRecord
+
+
+class RatedUsage(models.Model):
+    """What one usage record cost and paid. Append-only; rows share a transfer, whose amount is their sum.
+
+    `charged_micro` is the customer's (0 for a copy that checked other work), `owner_micro` the owner's; the
+    rest is the platform's, and may be negative. Energy and wear are the owner's own costs, by the policy when
+    it was settled: information, no transfer.
+    """
+
+    usage = models.OneToOneField(UsageRecord, on_delete=models.PROTECT, related_name="rated")
+    order = models.ForeignKey(JobOrder, on_delete=models.PROTECT, related_name="rated_usage")
+    charged_micro = models.BigIntegerField()
+    owner_micro = models.BigIntegerField()
+    platform_micro = models.BigIntegerField()
+    energy_cost_micro = models.BigIntegerField()
+    wear_micro = models.BigIntegerField()
+    owner_transfer = models.ForeignKey(
+        LedgerTransfer, on_delete=models.PROTECT, null=True, related_name="paid_usage"
+    )
+    revenue_transfer = models.ForeignKey(
+        LedgerTransfer, on_delete=models.PROTECT, null=True, related_name="earned_usage"
+    )
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        verbose_name_plural = "rated usage"
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(
+                    charged_micro__gte=0, owner_micro__gte=0, energy_cost_micro__gte=0, wear_micro__gte=0,
+                    platform_micro=models.F("charged_micro") - models.F("owner_micro"),
+                ),
+                name="rated_usage_adds_up",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(owner_micro=0, owner_transfer=None)
+                | models.Q(owner_micro__gt=0, owner_transfer__isnull=False),
+                name="rated_usage_paid",
+            ),
+        ]  # fmt: skip
+
+    def __str__(self) -> str:
+        return f"rating of usage {self.usage_id}"
+
+    @property
+    def net_micro(self) -> int:
+        """What the owner keeps after energy and wear."""
+        return self.owner_micro - self.energy_cost_micro - self.wear_micro

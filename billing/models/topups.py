@@ -1,0 +1,30 @@
+from django.db import models
+
+from accounts.models import Organization
+from billing.models.ledger import LedgerTransfer
+from marketplace.core.models import PublicIdModel
+
+
+class TopUp(PublicIdModel):
+    """Money that came into a wallet. Append-only."""
+
+    class Method(models.TextChoices):
+        MANUAL = "manual", "Bank transfer, entered by an operator"
+        STRIPE = "stripe", "Card, through Stripe"
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="top_ups")
+    amount_micro = models.BigIntegerField()
+    currency = models.CharField(max_length=3)
+    method = models.CharField(max_length=16, choices=Method)
+    reference = models.CharField(max_length=120, blank=True)
+    idempotency_key = models.CharField(max_length=255)
+    transfer = models.OneToOneField(LedgerTransfer, on_delete=models.PROTECT, related_name="top_up")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "idempotency_key"], name="top_up_once"),
+            models.CheckConstraint(condition=models.Q(amount_micro__gt=0), name="top_up_amount"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount_micro} {self.currency} for {self.organization}"

@@ -1,0 +1,99 @@
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from accounts.models import Organization, User
+from accounts.services import audit
+from billing.models import LedgerAccount, LedgerTransfer, TopUp
+from billing.services import ledger
+from billing.services.ledger import Place, Posting
+from marketplace.core.errors import Conflict, InvalidInput
+
+# Where the money of each method is before it reaches our bank account.
+CLEARING = {
+    TopUp.Method.MANUAL.value: LedgerAccount.Kind.BANK_CLEARING,
+    TopUp.Method.STRIPE.value: LedgerAccount.Kind.STRIPE_CLEARING,
+}
+
+
+@dataclass(frozen=True)
+class WalletSummary:
+    """`balance_micro` is all its money here: `held_micro` for open orders and `available_micro` to spend."""
+
+    currency: str
+    balance_micro: int
+    held_micro: int
+    available_micro: int
+
+
+def summary(organization: Organization) -> WalletSummary:
+    """What the wallet has. Reads only: an organization that never topped up has zeros."""
+    balances = dict(
+        LedgerAccount.objects.filter(
+            organization=organization, currency=organization.currency, kind__in=LedgerAccount.OF_ORGANIZATION
+        ).values_list("kind", "balance_micro")
+    )
+    available, held = balances.get("wallet", 0), balances.get("hold", 0)
+    return WalletSummary(organization.currency, available + held, held, available)
+
+
+def top_up(
+    *,
+    organization: Organization,
+    amount_micro: int,
+    method: str,
+    reference: str,
+    idempotency_key: str,
+    actor: User | None,
+) -> TopUp:
+    """Put money into a wallet. The same key again returns the first top-up.
+
+    Raises InvalidInput for an amount that is not positive, an unknown method or an empty key, and Conflict
+    (`idempotency_conflict`) when the key was used with other values.
+    """
+    if amount_micro <= 0:
+        raise InvalidInput(
+            "The amount must be more than zero.", code="amount_invalid", amount_micro=amount_micro
+        )
+    if method not in CLEARING or not idempotency_key:
+        raise InvalidInput("Choose a method, and give a key that names this top-up.", method=method)
+    with transaction.atomic():
+        clearing = Place(kind=CLEARING[method], currency=organization.currency)
+        wallet = Place(
+            kind=LedgerAccount.Kind.WALLET, currency=organization.currency, organization_id=organization.pk
+        )
+        accounts = ledger.accounts([clearing, wallet])
+        result = ledger.post([
+            Posting(
+                kind=LedgerTransfer.Kind.TOP_UP,
+                debit=accounts[clearing],
+                credit=accounts[wallet],
+                amount_micro=amount_micro,
+                idempotency_key=f"top_up:{organization.pk}:{idempotency_key}",
+                meta={"method": method, "reference": reference},
+            )
+        ])  # fmt: skip
+        if not result.new:
+            return _replayed(organization, idempotency_key, reference)
+        created = TopUp.objects.create(
+            organization=organization,
+            amount_micro=amount_micro,
+            currency=organization.currency,
+            method=method,
+            reference=reference,
+            idempotency_key=idempotency_key,
+            transfer=result.transfers[0],
+        )
+        audit.record(
+            actor=actor, action="wallet.top_up", subject=organization.public_id,
+            amount_micro=amount_micro, currency=organization.currency, method=method, reference=reference,
+        )  # fmt: skip
+    return created
+
+
+def _replayed(organization: Organization, idempotency_key: str, reference: str) -> TopUp:
+    """The ledger compared amount, method and wallet; the reference is ours to compare."""
+    existing = TopUp.objects.get(organization=organization, idempotency_key=idempotency_key)
+    if existing.reference != reference:
+        raise Conflict("This key was used with another reference.", code="idempotency_conflict")
+    return existing

@@ -1,0 +1,247 @@
+"""The main loop of the program in the car: sync, take on work, and stop the moment a rule says so."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from compute import protocol
+from compute.agent.backoff import Backoff
+from compute.agent.blobs import Blobs
+from compute.agent.energy import EnergyMeter
+from compute.agent.errors import AgentError, UnreachableError
+from compute.agent.link import Link
+from compute.agent.meter import Recorder
+from compute.agent.policy import READY, evaluate
+from compute.agent.sensors import Sensors
+from compute.agent.status import Publisher, State, withheld_sentence
+from compute.agent.store import Store
+from compute.agent.version import AGENT_VERSION
+from compute.agent.work import Bench
+from compute.agent.workload import Workload
+from compute.protocol import Ack, Hardware, Policy, Push, SyncRequest, SyncResponse
+
+log = logging.getLogger(__name__)
+_TICK_S = 1.0
+_COALESCE_S = 0.01
+_MAX_PAUSE_HOLDING_S = 5.0
+_NEXT_SYNC_MS = (100, 300_000)
+_FAREWELL_S = 2.0
+# Leaves room in one NATS message for everything beside the reports.
+_REPORTS_BYTES = protocol.NATS_MAX_PAYLOAD_BYTES - 16384
+_RANDOM = random.SystemRandom()
+_NO_TROUBLE = AgentError("", "")
+
+
+class Agent:
+    """Make it with its parts, then `run` it once. All its work is on one event loop, in one thread."""
+
+    def __init__(
+        self,
+        *,
+        node: str,
+        hardware: Hardware,
+        policy: Policy,
+        store: Store,
+        link: Link,
+        blobs: Blobs,
+        bench: Bench,
+        energy: EnergyMeter,
+        recorder: Recorder,
+        sensors: Sensors,
+        publisher: Publisher,
+        slots: int,
+    ) -> None:
+        self._node, self._hardware, self._slots = node, hardware, slots
+        self._policy = store.policy() or policy
+        self._store, self._link, self._bench = store, link, bench
+        self._sensors, self._publisher = sensors, publisher
+        self._work = Workload(
+            blobs=blobs, bench=bench, energy=energy, store=store, recorder=recorder,
+            on_change=self._publish, on_report=self.sync_soon,
+        )  # fmt: skip
+        self._wake = asyncio.Event()
+        self._availability = READY
+        self._withheld = ""
+        self._trouble = AgentError("connecting", "No sync has been answered yet.")
+        self._is_introduced = False
+        self._server_seq = 0
+        self._sent_s = 0.0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until ``stop`` is set; then return held leases, say so to the server within 2 s, and end.
+
+        Raises what a loop of the agent died of, since a supervisor's restart is better than half an agent.
+        """
+        self._judge()
+        self._publish()
+        loops = [asyncio.create_task(loop) for loop in (self._sync(), self._watch(), self._link.maintain())]
+        others = [asyncio.create_task(self._bench.warm()), asyncio.create_task(stop.wait())]
+        watched: set[asyncio.Future[Any]] = {*loops, others[1], self._work.failed}
+        try:
+            done, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+            for ended in done:
+                ended.result()
+        finally:
+            self._work.refuse("agent_stopped")
+            await _end([*loops, *others])
+            await self._leave()
+
+    def sync_soon(self) -> None:
+        """Sync now: a report waits, or the server should learn of a connection that it may push to."""
+        self._wake.set()
+
+    def on_push(self, push: Push) -> None:
+        """Work or cancels from the server between syncs. The sync that follows confirms them."""
+        if push.version == protocol.VERSION:
+            self._work.take(push.cancels, push.leases)
+            self._publish()
+            self.sync_soon()
+
+    async def _sync(self) -> None:
+        backoff = Backoff()
+        while True:
+            try:
+                request, response = await self._link.request(self._request)
+                pause_s = self._apply(request, response)
+                backoff.reset()
+            except AgentError as error:
+                wish_s = error.retry_after_s if isinstance(error, UnreachableError) else 0.0
+                pause_s = backoff.next(at_least_s=wish_s)
+                self._note_trouble(error)
+            self._publish()
+            await self._pause(min(pause_s, _MAX_PAUSE_HOLDING_S) if len(self._work) else pause_s)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, or be woken; then a moment more, so that what happens together is told together."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+            await asyncio.sleep(_COALESCE_S)
+        self._wake.clear()
+
+    def _request(self, *, leaving: bool = False) -> SyncRequest:
+        self._sent_s = time.monotonic()
+        available = self._availability.available and not leaving
+        return SyncRequest(
+            node=self._node,
+            seq=self._store.next_sync_seq(above=self._server_seq),
+            available=available,
+            reason="agent_stopped" if leaving else self._availability.code,
+            capacity=2 * self._slots if available else 0,
+            running=self._work.renewals(),
+            reports=self._store.unacknowledged(max_bytes=_REPORTS_BYTES),
+            policy_version=self._policy.version,
+            hardware=None if self._is_introduced else self._hardware,
+            agent_version=AGENT_VERSION,
+        )
+
+    def _apply(self, request: SyncRequest, response: SyncResponse) -> float:
+        """Do what the server says; seconds until the next sync. Raises UnreachableError."""
+        if response.version != protocol.VERSION:
+            raise UnreachableError("unsupported_version", f"The server speaks version {response.version}.")
+        if response.error:
+            self._server_seq = max(self._server_seq, response.seq)
+            raise UnreachableError(response.error, response.message or "The server could not take the sync.")
+        self._is_introduced = True
+        self._note_trouble(None)
+        settled = self._settle(response.acks)
+        if response.policy is not None:
+            self._adopt(response.policy)
+        self._work.renewed(request.running, self._sent_s)
+        self._note_withheld(response.withheld)
+        self._work.take(response.cancels, response.leases)
+        if settled and settled == len(request.reports) and self._store.unacknowledged_count():
+            self.sync_soon()  # there were more than fit in one message
+        low, high = _NEXT_SYNC_MS
+        return min(max(response.next_sync_ms, low), high) / 1000 * _RANDOM.uniform(0.9, 1.0)
+
+    def _settle(self, acks: tuple[Ack, ...]) -> int:
+        """How many waiting reports these answer. Every answer is final, also a refusal."""
+        settled = [ack for ack in acks if self._store.acknowledge(ack.attempt, ack.fence)]
+        for ack in settled:
+            if ack.status == "refused":
+                log.warning("The report of attempt %d was refused: %s", ack.attempt, ack.code)
+        return len(settled)
+
+    def _adopt(self, policy: Policy) -> None:
+        if policy != self._policy:
+            log.info("The owner's policy is now version %d.", policy.version)
+            self._policy = policy
+            self._store.set_policy(policy)
+            self._judge()
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK_S)
+            self._judge()
+            self._work.tick(time.monotonic())
+            self._publish()
+
+    def _judge(self) -> None:
+        """Ask the owner's rules; when they say no, everything stops at once and goes back."""
+        before = self._availability
+        self._availability = evaluate(self._policy, self._sensors(), datetime.now(UTC), before)
+        if self._availability.code != before.code:
+            log.info("%s", self._availability.sentence)
+            self._work.refuse(self._availability.code)
+            self.sync_soon()
+
+    def _note_withheld(self, code: str) -> None:
+        if code == self._withheld:
+            return
+        self._withheld = code
+        if code:
+            log.warning("%s", withheld_sentence(code))
+        else:
+            log.info("The marketplace offers this vehicle work again.")
+            self._link.retry_nats()
+
+    def _note_trouble(self, error: AgentError | None) -> None:
+        if error is not None and error.code != self._trouble.code:
+            log.warning("Sync failed (%s): %s", error.code, error.message)
+        self._trouble = error or _NO_TROUBLE
+
+    async def _leave(self) -> None:
+        """Give back what is held. Reports that do not get through are on disk and go with the next start."""
+        await self._work.finish(within_s=_FAREWELL_S / 2)
+        with contextlib.suppress(AgentError, TimeoutError):
+            async with asyncio.timeout(_FAREWELL_S / 2):
+                _, response = await self._link.request(lambda: self._request(leaving=True))
+                self._settle(response.acks)
+        await self._link.close()
+        await self._bench.close()
+        self._publish(state="stopped")
+
+    def _publish(self, *, state: State | None = None) -> None:
+        found, reason, sentence = self._state()
+        self._publisher.publish(
+            self._work, state=state or found, reason=reason, sentence=sentence, withheld=self._withheld,
+            carrier=self._link.answered_by,
+        )  # fmt: skip
+
+    def _state(self) -> tuple[State, str, str]:
+        """State, reason code and sentence, the most telling one first."""
+        if self._work.running():
+            return "running", "", ""
+        if not self._availability.available:
+            return "unavailable", self._availability.code, self._availability.sentence
+        if self._trouble is not _NO_TROUBLE:
+            return "offline", self._trouble.code, self._trouble.message
+        if self._withheld:
+            return "withheld", self._withheld, withheld_sentence(self._withheld)
+        return "idle", "", "Waiting for work."
+
+
+async def _end(tasks: list[asyncio.Task[Any]]) -> None:
+    """Cancel until all have ended: `asyncio.wait_for`, in libraries, may swallow one before Python 3.12."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=0.1)

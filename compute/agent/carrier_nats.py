@@ -1,0 +1,100 @@
+"""`sync` over NATS request-reply, and the server's pushes. One object is one connection: no reconnecting.
+
+nats-py's own reconnecting is off: it has lost subscriptions and hung (nats.py issues 510, 544, 962), so a
+lost connection is thrown away whole and the link makes a new one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import Any
+
+import msgspec
+import nats
+import nats.errors
+from nats.aio.client import Client
+
+from compute import protocol
+from compute.agent.carrier import REQUEST_TIMEOUT_S, OnPush
+from compute.agent.errors import UnreachableError
+from compute.agent.identity import Identity
+from compute.protocol import Credentials, SyncRequest, SyncResponse
+
+log = logging.getLogger(__name__)
+_CONNECT_S = 8.0
+_CLOSE_S = 1.0
+# nats-py raises its own errors, the socket's, and asyncio's.
+_FAILURES = (nats.errors.Error, OSError, asyncio.TimeoutError)
+
+
+class NatsCarrier:
+    name = "nats"
+
+    def __init__(self, client: Any, node: str) -> None:
+        self._client = client
+        self._subject = protocol.sync_subject(node)
+
+    @property
+    def is_connected(self) -> bool:
+        return bool(self._client.is_connected)
+
+    async def request(self, message: SyncRequest) -> SyncResponse:
+        try:
+            answer = await self._client.request(self._subject, protocol.pack(message), timeout=REQUEST_TIMEOUT_S)
+            return protocol.unpack_response(answer.data)
+        except nats.errors.NoRespondersError as error:
+            raise UnreachableError("no_responders", "NATS is up, but nobody answers syncs there.") from error
+        except _FAILURES as error:
+            raise UnreachableError("nats_failed", f"NATS: {type(error).__name__} {error}".strip()) from error
+        except msgspec.DecodeError as error:
+            raise UnreachableError("malformed_answer", f"The server's answer cannot be read: {error}") from error
+
+    async def close(self) -> None:
+        # A connection that is being thrown away may fail in any way; never drain it, since that can hang.
+        with contextlib.suppress(*_FAILURES):
+            async with asyncio.timeout(_CLOSE_S):
+                await self._client.close()
+
+
+async def connect_nats(*, node: str, identity: Identity, credentials: Credentials, on_push: OnPush) -> NatsCarrier:
+    """Connect with the node's own key, and listen to its commands. Raises UnreachableError."""
+    client = Client()
+    try:
+        async with asyncio.timeout(_CONNECT_S):
+            await client.connect(
+                servers=list(credentials.urls),
+                name=f"driveway-agent {node}",
+                user_jwt_cb=credentials.jwt.encode,
+                signature_cb=identity.sign_nats_nonce,
+                inbox_prefix=protocol.inbox_prefix(node),
+                allow_reconnect=False,
+                max_reconnect_attempts=1,
+                reconnect_time_wait=0,
+                ping_interval=15,
+                max_outstanding_pings=2,
+                error_cb=_log_error,
+            )
+            await client.subscribe(protocol.command_subject(node), cb=_push_handler(on_push))
+            await client.flush()
+    except _FAILURES as error:
+        await NatsCarrier(client, node).close()
+        raise UnreachableError("nats_failed", f"NATS: {type(error).__name__} {error}".strip()) from error
+    return NatsCarrier(client, node)
+
+
+def _push_handler(on_push: OnPush) -> Any:
+    async def handle(message: Any) -> None:
+        try:
+            push = protocol.unpack_push(message.data)
+        except msgspec.DecodeError as error:
+            log.warning("A push cannot be read and is ignored: %s", error)
+            return
+        on_push(push)
+
+    return handle
+
+
+async def _log_error(error: Exception) -> None:
+    log.info("NATS: %s %s", type(error).__name__, error)

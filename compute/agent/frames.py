@@ -1,0 +1,33 @@
+"""How the agent and its child speak over two pipes: frames of a small JSON header and a body of bytes."""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import Any
+
+_LENGTHS = struct.Struct("!IQ")
+LENGTHS_BYTES = _LENGTHS.size
+MAX_HEADER_BYTES = 16384
+
+
+def encode_frame(header: dict[str, Any], body: bytes = b"") -> bytes:
+    """What goes before the body on the wire: both lengths and the header. Send ``body`` itself after it."""
+    data = json.dumps(header).encode()
+    return _LENGTHS.pack(len(data), len(body)) + data
+
+
+def decode_lengths(data: bytes) -> tuple[int, int]:
+    """Lengths in bytes of header and body. Raises ValueError when the header is too long to be honest."""
+    header_bytes, body_bytes = _LENGTHS.unpack(data)
+    if header_bytes > MAX_HEADER_BYTES:
+        raise ValueError("frame header too long")
+    return header_bytes, body_bytes
+
+
+def decode_header(data: bytes) -> dict[str, Any]:
+    """Raises ValueError when the bytes are not a JSON object."""
+    header = json.loads(data)
+    if not isinstance(header, dict):
+        raise ValueError("frame header is not an object")
+    return header

@@ -1,0 +1,98 @@
+"""The leases a node holds: what may run, until when, and what is over. Pure: no clock, no tasks."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from compute.protocol import Lease, Renewal
+
+Key = tuple[int, int]
+# What one renewal buys, counted from when it was sent: the marketplace's lease.
+LEASE_S = 15.0
+_REMEMBERED = 4096
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_MAX_MS = 24 * 3600 * 1000
+
+
+def key_of(item: Lease | Renewal) -> Key:
+    return item.attempt, item.fence
+
+
+@dataclass
+class Held:
+    """One lease in hand. ``started_unix_ms`` is 0 unless it runs now; ``expires_s`` is monotonic time.
+
+    ``stop_code`` says why it was stopped: None for not stopped, "" for stopped without a word (the lease is
+    lost).
+    """
+
+    lease: Lease
+    expires_s: float
+    started_unix_ms: int = 0
+    has_begun: bool = False
+    stop_code: str | None = None
+
+
+class LeaseBook:
+    """Every method takes the present time ``now_s`` (monotonic seconds) where it needs one."""
+
+    def __init__(self) -> None:
+        self._held: dict[Key, Held] = {}
+        self._over: OrderedDict[Key, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def held(self) -> list[Held]:
+        """In order of arrival."""
+        return list(self._held.values())
+
+    def get(self, key: Key) -> Held | None:
+        return self._held.get(key)
+
+    def accept(self, lease: Lease, now_s: float) -> Held | None:
+        """The lease as new work, or None: it is known (then only its time is extended), over, or absurd."""
+        key, expires_s = key_of(lease), now_s + lease.expires_in_ms / 1000
+        if (known := self._held.get(key)) is not None:
+            known.expires_s = max(known.expires_s, expires_s)
+            return None
+        if key in self._over or expires_s <= now_s or fault(lease):
+            return None
+        self._held[key] = held = Held(lease, expires_s)
+        return held
+
+    def renewals(self) -> tuple[Renewal, ...]:
+        live = (held.lease for held in self._held.values() if held.stop_code is None)
+        return tuple(Renewal(attempt=lease.attempt, fence=lease.fence) for lease in live)
+
+    def renewed(self, renewals: Iterable[Renewal], sent_s: float) -> None:
+        """The server answered a sync that named these, and did not cancel them."""
+        for renewal in renewals:
+            if (held := self._held.get(key_of(renewal))) is not None:
+                held.expires_s = max(held.expires_s, sent_s + LEASE_S)
+
+    def expired(self, now_s: float) -> list[Held]:
+        return [held for held in self._held.values() if held.expires_s <= now_s]
+
+    def end(self, key: Key) -> None:
+        """The lease is over for good, also one never seen: its late copies are ignored from now on."""
+        self._held.pop(key, None)
+        self._over[key] = None
+        while len(self._over) > _REMEMBERED:
+            self._over.popitem(last=False)
+
+
+def fault(lease: Lease) -> str:
+    """What makes a lease absurd, "" if nothing: it came from outside, so nothing in it is taken on trust."""
+    if not (_SHA256.fullmatch(lease.model_sha256) and _SHA256.fullmatch(lease.input_sha256)):
+        return "a digest is not 64 hexadecimal digits"
+    if min(lease.items, lease.batch, lease.model_bytes, lease.input_bytes, lease.memory_bytes) <= 0:
+        return "a size is not positive"
+    if not 0 < lease.time_limit_ms <= _MAX_MS or lease.expires_in_ms > _MAX_MS:
+        return "a time is out of range"
+    if not lease.outputs or len(set(lease.outputs)) != len(lease.outputs):
+        return "the outputs are not named once each"
+    return ""

@@ -1,0 +1,60 @@
+"""The customer's program: nothing but the HTTP API and a key."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+
+class ApiError(Exception):
+    """The API refused; the message is its own."""
+
+
+class Customer:
+    def __init__(self, url: str, api_key: str) -> None:
+        headers = {"Authorization": f"Bearer {api_key}"}
+        self._client = httpx.Client(base_url=f"{url}/api/v1", headers=headers, timeout=120)
+
+    def upload_model(self, path: Path, name: str) -> dict[str, Any]:
+        return self._json(self._client.post("/models", params={"name": name}, content=path.read_bytes()))
+
+    def wait_for_admission(self, model_id: str, *, timeout_s: float = 180) -> dict[str, Any]:
+        until = time.monotonic() + timeout_s
+        while time.monotonic() < until:
+            model = self._json(self._client.get(f"/models/{model_id}"))
+            if model["status"] == "admitted":
+                return model
+            if model["status"] == "refused":
+                raise ApiError(f"the model was refused: {model['code']}: {model['message']}")
+            time.sleep(0.25)
+        raise ApiError("admission took too long")
+
+    def upload_input(self, path: Path) -> dict[str, Any]:
+        return self._json(self._client.post("/files", params={"format": "npy"}, content=path.read_bytes()))
+
+    def estimate(self, **body: Any) -> dict[str, Any]:
+        return self._json(self._client.post("/estimates", json=body))
+
+    def order(self, key: str, **body: Any) -> dict[str, Any]:
+        return self._json(self._client.post("/jobs", json=body, headers={"Idempotency-Key": key}))
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        return self._json(self._client.get(f"/jobs/{job_id}"))
+
+    def result(self, job_id: str) -> bytes:
+        response = self._client.get(f"/jobs/{job_id}/result", params={"as": "npy"})
+        if response.is_error:
+            self._json(response)
+        return response.content
+
+    def wallet(self) -> dict[str, Any]:
+        return self._json(self._client.get("/wallet"))
+
+    @staticmethod
+    def _json(response: httpx.Response) -> dict[str, Any]:
+        if response.is_error:
+            raise ApiError(
+                f"{response.request.method} {response.url.path}: {response.status_code} {response.text[:300]}"
+            )
+        return dict(response.json())

@@ -1,0 +1,59 @@
+"""An owner at the portal: a browser's cookies and forms, without the browser."""
+
+import html
+import re
+from dataclasses import dataclass
+
+import httpx
+
+CSRF = re.compile(r'name="csrfmiddlewaretoken" value="([^"]+)"')
+CODE = re.compile(r"\b([2-9A-Z]{4}-[2-9A-Z]{4}-[2-9A-Z]{4})\b")
+
+
+class PortalError(Exception):
+    """The portal did not answer as a person would need it to."""
+
+
+@dataclass
+class Portal:
+    """One signed-in owner."""
+
+    client: httpx.Client
+
+    @classmethod
+    def sign_in(cls, url: str, email: str, password: str) -> "Portal":
+        portal = cls(httpx.Client(base_url=url, follow_redirects=True, timeout=30))
+        page = portal._post("/accounts/login/", form_page="/accounts/login/", login=email, password=password)
+        if "/vehicles/" not in str(page.url):
+            raise PortalError(f"{email} could not sign in")
+        return portal
+
+    def add_vehicle(self, *, label: str, make_model: str, vin: str) -> str:
+        """Returns the enrolment code that the page shows."""
+        page = self._post("/vehicles/add", label=label, make_model=make_model, vin=vin)
+        code = CODE.search(html.unescape(page.text))
+        if code is None:
+            raise PortalError(f"no enrolment code for {label}")
+        return code.group(1)
+
+    def enrolment_code(self, vehicle_id: str) -> str:
+        page = self.client.get(f"/vehicles/{vehicle_id}/enrol")
+        code = CODE.search(page.text)
+        if code is None:
+            raise PortalError("no enrolment code")
+        return code.group(1)
+
+    def decide(self, vehicle_id: str, decision: str, purpose: str = "run_jobs") -> None:
+        page = self._post(f"/vehicles/{vehicle_id}/consents/{purpose}", decision=decision)
+        if page.status_code != 200:
+            raise PortalError(f"{decision} answered {page.status_code}")
+
+    def vehicles_page(self) -> str:
+        return html.unescape(self.client.get("/vehicles/").text)
+
+    def _post(self, path: str, *, form_page: str = "/vehicles/", **fields: str) -> httpx.Response:
+        form = self.client.get(form_page)
+        token = CSRF.search(form.text)
+        if token is None:
+            raise PortalError(f"{form_page} has no form ({form.status_code})")
+        return self.client.post(path, data={"csrfmiddlewaretoken": token.group(1), **fields})

@@ -1,0 +1,223 @@
+"""Rows that billing builds on, made by the ORM: a marketplace in which work was done, without doing it."""
+
+import hashlib
+import itertools
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.utils import timezone
+
+from accounts.models import Organization, Owner, OwnerPolicy, User, Vehicle
+from accounts.services import consents
+from billing.models import JobOrder, RateCard
+from billing.services import wallets
+from billing.services.orders import order_job
+from compute.models import (
+    Attempt,
+    HardwareClass,
+    InferenceJob,
+    InputFile,
+    MeterRecord,
+    ModelArtifact,
+    Node,
+    UsageRecord,
+    WorkUnit,
+)
+
+HOUR_MS = 3_600_000
+_numbers = itertools.count(1)
+
+
+def number() -> int:
+    return next(_numbers)
+
+
+def digest(*words: object) -> str:
+    return hashlib.sha256(repr(words).encode()).hexdigest()
+
+
+def make_organization(*, currency: str = "USD", top_up_micro: int = 0) -> Organization:
+    organization = Organization.objects.create(name=f"Customer {number()}", currency=currency)
+    if top_up_micro:
+        top_up(organization, top_up_micro)
+    return organization
+
+
+def top_up(organization: Organization, amount_micro: int, key: str = "") -> None:
+    wallets.top_up(
+        organization=organization,
+        amount_micro=amount_micro,
+        method="manual",
+        reference="bank",
+        idempotency_key=key or f"test-{number()}",
+        actor=None,
+    )
+
+
+def make_class(*, slowness_permille: int = 1000) -> HardwareClass:
+    return HardwareClass.objects.create(
+        slug=f"class-{number()}",
+        title="A class",
+        machine="x86_64",
+        isa="avx2",
+        provider="CPUExecutionProvider",
+        onnxruntime="1.31.0",
+        slowness_permille=slowness_permille,
+    )
+
+
+def make_card(hardware_class: HardwareClass, *, price: int = 100_000, share: int = 700, **fields: object) -> RateCard:
+    fields.setdefault("valid_from_at", timezone.now() - timedelta(days=1))
+    return RateCard.objects.create(
+        hardware_class=hardware_class, price_micro_per_hour=price, owner_share_permille=share, **fields
+    )
+
+
+def make_node(hardware_class: HardwareClass, *, tariff: int = 180_000, wear: int = 60_000) -> Node:
+    """A vehicle of an owner of its own, with consent to run jobs and an active node."""
+    user = User.objects.create(email=f"owner{number()}@example.com")
+    owner = Owner.objects.create(user=user, name=f"Owner {number()}")
+    return add_node(owner, hardware_class, tariff=tariff, wear=wear)
+
+
+def add_node(owner: Owner, hardware_class: HardwareClass, *, tariff: int = 180_000, wear: int = 60_000) -> Node:
+    vehicle = Vehicle.objects.create(
+        owner=owner, label=f"Car {number()}", vin_hash=digest(number()), vin_last4="0000"
+    )
+    OwnerPolicy.objects.create(vehicle=vehicle, tariff_micro_per_kwh=tariff, wear_micro_per_kwh=wear)
+    consents.decide(vehicle=vehicle, purpose="run_jobs", decision="given", actor=owner.user, method="test")
+    return Node.objects.create(vehicle=vehicle, hardware_class=hardware_class, public_key=digest("key", number()))
+
+
+def make_artifact(organization: Organization, *, us_per_item: int = 1_000_000) -> ModelArtifact:
+    return ModelArtifact.objects.create(
+        organization=organization,
+        name="model",
+        sha256=digest(number()),
+        size_bytes=1,
+        status=ModelArtifact.Status.ADMITTED,
+        inputs=[{"name": "x", "dtype": "float32", "shape": [None, 4]}],
+        us_per_item=us_per_item,
+    )
+
+
+def make_input(organization: Organization, *, items: int = 3600) -> InputFile:
+    return InputFile.objects.create(
+        organization=organization,
+        sha256=digest(number()),
+        size_bytes=16 * items,
+        format="npy",
+        tensors={"": {"dtype": "float32", "shape": [items, 4]}},
+        items=items,
+    )
+
+
+def make_job(organization: Organization, *, items: int = 3600) -> InferenceJob:
+    """A job that nobody ordered."""
+    return InferenceJob.objects.create(
+        organization=organization,
+        artifact=make_artifact(organization),
+        input_file=make_input(organization, items=items),
+        items=items,
+        unit_items=items,
+    )
+
+
+def order(organization: Organization, *, items: int = 3600, us_per_item: int = 1_000_000, **fields: object) -> JobOrder:
+    """3,600 items of a second each: an hour of compute, 0.10 at the default price."""
+    job = order_job(
+        organization=organization,
+        artifact=make_artifact(organization, us_per_item=us_per_item),
+        input_file=make_input(organization, items=items),
+        **fields,
+    )
+    return job.order
+
+
+def make_attempt(job: InferenceJob, node: Node, *, unit: WorkUnit | None = None) -> Attempt:
+    """A leased attempt, of a new unit unless one is given."""
+    if unit is None:
+        index = WorkUnit.objects.filter(job=job).count()
+        unit = WorkUnit.objects.create(
+            job=job, index=index, first_item=index, items=1, input_sha256="0" * 64, input_bytes=1
+        )
+    return Attempt.objects.create(
+        unit=unit,
+        job=job,
+        node=node,
+        vehicle=node.vehicle,
+        owner=node.vehicle.owner,
+        consent_record=node.vehicle.consents.get(purpose="run_jobs").record,
+        fence=unit.attempts.count() + 1,
+        expires_at=timezone.now() + timedelta(seconds=15),
+    )
+
+
+def make_usage(
+    job: InferenceJob,
+    node: Node,
+    *,
+    compute_ms: int = HOUR_MS,
+    energy_mwh: int = 0,
+    copy_of: UsageRecord | None = None,
+) -> UsageRecord:
+    """A valid attempt and its unsettled usage: canonical, or a copy of another's."""
+    attempt = make_attempt(job, node, unit=copy_of.attempt.unit if copy_of else None)
+    for status in (Attempt.Status.REPORTED, Attempt.Status.VALID):
+        Attempt.objects.filter(pk=attempt.pk).update(status=status)
+    node.refresh_from_db()
+    body = repr((node.pk, node.meter_seq)).encode()
+    record = MeterRecord.objects.create(
+        node=node,
+        attempt=attempt,
+        seq=node.meter_seq + 1,
+        prev_hash=node.meter_hash,
+        hash=hashlib.sha256(body).hexdigest(),
+        record=body,
+        signature=b"",
+        outcome="ok",
+        compute_ms=compute_ms,
+        energy_mwh=energy_mwh,
+        energy_method="model",
+    )
+    Node.objects.filter(pk=node.pk).update(meter_seq=record.seq, meter_hash=record.hash)
+    return UsageRecord.objects.create(
+        attempt=attempt,
+        meter_record=record,
+        job=job,
+        organization=job.organization,
+        owner=node.vehicle.owner,
+        vehicle=node.vehicle,
+        node=node,
+        hardware_class=node.hardware_class,
+        is_canonical=copy_of is None,
+        items=1,
+        compute_ms=compute_ms,
+        energy_mwh=energy_mwh,
+    )
+
+
+def end_job(job: InferenceJob, status: str = "cancelled") -> None:
+    path = {"cancelled": ["cancelled"], "failed": ["failed"], "completed": ["running", "assembling", "completed"]}
+    for step in path[status]:
+        InferenceJob.objects.filter(pk=job.pk).update(status=step)
+
+
+@dataclass
+class Market:
+    """One hardware class at the default price, two owners with a car each, and a customer with 10.00."""
+
+    hardware_class: HardwareClass
+    card: RateCard
+    nodes: list[Node]
+    organization: Organization
+
+
+def make_market(*, price: int = 100_000, share: int = 700, top_up_micro: int = 10_000_000) -> Market:
+    hardware_class = make_class()
+    return Market(
+        hardware_class=hardware_class,
+        card=make_card(hardware_class, price=price, share=share),
+        nodes=[make_node(hardware_class), make_node(hardware_class)],
+        organization=make_organization(top_up_micro=top_up_micro),
+    )

@@ -1,0 +1,81 @@
+import pytest
+
+from billing.models import JobOrder, LedgerTransfer
+from billing.services import ledger, wallets
+from billing.services.closing import close_orders
+from billing.services.settlement import settle_usage
+from tests.billing.helpers import HOUR_MS, end_job, make_attempt, make_market, make_usage, order
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def market():
+    return make_market()
+
+
+@pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
+def test_when_a_job_ends_the_rest_of_its_hold_comes_back(market, status):
+    """An hour was charged 0.10; of 10.00 there are 9.90 again."""
+    placed = order(market.organization)
+    make_usage(placed.job, market.nodes[0], compute_ms=HOUR_MS)
+    settle_usage()
+    end_job(placed.job, status)
+    assert close_orders() == 1
+    placed.refresh_from_db()
+    assert (placed.status, placed.status_code, placed.left_micro) == ("closed", status, 0)
+    assert placed.closed_at is not None
+    summary = wallets.summary(market.organization)
+    assert (summary.held_micro, summary.available_micro) == (0, 9_900_000)
+    assert ledger.recompute() == []
+
+
+def test_closing_twice_does_nothing(market):
+    placed = order(market.organization)
+    end_job(placed.job)
+    assert [close_orders(), close_orders()] == [1, 0]
+    assert LedgerTransfer.objects.filter(kind="release").count() == 1
+
+
+def test_an_order_whose_hold_is_used_up_has_nothing_to_release(market):
+    placed = order(market.organization, cap_micro=100_000)
+    make_usage(placed.job, market.nodes[0], compute_ms=2 * HOUR_MS)
+    settle_usage()
+    end_job(placed.job)
+    assert close_orders() == 1
+    assert not LedgerTransfer.objects.filter(kind="release").exists()
+    assert ledger.recompute() == []
+
+
+def test_a_running_job_keeps_its_hold(market):
+    order(market.organization)
+    assert close_orders() == 0
+
+
+def test_unsettled_usage_is_waited_for(market):
+    placed = order(market.organization)
+    make_usage(placed.job, market.nodes[0])
+    end_job(placed.job)
+    assert close_orders() == 0
+    settle_usage()
+    assert close_orders() == 1
+
+
+@pytest.mark.parametrize("status", ["leased", "reported"])
+def test_a_live_attempt_is_waited_for(market, status):
+    placed = order(market.organization)
+    attempt = make_attempt(placed.job, market.nodes[0])
+    if status == "reported":
+        type(attempt).objects.filter(pk=attempt.pk).update(status=status)
+    end_job(placed.job)
+    assert close_orders() == 0
+    type(attempt).objects.filter(pk=attempt.pk).update(status="cancelled")
+    assert close_orders() == 1
+
+
+def test_many_orders_close_in_bounded_batches(market):
+    for _ in range(5):
+        end_job(order(market.organization, cap_micro=100_000).job)
+    assert [close_orders(limit=2) for _ in range(4)] == [2, 2, 1, 0]
+    assert JobOrder.objects.filter(status="closed").count() == 5
+    assert wallets.summary(market.organization).available_micro == 10_000_000

@@ -1,0 +1,156 @@
+"""Many processes at once, on a real PostgreSQL: threads with connections of their own, and commits that are real."""
+
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from billing.models import JobOrder, LedgerAccount, LedgerTransfer, RatedUsage, TopUp
+from billing.services import ledger, wallets
+from billing.services.closing import close_orders
+from billing.services.ledger import Place, Posting
+from billing.services.rates import default_rates
+from billing.services.settlement import settle_usage
+from compute.models import InferenceJob
+from marketplace.core.errors import DomainError
+from tests.billing.helpers import (
+    end_job,
+    make_class,
+    make_market,
+    make_organization,
+    make_usage,
+    order,
+    top_up,
+)
+
+pytestmark = pytest.mark.usefixtures("committed_db")
+
+
+def at_once(threads: int, work: Callable[[int], Any]) -> list[Any]:
+    """Start `work(0)`, `work(1)`, ... together; what each returned, or the DomainError that it raised."""
+    results: list[Any] = [None] * threads
+    together = threading.Barrier(threads)
+
+    def run(index: int) -> None:
+        try:
+            together.wait()
+            results[index] = work(index)
+        except DomainError as error:
+            results[index] = error.code
+        except Exception as error:  # whatever it is, the test must see it: threads swallow exceptions
+            results[index] = error
+        finally:
+            connection.close()
+
+    workers = [threading.Thread(target=run, args=(index,)) for index in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return results
+
+
+def test_a_wallet_covers_what_it_covers_and_no_more():
+    """0.50 in the wallet, eight orders of 0.10 at once: five go through, three are refused, nothing is left."""
+    market = make_market(top_up_micro=500_000)
+    results = at_once(8, lambda _: order(market.organization, cap_micro=100_000).held_micro)
+    assert Counter(map(str, results)) == {"100000": 5, "insufficient_funds": 3}
+    assert InferenceJob.objects.count() == JobOrder.objects.count() == 5
+    summary = wallets.summary(market.organization)
+    assert (summary.available_micro, summary.held_micro) == (0, 500_000)
+    assert ledger.recompute() == []
+
+
+def test_one_key_at_once_is_one_top_up():
+    organization = make_organization()
+    results = at_once(8, lambda _: top_up(organization, 1_000, key="once"))
+    assert results == [None] * 8
+    assert TopUp.objects.count() == LedgerTransfer.objects.count() == 1
+    assert wallets.summary(organization).balance_micro == 1_000
+
+
+def test_one_key_at_once_for_different_amounts_is_the_first_of_them():
+    organization = make_organization()
+    results = at_once(8, lambda index: top_up(organization, 1_000 + index, key="once"))
+    assert Counter(results) == {None: 1, "idempotency_conflict": 7}
+    assert LedgerTransfer.objects.count() == 1
+
+
+def test_accounts_and_cards_are_made_once():
+    organization, hardware_class = make_organization(), make_class()
+    assert len(set(at_once(8, lambda _: ledger.wallet(organization).pk))) == 1
+    at_once(8, lambda _: default_rates())
+    assert hardware_class.rate_cards.count() == 1
+
+
+def test_transfers_in_circles_never_deadlock_nor_overdraw():
+    """Eight threads move money among six wallets and holds, each statement over many accounts in any order."""
+    places = [
+        Place(kind=kind, currency="USD", organization_id=organization.pk)
+        for organization in (make_organization(top_up_micro=1_000) for _ in range(3))
+        for kind in ("wallet", "hold")
+    ]
+    accounts = list(ledger.accounts(places).values())
+
+    def shuffle(index: int) -> Counter[str]:
+        dice, outcomes = random.Random(index), Counter()
+        for turn in range(25):
+            pairs = [dice.sample(accounts, 2) for _ in range(dice.randint(1, 6))]
+            postings = [
+                Posting(kind="hold", debit=debit, credit=credit, amount_micro=dice.randint(1, 700),
+                        idempotency_key=f"{index}:{turn}:{leg}")
+                for leg, (debit, credit) in enumerate(pairs)
+            ]  # fmt: skip
+            try:
+                ledger.post(postings)
+                outcomes["posted"] += 1
+            except DomainError as error:
+                outcomes[error.code] += 1
+        return outcomes
+
+    outcomes = sum(at_once(8, shuffle), Counter())
+    assert set(outcomes) == {"posted", "insufficient_funds"}
+    assert sum(outcomes.values()) == 200
+    balances = LedgerAccount.objects.filter(tracked=True).values_list("balance_micro", flat=True)
+    assert min(balances) >= 0
+    assert sum(balances) == 3_000
+    assert {d.check for d in ledger.recompute()} <= {"holds"}  # these holds belong to no order
+
+
+def test_settling_at_once_settles_each_usage_once():
+    market = make_market()
+    orders = [order(market.organization, cap_micro=100_000) for _ in range(2)]
+    for index in range(40):
+        make_usage(orders[index % 2].job, market.nodes[index // 2 % 2], compute_ms=400_000)
+    settled = at_once(6, lambda _: sum(iter(lambda: settle_usage(limit=7), 0)))
+    assert sum(settled) == RatedUsage.objects.count() == 40
+    # Twenty times 400 s at 0.10 an hour are 0.22: the hold of 0.10 is used up exactly, whoever came first.
+    assert list(JobOrder.objects.values_list("charged_micro", flat=True)) == [100_000, 100_000]
+    assert ledger.recompute() == []
+
+
+def test_settling_and_closing_at_once():
+    market = make_market()
+    for _ in range(6):
+        placed = order(market.organization, cap_micro=200_000)
+        for node in market.nodes:
+            make_usage(placed.job, node, compute_ms=900_000)
+        end_job(placed.job)
+
+    def settle_and_close(index: int) -> None:
+        for _ in range(12):
+            if index % 2:
+                settle_usage(limit=2)
+            else:
+                close_orders(limit=2)
+
+    assert at_once(6, settle_and_close) == [None] * 6
+    settle_usage()
+    close_orders()
+    assert set(JobOrder.objects.values_list("status", "charged_micro")) == {("closed", 50_000)}
+    assert wallets.summary(market.organization).available_micro == 10_000_000 - 6 * 50_000
+    assert ledger.recompute() == []

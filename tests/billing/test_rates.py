@@ -1,0 +1,69 @@
+from datetime import timedelta
+
+import pytest
+from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.utils import timezone
+
+from billing.models import RateCard
+from billing.selectors import cards_in_force, in_force
+from billing.services.rates import default_rates
+from tests.billing.helpers import make_card, make_class
+
+pytestmark = pytest.mark.django_db
+
+
+def test_the_newest_card_that_has_begun_is_in_force():
+    hardware_class, now = make_class(), timezone.now()
+    old, new, next_year = (
+        make_card(hardware_class, price=price, valid_from_at=now + timedelta(days=days))
+        for price, days in [(1_000, -20), (2_000, -10), (3_000, 365)]
+    )
+    assert in_force(hardware_class, now) == new
+    assert in_force(hardware_class, new.valid_from_at) == new
+    assert in_force(hardware_class, new.valid_from_at - timedelta(microseconds=1)) == old
+    assert in_force(hardware_class, now + timedelta(days=366)) == next_year
+    assert in_force(hardware_class, now - timedelta(days=21)) is None
+    assert in_force(hardware_class, now, currency="EUR") is None
+
+
+def test_one_card_for_each_class():
+    first, second, _bare = make_class(), make_class(), make_class()
+    for hardware_class in (first, second):
+        make_card(hardware_class, price=1_000, valid_from_at=timezone.now() - timedelta(days=9))
+        make_card(hardware_class, price=2_000)
+    cards = cards_in_force([first, second, _bare], timezone.now())
+    assert {card.hardware_class: card.price_micro_per_hour for card in cards} == {first: 2_000, second: 2_000}
+
+
+def test_a_class_without_a_card_gets_the_default_one_once():
+    bare, priced = make_class(), make_class()
+    make_card(priced, price=5)
+    assert [default_rates(), default_rates()] == [1, 0]
+    card = in_force(bare, timezone.now())
+    assert (card.price_micro_per_hour, card.owner_share_permille, card.owner_micro_per_hour) == (100_000, 700, 70_000)
+    assert RateCard.objects.count() == 2
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE billing_ratecard SET price_micro_per_hour = 1",
+        "DELETE FROM billing_ratecard",
+        "TRUNCATE billing_ratecard CASCADE",
+    ],
+)
+def test_a_card_never_changes(sql):
+    make_card(make_class())
+    with pytest.raises(DatabaseError) as caught, transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute(sql)
+    assert caught.value.__cause__.sqlstate == "DW002"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"price": 0}, {"price": -1}, {"share": 1001}, {"price": 100_000, "share": 700, "min_owner_micro_per_hour": 70_001}],
+)
+def test_cards_that_cannot_be(fields):
+    with pytest.raises(IntegrityError), transaction.atomic():
+        make_card(make_class(), **fields)

@@ -1,0 +1,162 @@
+"""Worked examples of how usage becomes money. The market: 0.10 for a compute-hour, 70 % of it the owner's."""
+
+import pytest
+from django.db import connection
+
+from accounts.models import OwnerPolicy
+from billing.models import LedgerTransfer, RatedUsage
+from billing.services import ledger, wallets
+from billing.services.closing import close_orders
+from billing.services.settlement import settle_usage
+from tests.billing.helpers import HOUR_MS, Market, end_job, make_job, make_market, make_usage, order
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def market() -> Market:
+    return make_market()
+
+
+def payable(node) -> int:
+    account = ledger.payable(node.vehicle.owner, "USD")
+    account.refresh_from_db()
+    return account.balance_micro
+
+
+def balance(kind: str) -> int:
+    account = ledger.platform(kind, "USD")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT COALESCE(sum(CASE WHEN debit_id = %s THEN amount_micro ELSE -amount_micro END), 0)"
+            " FROM billing_ledgertransfer WHERE %s IN (debit_id, credit_id)",
+            [account.pk, account.pk],
+        )
+        return account.side * int(cursor.fetchone()[0])
+
+
+def test_an_hour_of_work_costs_ten_cents_of_which_the_owner_gets_seven(market):
+    paid = order(market.organization)
+    make_usage(paid.job, market.nodes[0], compute_ms=HOUR_MS)
+    assert settle_usage() == 1
+    paid.refresh_from_db()
+    assert paid.charged_micro == 100_000
+    assert payable(market.nodes[0]) == 70_000
+    assert balance("revenue") == 30_000
+    assert wallets.summary(market.organization).held_micro == paid.held_micro - 100_000
+    assert ledger.recompute() == []
+
+
+def test_a_copy_that_checked_the_work_is_paid_by_the_platform(market):
+    """Two owners do the same unit: the customer pays for one, the platform pays the other owner the same 7 cents."""
+    paid = order(market.organization)
+    first = make_usage(paid.job, market.nodes[0])
+    make_usage(paid.job, market.nodes[1], copy_of=first)
+    assert settle_usage() == 2
+    paid.refresh_from_db()
+    assert paid.charged_micro == 100_000
+    assert payable(market.nodes[0]) == payable(market.nodes[1]) == 70_000
+    assert (balance("revenue"), balance("verification")) == (30_000, 70_000)
+    copy = RatedUsage.objects.get(usage__is_canonical=False)
+    assert (copy.charged_micro, copy.owner_micro, copy.platform_micro) == (0, 70_000, -70_000)
+    assert ledger.recompute() == []
+
+
+def test_an_owner_keeps_what_is_left_after_energy_and_wear(market):
+    """0.015 kWh in the hour, at 0.18 and 0.06 a kWh: 0.0027 + 0.0009 of the 0.07."""
+    paid = order(market.organization)
+    make_usage(paid.job, market.nodes[0], energy_mwh=15_000)
+    settle_usage()
+    rated = RatedUsage.objects.get()
+    assert (rated.energy_cost_micro, rated.wear_micro, rated.net_micro) == (2_700, 900, 66_400)
+
+
+def test_costs_are_those_of_the_policy_when_it_is_settled(market):
+    paid = order(market.organization)
+    make_usage(paid.job, market.nodes[0], energy_mwh=1_000_000)
+    OwnerPolicy.objects.filter(vehicle=market.nodes[0].vehicle).update(tariff_micro_per_kwh=300_100)
+    settle_usage()
+    OwnerPolicy.objects.filter(vehicle=market.nodes[0].vehicle).update(tariff_micro_per_kwh=1)
+    assert RatedUsage.objects.get().energy_cost_micro == 300_100
+
+
+def test_the_customer_never_pays_more_than_is_held_and_the_owner_is_paid_in_full(market):
+    """Cap 0.15, two hours of work: the first is charged 0.10. Of the second 0.05 is left, less than the owner's 0.07:
+    the platform takes the 0.05 and pays the 0.07 itself."""
+    paid = order(market.organization, cap_micro=150_000)
+    for _ in range(2):
+        make_usage(paid.job, market.nodes[0])
+    settle_usage()
+    paid.refresh_from_db()
+    assert (paid.held_micro, paid.charged_micro) == (150_000, 150_000)
+    assert payable(market.nodes[0]) == 140_000
+    assert (balance("revenue"), balance("verification")) == (80_000, 70_000)
+    assert ledger.recompute() == []
+
+
+def test_what_is_left_of_the_hold_pays_the_owner_first(market):
+    """Cap 0.18: of the second hour 0.08 is left, which covers the owner's 0.07; the platform gets 0.01 of it."""
+    paid = order(market.organization, cap_micro=180_000)
+    for _ in range(2):
+        make_usage(paid.job, market.nodes[0])
+    settle_usage()
+    assert (balance("revenue"), balance("verification")) == (40_000, 0)
+    assert ledger.recompute() == []
+
+
+def test_the_cap_holds_across_batches(market):
+    paid = order(market.organization, cap_micro=150_000)
+    for _ in range(4):
+        make_usage(paid.job, market.nodes[0])
+    assert [settle_usage(limit=1) for _ in range(5)] == [1, 1, 1, 1, 0]
+    paid.refresh_from_db()
+    assert paid.charged_micro == 150_000
+    assert payable(market.nodes[0]) == 280_000
+    assert ledger.recompute() == []
+
+
+def test_one_payment_for_an_owner_and_one_of_revenue_for_an_order_in_a_batch(market):
+    """Three units by two owners: two payments and one transfer of revenue, each the sum of its rows."""
+    paid = order(market.organization)
+    for node in (market.nodes[0], market.nodes[0], market.nodes[1]):
+        make_usage(paid.job, node, compute_ms=1_001)
+    settle_usage()
+    settled = LedgerTransfer.objects.filter(idempotency_key__startswith=f"settle:{paid.pk}:")
+    assert sorted(settled.values_list("kind", flat=True)) == ["revenue", "share", "share"]
+    # 1,001 ms at 0.10 an hour are 27.8 micro: 28, and 70 % of it rounded down: 19.
+    assert sorted(settled.values_list("amount_micro", flat=True)) == [19, 27, 38]
+    assert ledger.recompute() == []
+
+
+def test_settling_twice_does_nothing(market):
+    paid = order(market.organization)
+    make_usage(paid.job, market.nodes[0])
+    assert (settle_usage(), settle_usage()) == (1, 0)
+    assert RatedUsage.objects.count() == 1
+
+
+def test_usage_that_costs_nothing_moves_nothing(market):
+    paid = order(market.organization)
+    make_usage(paid.job, market.nodes[0], compute_ms=0)
+    before = LedgerTransfer.objects.count()
+    assert settle_usage() == 1
+    assert LedgerTransfer.objects.count() == before
+    assert RatedUsage.objects.get().owner_transfer is None
+    assert ledger.recompute() == []
+
+
+def test_usage_after_closing_is_the_platforms_to_pay(market):
+    paid = order(market.organization)
+    end_job(paid.job)
+    assert close_orders() == 1
+    make_usage(paid.job, market.nodes[0])
+    assert settle_usage() == 1
+    assert payable(market.nodes[0]) == 70_000
+    assert wallets.summary(market.organization).balance_micro == 10_000_000
+    assert ledger.recompute() == []
+
+
+def test_usage_that_nobody_ordered_waits_and_is_reported(market):
+    usage = make_usage(make_job(market.organization), market.nodes[0])
+    assert settle_usage() == 0
+    assert [difference.subject for difference in ledger.recompute()] == [f"usage {usage.pk}"]

@@ -1,0 +1,314 @@
+"""Tiny real ONNX models, and a marketplace of one node that checks every signature and record it gets."""
+
+import asyncio
+import hashlib
+import socket
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+
+import msgspec
+import numpy as np
+import onnx
+import pytest
+import uvicorn
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from onnx import TensorProto, helper
+from safetensors.numpy import save
+
+from compute import http_signatures, protocol
+from compute.agent.assemble import Options, run_agent
+from compute.agent.enrolment import enrol
+from compute.agent.hardware import describe
+from compute.agent.runner import Unit
+from compute.agent.status import STATUS_FILE, Status, read_status
+
+
+def _float(name: str) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 4])
+
+
+def _scalar(name: str, kind: int) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, kind, [])
+
+
+def _model(nodes: list[onnx.NodeProto], name: str = "g") -> bytes:
+    graph = helper.make_graph(nodes, name, [_float("x")], [_float("y")])
+    opset = [helper.make_opsetid("", 17)]
+    return helper.make_model(graph, opset_imports=opset, ir_version=9).SerializeToString()
+
+
+def _double_model(name: str = "double") -> bytes:
+    return _model([helper.make_node("Add", ["x", "x"], ["y"])], name)
+
+
+def _loop_model(trips: int = 2**62) -> bytes:
+    """Loop: as long as `trips` says; the default never ends."""
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["c"], ["co"]), helper.make_node("Identity", ["v"], ["vo"])],
+        "body",
+        [_scalar("i", TensorProto.INT64), _scalar("c", TensorProto.BOOL), _float("v")],
+        [_scalar("co", TensorProto.BOOL), _float("vo")],
+    )
+    count = helper.make_tensor("m", TensorProto.INT64, [], [trips])
+    true = helper.make_tensor("t", TensorProto.BOOL, [], [True])
+    return _model(
+        [
+            helper.make_node("Constant", [], ["m"], value=count),
+            helper.make_node("Constant", [], ["t"], value=true),
+            helper.make_node("Loop", ["m", "t", "x"], ["y"], body=body),
+        ]
+    )
+
+
+def _bomb_model(doublings: int = 36) -> bytes:
+    nodes = [
+        helper.make_node("Concat", [f"x{i}" if i else "x"] * 2, [f"x{i + 1}"], axis=1)
+        for i in range(doublings)
+    ]
+    return _model([*nodes, helper.make_node("Identity", [f"x{doublings}"], ["y"])])
+
+
+def _inputs(items: int = 3, seed: int = 0) -> bytes:
+    return save({"x": np.random.default_rng(seed).normal(size=(items, 4)).astype(np.float32)})
+
+
+def _make_unit(model: bytes, **changes: object) -> Unit:
+    values = {
+        "model_sha256": hashlib.sha256(model).hexdigest(),
+        "model": model,
+        "inputs": _inputs(),
+        "outputs": ("y",),
+        "items": 3,
+        "batch": 2,
+        "memory_bytes": 256 << 20,
+        "time_limit_ms": 5000,
+    }
+    return Unit(**(values | changes))
+
+
+@dataclass
+class Marketplace:
+    """The server side of the protocol, in memory, with faults on demand."""
+
+    node: str = field(default_factory=lambda: str(uuid.uuid4()))
+    blobs: dict[str, bytes] = field(default_factory=dict)
+    leases: list[protocol.Lease] = field(default_factory=list)
+    cancels: list[protocol.Cancel] = field(default_factory=list)
+    policy: protocol.Policy | None = None
+    withheld: str = ""
+    next_sync_ms: int = 100
+    credentials: protocol.Credentials | None = None
+    ack: Callable[[protocol.Report], protocol.Ack | None] | None = None
+    fail: Callable[[str], tuple[int, dict[str, str]] | None] | None = None
+    garbage: bytes = b""
+    syncs: list[protocol.SyncRequest] = field(default_factory=list)
+    received: list[protocol.Report] = field(default_factory=list)
+    reports: list[protocol.Report] = field(default_factory=list)
+    results: dict[int, bytes] = field(default_factory=dict)
+    public_key: bytes = b""
+    nonces: set[str] = field(default_factory=set)
+    port: int = 0
+    last_seq: int = 0
+    _attempts: int = 100
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def offer(self, model: bytes, data: bytes | None = None, **changes: object) -> protocol.Lease:
+        """A lease for the next sync."""
+        data = _inputs() if data is None else data
+        for blob in (model, data):
+            self.blobs[hashlib.sha256(blob).hexdigest()] = blob
+        self._attempts += 1
+        values = {
+            "attempt": self._attempts, "fence": 7, "expires_in_ms": 15_000, "items": 3, "batch": 2,
+            "grant": "grant",
+            "model_sha256": hashlib.sha256(model).hexdigest(), "model_bytes": len(model),
+            "input_sha256": hashlib.sha256(data).hexdigest(), "input_bytes": len(data),
+            "outputs": ("y",), "memory_bytes": 256 << 20, "time_limit_ms": 20_000,
+        }  # fmt: skip
+        lease = protocol.Lease(**(values | changes))
+        self.leases.append(lease)
+        return lease
+
+    def answer(self, request: protocol.SyncRequest) -> protocol.SyncResponse:
+        assert request.node == self.node
+        assert request.seq > self.last_seq
+        self.last_seq = request.seq
+        self.syncs.append(request)
+        acks = [ack for report in request.reports if (ack := self._acknowledge(report)) is not None]
+        leases, self.leases = self.leases, []
+        cancels, self.cancels = self.cancels, []
+        policy = self.policy if self.policy and self.policy.version != request.policy_version else None
+        return protocol.SyncResponse(
+            seq=request.seq, acks=tuple(acks), leases=tuple(leases), cancels=tuple(cancels),
+            withheld=self.withheld, policy=policy, next_sync_ms=self.next_sync_ms,
+        )  # fmt: skip
+
+    def _acknowledge(self, report: protocol.Report) -> protocol.Ack | None:
+        key = Ed25519PublicKey.from_public_bytes(self.public_key)
+        key.verify(report.signature, protocol.signed_bytes(report.record))
+        self.received.append(report)
+        if report not in self.reports:  # it comes again when its answer was lost, or its agent was stopped
+            self.reports.append(report)
+        if self.ack is not None:
+            return self.ack(report)
+        return protocol.Ack(attempt=report.attempt, fence=report.fence, status="accepted")
+
+    async def __call__(self, scope, receive, send) -> None:
+        if scope["type"] != "http":
+            return
+        body = b""
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
+        status, extra, content = self._handle(scope["method"], scope["path"], headers, body)
+        raw = [(name.encode(), value.encode()) for name, value in extra.items()]
+        await send({"type": "http.response.start", "status": status, "headers": raw})
+        await send({"type": "http.response.body", "body": content})
+
+    def _handle(self, method: str, path: str, headers: dict[str, str], body: bytes):
+        if self.fail and (failure := self.fail(path)):
+            return *failure, b'{"error": {"code": "busy", "message": "Try again.", "fields": {}}}'
+        is_enrolment = path == "/api/node/v1/enrol"
+        verified = http_signatures.verify_request(
+            method=method, url=path, headers=headers, body=body, now=datetime.now(UTC),
+            key_for=lambda keyid: bytes.fromhex(keyid) if is_enrolment else self.public_key,
+        )  # fmt: skip
+        assert verified.nonce not in self.nonces
+        self.nonces.add(verified.nonce)
+        assert is_enrolment or verified.keyid == self.node
+        if is_enrolment:
+            return 200, {}, self._enrol(msgspec.msgpack.decode(body, type=protocol.Enrolment))
+        if path == "/api/node/v1/sync":
+            return 200, {}, self.garbage or protocol.pack(self.answer(protocol.unpack_request(body)))
+        if path == "/api/node/v1/credentials":
+            return self._credentials()
+        if path.startswith("/api/node/v1/blobs/"):
+            assert headers["driveway-grant"] == "grant"
+            blob = self.blobs.get(path.rsplit("/", 1)[1])
+            return (404, {}, b"") if blob is None else (200, {}, blob)
+        assert method == "PUT"
+        assert headers["driveway-fence"] == "7"
+        self.results[int(path.split("/")[-2])] = body
+        return 200, {}, b""
+
+    def _enrol(self, message: protocol.Enrolment) -> bytes:
+        assert message.code == "code"
+        self.public_key = bytes.fromhex(message.public_key)
+        policy = protocol.Policy(version=1)
+        return protocol.pack(
+            protocol.Enrolled(
+                node=self.node, hardware_class="x86-test", power_mw=30_000, policy=policy, poll_ms=100
+            )
+        )
+
+    def _credentials(self):
+        if self.credentials is None:
+            return 403, {}, b'{"error": {"code": "consent_required", "message": "No consent.", "fields": {}}}'
+        return 200, {}, protocol.pack(self.credentials)
+
+    @asynccontextmanager
+    async def serve(self) -> AsyncIterator[None]:
+        """Listen; the same port again after a restart."""
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", self.port))
+        self.port = listener.getsockname()[1]
+        config = uvicorn.Config(self, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
+        server = uvicorn.Server(config)
+        task = asyncio.create_task(server._serve(sockets=[listener]))
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            await task
+            listener.close()
+
+
+async def _until(condition: Callable[[], object], *, within_s: float = 8.0) -> float:
+    """Wait for a condition; seconds it took."""
+    started = time.monotonic()
+    while not condition():
+        assert time.monotonic() - started < within_s, "timed out"
+        await asyncio.sleep(0.005)
+    return time.monotonic() - started
+
+
+@pytest.fixture
+def make_marketplace() -> type[Marketplace]:
+    return Marketplace
+
+
+@pytest.fixture
+async def marketplace() -> AsyncIterator[Marketplace]:
+    fake = Marketplace()
+    async with fake.serve():
+        yield fake
+
+
+@pytest.fixture
+async def state(marketplace: Marketplace, tmp_path: Path) -> Path:
+    """The state folder of a vehicle enrolled with the marketplace."""
+    folder = tmp_path / "vehicle"
+    await enrol(
+        server=marketplace.url, code="code", state=folder, sensors="simulated", hardware=describe("simulated")
+    )
+    return folder
+
+
+@asynccontextmanager
+async def _running(state: Path, **options: object) -> AsyncIterator[Callable[[], Status]]:
+    """An agent in this event loop; yields a reader of its status file."""
+    stop = asyncio.Event()
+    (state / STATUS_FILE).unlink(missing_ok=True)
+    task = asyncio.create_task(run_agent(Options(state=state, **options), stop=stop))
+    try:
+        await _until(lambda: task.done() or (state / STATUS_FILE).exists())
+        yield lambda: read_status(state)
+    finally:
+        stop.set()
+        await asyncio.wait_for(task, 5)
+
+
+@pytest.fixture(autouse=True)
+def _short_backoff(monkeypatch) -> None:
+    """The jitter of tests: always small, so that they end soon."""
+    jitter = SimpleNamespace(uniform=lambda low, high: min(high, 0.05))
+    monkeypatch.setattr("compute.agent.backoff._RANDOM", jitter)
+
+
+@pytest.fixture
+def models() -> SimpleNamespace:
+    """Functions that make ONNX files: float x [n, 4] to y [n, 4]."""
+    return SimpleNamespace(double=_double_model, loop=_loop_model, bomb=_bomb_model, build=_model)
+
+
+@pytest.fixture
+def make_unit() -> Callable[..., Unit]:
+    return _make_unit
+
+
+@pytest.fixture
+def make_inputs() -> Callable[..., bytes]:
+    return _inputs
+
+
+@pytest.fixture
+def until() -> Callable[..., Awaitable[float]]:
+    return _until
+
+
+@pytest.fixture
+def running() -> Callable[..., AbstractAsyncContextManager[Callable[[], Status]]]:
+    return _running

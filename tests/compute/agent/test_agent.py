@@ -1,0 +1,300 @@
+"""The whole agent against a marketplace over real HTTP: work, faults on both sides, and stopping."""
+
+import hashlib
+import time
+
+import msgspec
+import numpy as np
+import pytest
+from safetensors.numpy import load
+
+from compute import protocol
+from compute.agent.enrolment import enrol
+from compute.agent.errors import AgentError
+from compute.agent.hardware import describe
+from compute.protocol import Ack, Cancel, Policy
+
+
+def records(marketplace):
+    return [protocol.unpack_meter(report.record) for report in marketplace.reports]
+
+
+async def test_a_unit_from_lease_to_ack(marketplace, state, running, models, make_inputs, until):
+    data = make_inputs(3)
+    lease = marketplace.offer(models.double(), data)
+    async with running(state) as status:
+        await until(lambda: marketplace.reports and not status().unacknowledged)
+        await until(lambda: status().state == "idle")
+    (report,), (record,) = marketplace.reports, records(marketplace)
+    assert (report.attempt, report.fence, report.outcome) == (lease.attempt, lease.fence, "ok")
+    np.testing.assert_array_equal(load(report.result)["y"], load(data)["x"] * 2)
+    assert record.output == hashlib.sha256(report.result).hexdigest()
+    assert (record.seq, record.prev, record.items) == (1, protocol.GENESIS_HASH, 3)
+    assert record.compute_ms >= 0
+    assert (record.compute_method, record.energy_method) == ("cpu_time", "model")
+    assert (record.model, record.input) == (lease.model_sha256, lease.input_sha256)
+    first, *others = marketplace.syncs
+    assert first.hardware == describe("simulated")
+    assert all(sync.hardware is None for sync in others)
+    assert first.capacity == 2
+    assert status().counters.ok == 1
+    assert not list((state / "cache").glob(lease.input_sha256))
+    assert (state / "cache" / lease.model_sha256).exists()
+
+
+async def test_many_units_are_told_soon_and_renewed_while_held(marketplace, state, running, models, until):
+    marketplace.next_sync_ms = 60_000
+    for seed in range(6):
+        marketplace.offer(models.double(), expires_in_ms=15_000 + seed)
+    async with running(state):
+        took = await until(lambda: len(marketplace.reports) == 6)
+    assert took < 4
+    assert [record.seq for record in records(marketplace)] == list(range(1, 7))
+
+
+async def test_a_large_result_is_uploaded_first(marketplace, state, running, models, make_inputs, until):
+    lease = marketplace.offer(models.double(), make_inputs(1000), items=1000, batch=64)
+    async with running(state):
+        await until(lambda: marketplace.reports)
+    (report,), (record,) = marketplace.reports, records(marketplace)
+    assert report.result == b""
+    assert hashlib.sha256(marketplace.results[lease.attempt]).hexdigest() == record.output
+
+
+async def test_reports_are_sent_again_until_acknowledged(marketplace, state, running, models, until):
+    answers = iter([None, None, "duplicate"])
+    marketplace.ack = lambda report: (
+        (status := next(answers)) and Ack(attempt=report.attempt, fence=report.fence, status=status)
+    )
+    marketplace.offer(models.double())
+    async with running(state) as status:
+        await until(lambda: len(marketplace.received) == 3)
+        await until(lambda: not status().unacknowledged)
+        seen = len(marketplace.syncs)
+        await until(lambda: len(marketplace.syncs) > seen + 3)
+    assert len(marketplace.received) == 3
+    assert len(set(marketplace.received)) == 1
+
+
+async def test_a_refused_report_is_not_sent_again(marketplace, state, running, models, until):
+    marketplace.ack = lambda report: Ack(
+        attempt=report.attempt, fence=report.fence, status="refused", code="stale_fence"
+    )
+    marketplace.offer(models.double())
+    async with running(state) as status:
+        await until(lambda: marketplace.reports and not status().unacknowledged)
+        seen = len(marketplace.syncs)
+        await until(lambda: len(marketplace.syncs) > seen + 3)
+    assert len(marketplace.received) == 1
+
+
+async def test_a_lease_said_twice_is_run_once(marketplace, state, running, models, until):
+    lease = marketplace.offer(models.double())
+    marketplace.leases.append(lease)
+    async with running(state):
+        await until(lambda: marketplace.reports)
+        marketplace.leases.append(lease)
+        seen = len(marketplace.syncs)
+        await until(lambda: len(marketplace.syncs) > seen + 3)
+    assert len(marketplace.reports) == 1
+
+
+async def test_the_server_restarts_and_stumbles(marketplace, state, running, models, until):
+    failures = iter([(503, {"Retry-After": "0"}), (500, {}), (502, {}), (429, {"Retry-After": "0"})])
+    marketplace.fail = lambda path: next(failures, None)
+    marketplace.offer(models.double())
+    async with running(state) as status:
+        await until(lambda: marketplace.reports and not status().unacknowledged)
+        marketplace.garbage = b"\xc1 not msgpack"
+        await until(lambda: status().state == "offline")
+        assert status().reason == "malformed_answer"
+        marketplace.garbage = b""
+        await until(lambda: status().state == "idle")
+    assert records(marketplace)[0].outcome == "ok"
+
+
+async def test_a_unit_finished_while_the_server_is_down_is_reported_after(
+    tmp_path, make_marketplace, running, models, until
+):
+    marketplace, state = make_marketplace(), tmp_path / "vehicle"
+    async with marketplace.serve():
+        await enrol(
+            server=marketplace.url,
+            code="code",
+            state=state,
+            sensors="simulated",
+            hardware=describe("simulated"),
+        )
+    async with running(state) as status:
+        await until(lambda: status().state == "offline")
+        async with marketplace.serve():
+            marketplace.offer(models.loop(trips=400_000))
+            await until(lambda: status().state == "running")
+        await until(lambda: status().counters.ok == 1)
+        assert (status().unacknowledged, marketplace.reports) == (1, [])
+        async with marketplace.serve():
+            await until(lambda: not status().unacknowledged)
+    assert records(marketplace)[0].outcome == "ok"
+
+
+async def test_errors_come_back_as_errors(marketplace, state, running, models, until):
+    marketplace.offer(b"garbage")
+    gone = marketplace.offer(models.double("gone"))
+    del marketplace.blobs[gone.model_sha256]
+    forged = marketplace.offer(models.double("forged"))
+    marketplace.blobs[forged.model_sha256] = b"x" * forged.model_bytes
+    longer = marketplace.offer(models.double("longer"))
+    marketplace.blobs[longer.model_sha256] += b"more"
+    async with running(state) as status:
+        await until(lambda: len(marketplace.reports) == 4)
+        assert status().counters.error == 4
+    codes = {report.attempt: (report.outcome, report.code) for report in marketplace.reports}
+    assert [codes[attempt] for attempt in sorted(codes)] == [
+        ("error", "model_invalid"), ("error", "http_404"), ("error", "blob_corrupt"), ("error", "blob_size"),
+    ]  # fmt: skip
+
+
+async def test_absurd_leases_are_ignored(marketplace, state, running, models, until):
+    marketplace.offer(models.double(), model_sha256="../../../../etc/passwd")
+    marketplace.offer(models.double(), items=-1)
+    good = marketplace.offer(models.double())
+    async with running(state):
+        await until(lambda: marketplace.reports)
+    assert [report.attempt for report in marketplace.reports] == [good.attempt]
+
+
+async def test_a_cancel_from_the_server_stops_the_unit(marketplace, state, running, models, until):
+    lease = marketplace.offer(models.loop())
+    async with running(state) as status:
+        await until(lambda: status().state == "running")
+        assert status().running.attempt == lease.attempt
+        queued = marketplace.offer(models.double())
+        await until(lambda: status().queued == 1)
+        marketplace.cancels = [
+            Cancel(attempt=held.attempt, fence=held.fence, code="consent_withdrawn")
+            for held in (lease, queued)
+        ]
+        await until(lambda: status().state == "idle" and marketplace.reports)
+    (report,) = marketplace.reports  # the one that was never started leaves no record
+    assert (report.attempt, report.outcome, report.code) == (lease.attempt, "cancelled", "consent_withdrawn")
+    assert records(marketplace)[0].output == ""
+
+
+async def test_the_car_drives_off(marketplace, state, running, models, until, monkeypatch):
+    monkeypatch.setattr("compute.agent.agent._TICK_S", 0.2)
+    running_lease = marketplace.offer(models.loop())
+    async with running(state) as status:
+        await until(lambda: status().state == "running")
+        queued = marketplace.offer(models.double())
+        await until(lambda: status().queued == 1)
+        (state / "sensors.json").write_text('{"parked": false}')
+        await until(lambda: status().state == "unavailable", within_s=2)
+        assert (status().reason, status().running) == ("driving", None)
+        await until(lambda: len(marketplace.reports) == 2)
+        await until(lambda: not marketplace.syncs[-1].available)
+        stopped_at = status().last_compute_unix_ms
+        assert marketplace.syncs[-1].reason == "driving"
+        assert marketplace.syncs[-1].capacity == 0
+        (state / "sensors.json").unlink()
+        await until(lambda: status().state == "idle", within_s=2)
+        assert status().last_compute_unix_ms == stopped_at
+    outcomes = {report.attempt: (report.outcome, report.code) for report in marketplace.reports}
+    assert outcomes == {lease.attempt: ("cancelled", "driving") for lease in (running_lease, queued)}
+
+
+async def test_a_new_policy_rules_at_once(marketplace, state, running, until):
+    async with running(state) as status:
+        await until(lambda: status().state == "idle")
+        marketplace.policy = Policy(version=2, charge_stop_percent=90)
+        await until(lambda: status().state == "unavailable")
+        assert "90 %" in status().sentence
+        await until(lambda: marketplace.syncs[-1].policy_version == 2)
+    async with running(state) as status:  # and is remembered
+        await until(lambda: status().reason == "charge_low")
+
+
+async def test_withheld_is_shown_and_lifted(marketplace, state, running, until):
+    marketplace.withheld = "consent_refused"
+    async with running(state) as status:
+        await until(lambda: status().state == "withheld")
+        assert (status().reason, status().carrier) == ("consent_refused", "https")
+        assert "consent" in status().sentence
+        marketplace.withheld = ""
+        await until(lambda: status().state == "idle")
+
+
+async def test_a_lease_that_runs_out_is_dropped_in_silence(
+    marketplace, state, running, models, until, monkeypatch
+):
+    monkeypatch.setattr("compute.agent.leases.LEASE_S", 1.0)
+    monkeypatch.setattr("compute.agent.agent._TICK_S", 0.1)
+    marketplace.offer(models.loop(), expires_in_ms=1000)
+    async with running(state) as status:
+        await until(lambda: status().state == "running")
+        marketplace.fail = lambda path: (503, {})
+        await until(lambda: status().state == "offline", within_s=4)
+        marketplace.fail = None
+        await until(lambda: status().state == "idle")
+    assert marketplace.reports == []
+
+
+async def test_stopping_gives_the_leases_back(marketplace, state, running, models, until):
+    marketplace.offer(models.loop())
+    async with running(state) as status:
+        await until(lambda: status().state == "running")
+        leaving = time.monotonic()
+    assert time.monotonic() - leaving < 2
+    assert status().state == "stopped"
+    (report,) = marketplace.reports
+    assert (report.outcome, report.code) == ("cancelled", "agent_stopped")
+    assert not marketplace.syncs[-1].available
+
+
+async def test_stopping_without_a_server_takes_two_seconds_at_most(
+    marketplace, state, running, models, until
+):
+    marketplace.offer(models.loop())
+    async with running(state) as status:
+        await until(lambda: status().state == "running")
+        marketplace.fail = lambda path: (503, {"Retry-After": "60"})
+        leaving = time.monotonic()
+    assert time.monotonic() - leaving < 2.5
+    marketplace.fail = None
+    async with running(state):  # what was not delivered goes with the next start
+        await until(lambda: marketplace.reports)
+    assert marketplace.reports[0].code == "agent_stopped"
+
+
+async def test_one_agent_per_folder(marketplace, state, running, until):
+    async with running(state) as status:
+        await until(lambda: status().state == "idle")
+        with pytest.raises(AgentError) as caught:
+            async with running(state):
+                pass
+        assert caught.value.code == "already_running"
+
+
+async def test_enrolling_twice_is_refused_and_the_key_is_private(marketplace, state):
+    with pytest.raises(AgentError) as caught:
+        await enrol(
+            server=marketplace.url,
+            code="code",
+            state=state,
+            sensors="simulated",
+            hardware=describe("simulated"),
+        )
+    assert caught.value.code == "already_enrolled"
+    assert (state / "node.key").stat().st_mode & 0o777 == 0o600
+    assert (state / "enrolment.json").stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_response_of_another_version_is_not_obeyed(marketplace, state, running, models, until):
+    marketplace.offer(models.double())
+    lease = msgspec.structs.replace(marketplace.leases[0])
+    answer = protocol.SyncResponse(seq=1, leases=(lease,), version=2)
+    marketplace.garbage = protocol.pack(answer)
+    async with running(state) as status:
+        await until(lambda: status().reason == "unsupported_version")
+        marketplace.garbage, marketplace.leases = b"", []
+        await until(lambda: status().state == "idle")
+    assert marketplace.reports == []

@@ -1,0 +1,101 @@
+"""`driveway-agent` as a program: enrol, run, status, SIGTERM, and a power cut."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from compute import protocol
+from compute.agent import cli
+from compute.agent.status import read_status
+
+
+async def start(*arguments, **options):
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "compute.agent",
+        *map(str, arguments),
+        cwd=Path(cli.__file__).parents[2],
+        **options,
+    )
+
+
+async def call(*arguments):
+    process = await start(*arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+    out, err = await process.communicate()
+    return process.returncode, out.decode(), err.decode()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ([], 2, "COMMAND"),
+        (["run"], 2, "--state"),
+        (["run", "--state", "{tmp}", "--slots", "0"], 2, "at least 1"),
+        (["run", "--state", "{tmp}"], 1, "not_enrolled"),
+        (["status", "--state", "{tmp}"], 1, "never_ran"),
+        (
+            ["enrol", "--state", "{tmp}", "--server", "http://x", "--code", "c", "--sensors", "odd"],
+            1,
+            "sensors_unknown",
+        ),
+    ],
+)
+def test_wrong_use_is_explained(arguments, code, words, tmp_path, capsys):
+    arguments = [argument.replace("{tmp}", str(tmp_path)) for argument in arguments]
+    try:
+        found = cli.main(arguments)
+    except SystemExit as error:
+        found = error.code
+    assert found == code
+    assert words in capsys.readouterr().err
+
+
+async def test_a_life(marketplace, tmp_path, models, until):
+    state = tmp_path / "vehicle"
+    code, out, _ = await call("enrol", "--server", marketplace.url, "--code", "code", "--state", state)
+    assert (code, marketplace.node in out) == (0, True)
+
+    marketplace.ack = lambda report: None  # the server hears, but its answers get lost
+    marketplace.offer(models.double())
+    agent = await start("run", "--state", state, stderr=asyncio.subprocess.DEVNULL)
+    await until(lambda: marketplace.reports)
+    marketplace.offer(models.loop())
+    await until(lambda: read_status(state).state == "running")
+    await until(lambda: psutil.Process(agent.pid).children(recursive=True))
+    children = psutil.Process(agent.pid).children(recursive=True)
+    agent.kill()  # the power cut
+    await agent.wait()
+    await until(lambda: not psutil.wait_procs(children, timeout=0)[1], within_s=2)
+    code, out, _ = await call("status", "--state", state)
+    assert (code, "not running" in out) == (3, True)
+
+    before, marketplace.ack = marketplace.reports[0], None
+    seen = len(marketplace.received)
+    agent = await start("run", "--state", state, stderr=asyncio.subprocess.PIPE)
+    await until(lambda: read_status(state).state == "idle" and not read_status(state).unacknowledged)
+    assert before in marketplace.received[seen:]
+    assert [report.attempt for report in marketplace.reports] == [
+        before.attempt
+    ]  # nothing of the unit cut short
+    code, out, _ = await call("status", "--state", state)
+    assert (code, "1 done, 0 failed" in out) == (0, True)
+    code, out, _ = await call("status", "--json", "--state", state)
+    assert json.loads(out)["state"] == "idle"
+
+    marketplace.offer(models.loop())
+    await until(lambda: read_status(state).state == "running")
+    os.kill(agent.pid, signal.SIGTERM)
+    _, log = await asyncio.wait_for(agent.communicate(), 4)
+    assert agent.returncode == 0, log.decode()
+    assert "Traceback" not in log.decode()
+    assert marketplace.reports[-1].code == "agent_stopped"
+    chain = [protocol.unpack_meter(report.record) for report in marketplace.reports]
+    assert [record.seq for record in chain] == [1, 2]
+    assert chain[1].prev == protocol.meter_hash(marketplace.reports[0].record)

@@ -1,0 +1,187 @@
+"""The two carriers with a real nats-server: preferred while it answers, left, and found again."""
+
+import asyncio
+import contextlib
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nats
+import pytest
+
+from compute import nats_jwt, protocol
+from compute.protocol import Cancel, Push
+from marketplace.embedded.process import free_port
+
+
+async def _ignore(error) -> None:
+    """nats-py logs every failed try otherwise."""
+
+
+QUIET = {"allow_reconnect": False, "error_cb": _ignore, "max_reconnect_attempts": 1, "reconnect_time_wait": 0}
+
+
+class Nats:
+    """A nats-server that trusts our chain, and the link process's part: it answers syncs."""
+
+    def __init__(self, folder: Path, marketplace) -> None:
+        self.chain, self.port, self.folder = nats_jwt.TrustChain.create(), free_port(), folder
+        self.marketplace, self.client, self.syncs = marketplace, None, 0
+        config = nats_jwt.server_config(self.chain, port=self.port, store_dir=folder / "accounts")
+        (folder / "server.conf").write_text(config)
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        program = Path(sys.executable).parent / "nats-server"
+        self.process = subprocess.Popen(
+            [program, "-c", self.folder / "server.conf"], stderr=subprocess.DEVNULL
+        )
+        link = self.chain.credentials(
+            name="link", expires_at=int(time.time()) + 3600, publish=[">"], subscribe=["node.*.sync"]
+        )
+        for _ in range(100):
+            with contextlib.suppress(OSError, nats.errors.Error):
+                self.client = await nats.connect(self.url, **QUIET, **link.connect_options())
+                break
+            await asyncio.sleep(0.02)
+        await self.listen()
+
+    async def listen(self) -> None:
+        self.subscription = await self.client.subscribe("node.*.sync", cb=self._answer)
+        await self.client.flush()
+
+    async def _answer(self, message) -> None:
+        request = protocol.unpack_request(message.data)
+        assert message.subject == protocol.sync_subject(request.node)
+        self.syncs += 1
+        await message.respond(protocol.pack(self.marketplace.answer(request)))
+
+    async def push(self, push) -> None:
+        data = push if isinstance(push, bytes) else protocol.pack(push)
+        await self.client.publish(protocol.command_subject(self.marketplace.node), data)
+        await self.client.flush()
+
+    async def stop(self) -> None:
+        await self.client.close()
+        self.process.terminate()
+        await asyncio.to_thread(self.process.wait, 5)
+
+    def credentials(self, *, lifetime_s: float = 600) -> protocol.Credentials:
+        node, expires = self.marketplace.node, time.time() + lifetime_s
+        token = nats_jwt.user_jwt(
+            account_seed=self.chain.account_seed,
+            user_public=nats_jwt.user_public_from_ed25519(self.marketplace.public_key),
+            name=node,
+            expires_at=int(expires),
+            publish=[protocol.sync_subject(node)],
+            subscribe=[protocol.command_subject(node), f"{protocol.inbox_prefix(node)}.>"],
+        )
+        return protocol.Credentials(jwt=token, urls=(self.url,), expires_unix_ms=int(expires * 1000))
+
+
+@pytest.fixture
+async def server(marketplace, state, tmp_path):
+    """Running, with credentials for the enrolled vehicle."""
+    made = Nats(tmp_path, marketplace)
+    await made.start()
+    marketplace.credentials = made.credentials()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch):
+    monkeypatch.setattr("compute.agent.carrier_nats.REQUEST_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("compute.agent.link._REFUSED_PAUSE_S", 0.3)
+
+
+async def test_work_arrives_by_push_and_is_reported_over_nats(
+    server, marketplace, state, running, models, until
+):
+    marketplace.next_sync_ms = 60_000
+    async with running(state) as status:
+        await until(lambda: status().carrier == "nats")
+        lease = marketplace.offer(models.double())
+        marketplace.leases = []
+        await server.push(b"\xc1 garbage")
+        pushed = time.monotonic()
+        await server.push(Push(leases=(lease,)))
+        await until(lambda: marketplace.reports)
+        assert time.monotonic() - pushed < 2
+        loop = marketplace.offer(models.loop())
+        marketplace.leases = []
+        await server.push(Push(leases=(loop,)))
+        await until(lambda: status().state == "running")
+        cancelled = time.monotonic()
+        await server.push(Push(cancels=(Cancel(attempt=loop.attempt, fence=loop.fence, code="kill_switch"),)))
+        await until(lambda: status().state == "idle")
+        assert time.monotonic() - cancelled < 0.3
+        await until(lambda: len(marketplace.reports) == 2)
+    assert [(report.outcome, report.code) for report in marketplace.reports] == [
+        ("ok", ""),
+        ("cancelled", "kill_switch"),
+    ]
+    assert status().carrier == "nats"
+
+
+async def test_without_responders_it_polls_and_comes_back(server, state, running, until):
+    async with running(state) as status:
+        await until(lambda: status().carrier == "nats")
+        await server.subscription.unsubscribe()
+        await until(lambda: status().carrier == "https")
+        await server.listen()
+        await until(lambda: status().carrier == "nats")
+
+
+async def test_a_silent_responder_is_left_for_https(server, marketplace, state, running, until):
+    async with running(state) as status:
+        await until(lambda: status().carrier == "nats")
+        await server.subscription.unsubscribe()
+
+        async def ignore(message):
+            pass
+
+        deaf = await server.client.subscribe("node.*.sync", cb=ignore)
+        await until(lambda: status().carrier == "https")
+        await deaf.unsubscribe()
+        await server.listen()
+        await until(lambda: status().carrier == "nats")
+
+
+async def test_nats_stops_and_returns_and_no_work_is_lost(server, marketplace, state, running, models, until):
+    async with running(state) as status:
+        await until(lambda: status().carrier == "nats")
+        await server.stop()
+        await until(lambda: status().carrier == "https")
+        marketplace.offer(models.double())
+        await until(lambda: marketplace.reports)
+        await server.start()
+        await until(lambda: status().carrier == "nats")
+
+
+async def test_credentials_are_renewed_before_they_expire(
+    server, marketplace, state, running, until, monkeypatch
+):
+    monkeypatch.setattr("compute.agent.link._MIN_RENEWAL_S", 0.1)
+    marketplace.credentials = server.credentials(lifetime_s=1.2)
+    async with running(state) as status:
+        await until(lambda: status().carrier == "nats")
+        marketplace.credentials = server.credentials()
+        seen = len(marketplace.syncs)
+        await asyncio.sleep(1.3)
+        assert status().carrier == "nats"
+        assert len(marketplace.syncs) - seen == pytest.approx(server.syncs - seen, abs=3)
+
+
+async def test_refused_credentials_mean_https_until_consent_is_given(
+    server, marketplace, state, running, until
+):
+    given, marketplace.credentials, marketplace.withheld = marketplace.credentials, None, "consent_missing"
+    async with running(state) as status:
+        await until(lambda: (status().state, status().carrier) == ("withheld", "https"))
+        marketplace.credentials, marketplace.withheld = given, ""
+        await until(lambda: (status().state, status().carrier) == ("idle", "nats"))

@@ -1,0 +1,225 @@
+"""The child process: right answers, hostile models, limits, and a death that leaves nothing behind."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+from safetensors.numpy import load, save
+
+from compute.agent.process import Child
+from compute.agent.runner import Slot, Usage
+from compute.sandbox import active_layers
+
+
+@pytest.fixture
+async def slot(tmp_path):
+    made = Slot(tmp_path)
+    yield made
+    await made.close()
+
+
+def is_gone(pid):
+    """No such process, or only its zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+async def test_results_are_right_in_order_and_batched(slot, models, make_unit, make_inputs):
+    data = make_inputs(7, seed=1)
+    unit = make_unit(models.double(), inputs=data, items=7, batch=3)
+    usage = Usage()
+    result = await slot.run(unit, usage)
+    assert result.code == ""
+    np.testing.assert_array_equal(load(result.data)["y"], load(data)["x"] * 2)
+    assert 0 < usage.cpu_us < 2_000_000
+    assert usage.cpu_us <= usage.wall_us * 1.5
+    assert usage.peak_rss_bytes > 10 << 20
+    assert usage.started_unix_ms <= usage.ended_unix_ms
+
+
+async def test_a_child_serves_one_model_warm_and_never_a_second(slot, models, make_unit):
+    first = make_unit(models.double("a"))
+    await slot.run(first, Usage())
+    pid = slot._child._pid
+    usage = Usage()
+    await slot.run(first, usage)
+    assert slot._child._pid == pid
+    assert usage.wall_us < 100_000
+    await slot.run(make_unit(models.double("b")), Usage())
+    assert slot._child._pid != pid
+    assert is_gone(pid)
+
+
+async def test_the_child_has_the_layers_that_are_reported(slot, models, make_unit):
+    await slot.run(make_unit(models.double()), Usage())
+    pid = slot._child._pid
+    status = Path(f"/proc/{pid}/status").read_text()
+    layers = active_layers()
+    assert ("Seccomp:\t2" in status) is ("seccomp" in layers)
+    limits = Path(f"/proc/{pid}/limits").read_text()
+    assert "Max file size             0 " in limits
+    namespace = Path(f"/proc/{pid}/ns/net").readlink()
+    assert (namespace != Path("/proc/self/ns/net").readlink()) is ("bubblewrap" in layers)
+
+
+async def test_telemetry_is_off_and_nothing_of_ours_is_inherited(slot, monkeypatch):
+    monkeypatch.setenv("DRIVEWAY_SECRET", "x")
+    await slot.warm()
+    environment = Path(f"/proc/{slot._child._pid}/environ").read_bytes()
+    assert b"ORT_DISABLE_TELEMETRY=1" in environment
+    assert b"DRIVEWAY_SECRET" not in environment
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"items": 2}, "input_invalid"),
+        ({"inputs": b"garbage"}, "input_invalid"),
+        ({"inputs": save({"z": np.ones((3, 4), np.float32)})}, "input_invalid"),
+        ({"outputs": ("z",)}, "output_unknown"),
+    ],
+)
+async def test_a_unit_that_cannot_work_says_why(slot, models, make_unit, changes, code):
+    assert (await slot.run(make_unit(models.double(), **changes), Usage())).code == code
+
+
+@pytest.mark.parametrize("model", [b"garbage", b"\x14\x00\x00\x00ORTM" + bytes(64), b""])
+async def test_what_is_not_a_model_is_refused(slot, make_unit, model):
+    """Also what begins like onnxruntime's own format, which no admission has looked at."""
+    result = await slot.run(make_unit(model), Usage())
+    assert result.code == "model_invalid", result
+    assert "flatbuffers" not in result.message.lower()
+
+
+async def test_one_row_per_item_is_insisted_on(slot, models, make_unit):
+    axes = helper.make_tensor("axes", TensorProto.INT64, [1], [0])
+    nodes = [
+        helper.make_node("Constant", [], ["axes"], value=axes),
+        helper.make_node("ReduceSum", ["x", "axes"], ["y"], keepdims=0),
+    ]
+    assert (await slot.run(make_unit(models.build(nodes)), Usage())).code == "output_shape"
+
+
+async def test_an_endless_loop_is_stopped_and_the_next_unit_runs(slot, models, make_unit):
+    usage = Usage()
+    result = await slot.run(make_unit(models.loop(), time_limit_ms=300), usage)
+    assert result.code == "time_limit"
+    assert 100_000 < usage.cpu_us <= 600_000
+    assert (await slot.run(make_unit(models.double()), Usage())).code == ""
+
+
+async def test_a_memory_bomb_is_stopped_by_the_limit(slot, models, make_unit):
+    usage = Usage()
+    result = await slot.run(make_unit(models.bomb(), memory_bytes=128 << 20), usage)
+    assert result.code == "memory_limit", result
+    assert usage.peak_rss_bytes < 400 << 20
+    assert (await slot.run(make_unit(models.double()), Usage())).code == ""
+
+
+async def test_the_processor_limit_holds_without_the_agent(slot, models, make_unit):
+    """RLIMIT_CPU is the second net, should the agent's clock fail."""
+    await slot.warm()
+    unit = make_unit(models.loop(), time_limit_ms=100)
+    child = slot._child
+    await child.send(
+        {"memory_bytes": 1 << 28, "lifetime_cpu_seconds": 1, "processes": None, "seccomp": False}, unit.model
+    )
+    await child.send({"outputs": ["y"], "items": 3, "batch": 3, "cpu_seconds": 0}, unit.inputs)
+    with pytest.raises(Exception, match="exit code") as caught:
+        await asyncio.wait_for(child.receive(max_body_bytes=1 << 20), 5)
+    assert caught.value.signal_number == signal.SIGXCPU
+
+
+async def test_a_cancel_kills_at_once_and_says_what_was_used(slot, models, make_unit):
+    usage = Usage()
+    task = asyncio.create_task(slot.run(make_unit(models.loop(), time_limit_ms=60_000), usage))
+    while not usage.started_unix_ms:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.2)
+    pid, started = slot._child._pid, time.monotonic()
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    while not is_gone(pid):
+        await asyncio.sleep(0.001)
+    assert time.monotonic() - started < 0.3
+    assert 50_000 < usage.cpu_us < 2_000_000
+
+
+async def test_a_child_that_is_killed_is_an_error_and_not_the_end(slot, models, make_unit):
+    task = asyncio.create_task(slot.run(make_unit(models.loop(), time_limit_ms=60_000), Usage()))
+    while slot._child is None or slot._child.model is None:
+        await asyncio.sleep(0.01)
+    os.kill(slot._child._pid, signal.SIGKILL)
+    assert (await task).code == "child_died"
+    assert (await slot.run(make_unit(models.double()), Usage())).code == ""
+
+
+async def test_a_result_larger_than_the_unit_may_use_is_refused(tmp_path):
+    child = await Child.start(tmp_path)
+    with pytest.raises(Exception, match="bytes of result"):
+        await _oversized(child)
+    assert not child.is_alive or child.kill() is None
+    await child.reaped()
+
+
+async def _oversized(child):
+    model = _wide_model()
+    await child.send(
+        {"memory_bytes": 1 << 28, "lifetime_cpu_seconds": 60, "processes": None, "seccomp": False}, model
+    )
+    data = save({"x": np.ones((3, 4), np.float32)})
+    await child.send({"outputs": ["y"], "items": 3, "batch": 3, "cpu_seconds": 60}, data)
+    await child.receive(max_body_bytes=10)
+
+
+def _wide_model():
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["y"])], "g",
+        [value("x", TensorProto.FLOAT, ["n", 4])], [value("y", TensorProto.FLOAT, ["n", 4])],
+    )  # fmt: skip
+    opset = [helper.make_opsetid("", 17)]
+    return helper.make_model(graph, opset_imports=opset, ir_version=9).SerializeToString()
+
+
+PARENT = """
+import asyncio, pathlib, sys
+from compute.agent.runner import Slot, Unit, Usage
+async def main():
+    model, inputs, empty = (pathlib.Path(name) for name in sys.argv[1:])
+    slot = Slot(empty)
+    await slot.warm()
+    unit = Unit("0" * 64, model.read_bytes(), inputs.read_bytes(), ("y",), 3, 3, 1 << 28, 60000)
+    task = asyncio.create_task(slot.run(unit, Usage()))
+    await asyncio.sleep(0.3)
+    print(slot._child._pid, flush=True)
+    await task
+asyncio.run(main())
+"""
+
+
+def test_the_child_dies_with_an_agent_that_is_killed(tmp_path, models, make_inputs):
+    (tmp_path / "model").write_bytes(models.loop())
+    (tmp_path / "inputs").write_bytes(make_inputs())
+    (tmp_path / "empty").mkdir()
+    paths = [tmp_path / name for name in ("model", "inputs", "empty")]
+    with subprocess.Popen([sys.executable, "-c", PARENT, *paths], stdout=subprocess.PIPE) as parent:
+        pid = int(parent.stdout.readline())
+        assert not is_gone(pid)
+        parent.kill()
+        parent.wait()
+    deadline = time.monotonic() + 2
+    while not is_gone(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

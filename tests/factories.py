@@ -1,0 +1,206 @@
+"""Plain functions that make rows the way the site does, through its services wherever there is one."""
+
+import hashlib
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.utils import timezone
+
+from accounts.models import ApiKey, Organization, Owner, Scope, User, Vehicle
+from accounts.services import api_keys, consents, registration, vehicles
+from billing.services import rates, wallets
+from compute import blobs, protocol
+from compute.models import Attempt, HardwareClass, InferenceJob, InputFile, ModelArtifact, Node, WorkUnit
+from compute.services import dispatch, jobs, nodes, sync
+
+PASSWORD = "correct horse battery"
+_numbers = itertools.count(1)
+
+
+def number() -> int:
+    return next(_numbers)
+
+
+def make_user(email: str = "") -> User:
+    return User.objects.create_user(email or f"user{number()}@example.com", PASSWORD)
+
+
+def make_owner(email: str = "") -> Owner:
+    user = make_user(email)
+    return registration.register_owner(user=user, name=user.email.split("@")[0].title())
+
+
+def make_organization(email: str = "", *, wallet_micro: int = 0) -> Organization:
+    user = make_user(email)
+    organization = registration.register_organization(user=user, name=user.email.split("@")[0].title())
+    if wallet_micro:
+        top_up(organization, wallet_micro)
+    return organization
+
+
+def top_up(organization: Organization, amount_micro: int) -> None:
+    wallets.top_up(
+        organization=organization, amount_micro=amount_micro, method="manual", reference="test",
+        idempotency_key=f"test-{number()}", actor=None,
+    )  # fmt: skip
+
+
+def make_key(organization: Organization, *, scopes: Sequence[str] | None = None) -> tuple[ApiKey, str]:
+    return api_keys.create_api_key(
+        organization=organization, name="test", scopes=list(scopes or Scope.values), expires_days=1, actor=None
+    )
+
+
+def make_vehicle(owner: Owner | None = None, *, consent: str = "given") -> Vehicle:
+    """`consent`: "given", "refused" or "" for undecided."""
+    owner = owner or make_owner()
+    vehicle = vehicles.add_vehicle(
+        owner=owner, label=f"Car {number()}", make_model="Test", vin=f"1DRVWAY00{number():08d}", actor=owner.user
+    )
+    if consent:
+        decide(vehicle, consent)
+    return vehicle
+
+
+def decide(vehicle: Vehicle, decision: str, purpose: str = "run_jobs") -> Any:
+    return consents.decide(
+        vehicle=vehicle, purpose=purpose, decision=decision, actor=vehicle.owner.user, method="test"
+    )
+
+
+HARDWARE = protocol.Hardware(
+    machine="x86_64", isa="avx2", provider="CPUExecutionProvider", onnxruntime="1.31.1", cores=2, memory_bytes=2**33
+)
+
+
+@dataclass
+class Car:
+    """A node as its agent would be: holds the key, chains and signs meter records, syncs through the service."""
+
+    node: Node
+    key: Ed25519PrivateKey
+    seq: int = 0
+    meter_seq: int = 0
+    meter_hash: str = protocol.GENESIS_HASH
+    reports: list[protocol.Report] = field(default_factory=list)
+
+    @property
+    def id(self) -> str:
+        return str(self.node.public_id)
+
+    def sync(self, *, carrier: str = "https", **fields: Any) -> protocol.SyncResponse:
+        """One sync; available with capacity 2 unless told otherwise."""
+        self.seq += 1
+        values = {"node": self.id, "seq": self.seq, "available": True, "capacity": 2, "policy_version": 1, **fields}
+        return sync.handle([protocol.SyncRequest(**values)], carrier=carrier)[0]
+
+    def report(
+        self, attempt: Attempt | protocol.Lease, *, result: bytes | None = None, outcome: str = "ok", code: str = "",
+        compute_ms: int = 10, energy_mwh: int = 1, advance: bool = True, **payload_fields: Any,
+    ) -> protocol.Report:  # fmt: skip
+        """A signed report of an attempt; the chain advances unless told not to. `payload_fields` falsify the record."""
+        row = attempt if isinstance(attempt, Attempt) else Attempt.objects.get(pk=attempt.attempt)
+        data = result if result is not None else result_of(row.unit)
+        seq, now = self.meter_seq + 1, int(timezone.now().timestamp() * 1000)
+        values: dict[str, Any] = {
+            "v": 1, "node": self.id, "seq": seq, "prev": self.meter_hash, "attempt": row.pk, "fence": row.fence,
+            "model": row.job.artifact.sha256, "input": row.unit.input_sha256,
+            "output": hashlib.sha256(data).hexdigest() if outcome == "ok" else "", "items": row.unit.items,
+            "outcome": outcome, "started_unix_ms": now - compute_ms, "ended_unix_ms": now, "compute_ms": compute_ms,
+            "compute_method": "cpu_time", "energy_mwh": energy_mwh, "energy_method": "model", "agent": "test",
+            "layers": ("rlimits",), **payload_fields,
+        }  # fmt: skip
+        record = protocol.meter_bytes(protocol.MeterPayload(**values))
+        if advance:
+            self.meter_seq, self.meter_hash = seq, protocol.meter_hash(record)
+        return protocol.Report(
+            attempt=row.pk, fence=row.fence, outcome=outcome, code=code, record=record,
+            signature=self.key.sign(protocol.signed_bytes(record)), result=data if outcome == "ok" else b"",
+        )  # fmt: skip
+
+
+def make_car(owner: Owner | None = None, *, consent: str = "given", hardware: protocol.Hardware = HARDWARE) -> Car:
+    """A vehicle with an enrolled node, through the real enrolment service."""
+    vehicle = make_vehicle(owner, consent=consent)
+    code, _ = nodes.create_enrolment_code(vehicle=vehicle, actor=vehicle.owner.user)
+    key = Ed25519PrivateKey.generate()
+    public = key.public_key().public_bytes_raw().hex()
+    node = nodes.enrol(
+        request=protocol.Enrolment(code=code, public_key=public, hardware=hardware, agent_version="test")
+    )
+    return Car(node, key)
+
+
+def hardware_class() -> HardwareClass:
+    return nodes.hardware_class(HARDWARE)
+
+
+def make_artifact(organization: Organization, *, us_per_item: int = 1000, **fields: Any) -> ModelArtifact:
+    """An admitted model without a file: x float32 [n, 4] -> y float32 [n, 2]."""
+    values: dict[str, Any] = {
+        "name": "model", "sha256": hashlib.sha256(str(number()).encode()).hexdigest(), "size_bytes": 1,
+        "status": "admitted", "inputs": [{"name": "x", "dtype": "float32", "shape": [None, 4]}],
+        "outputs": [{"name": "y", "dtype": "float32", "shape": [None, 2]}], "us_per_item": us_per_item,
+        "memory_bytes": 1_000_000, "batch": 8, **fields,
+    }  # fmt: skip
+    return ModelArtifact.objects.create(organization=organization, **values)
+
+
+def make_input(organization: Organization, *, items: int = 8) -> InputFile:
+    """A real file in the blob store: float32 [items, 4] as safetensors."""
+    array = np.arange(items * 4, dtype=np.float32).reshape(items, 4) + number()
+    blob = blobs.put_bytes(safetensors.numpy.save({"x": array}))
+    return InputFile.objects.create(
+        organization=organization, sha256=blob.sha256, size_bytes=blob.size_bytes, format="safetensors", items=items,
+        tensors={"x": {"dtype": "float32", "shape": [items, 4]}},
+    )  # fmt: skip
+
+
+def make_job(
+    organization: Organization | None = None, *, items: int = 8, unit_items: int = 4, planned: bool = True, **fields: Any
+) -> InferenceJob:
+    """A job without an order (compute only); planned into units unless told otherwise. Pays 70,000 micro an hour."""
+    organization = organization or make_organization()
+    job = jobs.create_job(
+        organization=organization,
+        artifact=fields.pop("artifact", None) or make_artifact(organization),
+        input_file=fields.pop("input_file", None) or make_input(organization, items=items),
+        unit_items=unit_items, api_key=None, priority=0, pay_micro_per_hour=70_000, **fields,
+    )  # fmt: skip
+    if planned:
+        jobs.plan_job(job_id=job.pk)
+        job.refresh_from_db()
+    return job
+
+
+def make_ordered_job(organization: Organization, *, items: int = 8, unit_items: int = 4, **fields: Any) -> InferenceJob:
+    """A job through billing's door: estimated, held, ordered, planned. The organization needs money."""
+    from billing.services import orders
+
+    hardware_class()
+    rates.default_rates()
+    job = orders.order_job(
+        organization=organization, artifact=make_artifact(organization), unit_items=unit_items,
+        input_file=make_input(organization, items=items), **fields,
+    )  # fmt: skip
+    jobs.plan_job(job_id=job.pk)
+    job.refresh_from_db()
+    return job
+
+
+def result_of(unit: WorkUnit, *, value: float = 1.0) -> bytes:
+    """A result of the right shape for make_artifact's model."""
+    return safetensors.numpy.save({"y": np.full((unit.items, 2), value, dtype=np.float32)})
+
+
+def lease_to(car: Car, job: InferenceJob | None = None) -> Attempt:
+    """Let this car, alone available, be given one attempt of the job."""
+    job = job or make_job(items=4, unit_items=4)
+    car.sync(capacity=1)
+    dispatch.dispatch()
+    return Attempt.objects.filter(node=car.node, job=job, status="leased").latest("id")
