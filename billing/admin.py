@@ -42,9 +42,7 @@ class LedgerAccountAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Balance", ordering="balance_micro")
     def balance(self, account: LedgerAccount) -> str:
-        return (
-            format_micro(account.balance_micro, account.currency) if account.tracked else "sum of transfers"
-        )
+        return format_micro(account.balance_micro, account.currency) if account.tracked else "sum of transfers"
 
 
 @admin.register(LedgerTransfer)

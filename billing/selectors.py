@@ -17,9 +17,7 @@ def in_force(hardware_class: HardwareClass, at: datetime, *, currency: str = "US
     return cards_in_force([hardware_class], at, currency=currency).first()
 
 
-def cards_in_force(
-    classes: Iterable[HardwareClass], at: datetime, *, currency: str = "USD"
-) -> QuerySet[RateCard]:
+def cards_in_force(classes: Iterable[HardwareClass], at: datetime, *, currency: str = "USD") -> QuerySet[RateCard]:
     """At most one card for each class, as `in_force`."""
     return (
         RateCard.objects.filter(hardware_class__in=list(classes), currency=currency, valid_from_at__lte=at)

@@ -17,7 +17,7 @@ class Progress:
 def job_progress(job: InferenceJob) -> Progress:
     """Attempts by status, vehicles at work, and valid results per accepted unit (1.0: nothing was checked twice)."""
     rows = Attempt.objects.filter(job=job).values_list("status").annotate(n=Count("id"))
-    counts = {status: n for status, n in rows}
+    counts = dict(rows)
     active = Attempt.objects.filter(job=job, status=Attempt.Status.LEASED).values("node").distinct().count()
     valid = counts.get(Attempt.Status.VALID, 0)
     return Progress(counts, active, valid / job.units_accepted if job.units_accepted else None)

@@ -1,14 +1,8 @@
-from allauth.account.decorators import secure_admin_login
-from django.contrib import admin
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView
 
+from marketplace.operations import operations_site
 from marketplace.views import api_docs, customer, owner, public
-
-admin.site.site_header = "Driveway operations"
-admin.site.site_title = "Driveway operations"
-# Django's own login form knows neither rate limits nor a second factor: allauth's does.
-admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 
 urlpatterns = [
     path("", public.home, name="home"),
@@ -19,9 +13,10 @@ urlpatterns = [
     path("vehicles/<uuid:public_id>/enrol", owner.vehicle_enrol, name="vehicle_enrol"),
     path("jobs/", customer.job_list, name="job_list"),
     path("jobs/<uuid:public_id>", customer.job_detail, name="job_detail"),
+    path("jobs/<uuid:public_id>/result", customer.job_result, name="job_result"),
     path("", include("accounts.urls")),
     path("accounts/", include("allauth.urls")),
-    path("operations/", admin.site.urls),
+    path("operations/", operations_site().urls),
     path("api/v1/", include("compute.api.urls")),
     path("api/v1/", include("billing.api.urls")),
     path("api/node/v1/", include("compute.api.node_urls")),

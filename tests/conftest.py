@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from django.db.backends.postgresql.operations import DatabaseOperations
-from django.test import Client
+from django.test import Client, override_settings
 
 from accounts.models import Organization, Owner, User
 from accounts.services import registration
@@ -75,3 +75,20 @@ def client_of() -> Any:
         return client
 
     return sign_in
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cheap_passwords() -> Iterator[None]:
+    """A real password hash takes half a second, and the cast is five people."""
+    with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
+        yield
+
+
+@pytest.fixture
+def api() -> Any:
+    """A test client that sends an API key's text with everything."""
+
+    def carry(text: str) -> Client:
+        return Client(headers={"Authorization": f"Bearer {text}"})
+
+    return carry

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
+import msgspec
 import numpy as np
 import safetensors.numpy
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -15,6 +17,7 @@ from accounts.models import ApiKey, Organization, Owner, Scope, User, Vehicle
 from accounts.services import api_keys, consents, registration, vehicles
 from billing.services import rates, wallets
 from compute import blobs, protocol
+from compute.agent.signing import sign_request
 from compute.models import Attempt, HardwareClass, InferenceJob, InputFile, ModelArtifact, Node, WorkUnit
 from compute.services import dispatch, jobs, nodes, sync
 
@@ -204,3 +207,50 @@ def lease_to(car: Car, job: InferenceJob | None = None) -> Attempt:
     car.sync(capacity=1)
     dispatch.dispatch()
     return Attempt.objects.filter(node=car.node, job=job, status="leased").latest("id")
+
+
+def signed_request(
+    key: Ed25519PrivateKey, keyid: str, method: str, path: str, *, body: bytes = b"", signed_body: bytes | None = None,
+    **headers: str,
+) -> dict[str, Any]:  # fmt: skip
+    """Arguments for `Client.generic`: a request as the agent signs it. `signed_body` falsifies what was signed."""
+    request = httpx.Request(method, f"http://testserver{path}", content=body)
+    sign_request(request, key=key, keyid=keyid, body=body if signed_body is None else signed_body)
+    signature = {name: request.headers[name] for name in ("Content-Digest", "Signature", "Signature-Input")}
+    return {
+        "method": method, "path": path, "data": body, "content_type": protocol.CONTENT_TYPE,
+        "headers": signature | {name.replace("_", "-"): value for name, value in headers.items()},
+    }  # fmt: skip
+
+
+def complete(job: InferenceJob) -> InferenceJob:
+    """Run the job to its end on two cars of two owners, through sync, dispatch, verification and assembly."""
+    from compute.services import verification
+
+    cars = [make_car(), make_car()]
+    for _ in range(job.units_total):
+        for car in cars:
+            car.sync()
+        dispatch.dispatch()
+        for car in cars:
+            leases = car.sync().leases
+            car.sync(reports=tuple(car.report(lease, result=ramp(lease)) for lease in leases))
+        verification.verify()
+    jobs.finish_jobs()
+    assert jobs.assemble_job(job_id=job.pk)
+    job.refresh_from_db()
+    return job
+
+
+def ramp(lease: protocol.Lease) -> bytes:
+    """A result in which every row says which item of the job it is: order shows."""
+    unit = Attempt.objects.get(pk=lease.attempt).unit
+    rows = np.arange(unit.first_item, unit.first_item + unit.items, dtype=np.float32)
+    return safetensors.numpy.save({"y": np.stack([rows, -rows], axis=1)})
+
+
+def enrolment(code: str, public_key: str, **hardware: Any) -> protocol.Enrolment:
+    """What an agent sends with a one-time code."""
+    return protocol.Enrolment(
+        code=code, public_key=public_key, hardware=msgspec.structs.replace(HARDWARE, **hardware), agent_version="test"
+    )

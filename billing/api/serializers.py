@@ -12,9 +12,7 @@ ITEMS_MAX = 10**9
 
 class EstimateRequest(serializers.Serializer[Any]):
     model = serializers.UUIDField(help_text="Id of an admitted model.")
-    input_file = serializers.UUIDField(
-        required=False, help_text="Id of an input file: its rows are the items."
-    )
+    input_file = serializers.UUIDField(required=False, help_text="Id of an input file: its rows are the items.")
     items = serializers.IntegerField(
         required=False, min_value=1, max_value=ITEMS_MAX, help_text="Number of items, instead of input_file."
     )

@@ -32,9 +32,7 @@ IDEMPOTENCY_KEY = OpenApiParameter(
 class Estimates(APIView):
     required_scope = "jobs:read"
 
-    @extend_schema(
-        operation_id="estimates_create", request=EstimateRequest, responses={200: EstimateResponse}
-    )
+    @extend_schema(operation_id="estimates_create", request=EstimateRequest, responses={200: EstimateResponse})
     def post(self, request: Request) -> Response:
         """What a job would cost, as a range: nothing is held and nothing starts."""
         body = EstimateRequest(data=request.data)
@@ -99,9 +97,7 @@ def _artifact(organization: Organization, public_id: UUID) -> ModelArtifact:
 
 
 def _input_file(organization: Organization, public_id: UUID) -> InputFile:
-    input_file: InputFile | None = (
-        InputFile.objects.for_organization(organization).filter(public_id=public_id).first()
-    )
+    input_file: InputFile | None = InputFile.objects.for_organization(organization).filter(public_id=public_id).first()
     if input_file is None:
         raise NotFound("No such input file.", input_file=str(public_id))
     return input_file

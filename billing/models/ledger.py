@@ -66,8 +66,7 @@ class LedgerAccount(TimestampedModel):
                 condition=OF_ONE_ORGANIZATION & models.Q(kind__in=["wallet", "hold"], side=CREDIT)
                 | OF_ONE_OWNER & models.Q(kind="payable", side=CREDIT)
                 | OF_THE_PLATFORM & models.Q(kind="revenue", side=CREDIT)
-                | OF_THE_PLATFORM
-                & models.Q(kind__in=["stripe_clearing", "bank_clearing", "verification"], side=DEBIT),
+                | OF_THE_PLATFORM & models.Q(kind__in=["stripe_clearing", "bank_clearing", "verification"], side=DEBIT),
                 name="ledger_account_shape",
             ),
         ]
@@ -109,9 +108,7 @@ class LedgerTransfer(models.Model):
     class Meta:
         constraints = [
             models.CheckConstraint(condition=models.Q(amount_micro__gt=0), name="ledger_transfer_amount"),
-            models.CheckConstraint(
-                condition=~models.Q(debit=models.F("credit")), name="ledger_transfer_two_accounts"
-            ),
+            models.CheckConstraint(condition=~models.Q(debit=models.F("credit")), name="ledger_transfer_two_accounts"),
             models.CheckConstraint(
                 condition=models.Q(kind="reversal", reverses__isnull=False)
                 | ~models.Q(kind="reversal") & models.Q(reverses=None),

@@ -48,14 +48,11 @@ class JobOrder(TimestampedModel):
                 name="job_order_within_cap",
             ),
             models.CheckConstraint(
-                condition=models.Q(
-                    estimate_low_micro__gte=0, estimate_high_micro__gte=models.F("estimate_low_micro")
-                ),
+                condition=models.Q(estimate_low_micro__gte=0, estimate_high_micro__gte=models.F("estimate_low_micro")),
                 name="job_order_estimate",
             ),
             models.CheckConstraint(
-                condition=models.Q(status="held", closed_at=None)
-                | models.Q(status="closed", closed_at__isnull=False),
+                condition=models.Q(status="held", closed_at=None) | models.Q(status="closed", closed_at__isnull=False),
                 name="job_order_closed_at",
             ),
         ]

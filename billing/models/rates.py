@@ -12,21 +12,15 @@ class RateCard(TimestampedModel):
     currency = models.CharField(max_length=3, default="USD")
     valid_from_at = models.DateTimeField(default=timezone.now)
     price_micro_per_hour = models.BigIntegerField(help_text="What the customer pays for a compute-hour.")
-    owner_share_permille = models.PositiveSmallIntegerField(
-        help_text="The owner's part of it, in thousandths."
-    )
+    owner_share_permille = models.PositiveSmallIntegerField(help_text="The owner's part of it, in thousandths.")
     # The least that an owner may be offered for an hour: no card may promise less than energy and wear cost.
     min_owner_micro_per_hour = models.BigIntegerField(default=0)
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(
-                fields=["hardware_class", "currency", "valid_from_at"], name="rate_card_moment"
-            ),
+            models.UniqueConstraint(fields=["hardware_class", "currency", "valid_from_at"], name="rate_card_moment"),
             models.CheckConstraint(condition=models.Q(price_micro_per_hour__gt=0), name="rate_card_price"),
-            models.CheckConstraint(
-                condition=models.Q(owner_share_permille__lte=1000), name="rate_card_share"
-            ),
+            models.CheckConstraint(condition=models.Q(owner_share_permille__lte=1000), name="rate_card_share"),
             models.CheckConstraint(
                 condition=models.Q(min_owner_micro_per_hour__gte=0)
                 & models.Q(

@@ -21,9 +21,7 @@ class RatedUsage(models.Model):
     platform_micro = models.BigIntegerField()
     energy_cost_micro = models.BigIntegerField()
     wear_micro = models.BigIntegerField()
-    owner_transfer = models.ForeignKey(
-        LedgerTransfer, on_delete=models.PROTECT, null=True, related_name="paid_usage"
-    )
+    owner_transfer = models.ForeignKey(LedgerTransfer, on_delete=models.PROTECT, null=True, related_name="paid_usage")
     revenue_transfer = models.ForeignKey(
         LedgerTransfer, on_delete=models.PROTECT, null=True, related_name="earned_usage"
     )

@@ -52,9 +52,7 @@ def _due() -> QuerySet[JobOrder]:
 
 
 def _hold(order: JobOrder) -> Place:
-    return Place(
-        kind=LedgerAccount.Kind.HOLD, currency=order.rate_card.currency, organization_id=order.organization_id
-    )
+    return Place(kind=LedgerAccount.Kind.HOLD, currency=order.rate_card.currency, organization_id=order.organization_id)
 
 
 def _wallet(order: JobOrder) -> Place:

@@ -111,6 +111,4 @@ def _refuse_other_payload(posting: Posting, row: LedgerTransfer) -> None:
     reverses_id = posting.reverses.pk if posting.reverses else None
     wanted = (posting.kind, posting.debit.pk, posting.credit.pk, posting.amount_micro, reverses_id)
     if wanted != (row.kind, row.debit_id, row.credit_id, row.amount_micro, row.reverses_id):
-        raise Conflict(
-            f"The key {posting.idempotency_key} was used for another transfer.", code="idempotency_conflict"
-        )
+        raise Conflict(f"The key {posting.idempotency_key} was used for another transfer.", code="idempotency_conflict")

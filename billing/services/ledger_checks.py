@@ -158,7 +158,4 @@ def recompute() -> list[Difference]:
     )
     with connection.cursor() as cursor:
         cursor.execute(f"{MOVED} {parts} ORDER BY 1, 2")
-        return [
-            Difference(name, subject, int(expected), int(actual))
-            for name, subject, expected, actual in cursor
-        ]
+        return [Difference(name, subject, int(expected), int(actual)) for name, subject, expected, actual in cursor]

@@ -52,16 +52,12 @@ def top_up(
     (`idempotency_conflict`) when the key was used with other values.
     """
     if amount_micro <= 0:
-        raise InvalidInput(
-            "The amount must be more than zero.", code="amount_invalid", amount_micro=amount_micro
-        )
+        raise InvalidInput("The amount must be more than zero.", code="amount_invalid", amount_micro=amount_micro)
     if method not in CLEARING or not idempotency_key:
         raise InvalidInput("Choose a method, and give a key that names this top-up.", method=method)
     with transaction.atomic():
         clearing = Place(kind=CLEARING[method], currency=organization.currency)
-        wallet = Place(
-            kind=LedgerAccount.Kind.WALLET, currency=organization.currency, organization_id=organization.pk
-        )
+        wallet = Place(kind=LedgerAccount.Kind.WALLET, currency=organization.currency, organization_id=organization.pk)
         accounts = ledger.accounts([clearing, wallet])
         result = ledger.post([
             Posting(

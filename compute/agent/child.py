@@ -83,6 +83,8 @@ def main() -> None:
             result = _run(session, inputs, unit)
         except UnitError as error:
             channel.send({"code": error.code, "message": str(error)[:500]})
+        except MemoryError:
+            channel.send({"code": "memory_limit", "message": "The unit needs more memory than it was leased."})
         else:
             channel.send({"code": ""}, result)
 
@@ -137,12 +139,18 @@ def _run(session: onnxruntime.InferenceSession, inputs: bytes, unit: Mapping[str
     if unknown := set(names) - {output.name for output in session.get_outputs()}:
         raise UnitError("output_unknown", f"The model has no outputs {sorted(unknown)}.")
     feeds = _feeds(inputs, {node.name for node in session.get_inputs()}, items)
-    runs = []
+    results: dict[str, Array] = {}
     for first in range(0, items, batch):
         chunk = {name: array[first : first + batch] for name, array in feeds.items()}
-        runs.append(_run_batch(session, names, chunk, min(batch, items - first)))
-    joined = (parts[0] if len(parts) == 1 else numpy.concatenate(parts) for parts in zip(*runs, strict=True))
-    return safetensors.numpy.save(dict(zip(names, map(numpy.ascontiguousarray, joined), strict=True)))
+        arrays = _run_batch(session, names, chunk, min(batch, items - first))
+        for name, array in zip(names, arrays, strict=True):
+            if name not in results:
+                results[name] = numpy.empty((items, *array.shape[1:]), array.dtype)
+            whole = results[name]
+            if whole.shape[1:] != array.shape[1:] or whole.dtype != array.dtype:
+                raise UnitError("output_shape", f"Output {name} changes its shape from batch to batch.")
+            whole[first : first + batch] = array
+    return safetensors.numpy.save(results)
 
 
 def _feeds(inputs: bytes, names: set[str], items: int) -> dict[str, Array]:

@@ -35,7 +35,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stream=sys.stderr,
     )
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    os.umask(0o077)
     try:
         return int(options.command(options))
     except AgentError as error:
@@ -47,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _enrol(options: argparse.Namespace) -> int:
+    os.umask(0o077)
     open_sensors(options.sensors, options.state)
     enrolment = asyncio.run(
         enrol(
@@ -62,6 +62,7 @@ def _enrol(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    os.umask(0o077)
     asyncio.run(
         run_agent(
             Options(
@@ -79,7 +80,7 @@ def _run(options: argparse.Namespace) -> int:
 def _status(options: argparse.Namespace) -> int:
     status, is_running = read_status(options.state), is_locked(options.state)
     if options.json:
-        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(status)) + b"\n")
+        print(msgspec.json.format(msgspec.json.encode(status)).decode())
     else:
         print(in_words(status, is_running=is_running))
     return OK if is_running else NOT_RUNNING

@@ -19,11 +19,12 @@ log = logging.getLogger(__name__)
 _LIFETIME_CPU_S = 3600
 _PROCESSES = 16
 _MAX_RESULT_BYTES = 1 << 30
+_SPARE_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
 class Unit:
-    """What to run. ``memory_bytes`` excludes the interpreter; ``time_limit_ms`` includes loading."""
+    """What to run. ``memory_bytes`` is what one batch was seen to need; ``time_limit_ms`` includes loading."""
 
     model_sha256: str
     model: bytes
@@ -110,10 +111,10 @@ class Slot:
         try:
             async with asyncio.timeout(unit.time_limit_ms / 1000):
                 if child.model is None:
-                    child.model = (unit.model_sha256, unit.memory_bytes)
+                    child.model = (unit.model_sha256, _room_bytes(unit))
                     await child.send(_limits(unit), unit.model)
                 await child.send(_order(unit), unit.inputs)
-                limit = min(unit.memory_bytes, _MAX_RESULT_BYTES)
+                limit = min(_room_bytes(unit), _MAX_RESULT_BYTES)
                 header, data = await child.receive(max_body_bytes=limit)
         except TimeoutError:
             return Result("time_limit", message=f"not done in {unit.time_limit_ms} ms")
@@ -127,9 +128,9 @@ class Slot:
         child = await self._idle_child()
         if child.model is None:
             return child
-        model, memory_bytes = child.model
+        model, room_bytes = child.model
         spent_s = child.cpu_ns() / 1e9
-        if model == unit.model_sha256 and memory_bytes >= unit.memory_bytes and spent_s < _LIFETIME_CPU_S:
+        if model == unit.model_sha256 and room_bytes >= _room_bytes(unit) and spent_s < _LIFETIME_CPU_S:
             return child
         self._discard(child, replace=False)
         return await self._idle_child()
@@ -157,12 +158,20 @@ class Slot:
 def _limits(unit: Unit) -> dict[str, object]:
     layers = sandbox.active_layers()
     return {
-        "memory_bytes": unit.memory_bytes,
+        "memory_bytes": _room_bytes(unit),
         "lifetime_cpu_seconds": _LIFETIME_CPU_S + _cpu_seconds(unit),
         # Outside bubblewrap it would count all processes of this user.
         "processes": _PROCESSES if "bubblewrap" in layers else None,
         "seccomp": "seccomp" in layers,
     }
+
+
+def _room_bytes(unit: Unit) -> int:
+    """Address space on top of the interpreter: what a batch needs, as much again for the results of all, and inputs.
+
+    Inputs come as bytes, are copied into tensors, and are cut into batches.
+    """
+    return 2 * unit.memory_bytes + 4 * len(unit.inputs) + _SPARE_BYTES
 
 
 def _order(unit: Unit) -> dict[str, object]:

@@ -65,7 +65,7 @@ class Node(PublicIdModel):
     meter_hash = models.CharField(max_length=64, default="0" * 64)
 
     def __str__(self) -> str:
-        return f"{self.vehicle.label} ({self.public_id})"
+        return self.vehicle.label
 
     @property
     def energy_method(self) -> str:

@@ -1,8 +1,11 @@
-"""`python -m marketplace.embedded`: the whole site, until Ctrl-C. `make run` is this."""
+"""`python -m marketplace.embedded`: the whole site with demo logins, until Ctrl-C. `make run` is this."""
 
 from __future__ import annotations
 
+import os
 import sys
+
+import django
 
 from marketplace.embedded import EmbeddedError
 from marketplace.embedded.stack import Stack
@@ -12,7 +15,11 @@ def main() -> int:
     """Run the site. Exit code 0 after Ctrl-C or SIGTERM, 1 when something failed to start or ended."""
     try:
         with Stack() as stack:
-            print(f"\nDriveway runs at {stack.url}  (Ctrl-C stops it)\n", flush=True)
+            os.environ.update(stack.environment)
+            print(f"\nDriveway runs at {stack.url}  (Ctrl-C stops it)\n")
+            for line in demo_logins():
+                print(f"  {line}")
+            print(flush=True)
             stack.wait()
     except KeyboardInterrupt:
         return 0
@@ -20,6 +27,16 @@ def main() -> int:
         print(f"\n{error}", file=sys.stderr)
         return 1
     return 0
+
+
+def demo_logins() -> list[str]:
+    """Made-up people, made on first use; their passwords stay the same."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "marketplace.settings")
+    django.setup()
+    from marketplace.demo.seed import seed  # needs Django to be set up
+
+    people = seed()
+    return [*people.lines(), f"API key of the customer: {people.api_key}"]
 
 
 if __name__ == "__main__":

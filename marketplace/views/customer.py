@@ -3,8 +3,9 @@
 from typing import Any
 from uuid import UUID
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
@@ -12,8 +13,10 @@ from accounts.access import organization_required
 from accounts.models import Organization
 from billing.models import JobOrder
 from billing.services import wallets
+from compute import blobs
 from compute.models import InferenceJob, ModelArtifact
 from compute.selectors import job_progress
+from marketplace.core.files import file_response
 from marketplace.core.money import format_micro
 
 SHOWN = 50
@@ -59,6 +62,16 @@ def job_detail(request: HttpRequest, organization: Organization, public_id: UUID
     return render(request, template, {"job": _detail(order)})
 
 
+@never_cache
+@require_GET
+@organization_required
+def job_result(request: HttpRequest, organization: Organization, public_id: UUID) -> HttpResponseBase:
+    """The same file that the API serves, for a person."""
+    done = InferenceJob.objects.for_organization(organization).filter(status=InferenceJob.Status.COMPLETED)
+    job = get_object_or_404(done, public_id=public_id)
+    return file_response(blobs.path_of(job.result_sha256), filename=f"{job.public_id}.safetensors")
+
+
 def _row(order: JobOrder) -> dict[str, Any]:
     job, currency = order.job, order.organization.currency
     return {
@@ -90,7 +103,7 @@ def _detail(order: JobOrder) -> dict[str, Any]:
         "attempts_by_outcome": sorted((status.capitalize(), n) for status, n in progress.attempts.items()),
         "replication_overhead": f"{overhead:.2f} results per unit" if overhead else "",
         "nodes_active": progress.nodes_active,
-        "result_url": "",
+        "result_url": reverse("job_result", args=[job.public_id]) if job.result_sha256 else "",
         "error": {"code": job.status_code, "message": job.message}
         if job.status == InferenceJob.Status.FAILED
         else None,

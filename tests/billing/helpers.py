@@ -5,6 +5,7 @@ import itertools
 from dataclasses import dataclass
 from datetime import timedelta
 
+from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from accounts.models import Organization, Owner, OwnerPolicy, User, Vehicle
@@ -26,6 +27,17 @@ from compute.models import (
 
 HOUR_MS = 3_600_000
 _numbers = itertools.count(1)
+
+
+def sqlstate_of(sql: str, parameters: object = ()) -> str:
+    """Run raw SQL; the SQLSTATE of the database's refusal, or "" when it had its way."""
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # or TRUNCATE would trip over checks still to come
+            cursor.execute(sql, parameters)
+    except DatabaseError as error:
+        return error.__cause__.sqlstate
+    return ""
 
 
 def number() -> int:
@@ -81,9 +93,7 @@ def make_node(hardware_class: HardwareClass, *, tariff: int = 180_000, wear: int
 
 
 def add_node(owner: Owner, hardware_class: HardwareClass, *, tariff: int = 180_000, wear: int = 60_000) -> Node:
-    vehicle = Vehicle.objects.create(
-        owner=owner, label=f"Car {number()}", vin_hash=digest(number()), vin_last4="0000"
-    )
+    vehicle = Vehicle.objects.create(owner=owner, label=f"Car {number()}", vin_hash=digest(number()), vin_last4="0000")
     OwnerPolicy.objects.create(vehicle=vehicle, tariff_micro_per_kwh=tariff, wear_micro_per_kwh=wear)
     consents.decide(vehicle=vehicle, purpose="run_jobs", decision="given", actor=owner.user, method="test")
     return Node.objects.create(vehicle=vehicle, hardware_class=hardware_class, public_key=digest("key", number()))

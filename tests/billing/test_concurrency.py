@@ -27,7 +27,7 @@ from tests.billing.helpers import (
     top_up,
 )
 
-pytestmark = pytest.mark.usefixtures("committed_db")
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def at_once(threads: int, work: Callable[[int], Any]) -> list[Any]:

@@ -7,7 +7,7 @@ from billing.models import LedgerAccount, LedgerTransfer
 from billing.services import ledger
 from billing.services.ledger import Place, Posting
 from marketplace.core.errors import Conflict, PaymentRequired
-from tests.billing.helpers import make_class, make_node, make_organization
+from tests.billing.helpers import make_class, make_node, make_organization, sqlstate_of
 
 pytestmark = pytest.mark.django_db
 
@@ -30,23 +30,12 @@ def bank() -> LedgerAccount:
 
 
 def posting(debit, credit, amount=100, key="k1", kind="top_up", **fields) -> Posting:
-    return Posting(
-        debit=debit, credit=credit, amount_micro=amount, idempotency_key=key, kind=kind, **fields
-    )
+    return Posting(debit=debit, credit=credit, amount_micro=amount, idempotency_key=key, kind=kind, **fields)
 
 
 def balance(account: LedgerAccount) -> int:
     account.refresh_from_db()
     return account.balance_micro
-
-
-def refused(sql: str, parameters: object = ()) -> str:
-    """Run raw SQL that must be refused; the SQLSTATE."""
-    with pytest.raises(DatabaseError) as caught, transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # or TRUNCATE would trip over checks still to come
-        cursor.execute(sql, parameters)
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-    return caught.value.__cause__.sqlstate
 
 
 # Through the service
@@ -91,7 +80,9 @@ def test_one_key_twice_in_one_call(wallet, bank):
 
 def test_all_or_nothing(wallet, bank, organization):
     with pytest.raises(PaymentRequired) as caught:
-        ledger.post([posting(bank, wallet, 100), posting(wallet, ledger.hold(organization), 101, key="k2", kind="hold")])
+        ledger.post(
+            [posting(bank, wallet, 100), posting(wallet, ledger.hold(organization), 101, key="k2", kind="hold")]
+        )
     assert caught.value.code == "insufficient_funds"
     assert balance(wallet) == 0
     assert LedgerTransfer.objects.count() == 0
@@ -180,13 +171,13 @@ def funded(wallet, bank) -> LedgerAccount:
     ],
 )  # fmt: skip
 def test_history_and_balances_cannot_be_edited(funded, sql):
-    assert refused(sql) == "DW002"
+    assert sqlstate_of(sql) == "DW002"
     assert balance(funded) == 1_000
 
 
 def test_a_setting_opens_no_door(funded):
     sql = "SELECT set_config('billing.posting', 'on', true); UPDATE billing_ledgeraccount SET balance_micro = 9 WHERE tracked"
-    assert refused(sql) == "DW002"
+    assert sqlstate_of(sql) == "DW002"
 
 
 @pytest.mark.parametrize(
@@ -209,7 +200,7 @@ def test_a_setting_opens_no_door(funded):
 )
 def test_transfers_that_are_refused(funded, bank, values, sqlstate):
     accounts = {"wallet": funded.pk, "bank": bank.pk, "euro": ledger.platform("bank_clearing", "EUR").pk}
-    assert refused(f"INSERT INTO billing_ledgertransfer {COLUMNS} VALUES ({values.format(**accounts)})") == sqlstate
+    assert sqlstate_of(f"INSERT INTO billing_ledgertransfer {COLUMNS} VALUES ({values.format(**accounts)})") == sqlstate
     assert balance(funded) == 1_000
 
 
@@ -218,7 +209,7 @@ def test_a_key_used_for_something_else_is_refused_also_where_conflicts_do_nothin
     with connection.cursor() as cursor:
         cursor.execute(sql, [bank.pk, funded.pk, 1_000])
         assert cursor.rowcount == 0
-    assert refused(sql, [bank.pk, funded.pk, 1_001]) == "DW006"
+    assert sqlstate_of(sql, [bank.pk, funded.pk, 1_001]) == "DW006"
 
 
 def test_what_the_database_writes_itself_cannot_be_given(funded, bank):
@@ -252,7 +243,7 @@ def test_accounts_that_cannot_be_made(funded, organization, values):
         "INSERT INTO billing_ledgeraccount (key, kind, organization_id, owner_id, currency, side, floor_zero, tracked,"
         f" balance_micro, version, created_at) VALUES ({values.format(organization=organization.pk)}, now())"
     )
-    assert refused(sql) in ("23505", "23514", "DW002")
+    assert sqlstate_of(sql) in ("23505", "23514", "DW002")
 
 
 @pytest.fixture
@@ -293,4 +284,4 @@ class TestAsTheApplicationsRole:
         ],
     )
     def test_it_can_forge_nothing(self, sql):
-        assert refused(sql) == "42501"
+        assert sqlstate_of(sql) == "42501"

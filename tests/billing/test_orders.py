@@ -1,7 +1,7 @@
 """Estimates and orders. The market: 0.10 for a compute-hour, 70 % of it the owner's; the customer has 10.00."""
 
 import pytest
-from django.db import DatabaseError, connection, transaction
+from django.db import transaction
 
 from accounts.models import Organization, StateTransition
 from billing.models import JobOrder, LedgerTransfer
@@ -17,6 +17,7 @@ from tests.billing.helpers import (
     make_node,
     make_organization,
     order,
+    sqlstate_of,
 )
 
 pytestmark = pytest.mark.django_db
@@ -192,21 +193,16 @@ def test_a_file_that_does_not_fit_the_model_leaves_nothing_behind(market):
 )
 def test_orders_cannot_be_edited(market, sql, sqlstate):
     order(market.organization)
-    assert _sqlstate(sql) == sqlstate
+    assert sqlstate_of(sql) == sqlstate
 
 
-@pytest.mark.parametrize("change", ["status = 'held', closed_at = NULL", "charged_micro = held_micro", "status_code = 'x'"])
+@pytest.mark.parametrize(
+    "change", ["status = 'held', closed_at = NULL", "charged_micro = held_micro", "status_code = 'x'"]
+)
 def test_a_closed_order_never_changes(market, change):
     placed = order(market.organization)
     JobOrder.objects.filter(pk=placed.pk).update(status="closed", closed_at=placed.created_at)
-    assert _sqlstate(f"UPDATE billing_joborder SET {change}") == "DW002"
-
-
-def _sqlstate(sql: str) -> str:
-    with pytest.raises(DatabaseError) as caught, transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        cursor.execute(sql)
-    return caught.value.__cause__.sqlstate
+    assert sqlstate_of(f"UPDATE billing_joborder SET {change}") == "DW002"
 
 
 def test_the_database_knows_the_same_transitions_as_the_model():

@@ -67,10 +67,7 @@ def _loop_model(trips: int = 2**62) -> bytes:
 
 
 def _bomb_model(doublings: int = 36) -> bytes:
-    nodes = [
-        helper.make_node("Concat", [f"x{i}" if i else "x"] * 2, [f"x{i + 1}"], axis=1)
-        for i in range(doublings)
-    ]
+    nodes = [helper.make_node("Concat", [f"x{i}" if i else "x"] * 2, [f"x{i + 1}"], axis=1) for i in range(doublings)]
     return _model([*nodes, helper.make_node("Identity", [f"x{doublings}"], ["y"])])
 
 
@@ -208,9 +205,7 @@ class Marketplace:
         self.public_key = bytes.fromhex(message.public_key)
         policy = protocol.Policy(version=1)
         return protocol.pack(
-            protocol.Enrolled(
-                node=self.node, hardware_class="x86-test", power_mw=30_000, policy=policy, poll_ms=100
-            )
+            protocol.Enrolled(node=self.node, hardware_class="x86-test", power_mw=30_000, policy=policy, poll_ms=100)
         )
 
     def _credentials(self):
@@ -261,9 +256,7 @@ async def marketplace() -> AsyncIterator[Marketplace]:
 async def state(marketplace: Marketplace, tmp_path: Path) -> Path:
     """The state folder of a vehicle enrolled with the marketplace."""
     folder = tmp_path / "vehicle"
-    await enrol(
-        server=marketplace.url, code="code", state=folder, sensors="simulated", hardware=describe("simulated")
-    )
+    await enrol(server=marketplace.url, code="code", state=folder, sensors="simulated", hardware=describe("simulated"))
     return folder
 
 

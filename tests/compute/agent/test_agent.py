@@ -171,8 +171,7 @@ async def test_a_cancel_from_the_server_stops_the_unit(marketplace, state, runni
         queued = marketplace.offer(models.double())
         await until(lambda: status().queued == 1)
         marketplace.cancels = [
-            Cancel(attempt=held.attempt, fence=held.fence, code="consent_withdrawn")
-            for held in (lease, queued)
+            Cancel(attempt=held.attempt, fence=held.fence, code="consent_withdrawn") for held in (lease, queued)
         ]
         await until(lambda: status().state == "idle" and marketplace.reports)
     (report,) = marketplace.reports  # the one that was never started leaves no record
@@ -223,9 +222,7 @@ async def test_withheld_is_shown_and_lifted(marketplace, state, running, until):
         await until(lambda: status().state == "idle")
 
 
-async def test_a_lease_that_runs_out_is_dropped_in_silence(
-    marketplace, state, running, models, until, monkeypatch
-):
+async def test_a_lease_that_runs_out_is_dropped_in_silence(marketplace, state, running, models, until, monkeypatch):
     monkeypatch.setattr("compute.agent.leases.LEASE_S", 1.0)
     monkeypatch.setattr("compute.agent.agent._TICK_S", 0.1)
     marketplace.offer(models.loop(), expires_in_ms=1000)
@@ -250,9 +247,7 @@ async def test_stopping_gives_the_leases_back(marketplace, state, running, model
     assert not marketplace.syncs[-1].available
 
 
-async def test_stopping_without_a_server_takes_two_seconds_at_most(
-    marketplace, state, running, models, until
-):
+async def test_stopping_without_a_server_takes_two_seconds_at_most(marketplace, state, running, models, until):
     marketplace.offer(models.loop())
     async with running(state) as status:
         await until(lambda: status().state == "running")

@@ -73,9 +73,7 @@ async def test_failures_are_tried_again_and_refusals_are_not(tmp_path):
     def answer(request):
         response = next(answers)
         if response is None:
-            return httpx.Response(
-                403, json={"error": {"code": "grant_invalid", "message": "No.", "fields": {}}}
-            )
+            return httpx.Response(403, json={"error": {"code": "grant_invalid", "message": "No.", "fields": {}}})
         return response
 
     blobs = make(tmp_path, answer)

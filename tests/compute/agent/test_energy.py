@@ -21,9 +21,7 @@ def test_a_counter_that_stands_still_is_not_believed(tmp_path):
 
 def test_a_counter_that_wraps(tmp_path, monkeypatch):
     readings = iter(["1", "2", "900", "400"])
-    monkeypatch.setattr(
-        "pathlib.Path.read_text", lambda path: "1000" if "max" in path.name else next(readings)
-    )
+    monkeypatch.setattr("pathlib.Path.read_text", lambda path: "1000" if "max" in path.name else next(readings))
     meter = EnergyMeter(1000, rapl=tmp_path)
     assert meter.method == "rapl"
     start = meter.start()

@@ -37,9 +37,7 @@ class Nats:
 
     async def start(self) -> None:
         program = Path(sys.executable).parent / "nats-server"
-        self.process = subprocess.Popen(
-            [program, "-c", self.folder / "server.conf"], stderr=subprocess.DEVNULL
-        )
+        self.process = subprocess.Popen([program, "-c", self.folder / "server.conf"], stderr=subprocess.DEVNULL)
         link = self.chain.credentials(
             name="link", expires_at=int(time.time()) + 3600, publish=[">"], subscribe=["node.*.sync"]
         )
@@ -99,9 +97,7 @@ def _impatient(monkeypatch):
     monkeypatch.setattr("compute.agent.link._REFUSED_PAUSE_S", 0.3)
 
 
-async def test_work_arrives_by_push_and_is_reported_over_nats(
-    server, marketplace, state, running, models, until
-):
+async def test_work_arrives_by_push_and_is_reported_over_nats(server, marketplace, state, running, models, until):
     marketplace.next_sync_ms = 60_000
     async with running(state) as status:
         await until(lambda: status().carrier == "nats")
@@ -163,9 +159,7 @@ async def test_nats_stops_and_returns_and_no_work_is_lost(server, marketplace, s
         await until(lambda: status().carrier == "nats")
 
 
-async def test_credentials_are_renewed_before_they_expire(
-    server, marketplace, state, running, until, monkeypatch
-):
+async def test_credentials_are_renewed_before_they_expire(server, marketplace, state, running, until, monkeypatch):
     monkeypatch.setattr("compute.agent.link._MIN_RENEWAL_S", 0.1)
     marketplace.credentials = server.credentials(lifetime_s=1.2)
     async with running(state) as status:
@@ -177,9 +171,7 @@ async def test_credentials_are_renewed_before_they_expire(
         assert len(marketplace.syncs) - seen == pytest.approx(server.syncs - seen, abs=3)
 
 
-async def test_refused_credentials_mean_https_until_consent_is_given(
-    server, marketplace, state, running, until
-):
+async def test_refused_credentials_mean_https_until_consent_is_given(server, marketplace, state, running, until):
     given, marketplace.credentials, marketplace.withheld = marketplace.credentials, None, "consent_missing"
     async with running(state) as status:
         await until(lambda: (status().state, status().carrier) == ("withheld", "https"))

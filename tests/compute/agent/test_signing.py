@@ -97,9 +97,7 @@ def test_another_body(key):
 
 def test_another_digest_header_breaks_the_signature(key):
     request = signed(key)
-    request.headers["content-digest"] = (
-        f"sha-256=:{base64.b64encode(hashlib.sha256(b'o').digest()).decode()}:"
-    )
+    request.headers["content-digest"] = f"sha-256=:{base64.b64encode(hashlib.sha256(b'o').digest()).decode()}:"
     assert refused(request, key, body=b"o") == "signature_invalid"
 
 

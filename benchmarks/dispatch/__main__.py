@@ -1,0 +1,87 @@
+"""`python -m benchmarks.dispatch [--quick]`: see benchmarks/README.md."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.dispatch.site import Site
+from marketplace import embedded
+
+
+def main() -> int:
+    options = arguments()
+    with Site(home=options.home / "benchmark", concurrency=options.concurrency) as site:
+        import django
+
+        django.setup()
+        # The peer has a database of its own on the same Redis server.
+        os.environ["PEER_BROKER_URL"] = os.environ["REDIS_URL"].rsplit("/", 1)[0] + "/1"
+        os.environ["PEER_PREFETCH"] = str(options.prefetch)
+        return measure(site, options)
+
+
+def measure(site: Site, options: argparse.Namespace) -> int:
+    """Rounds in alternating order, one traced round, and the checks. The exit code: 0 only if every check holds."""
+    from benchmarks.dispatch import checks, fleet, ours, peer, report, trace
+
+    report.settings(
+        capacity=options.capacity, vehicles=options.vehicles, owners=options.owners, units=options.units,
+        concurrency=options.concurrency,
+    )  # fmt: skip
+    cars = fleet.make_fleet(owners=options.owners, vehicles=options.vehicles)
+
+    def run_ours(number: int) -> Any:
+        round_ = ours.run_round(site, cars, units=options.units, capacity=options.capacity)
+        report.one(number, round_)
+        return round_
+
+    def run_peer(number: int) -> Any:
+        round_ = peer.run_peer(site, tasks=options.units, concurrency=options.concurrency)
+        report.one_peer(number, round_)
+        return round_
+
+    print("Warm-up and rounds", flush=True)
+    ours.run_round(site, cars, units=min(1000, options.units), capacity=options.capacity)
+    own_rounds, peer_rounds = [], []
+    for number in range(1, options.rounds + 1):
+        steps = [(own_rounds, run_ours)] + ([] if options.no_peer else [(peer_rounds, run_peer)])
+        for rounds, run in steps if number % 2 else reversed(steps):
+            rounds.append(run(number))
+    if peer_rounds:
+        report.summary(own_rounds, peer_rounds)
+    report.processors(own_rounds, peer_rounds)
+    if not options.no_trace:
+        site.stop()
+        trace.track_functions(True)
+        site.start(traced=True)
+        traced_round = run_ours(options.rounds + 1)
+        report.traced(traced_round, trace.statements(site.trace), trace.functions())
+    print(f"\n{report.LEFT_OUT}")
+    return 0 if report.checks(checks.violations()) else 1
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.dispatch", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one round of 2,000 units, for smoke")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--units", type=int, default=10_000, help="units, and no-op tasks, in a round")
+    parser.add_argument("--owners", type=int, default=25)
+    parser.add_argument("--vehicles", type=int, default=50)
+    parser.add_argument("--capacity", type=int, default=200, help="leases that each vehicle offers to hold")
+    parser.add_argument("--concurrency", type=int, default=1, help="prefork processes, of our worker and of the peer's")
+    parser.add_argument("--prefetch", type=int, default=128, help="the peer's worker_prefetch_multiplier")
+    parser.add_argument("--no-peer", action="store_true", help="ours alone, for profiling: nothing to publish")
+    parser.add_argument("--no-trace", action="store_true", help="without the traced round")
+    parser.add_argument("--home", type=Path, default=embedded.home(), help="its own folder is <home>/benchmark")
+    options = parser.parse_args()
+    if options.quick:
+        options.rounds, options.units = 1, 2000
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""Fleet and work in the back office: read-only; acts of operators come with their issue."""
+
+from django.contrib import admin
+
+from compute.models import (
+    Attempt,
+    HardwareClass,
+    InferenceJob,
+    MeterRecord,
+    ModelArtifact,
+    Node,
+    NodePresence,
+    UsageRecord,
+    WorkUnit,
+)
+from marketplace.core.admin import ReadOnlyAdmin
+
+
+@admin.register(Node)
+class NodeAdmin(ReadOnlyAdmin):
+    list_display = ("vehicle", "status", "hardware_class", "valid_streak", "agent_version", "created_at")
+    list_filter = ("status", "hardware_class")
+    list_select_related = ("vehicle", "hardware_class")
+
+
+@admin.register(NodePresence)
+class NodePresenceAdmin(ReadOnlyAdmin):
+    list_display = ("node", "available", "reason", "capacity", "carrier", "last_sync_at")
+    list_filter = ("available", "carrier", "reason")
+    list_select_related = ("node__vehicle",)
+
+
+@admin.register(ModelArtifact)
+class ModelArtifactAdmin(ReadOnlyAdmin):
+    list_display = ("name", "organization", "status", "status_code", "size_bytes", "us_per_item", "created_at")
+    list_filter = ("status", "status_code")
+    list_select_related = ("organization",)
+    search_fields = ("sha256", "name")
+
+
+@admin.register(InferenceJob)
+class InferenceJobAdmin(ReadOnlyAdmin):
+    list_display = ("public_id", "organization", "status", "status_code", "units_accepted", "units_total", "created_at")
+    list_filter = ("status",)
+    list_select_related = ("organization",)
+    ordering = ("-id",)
+
+
+@admin.register(WorkUnit)
+class WorkUnitAdmin(ReadOnlyAdmin):
+    list_display = ("job", "index", "status", "status_code", "copies_wanted", "copies_live", "copies_made")
+    list_filter = ("status",)
+    ordering = ("-id",)
+
+
+@admin.register(Attempt)
+class AttemptAdmin(ReadOnlyAdmin):
+    list_display = ("id", "unit", "fence", "node", "status", "status_code", "leased_at", "ended_at")
+    list_filter = ("status", "status_code")
+    list_select_related = ("unit", "node__vehicle")
+    exclude = ("result",)
+    ordering = ("-id",)
+
+
+@admin.register(MeterRecord)
+class MeterRecordAdmin(ReadOnlyAdmin):
+    list_display = ("node", "seq", "outcome", "compute_ms", "energy_mwh", "energy_method", "received_at")
+    list_filter = ("outcome", "energy_method")
+    list_select_related = ("node__vehicle",)
+    exclude = ("record", "signature")
+    ordering = ("-id",)
+
+
+@admin.register(UsageRecord)
+class UsageRecordAdmin(ReadOnlyAdmin):
+    list_display = ("attempt", "job", "owner", "is_canonical", "compute_ms", "energy_mwh", "settled_at")
+    list_select_related = ("job", "owner", "attempt")
+    ordering = ("-id",)
+
+
+admin.site.register(HardwareClass, ReadOnlyAdmin)

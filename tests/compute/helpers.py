@@ -1,0 +1,99 @@
+"""What the tests of compute share: raw SQL and its refusals, cars that are present, work done by them."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, connection, transaction
+
+from compute import protocol
+from compute.models import Attempt, Node, WorkUnit
+from compute.services import dispatch, verification
+from tests import factories
+from tests.factories import Car
+
+
+def execute(sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, list(parameters) or None)
+        return cursor.fetchall() if cursor.description else []
+
+
+@contextmanager
+def refused(sqlstate: str) -> Iterator[None]:
+    """The block must be refused by the database with this SQLSTATE; what it did before is undone."""
+    with pytest.raises(DatabaseError) as caught, transaction.atomic():
+        yield
+    assert caught.value.__cause__.sqlstate == sqlstate, caught.value
+
+
+@contextmanager
+def unguarded() -> Iterator[None]:
+    """Triggers and foreign keys off, as on a replica: to stage what the rules would not let happen."""
+    execute("SET session_replication_role = replica")
+    yield
+    execute("SET session_replication_role = DEFAULT")
+
+
+def present(count: int = 1, *, capacity: int = 2, owner: Any = None, **fields: Any) -> list[Car]:
+    """New cars that have just said that they are available; each with an owner of its own unless one is given."""
+    cars = [factories.make_car(owner, **fields) for _ in range(count)]
+    for car in cars:
+        car.sync(capacity=capacity)
+    return cars
+
+
+def trust(cars: Sequence[Car], streak: int = 1_000_000) -> None:
+    Node.objects.filter(pk__in=[car.node.pk for car in cars]).update(valid_streak=streak)
+
+
+def leased(car: Car) -> list[Attempt]:
+    return list(Attempt.objects.filter(node=car.node, status="leased").order_by("id"))
+
+
+def work(car: Car, *, value: float = 1.0, **fields: Any) -> list[protocol.Ack]:
+    """Report everything that the car holds, with results full of `value`."""
+    reports = tuple(car.report(a, result=factories.result_of(a.unit, value=value), **fields) for a in leased(car))
+    return list(car.sync(reports=reports).acks)
+
+
+def one_unit(cars: Sequence[Car], **fields: Any) -> WorkUnit:
+    """A job of one unit, dispatched to whoever is there."""
+    job = factories.make_job(items=4, unit_items=4, **fields)
+    dispatch.dispatch()
+    return job.units.get()
+
+
+def settle(unit: WorkUnit, answers: dict[int, float], cars: Sequence[Car], rounds: int = 6) -> WorkUnit:
+    """Dispatch and verify until nothing moves; car i answers `answers[i]`, others 1.0."""
+    for _ in range(rounds):
+        for index, car in enumerate(cars):
+            work(car, value=answers.get(index, 1.0))
+        verification.verify()
+        dispatch.dispatch()
+    unit.refresh_from_db()
+    return unit
+
+
+def in_threads(*works: Callable[[], Any]) -> list[Any]:
+    """Run all at once, each on its own connection. Returns results; an exception is returned, not raised."""
+    results: list[Any] = [None] * len(works)
+    start = threading.Barrier(len(works))
+
+    def run(index: int) -> None:
+        try:
+            start.wait(10)
+            results[index] = works[index]()
+        except Exception as error:  # handed to the test, which judges it
+            results[index] = error
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run, args=(index,)) for index in range(len(works))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return results
