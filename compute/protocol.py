@@ -168,6 +168,7 @@ class SyncResponse(Message, frozen=True):
     withheld: str = ""  # why the node is offered nothing: "consent_refused", "node_suspended", ...
     policy: Policy | None = None
     next_sync_ms: int = 5000
+    lease_ms: int = 15000  # what a renewal buys, from when the sync was sent
     error: str = ""
     message: str = ""
     version: int = VERSION

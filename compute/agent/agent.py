@@ -153,7 +153,7 @@ class Agent:
         settled = self._settle(response.acks)
         if response.policy is not None:
             self._adopt(response.policy)
-        self._work.renewed(request.running, self._sent_s)
+        self._work.renewed(request.running, self._sent_s, response.lease_ms / 1000)
         self._note_withheld(response.withheld)
         self._work.take(response.cancels, response.leases)
         if settled and settled == len(request.reports) and self._store.unacknowledged_count():

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import msgspec
 
 from compute import protocol
-from compute.agent.errors import AgentError, RefusedError, UnreachableError
+from compute.agent.errors import AgentError, UnreachableError
 from compute.agent.files import write_atomic
 from compute.agent.http import NodeHttp
 from compute.agent.identity import create_identity
 from compute.agent.version import AGENT_VERSION
 
-log = logging.getLogger(__name__)
 ENROLMENT_FILE = "enrolment.json"
 _TRIES_S = 30.0
 
@@ -74,6 +72,3 @@ def _read(content: bytes) -> protocol.Enrolled:
         return msgspec.msgpack.decode(content, type=protocol.Enrolled)
     except msgspec.DecodeError as error:
         raise UnreachableError("malformed_answer", f"The server's answer cannot be read: {error}") from error
-
-
-__all__ = ["Enrolment", "RefusedError", "enrol", "load_enrolment"]

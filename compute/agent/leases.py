@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from compute.protocol import Lease, Renewal
 
 Key = tuple[int, int]
-# What one renewal buys, counted from when it was sent: the marketplace's lease.
-LEASE_S = 15.0
 _REMEMBERED = 4096
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MAX_MS = 24 * 3600 * 1000
@@ -68,11 +66,11 @@ class LeaseBook:
         live = (held.lease for held in self._held.values() if held.stop_code is None)
         return tuple(Renewal(attempt=lease.attempt, fence=lease.fence) for lease in live)
 
-    def renewed(self, renewals: Iterable[Renewal], sent_s: float) -> None:
-        """The server answered a sync that named these, and did not cancel them."""
+    def renewed(self, renewals: Iterable[Renewal], sent_s: float, lease_s: float) -> None:
+        """The server answered a sync, sent at ``sent_s``, that named these, and did not cancel them."""
         for renewal in renewals:
             if (held := self._held.get(key_of(renewal))) is not None:
-                held.expires_s = max(held.expires_s, sent_s + LEASE_S)
+                held.expires_s = max(held.expires_s, sent_s + lease_s)
 
     def expired(self, now_s: float) -> list[Held]:
         return [held for held in self._held.values() if held.expires_s <= now_s]

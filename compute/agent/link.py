@@ -42,6 +42,7 @@ class Link:
         self._renew_at = 0.0
         self._unanswered_since = 0.0
         self._changed = asyncio.Event()
+        self._asking = asyncio.Lock()
         self._last_complaint = ""
 
     async def request(self, build: Callable[[], SyncRequest]) -> Answered:
@@ -103,7 +104,8 @@ class Link:
         log.info("Connected to NATS; credentials last %.0f s.", life_s)
         self._on_connected()
         if old is not None:
-            await old.close()
+            async with self._asking:  # an answer may still be on its way there
+                await old.close()
         return self._renew_at - time.monotonic()
 
     async def _over_nats(self, build: Callable[[], SyncRequest]) -> Answered | None:
@@ -114,7 +116,8 @@ class Link:
         if carrier is None:
             return None
         try:
-            answered = await self._over(carrier, build)
+            async with self._asking:
+                answered = await self._over(carrier, build)
         except UnreachableError as error:
             self._complain(f"{error.message} Using HTTPS.")
             self._unanswered_since = self._unanswered_since or time.monotonic()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import signal
 import sys
@@ -18,7 +17,6 @@ import psutil
 from compute import sandbox
 from compute.agent.frames import LENGTHS_BYTES, decode_header, decode_lengths, encode_frame
 
-log = logging.getLogger(__name__)
 _PACKAGE = Path(__file__).resolve().parent
 _ROOT = _PACKAGE.parents[1]
 # The child's own code: all of this program that it can see in bubblewrap.
@@ -77,7 +75,7 @@ class Child:
                 await child.receive(max_body_bytes=0)
             child._pid = _innermost(process.pid)
         except BaseException:
-            child.kill()
+            await child.reaped()
             raise
         return child
 

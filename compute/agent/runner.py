@@ -74,7 +74,8 @@ class Slot:
         try:
             await self._idle_child()
         except (ChildGoneError, OSError, TimeoutError) as error:
-            log.error("No child process can be started: %s", error)
+            if not self._closed:
+                log.error("No child process can be started: %s", error)
 
     async def run(self, unit: Unit, usage: Usage) -> Result:
         """Run one unit. Cancelling this kills the child at once; ``usage`` is filled in any case."""
@@ -105,7 +106,8 @@ class Slot:
         self._closed = True
         if self._child is not None:
             self._discard(self._child)
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while self._tasks:  # a child that is just starting ends itself when it is there
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _exchange(self, child: Child, unit: Unit) -> Result:
         try:
@@ -139,6 +141,9 @@ class Slot:
         async with self._starting:
             if self._child is None or not self._child.is_alive:
                 self._child = await Child.start(self._empty)
+            if self._closed:
+                self._discard(self._child)
+                raise ChildGoneError("the agent is stopping")
             return self._child
 
     def _discard(self, child: Child, *, replace: bool = True) -> None:

@@ -57,8 +57,8 @@ class Workload:
     def renewals(self) -> tuple[Renewal, ...]:
         return self._book.renewals()
 
-    def renewed(self, renewals: Iterable[Renewal], sent_s: float) -> None:
-        self._book.renewed(renewals, sent_s)
+    def renewed(self, renewals: Iterable[Renewal], sent_s: float, lease_s: float) -> None:
+        self._book.renewed(renewals, sent_s, lease_s)
 
     def take(self, cancels: Iterable[Cancel], offered: Iterable[Lease]) -> None:
         """Obey cancels, then take on new leases; repeats and nonsense are ignored."""

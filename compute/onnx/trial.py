@@ -4,7 +4,7 @@ import contextlib
 import resource
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,14 +76,22 @@ def run_trial(model: bytes, declared: DeclaredInputs, limits: Limits) -> tuple[S
     trial = _Trial(model, declared, limits)
     batch, runs = 1, trial.check(1)
     outputs = _specs(trial.names, runs)
+    tried = {batch: runs}
     for larger in _batches(declared, limits):
         if not trial.affordable(runs, batch, larger):
             break
         batch, runs = larger, trial.check(larger)
+        tried[batch] = runs
         if _specs(trial.names, runs) != outputs:
             raise Refused("output_shape_varies", "An output's shape depends on the size of the batch.")
     signature = Signature(declared.inputs, _batch_axis(outputs, declared), declared.item_by_item)
-    return signature, _profile(trial, signature, batch, runs[1:])
+    batch = _cheapest(tried)
+    return signature, _profile(trial, signature, batch, tried[batch][1:])
+
+
+def _cheapest(tried: Mapping[int, Sequence[_Run]]) -> int:
+    """The batch with the least time an item; larger is not always cheaper, once a batch outgrows the caches."""
+    return min(tried, key=lambda batch: min(run.wall_ms for run in tried[batch]) / batch)
 
 
 def _load(model: bytes) -> onnxruntime.InferenceSession:

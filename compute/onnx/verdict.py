@@ -70,7 +70,7 @@ class Signature:
 class Profile:
     """What the trial measured on one thread of the server.
 
-    ``batch`` is the largest batch that was tried: never run a larger one. ``ms_per_item`` (wall) and
+    ``batch`` is the cheapest batch of those tried: run no larger one. ``ms_per_item`` (wall) and
     ``cpu_ms_per_item`` are for that batch. ``peak_rss_bytes`` is the resident memory of the whole process
     that loaded the model and ran it, ``cpu_ms`` all processor time from load to the end of the trial.
     """

@@ -111,6 +111,7 @@ class Marketplace:
     public_key: bytes = b""
     nonces: set[str] = field(default_factory=set)
     port: int = 0
+    issued: int = 0
     last_seq: int = 0
     _attempts: int = 100
 
@@ -209,6 +210,7 @@ class Marketplace:
         )
 
     def _credentials(self):
+        self.issued += 1
         if self.credentials is None:
             return 403, {}, b'{"error": {"code": "consent_required", "message": "No consent.", "fields": {}}}'
         return 200, {}, protocol.pack(self.credentials)

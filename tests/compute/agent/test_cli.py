@@ -24,7 +24,23 @@ def _umask_restored():
     os.umask(before)
 
 
-async def start(*arguments, **options):
+@pytest.fixture
+async def start():
+    """Starts the program; whatever a failed test leaves running is ended."""
+    started = []
+
+    async def one(*arguments, **options):
+        started.append(await _start(*arguments, **options))
+        return started[-1]
+
+    yield one
+    for process in started:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def _start(*arguments, **options):
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -33,12 +49,6 @@ async def start(*arguments, **options):
         cwd=Path(cli.__file__).parents[2],
         **options,
     )
-
-
-async def call(*arguments):
-    process = await start(*arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
-    out, err = await process.communicate()
-    return process.returncode, out.decode(), err.decode()
 
 
 @pytest.mark.parametrize(
@@ -73,10 +83,12 @@ def is_alive(process):
         return False
 
 
-async def test_a_life(marketplace, tmp_path, models, until, capsys):
+async def test_a_life(start, marketplace, tmp_path, models, until, capsys):
     state = tmp_path / "vehicle"
-    code, out, _ = await call("enrol", "--server", marketplace.url, "--code", "code", "--state", state)
-    assert (code, marketplace.node in out) == (0, True)
+    arguments = ("enrol", "--server", marketplace.url, "--code", "code", "--state", state)
+    enrolment = await start(*arguments, stdout=asyncio.subprocess.PIPE)
+    out, _ = await enrolment.communicate()
+    assert (enrolment.returncode, marketplace.node.encode() in out) == (0, True)
 
     marketplace.ack = lambda report: None  # the server hears, but its answers get lost
     marketplace.offer(models.double())

@@ -30,9 +30,9 @@ def test_a_renewal_counts_from_when_it_was_sent():
     book = LeaseBook()
     held = book.accept(LEASE, 100.0)
     assert book.renewals() == (Renewal(attempt=1, fence=2),)
-    book.renewed(book.renewals(), 114.0)
+    book.renewed(book.renewals(), 114.0, 15.0)
     assert held.expires_s == 114.0 + LEASE_S
-    book.renewed((Renewal(attempt=1, fence=9),), 500.0)
+    book.renewed((Renewal(attempt=1, fence=9),), 500.0, 15.0)
     assert book.expired(128.9) == []
     assert book.expired(129.0) == [held]
 

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from onnx import TensorProto, helper
 from safetensors.numpy import load, save
@@ -221,3 +222,13 @@ def test_the_child_dies_with_an_agent_that_is_killed(tmp_path, models, make_inpu
     while not is_gone(pid):
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+async def test_closing_while_a_child_starts_leaves_none(tmp_path):
+    before = set(psutil.Process().children(recursive=True))
+    slot = Slot(tmp_path)
+    warming = asyncio.create_task(slot.warm())
+    await asyncio.sleep(0.01)
+    await asyncio.gather(slot.close(), warming)
+    await slot.close()
+    assert [child for child in set(psutil.Process().children(recursive=True)) - before if not is_gone(child.pid)] == []
