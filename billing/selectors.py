@@ -50,7 +50,7 @@ class Earnings:
 EARNED = """
 SELECT u.owner_id, CASE WHEN %(by_vehicle)s THEN u.vehicle_id END, c.currency, count(*),
        sum(u.compute_ms)::bigint, sum(u.energy_mwh)::bigint,
-       sum(r.owner_micro)::bigint, sum(r.energy_cost_micro)::bigint, sum(r.wear_micro)::bigint
+       sum(r.owner_micro)::bigint, billing_round_half_even(sum(r.energy_cost_nano), 1000), billing_round_half_even(sum(r.wear_nano), 1000)
   FROM billing_ratedusage r
   JOIN compute_usagerecord u ON u.id = r.usage_id
   JOIN billing_joborder o ON o.id = r.order_id

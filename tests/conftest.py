@@ -38,6 +38,7 @@ def _flush_append_only_tables() -> Iterator[None]:
 def _own_blobs_and_cache(settings: Any, tmp_path: Path, worker_id: str) -> None:
     """Each test has its own blobs, each worker its own part of Redis."""
     settings.BLOB_ROOT = tmp_path / "blobs"
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # slow ones are for people
     settings.CACHES = {"default": {**settings.CACHES["default"], "KEY_PREFIX": f"{worker_id}-{tmp_path.name}"}}
 
 

@@ -87,6 +87,17 @@ class Wallet(APIView):
         return Response(WalletResponse(wallets.summary(organization_of(request))).data)
 
 
+@extend_schema(exclude=True)
+class Nothing(APIView):
+    """Any other address below `/api/v1/`: the answer has the shape of every refusal."""
+
+    authentication_classes = ()
+    permission_classes = ()
+
+    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
+        raise NotFound("There is nothing at this address.")
+
+
 def _artifact(organization: Organization, public_id: UUID) -> ModelArtifact:
     artifact: ModelArtifact | None = (
         ModelArtifact.objects.for_organization(organization).filter(public_id=public_id).first()

@@ -10,203 +10,464 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0003_notices'),
-        ('compute', '0002_rules'),
+        ("accounts", "0003_notices"),
+        ("compute", "0002_rules"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='LedgerAccount',
+            name="LedgerAccount",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('key', models.TextField(unique=True)),
-                ('kind', models.CharField(choices=[('wallet', 'Wallet'), ('hold', 'Held for jobs'), ('payable', 'Owed to an owner'), ('stripe_clearing', 'At Stripe'), ('bank_clearing', 'At the bank'), ('revenue', 'Revenue'), ('verification', 'Verification expense')], max_length=20)),
-                ('currency', models.CharField(max_length=3)),
-                ('side', models.SmallIntegerField(choices=[(1, 'debit'), (-1, 'credit')])),
-                ('floor_zero', models.BooleanField(default=False)),
-                ('tracked', models.BooleanField(default=False)),
-                ('balance_micro', models.BigIntegerField(default=0)),
-                ('version', models.BigIntegerField(default=0, help_text='How many transfers have moved the balance.')),
-                ('organization', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.organization')),
-                ('owner', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.owner')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("key", models.TextField(unique=True)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("wallet", "Wallet"),
+                            ("hold", "Held for jobs"),
+                            ("payable", "Owed to an owner"),
+                            ("stripe_clearing", "At Stripe"),
+                            ("bank_clearing", "At the bank"),
+                            ("revenue", "Revenue"),
+                            ("verification", "Verification expense"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                ("currency", models.CharField(max_length=3)),
+                ("side", models.SmallIntegerField(choices=[(1, "debit"), (-1, "credit")])),
+                ("floor_zero", models.BooleanField(default=False)),
+                ("tracked", models.BooleanField(default=False)),
+                ("balance_micro", models.BigIntegerField(default=0)),
+                ("version", models.BigIntegerField(default=0, help_text="How many transfers have moved the balance.")),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.organization",
+                    ),
+                ),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="accounts.owner"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='LedgerTransfer',
+            name="LedgerTransfer",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.UUIDField(db_default=django.contrib.postgres.functions.RandomUUID(), editable=False, unique=True)),
-                ('kind', models.CharField(choices=[('top_up', 'Top-up'), ('hold', 'Hold for a job'), ('release', 'Release of a hold'), ('share', "Owner's share"), ('revenue', "Platform's share"), ('verification', 'Pay for verification'), ('reversal', 'Reversal')], max_length=20)),
-                ('amount_micro', models.BigIntegerField()),
-                ('currency', models.CharField(max_length=3)),
-                ('idempotency_key', models.TextField(unique=True)),
-                ('fingerprint', models.CharField(db_default='', editable=False, max_length=64)),
-                ('effective_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('posted_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('meta', models.JSONField(db_default={}, default=dict)),
-                ('credit', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='credits', to='billing.ledgeraccount')),
-                ('debit', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='debits', to='billing.ledgeraccount')),
-                ('reverses', models.OneToOneField(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='reversed_by', to='billing.ledgertransfer')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "public_id",
+                    models.UUIDField(
+                        db_default=django.contrib.postgres.functions.RandomUUID(), editable=False, unique=True
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("top_up", "Top-up"),
+                            ("hold", "Hold for a job"),
+                            ("release", "Release of a hold"),
+                            ("share", "Owner's share"),
+                            ("revenue", "Platform's share"),
+                            ("verification", "Pay for verification"),
+                            ("reversal", "Reversal"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                ("amount_micro", models.BigIntegerField()),
+                ("currency", models.CharField(max_length=3)),
+                ("idempotency_key", models.TextField(unique=True)),
+                ("fingerprint", models.CharField(db_default="", editable=False, max_length=64)),
+                ("effective_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "posted_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
+                ),
+                ("meta", models.JSONField(db_default={}, default=dict)),
+                (
+                    "credit",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="credits", to="billing.ledgeraccount"
+                    ),
+                ),
+                (
+                    "debit",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="debits", to="billing.ledgeraccount"
+                    ),
+                ),
+                (
+                    "reverses",
+                    models.OneToOneField(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="reversed_by",
+                        to="billing.ledgertransfer",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='RateCard',
+            name="RateCard",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('currency', models.CharField(default='USD', max_length=3)),
-                ('valid_from_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('price_micro_per_hour', models.BigIntegerField(help_text='What the customer pays for a compute-hour.')),
-                ('owner_share_permille', models.PositiveSmallIntegerField(help_text="The owner's part of it, in thousandths.")),
-                ('min_owner_micro_per_hour', models.BigIntegerField(default=0)),
-                ('hardware_class', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='rate_cards', to='compute.hardwareclass')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("currency", models.CharField(default="USD", max_length=3)),
+                ("valid_from_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "price_micro_per_hour",
+                    models.BigIntegerField(help_text="What the customer pays for a compute-hour."),
+                ),
+                (
+                    "owner_share_permille",
+                    models.PositiveSmallIntegerField(help_text="The owner's part of it, in thousandths."),
+                ),
+                ("min_owner_micro_per_hour", models.BigIntegerField(default=0)),
+                (
+                    "hardware_class",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="rate_cards",
+                        to="compute.hardwareclass",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='JobOrder',
+            name="JobOrder",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('price_micro_per_hour', models.BigIntegerField()),
-                ('owner_share_permille', models.PositiveSmallIntegerField()),
-                ('estimate_low_micro', models.BigIntegerField()),
-                ('estimate_high_micro', models.BigIntegerField()),
-                ('cap_micro', models.BigIntegerField(help_text="The customer's own limit, if one was given.", null=True)),
-                ('held_micro', models.BigIntegerField()),
-                ('charged_micro', models.BigIntegerField(db_default=0, default=0)),
-                ('status', models.CharField(choices=[('held', 'Held'), ('closed', 'Closed')], default='held', max_length=16)),
-                ('status_code', models.CharField(blank=True, db_default='', max_length=64)),
-                ('closed_at', models.DateTimeField(blank=True, null=True)),
-                ('job', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='order', to='compute.inferencejob')),
-                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='job_orders', to='accounts.organization')),
-                ('rate_card', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='billing.ratecard')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("price_micro_per_hour", models.BigIntegerField()),
+                ("owner_share_permille", models.PositiveSmallIntegerField()),
+                ("estimate_low_micro", models.BigIntegerField()),
+                ("estimate_high_micro", models.BigIntegerField()),
+                (
+                    "cap_micro",
+                    models.BigIntegerField(help_text="The customer's own limit, if one was given.", null=True),
+                ),
+                ("held_micro", models.BigIntegerField()),
+                ("charged_micro", models.BigIntegerField(db_default=0, default=0)),
+                (
+                    "status",
+                    models.CharField(choices=[("held", "Held"), ("closed", "Closed")], default="held", max_length=16),
+                ),
+                ("status_code", models.CharField(blank=True, db_default="", max_length=64)),
+                ("closed_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "job",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="order", to="compute.inferencejob"
+                    ),
+                ),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="job_orders",
+                        to="accounts.organization",
+                    ),
+                ),
+                ("rate_card", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to="billing.ratecard")),
             ],
         ),
         migrations.CreateModel(
-            name='RatedUsage',
+            name="RatedUsage",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('charged_micro', models.BigIntegerField()),
-                ('owner_micro', models.BigIntegerField()),
-                ('platform_micro', models.BigIntegerField()),
-                ('energy_cost_micro', models.BigIntegerField()),
-                ('wear_micro', models.BigIntegerField()),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('order', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='rated_usage', to='billing.joborder')),
-                ('owner_transfer', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='paid_usage', to='billing.ledgertransfer')),
-                ('revenue_transfer', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='earned_usage', to='billing.ledgertransfer')),
-                ('usage', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='rated', to='compute.usagerecord')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("charged_micro", models.BigIntegerField()),
+                ("owner_micro", models.BigIntegerField()),
+                ("platform_micro", models.BigIntegerField()),
+                ("energy_cost_nano", models.BigIntegerField()),
+                ("wear_nano", models.BigIntegerField()),
+                (
+                    "created_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
+                ),
+                (
+                    "order",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="rated_usage", to="billing.joborder"
+                    ),
+                ),
+                (
+                    "owner_transfer",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="paid_usage",
+                        to="billing.ledgertransfer",
+                    ),
+                ),
+                (
+                    "revenue_transfer",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="earned_usage",
+                        to="billing.ledgertransfer",
+                    ),
+                ),
+                (
+                    "usage",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="rated", to="compute.usagerecord"
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'rated usage',
+                "verbose_name_plural": "rated usage",
             },
         ),
         migrations.CreateModel(
-            name='TopUp',
+            name="TopUp",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('amount_micro', models.BigIntegerField()),
-                ('currency', models.CharField(max_length=3)),
-                ('method', models.CharField(choices=[('manual', 'Bank transfer, entered by an operator'), ('stripe', 'Card, through Stripe')], max_length=16)),
-                ('reference', models.CharField(blank=True, max_length=120)),
-                ('idempotency_key', models.CharField(max_length=255)),
-                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='top_ups', to='accounts.organization')),
-                ('transfer', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='top_up', to='billing.ledgertransfer')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("amount_micro", models.BigIntegerField()),
+                ("currency", models.CharField(max_length=3)),
+                (
+                    "method",
+                    models.CharField(
+                        choices=[
+                            ("manual", "Bank transfer, entered by an operator"),
+                            ("stripe", "Card, through Stripe"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                ("reference", models.CharField(blank=True, max_length=120)),
+                ("idempotency_key", models.CharField(max_length=255)),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="top_ups", to="accounts.organization"
+                    ),
+                ),
+                (
+                    "transfer",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="top_up", to="billing.ledgertransfer"
+                    ),
+                ),
             ],
         ),
         migrations.AddConstraint(
-            model_name='ledgeraccount',
-            constraint=models.UniqueConstraint(fields=('kind', 'organization', 'owner', 'currency'), name='ledger_account_once', nulls_distinct=False),
+            model_name="ledgeraccount",
+            constraint=models.UniqueConstraint(
+                fields=("kind", "organization", "owner", "currency"), name="ledger_account_once", nulls_distinct=False
+            ),
         ),
         migrations.AddConstraint(
-            model_name='ledgeraccount',
-            constraint=models.CheckConstraint(condition=models.Q(('floor_zero', False), ('balance_micro__gte', 0), _connector='OR'), name='ledger_account_floor'),
+            model_name="ledgeraccount",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("floor_zero", False), ("balance_micro__gte", 0), _connector="OR"),
+                name="ledger_account_floor",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='ledgeraccount',
-            constraint=models.CheckConstraint(condition=models.Q(('tracked', True), models.Q(('balance_micro', 0), ('version', 0)), _connector='OR'), name='ledger_account_untracked'),
+            model_name="ledgeraccount",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("tracked", True), models.Q(("balance_micro", 0), ("version", 0)), _connector="OR"),
+                name="ledger_account_untracked",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='ledgeraccount',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('floor_zero', True), ('organization__isnull', False), ('owner', None), ('tracked', True), ('kind__in', ['wallet', 'hold']), ('side', -1)), models.Q(('floor_zero', False), ('organization', None), ('owner__isnull', False), ('tracked', True), ('kind', 'payable'), ('side', -1)), models.Q(('floor_zero', False), ('organization', None), ('owner', None), ('tracked', False), ('kind', 'revenue'), ('side', -1)), models.Q(('floor_zero', False), ('organization', None), ('owner', None), ('tracked', False), ('kind__in', ['stripe_clearing', 'bank_clearing', 'verification']), ('side', 1)), _connector='OR'), name='ledger_account_shape'),
+            model_name="ledgeraccount",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(
+                        ("floor_zero", True),
+                        ("organization__isnull", False),
+                        ("owner", None),
+                        ("tracked", True),
+                        ("kind__in", ["wallet", "hold"]),
+                        ("side", -1),
+                    ),
+                    models.Q(
+                        ("floor_zero", False),
+                        ("organization", None),
+                        ("owner__isnull", False),
+                        ("tracked", True),
+                        ("kind", "payable"),
+                        ("side", -1),
+                    ),
+                    models.Q(
+                        ("floor_zero", False),
+                        ("organization", None),
+                        ("owner", None),
+                        ("tracked", False),
+                        ("kind", "revenue"),
+                        ("side", -1),
+                    ),
+                    models.Q(
+                        ("floor_zero", False),
+                        ("organization", None),
+                        ("owner", None),
+                        ("tracked", False),
+                        ("kind__in", ["stripe_clearing", "bank_clearing", "verification"]),
+                        ("side", 1),
+                    ),
+                    _connector="OR",
+                ),
+                name="ledger_account_shape",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='ledgertransfer',
-            constraint=models.CheckConstraint(condition=models.Q(('amount_micro__gt', 0)), name='ledger_transfer_amount'),
+            model_name="ledgertransfer",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("amount_micro__gt", 0)), name="ledger_transfer_amount"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='ledgertransfer',
-            constraint=models.CheckConstraint(condition=models.Q(('debit', models.F('credit')), _negated=True), name='ledger_transfer_two_accounts'),
+            model_name="ledgertransfer",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("debit", models.F("credit")), _negated=True), name="ledger_transfer_two_accounts"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='ledgertransfer',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('kind', 'reversal'), ('reverses__isnull', False)), models.Q(models.Q(('kind', 'reversal'), _negated=True), ('reverses', None)), _connector='OR'), name='ledger_transfer_reversal'),
+            model_name="ledgertransfer",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("kind", "reversal"), ("reverses__isnull", False)),
+                    models.Q(models.Q(("kind", "reversal"), _negated=True), ("reverses", None)),
+                    _connector="OR",
+                ),
+                name="ledger_transfer_reversal",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='ratecard',
-            constraint=models.UniqueConstraint(fields=('hardware_class', 'currency', 'valid_from_at'), name='rate_card_moment'),
+            model_name="ratecard",
+            constraint=models.UniqueConstraint(
+                fields=("hardware_class", "currency", "valid_from_at"), name="rate_card_moment"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='ratecard',
-            constraint=models.CheckConstraint(condition=models.Q(('price_micro_per_hour__gt', 0)), name='rate_card_price'),
+            model_name="ratecard",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("price_micro_per_hour__gt", 0)), name="rate_card_price"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='ratecard',
-            constraint=models.CheckConstraint(condition=models.Q(('owner_share_permille__lte', 1000)), name='rate_card_share'),
+            model_name="ratecard",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("owner_share_permille__lte", 1000)), name="rate_card_share"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='ratecard',
-            constraint=models.CheckConstraint(condition=models.Q(('min_owner_micro_per_hour__gte', 0), ('min_owner_micro_per_hour__lte', django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(models.F('price_micro_per_hour'), '*', models.F('owner_share_permille')), '/', models.Value(1000)))), name='rate_card_owner_floor'),
+            model_name="ratecard",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("min_owner_micro_per_hour__gte", 0),
+                    (
+                        "min_owner_micro_per_hour__lte",
+                        django.db.models.expressions.CombinedExpression(
+                            django.db.models.expressions.CombinedExpression(
+                                models.F("price_micro_per_hour"), "*", models.F("owner_share_permille")
+                            ),
+                            "/",
+                            models.Value(1000),
+                        ),
+                    ),
+                ),
+                name="rate_card_owner_floor",
+            ),
         ),
         migrations.AddIndex(
-            model_name='joborder',
-            index=models.Index(condition=models.Q(('status', 'held')), fields=['id'], name='job_order_open'),
+            model_name="joborder",
+            index=models.Index(condition=models.Q(("status", "held")), fields=["id"], name="job_order_open"),
         ),
         migrations.AddIndex(
-            model_name='joborder',
-            index=models.Index(fields=['organization', '-job'], name='job_order_by_organization'),
+            model_name="joborder",
+            index=models.Index(fields=["organization", "-job"], name="job_order_by_organization"),
         ),
         migrations.AddConstraint(
-            model_name='joborder',
-            constraint=models.CheckConstraint(condition=models.Q(('charged_micro__gte', 0), ('charged_micro__lte', models.F('held_micro'))), name='job_order_charged_within_hold'),
+            model_name="joborder",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("charged_micro__gte", 0), ("charged_micro__lte", models.F("held_micro"))),
+                name="job_order_charged_within_hold",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='joborder',
-            constraint=models.CheckConstraint(condition=models.Q(('held_micro__gt', 0)), name='job_order_held'),
+            model_name="joborder",
+            constraint=models.CheckConstraint(condition=models.Q(("held_micro__gt", 0)), name="job_order_held"),
         ),
         migrations.AddConstraint(
-            model_name='joborder',
-            constraint=models.CheckConstraint(condition=models.Q(('cap_micro', None), ('held_micro__lte', models.F('cap_micro')), _connector='OR'), name='job_order_within_cap'),
+            model_name="joborder",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("cap_micro", None), ("held_micro__lte", models.F("cap_micro")), _connector="OR"),
+                name="job_order_within_cap",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='joborder',
-            constraint=models.CheckConstraint(condition=models.Q(('estimate_high_micro__gte', models.F('estimate_low_micro')), ('estimate_low_micro__gte', 0)), name='job_order_estimate'),
+            model_name="joborder",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("estimate_high_micro__gte", models.F("estimate_low_micro")), ("estimate_low_micro__gte", 0)
+                ),
+                name="job_order_estimate",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='joborder',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('closed_at', None), ('status', 'held')), models.Q(('closed_at__isnull', False), ('status', 'closed')), _connector='OR'), name='job_order_closed_at'),
+            model_name="joborder",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("closed_at", None), ("status", "held")),
+                    models.Q(("closed_at__isnull", False), ("status", "closed")),
+                    _connector="OR",
+                ),
+                name="job_order_closed_at",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='ratedusage',
-            constraint=models.CheckConstraint(condition=models.Q(('charged_micro__gte', 0), ('energy_cost_micro__gte', 0), ('owner_micro__gte', 0), ('platform_micro', django.db.models.expressions.CombinedExpression(models.F('charged_micro'), '-', models.F('owner_micro'))), ('wear_micro__gte', 0)), name='rated_usage_adds_up'),
+            model_name="ratedusage",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("charged_micro__gte", 0),
+                    ("energy_cost_nano__gte", 0),
+                    ("owner_micro__gte", 0),
+                    (
+                        "platform_micro",
+                        django.db.models.expressions.CombinedExpression(
+                            models.F("charged_micro"), "-", models.F("owner_micro")
+                        ),
+                    ),
+                    ("wear_nano__gte", 0),
+                ),
+                name="rated_usage_adds_up",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='ratedusage',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('owner_micro', 0), ('owner_transfer', None)), models.Q(('owner_micro__gt', 0), ('owner_transfer__isnull', False)), _connector='OR'), name='rated_usage_paid'),
+            model_name="ratedusage",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("owner_micro", 0), ("owner_transfer", None)),
+                    models.Q(("owner_micro__gt", 0), ("owner_transfer__isnull", False)),
+                    _connector="OR",
+                ),
+                name="rated_usage_paid",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='topup',
-            constraint=models.UniqueConstraint(fields=('organization', 'idempotency_key'), name='top_up_once'),
+            model_name="topup",
+            constraint=models.UniqueConstraint(fields=("organization", "idempotency_key"), name="top_up_once"),
         ),
         migrations.AddConstraint(
-            model_name='topup',
-            constraint=models.CheckConstraint(condition=models.Q(('amount_micro__gt', 0)), name='top_up_amount'),
+            model_name="topup",
+            constraint=models.CheckConstraint(condition=models.Q(("amount_micro__gt", 0)), name="top_up_amount"),
         ),
     ]

@@ -4,6 +4,7 @@ from django.db.models.functions import Now
 from billing.models.ledger import LedgerTransfer
 from billing.models.orders import JobOrder
 from compute.models import UsageRecord
+from marketplace.core.money import NANO_PER_MICRO, round_half_even
 
 
 class RatedUsage(models.Model):
@@ -11,7 +12,7 @@ class RatedUsage(models.Model):
 
     `charged_micro` is the customer's (0 for a copy that checked other work), `owner_micro` the owner's; the
     rest is the platform's, and may be negative. Energy and wear are the owner's own costs, by the policy when
-    it was settled: information, no transfer.
+    it was settled, in nano-units (a second's energy costs less than a micro-unit): information, no transfer.
     """
 
     usage = models.OneToOneField(UsageRecord, on_delete=models.PROTECT, related_name="rated")
@@ -19,8 +20,8 @@ class RatedUsage(models.Model):
     charged_micro = models.BigIntegerField()
     owner_micro = models.BigIntegerField()
     platform_micro = models.BigIntegerField()
-    energy_cost_micro = models.BigIntegerField()
-    wear_micro = models.BigIntegerField()
+    energy_cost_nano = models.BigIntegerField()
+    wear_nano = models.BigIntegerField()
     owner_transfer = models.ForeignKey(LedgerTransfer, on_delete=models.PROTECT, null=True, related_name="paid_usage")
     revenue_transfer = models.ForeignKey(
         LedgerTransfer, on_delete=models.PROTECT, null=True, related_name="earned_usage"
@@ -32,7 +33,7 @@ class RatedUsage(models.Model):
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(
-                    charged_micro__gte=0, owner_micro__gte=0, energy_cost_micro__gte=0, wear_micro__gte=0,
+                    charged_micro__gte=0, owner_micro__gte=0, energy_cost_nano__gte=0, wear_nano__gte=0,
                     platform_micro=models.F("charged_micro") - models.F("owner_micro"),
                 ),
                 name="rated_usage_adds_up",
@@ -50,4 +51,4 @@ class RatedUsage(models.Model):
     @property
     def net_micro(self) -> int:
         """What the owner keeps after energy and wear."""
-        return self.owner_micro - self.energy_cost_micro - self.wear_micro
+        return self.owner_micro - round_half_even(self.energy_cost_nano + self.wear_nano, NANO_PER_MICRO)

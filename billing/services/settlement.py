@@ -16,7 +16,7 @@ from billing.models import LedgerAccount
 from billing.services import ledger
 from billing.services.ledger import Place
 from marketplace.core.db import atomic_retrying
-from marketplace.core.money import MS_PER_HOUR, MWH_PER_KWH
+from marketplace.core.money import MS_PER_HOUR, MWH_PER_KWH, NANO_PER_MICRO
 
 # Usage whose job nobody ordered is left alone; check_ledger reports it.
 CLAIM = """
@@ -37,10 +37,10 @@ WITH priced AS (
            CASE WHEN o.status = 'held' THEN o.held_micro - o.charged_micro ELSE 0 END AS left_micro,
            billing_round_half_even(u.compute_ms::numeric * o.price_micro_per_hour,
                                    %(ms_per_hour)s) AS full_micro,
-           billing_round_half_even(u.energy_mwh::numeric * COALESCE(p.tariff_micro_per_kwh, %(tariff)s),
-                                   %(mwh_per_kwh)s) AS energy_cost_micro,
-           billing_round_half_even(u.energy_mwh::numeric * COALESCE(p.wear_micro_per_kwh, %(wear)s),
-                                   %(mwh_per_kwh)s) AS wear_micro
+           billing_round_half_even(u.energy_mwh::numeric * COALESCE(p.tariff_micro_per_kwh, %(tariff)s) * %(nano)s,
+                                   %(mwh_per_kwh)s) AS energy_cost_nano,
+           billing_round_half_even(u.energy_mwh::numeric * COALESCE(p.wear_micro_per_kwh, %(wear)s) * %(nano)s,
+                                   %(mwh_per_kwh)s) AS wear_nano
       FROM compute_usagerecord u
       JOIN billing_joborder o ON o.job_id = u.job_id
       JOIN billing_ratecard c ON c.id = o.rate_card_id
@@ -90,9 +90,9 @@ WITH priced AS (
 ), kept AS (
     INSERT INTO billing_ratedusage
            (usage_id, order_id, charged_micro, owner_micro, platform_micro,
-            energy_cost_micro, wear_micro, owner_transfer_id, revenue_transfer_id)
+            energy_cost_nano, wear_nano, owner_transfer_id, revenue_transfer_id)
     SELECT r.id, r.order_id, r.charged_micro, r.owner_micro, r.charged_micro - r.owner_micro,
-           r.energy_cost_micro, r.wear_micro, o.id, v.id
+           r.energy_cost_nano, r.wear_nano, o.id, v.id
       FROM rated r
       LEFT JOIN posted o ON o.idempotency_key = r.owner_key AND r.owner_micro > 0
       LEFT JOIN posted v ON v.idempotency_key = r.revenue_key AND r.revenue_micro > 0
@@ -122,6 +122,7 @@ def settle_usage(*, limit: int = 5000) -> int:
                 "usage": list(usage),
                 "ms_per_hour": MS_PER_HOUR,
                 "mwh_per_kwh": MWH_PER_KWH,
+                "nano": NANO_PER_MICRO,
                 # A vehicle always has a policy; without one the costs of a new policy stand.
                 "tariff": OwnerPolicy._meta.get_field("tariff_micro_per_kwh").get_default(),
                 "wear": OwnerPolicy._meta.get_field("wear_micro_per_kwh").get_default(),

@@ -71,6 +71,7 @@ DATABASE_REFUSALS: dict[str, tuple[type[DomainError], str]] = {
     "DW004": (Conflict, "broken_chain"),
     "DW005": (PaymentRequired, "insufficient_funds"),
     "DW006": (Conflict, "idempotency_conflict"),
+    "DW007": (Conflict, "transfer_invalid"),
 }
 
 

@@ -13,7 +13,7 @@ from billing.models import JobOrder, RatedUsage
 from billing.services import ledger_checks
 from compute import protocol
 from compute.models import Attempt, InferenceJob, MeterRecord, UsageRecord
-from marketplace.core.money import format_micro
+from marketplace.core.money import NANO_PER_MICRO, format_micro, round_half_even
 
 # Attempts that were leased while the consent they name was not the vehicle's, or not in force at that instant.
 VIOLATIONS = """
@@ -87,9 +87,10 @@ def money(report: Report, job: InferenceJob) -> None:
     rated = RatedUsage.objects.filter(usage__job=job)
     for owner in Owner.objects.filter(pk__in=rated.values("usage__owner")).order_by("id"):
         sums = rated.filter(usage__owner=owner).aggregate(
-            g=Sum("owner_micro"), e=Sum("energy_cost_micro"), w=Sum("wear_micro")
+            g=Sum("owner_micro"), e=Sum("energy_cost_nano"), w=Sum("wear_nano")
         )
-        amounts = [sums["g"], sums["e"], sums["w"], sums["g"] - sums["e"] - sums["w"]]
+        gross, energy, wear = sums["g"], *(round_half_even(sums[key], NANO_PER_MICRO) for key in ("e", "w"))
+        amounts = [gross, energy, wear, gross - energy - wear]
         report.line(f"  {owner.name:<12} " + " ".join(f"{format_micro(amount):>12}" for amount in amounts))
         report.check(f"{owner.name} is paid more than it cost", amounts[3] > 0)
     order = JobOrder.objects.get(job=job)

@@ -49,12 +49,8 @@ SERVERS: dict[ServerName, tuple[str, str, str]] = {
 ALL: tuple[ServerName, ...] = tuple(SERVERS)
 # What `manage.py` starts for a command: all servers, unless it is named here.
 COMMAND_SERVERS: dict[str, tuple[ServerName, ...]] = {
-    **dict.fromkeys(
-        ("help", "version", "--version", "check", "collectstatic", "diffsettings", "spectacular"), ()
-    ),
-    **dict.fromkeys(
-        ("check_ledger", "createsuperuser", "dbshell", "makemigrations", "migrate"), ("postgres",)
-    ),
+    **dict.fromkeys(("help", "version", "--version", "check", "collectstatic", "diffsettings", "spectacular"), ()),
+    **dict.fromkeys(("check_ledger", "createsuperuser", "dbshell", "makemigrations", "migrate"), ("postgres",)),
     **dict.fromkeys(("showmigrations", "sqlmigrate"), ("postgres",)),
 }
 _attached: dict[str, Server] = {}

@@ -38,9 +38,7 @@ WEB = ChildSpec(
 )
 CHILDREN = (
     WEB,
-    ChildSpec(
-        "worker", (*CELERY, "worker", "-c", "2", "-l", "warning", "--without-gossip", "--without-mingle")
-    ),
+    ChildSpec("worker", (*CELERY, "worker", "-c", "2", "-l", "warning", "--without-gossip", "--without-mingle")),
     ChildSpec("beat", (*CELERY, "beat", "-l", "warning", "-s", "{home}/beat/schedule")),
     ChildSpec("link", ("manage.py", "link"), needs_nats=True),
 )

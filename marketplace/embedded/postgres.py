@@ -172,9 +172,7 @@ class Postgres(Server):
         version = self.folder / "PG_VERSION"
         found = version.read_text().strip()
         if found != str(VERSION):
-            raise EmbeddedError(
-                f"{self.folder} was made by PostgreSQL {found}, this is {VERSION}: move it away"
-            )
+            raise EmbeddedError(f"{self.folder} was made by PostgreSQL {found}, this is {VERSION}: move it away")
         if version.stat().st_uid != self._uid():
             raise EmbeddedError(f"{self.folder} was made by another user: run as that user, or move it away")
 
@@ -194,14 +192,8 @@ class Postgres(Server):
         entry = folder.lstat()
         # The temporary folder is open to all: another user could have made this name first, to sit between
         # us.
-        if (
-            not stat.S_ISDIR(entry.st_mode)
-            or entry.st_uid != self._uid()
-            or stat.S_IMODE(entry.st_mode) != 0o700
-        ):
-            raise EmbeddedError(
-                f"{folder} is not ours alone; remove it, or set DRIVEWAY_HOME to a shorter path"
-            )
+        if not stat.S_ISDIR(entry.st_mode) or entry.st_uid != self._uid() or stat.S_IMODE(entry.st_mode) != 0o700:
+            raise EmbeddedError(f"{folder} is not ours alone; remove it, or set DRIVEWAY_HOME to a shorter path")
         return folder
 
 

@@ -143,9 +143,7 @@ class Server(ABC):
         if identity and identity.is_running():
             identity.stop(first=self.stop_signal, grace_s=self.grace_s)
             if identity.is_running():
-                raise EmbeddedError(
-                    f"{self.title} (pid {identity.pid}) does not stop.\n{log_tail(self.log_path)}"
-                )
+                raise EmbeddedError(f"{self.title} (pid {identity.pid}) does not stop.\n{log_tail(self.log_path)}")
         if self.process:
             self.process.poll()
         self.end_leftover()

@@ -2,12 +2,17 @@
 
 import pytest
 from django.db import transaction
+from django.utils import timezone
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from accounts.models import Organization, StateTransition
 from billing.models import JobOrder, LedgerTransfer
 from billing.services import ledger, orders, wallets
-from compute.models import InferenceJob, ModelArtifact, Node
+from compute.models import HardwareClass, InferenceJob, ModelArtifact, Node
+from compute.services.verification import CLAMP
 from marketplace.core.errors import Conflict, DomainError, Forbidden, InvalidInput, PaymentRequired
+from marketplace.core.money import price_of_time
 from tests.billing.helpers import (
     make_artifact,
     make_card,
@@ -105,6 +110,27 @@ def test_a_model_is_priced_once_it_is_admitted(market):
     with pytest.raises(Conflict) as caught:
         orders.estimate(artifact=artifact, items=1)
     assert caught.value.code == "model_not_admitted"
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    items=st.integers(1, 3_000), unit_items=st.integers(1, 400), us_per_item=st.integers(0, 10**7),
+    slowness=st.integers(1, 9_000), price=st.integers(1, 10**8),
+)  # fmt: skip
+def test_what_verification_can_count_never_costs_more_than_the_estimate(market, **drawn):
+    """Every unit measured at the clamp of compute.services.verification, and rated on its own."""
+    items, step, us, slowness = drawn["items"], drawn["unit_items"], drawn["us_per_item"], drawn["slowness"]
+    HardwareClass.objects.filter(pk=market.hardware_class.pk).update(slowness_permille=slowness)
+    card = make_card(market.hardware_class, price=drawn["price"], valid_from_at=timezone.now())
+    artifact = ModelArtifact(organization=market.organization, status="admitted", us_per_item=us)
+    quote = orders.estimate(artifact=artifact, items=items, unit_items=step)
+    charged = 0
+    for first in range(0, items, step):
+        clamped_ms = -(-min(step, items - first) * us * slowness * CLAMP // 10**6)
+        charged += price_of_time(clamped_ms, card.price_micro_per_hour)
+    assert quote.rate_card == card
+    assert charged <= quote.high_micro
+    assert quote.low_micro <= quote.high_micro
 
 
 # Orders

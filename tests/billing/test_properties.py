@@ -22,13 +22,15 @@ pytestmark = pytest.mark.django_db
 
 PRICE, SHARE = 97_531, 613  # so that almost nothing divides evenly
 
+hours = st.integers(0, 12_000_000)  # three of them use up most holds
 steps = st.one_of(
     st.tuples(st.just("top_up"), st.integers(1, 300_000), st.integers(0, 3)),
     st.tuples(st.just("order"), st.integers(1, 5_000), st.sampled_from([None, 1, 1_000, 50_000, 150_000])),
-    st.tuples(st.just("work"), st.integers(0, 3), st.integers(0, 12_000_000)),
+    st.tuples(st.just("work"), st.integers(0, 3), hours),
     st.tuples(st.just("work"), st.integers(0, 3), st.integers(0, 50)),
-    st.tuples(st.just("copy"), st.integers(0, 9), st.integers(0, 12_000_000)),
-    st.tuples(st.just("settle"), st.sampled_from([1, 2, 5_000]), st.just(0)),
+    st.tuples(st.just("work"), st.just(0), hours),
+    st.tuples(st.just("copy"), st.integers(0, 9), hours),
+    st.tuples(st.just("settle"), st.sampled_from([1, 3, 5_000]), st.just(0)),
     st.tuples(st.just("end"), st.integers(0, 3), st.sampled_from(["completed", "failed", "cancelled"])),
     st.tuples(st.just("close"), st.just(0), st.just(0)),
 )
@@ -114,12 +116,13 @@ class Books:
         assert ledger.recompute() == []
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 @given(sequence=st.lists(steps, min_size=8, max_size=24))
 def test_whatever_happens_the_books_are_right(sequence):
     with transaction.atomic():
         books = Books(make_market(price=PRICE, share=SHARE, top_up_micro=0))
         books.top_up(400_000, 99)
+        books.order(1_000, None)
         for name, first, second in sequence:
             getattr(books, name)(first, second)
             books.check()

@@ -8,9 +8,12 @@ from billing.models import LedgerTransfer, RatedUsage
 from billing.services import ledger, wallets
 from billing.services.closing import close_orders
 from billing.services.settlement import settle_usage
-from tests.billing.helpers import HOUR_MS, Market, end_job, make_job, make_market, make_usage, order
+from tests.billing.helpers import HOUR_MS, Market, end_job, make_job, make_market, make_usage, order, sqlstate_of
 
 pytestmark = pytest.mark.django_db
+
+
+COLUMNS = "(usage_id, order_id, charged_micro, owner_micro, platform_micro, energy_cost_nano, wear_nano)"
 
 
 @pytest.fixture
@@ -68,7 +71,7 @@ def test_an_owner_keeps_what_is_left_after_energy_and_wear(market):
     make_usage(paid.job, market.nodes[0], energy_mwh=15_000)
     settle_usage()
     rated = RatedUsage.objects.get()
-    assert (rated.energy_cost_micro, rated.wear_micro, rated.net_micro) == (2_700, 900, 66_400)
+    assert (rated.energy_cost_nano, rated.wear_nano, rated.net_micro) == (2_700_000, 900_000, 66_400)
 
 
 def test_costs_are_those_of_the_policy_when_it_is_settled(market):
@@ -77,7 +80,7 @@ def test_costs_are_those_of_the_policy_when_it_is_settled(market):
     OwnerPolicy.objects.filter(vehicle=market.nodes[0].vehicle).update(tariff_micro_per_kwh=300_100)
     settle_usage()
     OwnerPolicy.objects.filter(vehicle=market.nodes[0].vehicle).update(tariff_micro_per_kwh=1)
-    assert RatedUsage.objects.get().energy_cost_micro == 300_100
+    assert RatedUsage.objects.get().energy_cost_nano == 300_100_000
 
 
 def test_the_customer_never_pays_more_than_is_held_and_the_owner_is_paid_in_full(market):
@@ -154,6 +157,26 @@ def test_usage_after_closing_is_the_platforms_to_pay(market):
     assert payable(market.nodes[0]) == 70_000
     assert wallets.summary(market.organization).balance_micro == 10_000_000
     assert ledger.recompute() == []
+
+
+@pytest.mark.parametrize(
+    ("sql", "sqlstate"),
+    [
+        ("UPDATE billing_ratedusage SET owner_micro = owner_micro + 1", "DW002"),
+        ("UPDATE billing_ratedusage SET energy_cost_nano = 0", "DW002"),
+        ("DELETE FROM billing_ratedusage", "DW002"),
+        ("TRUNCATE billing_ratedusage", "DW002"),
+        ("UPDATE compute_usagerecord SET settled_at = NULL", "DW002"),
+        (f"INSERT INTO billing_ratedusage {COLUMNS} SELECT id, %(order)s, 5, 3, 1, 0, 0 FROM compute_usagerecord", "23514"),
+        (f"INSERT INTO billing_ratedusage {COLUMNS} SELECT id, %(order)s, 5, 3, 2, 0, 0 FROM compute_usagerecord", "23514"),
+        (f"INSERT INTO billing_ratedusage {COLUMNS} SELECT id, %(order)s, 5, 0, 5, 0, 0 FROM compute_usagerecord", "23505"),
+    ],
+)  # fmt: skip
+def test_rated_usage_cannot_be_edited_nor_rated_twice(market, sql, sqlstate):
+    paid = order(market.organization)
+    make_usage(paid.job, market.nodes[0])
+    settle_usage()
+    assert sqlstate_of(sql, {"order": paid.pk}) == sqlstate
 
 
 def test_usage_that_nobody_ordered_waits_and_is_reported(market):

@@ -4,7 +4,7 @@ from accounts.models import AuditEvent, User
 from billing.models import LedgerTransfer, TopUp
 from billing.services import ledger, wallets
 from marketplace.core.errors import Conflict, InvalidInput
-from tests.billing.helpers import make_market, make_organization, order
+from tests.billing.helpers import make_market, make_organization, order, sqlstate_of
 
 pytestmark = pytest.mark.django_db
 
@@ -78,3 +78,12 @@ def test_what_is_held_is_not_available_but_still_theirs():
     summary = wallets.summary(market.organization)
     assert (summary.balance_micro, summary.held_micro, summary.available_micro) == (10_000_000, 150_000, 9_850_000)
     assert placed.left_micro == 150_000
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["UPDATE billing_topup SET amount_micro = 1", "DELETE FROM billing_topup", "TRUNCATE billing_topup CASCADE"],
+)
+def test_a_top_up_stays_as_it_was(sql):
+    top_up(make_organization())
+    assert sqlstate_of(sql) == "DW002"
