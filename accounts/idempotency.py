@@ -12,10 +12,11 @@ from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.models import IdempotencyRecord
+from accounts.models import IdempotencyRecord, Organization
 from marketplace.core.errors import Conflict, DomainError, InvalidInput
 
 KEY_MAX_LENGTH = 255
+CLAIM_TRIES = 5
 IN_FLIGHT_LIMIT = timedelta(minutes=2)  # a first request that died is forgotten after this
 
 Handler = Callable[..., Response]
@@ -57,11 +58,9 @@ def idempotent(handler: Handler) -> Handler:
 def _claim(request: Request, key: str) -> tuple[IdempotencyRecord, Response | None]:
     fingerprint = _fingerprint(request)
     organization = request.auth.organization  # type: ignore[union-attr] # HasScope made sure that it is an ApiKey
-    try:
-        with transaction.atomic():
-            return IdempotencyRecord.objects.create(organization=organization, key=key, fingerprint=fingerprint), None
-    except IntegrityError:
-        record = IdempotencyRecord.objects.get(organization=organization, key=key)
+    record, is_new = _find_or_create(organization, key, fingerprint)
+    if is_new:
+        return record, None
     if record.fingerprint != fingerprint:
         raise Conflict("This Idempotency-Key was used with another request.", code="idempotency_conflict")
     if record.response_status is not None:
@@ -74,6 +73,20 @@ def _claim(request: Request, key: str) -> tuple[IdempotencyRecord, Response | No
     if not stale.update(created_at=timezone.now()):
         raise Conflict("The first request with this key is still running.", code="idempotency_in_flight")
     return record, None
+
+
+def _find_or_create(organization: Organization, key: str, fingerprint: str) -> tuple[IdempotencyRecord, bool]:
+    """The key's record and whether we made it. A record that its maker takes back meanwhile leaves the key free."""
+    for _ in range(CLAIM_TRIES):
+        try:
+            with transaction.atomic():
+                values = {"organization": organization, "key": key, "fingerprint": fingerprint}
+                return IdempotencyRecord.objects.create(**values), True
+        except IntegrityError:
+            record = IdempotencyRecord.objects.filter(organization=organization, key=key).first()
+            if record:
+                return record, False
+    raise Conflict("The first request with this key is still running.", code="idempotency_in_flight")
 
 
 def _store(record: IdempotencyRecord, status: int, body: Any) -> None:

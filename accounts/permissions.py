@@ -1,6 +1,6 @@
 from typing import Any
 
-from rest_framework.exceptions import NotAuthenticated, PermissionDenied
+from rest_framework.exceptions import MethodNotAllowed, NotAuthenticated, PermissionDenied
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
@@ -13,8 +13,11 @@ class HasScope(BasePermission):
     def has_permission(self, request: Request, view: Any) -> bool:
         if not isinstance(request.auth, ApiKey):
             raise NotAuthenticated("An API key is needed.")
+        method = request.method or ""
+        if not hasattr(view, method.lower()):
+            raise MethodNotAllowed(method)
         by_method: dict[str, str] = getattr(view, "required_scopes", {})
-        scope = by_method.get(request.method or "") or getattr(view, "required_scope", None)
+        scope = by_method.get("GET" if method == "HEAD" else method) or getattr(view, "required_scope", None)
         if scope is None or scope not in request.auth.scopes:
             raise PermissionDenied(f"This API key lacks the scope {scope}.")
         return True

@@ -89,6 +89,7 @@ def consent_history(request: HttpRequest, owner: Owner, public_id: UUID) -> Http
 
 
 @never_cache
+@require_GET
 @organization_required
 def api_key_list(request: HttpRequest, organization: Organization) -> HttpResponse:
     return _keys_page(request, organization, ApiKeyForm())

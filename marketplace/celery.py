@@ -1,8 +1,10 @@
 """The Celery app and the whole beat schedule. Beat only re-issues what is overdue: kicks make things fast, rows make them true."""
 
 import os
+from typing import Any
 
 from celery import Celery
+from celery.signals import worker_process_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "marketplace.settings")
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -10,6 +12,16 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 app = Celery("driveway")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@worker_process_init.connect
+def leave_parents_connections(**_: Any) -> None:
+    """A pool opened before the fork would have two processes on one socket."""
+    from django.db import connections
+
+    for connection in connections.all(initialized_only=True):
+        connection.close_pool()
+
 
 app.conf.beat_schedule = {
     # what                        task                            seconds

@@ -10,6 +10,7 @@ import httpx
 import msgspec
 import numpy as np
 import safetensors.numpy
+from asgiref.sync import async_to_sync
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.utils import timezone
 
@@ -71,9 +72,7 @@ def make_vehicle(owner: Owner | None = None, *, consent: str = "given") -> Vehic
 
 
 def decide(vehicle: Vehicle, decision: str, purpose: str = "run_jobs") -> Any:
-    return consents.decide(
-        vehicle=vehicle, purpose=purpose, decision=decision, actor=vehicle.owner.user, method="test"
-    )
+    return consents.decide(vehicle=vehicle, purpose=purpose, decision=decision, actor=vehicle.owner.user, method="test")
 
 
 HARDWARE = protocol.Hardware(
@@ -165,7 +164,12 @@ def make_input(organization: Organization, *, items: int = 8) -> InputFile:
 
 
 def make_job(
-    organization: Organization | None = None, *, items: int = 8, unit_items: int = 4, planned: bool = True, **fields: Any
+    organization: Organization | None = None,
+    *,
+    items: int = 8,
+    unit_items: int = 4,
+    planned: bool = True,
+    **fields: Any,
 ) -> InferenceJob:
     """A job without an order (compute only); planned into units unless told otherwise. Pays 70,000 micro an hour."""
     organization = organization or make_organization()
@@ -223,7 +227,7 @@ def signed_request(
     }  # fmt: skip
 
 
-def complete(job: InferenceJob) -> InferenceJob:
+def complete(job: InferenceJob, *, compute_ms: int = 10) -> InferenceJob:
     """Run the job to its end on two cars of two owners, through sync, dispatch, verification and assembly."""
     from compute.services import verification
 
@@ -234,8 +238,10 @@ def complete(job: InferenceJob) -> InferenceJob:
         dispatch.dispatch()
         for car in cars:
             leases = car.sync().leases
-            car.sync(reports=tuple(car.report(lease, result=ramp(lease)) for lease in leases))
+            car.sync(reports=tuple(car.report(lease, result=ramp(lease), compute_ms=compute_ms) for lease in leases))
         verification.verify()
+    for car in cars:
+        car.sync(available=False)
     jobs.finish_jobs()
     assert jobs.assemble_job(job_id=job.pk)
     job.refresh_from_db()
@@ -254,3 +260,12 @@ def enrolment(code: str, public_key: str, **hardware: Any) -> protocol.Enrolment
     return protocol.Enrolment(
         code=code, public_key=public_key, hardware=msgspec.structs.replace(HARDWARE, **hardware), agent_version="test"
     )
+
+
+def body_of(answer: Any) -> bytes:
+    """The bytes of any answer, also of a file that streams asynchronously."""
+
+    async def read() -> bytes:
+        return b"".join([chunk async for chunk in answer])
+
+    return async_to_sync(read)() if getattr(answer, "is_async", False) else b"".join(answer)

@@ -56,7 +56,9 @@ def find(text: str) -> ApiKey | None:
     """The active key that this text is, or None. A wrong checksum costs no query."""
     body, checksum = text[:-CHECKSUM_LENGTH], text[-CHECKSUM_LENGTH:]
     parts = body.split("_")
-    if not (text.isascii() and text.isprintable()) or len(parts) != 4 or "_".join(parts[:2]) != BRAND or _checksum(body) != checksum:
+    if not (text.isascii() and text.isprintable()) or len(parts) != 4:
+        return None
+    if "_".join(parts[:2]) != BRAND or _checksum(body) != checksum:
         return None
     key = ApiKey.objects.select_related("organization").filter(prefix=parts[2]).first()
     if key is None or not hmac.compare_digest(key.secret_sha256, _digest(parts[3])) or not key.is_active:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import psutil
@@ -31,38 +31,47 @@ def quantile(values: Sequence[float], q: float) -> float:
 
 
 class CpuWatch:
-    """Processor seconds since it was made: by name, for processes with their children, and for the machine.
+    """Processor seconds since it was made: of named processes with their children, and of the rest of the machine.
 
-    `names` maps a process id to its name; PostgreSQL's backends are named after their `application_name` (see `backends`).
+    `roots` are process ids by name. `named` says what each of PostgreSQL's processes works for (see `ours.backends`); it
+    is asked again at the end, since sessions come and go. What has ended meanwhile counts for its root's name + " (ended)".
     """
 
-    def __init__(self, roots: dict[str, int], backends: dict[int, str]) -> None:
-        self._processes: list[tuple[str, psutil.Process]] = []
-        for name, pid in roots.items():
-            root = psutil.Process(pid)
-            children = root.children(recursive=True)
-            self._processes += [(name, process) for process in (root, *children)]
-        for index, (_, process) in enumerate(self._processes):
-            if process.pid in backends:
-                self._processes[index] = (backends[process.pid], process)
-        self._before = [_seconds(process) for _, process in self._processes]
+    def __init__(self, roots: dict[str, int], named: Callable[[], dict[int, str]] = dict) -> None:
+        self._roots = {name: psutil.Process(pid) for name, pid in roots.items()}
+        self._named = named
+        self._names = named()
+        self._before = self._snapshot()
         self._machine = _machine_seconds()
 
     def read(self) -> dict[str, float]:
-        """Seconds by name, most first; "other" is what the rest of the machine used meanwhile."""
+        """Seconds by name, most first; "other processes" is what the rest of the machine used meanwhile."""
+        self._names |= self._named()
+        now = self._snapshot()
         used: dict[str, float] = {}
-        for (name, process), before in zip(self._processes, self._before, strict=True):
-            used[name] = used.get(name, 0.0) + max(0.0, _seconds(process) - before)
+        for key, (name, seconds) in now.items():
+            used[name] = used.get(name, 0.0) + max(0.0, seconds - self._before.get(key, (name, 0.0))[1])
+        # A child that ended was moved from its own row, which is gone, to its root's row of ended children.
+        for key, (name, seconds) in self._before.items():
+            if key not in now:
+                ended = f"{name.split(' for ')[0]} (ended)"
+                used[ended] = max(0.0, used.get(ended, 0.0) - seconds)
         rest = _machine_seconds() - self._machine - sum(used.values())
         ordered = dict(sorted(used.items(), key=lambda item: -item[1]))
         return {**ordered, "other processes": max(0.0, rest)}
 
-
-def _seconds(process: psutil.Process) -> float:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        times = process.cpu_times()
-        return float(times.user + times.system)
-    return 0.0
+    def _snapshot(self) -> dict[tuple[int, bool], tuple[str, float]]:
+        """(pid, whether of ended children) -> (name, seconds since it began)."""
+        found = {}
+        for name, root in self._roots.items():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                times = root.cpu_times()
+                found[root.pid, True] = (f"{name} (ended)", times.children_user + times.children_system)
+                for process in (root, *root.children(recursive=True)):
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        used = process.cpu_times()
+                        found[process.pid, False] = (self._names.get(process.pid, name), used.user + used.system)
+        return found
 
 
 def _machine_seconds() -> float:

@@ -52,7 +52,7 @@ def run_round(site: Site, fleet: Fleet, *, units: int, capacity: int) -> Round:
     try:
         with connection.cursor() as cursor:
             cursor.execute("CHECKPOINT")
-        watch = CpuWatch({**site.pids(), "light agent": agent.process.pid}, backends())
+        watch = CpuWatch({**site.pids(), "light agent": agent.process.pid}, backends)
         started = time.monotonic()
         agent.go()
         ended = wait_until("all units", lambda: _accepted(job) >= units, timeout_s=600, site=site)
@@ -71,9 +71,7 @@ def backends() -> dict[int, str]:
     """Process id -> what PostgreSQL's process works for."""
     with connection.cursor() as cursor:
         cursor.execute(BACKENDS)
-        return {
-            pid: f"postgres for {name}" if name else f"postgres {kind}" for pid, name, kind in cursor.fetchall()
-        }
+        return {pid: f"postgres for {name}" if name else f"postgres {kind}" for pid, name, kind in cursor.fetchall()}
 
 
 def _accepted(job: InferenceJob) -> int:

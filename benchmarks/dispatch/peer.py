@@ -48,7 +48,7 @@ def run_peer(site: Site, *, tasks: int, concurrency: int) -> PeerRound:
     )  # fmt: skip
     try:
         started = _wait(lambda: client.llen(QUEUE) < tasks, every_s=0.001, log=log_path)
-        watch = CpuWatch({"noop worker": worker.pid, "redis": site.pids()["redis"]}, {})
+        watch = CpuWatch({"noop worker": worker.pid, "redis": site.pids()["redis"]})
         ended = _wait(lambda: not client.llen(QUEUE) and not client.hlen(UNACKED), every_s=POLL_S, log=log_path)
         return PeerRound(tasks, ended - started, watch.read())
     finally:

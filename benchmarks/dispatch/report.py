@@ -76,8 +76,12 @@ def summary(ours: Sequence[Round], peers: Sequence[PeerRound]) -> None:
     print("\nmedian (min-max)")
     print(f"  ours    {Spread.of([round_.rate for round_ in ours])} units/s")
     print(f"  Celery  {Spread.of([peer.rate for peer in peers])} tasks/s")
-    print(f"  ratio   {spread.median:.1f} ({spread.low:.1f}-{spread.high:.1f}); by round {', '.join(f'{r:.1f}' for r in ratios)}")
-    print("\nLatency of an attempt, ms: p50 / p99, median of the rounds (the whole queue is leased at once, so most is queueing)")
+    print(
+        f"  ratio   {spread.median:.1f} ({spread.low:.1f}-{spread.high:.1f}); by round {', '.join(f'{r:.1f}' for r in ratios)}"
+    )
+    print(
+        "\nLatency of an attempt, ms: p50 / p99, median of the rounds (the whole queue is leased at once, so most is queueing)"
+    )
     for name in ours[0].stages:
         p50, p99 = (1000 * median(round_.stages[name][part] for round_ in ours) for part in (0, 1))
         print(f"  {name:22} {p50:8,.0f} / {p99:,.0f}")
@@ -91,19 +95,31 @@ def processors(ours: Sequence[Round], peers: Sequence[PeerRound]) -> None:
     for name, used in sorted(sums.items(), key=lambda item: -item[1]):
         if used / seconds >= 0.002:
             print(f"  {name:32} {used:7.2f} s  {used / seconds:6.1%} of a core  {1e6 * used / units:7.0f} us a unit")
-    server = sum(used for name, used in sums.items() if name in SERVER_GROUPS or name.startswith("postgres"))
-    print(f"  {'the servers together':32} {server:7.2f} s  {server / seconds:6.1%} of a core  {1e6 * server / units:7.0f} us a unit")
+    server = sum(
+        used
+        for name, used in sums.items()
+        if name.removesuffix(" (ended)") in SERVER_GROUPS or name.startswith("postgres")
+    )
+    print(
+        f"  {'the servers together':32} {server:7.2f} s  {server / seconds:6.1%} of a core  {1e6 * server / units:7.0f} us a unit"
+    )
     peer_seconds = sum(peer.seconds for peer in peers)
     if not peer_seconds:
         return
     print(f"Celery's, of {peer_seconds:.1f} s:")
     for name in peers[0].cpu:
-        used = sum(peer.cpu[name] for peer in peers)
-        print(f"  {name:32} {used:7.2f} s  {used / peer_seconds:6.1%} of a core")
+        used = sum(peer.cpu.get(name, 0.0) for peer in peers)
+        if used / peer_seconds < 0.002:
+            continue
+        print(
+            f"  {name:32} {used:7.2f} s  {used / peer_seconds:6.1%} of a core  {1e6 * used / sum(peer.tasks for peer in peers):7.0f} us a task"
+        )
 
 
 def traced(round_: Round, lines: Sequence[trace.Line], functions: Sequence[tuple[str, int, float, float]]) -> None:
-    print(f"\nWhere the time goes in a traced round ({round_.rate:,.0f} units/s, {round_.settled_s:.2f} s with settling): by statement")
+    print(
+        f"\nWhere the time goes in a traced round ({round_.rate:,.0f} units/s, {round_.settled_s:.2f} s with settling): by statement"
+    )
     print("  process  statement                                                      calls    rows  seconds  ms/call")
     for line in lines[:36]:
         if line.seconds >= 0.01:

@@ -24,7 +24,7 @@ from compute.models import InferenceJob, InputFile, ModelArtifact
 from compute.selectors import job_progress
 from compute.services import artifacts, jobs
 from marketplace.core.api import NewestFirst
-from marketplace.core.errors import Conflict, InvalidInput
+from marketplace.core.errors import Conflict, InvalidInput, NotFound
 from marketplace.core.files import file_response
 
 
@@ -46,7 +46,10 @@ def organization_of(request: Request) -> Organization:
 
 def page(view: APIView, request: Request, rows: Any, out: type[serializers.Serializer[Any]]) -> Response:
     paginator = NewestFirst()
-    found: Any = paginator.paginate_queryset(rows, request, view=view)
+    try:
+        found: Any = paginator.paginate_queryset(rows, request, view=view)
+    except ValueError as error:  # a cursor that was made up: its position is no id
+        raise NotFound("There is no such page.") from error
     return paginator.get_paginated_response(out(found, many=True).data)
 
 
@@ -69,7 +72,8 @@ class Models(APIView):
     )
     def post(self, request: Request) -> Response:
         """The body is the ONNX file. The same bytes again answer 200 with the model that is there: nothing is made twice."""
-        name = request.query_params.get("name", "").strip()[:80] or "model"
+        shown = filter(str.isprintable, request.query_params.get("name", ""))
+        name = "".join(shown).strip()[:80] or "model"
         artifact, is_new = artifacts.upload_model(organization=organization_of(request), name=name, stream=request)  # type: ignore[arg-type] # has read()
         return Response(ModelOut(artifact).data, status=201 if is_new else 200)
 
@@ -147,8 +151,11 @@ class JobResult(APIView):
         job = my_job(request, public_id)
         if job.status != InferenceJob.Status.COMPLETED:
             raise Conflict(f"The job is {job.status}: there is no result.", code="result_not_ready")
+        wanted = request.query_params.get("as", tensors.SAFETENSORS)
+        if wanted not in (tensors.NPY, tensors.SAFETENSORS):
+            raise InvalidInput("A result can be had as safetensors or npy.", code="format_unknown")
         path = blobs.path_of(job.result_sha256)
-        if request.query_params.get("as", "safetensors") == "safetensors":
+        if wanted == tensors.SAFETENSORS:
             response = file_response(path, filename=f"{job.public_id}.safetensors")
             response["Repr-Digest"] = f"sha-256=:{_base64(job.result_sha256)}:"
             return response

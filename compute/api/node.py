@@ -1,24 +1,29 @@
 """`/api/node/v1/`: what agents call over HTTPS. Bodies are MessagePack of compute.protocol; errors are JSON."""
 
 import functools
-from collections.abc import Callable
+import hashlib
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from compute import blobs, protocol
-from compute.api.node_authentication import check_enrolment_signature, signed_node
+from compute.api.node_authentication import NotSigned, check_enrolment_signature, claimed_sha256, signed_node
 from compute.services import leases, nodes, results, sync
 from marketplace.core.api import error_body
 from marketplace.core.db import atomic_retrying
-from marketplace.core.errors import DomainError, InvalidInput
+from marketplace.core.errors import DomainError, InvalidInput, NotFound
 from marketplace.core.files import file_response
 
 POLL_MS = 3000
+PUBLIC_KEY = re.compile(r"[0-9a-f]{64}")  # one spelling, so that one key cannot be two nodes
+FENCE = re.compile(r"[0-9]{1,9}")
 View = Callable[..., HttpResponseBase]
 
 
@@ -29,9 +34,15 @@ def node_endpoint(view: View) -> View:
     @functools.wraps(view)
     def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         try:
-            return view(request, *args, **kwargs)
+            response = view(request, *args, **kwargs)
         except DomainError as error:
             return JsonResponse(error_body(error.code, error.message, error.fields), status=error.status)
+        except RequestDataTooBig:
+            return JsonResponse(error_body("too_large", "The message is too large."), status=413)
+        if isinstance(response, HttpResponseNotAllowed):
+            body = error_body("method_not_allowed", f"Method {request.method} is not allowed here.")
+            return JsonResponse(body, status=405, headers={"Allow": response["Allow"]})
+        return response
 
     return wrapper
 
@@ -46,9 +57,10 @@ def enrol(request: HttpRequest) -> HttpResponse:
     """One-time code and public key -> node. Signed with the key that is being enrolled."""
     try:
         enrolment = msgspec.msgpack.decode(request.body, type=protocol.Enrolment)
-        bytes.fromhex(enrolment.public_key)
     except (msgspec.DecodeError, ValueError) as error:
         raise InvalidInput(str(error)[:200], code="malformed") from error
+    if not PUBLIC_KEY.fullmatch(enrolment.public_key):
+        raise InvalidInput("A public key is 64 lower-case hex digits.", code="malformed")
     check_enrolment_signature(request, public_key=enrolment.public_key, body=request.body)
     node = nodes.enrol(request=enrolment)
     return packed(
@@ -96,12 +108,29 @@ def blob(request: HttpRequest, sha256: str) -> HttpResponseBase:
 @node_endpoint
 @require_http_methods(["PUT"])
 def result(request: HttpRequest, attempt: int) -> HttpResponse:
-    """A result too large for a report, uploaded before it. Hashed while it streams, kept only if signed and right."""
-    stored = blobs.put_stream(request, limit_bytes=settings.RESULT_MAX_BYTES)  # type: ignore[arg-type] # has read()
-    node = signed_node(request, body_sha256=bytes.fromhex(stored.sha256))
+    """A result too large for a report, uploaded before it. Hashed while it streams, kept only if it is what was signed."""
+    claimed = claimed_sha256(request)
+    node = signed_node(request, body_sha256=claimed)
+    stored = blobs.put_chunks(_as_signed(request, claimed), limit_bytes=settings.RESULT_MAX_BYTES)
     fence = request.headers.get(protocol.FENCE_HEADER, "")
-    results.attach(node=node, attempt_id=attempt, fence=int(fence) if fence.isdigit() else -1, blob=stored)
+    results.attach(node=node, attempt_id=attempt, fence=int(fence) if FENCE.fullmatch(fence) else -1, blob=stored)
     return JsonResponse({"sha256": stored.sha256}, status=201)
+
+
+@node_endpoint
+def nothing(request: HttpRequest, rest: str) -> HttpResponse:
+    """Any other address below `/api/node/v1/`."""
+    raise NotFound("There is nothing at this address.")
+
+
+def _as_signed(request: HttpRequest, sha256: bytes) -> Iterator[bytes]:
+    """The body in chunks. Raises NotSigned `digest_mismatch` at its end when it is not the one that was signed."""
+    digest = hashlib.sha256()
+    while chunk := request.read(blobs.CHUNK_BYTES):
+        digest.update(chunk)
+        yield chunk
+    if digest.digest() != sha256:
+        raise NotSigned("The body is not the one that was signed.", code="digest_mismatch")
 
 
 @atomic_retrying

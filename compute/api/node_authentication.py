@@ -1,8 +1,10 @@
 """Requests of nodes over HTTPS, signed with the key made on the vehicle (RFC 9421)."""
 
 from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
+import http_sf
 from django.core.cache import cache
 from django.http import HttpRequest
 from django.utils import timezone
@@ -33,6 +35,19 @@ def signed_node(request: HttpRequest, *, body: bytes = b"", body_sha256: bytes |
 
     verified = _verify(request, key_for, body, body_sha256)
     return found[verified.keyid]
+
+
+def claimed_sha256(request: HttpRequest) -> bytes:
+    """What the request says its body hashes to (Content-Digest, RFC 9530); b"" when it does not say.
+
+    Lets a signature be checked before a large body is read: the digest is among what was signed.
+    """
+    try:
+        members: Any = http_sf.parse(request.headers.get("Content-Digest", "").encode("ascii"), tltype="dictionary")
+        digest = members["sha-256"][0]
+    except (ValueError, KeyError, TypeError, IndexError):
+        return b""
+    return digest if isinstance(digest, bytes) else b""
 
 
 def check_enrolment_signature(request: HttpRequest, *, public_key: str, body: bytes) -> None:

@@ -1,4 +1,4 @@
-from django.urls import path
+from django.urls import path, re_path
 
 from compute.api import node
 
@@ -8,4 +8,5 @@ urlpatterns = [
     path("sync", node.synchronize, name="node_sync"),
     path("blobs/<str:sha256>", node.blob, name="node_blob"),
     path("attempts/<int:attempt>/result", node.result, name="node_result"),
+    re_path(r"^(?P<rest>.*)$", node.nothing, name="node_nothing"),
 ]

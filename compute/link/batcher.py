@@ -47,5 +47,9 @@ class Batcher:
                 for item in batch:
                     await self._answer([item])
             return
-        for (_, reply), response in zip(batch, responses, strict=True):
-            await reply(protocol.pack(response))
+        for (request, reply), response in zip(batch, responses, strict=True):
+            try:
+                await reply(protocol.pack(response))
+            except Exception:
+                # All of it is written: this node asks again and is told the same, the others must still be answered.
+                logger.warning("no answer to node %s went out", request.node, exc_info=True)

@@ -73,9 +73,11 @@ class Link:
     async def _receive(self, message: Msg) -> None:
         """A sync from NATS. The server has checked that only this node can publish on this subject."""
         node = message.subject.split(".")[1]
+        if not message.reply.startswith(f"{protocol.inbox_prefix(node)}."):
+            return  # a node may ask for the answer on any subject: on another's, it would speak with our voice
         try:
             request = protocol.unpack_request(message.data)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             await _reply(message, protocol.SyncResponse(seq=0, error="malformed", message=str(error)[:200]))
             return
         if request.node != node:
@@ -165,8 +167,7 @@ async def connected(user: Credentials) -> AsyncIterator[Client]:
 
 
 async def _reply(message: Msg, response: protocol.SyncResponse) -> None:
-    if message.reply:
-        await message.respond(protocol.pack(response))
+    await message.respond(protocol.pack(response))
 
 
 def _database() -> dict[str, Any]:

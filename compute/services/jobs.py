@@ -14,6 +14,7 @@ from accounts.models import ApiKey, Organization
 from compute import blobs, tensors
 from compute.models import InferenceJob, InputFile, ModelArtifact, WorkUnit
 from compute.services import kicks
+from marketplace.core.db import atomic_retrying
 from marketplace.core.errors import Conflict, Forbidden, InvalidInput
 from marketplace.core.states import transition
 
@@ -63,7 +64,7 @@ def check_inputs(artifact: ModelArtifact, input_file: InputFile) -> None:
     """Raises InvalidInput `input_mismatch` unless the file has exactly the model's inputs, with its dtypes and shapes."""
     wanted = {spec["name"]: spec for spec in artifact.inputs}
     given: dict[str, Any] = dict(input_file.tensors)
-    if tensors.SINGLE in given and len(wanted) == 1:
+    if input_file.format == tensors.NPY and len(wanted) == 1:
         given = {next(iter(wanted)): given[tensors.SINGLE]}
     if given.keys() != wanted.keys():
         raise InvalidInput(
@@ -127,7 +128,7 @@ def _units(job: InferenceJob) -> Iterator[WorkUnit]:
         )
 
 
-@transaction.atomic
+@atomic_retrying
 def cancel_job(*, job: InferenceJob, code: str = "job_cancelled") -> InferenceJob:
     """Stop a job: open units close, leased attempts are cancelled on their nodes; what is valid stays charged.
 
@@ -170,7 +171,7 @@ def finish_jobs() -> int:
     return moved
 
 
-@transaction.atomic
+@atomic_retrying
 def fail_job(*, job: InferenceJob, code: str, message: str) -> int:
     job = InferenceJob.objects.select_for_update().get(pk=job.pk)
     if InferenceJob.Status.FAILED not in InferenceJob.TRANSITIONS.get(job.status, ()):

@@ -109,6 +109,7 @@ def describe(node_id: int, hardware: protocol.Hardware, agent_version: str) -> N
         node.hardware_class, node.valid_streak = now_class, 0
     node.cores, node.layers, node.agent_version = hardware.cores, list(hardware.layers), agent_version[:32]
     node.save(update_fields=["hardware_class", "valid_streak", "cores", "layers", "agent_version"])
+    price_node(node=node)  # a class has its own draw
 
 
 def price_node(*, node: Node) -> None:

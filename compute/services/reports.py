@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from django.db import connection
 
 from compute import protocol, tensors
+from compute.services import limits
 from compute.services.leases import _json
 from marketplace.core.errors import InvalidInput
 
@@ -110,16 +111,14 @@ def _check_record(reporter: Reporter, report: protocol.Report) -> protocol.Meter
     try:
         payload = protocol.unpack_meter(report.record)
         _public_key(reporter.public_key).verify(report.signature, protocol.signed_bytes(report.record))
-    except msgspec.ValidationError as error:
-        raise InvalidInput("The meter record cannot be read.", code="record_invalid") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput("The meter record cannot be read.", code="record_invalid") from error
     except InvalidSignature as error:
         raise InvalidInput("The meter record is not signed by this node.", code="signature_invalid") from error
     same = (payload.node, payload.attempt, payload.fence, payload.outcome) == (
         str(reporter.public_id), report.attempt, report.fence, report.outcome,
     )  # fmt: skip
-    if not same or payload.compute_ms < 0 or payload.energy_mwh < 0:
+    if not same or not limits.meter_fits(payload):
         raise InvalidInput("The meter record is about something else.", code="record_invalid")
     return payload
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from compute import protocol
-from compute.services import kicks, leases, nodes, reports
+from compute.services import kicks, leases, limits, nodes, reports
 from compute.services.reports import Reporter
 
 SYNC_MS = {"nats": 5000, "https": 3000}
@@ -70,7 +70,8 @@ def handle(requests: Sequence[protocol.SyncRequest], *, carrier: str) -> list[pr
     """Write all that the requests say in one transaction and answer each; an answer means that it is durable.
 
     `carrier` is "nats" or "https". The caller has made sure that each request comes from the node it names (its signature,
-    or its NATS subject). A refused request gets `error`: `unknown_node`, `replayed`, `unsupported_version`.
+    or its NATS subject). A refused request gets `error`: `unknown_node`, `malformed`, `replayed`,
+    `unsupported_version`.
     """
     with transaction.atomic():
         known = _lock_nodes(requests)
@@ -137,6 +138,8 @@ def _refusal(request: protocol.SyncRequest, node: Known | None, heard: bool) -> 
         return "unsupported_version", f"This server speaks version {protocol.VERSION}."
     if node is None:
         return "unknown_node", "No such node is enrolled."
+    if not limits.fits(request):
+        return "malformed", "A number or a word in this sync is out of range."
     if request.seq <= node.seq or heard:
         return "replayed", "This sync, or a later one, was answered already."
     return None

@@ -43,6 +43,7 @@ def vehicle_add(request: HttpRequest, owner: Owner) -> HttpResponse:
 
 
 @never_cache
+@require_GET
 @owner_required
 def vehicle_enrol(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpResponse:
     """A fresh one-time code for the agent of this vehicle."""

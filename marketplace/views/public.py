@@ -30,6 +30,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"database": "ok", "redis": redis, "nats": "on" if settings.NATS_URL else "off"})
 
 
+@require_GET
 @login_required
 def dashboard(request: HttpRequest) -> HttpResponse:
     """Where a person's own page is."""

@@ -143,9 +143,7 @@ def test_an_expired_key_is_dead(acme):
 
 
 def test_a_key_without_an_end_has_none(acme):
-    key, _ = api_keys.create_api_key(
-        organization=acme, name="x", scopes=["wallet:read"], expires_days=None, actor=None
-    )
+    key, _ = api_keys.create_api_key(organization=acme, name="x", scopes=["wallet:read"], expires_days=None, actor=None)
     assert key.expires_at is None
     assert key.is_active
 

@@ -117,9 +117,7 @@ def test_signing_up_needs_the_csrf_token():
 @pytest.mark.parametrize("next_url", ["https://evil.example/", "//evil.example/", "javascript:alert(1)"])
 def test_signing_in_leads_nowhere_else(next_url):
     sign_up()
-    answer = Client().post(
-        "/accounts/login/", {"login": "new@example.com", "password": PASSWORD, "next": next_url}
-    )
+    answer = Client().post("/accounts/login/", {"login": "new@example.com", "password": PASSWORD, "next": next_url})
     assert answer["Location"] == "/dashboard/"
 
 

@@ -2,7 +2,6 @@
 
 from itertools import product
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from django.db import models
@@ -118,7 +117,9 @@ def test_a_change_of_something_else_is_not_a_transition(model):
         row = staged(model, status)
         execute(f"UPDATE {table(model)} SET status = status WHERE id = %s", row.pk)
         if hasattr(model, "events"):
-            assert not model.events.rel.related_model.objects.filter(**{f"{model._meta.model_name}_id": row.pk}).exists()
+            assert not model.events.rel.related_model.objects.filter(
+                **{f"{model._meta.model_name}_id": row.pk}
+            ).exists()
         unstage(model, row)
 
 

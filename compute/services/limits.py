@@ -1,0 +1,42 @@
+"""What a stranger's numbers and words must fit into before they meet the database.
+
+One value that PostgreSQL refuses would fail the whole batch of syncs that it came with.
+"""
+
+import re
+
+from compute import protocol
+
+BIGINT_MAX = 2**63 - 1
+INTEGER_MAX = 2**31 - 1
+SMALLINT_MAX = 2**15 - 1
+QUANTITY_MAX = 10**12  # milliseconds or milliwatt-hours of one execution: thirty years, a gigawatt-hour
+METHOD = re.compile(r"[a-z0-9_]{1,32}")
+DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+def fits(request: protocol.SyncRequest) -> bool:
+    """Whether every field of a sync can be written as it is."""
+    named = [(r.attempt, r.fence) for r in request.running] + [(r.attempt, r.fence) for r in request.reports]
+    words = [request.reason, request.agent_version, *(report.code for report in request.reports)]
+    hardware = request.hardware
+    if hardware:
+        words += [hardware.machine, hardware.isa, hardware.provider, hardware.onnxruntime, *hardware.layers]
+    return (
+        0 < request.seq <= BIGINT_MAX
+        and 0 <= request.policy_version <= INTEGER_MAX
+        and all(0 < attempt <= BIGINT_MAX and 0 <= fence <= INTEGER_MAX for attempt, fence in named)
+        and (hardware is None or 0 < hardware.cores <= SMALLINT_MAX)
+        and not any("\0" in word for word in words)
+    )
+
+
+def meter_fits(payload: protocol.MeterPayload) -> bool:
+    """Whether the fields of a meter record that become columns can be written as they are."""
+    return (
+        0 < payload.seq <= BIGINT_MAX
+        and 0 <= payload.compute_ms <= QUANTITY_MAX
+        and 0 <= payload.energy_mwh <= QUANTITY_MAX
+        and METHOD.fullmatch(payload.energy_method) is not None
+        and (payload.output == "" or DIGEST.fullmatch(payload.output) is not None)
+    )

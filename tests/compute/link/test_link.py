@@ -1,0 +1,306 @@
+"""The real link process between a real nats-server and PostgreSQL, with cars that connect as agents do.
+
+Each module has a nats-server of its own: on one shared by several test processes, the queue group "link" would hand a
+car's sync to the link of another test's database.
+"""
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import nats
+import nats.errors
+import pytest
+from asgiref.sync import sync_to_async
+from django.db import connection
+
+from compute import protocol
+from compute.link import outbound, process, trust
+from compute.link.batcher import Batcher
+from compute.link.process import Link
+from compute.models import Attempt, Node
+from compute.nats_jwt import Credentials, TrustChain, server_config
+from compute.services import dispatch, nodes, sync
+from marketplace.embedded.process import free_port
+from tests import factories
+from tests.compute.helpers import execute, present
+from tests.compute.helpers import trust as trusted
+from tests.factories import Car
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(scope="module")
+def nats_server(tmp_path_factory: pytest.TempPathFactory):
+    folder, chain, port = tmp_path_factory.mktemp("nats"), TrustChain.create(), free_port()
+    (folder / "server.conf").write_text(server_config(chain, port=port, store_dir=folder / "accounts"))
+    chain.save(folder / "trust.json")
+    program = Path(sys.executable).parent / "nats-server"
+    server = subprocess.Popen([program, "-c", folder / "server.conf"], stderr=subprocess.DEVNULL)
+    yield f"nats://127.0.0.1:{port}", folder / "trust.json"
+    server.terminate()
+    server.wait(10)
+
+
+@pytest.fixture(autouse=True)
+def _own_nats(nats_server: tuple[str, Path], settings: Any, monkeypatch: pytest.MonkeyPatch):
+    settings.NATS_URL, (_, trust_file) = nats_server[0], nats_server
+    settings.NATS_PUBLIC_URLS = [nats_server[0]]
+    for part in ("OPERATOR", "ACCOUNT", "SYSTEM"):
+        monkeypatch.delenv(f"NATS_{part}_SEED", raising=False)
+    monkeypatch.setenv("NATS_TRUST_FILE", str(trust_file))
+    trust.trust_chain.cache_clear()
+    yield
+    trust.trust_chain.cache_clear()
+
+
+@sync_to_async(thread_sensitive=False)
+def in_thread(work: Callable[..., Any], *arguments: Any, **fields: Any) -> Any:
+    """Database work beside the event loop, on a connection of its own."""
+    try:
+        return work(*arguments, **fields)
+    finally:
+        connection.close()
+
+
+@asynccontextmanager
+async def running_link() -> AsyncIterator[Link]:
+    """A link that subscribes and listens; stopped as SIGTERM would."""
+    link = Link()
+    task = asyncio.create_task(link.run())
+    try:
+        async with asyncio.timeout(10):
+            while not getattr(link, "_client", None) or not link._client._subs:
+                if task.done():
+                    task.result()
+                await asyncio.sleep(0.01)
+        await link._client.flush()
+        yield link
+        assert not task.done(), "the link ended by itself"
+    finally:
+        link.stop()
+        await asyncio.wait_for(task, 10)
+
+
+class Online:
+    """A car's connection to NATS with the credentials that the site gave it."""
+
+    def __init__(self, car: Car, issued: protocol.Credentials) -> None:
+        self.car, self.issued = car, issued
+        self.pushes: asyncio.Queue[protocol.Push] = asyncio.Queue()
+        self.dropped = asyncio.Event()
+
+    async def connect(self) -> "Online":
+        async def on_drop() -> None:
+            self.dropped.set()
+
+        async def on_error(error: Exception) -> None:
+            pass
+
+        async def on_push(message: Any) -> None:
+            self.pushes.put_nowait(protocol.unpack_push(message.data))
+
+        self.client = await nats.connect(
+            self.issued.urls[0], **Credentials(self.issued.jwt, self.car.key.sign).connect_options(),
+            inbox_prefix=protocol.inbox_prefix(self.car.id).encode(), allow_reconnect=False, connect_timeout=3,
+            max_reconnect_attempts=1, disconnected_cb=on_drop, error_cb=on_error,
+        )  # fmt: skip
+        await self.client.subscribe(protocol.command_subject(self.car.id), cb=on_push)
+        await self.client.flush()
+        return self
+
+    def request(self, **fields: Any) -> protocol.SyncRequest:
+        self.car.seq += 1
+        values = {"node": self.car.id, "seq": self.car.seq, "available": True, "capacity": 1, "policy_version": 1}
+        return protocol.SyncRequest(**{**values, **fields})
+
+    async def ask(self, data: bytes, timeout: float = 5) -> protocol.SyncResponse:
+        answer = await self.client.request(protocol.sync_subject(self.car.id), data, timeout=timeout)
+        return protocol.unpack_response(answer.data)
+
+    async def sync(self, **fields: Any) -> protocol.SyncResponse:
+        return await self.ask(protocol.pack(self.request(**fields)))
+
+    async def pushed(self, timeout: float = 3) -> protocol.Push:
+        return await asyncio.wait_for(self.pushes.get(), timeout)
+
+
+@asynccontextmanager
+async def online(*cars: Car) -> AsyncIterator[list[Online]]:
+    opened = [await Online(car, await in_thread(nodes.credentials, node=car.node)).connect() for car in cars]
+    try:
+        yield opened
+    finally:
+        for one in opened:
+            with suppress(nats.errors.Error):
+                await one.client.close()
+
+
+@pytest.fixture
+def cars() -> list[Car]:
+    cars = present(2, capacity=1)
+    trusted(cars)
+    return cars
+
+
+async def test_a_sync_is_answered_once_it_is_written(cars):
+    async with running_link(), online(*cars) as (one, two):
+        answers = await asyncio.gather(one.sync(), two.sync(available=False, reason="driving"))
+        assert [(a.error, a.seq) for a in answers] == [("", one.car.seq), ("", two.car.seq)]
+        rows = await in_thread(
+            execute, "SELECT seq, available, reason, carrier FROM compute_nodepresence ORDER BY node_id"
+        )
+        assert rows == [(one.car.seq, True, "", "nats"), (two.car.seq, False, "driving", "nats")]
+
+
+async def test_a_lease_is_pushed_within_a_second_of_its_dispatch_and_reported_back(cars):
+    async with running_link(), online(cars[0]) as (car,):
+        await car.sync()
+        await in_thread(factories.make_job, items=1, unit_items=1)
+        # The other car is on HTTPS, and away.
+        await in_thread(execute, "UPDATE compute_nodepresence SET available = false WHERE carrier <> 'nats'")
+        started = time.monotonic()
+        assert await in_thread(dispatch.dispatch) == 1
+        (lease,) = (await car.pushed()).leases
+        assert time.monotonic() - started < 1
+        report = await in_thread(car.car.report, lease)
+        (ack,) = (await car.sync(reports=(report,))).acks
+        assert (ack.attempt, ack.status) == (lease.attempt, "accepted")
+        again = await car.sync(reports=(report,))
+        assert again.acks[0].status == "duplicate"
+
+
+async def test_a_withdrawal_stops_the_car_cuts_its_line_and_keeps_it_out(cars):
+    async with running_link(), online(*cars) as (car, other):
+        await car.sync()
+        await in_thread(factories.make_job, items=1, unit_items=1)
+        await in_thread(execute, "UPDATE compute_nodepresence SET available = false WHERE carrier <> 'nats'")
+        await in_thread(dispatch.dispatch)
+        (lease,) = (await car.pushed()).leases
+        # A credential is dated in whole seconds: one of the second of the withdrawal is void too.
+        started = time.monotonic()
+        await in_thread(factories.decide, car.car.node.vehicle, "withdrawn")
+        (cancel,) = (await car.pushed()).cancels
+        assert (cancel.attempt, cancel.fence, cancel.code) == (lease.attempt, lease.fence, "consent_withdrawn")
+        await asyncio.wait_for(car.dropped.wait(), 3)
+        assert time.monotonic() - started < 5
+        with pytest.raises((nats.errors.Error, OSError)):
+            await asyncio.wait_for(Online(car.car, car.issued).connect(), 5)
+        assert not other.dropped.is_set()
+        assert (await other.sync()).error == ""
+
+
+async def test_bytes_that_are_no_sync_are_answered_malformed(cars):
+    async with running_link(), online(*cars) as (car, other):
+        for data in (b"", b"\xff", b"\x91" * 5000, b"\x81\xa4node\xa2\xff\xfe", protocol.pack(protocol.Push())):
+            answer = await car.ask(data)
+            assert (answer.error, answer.seq) == ("malformed", 0)
+        assert (await other.sync()).error == ""
+
+
+async def test_a_car_cannot_speak_for_another(cars):
+    async with running_link(), online(*cars) as (car, other):
+        answer = await car.sync(node=other.car.id, seq=99)
+        assert answer.error == "foreign_node"
+        with pytest.raises(nats.errors.Error):
+            await car.client.request(protocol.sync_subject(other.car.id), protocol.pack(other.request()), timeout=0.5)
+        assert (await other.sync()).error == ""
+
+
+async def test_an_answer_goes_to_no_subject_but_the_cars_own_inbox(cars):
+    """Else a car could have us cancel another's leases: the answer to its sync, sent on the other's command subject."""
+    async with running_link(), online(*cars) as (thief, victim):
+        subject = protocol.sync_subject(thief.car.id)
+        aim = thief.request(running=(protocol.Renewal(attempt=1, fence=1),))
+        for reply in (protocol.command_subject(victim.car.id), f"{protocol.inbox_prefix(victim.car.id)}.x"):
+            await thief.client.publish(subject, protocol.pack(aim), reply=reply)
+            await thief.client.publish(subject, b"malformed", reply=reply)
+        await thief.client.flush()
+        with pytest.raises(asyncio.TimeoutError):
+            await victim.pushed(0.3)
+        assert (await thief.sync()).error == ""
+
+
+async def test_a_sync_that_wants_no_answer_does_not_end_the_link(cars):
+    async with running_link(), online(*cars) as (car, other):
+        for data in (protocol.pack(car.request()), b"malformed"):
+            await car.client.publish(protocol.sync_subject(car.car.id), data)
+        await car.client.flush()
+        await asyncio.sleep(0.05)
+        assert (await other.sync()).error == ""
+
+
+async def test_one_poisonous_sync_leaves_the_others_answered(cars, monkeypatch):
+    handle = sync.handle
+
+    def poisoned(requests, *, carrier):
+        if any(request.reason == "poison" for request in requests):
+            raise ZeroDivisionError
+        return handle(requests, carrier=carrier)
+
+    monkeypatch.setattr(process.sync, "handle", poisoned)
+    async with running_link(), online(*cars) as (car, other):
+        poison = asyncio.create_task(car.ask(protocol.pack(car.request(reason="poison")), timeout=1))
+        answers = await asyncio.gather(*[other.sync() for _ in range(5)])
+        assert {answer.error for answer in answers} <= {"", "replayed"}
+        assert answers[-1].error == ""
+        with pytest.raises(nats.errors.TimeoutError):
+            await poison
+        assert (await car.sync()).error == ""
+
+
+async def test_stopping_leaves_no_thread_and_no_connection_behind(cars):
+    async with running_link() as link:
+        pass
+    assert link._client.is_closed
+    assert link._system.is_closed
+
+
+# Parts of it
+
+
+async def batched(handle: Any, count: int, reply: Any) -> None:
+    batcher = Batcher(handle)
+    task = asyncio.create_task(batcher.run())
+    for seq in range(1, count + 1):
+        batcher.put(protocol.SyncRequest(node="n", seq=seq, available=True), reply(seq))
+    await asyncio.sleep(0.1)
+    assert not task.done()
+    task.cancel()
+
+
+async def test_the_batcher_gathers_and_survives_a_reply_that_fails():
+    sizes, answered = [], []
+
+    async def handle(requests):
+        sizes.append(len(requests))
+        return [protocol.SyncResponse(seq=r.seq) for r in requests]
+
+    def reply(seq):
+        async def send(data: bytes) -> None:
+            if seq == 3:
+                raise nats.errors.ConnectionClosedError
+            answered.append(protocol.unpack_response(data).seq)
+
+        return send
+
+    await batched(handle, 10, reply)
+    assert sizes == [10]
+    assert answered == [1, 2, 4, 5, 6, 7, 8, 9, 10]
+
+
+def test_only_credentials_that_may_still_live_are_revoked(cars, settings):
+    assert outbound.revocations() == {}
+    for car in cars:
+        nodes.credentials(node=car.node)
+    factories.decide(cars[0].node.vehicle, "withdrawn")
+    assert len(outbound.revocations()) == 1
+    settings.NATS_USER_LIFETIME_S = -61
+    assert outbound.revocations() == {}
+    assert Node.objects.filter(link_revoked_at=None).count() == 1
+    assert not Attempt.objects.exists()

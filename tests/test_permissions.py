@@ -1,0 +1,360 @@
+"""Who may do what: every URL of the site against every actor, in one table. A URL that is not in it fails the build.
+
+The objects are alice's (her vehicle, its node and what that node was leased) and acme's (its keys, model, file and job). All
+actors send the same, valid request; a stranger to an object gets 404, as for one that does not exist.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.db import transaction
+from django.test import Client, override_settings
+from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
+from django.urls import get_resolver, reverse
+
+from accounts.models import Scope
+from accounts.services import api_keys, registration
+from compute import protocol
+from compute.services import nodes
+from tests import factories
+from tests.api.test_files import ROWS as ARRAY
+from tests.api.test_files import npy
+
+pytestmark = pytest.mark.django_db
+
+# anon     nobody at all: no cookie, no key, no signature
+# alice    the owner of the vehicle; bob owns another one
+# acme     the customer whose job it is; globex is another one; opal is staff
+# key      a valid key of acme; gkey: of globex; scope: of acme, without the scope; dead: of acme, revoked
+# node     signed by alice's node; node2: by another enrolled node; forged: in the name of alice's node, by another key
+# "in" is a redirect to the sign-in page, ">x" one to a path that begins with /x.
+TABLE = """
+method url                    anon  alice      bob  acme   globex opal        key  gkey scope dead  node node2 forged
+GET    home                   200   200        200  200    200    200         200  200  200   200   200  200   200
+GET    healthz                200   200        200  200    200    200         200  200  200   200   200  200   200
+GET    consent_notice         200   200        200  200    200    200         200  200  200   200   200  200   200
+GET    schema                 200   200        200  200    200    200         200  200  200   200   200  200   200
+GET    api_docs               200   200        200  200    200    200         200  200  200   200   200  200   200
+
+GET    dashboard              in    >vehicles  >vehicles >jobs >jobs >operations in in in in in in in
+GET    vehicle_list           in    200        200  404    404    404         in   in   in    in    in   in    in
+POST   vehicle_add            in    >vehicles  >vehicles 404 404 404          in   in   in    in    in   in    in
+GET    vehicle_enrol          in    200        404  404    404    404         in   in   in    in    in   in    in
+POST   consent_decide         in    >vehicles  404  404    404    404         in   in   in    in    in   in    in
+GET    consent_history        in    200        404  404    404    404         in   in   in    in    in   in    in
+POST   consent_withdraw_all   in    >vehicles  >vehicles 404 404  404         in   in   in    in    in   in    in
+
+GET    job_list               in    404        404  200    200    404         in   in   in    in    in   in    in
+GET    job_detail             in    404        404  200    404    404         in   in   in    in    in   in    in
+GET    job_result             in    404        404  200    404    404         in   in   in    in    in   in    in
+GET    api_keys               in    404        404  200    200    404         in   in   in    in    in   in    in
+POST   api_key_create         in    404        404  200    200    404         in   in   in    in    in   in    in
+POST   api_key_revoke         in    404        404  >keys  404    404         in   in   in    in    in   in    in
+
+GET    api_models             401   401        401  401    401    401         200  200  403   401   401  401   401
+POST   api_models             401   401        401  401    401    401         201  201  403   401   401  401   401
+GET    api_model              401   401        401  401    401    401         200  404  403   401   401  401   401
+GET    api_files              401   401        401  401    401    401         200  200  403   401   401  401   401
+POST   api_files              401   401        401  401    401    401         201  201  403   401   401  401   401
+POST   api_estimates          401   401        401  401    401    401         200  404  403   401   401  401   401
+GET    api_jobs               401   401        401  401    401    401         200  200  403   401   401  401   401
+POST   api_jobs               401   401        401  401    401    401         201  404  403   401   401  401   401
+GET    api_job                401   401        401  401    401    401         200  404  403   401   401  401   401
+POST   api_job_cancel         401   401        401  401    401    401         200  404  403   401   401  401   401
+GET    api_job_result         401   401        401  401    401    401         200  404  403   401   401  401   401
+GET    api_wallet             401   401        401  401    401    401         200  200  403   401   401  401   401
+GET    api_nothing            404   404        404  404    404    404         404  404  404   404   404  404   404
+
+POST   node_enrol             401   401        401  401    401    401         401  401  401   401   200  401   401
+POST   node_credentials       401   401        401  401    401    401         401  401  401   401   200  200   401
+POST   node_sync              401   401        401  401    401    401         401  401  401   401   200  400   401
+GET    node_blob              401   401        401  401    401    401         401  401  401   401   200  403   401
+PUT    node_result            401   401        401  401    401    401         401  401  401   401   201  404   401
+GET    node_nothing           404   404        404  404    404    404         404  404  404   404   404  404   404
+"""
+HEAD, *LINES = [line.split() for line in TABLE.splitlines() if line.strip()]
+ACTORS = HEAD[2:]
+ROWS = [(method, name, dict(zip(ACTORS, cells, strict=True))) for method, name, *cells in LINES]
+
+
+# allauth's pages: somebody who is not signed in, and somebody who is (a page that asks for the password again redirects).
+ALLAUTH_TABLE = """
+account_login                         200   >dashboard
+account_signup                        200   >dashboard
+account_logout                        >     200
+account_inactive                      200   200
+account_email_verification_sent       200   200
+account_confirm_email                 200   200
+account_reset_password                200   200
+account_reset_password_done           200   200
+account_reset_password_from_key       200   200
+account_reset_password_from_key_done  200   200
+account_confirm_login_code            in    >dashboard
+account_reauthenticate                in    200
+account_email                         in    200
+account_change_password               in    200
+account_set_password                  in    >accounts
+mfa_index                             in    200
+mfa_authenticate                      in    >dashboard
+mfa_reauthenticate                    in    >accounts
+mfa_activate_totp                     in    >accounts
+mfa_deactivate_totp                   in    404
+mfa_view_recovery_codes               in    404
+mfa_generate_recovery_codes           in    >accounts
+mfa_download_recovery_codes           in    404
+mfa_list_webauthn                     in    200
+mfa_add_webauthn                      in    >accounts
+mfa_reauthenticate_webauthn           in    >accounts
+mfa_remove_webauthn                   in    >accounts
+mfa_edit_webauthn                     in    >accounts
+"""
+ALLAUTH_ROWS = [tuple(line.split()) for line in ALLAUTH_TABLE.strip().splitlines()]
+
+NPY = npy(ARRAY)
+FORMS = {"vehicle_add", "consent_decide", "consent_withdraw_all", "api_key_create", "api_key_revoke"}
+NEEDS = {
+    ("POST", "api_models"): "models:write", ("POST", "api_files"): "jobs:write", ("POST", "api_jobs"): "jobs:write",
+    ("POST", "api_job_cancel"): "jobs:write", ("GET", "api_wallet"): "wallet:read",
+}  # fmt: skip
+
+
+class World:
+    """The cast with their things, made once, and the request that every actor sends to a URL."""
+
+    def __init__(self) -> None:
+        names = ("alice", "bob", "acme", "globex", "opal")
+        self.people = {name: factories.make_user(f"{name}@example.com") for name in names}
+        alice, bob = (registration.register_owner(user=self.people[name], name=name) for name in names[:2])
+        acme, globex = (registration.register_organization(user=self.people[name], name=name) for name in names[2:4])
+        registration.register_operator(user=self.people["opal"])
+        for organization in (acme, globex):
+            factories.top_up(organization, 10_000_000)
+        self.done = factories.complete(factories.make_ordered_job(acme, items=4))
+        self.job = factories.make_ordered_job(acme, items=4)
+        self.model, self.file = factories.make_artifact(acme), factories.make_input(acme)
+        self.car, self.car2 = factories.make_car(alice), factories.make_car(bob)
+        factories.lease_to(self.car, self.job)
+        (self.lease,) = self.car.sync().leases
+        self.vehicle = factories.make_vehicle(alice, consent="")
+        self.code, _ = nodes.create_enrolment_code(vehicle=self.vehicle, actor=None)
+        self.agent = Ed25519PrivateKey.generate()
+        self.own_key, key = factories.make_key(acme)
+        dead_key, dead = factories.make_key(acme)
+        api_keys.revoke_api_key(key=dead_key, actor=None)
+        self.keys = {"key": key, "gkey": factories.make_key(globex)[1], "dead": dead}
+        for scope in Scope.values:
+            self.keys[scope] = factories.make_key(acme, scopes=[other for other in Scope.values if other != scope])[1]
+
+    def request(self, method: str, name: str) -> dict[str, Any]:
+        """Arguments for Client.generic, without anything that says who asks."""
+        body, headers = self.body(method, name)
+        if name in FORMS and isinstance(body, dict):
+            content_type, data = MULTIPART_CONTENT, encode_multipart(BOUNDARY, body)
+        elif isinstance(body, dict):
+            content_type, data = "application/json", json.dumps(body)
+        else:
+            content_type, data = protocol.CONTENT_TYPE, body
+        query = "?format=npy" if (method, name) == ("POST", "api_files") else ""
+        path = reverse(name, args=self.arguments().get(name, ())) + query
+        return {"method": method, "path": path, "data": data, "content_type": content_type, "headers": headers}
+
+    def arguments(self) -> dict[str, tuple[Any, ...]]:
+        vehicle, job, done = self.vehicle.public_id, self.job.public_id, self.done.public_id
+        return {
+            "vehicle_enrol": (vehicle,), "consent_decide": (vehicle, "run_jobs"), "consent_history": (vehicle,),
+            "consent_notice": ("run_jobs", 1), "job_detail": (job,), "job_result": (done,),
+            "api_key_revoke": (self.own_key.public_id,), "api_model": (self.model.public_id,), "api_job": (job,),
+            "api_job_cancel": (job,), "api_job_result": (done,), "node_blob": (self.lease.input_sha256,),
+            "node_result": (self.lease.attempt,), "node_nothing": ("nothing",),
+        }  # fmt: skip
+
+    def body(self, method: str, name: str) -> tuple[Any, dict[str, str]]:
+        """The body, and the headers that belong to it."""
+        wanted = {"model": str(self.model.public_id), "input_file": str(self.file.public_id)}
+        public = self.agent.public_key().public_bytes_raw().hex()
+        sync = protocol.SyncRequest(node=self.car.id, seq=1000, available=False)
+        bodies: dict[str, tuple[Any, dict[str, str]]] = {
+            "vehicle_add": ({"label": "Car", "make_model": "", "vin": "1M8GDM9AXKP042788"}, {}),
+            "consent_decide": ({"decision": "given"}, {}),
+            "api_key_create": ({"name": "New", "scopes": "jobs:read"}, {}),
+            "api_models": (b"model", {}),
+            "api_files": (NPY, {}),
+            "api_estimates": (wanted, {}),
+            "api_jobs": (wanted, {"Idempotency-Key": "k"}),
+            "node_enrol": (protocol.pack(factories.enrolment(self.code, public)), {}),
+            "node_sync": (protocol.pack(sync), {}),
+            "node_blob": (b"", {protocol.GRANT_HEADER: self.lease.grant}),
+            "node_result": (factories.ramp(self.lease), {protocol.FENCE_HEADER: str(self.lease.fence)}),
+        }
+        none = ({}, {}) if name in FORMS else (b"", {})
+        return bodies.get(name, none) if method != "GET" or name == "node_blob" else (b"", {})
+
+    def ask(self, actor: str, method: str, name: str) -> Any:
+        """The answer to this actor's request."""
+        request, client = self.request(method, name), Client(raise_request_exception=False)
+        if actor in self.people:
+            client.force_login(self.people[actor])
+        elif actor in ("node", "node2", "forged"):
+            request["headers"] |= self.signature(actor, name, request)
+        elif actor != "anon":
+            text = self.keys[NEEDS.get((method, name), "jobs:read")] if actor == "scope" else self.keys[actor]
+            request["headers"] |= {"Authorization": f"Bearer {text}"}
+        return client.generic(**request)
+
+    def signature(self, actor: str, name: str, request: dict[str, Any]) -> dict[str, str]:
+        key, keyid = {
+            "node": (self.car.key, self.car.id),
+            "node2": (self.car2.key, self.car2.id),
+            "forged": (self.car2.key, self.car.id),
+        }[actor]
+        if name == "node_enrol" and actor != "node2":  # here the signer is the agent that brings the key
+            keyid = self.agent.public_key().public_bytes_raw().hex()
+            key = self.agent if actor == "node" else key
+        data = request["data"]
+        body = data if isinstance(data, bytes) else str(data).encode()
+        return dict(factories.signed_request(key, keyid, request["method"], request["path"], body=body)["headers"])
+
+
+@pytest.fixture(scope="module")
+def world(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: Any) -> Iterator[World]:
+    """Made once for the whole table, in a transaction that is rolled back at its end."""
+    folder = tmp_path_factory.mktemp("blobs")
+    with django_db_blocker.unblock(), override_settings(BLOB_ROOT=folder), transaction.atomic():
+        made = World()
+        made.blobs = folder
+        yield made
+        transaction.set_rollback(True)
+
+
+@pytest.fixture
+def there(world: World, settings: Any) -> World:
+    settings.BLOB_ROOT = world.blobs
+    return world
+
+
+def shown(answer: Any) -> str:
+    """A status as the table writes it."""
+    if answer.status_code != 302:
+        return str(answer.status_code)
+    if answer["Location"].startswith(reverse("account_login")):
+        return "in"
+    return ">" + answer["Location"].strip("/").split("/")[0]
+
+
+def each_alone(world: World, requests: Iterable[tuple[str, str, str]]) -> dict[str, str]:
+    """What each (actor, method, name) is answered; none of them leaves a trace for the next."""
+    answers = {}
+    for actor, method, name in requests:
+        with transaction.atomic():
+            answers[actor] = shown(world.ask(actor, method, name))
+            transaction.set_rollback(True)
+    return answers
+
+
+@pytest.mark.parametrize(("method", "name", "expected"), ROWS, ids=[f"{method} {name}" for method, name, _ in ROWS])
+def test_every_url_for_every_actor(there: World, method: str, name: str, expected: dict[str, str]) -> None:
+    assert each_alone(there, [(actor, method, name) for actor in ACTORS]) == expected
+
+
+@pytest.mark.parametrize(("name", "anon", "signed_in"), ALLAUTH_ROWS, ids=[row[0] for row in ALLAUTH_ROWS])
+def test_every_page_of_an_account(request: Any, there: World, name: str, anon: str, signed_in: str) -> None:
+    if name == "mfa_list_webauthn":
+        reason = "500: its template loads humanize, and django.contrib.humanize is not in INSTALLED_APPS"
+        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
+    arguments = {
+        "account_confirm_email": ["x"], "account_reset_password_from_key": ["1", "x-y"], "mfa_remove_webauthn": [1],
+        "mfa_edit_webauthn": [1],
+    }  # fmt: skip
+    path, client = reverse(name, args=arguments.get(name)), Client(raise_request_exception=False)
+    assert shown(client.get(path)) == anon
+    client.force_login(there.people["alice"])
+    assert shown(client.get(path)) == signed_in
+
+
+# --- the back office ----------------------------------------------------------------------------------------------------
+
+
+def admin_urls() -> list[tuple[str, str]]:
+    """(name, path) of every page of the back office, with the id 1 where one is needed."""
+    (office,) = (pattern for pattern in get_resolver().url_patterns if getattr(pattern, "namespace", "") == "admin")
+    pages = [(name, "/operations/" + re.sub(r"<path:\w+>", "1", path)) for name, path in names_of(office.url_patterns)]
+    return [(name, path) for name, path in pages if "(" not in path and name not in ("login", "jsi18n", "None")]
+
+
+@pytest.mark.parametrize("actor", ["anon", "alice", "acme"])
+def test_the_back_office_is_closed_to_everybody_but_staff(there: World, actor: str) -> None:
+    client = Client()
+    if actor != "anon":
+        client.force_login(there.people[actor])
+    expected = {">operations", "in"} if actor == "anon" else {"403", ">operations"}
+    assert len(admin_urls()) > 50
+    for _, path in admin_urls():
+        assert shown(client.get(path)) in expected, path
+        assert shown(client.post(path)) in expected, path
+    assert "Driveway operations" not in client.get("/operations/", follow=True).content.decode()
+
+
+def test_staff_may_look_at_everything_and_delete_nothing(there: World) -> None:
+    client = Client()
+    client.force_login(there.people["opal"])
+    for name, path in admin_urls():
+        if name == "index" or name.endswith("_changelist"):
+            assert client.get(path).status_code == 200, path
+        if name.endswith("_delete"):
+            assert client.post(path, {"post": "yes"}).status_code in (302, 403), path
+
+
+def test_staff_are_shown_no_secret(there: World) -> None:
+    client = Client()
+    client.force_login(there.people["opal"])
+    vehicle, user = there.vehicle, there.people["alice"]
+    secrets = {
+        f"accounts/user/{user.pk}": user.password,
+        f"accounts/vehicle/{vehicle.pk}": vehicle.vin_hash,
+        f"accounts/apikey/{there.own_key.pk}": there.own_key.secret_sha256,
+    }
+    for path, secret in secrets.items():
+        page = client.get(f"/operations/{path}/change/")
+        assert page.status_code == 200, path
+        assert secret not in page.content.decode(), path
+
+
+def test_signing_in_to_the_back_office_is_the_sites_own_sign_in(there: World) -> None:
+    assert shown(Client().get("/operations/login/")) == "in"
+
+
+# --- the table is whole -------------------------------------------------------------------------------------------------
+
+
+def names_of(patterns: Iterable[Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for pattern in patterns:
+        path = prefix + str(pattern.pattern)
+        if hasattr(pattern, "url_patterns"):
+            if getattr(pattern, "namespace", None) != "admin":
+                yield from names_of(pattern.url_patterns, path)
+        else:
+            yield str(pattern.name), path
+
+
+def test_every_url_is_in_a_table() -> None:
+    named = {name for _, name, _ in ROWS} | {name for name, _, _ in ALLAUTH_ROWS}
+    assert {name for name, _ in names_of(get_resolver().url_patterns)} == named
+
+
+def test_every_method_is_in_the_table(there: World) -> None:
+    """What the table does not name is refused, whoever asks."""
+    listed = {(method, name) for method, name, _ in ROWS}
+    for name in {name for _, name in listed}:
+        first = name.split("_")[0]
+        customer = first == "job" or name.startswith("api_key")
+        actor = {"node": "node", "api": "key"}.get(first, "alice") if not customer else "acme"
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+            if (method, name) not in listed:
+                with transaction.atomic():
+                    status = there.ask(actor, method, name).status_code
+                    transaction.set_rollback(True)
+                assert status in (404, 405), f"{method} {name}: {status}"
