@@ -40,7 +40,10 @@ def idempotent(handler: Handler) -> Handler:
         if answer is not None:
             return answer
         try:
-            response = handler(view, request, *args, **kwargs)
+            # The work and its answer are one transaction: a crash leaves both or neither, never an order to repeat.
+            with transaction.atomic():
+                response = handler(view, request, *args, **kwargs)
+                _store(record, response.status_code, response.data)
         except DomainError as error:
             _store(
                 record, error.status, {"error": {"code": error.code, "message": error.message, "fields": error.fields}}
@@ -49,7 +52,6 @@ def idempotent(handler: Handler) -> Handler:
         except BaseException:
             record.delete()
             raise
-        _store(record, response.status_code, response.data)
         return response
 
     return wrapper

@@ -11,10 +11,12 @@ Times are integers: milliseconds of duration, or Unix milliseconds in names that
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from collections.abc import Callable
+from typing import Literal, TypeVar
 
 import msgspec
 
+M = TypeVar("M")
 VERSION = 1
 CONTENT_TYPE = "application/vnd.driveway.v1+msgpack"
 GRANT_HEADER = "Driveway-Grant"
@@ -219,22 +221,33 @@ def pack(message: Message) -> bytes:
     return _packer.encode(message)
 
 
+def unpack_enrolment(data: bytes) -> Enrolment:
+    """Raises msgspec.DecodeError (a ValueError), as all of these, when the bytes are not such a message."""
+    return _decoded(_enrolment.decode, data)
+
+
 def unpack_request(data: bytes) -> SyncRequest:
-    """Raises msgspec.ValidationError (a ValueError) when the bytes are not a SyncRequest."""
-    return _sync_request.decode(data)
+    return _decoded(_sync_request.decode, data)
 
 
 def unpack_response(data: bytes) -> SyncResponse:
-    return _sync_response.decode(data)
+    return _decoded(_sync_response.decode, data)
 
 
 def unpack_push(data: bytes) -> Push:
-    return _push.decode(data)
+    return _decoded(_push.decode, data)
 
 
 def unpack_meter(record: bytes) -> MeterPayload:
-    """Raises msgspec.ValidationError when the bytes are not a meter record."""
-    return _meter.decode(record)
+    return _decoded(_meter.decode, record)
+
+
+def _decoded(decode: Callable[[bytes], M], data: bytes) -> M:
+    """Broken UTF-8 and endless nesting are broken messages too, whatever msgspec calls them."""
+    try:
+        return decode(data)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(f"{type(error).__name__} in a message") from error
 
 
 def meter_bytes(payload: MeterPayload) -> bytes:
@@ -251,6 +264,7 @@ def signed_bytes(record: bytes) -> bytes:
     return METER_DOMAIN + record
 
 
+_enrolment = msgspec.msgpack.Decoder(Enrolment)
 _sync_request = msgspec.msgpack.Decoder(SyncRequest)
 _sync_response = msgspec.msgpack.Decoder(SyncResponse)
 _push = msgspec.msgpack.Decoder(Push)

@@ -1,12 +1,15 @@
 """Celery's doors to the services. Every task looks at rows and does nothing when they are done."""
 
+import logging
 import time
+from collections.abc import Callable, Iterable
 
 from celery import shared_task
 
 from compute.models import InferenceJob, ModelArtifact
 from compute.services import artifacts, dispatch, jobs, kicks, verification
 
+logger = logging.getLogger(__name__)
 ROUND_BUDGET_S = 5.0
 
 
@@ -27,21 +30,28 @@ def admit_models() -> None:
     kicks.begin("compute.admit_models")
     artifacts.release_dead_checks()
     waiting = ModelArtifact.objects.filter(status=ModelArtifact.Status.UPLOADED).order_by("id")
-    for artifact_id in waiting.values_list("id", flat=True)[:10]:
-        artifacts.admit_model(artifact_id=artifact_id)
+    _each(waiting.values_list("id", flat=True)[:10], lambda row: artifacts.admit_model(artifact_id=row))
 
 
 @shared_task(name="compute.plan_jobs")
 def plan_jobs() -> None:
     kicks.begin("compute.plan_jobs")
     queued = InferenceJob.objects.filter(status=InferenceJob.Status.QUEUED).order_by("-priority", "id")
-    for job_id in queued.values_list("id", flat=True)[:20]:
-        jobs.plan_job(job_id=job_id)
+    _each(queued.values_list("id", flat=True)[:20], lambda row: jobs.plan_job(job_id=row))
+    jobs.fail_overdue()
 
 
 @shared_task(name="compute.assemble_jobs")
 def assemble_jobs() -> None:
     kicks.begin("compute.assemble_jobs")
     ready = InferenceJob.objects.filter(status=InferenceJob.Status.ASSEMBLING).order_by("id")
-    for job_id in ready.values_list("id", flat=True)[:20]:
-        jobs.assemble_job(job_id=job_id)
+    _each(ready.values_list("id", flat=True)[:20], lambda row: jobs.assemble_job(job_id=row))
+
+
+def _each(rows: Iterable[int], work: Callable[[int], object]) -> None:
+    """One row's trouble must not stop the others: it is logged, and tried again at the next beat."""
+    for row in rows:
+        try:
+            work(row)
+        except Exception:
+            logger.exception("row %d failed", row)

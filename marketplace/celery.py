@@ -18,9 +18,11 @@ app.autodiscover_tasks()
 def leave_parents_connections(**_: Any) -> None:
     """A pool opened before the fork would have two processes on one socket."""
     from django.db import connections
+    from django.db.backends.postgresql.base import DatabaseWrapper
 
     for connection in connections.all(initialized_only=True):
-        connection.close_pool()
+        if isinstance(connection, DatabaseWrapper):
+            connection.close_pool()
 
 
 app.conf.beat_schedule = {

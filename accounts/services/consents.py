@@ -8,7 +8,6 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.conf import settings
-from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import (
@@ -20,6 +19,7 @@ from accounts.models import (
     User,
     Vehicle,
 )
+from marketplace.core.db import atomic_retrying
 from marketplace.core.errors import Conflict, InvalidInput, NotFound
 
 SCHEMA = "https://w3id.org/dpv/schema/dpv-27560#record-eu-gdpr"
@@ -36,7 +36,7 @@ def current_notice(purpose: str, language: str = "en") -> ConsentNotice:
     return notice
 
 
-@transaction.atomic
+@atomic_retrying
 def decide(*, vehicle: Vehicle, purpose: str, decision: str, actor: User | None, method: str) -> ConsentRecord:
     """Record one act: "given", "refused" or "withdrawn". Repeating the present state changes nothing and returns it.
 
@@ -71,7 +71,7 @@ def withdraw_all(*, owner: Owner, purpose: str, actor: User | None, method: str)
     return len(in_force)
 
 
-@transaction.atomic
+@atomic_retrying
 def expire(*, limit: int = 500) -> int:
     """Write the `expired` act for consents whose time has passed (the database stops honouring them by itself)."""
     due = (

@@ -1,5 +1,6 @@
 """Requests of nodes over HTTPS, signed with the key made on the vehicle (RFC 9421)."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -8,11 +9,14 @@ import http_sf
 from django.core.cache import cache
 from django.http import HttpRequest
 from django.utils import timezone
+from redis.exceptions import RedisError
 
 from compute import protocol
 from compute.http_signatures import SignatureError, Verified, verify_request
 from compute.models import Node
 from marketplace.core.errors import DomainError
+
+logger = logging.getLogger(__name__)
 
 
 class NotSigned(DomainError):
@@ -74,10 +78,18 @@ def _verify(
         )
     except SignatureError as error:
         raise NotSigned(error.message, code=error.code) from error
-    # Redis is a hint: should it forget, a replay inside the minute still meets `seq`, fences and digests.
-    if not cache.add(f"nonce:{verified.keyid}:{verified.nonce}", 1, timeout=2 * protocol.SIGNATURE_MAX_AGE_S):
+    if not _is_first(f"nonce:{verified.keyid}:{verified.nonce}"):
         raise NotSigned("This request was received before.", code="replayed")
     return verified
+
+
+def _is_first(name: str) -> bool:
+    """Redis is a hint: should it forget or be away, a replay inside the minute still meets `seq`, fences and digests."""
+    try:
+        return bool(cache.add(name, 1, timeout=2 * protocol.SIGNATURE_MAX_AGE_S))
+    except (OSError, RedisError) as error:
+        logger.warning("replays of nodes' requests go unseen: %s", error)
+        return True
 
 
 def _node(keyid: str) -> Node | None:

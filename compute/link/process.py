@@ -77,7 +77,7 @@ class Link:
             return  # a node may ask for the answer on any subject: on another's, it would speak with our voice
         try:
             request = protocol.unpack_request(message.data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except msgspec.DecodeError as error:
             await _reply(message, protocol.SyncResponse(seq=0, error="malformed", message=str(error)[:200]))
             return
         if request.node != node:

@@ -375,7 +375,10 @@ class Migration(migrations.Migration):
                 (
                     "attempt",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="meter_records", to="compute.attempt"
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="meter_records",
+                        to="compute.attempt",
                     ),
                 ),
                 (
@@ -484,6 +487,7 @@ class Migration(migrations.Migration):
                 ("copies_wanted", models.PositiveSmallIntegerField(default=1)),
                 ("copies_live", models.PositiveSmallIntegerField(default=0)),
                 ("copies_made", models.PositiveSmallIntegerField(default=0)),
+                ("not_before_at", models.DateTimeField(null=True)),
                 (
                     "canonical",
                     models.OneToOneField(

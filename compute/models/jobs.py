@@ -92,6 +92,8 @@ class WorkUnit(models.Model):
     copies_wanted = models.PositiveSmallIntegerField(default=1)
     copies_live = models.PositiveSmallIntegerField(default=0)
     copies_made = models.PositiveSmallIntegerField(default=0)
+    # Nobody free could take it: looked at again from then on.
+    not_before_at = models.DateTimeField(null=True)
     # Set by the first copy: further ones run in the same class, or they could not be compared.
     hardware_class = models.ForeignKey(HardwareClass, on_delete=models.PROTECT, null=True)
     canonical = models.OneToOneField(

@@ -15,7 +15,8 @@ class MeterRecord(models.Model):
 
     node = models.ForeignKey(Node, on_delete=models.PROTECT, related_name="meter_records")
     # Not unique: a node that ran an attempt twice across a crash signed twice, and both are evidence.
-    attempt = models.ForeignKey(Attempt, on_delete=models.PROTECT, related_name="meter_records")
+    # Null: signed about an attempt that is not this node's.
+    attempt = models.ForeignKey(Attempt, on_delete=models.PROTECT, null=True, related_name="meter_records")
     seq = models.PositiveBigIntegerField()
     prev_hash = models.CharField(max_length=64)
     hash = models.CharField(max_length=64)

@@ -55,10 +55,11 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Attempts to make, and for units whose need was decided now: (copies wanted, hardware class)."""
+    """Attempts to make; for units whose need was decided now: (copies wanted, hardware class); units nobody could take."""
 
     matches: list[Match]
     decided: dict[int, tuple[int, int]]
+    unplaced: list[int]
 
 
 def match(units: Iterable[UnitNeed], offers: Sequence[NodeOffer], rng: Random) -> Plan:
@@ -66,7 +67,7 @@ def match(units: Iterable[UnitNeed], offers: Sequence[NodeOffer], rng: Random) -
     rings: dict[int, deque[NodeOffer]] = {}
     for offer in offers:
         rings.setdefault(offer.hardware_class, deque()).append(offer)
-    plan = Plan([], {})
+    plan = Plan([], {}, [])
     for unit in units:
         if not any(rings.values()):
             break
@@ -90,6 +91,8 @@ def _place(unit: UnitNeed, rings: dict[int, deque[NodeOffer]], plan: Plan, rng: 
             wanted = QUORUM
     if live > unit.live and chosen_class is not None:
         plan.decided[unit.unit] = (wanted, chosen_class)
+    if live < wanted:
+        plan.unplaced.append(unit.unit)
 
 
 def _take(

@@ -1,17 +1,18 @@
 """One round of dispatch: which open units go to which available nodes, in a handful of set-based statements."""
 
-from dataclasses import dataclass
 from random import SystemRandom
 
 from django.conf import settings
 from django.db import connection, transaction
 
 from compute.scheduling.matching import NodeOffer, Plan, UnitNeed, match
+from marketplace.core.db import atomic_retrying
 
 ROUND_UNITS = 2000
 ROUND_NODES = 2000
 PRESENCE_S = 15  # a node not heard of for longer is away; agents sync every 5 s at most
 AWAY_S = 6
+STEP_BACK_S = 1
 ROUND_LOCK = 0x44525659  # "DRVY": one round at a time in a cell
 
 # Nodes with free leases whose consent is in force. The consent rows stay locked until the attempts are committed, so a
@@ -33,7 +34,8 @@ SELECT n.id, v.owner_id, v.id, c.record_id, n.hardware_class_id, p.capacity - he
 """
 
 NEEDS = """
-SELECT u.id, u.job_id, u.copies_wanted, u.copies_live, u.copies_made, u.hardware_class_id,
+SELECT u.id, u.job_id, u.copies_wanted, u.copies_live, u.copies_made,
+       CASE WHEN u.copies_live > 0 THEN u.hardware_class_id END,
        CASE WHEN u.copies_made > 0 THEN ARRAY(SELECT owner_id FROM compute_attempt a WHERE a.unit_id = u.id
                                               AND a.status IN ('leased', 'reported', 'valid')) ELSE '{}' END,
        CASE WHEN u.copies_made > 0 THEN ARRAY(SELECT node_id FROM compute_attempt a WHERE a.unit_id = u.id
@@ -43,6 +45,8 @@ SELECT u.id, u.job_id, u.copies_wanted, u.copies_live, u.copies_made, u.hardware
   JOIN compute_inferencejob j ON j.id = u.job_id AND j.status = 'running'
   JOIN compute_modelartifact m ON m.id = j.artifact_id
  WHERE u.status = 'open' AND u.copies_live < u.copies_wanted
+   AND (u.not_before_at IS NULL OR u.not_before_at <= now())
+   AND j.pay_micro_per_hour >= %s AND m.memory_bytes <= %s
  ORDER BY u.priority DESC, u.id
  LIMIT %s
    FOR UPDATE OF u SKIP LOCKED
@@ -59,33 +63,48 @@ SELECT m.*, 'leased', now() + make_interval(secs => %s)
   FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::int[]) AS m
 """
 
-# A node that let a lease run out is away until it syncs again: it must not be given the next one.
 EXPIRE = """
 WITH gone AS (
     SELECT id FROM compute_attempt WHERE status = 'leased' AND expires_at < now()
-     ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED),
-ended AS (
-    UPDATE compute_attempt a SET status = 'expired', status_code = 'lease_expired', ended_at = now()
-      FROM gone WHERE a.id = gone.id RETURNING a.node_id),
-away AS (
-    UPDATE compute_nodepresence p SET available = false, reason = 'away'
-      FROM (SELECT DISTINCT node_id FROM ended) e
-     WHERE p.node_id = e.node_id AND p.last_sync_at < now() - make_interval(secs => %s))
-SELECT count(*) FROM ended
+     ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED)
+UPDATE compute_attempt a SET status = 'expired', status_code = 'lease_expired', ended_at = now()
+  FROM gone WHERE a.id = gone.id RETURNING a.node_id
 """
 
+# A node that let a lease run out is away until it syncs again: it must not be given the next one.
+AWAY = """
+UPDATE compute_nodepresence SET available = false, reason = 'away'
+ WHERE node_id IN (SELECT node_id FROM compute_nodepresence
+                    WHERE node_id = ANY(%s) AND last_sync_at < now() - make_interval(secs => %s)
+                    ORDER BY node_id FOR UPDATE)
+"""
 
-@dataclass(frozen=True)
-class Round:
-    expired: int
-    leased: int
+# Units that nobody free could take step back for a moment, so that they never hide the ones behind them.
+STEP_BACK = """
+UPDATE compute_workunit SET not_before_at = now() + make_interval(secs => %s) WHERE id = ANY(%s)
+"""
 
 
 def expire_leases(*, limit: int = 5000) -> int:
     """End leases that were not renewed in time; their units become open for others at once."""
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(EXPIRE, [limit, AWAY_S])
-        return int(cursor.fetchone()[0])
+    nodes = _expire(limit)
+    if nodes:
+        _mark_away(sorted(set(nodes)))
+    return len(nodes)
+
+
+@atomic_retrying
+def _expire(limit: int) -> list[int]:
+    with connection.cursor() as cursor:
+        cursor.execute(EXPIRE, [limit])
+        return [row[0] for row in cursor.fetchall()]
+
+
+@atomic_retrying
+def _mark_away(nodes: list[int]) -> None:
+    # A transaction of its own: sync locks presence before attempts, so this must not hold attempts.
+    with connection.cursor() as cursor:
+        cursor.execute(AWAY, [nodes, AWAY_S])
 
 
 def dispatch() -> int:
@@ -97,21 +116,25 @@ def dispatch() -> int:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [ROUND_LOCK])
         if not cursor.fetchone()[0]:
             return 0
-        cursor.execute(NEEDS, [ROUND_UNITS])
-        needs = [UnitNeed(*row) for row in cursor.fetchall()]
-        if not needs:
-            return 0
         cursor.execute(OFFERS, [PRESENCE_S, ROUND_NODES])
         offers = [NodeOffer(*row) for row in cursor.fetchall()]
+        if not offers:
+            return 0
+        cheapest = min(offer.cost_micro_per_hour for offer in offers)
+        roomiest = max(offer.memory_bytes for offer in offers)
+        cursor.execute(NEEDS, [cheapest, roomiest, ROUND_UNITS])
+        needs = [UnitNeed(*row) for row in cursor.fetchall()]
         plan = match(needs, offers, SystemRandom())
         _write(plan)
         return len(plan.matches)
 
 
 def _write(plan: Plan) -> None:
-    if not plan.matches:
-        return
     with connection.cursor() as cursor:
+        if plan.unplaced:
+            cursor.execute(STEP_BACK, [STEP_BACK_S, plan.unplaced])
+        if not plan.matches:
+            return
         units = list(plan.decided)
         cursor.execute(DECIDE, [units, [plan.decided[u][0] for u in units], [plan.decided[u][1] for u in units]])
         rows = [

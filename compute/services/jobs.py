@@ -1,6 +1,7 @@
 """InferenceJobs: made, planned into units, cancelled, assembled. Pricing and the wallet are billing's."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from itertools import islice
 from typing import Any
 
@@ -20,6 +21,8 @@ from marketplace.core.states import transition
 
 UNIT_INPUT_MAX_BYTES = 64 * 1024**2
 UNITS_MAX = 200_000
+# As batch services elsewhere: what is not done in a day ends, finished work is charged, the rest of the hold returns.
+COMPLETION_WINDOW = timedelta(hours=24)
 PLAN_BATCH = 1000
 
 
@@ -179,6 +182,16 @@ def fail_job(*, job: InferenceJob, code: str, message: str) -> int:
     transition(job, InferenceJob.Status.FAILED, code=code, message=message, finished_at=timezone.now())
     _close_units(job, code)
     return 1
+
+
+def fail_overdue() -> int:
+    """End jobs that could not be done in their window: no second owner to check with, or nobody available at all."""
+    unfinished = InferenceJob.objects.filter(
+        status__in=[InferenceJob.Status.QUEUED, InferenceJob.Status.RUNNING, InferenceJob.Status.ASSEMBLING],
+        created_at__lt=timezone.now() - COMPLETION_WINDOW,
+    )
+    message = "The job was not done within 24 hours."
+    return sum(fail_job(job=job, code="deadline_passed", message=message) for job in unfinished[:100])
 
 
 def assemble_job(*, job_id: int) -> bool:

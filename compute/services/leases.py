@@ -53,7 +53,10 @@ RETURNING a.id
 UNSENT_CANCELS = """
 WITH due AS (
     SELECT a.id FROM compute_attempt a
-     WHERE a.status = 'cancelled' AND a.cancel_sent_at IS NULL AND (%s::bigint[] IS NULL OR a.node_id = ANY(%s))
+     WHERE a.status = 'cancelled' AND a.cancel_sent_at IS NULL
+       AND CASE WHEN %s::bigint[] IS NULL
+                THEN EXISTS (SELECT FROM compute_nodepresence p WHERE p.node_id = a.node_id AND p.carrier = 'nats')
+                ELSE a.node_id = ANY(%s) END
      ORDER BY a.id LIMIT 5000 FOR UPDATE SKIP LOCKED)
 UPDATE compute_attempt a SET cancel_sent_at = now() FROM due, compute_node n
  WHERE a.id = due.id AND n.id = a.node_id
@@ -94,7 +97,7 @@ def renew(held: Held) -> set[int]:
 
 
 def take_cancels(node_ids: Sequence[int] | None = None) -> dict[int, list[protocol.Cancel]]:
-    """Cancels not yet told to their nodes (all nodes when None), marked sent."""
+    """Cancels not yet told to these nodes (all that are on NATS when None), marked sent."""
     ids = None if node_ids is None else list(node_ids)
     cancels: dict[int, list[protocol.Cancel]] = defaultdict(list)
     with connection.cursor() as cursor:

@@ -1,7 +1,7 @@
 """Nodes' reports: signed meter records checked and kept, attempts moved on. Set-based; one signature check a report."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -96,61 +96,70 @@ def record(reported: Reported) -> dict[tuple[int, int], protocol.Ack]:
     if not reported:
         return {}
     rows = _attempts([report.attempt for _, report in reported])
-    batch, acks = Batch(), {}
+    batch, acks, checked = Batch(), {}, []
     for reporter, report in reported:
         try:
-            payload = _check_record(reporter, report)
-            acks[reporter.id, report.attempt] = _accept(batch, reporter, report, payload, rows)
+            checked.append((reporter, report, _check_record(reporter, report)))
         except InvalidInput as error:
             acks[reporter.id, report.attempt] = _ack(report, "refused", error.code)
+    for reporter, report, payload in sorted(checked, key=lambda each: each[2].seq):
+        acks[reporter.id, report.attempt] = _accept(batch, reporter, report, payload, rows.get(report.attempt))
     _write(batch)
     return acks
 
 
 def _check_record(reporter: Reporter, report: protocol.Report) -> protocol.MeterPayload:
+    """The payload of a record that this node signed. Raises InvalidInput."""
     try:
         payload = protocol.unpack_meter(report.record)
         _public_key(reporter.public_key).verify(report.signature, protocol.signed_bytes(report.record))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except msgspec.DecodeError as error:
         raise InvalidInput("The meter record cannot be read.", code="record_invalid") from error
     except InvalidSignature as error:
         raise InvalidInput("The meter record is not signed by this node.", code="signature_invalid") from error
-    same = (payload.node, payload.attempt, payload.fence, payload.outcome) == (
-        str(reporter.public_id), report.attempt, report.fence, report.outcome,
-    )  # fmt: skip
-    if not same or not limits.meter_fits(payload):
-        raise InvalidInput("The meter record is about something else.", code="record_invalid")
+    if payload.node != str(reporter.public_id) or not limits.meter_fits(payload):
+        raise InvalidInput("The meter record is of another node, or out of range.", code="record_invalid")
     return payload
 
 
 def _accept(
-    batch: Batch,
-    reporter: Reporter,
-    report: protocol.Report,
-    payload: protocol.MeterPayload,
-    rows: Mapping[int, AttemptRow],
+    batch: Batch, reporter: Reporter, report: protocol.Report, payload: protocol.MeterPayload, row: AttemptRow | None
 ) -> protocol.Ack:
-    row = rows.get(report.attempt)
-    if row is None or row.node_id != reporter.id:
-        return _ack(report, "refused", "foreign_attempt")
     digest = protocol.meter_hash(report.record)
     if payload.seq <= reporter.meter_seq:
         return _repeated(reporter, report, payload.seq, digest)
     if payload.seq != reporter.meter_seq + 1 or payload.prev != reporter.meter_hash:
         return _ack(report, "refused", "meter_gap")
-    reporter.meter_seq, reporter.meter_hash = payload.seq, digest
-    batch.advanced[reporter.id] = reporter
-    batch.meters.append(
-        (reporter.id, row.id, payload.seq, payload.prev, digest, report.record, report.signature, payload.outcome,
-         payload.compute_ms, payload.energy_mwh, payload.energy_method, payload.output)
-    )  # fmt: skip
-    # From here on the record is kept as evidence whatever becomes of the attempt.
+    is_its_own = row is not None and row.node_id == reporter.id
+    is_about_it = (payload.attempt, payload.fence, payload.outcome) == (report.attempt, report.fence, report.outcome)
+    # Signed and in its place: kept as evidence, and the chain goes on, whatever becomes of the attempt.
+    _keep(batch, reporter, report, payload, digest, report.attempt if is_its_own and is_about_it else None)
+    if row is None or not is_its_own:
+        return _ack(report, "refused", "foreign_attempt")
+    if not is_about_it:
+        return _ack(report, "refused", "record_invalid")
     if row.fence != report.fence or row.status != "leased" or row.id in batch.concluded:
         code = row.status_code if row.fence == report.fence and row.status == "cancelled" else "stale_fence"
         return _ack(report, "refused", code)
-    status, code, digest = _conclusion(report, payload, row)
-    batch.concluded[row.id] = (row.id, status, code, digest, report.result or None)
+    status, code, output = _conclusion(report, payload, row)
+    batch.concluded[row.id] = (row.id, status, code, output, report.result or None)
     return _ack(report, "accepted" if status == "reported" or report.outcome != "ok" else "refused", code)
+
+
+def _keep(
+    batch: Batch,
+    reporter: Reporter,
+    report: protocol.Report,
+    payload: protocol.MeterPayload,
+    digest: str,
+    attempt: int | None,
+) -> None:
+    reporter.meter_seq, reporter.meter_hash = payload.seq, digest
+    batch.advanced[reporter.id] = reporter
+    batch.meters.append(
+        (reporter.id, attempt, payload.seq, payload.prev, digest, report.record, report.signature, payload.outcome[:16],
+         payload.compute_ms, payload.energy_mwh, payload.energy_method, payload.output)
+    )  # fmt: skip
 
 
 def _conclusion(report: protocol.Report, payload: protocol.MeterPayload, row: AttemptRow) -> tuple[str, str, str]:

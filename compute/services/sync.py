@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection, transaction
 
 from compute import protocol
@@ -81,7 +82,8 @@ def handle(requests: Sequence[protocol.SyncRequest], *, carrier: str) -> list[pr
         for index, request in enumerate(requests):
             error = _refusal(request, known.get(request.node), request.node in heard)
             if error:
-                answers[index] = protocol.SyncResponse(seq=request.seq, error=error[0], message=error[1])
+                last = known[request.node].seq if error[0] == "replayed" else request.seq  # where to go on from
+                answers[index] = protocol.SyncResponse(seq=last, error=error[0], message=error[1])
             else:
                 accepted[index] = request
                 heard.add(request.node)
@@ -122,6 +124,7 @@ def _answer(
             cancels=(*cancels.get(node.reporter.id, ()), *(c for c in ended if c.attempt not in told)),
             withheld=node.withheld,
             policy=_changed_policy(node, request),
+            lease_ms=settings.LEASE_S * 1000,
             next_sync_ms=_pace(node, request, bool(delivered.get(node.reporter.id)), carrier),
         )
     return answers

@@ -195,22 +195,21 @@ def _compare() -> int:
 
 
 def judge(unit: int, copies: list[Copy], *, rtol: float, atol_scale: float) -> Verdict | None:
-    """The first copy with which enough others agree decides; None when no QUORUM agrees yet."""
+    """The copy with which most others agree decides (the first of equals); None when no QUORUM agrees yet."""
     arrays = {}
     for copy in copies:
         try:
             arrays[copy.attempt] = copy.arrays()
         except (InvalidInput, NotFound):
             continue  # a result that cannot be read agrees with nothing
-    for reference in arrays:
-        agreeing = [
-            other
-            for other in arrays
-            if tensors.agree(arrays[reference], arrays[other], rtol=rtol, atol_scale=atol_scale)
-        ]
-        if len(agreeing) >= QUORUM:
-            return Verdict(unit, agreeing, [c.attempt for c in copies if c.attempt not in agreeing])
-    return None
+    circles = [
+        [other for other in arrays if tensors.agree(mine, arrays[other], rtol=rtol, atol_scale=atol_scale)]
+        for mine in arrays.values()
+    ]
+    agreeing = max(circles, key=len, default=[])
+    if len(agreeing) < QUORUM:
+        return None
+    return Verdict(unit, agreeing, [c.attempt for c in copies if c.attempt not in agreeing])
 
 
 def _copies(units: list[int], *, with_results: bool) -> dict[int, list[Copy]]:

@@ -5,6 +5,7 @@ from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET
+from redis.exceptions import RedisError
 
 from accounts.access import signed_in
 from accounts.context import actor
@@ -25,7 +26,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
     try:
         cache.set("healthz", 1, 5)
         redis = "ok"
-    except OSError:
+    except (OSError, RedisError):
         redis = "away"
     return JsonResponse({"database": "ok", "redis": redis, "nats": "on" if settings.NATS_URL else "off"})
 

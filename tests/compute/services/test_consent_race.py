@@ -176,9 +176,6 @@ def test_no_work_without_consent_whatever_the_order_of_events():
     assert dispatch.dispatch() == 0
 
 
-@pytest.mark.xfail(
-    strict=True, reason="consents.decide is not retried when PostgreSQL chooses it as a deadlock's victim"
-)
 def test_withdrawing_while_a_job_is_cancelled_succeeds():
     """A cancel locks units and then attempts, a withdrawal attempts and then units. Neither click may end in an error."""
     car = factories.make_car()

@@ -280,9 +280,6 @@ def test_the_link_is_woken_once_for_a_round():
 # What waits must not hold up what could run
 
 
-@pytest.mark.xfail(
-    strict=True, reason="NEEDS takes the first ROUND_UNITS units, placeable or not: they hide all others"
-)
 def test_units_that_nobody_can_run_do_not_hold_up_the_rest(monkeypatch):
     monkeypatch.setattr(dispatch, "ROUND_UNITS", 5)
     trust(present())
@@ -294,7 +291,6 @@ def test_units_that_nobody_can_run_do_not_hold_up_the_rest(monkeypatch):
     assert Attempt.objects.filter(job=possible).exists()
 
 
-@pytest.mark.xfail(strict=True, reason="a unit stays pinned to the class of its first copy when no copy of it is left")
 def test_a_unit_without_live_copies_may_go_to_another_class():
     (car,) = present()
     trust([car])

@@ -118,8 +118,9 @@ def test_another_nodes_attempt_is_foreign(car, attempt):
     (thief,) = present()
     assert tell(thief, thief.report(attempt)) == [("refused", "foreign_attempt")]
     assert state(attempt)[0] == "leased"
-    assert MeterRecord.objects.count() == 0
-    assert Node.objects.get(pk=thief.node.pk).meter_seq == 0
+    # Kept as evidence against the thief, bound to no attempt, and the thief's chain goes on.
+    assert MeterRecord.objects.get().attempt_id is None
+    assert Node.objects.get(pk=thief.node.pk).meter_seq == 1
 
 
 def test_an_attempt_that_never_was_is_foreign(car, attempt):
