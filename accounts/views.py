@@ -37,9 +37,16 @@ def consent_decide(request: HttpRequest, owner: Owner, public_id: UUID, purpose:
     vehicle = get_object_or_404(Vehicle.objects.for_owner(owner), public_id=public_id)
     if purpose not in Purpose.values:
         raise Http404
-    decision = request.POST.get("decision", "")
+    decision, version = request.POST.get("decision", ""), request.POST.get("notice_version", "")
     try:
-        consents.decide(vehicle=vehicle, purpose=purpose, decision=decision, actor=signed_in(request), method="portal")
+        consents.decide(
+            vehicle=vehicle,
+            purpose=purpose,
+            decision=decision,
+            actor=signed_in(request),
+            method="portal",
+            notice_version=int(version) if version.isdecimal() else None,
+        )
     except DomainError as error:
         messages.error(request, error.message)
     else:

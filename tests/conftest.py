@@ -79,9 +79,12 @@ def client_of() -> Any:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _cheap_passwords() -> Iterator[None]:
-    """A real password hash takes half a second, and the cast is five people."""
-    with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
+def _cheap_clients() -> Iterator[None]:
+    """A real password hash takes half a second, and the cast is five people; WhiteNoise would look for every static file
+    again for each test client.
+    """
+    hashers = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    with override_settings(PASSWORD_HASHERS=hashers, WHITENOISE_USE_FINDERS=False):
         yield
 
 

@@ -37,16 +37,27 @@ def current_notice(purpose: str, language: str = "en") -> ConsentNotice:
 
 
 @atomic_retrying
-def decide(*, vehicle: Vehicle, purpose: str, decision: str, actor: User | None, method: str) -> ConsentRecord:
+def decide(
+    *,
+    vehicle: Vehicle,
+    purpose: str,
+    decision: str,
+    actor: User | None,
+    method: str,
+    notice_version: int | None = None,
+) -> ConsentRecord:
     """Record one act: "given", "refused" or "withdrawn". Repeating the present state changes nothing and returns it.
 
     In the same transaction the database ends the vehicle's leases when consent to run jobs ends (compute's rules).
-    Raises InvalidInput for another word, Conflict for withdrawing what was never given.
+    `notice_version` is the text that the owner had before them: consent to any but the newest is not taken.
+    Raises InvalidInput for another word, Conflict for withdrawing what was never given, or `notice_changed`.
     """
     if decision not in DECISIONS:
         raise InvalidInput("The decision must be given, refused or withdrawn.", decision=decision)
     owner = Owner.objects.select_for_update(no_key=True).get(pk=vehicle.owner_id)
     notice = current_notice(purpose)
+    if decision == ConsentState.GIVEN and notice_version not in (None, notice.version):
+        raise Conflict("The text of this consent has changed. Read it, then decide again.", code="notice_changed")
     current = ConsentCurrent.objects.filter(vehicle=vehicle, purpose=purpose).select_related("record").first()
     in_force = current is not None and current.is_in_force
     if current and _repeats(current, decision, notice):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 
 import django
 
@@ -11,13 +12,13 @@ from marketplace.embedded import EmbeddedError
 from marketplace.embedded.stack import Stack
 
 
-def main() -> int:
-    """Run the site. Exit code 0 after Ctrl-C or SIGTERM, 1 when something failed to start or ended."""
+def main(logins: Callable[[], list[str]] | None = None) -> int:
+    """Run the site and print what `logins` says. Exit code 0 after Ctrl-C or SIGTERM, 1 when something failed or ended."""
     try:
         with Stack() as stack:
             os.environ.update(stack.environment)
             print(f"\nDriveway runs at {stack.url}  (Ctrl-C stops it)\n")
-            for line in demo_logins():
+            for line in (logins or demo_logins)():
                 print(f"  {line}")
             print(flush=True)
             stack.wait()

@@ -197,6 +197,18 @@ def test_deciding_on_the_page(alice, vehicle, client_of):
     assert all(record.hash in history for record in records)
 
 
+def test_consent_is_to_the_text_on_the_page_not_to_one_published_since(alice, vehicle, client_of):
+    client, path = client_of(alice.user), f"/vehicles/{vehicle.public_id}/consents/run_jobs"
+    assert 'name="notice_version" value="1"' in client.get("/vehicles/").content.decode()
+    new_version()
+    page = client.post(path, {"decision": "given", "notice_version": "1"}, follow=True)
+    assert "has changed" in page.content.decode()
+    assert not ConsentRecord.objects.exists()
+    client.post(path, {"decision": "given", "notice_version": "2"})
+    client.post(path, {"decision": "withdrawn", "notice_version": "1"})  # no is no, whatever the text
+    assert [record.state for record in ConsentRecord.objects.order_by("seq")] == ["given", "withdrawn"]
+
+
 def test_looking_at_the_page_decides_nothing(alice, vehicle, client_of):
     client = client_of(alice.user)
     for path in ("/vehicles/", f"/vehicles/{vehicle.public_id}/consents", f"/vehicles/{vehicle.public_id}/enrol"):

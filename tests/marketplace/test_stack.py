@@ -28,7 +28,7 @@ table = (children.ChildSpec("web", ("web.py", "{port}")), children.ChildSpec("wo
 for module in (children, stack):
     module.CHILDREN = table
     module.SPECS = {spec.name: spec for spec in table}
-sys.exit(main())
+sys.exit(main(lambda: ["nobody"]))
 """
 WEB = """
 import http.server, sys
