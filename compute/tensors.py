@@ -21,6 +21,7 @@ from marketplace.core.errors import InvalidInput
 
 Array = npt.NDArray[Any]
 NPY, SAFETENSORS = "npy", "safetensors"
+NAME_MAX_LENGTH = 256
 SINGLE = ""  # the name of the one tensor in a .npy file
 # safetensors dtype names <-> numpy's (the safetensors format specification)
 DTYPES = {
@@ -42,6 +43,8 @@ def describe(path: Path, file_format: str) -> dict[str, Tensor]:
             array = _open_npy(path)
             return {SINGLE: Tensor(array.dtype.name, array.shape)}
         with safetensors.safe_open(path, framework="numpy") as file:
+            if any("\0" in name or len(name) > NAME_MAX_LENGTH for name in file.keys()):  # noqa: SIM118 - not a mapping
+                raise ValueError("unusable name")
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
             return {name: Tensor(DTYPES[s.get_dtype()], tuple(s.get_shape())) for name, s in slices.items()}
     # numpy evaluates the header of a .npy file as Python: hostile ones end in MemoryError, TokenError, TypeError and more.

@@ -4,6 +4,8 @@ from drf_spectacular.views import SpectacularAPIView
 from marketplace.operations import operations_site
 from marketplace.views import api_docs, customer, owner, public
 
+handler500 = "marketplace.views.public.server_error"
+
 urlpatterns = [
     path("", public.home, name="home"),
     path("healthz", public.healthz, name="healthz"),

@@ -262,9 +262,6 @@ def test_every_url_for_every_actor(there: World, method: str, name: str, expecte
 
 @pytest.mark.parametrize(("name", "anon", "signed_in"), ALLAUTH_ROWS, ids=[row[0] for row in ALLAUTH_ROWS])
 def test_every_page_of_an_account(request: Any, there: World, name: str, anon: str, signed_in: str) -> None:
-    if name == "mfa_list_webauthn":
-        reason = "500: its template loads humanize, and django.contrib.humanize is not in INSTALLED_APPS"
-        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
     arguments = {
         "account_confirm_email": ["x"], "account_reset_password_from_key": ["1", "x-y"], "mfa_remove_webauthn": [1],
         "mfa_edit_webauthn": [1],

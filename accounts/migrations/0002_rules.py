@@ -67,6 +67,10 @@ BEGIN
     IF body->>'record_id' IS DISTINCT FROM NEW.public_id::text
        OR body->>'purpose' IS DISTINCT FROM NEW.purpose
        OR body->'event'->>'event_state' IS DISTINCT FROM NEW.state
+       OR body->'event'->>'method' IS DISTINCT FROM NEW.method
+       OR body->'event'->>'entity_id' IS DISTINCT FROM COALESCE('user:' || NEW.actor_id, 'system')
+       OR (body->'event'->>'event_time')::timestamptz IS DISTINCT FROM NEW.at
+       OR (body->'event'->>'expires_at')::timestamptz IS DISTINCT FROM NEW.expires_at
        OR (body->>'seq')::bigint IS DISTINCT FROM NEW.seq
        OR body->>'pii_principal_id' IS DISTINCT FROM (SELECT public_id::text FROM accounts_owner WHERE id = NEW.owner_id)
        OR body->>'vehicle' IS DISTINCT FROM (SELECT public_id::text FROM accounts_vehicle
@@ -110,6 +114,17 @@ BEGIN
 END $$;
 CREATE TRIGGER consent_current_guard BEFORE INSERT OR UPDATE OR DELETE ON accounts_consentcurrent
     FOR EACH ROW EXECUTE FUNCTION accounts_consent_current_guard();
+CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON accounts_consentcurrent
+    FOR EACH STATEMENT EXECUTE FUNCTION driveway_append_only();
+
+-- A sold car is retired and added anew by its next owner: consent never travels with it.
+CREATE FUNCTION accounts_vehicle_identity() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'vehicle % cannot change its owner or its VIN', OLD.id USING ERRCODE = 'DW002';
+END $$;
+CREATE TRIGGER vehicle_identity BEFORE UPDATE OF owner_id, vin_hash ON accounts_vehicle
+    FOR EACH ROW WHEN ((OLD.owner_id, OLD.vin_hash) IS DISTINCT FROM (NEW.owner_id, NEW.vin_hash))
+    EXECUTE FUNCTION accounts_vehicle_identity();
 """
 
 APPEND_ONLY_TABLES = ["accounts_consentrecord", "accounts_consentnotice", "accounts_auditevent"]
@@ -132,7 +147,8 @@ class Migration(migrations.Migration):
         migrations.RunSQL(TRANSITION, "DROP FUNCTION driveway_transition(), driveway_first_state()"),
         migrations.RunSQL(
             CONSENT,
-            "DROP FUNCTION accounts_consent_chain(), accounts_consent_project(), accounts_consent_current_guard() CASCADE",
+            "DROP FUNCTION accounts_consent_chain(), accounts_consent_project(), accounts_consent_current_guard(),"
+            " accounts_vehicle_identity() CASCADE",
         ),
         *(
             migrations.RunSQL(

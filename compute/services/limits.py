@@ -11,6 +11,7 @@ BIGINT_MAX = 2**63 - 1
 INTEGER_MAX = 2**31 - 1
 SMALLINT_MAX = 2**15 - 1
 QUANTITY_MAX = 10**12  # milliseconds or milliwatt-hours of one execution: thirty years, a gigawatt-hour
+WORD = re.compile(r"[A-Za-z0-9_.+-]{1,48}")
 METHOD = re.compile(r"[a-z0-9_]{1,32}")
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -19,16 +20,19 @@ def fits(request: protocol.SyncRequest) -> bool:
     """Whether every field of a sync can be written as it is."""
     named = [(r.attempt, r.fence) for r in request.running] + [(r.attempt, r.fence) for r in request.reports]
     words = [request.reason, request.agent_version, *(report.code for report in request.reports)]
-    hardware = request.hardware
-    if hardware:
-        words += [hardware.machine, hardware.isa, hardware.provider, hardware.onnxruntime, *hardware.layers]
     return (
         0 < request.seq <= BIGINT_MAX
         and 0 <= request.policy_version <= INTEGER_MAX
         and all(0 < attempt <= BIGINT_MAX and 0 <= fence <= INTEGER_MAX for attempt, fence in named)
-        and (hardware is None or 0 < hardware.cores <= SMALLINT_MAX)
+        and (request.hardware is None or hardware_fits(request.hardware))
         and not any("\0" in word for word in words)
     )
+
+
+def hardware_fits(hardware: protocol.Hardware) -> bool:
+    """Whether what an agent says of its computer is plain words and a number of cores that there may be."""
+    words = [hardware.machine, hardware.isa, hardware.provider, hardware.onnxruntime, *hardware.layers]
+    return 0 < hardware.cores <= SMALLINT_MAX and len(words) <= 20 and all(WORD.fullmatch(word) for word in words)
 
 
 def meter_fits(payload: protocol.MeterPayload) -> bool:

@@ -14,6 +14,7 @@ from compute import protocol
 from compute.link.trust import trust_chain
 from compute.models import EnrolmentCode, HardwareClass, Node, NodePresence
 from compute.nats_jwt import user_jwt, user_public_from_ed25519
+from compute.services import limits
 from marketplace.core.errors import Conflict, ConsentRequired, DomainError, InvalidInput
 
 CODE_LIFETIME = timedelta(minutes=30)
@@ -33,6 +34,7 @@ def create_enrolment_code(*, vehicle: Vehicle, actor: User | None) -> tuple[str,
     """A code of 12 characters (59 bits), shown once, that enrols one agent for this vehicle within half an hour."""
     if Node.objects.filter(vehicle=vehicle).exists():
         raise Conflict("This vehicle has an agent already.", code="already_enrolled")
+    EnrolmentCode.objects.filter(vehicle=vehicle, used_at=None).update(expires_at=timezone.now())  # the newest counts
     text = "-".join("".join(secrets.choice(CODE_ALPHABET) for _ in range(4)) for _ in range(3))
     row = EnrolmentCode.objects.create(
         vehicle=vehicle, code_sha256=_digest(text), expires_at=timezone.now() + CODE_LIFETIME
@@ -48,6 +50,8 @@ def enrol(*, request: protocol.Enrolment) -> Node:
     The same code with the same key again returns the same node, so that a lost answer costs nothing.
     Raises InvalidInput `code_invalid`, Conflict `already_enrolled` or `key_in_use`.
     """
+    if not limits.hardware_fits(request.hardware) or "\0" in request.agent_version:
+        raise InvalidInput("What the agent says of its computer is out of range.", code="malformed")
     code = (
         EnrolmentCode.objects.select_for_update(of=["self"])
         .select_related("vehicle")

@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import DatabaseError
 from django.http import Http404
 from rest_framework import exceptions, status
@@ -25,6 +25,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     """DRF's hook: DomainErrors, database refusals and DRF's own errors in our shape; None lets the rest be a 500."""
     if isinstance(error, DatabaseError):
         error = from_database(error) or error
+    if isinstance(error, RequestDataTooBig):
+        error = BodyTooLarge()
     if isinstance(error, DomainError):
         set_rollback()
         return Response(error_body(error.code, error.message, error.fields), status=error.status)
@@ -56,6 +58,13 @@ def _drf_body(error: exceptions.APIException) -> dict[str, Any]:
         status.HTTP_429_TOO_MANY_REQUESTS: "rate_limited",
     }.get(error.status_code, "bad_request")
     return error_body(code, str(error.detail))
+
+
+class BodyTooLarge(DomainError):
+    """The body is larger than this endpoint takes."""
+
+    code = "too_large"
+    status = 413
 
 
 class NewestFirst(CursorPagination):

@@ -5,10 +5,12 @@ from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET
+from django.views.defaults import server_error as page_of_500
 from redis.exceptions import RedisError
 
 from accounts.access import signed_in
 from accounts.context import actor
+from marketplace.core.api import error_body
 
 HOME_OF = {"owner": "vehicle_list", "organization": "job_list", "operator": "admin:index"}
 
@@ -37,3 +39,10 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     """Where a person's own page is."""
     signed_in(request)
     return redirect(HOME_OF.get(str(actor(request)["actor"]), "home"))
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """500 in the shape that the caller reads, telling nothing of what happened."""
+    if request.path.startswith("/api/"):
+        return JsonResponse(error_body("internal_error", "Something failed on our side. Try again."), status=500)
+    return page_of_500(request)

@@ -124,9 +124,6 @@ def test_history_cannot_be_changed(vehicle, statement):
     assert (list(ConsentRecord.objects.values()), list(AuditEvent.objects.values())) == before
 
 
-@pytest.mark.xfail(
-    strict=True, reason="accounts_consentcurrent has no TRUNCATE trigger (accounts/migrations/0002_rules.py)"
-)
 def test_the_projection_cannot_be_truncated(vehicle):
     assert refusal("TRUNCATE accounts_consentcurrent") == APPEND_ONLY
 
@@ -192,10 +189,6 @@ def test_a_column_that_says_more_than_the_signed_bytes(vehicle):
 
 
 @pytest.mark.parametrize("column", ["expires_at", "at", "method", "actor_id"])
-@pytest.mark.xfail(
-    strict=True,
-    reason="accounts_consent_chain() does not compare expires_at, at, method and actor with the signed bytes",
-)
 def test_every_column_must_say_what_the_signed_bytes_say(vehicle, column):
     """A consent signed for a year must not be honoured for a hundred, nor be laid at another person's door."""
     now = timezone.now()
@@ -325,9 +318,6 @@ def test_no_lease_on_consent_to_something_else():
     assert lease_by_hand(car, record=record.pk) == NO_CONSENT
 
 
-@pytest.mark.xfail(
-    strict=True, reason="consent travels with the car: nothing compares the record's owner with the vehicle's"
-)
 def test_consent_does_not_travel_to_the_next_owner():
     car = factories.make_car()
     bob = factories.make_owner("bob@example.com")

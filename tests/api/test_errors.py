@@ -118,9 +118,6 @@ def test_a_body_that_is_no_json_object(client, path, body):
     assert answer.json()["error"]["code"] in ("bad_request", "invalid_input")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="400 as HTML: marketplace/core/api.py exception_handler lets RequestDataTooBig through"
-)
 def test_a_body_that_is_too_large(client, settings):
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
     body = b'{"model": "' + b"x" * 2000 + b'"}'
@@ -200,9 +197,6 @@ def test_refusals_of_the_database_have_the_shape(client, monkeypatch, sqlstate, 
 
 @pytest.mark.parametrize(
     "crash", [RuntimeError("secret detail"), DatabaseError("secret detail")], ids=["bug", "database"]
-)
-@pytest.mark.xfail(
-    strict=True, reason="a crash of the API answers the HTML page: marketplace/urls.py needs a handler500"
 )
 def test_a_crash_has_the_shape_and_tells_nothing(client, monkeypatch, crash):
     def fall(**_):

@@ -225,9 +225,6 @@ def test_no_rows_and_no_axis_in_a_npy(client):
 
 
 @pytest.mark.parametrize("name", ["a\x00b", "\x00"])
-@pytest.mark.xfail(
-    strict=True, reason="500: jsonb cannot keep \\u0000 (compute/tensors.py describe() should refuse it)"
-)
 def test_names_that_a_database_cannot_keep(client, name):
     assert refusal(client, safetensors.numpy.save({name: ROWS}), "safetensors") == "input_unreadable"
 

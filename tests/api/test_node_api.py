@@ -240,9 +240,6 @@ def test_a_key_has_one_spelling(code_of, write):
 @pytest.mark.parametrize(
     "hardware", [{"machine": "x\x00"}, {"cores": 2**20}, {"cores": -1}, {"layers": ("\x00",)}], ids=str
 )
-@pytest.mark.xfail(
-    strict=True, reason="500: values that PostgreSQL cannot keep reach SQL (compute/services/nodes.py enrol)"
-)
 def test_absurd_hardware_is_no_crash(code_of, hardware):
     assert enrol(code_of, **hardware).status_code == 400
 

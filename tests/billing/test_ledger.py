@@ -1,7 +1,7 @@
 """The ledger's rules, through the service and against it."""
 
 import pytest
-from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.db import IntegrityError, connection, transaction
 
 from billing.models import LedgerAccount, LedgerTransfer
 from billing.services import ledger

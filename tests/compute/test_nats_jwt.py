@@ -219,9 +219,7 @@ async def test_changed_claims_are_refused(server, connect):
 
 
 async def test_a_node_cannot_push_claims(server, connect):
-    connection = await connect(
-        Node(server.chain, "car1", publish=[nats_jwt.CLAIMS_UPDATE_SUBJECT]).credentials
-    )
+    connection = await connect(Node(server.chain, "car1", publish=[nats_jwt.CLAIMS_UPDATE_SUBJECT]).credentials)
     await connection.client.publish(nats_jwt.CLAIMS_UPDATE_SUBJECT, server.chain.account_jwt().encode())
     await connection.client.flush()
     # Subjects are per account: in the nodes' account that name reaches nobody.

@@ -100,6 +100,7 @@ class Marketplace:
     policy: protocol.Policy | None = None
     withheld: str = ""
     next_sync_ms: int = 100
+    lease_ms: int = 15000
     credentials: protocol.Credentials | None = None
     ack: Callable[[protocol.Report], protocol.Ack | None] | None = None
     fail: Callable[[str], tuple[int, dict[str, str]] | None] | None = None
@@ -147,7 +148,7 @@ class Marketplace:
         policy = self.policy if self.policy and self.policy.version != request.policy_version else None
         return protocol.SyncResponse(
             seq=request.seq, acks=tuple(acks), leases=tuple(leases), cancels=tuple(cancels),
-            withheld=self.withheld, policy=policy, next_sync_ms=self.next_sync_ms,
+            withheld=self.withheld, policy=policy, next_sync_ms=self.next_sync_ms, lease_ms=self.lease_ms,
         )  # fmt: skip
 
     def _acknowledge(self, report: protocol.Report) -> protocol.Ack | None:

@@ -223,7 +223,7 @@ async def test_withheld_is_shown_and_lifted(marketplace, state, running, until):
 
 
 async def test_a_lease_that_runs_out_is_dropped_in_silence(marketplace, state, running, models, until, monkeypatch):
-    monkeypatch.setattr("compute.agent.leases.LEASE_S", 1.0)
+    marketplace.lease_ms = 1000
     monkeypatch.setattr("compute.agent.agent._TICK_S", 0.1)
     marketplace.offer(models.loop(), expires_in_ms=1000)
     async with running(state) as status:

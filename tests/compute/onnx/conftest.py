@@ -28,9 +28,7 @@ class Build:
         weights: Sequence[TensorProto] = (),
         **fields: Any,
     ) -> ModelProto:
-        graph = helper.make_graph(
-            nodes, "g", inputs or [self.value("x")], outputs or [self.value("y")], list(weights)
-        )
+        graph = helper.make_graph(nodes, "g", inputs or [self.value("x")], outputs or [self.value("y")], list(weights))
         return helper.make_model(graph, **{"opset_imports": OPSETS, "ir_version": 10, **fields})
 
     def relu(self, **fields: Any) -> ModelProto:
@@ -54,9 +52,7 @@ class Build:
         node = self.node("Identity", ["x"], ["r0"])
         for level in range(depth):
             branch = helper.make_graph([node], "b", [], [self.value(f"r{level}")])
-            other = helper.make_graph(
-                [self.node("Identity", ["x"], [f"o{level}"])], "o", [], [self.value(f"o{level}")]
-            )
+            other = helper.make_graph([self.node("Identity", ["x"], [f"o{level}"])], "o", [], [self.value(f"o{level}")])
             out = "y" if level == depth - 1 else f"r{level + 1}"
             node = self.node("If", ["c"], [out], then_branch=branch, else_branch=other)
         return node

@@ -66,9 +66,7 @@ def check(model, limits=QUICK, **keywords):
 class TestOrdinaryModels:
     def test_perceptron(self, build):
         nodes = [build.node("Gemm", ["x", "w"], ["h"]), build.node("Relu", ["h"], ["y"])]
-        verdict = check(
-            build.model(nodes, outputs=[build.value("y", ("N", 3))], weights=[weights("w", 4, 3)])
-        )
+        verdict = check(build.model(nodes, outputs=[build.value("y", ("N", 3))], weights=[weights("w", 4, 3)]))
         assert (verdict.admitted, verdict.code) == (True, "admitted"), verdict.message
         assert verdict.signature.inputs[0].shape == (None, 4)
         assert verdict.signature.outputs[0].shape == (None, 3)

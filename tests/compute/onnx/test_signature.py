@@ -84,10 +84,7 @@ def test_maps_and_sequences(build):
 def test_counts_and_sizes(build):
     many = [build.value(f"x{i}") for i in range(64)]
     assert refusal(build.relu(inputs=many)) == "too_many_inputs"
-    assert (
-        refusal(build.relu(inputs=[build.value("x", ("N", 300))]), Limits(item_bytes=1000))
-        == "item_too_large"
-    )
+    assert refusal(build.relu(inputs=[build.value("x", ("N", 300))]), Limits(item_bytes=1000)) == "item_too_large"
     model = build.relu()
     del model.graph.input[:]
     assert refusal(model) == "no_inputs"

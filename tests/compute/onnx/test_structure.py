@@ -83,9 +83,7 @@ class TestExternalData:
 
     def test_in_a_function(self, build):
         body = [constant(build, external()), build.node("Add", ["a", "c"], ["b"])]
-        model = build.model(
-            [build.node("F", ["x"], ["y"], domain="own")], functions=[build.function("F", body)]
-        )
+        model = build.model([build.node("F", ["x"], ["y"], domain="own")], functions=[build.function("F", body)])
         assert refusal(model) == "external_data"
 
 
@@ -190,9 +188,7 @@ class TestSizes:
     def test_nodes_of_functions_and_branches_count(self, build):
         accept(build.model(build.chain("Identity", 50)), SMALL)
         function = build.function("F", [build.node("Relu", ["a"], ["b"])])
-        assert (
-            refusal(build.model(build.chain("Identity", 50), functions=[function]), SMALL) == "too_many_nodes"
-        )
+        assert refusal(build.model(build.chain("Identity", 50), functions=[function]), SMALL) == "too_many_nodes"
         assert refusal(build.model([build.nested_ifs(4), *build.chain("Abs", 45)]), SMALL) == "too_many_nodes"
 
     def test_nesting(self, build):

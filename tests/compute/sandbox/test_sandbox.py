@@ -82,9 +82,7 @@ class TestRunChild:
         assert run("raise SystemExit(139)").signal == 11
 
     def test_kill_group_twice(self):
-        process = subprocess.Popen(
-            [sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True
-        )
+        process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
         kill_group(process)
         kill_group(process)
         assert process.returncode == -9
@@ -99,9 +97,7 @@ class TestRlimits:
         assert run(LIMITED.format(memory=2**30) + "while True: pass").signal == 24
 
     def test_files(self, tmp_path):
-        finished = run(
-            LIMITED.format(memory=2**30) + "open('note', 'wb', buffering=0).write(b'x')", cwd=tmp_path
-        )
+        finished = run(LIMITED.format(memory=2**30) + "open('note', 'wb', buffering=0).write(b'x')", cwd=tmp_path)
         assert b"File too large" in finished.stderr
 
     def test_limits_are_never_raised(self):
@@ -115,9 +111,7 @@ class TestRlimits:
 
 @pytest.mark.skipif(not seccomp_usable(), reason="no seccomp filter for this machine")
 class TestSeccomp:
-    FILTERED = (
-        "import os, socket, subprocess, sys, threading\nimport compute.sandbox as s\ns.apply_seccomp()\n"
-    )
+    FILTERED = "import os, socket, subprocess, sys, threading\nimport compute.sandbox as s\ns.apply_seccomp()\n"
 
     @pytest.mark.parametrize(
         "attempt",
@@ -156,9 +150,7 @@ class TestSeccomp:
 @needs_bubblewrap
 class TestBubblewrap:
     def test_surroundings(self):
-        code = (
-            "import os; print(os.getcwd(), os.listdir('.'), os.environ['GREETING'], os.environ.get('HOME'))"
-        )
+        code = "import os; print(os.getcwd(), os.listdir('.'), os.environ['GREETING'], os.environ.get('HOME'))"
         assert boxed(code).stdout == b"/empty [] hello None\n"
 
     def test_sees_only_what_is_bound(self, tmp_path):
