@@ -148,7 +148,8 @@ def _close(a: Array, b: Array, rtol: float, atol_scale: float) -> bool:
 
 
 def _open_npy(path: Path) -> Array:
-    array = npy_format.open_memmap(path, mode="r")
+    with np.errstate(over="raise"):  # a shape whose size is beyond a machine word
+        array = npy_format.open_memmap(path, mode="r")
     if array.dtype.name not in DTYPES.values() or not array.flags.c_contiguous or array.dtype.byteorder == ">":
         raise ValueError("unsupported array")
     return array

@@ -100,6 +100,7 @@ def synchronize(request: HttpRequest) -> HttpResponse:
 def blob(request: HttpRequest, sha256: str) -> HttpResponseBase:
     """A model or a unit's input, by digest, with the grant that came with the lease."""
     node = signed_node(request)
+    nodes.require_consent(node=node)  # a grant outlives the consent that it was given under
     leases.check_grant(request.headers.get(protocol.GRANT_HEADER, ""), node=str(node.public_id), sha256=sha256)
     blobs.open_blob(sha256).close()
     return file_response(blobs.path_of(sha256), filename=sha256)

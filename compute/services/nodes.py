@@ -126,9 +126,7 @@ def price_node(*, node: Node) -> None:
 
 def credentials(*, node: Node) -> protocol.Credentials:
     """A NATS user JWT for the node's own key and subjects. Raises ConsentRequired, LinkUnavailable."""
-    current = node.vehicle.consents.filter(purpose="run_jobs").first()
-    if node.status != Node.Status.ACTIVE or current is None or not current.is_in_force:
-        raise ConsentRequired("The owner has not consented to running jobs on this vehicle.")
+    require_consent(node=node)
     chain, name = trust_chain(), str(node.public_id)
     if chain is None or not settings.NATS_URL:
         raise LinkUnavailable
@@ -146,6 +144,13 @@ def credentials(*, node: Node) -> protocol.Credentials:
     return protocol.Credentials(
         jwt=token, urls=tuple(settings.NATS_PUBLIC_URLS), expires_unix_ms=int(expires_at.timestamp() * 1000)
     )
+
+
+def require_consent(*, node: Node) -> None:
+    """Raises ConsentRequired unless the node is active and its owner's consent to run jobs is in force now."""
+    current = node.vehicle.consents.filter(purpose="run_jobs").first()
+    if node.status != Node.Status.ACTIVE or current is None or not current.is_in_force:
+        raise ConsentRequired("The owner has not consented to running jobs on this vehicle.")
 
 
 def policy_of(vehicle_id: int) -> protocol.Policy:
