@@ -1,5 +1,6 @@
 """The demo's five cars: one real agent process each, enrolled through the portal."""
 
+import contextlib
 import json
 import os
 import signal
@@ -11,11 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from accounts.models import Vehicle
 from accounts.services.vehicles import vin_hash
 from compute.models import Node
 from marketplace.demo.owner import Portal
 from marketplace.embedded import REPOSITORY
+from marketplace.embedded.process import spawn
 
 ENROL_TIMEOUT_S = 60
 
@@ -64,25 +68,23 @@ class Car:
         return Node.objects.select_related("presence", "hardware_class").get(vehicle=self.vehicle)
 
     def start(self, environment: Mapping[str, str], log: Path) -> None:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as file:
-            self.agent = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "compute.agent",
-                    "run",
-                    "--state",
-                    str(self.state),
-                    "--server",
-                    environment["DRIVEWAY_URL"],
-                ],
-                cwd=REPOSITORY,
-                env=agent_environment(environment),
-                stdout=file,
-                stderr=file,
-                start_new_session=True,
-            )
+        self._end_leftover()
+        command = [sys.executable, "-m", "compute.agent", "run", "--state", str(self.state)]
+        self.agent = spawn(
+            [*command, "--server", environment["DRIVEWAY_URL"]],
+            log_path=log,
+            environment=agent_environment(environment),
+            cwd=REPOSITORY,
+            dies_with_parent=True,
+        )
+
+    def _end_leftover(self) -> None:
+        """An agent of a demo that was killed, where the kernel did not end it (frozen, or not Linux)."""
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(int(self.status().get("pid", 0)))
+            if str(self.state) in process.cmdline():
+                process.kill()
+                process.wait(5)
 
     def send(self, number: int) -> None:
         if self.agent and self.agent.poll() is None:
