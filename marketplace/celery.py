@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_process_init
+from celery.signals import task_postrun, worker_process_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "marketplace.settings")
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -12,6 +12,16 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 app = Celery("driveway")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+# Celery would close the whole pool around every task: a new session each time, all its caches and plans cold.
+app.conf["CELERY_DB_REUSE_MAX"] = 2**62
+
+
+@task_postrun.connect
+def return_connections(**_: Any) -> None:
+    """Give the task's connection back to the pool, which throws a broken one away."""
+    from django.db import close_old_connections
+
+    close_old_connections()
 
 
 @worker_process_init.connect

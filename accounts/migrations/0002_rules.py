@@ -16,7 +16,8 @@ END $$;
 TRANSITION = """
 -- AFTER UPDATE ... FOR EACH STATEMENT, REFERENCING OLD TABLE old_rows NEW TABLE new_rows.
 -- Argument 1: machine (table name). Arguments 2 and 3, optional: event table and its foreign key column.
-CREATE FUNCTION driveway_transition() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Plans of a session are kept, and one made for a few rows would join thousands of old and new rows in a nested loop.
+CREATE FUNCTION driveway_transition() RETURNS trigger LANGUAGE plpgsql SET enable_nestloop = off AS $$
 DECLARE bad record;
 BEGIN
     SELECT o.id, o.status AS was, n.status AS now INTO bad

@@ -127,6 +127,29 @@ CREATE TRIGGER transition AFTER UPDATE ON billing_joborder
     FOR EACH STATEMENT EXECUTE FUNCTION driveway_transition('billing_joborder');
 """
 
+RATED = """
+-- A rating belongs to one usage record, to the order of that record's job, and to transfers that exist.
+CREATE FUNCTION billing_rated_matches() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE bad record;
+BEGIN
+    SELECT n.usage_id INTO bad FROM new_rows n
+      LEFT JOIN compute_usagerecord u ON u.id = n.usage_id
+      LEFT JOIN billing_joborder o ON o.id = n.order_id
+      LEFT JOIN billing_ledgertransfer t ON t.id = n.owner_transfer_id
+      LEFT JOIN billing_ledgertransfer r ON r.id = n.revenue_transfer_id
+     WHERE o.job_id IS NULL OR u.job_id IS DISTINCT FROM o.job_id
+        OR (n.owner_transfer_id, n.revenue_transfer_id) IS DISTINCT FROM (t.id, r.id)
+     LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'the rating of usage record % fits no order or transfer', bad.usage_id
+            USING ERRCODE = 'foreign_key_violation';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER rated_matches AFTER INSERT ON billing_ratedusage REFERENCING NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION billing_rated_matches();
+"""
+
 APPEND_ONLY_TABLES = ["billing_ledgertransfer", "billing_ratecard", "billing_ratedusage", "billing_topup"]
 KEPT_TABLES = [*APPEND_ONLY_TABLES, "billing_ledgeraccount", "billing_joborder"]
 
@@ -163,6 +186,7 @@ class Migration(migrations.Migration):
         migrations.RunSQL(ROUNDING, migrations.RunSQL.noop),
         migrations.RunSQL(LEDGER, migrations.RunSQL.noop),
         migrations.RunSQL(ORDERS, migrations.RunSQL.noop),
+        migrations.RunSQL(RATED, migrations.RunSQL.noop),
         *(migrations.RunSQL(append_only(table), migrations.RunSQL.noop) for table in APPEND_ONLY_TABLES),
         *(migrations.RunSQL(never_truncated(table), migrations.RunSQL.noop) for table in KEPT_TABLES),
     ]

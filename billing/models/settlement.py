@@ -15,16 +15,19 @@ class RatedUsage(models.Model):
     it was settled, in nano-units (a second's energy costs less than a micro-unit): information, no transfer.
     """
 
-    usage = models.OneToOneField(UsageRecord, on_delete=models.PROTECT, related_name="rated")
-    order = models.ForeignKey(JobOrder, on_delete=models.PROTECT, related_name="rated_usage")
+    # The trigger rated_matches checks what these four point to, a batch at a time.
+    usage = models.OneToOneField(UsageRecord, on_delete=models.PROTECT, related_name="rated", db_constraint=False)
+    order = models.ForeignKey(JobOrder, on_delete=models.PROTECT, related_name="rated_usage", db_constraint=False)
     charged_micro = models.BigIntegerField()
     owner_micro = models.BigIntegerField()
     platform_micro = models.BigIntegerField()
     energy_cost_nano = models.BigIntegerField()
     wear_nano = models.BigIntegerField()
-    owner_transfer = models.ForeignKey(LedgerTransfer, on_delete=models.PROTECT, null=True, related_name="paid_usage")
+    owner_transfer = models.ForeignKey(
+        LedgerTransfer, on_delete=models.PROTECT, null=True, related_name="paid_usage", db_constraint=False
+    )
     revenue_transfer = models.ForeignKey(
-        LedgerTransfer, on_delete=models.PROTECT, null=True, related_name="earned_usage"
+        LedgerTransfer, on_delete=models.PROTECT, null=True, related_name="earned_usage", db_constraint=False
     )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 

@@ -98,10 +98,20 @@ CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON compute_attempt
     FOR EACH STATEMENT EXECUTE FUNCTION driveway_append_only();
 
 -- copies_live and copies_made follow the attempts, whoever changes them.
+-- So does the class of a unit of which no copy was live. A unit of another job, or none, is refused.
 CREATE FUNCTION compute_unit_copies_made() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE moved bigint;
 BEGIN
-    UPDATE compute_workunit u SET copies_live = copies_live + d.n, copies_made = copies_made + d.n
-      FROM (SELECT unit_id, count(*) AS n FROM new_rows GROUP BY unit_id) d WHERE u.id = d.unit_id;
+    UPDATE compute_workunit u
+       SET copies_live = u.copies_live + d.n, copies_made = u.copies_made + d.n,
+           hardware_class_id = CASE WHEN u.copies_live > 0 THEN u.hardware_class_id ELSE d.hardware_class_id END
+      FROM (SELECT r.unit_id, r.job_id, count(*) AS n, min(c.hardware_class_id) AS hardware_class_id
+              FROM new_rows r JOIN compute_node c ON c.id = r.node_id GROUP BY r.unit_id, r.job_id) d
+     WHERE u.id = d.unit_id AND u.job_id = d.job_id;
+    GET DIAGNOSTICS moved = ROW_COUNT;
+    IF moved <> (SELECT count(*) FROM (SELECT DISTINCT unit_id, job_id FROM new_rows) d) THEN
+        RAISE EXCEPTION 'an attempt is of a unit that its job does not have' USING ERRCODE = 'foreign_key_violation';
+    END IF;
     RETURN NULL;
 END $$;
 CREATE TRIGGER unit_copies_made AFTER INSERT ON compute_attempt REFERENCING NEW TABLE AS new_rows
@@ -109,10 +119,13 @@ CREATE TRIGGER unit_copies_made AFTER INSERT ON compute_attempt REFERENCING NEW 
 
 CREATE FUNCTION compute_unit_copies_lost() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE compute_workunit u SET copies_live = copies_live - d.n
-      FROM (SELECT n.unit_id, count(*) AS n FROM new_rows n JOIN old_rows o ON o.id = n.id
-             WHERE o.status IN ('leased', 'reported', 'valid') AND n.status NOT IN ('leased', 'reported', 'valid')
-             GROUP BY n.unit_id) d
+    -- The difference of two counts, not a join of old and new rows: linear, whatever the planner thinks of their number.
+    UPDATE compute_workunit u SET copies_live = copies_live + d.n
+      FROM (SELECT unit_id, sum(n) AS n
+              FROM (SELECT unit_id, 1 AS n FROM new_rows WHERE status IN ('leased', 'reported', 'valid')
+                    UNION ALL
+                    SELECT unit_id, -1 FROM old_rows WHERE status IN ('leased', 'reported', 'valid')) counted
+             GROUP BY unit_id HAVING sum(n) <> 0) d
      WHERE u.id = d.unit_id;
     RETURN NULL;
 END $$;
@@ -131,7 +144,7 @@ BEGIN
             UPDATE compute_node SET link_revoked_at = clock_timestamp() WHERE vehicle_id = NEW.vehicle_id;
             UPDATE compute_attempt SET status = 'cancelled', status_code = 'consent_' || NEW.state,
                                        ended_at = clock_timestamp()
-             WHERE vehicle_id = NEW.vehicle_id AND status = 'leased';
+             WHERE node_id = (SELECT id FROM compute_node WHERE vehicle_id = NEW.vehicle_id) AND status = 'leased';
         END IF;
         PERFORM pg_notify('driveway_link', 'consent');
     END IF;
@@ -147,10 +160,19 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON compute_meterrecord
 CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON compute_meterrecord
     FOR EACH STATEMENT EXECUTE FUNCTION driveway_append_only();
 
--- The hash of each meter record is that of its bytes, and it continues its node's chain.
+-- The hash of each meter record is that of its bytes, it continues its node's chain, and its attempt is that node's.
 CREATE FUNCTION compute_meter_chain() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE bad record;
 BEGIN
+    SELECT n.node_id, n.seq INTO bad FROM new_rows n
+      LEFT JOIN compute_node d ON d.id = n.node_id
+      LEFT JOIN compute_attempt a ON a.id = n.attempt_id
+     WHERE d.id IS NULL OR n.attempt_id IS NOT NULL AND a.node_id IS DISTINCT FROM n.node_id
+     LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'meter record % is not about an attempt of node %', bad.seq, bad.node_id
+            USING ERRCODE = 'foreign_key_violation';
+    END IF;
     SELECT n.node_id, n.seq INTO bad FROM new_rows n
       LEFT JOIN compute_meterrecord p ON p.node_id = n.node_id AND p.seq = n.seq - 1
      WHERE n.hash <> encode(sha256(n.record), 'hex')
@@ -164,22 +186,56 @@ END $$;
 CREATE TRIGGER meter_chain AFTER INSERT ON compute_meterrecord REFERENCING NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION compute_meter_chain();
 
+-- A usage record repeats what its attempt says.
+CREATE FUNCTION compute_usage_matches() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE bad record;
+BEGIN
+    SELECT n.id, n.attempt_id INTO bad FROM new_rows n
+      LEFT JOIN compute_attempt a ON a.id = n.attempt_id
+      LEFT JOIN compute_inferencejob j ON j.id = a.job_id
+      LEFT JOIN compute_meterrecord r ON r.id = n.meter_record_id
+      LEFT JOIN compute_hardwareclass h ON h.id = n.hardware_class_id
+     WHERE (n.job_id, n.owner_id, n.vehicle_id, n.node_id, n.organization_id, n.attempt_id)
+           IS DISTINCT FROM (a.job_id, a.owner_id, a.vehicle_id, a.node_id, j.organization_id, r.attempt_id)
+        OR h.id IS NULL
+     LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'usage record % is not that of attempt %', bad.id, bad.attempt_id
+            USING ERRCODE = 'foreign_key_violation';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER usage_matches AFTER INSERT ON compute_usagerecord REFERENCING NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION compute_usage_matches();
+
 -- A usage record is settled once; nothing else about it changes.
 CREATE FUNCTION compute_usage_settled_once() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF OLD.settled_at IS NOT NULL OR NEW.settled_at IS NULL
-       OR to_jsonb(OLD) - 'settled_at' <> to_jsonb(NEW) - 'settled_at' THEN
-        RAISE EXCEPTION 'usage record % may only be settled, once', OLD.id USING ERRCODE = 'DW002';
-    END IF;
-    RETURN NEW;
+    RAISE EXCEPTION 'usage record % may only be settled, once', OLD.id USING ERRCODE = 'DW002';
 END $$;
 CREATE TRIGGER usage_settled_once BEFORE UPDATE ON compute_usagerecord
-    FOR EACH ROW EXECUTE FUNCTION compute_usage_settled_once();
+    FOR EACH ROW WHEN (
+        OLD.settled_at IS NOT NULL OR NEW.settled_at IS NULL
+        OR (OLD.id, OLD.attempt_id, OLD.meter_record_id, OLD.job_id, OLD.organization_id, OLD.owner_id, OLD.vehicle_id,
+            OLD.node_id, OLD.hardware_class_id, OLD.is_canonical, OLD.items, OLD.compute_ms, OLD.energy_mwh, OLD.created_at)
+           IS DISTINCT FROM
+           (NEW.id, NEW.attempt_id, NEW.meter_record_id, NEW.job_id, NEW.organization_id, NEW.owner_id, NEW.vehicle_id,
+            NEW.node_id, NEW.hardware_class_id, NEW.is_canonical, NEW.items, NEW.compute_ms, NEW.energy_mwh, NEW.created_at))
+    EXECUTE FUNCTION compute_usage_settled_once();
 CREATE TRIGGER append_only BEFORE DELETE ON compute_usagerecord
     FOR EACH ROW EXECUTE FUNCTION driveway_append_only();
 CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON compute_usagerecord
     FOR EACH STATEMENT EXECUTE FUNCTION driveway_append_only();
 """
+
+# Attempts, meter records and usage point to these without a foreign key (their triggers check them): never deleted.
+KEPT = "".join(
+    f"""
+CREATE TRIGGER append_only BEFORE DELETE ON {table}
+    FOR EACH ROW EXECUTE FUNCTION driveway_append_only();
+"""
+    for table in ("compute_hardwareclass", "compute_inferencejob", "compute_node", "compute_workunit")
+)
 
 
 def write_transitions(apps, schema_editor):
@@ -201,4 +257,5 @@ class Migration(migrations.Migration):
         migrations.RunSQL(ATTEMPT, migrations.RunSQL.noop),
         migrations.RunSQL(WITHDRAWAL, migrations.RunSQL.noop),
         migrations.RunSQL(METERING, migrations.RunSQL.noop),
+        migrations.RunSQL(KEPT, migrations.RunSQL.noop),
     ]

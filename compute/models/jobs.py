@@ -80,7 +80,7 @@ class WorkUnit(models.Model):
 
     TRANSITIONS: ClassVar[Transitions] = {Status.OPEN: (Status.ACCEPTED, Status.FAILED, Status.CANCELLED)}
 
-    job = models.ForeignKey(InferenceJob, on_delete=models.PROTECT, related_name="units")
+    job = models.ForeignKey(InferenceJob, on_delete=models.PROTECT, related_name="units", db_index=False)
     index = models.PositiveIntegerField()
     first_item = models.PositiveBigIntegerField()
     items = models.PositiveIntegerField()
@@ -95,9 +95,11 @@ class WorkUnit(models.Model):
     # Nobody free could take it: looked at again from then on.
     not_before_at = models.DateTimeField(null=True)
     # Set by the first copy: further ones run in the same class, or they could not be compared.
-    hardware_class = models.ForeignKey(HardwareClass, on_delete=models.PROTECT, null=True)
+    hardware_class = models.ForeignKey(
+        HardwareClass, on_delete=models.PROTECT, null=True, db_constraint=False, db_index=False
+    )
     canonical = models.OneToOneField(
-        "compute.Attempt", on_delete=models.PROTECT, null=True, related_name="canonical_of"
+        "compute.Attempt", on_delete=models.PROTECT, null=True, related_name="canonical_of", db_constraint=False
     )
 
     class Meta:

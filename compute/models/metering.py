@@ -13,10 +13,15 @@ class MeterRecord(models.Model):
     node's records. Append-only.
     """
 
-    node = models.ForeignKey(Node, on_delete=models.PROTECT, related_name="meter_records")
+    # The trigger meter_chain checks both, a batch at a time.
+    node = models.ForeignKey(
+        Node, on_delete=models.PROTECT, related_name="meter_records", db_constraint=False, db_index=False
+    )
     # Not unique: a node that ran an attempt twice across a crash signed twice, and both are evidence.
     # Null: signed about an attempt that is not this node's.
-    attempt = models.ForeignKey(Attempt, on_delete=models.PROTECT, null=True, related_name="meter_records")
+    attempt = models.ForeignKey(
+        Attempt, on_delete=models.PROTECT, null=True, related_name="meter_records", db_constraint=False
+    )
     seq = models.PositiveBigIntegerField()
     prev_hash = models.CharField(max_length=64)
     hash = models.CharField(max_length=64)
@@ -39,14 +44,17 @@ class MeterRecord(models.Model):
 class UsageRecord(models.Model):
     """The settled quantity of one valid attempt. Billing sets `settled_at` once; nothing else ever changes."""
 
-    attempt = models.OneToOneField(Attempt, on_delete=models.PROTECT, related_name="usage")
-    meter_record = models.OneToOneField(MeterRecord, on_delete=models.PROTECT)
-    job = models.ForeignKey(InferenceJob, on_delete=models.PROTECT, related_name="usage_records")
-    organization = models.ForeignKey(Organization, on_delete=models.PROTECT)
-    owner = models.ForeignKey(Owner, on_delete=models.PROTECT)
-    vehicle = models.ForeignKey(Vehicle, on_delete=models.PROTECT)
-    node = models.ForeignKey(Node, on_delete=models.PROTECT)
-    hardware_class = models.ForeignKey(HardwareClass, on_delete=models.PROTECT)
+    # The trigger usage_matches holds every one of these to the attempt's own, a batch at a time.
+    attempt = models.OneToOneField(Attempt, on_delete=models.PROTECT, related_name="usage", db_constraint=False)
+    meter_record = models.OneToOneField(MeterRecord, on_delete=models.PROTECT, db_constraint=False)
+    job = models.ForeignKey(
+        InferenceJob, on_delete=models.PROTECT, related_name="usage_records", db_constraint=False, db_index=False
+    )
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, db_constraint=False, db_index=False)
+    owner = models.ForeignKey(Owner, on_delete=models.PROTECT, db_constraint=False, db_index=False)
+    vehicle = models.ForeignKey(Vehicle, on_delete=models.PROTECT, db_constraint=False, db_index=False)
+    node = models.ForeignKey(Node, on_delete=models.PROTECT, db_constraint=False, db_index=False)
+    hardware_class = models.ForeignKey(HardwareClass, on_delete=models.PROTECT, db_constraint=False, db_index=False)
     # The customer pays for the one canonical attempt of a unit; the platform pays for the copies that check it.
     is_canonical = models.BooleanField()
     items = models.PositiveIntegerField()

@@ -52,9 +52,10 @@ SELECT u.id, u.job_id, u.copies_wanted, u.copies_live, u.copies_made,
    FOR UPDATE OF u SKIP LOCKED
 """
 
-DECIDE = """
-UPDATE compute_workunit u SET copies_wanted = d.wanted, hardware_class_id = d.class
-  FROM unnest(%s::bigint[], %s::int[], %s::bigint[]) AS d(unit, wanted, class) WHERE u.id = d.unit
+# The unit's class follows from its first attempt, by a trigger; most units want one copy and keep it.
+WIDEN = """
+UPDATE compute_workunit u SET copies_wanted = d.wanted FROM unnest(%s::bigint[], %s::int[]) AS d(unit, wanted)
+ WHERE u.id = d.unit AND u.copies_wanted <> d.wanted
 """
 
 LEASE = """
@@ -135,8 +136,7 @@ def _write(plan: Plan) -> None:
             cursor.execute(STEP_BACK, [STEP_BACK_S, plan.unplaced])
         if not plan.matches:
             return
-        units = list(plan.decided)
-        cursor.execute(DECIDE, [units, [plan.decided[u][0] for u in units], [plan.decided[u][1] for u in units]])
+        cursor.execute(WIDEN, [list(plan.decided), [wanted for wanted, _ in plan.decided.values()]])
         rows = [
             (m.unit, m.job, m.offer.node, m.offer.vehicle, m.offer.owner, m.offer.consent, m.fence)
             for m in plan.matches

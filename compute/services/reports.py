@@ -8,9 +8,9 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from django.db import connection
+from nacl.exceptions import BadSignatureError
+from nacl.signing import VerifyKey
 
 from compute import protocol, tensors
 from compute.services import limits
@@ -112,10 +112,10 @@ def _check_record(reporter: Reporter, report: protocol.Report) -> protocol.Meter
     """The payload of a record that this node signed. Raises InvalidInput."""
     try:
         payload = protocol.unpack_meter(report.record)
-        _public_key(reporter.public_key).verify(report.signature, protocol.signed_bytes(report.record))
+        _public_key(reporter.public_key).verify(protocol.signed_bytes(report.record), report.signature)
     except msgspec.DecodeError as error:
         raise InvalidInput("The meter record cannot be read.", code="record_invalid") from error
-    except InvalidSignature as error:
+    except (BadSignatureError, ValueError) as error:
         raise InvalidInput("The meter record is not signed by this node.", code="signature_invalid") from error
     if payload.node != str(reporter.public_id) or not limits.meter_fits(payload):
         raise InvalidInput("The meter record is of another node, or out of range.", code="record_invalid")
@@ -219,5 +219,6 @@ def _ack(report: protocol.Report, status: Any, code: str) -> protocol.Ack:
 
 
 @lru_cache(maxsize=100_000)
-def _public_key(public_key: str) -> Ed25519PublicKey:
-    return Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key))
+def _public_key(public_key: str) -> VerifyKey:
+    """libsodium's check takes half the time of OpenSSL's, and is the stricter one: it refuses keys of small order."""
+    return VerifyKey(bytes.fromhex(public_key))

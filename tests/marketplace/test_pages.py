@@ -84,8 +84,14 @@ def test_the_api_pages_list_every_operation():
 # --- an owner's vehicles ------------------------------------------------------------------------------------------------
 
 
-def presence(**fields):
-    return {"available": True, "reason": "", "last_sync_at": timezone.now(), **fields}
+def presence(*, heard_ago=timedelta(0), **fields):
+    """A row's values at the moment they are asked for: the table below is made long before its tests run."""
+    return lambda: {
+        "available": True,
+        "reason": "",
+        "last_sync_at": None if heard_ago is None else timezone.now() - heard_ago,
+        **fields,
+    }
 
 
 STATES = {
@@ -97,8 +103,8 @@ STATES = {
     "available": ("given", presence(), "Available", ""),
     "paused": ("given", presence(available=False, reason="not_plugged_in"), "Paused", "The car is not plugged in"),
     "unknown reason": ("given", presence(available=False, reason="flat_tyre"), "Paused", "Not available: flat_tyre."),
-    "away": ("given", presence(last_sync_at=timezone.now() - timedelta(hours=1)), "Away", "has not been heard of"),
-    "never heard of": ("given", presence(available=False, last_sync_at=None), "Away", "has not been heard of"),
+    "away": ("given", presence(heard_ago=timedelta(hours=1)), "Away", "has not been heard of"),
+    "never heard of": ("given", presence(available=False, heard_ago=None), "Away", "has not been heard of"),
 }
 
 
@@ -110,7 +116,7 @@ def test_a_vehicle_says_what_it_does_and_why_not(client_of, state):
     if consent == "withdrawn":
         factories.decide(vehicle, "withdrawn")
     if seen:
-        NodePresence.objects.update(**seen)
+        NodePresence.objects.update(**seen())
     page = client_of(vehicle.owner.user).get("/vehicles/")
     (shown,) = page.context["vehicles"]
     assert (shown["is_available"], shown["status_label"]) == (state == "available", label)
