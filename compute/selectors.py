@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from django.db import connection
 from django.db.models import Count
 
 from compute.models import Attempt, InferenceJob
@@ -32,3 +33,23 @@ def recent_attempts(vehicle_ids: list[int], *, each: int = 5) -> dict[int, list[
         )
         found[vehicle_id] = list(rows.order_by("-id")[:each])
     return found
+
+
+# Attempts whose consent record was not the vehicle's, or not in force, at the instant of their lease.
+VIOLATIONS = """
+SELECT count(*) FROM compute_attempt a
+ WHERE (%s::bigint IS NULL OR a.job_id = %s) AND NOT EXISTS (
+    SELECT FROM accounts_consentrecord r
+     WHERE r.id = a.consent_record_id AND r.vehicle_id = a.vehicle_id AND r.purpose = 'run_jobs'
+       AND r.state IN ('given', 'renewed') AND r.at <= a.leased_at AND (r.expires_at IS NULL OR r.expires_at > a.leased_at)
+       AND NOT EXISTS (SELECT FROM accounts_consentrecord later
+                        WHERE later.vehicle_id = r.vehicle_id AND later.purpose = r.purpose
+                          AND later.seq > r.seq AND later.at <= a.leased_at))
+"""
+
+
+def consent_violations(*, job: InferenceJob | None = None) -> int:
+    """How many attempts (of a job, or all) were leased without consent in force, by the times and chain in the records."""
+    with connection.cursor() as cursor:
+        cursor.execute(VIOLATIONS, [job.pk if job else None] * 2)
+        return int(cursor.fetchone()[0])

@@ -8,6 +8,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.conf import settings
+from django.db import connection
 from django.utils import timezone
 
 from accounts.models import (
@@ -58,7 +59,9 @@ def decide(
     notice = current_notice(purpose)
     if decision == ConsentState.GIVEN and notice_version not in (None, notice.version):
         raise Conflict("The text of this consent has changed. Read it, then decide again.", code="notice_changed")
-    current = ConsentCurrent.objects.filter(vehicle=vehicle, purpose=purpose).select_related("record").first()
+    # Waits for a dispatch that is leasing on this consent: the act is then later than every lease it allowed.
+    held = ConsentCurrent.objects.select_for_update(of=["self"]).filter(vehicle=vehicle, purpose=purpose)
+    current = held.select_related("record").first()
     in_force = current is not None and current.is_in_force
     if current and _repeats(current, decision, notice):
         return current.record
@@ -93,7 +96,9 @@ def expire(*, limit: int = 500) -> int:
     count = 0
     for current in due:
         owner = Owner.objects.select_for_update(no_key=True).get(pk=current.vehicle.owner_id)
-        current.refresh_from_db()
+        current = (
+            ConsentCurrent.objects.select_for_update(of=["self"]).select_related("record__notice").get(pk=current.pk)
+        )
         if current.state not in ("given", "renewed"):
             continue
         append(
@@ -114,7 +119,7 @@ def append(
     """Write the next record of the owner's chain. The caller holds the owner's row lock."""
     head = ConsentRecord.objects.filter(owner=owner).order_by("-seq").values_list("seq", "hash").first()
     seq, prev_hash = (head[0] + 1, head[1]) if head else (1, GENESIS_HASH)
-    record_id, at = uuid.uuid4(), timezone.now()
+    record_id, at = uuid.uuid4(), _database_clock()
     expires_at = at + timedelta(days=notice.validity_days) if state in ("given", "renewed") else None
     payload = canonical(record_fields(record_id, owner, vehicle, notice, state, actor, method, seq, at, expires_at))
     return ConsentRecord.objects.create(
@@ -134,6 +139,14 @@ def append(
         hash=hashlib.sha256(bytes.fromhex(prev_hash) + payload).hexdigest(),
         signature=_signing_key().sign(RECEIPT_DOMAIN + bytes.fromhex(prev_hash) + payload).hex(),
     )
+
+
+def _database_clock() -> datetime:
+    """One clock for acts and leases, so that their times can be compared; read now, not at the transaction's start."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        at: datetime = cursor.fetchone()[0]
+        return at
 
 
 def record_fields(

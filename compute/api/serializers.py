@@ -23,6 +23,10 @@ class ModelOut(serializers.Serializer[ModelArtifact]):
     message = serializers.CharField()
     inputs = TensorSpecOut(many=True)
     outputs = TensorSpecOut(many=True)
+    batch = serializers.IntegerField(
+        help_text="Items of one session run on a vehicle, counted from the start of each unit. Runtimes round differently"
+        " for other batch sizes: use the same to compare bit for bit."
+    )
     us_per_item = serializers.IntegerField(help_text="CPU microseconds per item in the trial run.")
     memory_bytes = serializers.IntegerField()
     created_at = serializers.DateTimeField()

@@ -37,7 +37,9 @@ class Attempt(models.Model):
         WorkUnit, on_delete=models.PROTECT, related_name="attempts", db_constraint=False, db_index=False
     )
     job = models.ForeignKey(InferenceJob, on_delete=models.PROTECT, related_name="attempts", db_constraint=False)
-    node = models.ForeignKey(Node, on_delete=models.PROTECT, related_name="attempts", db_constraint=False, db_index=False)
+    node = models.ForeignKey(
+        Node, on_delete=models.PROTECT, related_name="attempts", db_constraint=False, db_index=False
+    )
     vehicle = models.ForeignKey(Vehicle, on_delete=models.PROTECT, db_constraint=False, db_index=False)
     owner = models.ForeignKey(Owner, on_delete=models.PROTECT, db_constraint=False, db_index=False)
     consent_record = models.ForeignKey(ConsentRecord, on_delete=models.PROTECT, db_constraint=False, db_index=False)

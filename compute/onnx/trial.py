@@ -21,6 +21,7 @@ Array = npt.NDArray[Any]
 
 _REPEAT_SECONDS = 0.1
 _MEMORY_SHARE = 0.75
+_ABOUT = 1.15
 _MEMORY_WORDS = ("bad_alloc", "Failed to allocate", "AllocateRawInternal", "out of memory")
 
 
@@ -90,8 +91,13 @@ def run_trial(model: bytes, declared: DeclaredInputs, limits: Limits) -> tuple[S
 
 
 def _cheapest(tried: Mapping[int, Sequence[_Run]]) -> int:
-    """The batch with the least time an item; larger is not always cheaper, once a batch outgrows the caches."""
-    return min(tried, key=lambda batch: min(run.wall_ms for run in tried[batch]) / batch)
+    """The largest batch that costs about the least time an item.
+
+    Larger is not always cheaper, once a batch outgrows the caches; but a clock's noise must not choose a batch of one,
+    which runtimes compute by another path, with other rounding.
+    """
+    cost = {batch: min(run.wall_ms for run in runs) / batch for batch, runs in tried.items()}
+    return max(batch for batch in tried if cost[batch] <= _ABOUT * min(cost.values()))
 
 
 def _load(model: bytes) -> onnxruntime.InferenceSession:

@@ -18,7 +18,6 @@ from marketplace.demo.magika_files import MagikaModel
 Floats = npt.NDArray[np.float32]
 TOLERANCE = 1e-3  # relative, the same that verification uses between two vehicles
 TOLERANCE_OF_SCALE = 1e-5
-BATCH = 64
 SHOWN = 12
 
 
@@ -36,8 +35,11 @@ class Comparison:
     table: list[tuple[str, int, str]]
 
 
-def compare(model: MagikaModel, paths: list[Path], features: npt.NDArray[np.int32], result: Floats) -> Comparison:
-    reference = run_in_place(model, features)
+def compare(
+    model: MagikaModel, paths: list[Path], features: npt.NDArray[np.int32], result: Floats, *, unit: int, batch: int
+) -> Comparison:
+    """`unit` and `batch` as the job ran: onnxruntime rounds differently for another batch size (reliability.md 2.4)."""
+    reference = run_in_place(model, features, unit=unit, batch=batch)
     labels = [model.labels[index] for index in result.argmax(axis=1)]
     same_model = same_tool = unexplained = 0
     explained: Counter[str] = Counter()
@@ -63,12 +65,13 @@ def compare(model: MagikaModel, paths: list[Path], features: npt.NDArray[np.int3
     )
 
 
-def run_in_place(model: MagikaModel, features: npt.NDArray[np.int32]) -> Floats:
-    """The customer's own model on the customer's own machine, in batches."""
+def run_in_place(model: MagikaModel, features: npt.NDArray[np.int32], *, unit: int, batch: int) -> Floats:
+    """The customer's own model on the customer's own machine, sliced as the cars slice."""
     session = onnxruntime.InferenceSession(str(model.path), providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
-    parts = [session.run(None, {name: features[i : i + BATCH]})[0] for i in range(0, len(features), BATCH)]
-    return np.concatenate(parts)
+    units = [features[first : first + unit] for first in range(0, len(features), unit)]
+    chunks = [rows[first : first + batch] for rows in units for first in range(0, len(rows), batch)]
+    return np.concatenate([session.run(None, {name: chunk})[0] for chunk in chunks])
 
 
 def _table(labels: list[str], paths: list[Path]) -> list[tuple[str, int, str]]:

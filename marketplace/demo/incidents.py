@@ -68,12 +68,15 @@ def kill_agent(car: Car) -> Incident | None:
 
 
 def withdraw_consent(car: Car, portal: Portal) -> Incident | None:
-    """The owner's click in the middle of a unit; measured until the car has no unit running."""
+    """The owner's click in the middle of a unit; measured from the click until the car has no unit running.
+
+    The car stays frozen while the click travels, or a short unit could end before it lands.
+    """
     attempt = freeze_mid_unit(car)
     if attempt is None:
         return None
     clicked = time.monotonic()
-    car.send(signal.SIGCONT)
     portal.decide(str(car.vehicle.public_id), "withdrawn")
+    car.send(signal.SIGCONT)
     stopped = wait_until(lambda: not car.is_running_unit, timeout_s=STOP_LIMIT_S, poll_s=0.005)
     return Incident("withdrawal", car, attempt, time.monotonic() - clicked if stopped else None)

@@ -39,6 +39,7 @@ class JobRun:
     cars: dict[str, Car]
     portals: dict[str, Portal]
     job_id: str = ""
+    batch: int = 1
     wall_s: float = 0.0
     estimate: dict[str, Any] = field(default_factory=dict)
     incidents: list[Incident] = field(default_factory=list)
@@ -47,8 +48,10 @@ class JobRun:
         """Upload the model and the inputs, wait for admission, order."""
         uploaded = self.customer.upload_model(self.model.path, "magika standard_v3_3")
         admitted = self.customer.wait_for_admission(uploaded["id"])
+        self.batch = admitted["batch"]
         print(
-            f"  model {admitted['sha256'][:12]} admitted: {admitted['us_per_item'] / 1000:.2f} ms per item,"
+            f"  model {admitted['sha256'][:12]} admitted: {admitted['us_per_item'] / 1000:.2f} ms per item"
+            f" in batches of {self.batch},"
             f" {admitted['memory_bytes'] / 2**20:.0f} MiB, outputs {[o['name'] for o in admitted['outputs']]}",
             flush=True,
         )

@@ -11,21 +11,9 @@ from django.db.models import Count, Sum
 from accounts.models import Owner, Vehicle
 from billing.models import JobOrder, RatedUsage
 from billing.services import ledger_checks
-from compute import protocol
+from compute import protocol, selectors
 from compute.models import Attempt, InferenceJob, MeterRecord, UsageRecord
 from marketplace.core.money import NANO_PER_MICRO, format_micro, round_half_even
-
-# Attempts that were leased while the consent they name was not the vehicle's, or not in force at that instant.
-VIOLATIONS = """
-SELECT count(*) FROM compute_attempt a
- WHERE a.job_id = %s AND NOT EXISTS (
-    SELECT FROM accounts_consentrecord r
-     WHERE r.id = a.consent_record_id AND r.vehicle_id = a.vehicle_id AND r.purpose = 'run_jobs'
-       AND r.state IN ('given', 'renewed') AND r.at <= a.leased_at AND (r.expires_at IS NULL OR r.expires_at > a.leased_at)
-       AND NOT EXISTS (SELECT FROM accounts_consentrecord later
-                        WHERE later.vehicle_id = r.vehicle_id AND later.purpose = r.purpose
-                          AND later.seq > r.seq AND later.at <= a.leased_at AND later.state NOT IN ('given', 'renewed')))
-"""
 
 
 @dataclass
@@ -140,10 +128,8 @@ def ledger_sum() -> int:
 
 
 def consent(report: Report, job: InferenceJob) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(VIOLATIONS, [job.pk])
-        violations = int(cursor.fetchone()[0])
     attempts = Attempt.objects.filter(job=job)
+    violations = selectors.consent_violations(job=job)
     records = attempts.values("consent_record").distinct().count()
     report.line(f"  {attempts.count()} attempts under {records} consent records")
     report.check("attempts without consent in force at their lease: 0", violations == 0, f"{violations} violations")

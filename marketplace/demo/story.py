@@ -9,7 +9,7 @@ from marketplace.demo import comparison, fleet, report
 from marketplace.demo.customer import Customer
 from marketplace.demo.fleet import CARS, Car, wait_until
 from marketplace.demo.incidents import STOP_LIMIT_S, Incident
-from marketplace.demo.job import JobRun
+from marketplace.demo.job import UNIT_ITEMS, JobRun
 from marketplace.demo.magika_files import MagikaModel, collect
 from marketplace.demo.owner import Portal
 from marketplace.demo.report import Report
@@ -35,7 +35,7 @@ def tell(stack: Stack, home: Path, files: int) -> bool:
         run = JobRun(Customer(stack.url, people.api_key), model, cars, portals)
         run.submit(features)
         run.watch()
-        _result(out, comparison.compare(model, paths, features, run.result()))
+        _result(out, comparison.compare(model, paths, features, run.result(), unit=UNIT_ITEMS, batch=run.batch))
         _report(out, run, cars, "NATS" if "nats" in stack.alive() else "HTTPS")
     return out.ok
 

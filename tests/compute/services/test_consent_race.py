@@ -17,7 +17,7 @@ from django.db import connection, transaction
 
 from accounts.models import ConsentRecord, Owner
 from accounts.services import consents
-from compute import protocol
+from compute import protocol, selectors
 from compute.link.process import _handle_syncs
 from compute.models import Attempt
 from compute.services import dispatch, verification
@@ -174,6 +174,7 @@ def test_no_work_without_consent_whatever_the_order_of_events():
     withdraw_everything(owners)
     assert not Attempt.objects.filter(status="leased").exists()
     assert dispatch.dispatch() == 0
+    assert selectors.consent_violations() == 0  # also by the times in the records, as an auditor would look
 
 
 def test_withdrawing_while_a_job_is_cancelled_succeeds():
