@@ -27,6 +27,7 @@ def main() -> int:
 def measure(site: Site, options: argparse.Namespace) -> int:
     """Rounds in alternating order, one traced round, and the checks. The exit code: 0 only if every check holds."""
     from benchmarks.dispatch import checks, fleet, ours, peer, report, trace
+    from benchmarks.dispatch import measure as measure_
 
     report.settings(
         capacity=options.capacity, vehicles=options.vehicles, owners=options.owners, units=options.units,
@@ -35,11 +36,13 @@ def measure(site: Site, options: argparse.Namespace) -> int:
     cars = fleet.make_fleet(owners=options.owners, vehicles=options.vehicles)
 
     def run_ours(number: int) -> Any:
+        measure_.wait_for_quiet(options.wait)
         round_ = ours.run_round(site, cars, units=options.units, capacity=options.capacity)
         report.one(number, round_)
         return round_
 
     def run_peer(number: int) -> Any:
+        measure_.wait_for_quiet(options.wait)
         round_ = peer.run_peer(site, tasks=options.units, concurrency=options.concurrency)
         report.one_peer(number, round_)
         return round_
@@ -74,6 +77,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--capacity", type=int, default=200, help="leases that each vehicle offers to hold")
     parser.add_argument("--concurrency", type=int, default=1, help="prefork processes, of our worker and of the peer's")
     parser.add_argument("--prefetch", type=int, default=128, help="the peer's worker_prefetch_multiplier")
+    parser.add_argument(
+        "--wait", type=float, default=30.0, help="seconds to wait at most for a quiet machine, each time"
+    )
     parser.add_argument("--no-peer", action="store_true", help="ours alone, for profiling: nothing to publish")
     parser.add_argument("--no-trace", action="store_true", help="without the traced round")
     parser.add_argument("--home", type=Path, default=embedded.home(), help="its own folder is <home>/benchmark")

@@ -55,7 +55,7 @@ class Agent:
             credentials = nodes.credentials(node=node)
             cars.append(
                 Car(str(node.public_id), car.key.private_bytes_raw().hex(), credentials.jwt, node.presence.seq,
-                    node.meter_seq, node.meter_hash)
+                    node.presence.meter_seq, node.presence.meter_hash)
             )  # fmt: skip
         orders = Orders(urls=credentials.urls, capacity=capacity, result=RESULT, cars=cars)
         path = home / "agent.json"

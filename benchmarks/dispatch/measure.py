@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import statistics
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import psutil
+
+QUIET = 0.06  # our own idle processes are below it
+OTHERS = "other processes"
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,15 @@ class Spread:
 
     def __str__(self) -> str:
         return f"{self.median:,.0f} ({self.low:,.0f}-{self.high:,.0f})"
+
+
+def wait_for_quiet(timeout_s: float) -> float:
+    """Wait, at most so long, until the machine does next to nothing; the busy share (0-1) of its last second."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        busy = psutil.cpu_percent(interval=1.0) / 100
+        if busy < QUIET or time.monotonic() > deadline:
+            return busy
 
 
 def quantile(values: Sequence[float], q: float) -> float:
@@ -45,7 +58,7 @@ class CpuWatch:
         self._machine = _machine_seconds()
 
     def read(self) -> dict[str, float]:
-        """Seconds by name, most first; "other processes" is what the rest of the machine used meanwhile."""
+        """Seconds by name, most first; OTHERS is what the rest of the machine used meanwhile."""
         self._names |= self._named()
         now = self._snapshot()
         used: dict[str, float] = {}
@@ -58,7 +71,7 @@ class CpuWatch:
                 used[ended] = max(0.0, used.get(ended, 0.0) - seconds)
         rest = _machine_seconds() - self._machine - sum(used.values())
         ordered = dict(sorted(used.items(), key=lambda item: -item[1]))
-        return {**ordered, "other processes": max(0.0, rest)}
+        return {**ordered, OTHERS: max(0.0, rest)}
 
     def _snapshot(self) -> dict[tuple[int, bool], tuple[str, float]]:
         """(pid, whether of ended children) -> (name, seconds since it began)."""

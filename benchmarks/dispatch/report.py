@@ -12,7 +12,7 @@ import psycopg
 import redis
 
 from benchmarks.dispatch import trace
-from benchmarks.dispatch.measure import Spread
+from benchmarks.dispatch.measure import OTHERS, Spread
 from benchmarks.dispatch.ours import Round
 from benchmarks.dispatch.peer import PeerRound
 
@@ -26,6 +26,7 @@ What the figures leave out
   Celery's no-op: no database, no other machine's answer, no signature, no consent, no fence, no state events, no usage
   row, no money; its queue is filled beforehand, and it is tuned for short tasks (prefetch) as its documentation says."""
 
+DISTURBED = 0.25
 SERVER_GROUPS = ("link", "worker", "beat", "nats", "redis")
 
 
@@ -61,13 +62,22 @@ def one(number: int, round_: Round) -> None:
         f" closed {round_.assembled_s:.1f} s; attempts {round_.attempts:,},"
         f" replication {round_.attempts / round_.units - 1:.1%};"
         f" syncs {tally.syncs}, {tally.reports / max(1, tally.syncs):.1f} reports each,"
-        f" duplicate {tally.duplicate}, refused {tally.refused} {tally.refusal_codes or ''}, errors {tally.errors}",
+        f" duplicate {tally.duplicate}, refused {tally.refused} {tally.refusal_codes or ''}, errors {tally.errors};"
+        f" others {_others(round_)}",
         flush=True,
     )
 
 
 def one_peer(number: int, round_: PeerRound) -> None:
-    print(f"  round {number}  Celery  {round_.rate:8,.0f} tasks/s   {round_.seconds:6.2f} s", flush=True)
+    print(
+        f"  round {number}  Celery  {round_.rate:8,.0f} tasks/s   {round_.seconds:6.2f} s;  others {_others(round_)}",
+        flush=True,
+    )
+
+
+def _others(round_: Round | PeerRound) -> str:
+    """What the rest of the machine used meanwhile."""
+    return f"{round_.cpu[OTHERS] / round_.seconds:.0%} of a core"
 
 
 def summary(ours: Sequence[Round], peers: Sequence[PeerRound]) -> None:

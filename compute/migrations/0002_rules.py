@@ -140,7 +140,9 @@ CREATE FUNCTION compute_consent_ended() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.purpose = 'run_jobs' THEN
         IF NEW.state NOT IN ('given', 'renewed') THEN
-            -- The node before its attempts: the order in which `sync` locks them.
+            -- Presence before attempts: the order in which `sync` locks them.
+            PERFORM FROM compute_nodepresence p JOIN compute_node n ON n.id = p.node_id
+              WHERE n.vehicle_id = NEW.vehicle_id FOR NO KEY UPDATE OF p;
             UPDATE compute_node SET link_revoked_at = clock_timestamp() WHERE vehicle_id = NEW.vehicle_id;
             UPDATE compute_attempt SET status = 'cancelled', status_code = 'consent_' || NEW.state,
                                        ended_at = clock_timestamp()

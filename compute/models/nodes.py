@@ -60,9 +60,6 @@ class Node(PublicIdModel):
     # NATS credentials issued before this moment are void.
     link_revoked_at = models.DateTimeField(null=True, blank=True)
     link_expires_at = models.DateTimeField(null=True, blank=True)
-    # Head of the node's chain of meter records.
-    meter_seq = models.PositiveBigIntegerField(default=0)
-    meter_hash = models.CharField(max_length=64, default="0" * 64)
 
     def __str__(self) -> str:
         return self.vehicle.label
@@ -89,6 +86,9 @@ class NodePresence(models.Model):
     carrier = models.CharField(max_length=8, blank=True)
     policy_version = models.PositiveIntegerField(default=0)
     last_sync_at = models.DateTimeField(null=True)
+    # Head of the node's chain of meter records: here, because sync locks this row and the node's own belongs to others.
+    meter_seq = models.PositiveBigIntegerField(default=0)
+    meter_hash = models.CharField(max_length=64, default="0" * 64)
 
     class Meta:
         indexes = [models.Index(fields=["-last_sync_at"], condition=models.Q(available=True), name="node_available")]

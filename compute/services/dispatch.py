@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from compute.scheduling.matching import NodeOffer, Plan, UnitNeed, match
-from marketplace.core.db import atomic_retrying
+from marketplace.core.db import atomic_retrying, execute_batch
 
 ROUND_UNITS = 2000
 ROUND_NODES = 2000
@@ -54,14 +54,14 @@ SELECT u.id, u.job_id, u.copies_wanted, u.copies_live, u.copies_made,
 
 # The unit's class follows from its first attempt, by a trigger; most units want one copy and keep it.
 WIDEN = """
-UPDATE compute_workunit u SET copies_wanted = d.wanted FROM unnest(%s::bigint[], %s::int[]) AS d(unit, wanted)
- WHERE u.id = d.unit AND u.copies_wanted <> d.wanted
+UPDATE compute_workunit u SET copies_wanted = d.wanted FROM unnest(%b::bigint[], %b::int[]) AS d(unit, wanted)
+ WHERE u.id = d.unit
 """
 
 LEASE = """
 INSERT INTO compute_attempt (unit_id, job_id, node_id, vehicle_id, owner_id, consent_record_id, fence, status, expires_at)
 SELECT m.*, 'leased', now() + make_interval(secs => %s)
-  FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::int[]) AS m
+  FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::int[]) AS m
 """
 
 EXPIRE = """
@@ -126,20 +126,22 @@ def dispatch() -> int:
         cursor.execute(NEEDS, [cheapest, roomiest, ROUND_UNITS])
         needs = [UnitNeed(*row) for row in cursor.fetchall()]
         plan = match(needs, offers, SystemRandom())
-        _write(plan)
+        _write(plan, {need.unit: need.wanted for need in needs})
         return len(plan.matches)
 
 
-def _write(plan: Plan) -> None:
+def _write(plan: Plan, wanted_before: dict[int, int]) -> None:
     with connection.cursor() as cursor:
         if plan.unplaced:
             cursor.execute(STEP_BACK, [STEP_BACK_S, plan.unplaced])
         if not plan.matches:
             return
-        cursor.execute(WIDEN, [list(plan.decided), [wanted for wanted, _ in plan.decided.values()]])
+        wider = {unit: wanted for unit, (wanted, _) in plan.decided.items() if wanted != wanted_before[unit]}
+        if wider:
+            execute_batch(WIDEN, [list(wider), list(wider.values())])
         rows = [
             (m.unit, m.job, m.offer.node, m.offer.vehicle, m.offer.owner, m.offer.consent, m.fence)
             for m in plan.matches
         ]
-        cursor.execute(LEASE, [settings.LEASE_S, *map(list, zip(*rows, strict=True))])
+        execute_batch(LEASE, [settings.LEASE_S, *map(list, zip(*rows, strict=True))])
         cursor.execute("SELECT pg_notify('driveway_link', 'leases')")

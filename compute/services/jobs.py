@@ -24,6 +24,7 @@ UNITS_MAX = 200_000
 # As batch services elsewhere: what is not done in a day ends, finished work is charged, the rest of the hold returns.
 COMPLETION_WINDOW = timedelta(hours=24)
 PLAN_BATCH = 1000
+ASSEMBLE_PAGE = 500
 
 
 @transaction.atomic
@@ -218,22 +219,28 @@ def assemble_job(*, job_id: int) -> bool:
 
 
 def _joined(job: InferenceJob) -> Iterator[bytes]:
-    first = _unit_result(job, 0)
+    first = next(_unit_results(job))
     header = {
         name: tensors.Tensor(array.dtype.name, (job.items, *array.shape[1:])) for name, array in sorted(first.items())
     }
 
     def column(name: str) -> Iterator[bytes]:
-        # One pass over the units for each output: memory holds one unit's result at a time.
-        for index in range(job.units_total):
-            yield np.ascontiguousarray(_unit_result(job, index)[name]).tobytes()
+        # One pass over the units for each output: memory holds one page of small results, or one large one, at a time.
+        for result in _unit_results(job):
+            yield np.ascontiguousarray(result[name]).tobytes()
 
     return tensors.join(header, (column(name) for name in header))
 
 
-def _unit_result(job: InferenceJob, index: int) -> dict[str, tensors.Array]:
-    unit = WorkUnit.objects.select_related("canonical").get(job=job, index=index)
-    attempt = unit.canonical
-    if attempt is None:
-        raise Conflict(f"Unit {index} has no accepted result.", code="unit_incomplete")
-    return tensors.load_result(bytes(attempt.result) if attempt.result else blobs.read(attempt.result_sha256))
+def _unit_results(job: InferenceJob) -> Iterator[dict[str, tensors.Array]]:
+    """The accepted results in the order of the units. Raises Conflict `unit_incomplete`."""
+    for first in range(0, job.units_total, ASSEMBLE_PAGE):
+        page = range(first, min(first + ASSEMBLE_PAGE, job.units_total))
+        units = WorkUnit.objects.filter(job=job, index__gte=page.start, index__lt=page.stop, canonical__isnull=False)
+        rows = units.order_by("index").values_list("index", "canonical__result", "canonical__result_sha256")
+        accepted = {index: (inline, sha256) for index, inline, sha256 in rows}
+        for index in page:
+            if index not in accepted:
+                raise Conflict(f"Unit {index} has no accepted result.", code="unit_incomplete")
+            inline, sha256 = accepted[index]
+            yield tensors.load_result(bytes(inline) if inline else blobs.read(sha256))

@@ -107,7 +107,7 @@ def hardware_class(hardware: protocol.Hardware) -> HardwareClass:
 
 def describe(node_id: int, hardware: protocol.Hardware, agent_version: str) -> None:
     """Keep what an agent says of itself as it starts. A changed class begins its trust anew."""
-    node = Node.objects.get(pk=node_id)
+    node = Node.objects.select_for_update().get(pk=node_id)
     now_class = hardware_class(hardware)
     if now_class.pk != node.hardware_class_id:
         node.hardware_class, node.valid_streak = now_class, 0

@@ -15,6 +15,7 @@ from nacl.signing import VerifyKey
 from compute import protocol, tensors
 from compute.services import limits
 from compute.services.leases import _json
+from marketplace.core.db import execute_batch, insert_batch
 from marketplace.core.errors import InvalidInput
 
 ATTEMPTS = """
@@ -23,29 +24,28 @@ SELECT a.id, a.node_id, a.fence, a.status, a.status_code, a.result_sha256, u.ite
   JOIN compute_workunit u ON u.id = a.unit_id
   JOIN compute_inferencejob j ON j.id = a.job_id
   JOIN compute_modelartifact m ON m.id = j.artifact_id
- WHERE a.id = ANY(%s)
+ WHERE a.id = ANY(%b::bigint[])
  ORDER BY a.id
    FOR UPDATE OF a
 """
 
-METER = """
-INSERT INTO compute_meterrecord (node_id, attempt_id, seq, prev_hash, hash, record, signature, outcome, compute_ms,
-                                 energy_mwh, energy_method, output_sha256)
-SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::bytea[], %s::bytea[],
-                     %s::text[], %s::bigint[], %s::bigint[], %s::text[], %s::text[])
-"""
+METER_COLUMNS = {
+    "node_id": "bigint", "attempt_id": "bigint", "seq": "bigint", "prev_hash": "text", "hash": "text", "record": "bytea",
+    "signature": "bytea", "outcome": "text", "compute_ms": "bigint", "energy_mwh": "bigint", "energy_method": "text",
+    "output_sha256": "text",
+}  # fmt: skip
 
 CONCLUDE = """
 UPDATE compute_attempt a
    SET status = r.status, status_code = r.code, result_sha256 = r.sha256, result = r.result, reported_at = now(),
        ended_at = CASE WHEN r.status = 'reported' THEN NULL ELSE now() END, cancel_sent_at = now()
-  FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::bytea[]) AS r(id, status, code, sha256, result)
+  FROM unnest(%b::bigint[], %b::text[], %b::text[], %b::text[], %b::bytea[]) AS r(id, status, code, sha256, result)
  WHERE a.id = r.id AND a.status = 'leased'
 """
 
 HEADS = """
-UPDATE compute_node n SET meter_seq = h.seq, meter_hash = h.hash
-  FROM unnest(%s::bigint[], %s::bigint[], %s::text[]) AS h(id, seq, hash) WHERE n.id = h.id
+UPDATE compute_nodepresence p SET meter_seq = h.seq, meter_hash = h.hash
+  FROM unnest(%b::bigint[], %b::bigint[], %b::text[]) AS h(id, seq, hash) WHERE p.node_id = h.id
 """
 
 
@@ -199,19 +199,16 @@ def _repeated(reporter: Reporter, report: protocol.Report, seq: int, digest: str
 
 
 def _attempts(ids: Sequence[int]) -> dict[int, AttemptRow]:
-    with connection.cursor() as cursor:
-        cursor.execute(ATTEMPTS, [list(ids)])
-        return {row[0]: AttemptRow(*row) for row in cursor.fetchall()}
+    return {row[0]: AttemptRow(*row) for row in execute_batch(ATTEMPTS, [list(ids)])}
 
 
 def _write(batch: Batch) -> None:
-    with connection.cursor() as cursor:
-        if batch.meters:
-            cursor.execute(METER, list(map(list, zip(*batch.meters, strict=True))))
-            heads = [(r.id, r.meter_seq, r.meter_hash) for r in batch.advanced.values()]
-            cursor.execute(HEADS, list(map(list, zip(*heads, strict=True))))
-        if batch.concluded:
-            cursor.execute(CONCLUDE, list(map(list, zip(*batch.concluded.values(), strict=True))))
+    if batch.meters:
+        insert_batch("compute_meterrecord", METER_COLUMNS, batch.meters)
+        heads = [(r.id, r.meter_seq, r.meter_hash) for r in batch.advanced.values()]
+        execute_batch(HEADS, list(map(list, zip(*heads, strict=True))))
+    if batch.concluded:
+        execute_batch(CONCLUDE, list(map(list, zip(*batch.concluded.values(), strict=True))))
 
 
 def _ack(report: protocol.Report, status: Any, code: str) -> protocol.Ack:

@@ -16,9 +16,10 @@ SYNC_MS = {"nats": 5000, "https": 3000}
 WITHHELD_SYNC_MS = 15000  # nothing will be offered: no hurry
 NEEDED_BY_LEASES_MS = 4000
 
-# The presence rows are the lock: two syncs of one node, over either carrier, take turns.
+# The presence rows are the lock: two syncs of one node, over either carrier, take turns. The node's own row stays free:
+# verification writes its trust there, and the two would wait for each other's whole batches.
 NODES = """
-SELECT n.id, n.public_id, n.public_key, n.meter_seq, n.meter_hash, n.status, n.status_code, n.vehicle_id,
+SELECT n.id, n.public_id, n.public_key, p.meter_seq, p.meter_hash, n.status, n.status_code, n.vehicle_id,
        p.seq, p.available, c.state, c.expires_at <= now(), y.version
   FROM compute_nodepresence p
   JOIN compute_node n ON n.id = p.node_id
@@ -26,7 +27,7 @@ SELECT n.id, n.public_id, n.public_key, n.meter_seq, n.meter_hash, n.status, n.s
   LEFT JOIN accounts_ownerpolicy y ON y.vehicle_id = n.vehicle_id
  WHERE n.public_id = ANY(%s::uuid[])
  ORDER BY p.node_id
-   FOR NO KEY UPDATE OF p, n
+   FOR NO KEY UPDATE OF p
 """
 
 PRESENCE = """

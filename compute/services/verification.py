@@ -14,7 +14,7 @@ from django.db import connection
 from compute import blobs, tensors
 from compute.scheduling.trust import MAX_ATTEMPTS, MAX_COPIES, MAX_FAILURES, QUORUM
 from compute.services import kicks
-from marketplace.core.db import atomic_retrying
+from marketplace.core.db import atomic_retrying, execute_batch
 from marketplace.core.errors import InvalidInput, NotFound
 
 BATCH = 5000
@@ -55,18 +55,18 @@ SELECT unit_id, id, result_sha256, result FROM compute_attempt
 
 JUDGE = """
 UPDATE compute_attempt a SET status = v.status, status_code = v.code, ended_at = now()
-  FROM unnest(%s::bigint[], %s::text[], %s::text[]) AS v(id, status, code)
+  FROM unnest(%b::bigint[], %b::text[], %b::text[]) AS v(id, status, code)
  WHERE a.id = v.id AND a.status = 'reported'
 """
 
 ACCEPT = """
 UPDATE compute_workunit u SET status = 'accepted', canonical_id = v.attempt
-  FROM unnest(%s::bigint[], %s::bigint[]) AS v(unit, attempt) WHERE u.id = v.unit AND u.status = 'open'
+  FROM unnest(%b::bigint[], %b::bigint[]) AS v(unit, attempt) WHERE u.id = v.unit AND u.status = 'open'
 """
 
 COUNT_ACCEPTED = """
 UPDATE compute_inferencejob j SET units_accepted = j.units_accepted + d.n
-  FROM (SELECT job_id, count(*) AS n FROM compute_workunit WHERE id = ANY(%s) GROUP BY job_id) d WHERE j.id = d.job_id
+  FROM (SELECT job_id, count(*) AS n FROM compute_workunit WHERE id = ANY(%b::bigint[]) GROUP BY job_id) d WHERE j.id = d.job_id
 """
 
 USAGE = """
@@ -85,7 +85,7 @@ SELECT a.id, r.id, a.job_id, j.organization_id, a.owner_id, a.vehicle_id, a.node
                  WHERE attempt_id = a.id AND outcome = 'ok' ORDER BY id LIMIT 1) r ON true
   JOIN LATERAL (SELECT LEAST(r.compute_ms,
                 ceil(u.items * m.us_per_item / 1000.0 * h.slowness_permille / 1000.0 * %s))::bigint AS compute_ms) paid ON true
- WHERE a.id = ANY(%s)
+ WHERE a.id = ANY(%b::bigint[])
 ON CONFLICT (attempt_id) DO NOTHING
 """
 
@@ -93,7 +93,7 @@ ON CONFLICT (attempt_id) DO NOTHING
 TRUST = """
 UPDATE compute_node n SET valid_streak = CASE WHEN d.wrong > 0 THEN 0 ELSE n.valid_streak + d.right END
   FROM (SELECT node_id, count(*) FILTER (WHERE status = 'invalid') AS wrong, count(*) FILTER (WHERE status = 'valid') AS right
-          FROM compute_attempt WHERE id = ANY(%s) GROUP BY node_id) d
+          FROM compute_attempt WHERE id = ANY(%b::bigint[]) GROUP BY node_id) d
  WHERE n.id = d.node_id
 """
 
@@ -238,7 +238,6 @@ def _conclude(verdicts: list[Verdict], *, replicated: bool) -> None:
     ]
     if replicated:
         statements.append((TRUST, [attempts]))
-    with connection.cursor() as cursor:
-        for sql, parameters in statements:
-            cursor.execute(sql, parameters)
+    for sql, parameters in statements:
+        execute_batch(sql, parameters)
     kicks.kick("billing.settle_usage")

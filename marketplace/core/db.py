@@ -1,9 +1,10 @@
 import functools
 import time
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ParamSpec, TypeVar
 
-from django.db import OperationalError, transaction
+import psycopg
+from django.db import OperationalError, connection, transaction
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -28,3 +29,33 @@ def atomic_retrying(work: Callable[P, R]) -> Callable[P, R]:
         raise AssertionError("unreachable")
 
     return wrapper
+
+
+def execute_batch(sql: str, arrays: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Run a statement whose parameters (`%b`) are long lists, inside a transaction; its rows, if it has any.
+
+    Sent apart from the statement and in binary. Django's cursors write every element into the SQL text, which for two
+    thousand signed records takes four times as long, on both sides. Raises Django's database errors.
+    """
+    with connection.wrap_database_errors, psycopg.Cursor(_session()) as cursor:
+        cursor.execute(sql, arrays)
+        return cursor.fetchall() if cursor.description else []
+
+
+def insert_batch(table: str, columns: Mapping[str, str], rows: Iterable[Sequence[Any]]) -> None:
+    """COPY rows into a table, inside a transaction; `columns` are names and PostgreSQL types. Raises Django's database errors.
+
+    Half the time of `execute_batch` with unnest (research/performance.md 1c). Triggers and constraints hold as ever.
+    """
+    copy = f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)"
+    with connection.wrap_database_errors, psycopg.Cursor(_session()) as cursor, cursor.copy(copy) as stream:
+        stream.set_types(list(columns.values()))
+        for row in rows:
+            stream.write_row(row)
+
+
+def _session() -> psycopg.Connection[Any]:
+    if not connection.in_atomic_block:
+        raise transaction.TransactionManagementError("batches are written in a transaction")
+    session: psycopg.Connection[Any] = connection.connection
+    return session

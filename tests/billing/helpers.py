@@ -21,6 +21,7 @@ from compute.models import (
     MeterRecord,
     ModelArtifact,
     Node,
+    NodePresence,
     UsageRecord,
     WorkUnit,
 )
@@ -96,7 +97,9 @@ def add_node(owner: Owner, hardware_class: HardwareClass, *, tariff: int = 180_0
     vehicle = Vehicle.objects.create(owner=owner, label=f"Car {number()}", vin_hash=digest(number()), vin_last4="0000")
     OwnerPolicy.objects.create(vehicle=vehicle, tariff_micro_per_kwh=tariff, wear_micro_per_kwh=wear)
     consents.decide(vehicle=vehicle, purpose="run_jobs", decision="given", actor=owner.user, method="test")
-    return Node.objects.create(vehicle=vehicle, hardware_class=hardware_class, public_key=digest("key", number()))
+    node = Node.objects.create(vehicle=vehicle, hardware_class=hardware_class, public_key=digest("key", number()))
+    NodePresence.objects.create(node=node)
+    return node
 
 
 def make_artifact(organization: Organization, *, us_per_item: int = 1_000_000) -> ModelArtifact:
@@ -176,12 +179,12 @@ def make_usage(
     for status in (Attempt.Status.REPORTED, Attempt.Status.VALID):
         Attempt.objects.filter(pk=attempt.pk).update(status=status)
     node.refresh_from_db()
-    body = repr((node.pk, node.meter_seq)).encode()
+    body = repr((node.pk, node.presence.meter_seq)).encode()
     record = MeterRecord.objects.create(
         node=node,
         attempt=attempt,
-        seq=node.meter_seq + 1,
-        prev_hash=node.meter_hash,
+        seq=node.presence.meter_seq + 1,
+        prev_hash=node.presence.meter_hash,
         hash=hashlib.sha256(body).hexdigest(),
         record=body,
         signature=b"",
@@ -190,7 +193,7 @@ def make_usage(
         energy_mwh=energy_mwh,
         energy_method="model",
     )
-    Node.objects.filter(pk=node.pk).update(meter_seq=record.seq, meter_hash=record.hash)
+    NodePresence.objects.filter(pk=node.pk).update(meter_seq=record.seq, meter_hash=record.hash)
     return UsageRecord.objects.create(
         attempt=attempt,
         meter_record=record,

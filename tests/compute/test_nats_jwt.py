@@ -1,6 +1,7 @@
 """The vehicle link's trust, against a real nats-server: what it refuses, and how fast a revocation works."""
 
 import asyncio
+import socket
 import subprocess
 import sys
 import time
@@ -34,6 +35,13 @@ class Server:
         program = Path(sys.executable).parent / "nats-server"
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen([program, "-c", self.folder / "server.conf"], stderr=log)
+        deadline = time.monotonic() + 10
+        while not self._listens() and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def stop(self) -> None:
         self.process.terminate()

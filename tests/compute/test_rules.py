@@ -86,7 +86,7 @@ def test_no_attempt_after_consent_expired(unit, swept, monkeypatch):
     car = factories.make_car(consent="")
     long_ago = timezone.now() - timedelta(days=400)
     with monkeypatch.context() as patch:
-        patch.setattr(consents.timezone, "now", lambda: long_ago)
+        patch.setattr(consents, "_database_clock", lambda: long_ago)
         factories.decide(car.node.vehicle, "given")
     record = consent_of(car)
     if swept:

@@ -102,9 +102,7 @@ def test_nothing_is_leased_to_a_car(gone):
 def test_nothing_is_leased_under_a_consent_that_ran_out(monkeypatch):
     car = factories.make_car(consent="")
     with monkeypatch.context() as patch:
-        patch.setattr(
-            consents.timezone, "now", lambda: timezone.datetime(2020, 1, 1, tzinfo=timezone.get_current_timezone())
-        )
+        patch.setattr(consents, "_database_clock", lambda: datetime(2020, 1, 1, tzinfo=UTC))
         factories.decide(car.node.vehicle, "given")
     execute("UPDATE compute_nodepresence SET available = true, capacity = 2, last_sync_at = now()")
     factories.make_job()

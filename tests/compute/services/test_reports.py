@@ -10,7 +10,7 @@ import safetensors.numpy
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from compute import blobs, protocol
-from compute.models import Attempt, MeterRecord, Node
+from compute.models import Attempt, MeterRecord, NodePresence
 from compute.services import jobs, results, sync
 from marketplace.core.errors import Conflict, InvalidInput, NotFound
 from tests import factories
@@ -70,8 +70,8 @@ def test_a_good_report_is_accepted_and_kept_byte_for_byte(car, attempt):
     assert bytes(record.record) == report.record
     assert bytes(record.signature) == report.signature
     assert (record.seq, record.compute_ms, record.energy_mwh, record.outcome) == (1, 1234, 5, "ok")
-    node = Node.objects.get(pk=car.node.pk)
-    assert (node.meter_seq, node.meter_hash) == (1, protocol.meter_hash(report.record))
+    head = NodePresence.objects.get(pk=car.node.pk)
+    assert (head.meter_seq, head.meter_hash) == (1, protocol.meter_hash(report.record))
 
 
 def test_a_report_again_after_a_lost_ack_is_a_duplicate(car, attempt):
@@ -120,7 +120,7 @@ def test_another_nodes_attempt_is_foreign(car, attempt):
     assert state(attempt)[0] == "leased"
     # Kept as evidence against the thief, bound to no attempt, and the thief's chain goes on.
     assert MeterRecord.objects.get().attempt_id is None
-    assert Node.objects.get(pk=thief.node.pk).meter_seq == 1
+    assert NodePresence.objects.get(pk=thief.node.pk).meter_seq == 1
 
 
 def test_an_attempt_that_never_was_is_foreign(car, attempt):
