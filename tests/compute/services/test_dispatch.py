@@ -1,6 +1,6 @@
 """One round of dispatch: to whom units are leased, and to whom they never are."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
