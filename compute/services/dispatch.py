@@ -33,6 +33,9 @@ SELECT n.id, v.owner_id, v.id, c.record_id, n.hardware_class_id, p.capacity - he
    FOR SHARE OF c SKIP LOCKED
 """
 
+# Cheap, and most rounds end here: to weigh every node for nothing would cost more than all else in a quiet round.
+WANTED = "SELECT EXISTS (SELECT FROM compute_workunit WHERE status = 'open' AND copies_live < copies_wanted)"
+
 NEEDS = """
 SELECT u.id, u.job_id, u.copies_wanted, u.copies_live, u.copies_made,
        CASE WHEN u.copies_live > 0 THEN u.hardware_class_id END,
@@ -115,6 +118,9 @@ def dispatch() -> int:
     """
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [ROUND_LOCK])
+        if not cursor.fetchone()[0]:
+            return 0
+        cursor.execute(WANTED)
         if not cursor.fetchone()[0]:
             return 0
         cursor.execute(OFFERS, [PRESENCE_S, ROUND_NODES])
