@@ -1,5 +1,6 @@
 """Reads across models: a job's progress, what ran on a vehicle."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.db import connection
@@ -24,15 +25,37 @@ def job_progress(job: InferenceJob) -> Progress:
     return Progress(counts, active, valid / job.units_accepted if job.units_accepted else None)
 
 
-def recent_attempts(vehicle_ids: list[int], *, each: int = 5) -> dict[int, list[Attempt]]:
-    """The newest attempts of each vehicle, ended or running."""
-    found: dict[int, list[Attempt]] = {}
-    for vehicle_id in vehicle_ids:
-        rows = Attempt.objects.filter(vehicle_id=vehicle_id).select_related(
-            "job__artifact", "job__organization", "unit", "usage"
-        )
-        found[vehicle_id] = list(rows.order_by("-id")[:each])
+# The newest of each vehicle by its index, however long its history.
+RECENT = """
+SELECT a.id FROM unnest(%s::bigint[]) AS v(id)
+  JOIN LATERAL (SELECT id FROM compute_attempt WHERE vehicle_id = v.id ORDER BY id DESC LIMIT %s) a ON true
+"""
+
+ENERGY_METHODS = """
+SELECT n.id, r.energy_method FROM unnest(%s::bigint[]) AS n(id)
+  JOIN LATERAL (SELECT energy_method FROM compute_meterrecord WHERE node_id = n.id ORDER BY seq DESC LIMIT 1) r ON true
+"""
+
+
+def recent_attempts(
+    vehicle_ids: Sequence[int], *, each: int = 5, related: Sequence[str] = ()
+) -> dict[int, list[Attempt]]:
+    """The newest attempts of each vehicle, ended or running; `related` is loaded with them."""
+    with connection.cursor() as cursor:
+        cursor.execute(RECENT, [list(vehicle_ids), each])
+        ids = [row[0] for row in cursor.fetchall()]
+    found: dict[int, list[Attempt]] = {vehicle_id: [] for vehicle_id in vehicle_ids}
+    rows = Attempt.objects.filter(pk__in=ids).defer("result").order_by("-id")
+    for attempt in rows.select_related("job__artifact", "job__organization", "unit", "usage", *related):
+        found[attempt.vehicle_id].append(attempt)
     return found
+
+
+def energy_methods(node_ids: Sequence[int]) -> dict[int, str]:
+    """How each node's newest meter record found its energy: "rapl" or "model"; a node without records is left out."""
+    with connection.cursor() as cursor:
+        cursor.execute(ENERGY_METHODS, [list(node_ids)])
+        return dict(cursor.fetchall())
 
 
 # Attempts whose consent record was not the vehicle's, or not in force, at the instant of their lease.

@@ -64,12 +64,6 @@ class Node(PublicIdModel):
     def __str__(self) -> str:
         return self.vehicle.label
 
-    @property
-    def energy_method(self) -> str:
-        """How its newest meter record measured energy: "rapl", "model", or "" before the first."""
-        newest = self.meter_records.order_by("-seq").values_list("energy_method", flat=True).first()
-        return newest or ""
-
 
 class NodeEvent(TransitionEvent):
     node = models.ForeignKey(Node, on_delete=models.PROTECT, related_name="events", db_constraint=False)

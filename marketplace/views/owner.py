@@ -15,7 +15,7 @@ from accounts.services import vehicles as vehicle_services
 from billing.selectors import Earnings, earnings_by_owner, earnings_by_vehicle
 from compute.models import Attempt, Node
 from compute.reasons import sentence
-from compute.selectors import recent_attempts
+from compute.selectors import energy_methods, recent_attempts
 from compute.services import nodes
 from marketplace.core.errors import DomainError
 from marketplace.core.money import format_micro
@@ -68,7 +68,8 @@ def _page(request: HttpRequest, owner: Owner, form: VehicleForm, *, status: int 
     node_of = {node.vehicle_id: node for node in found}
     consents = _consents(ids)
     earned = {row.vehicle_id: row for row in earnings_by_vehicle([owner])}
-    recent = recent_attempts(ids)
+    recent = recent_attempts(ids, related=["usage__rated"])
+    methods = energy_methods([node.pk for node in node_of.values()])
     shown = []
     for vehicle in vehicles:
         node = node_of.get(vehicle.pk)
@@ -79,7 +80,7 @@ def _page(request: HttpRequest, owner: Owner, form: VehicleForm, *, status: int 
                 "make_model": vehicle.make_model,
                 "get_kind_display": vehicle.get_kind_display(),
                 **_status(node, consents[vehicle.pk]),
-                "node": _node(node),
+                "node": _node(node, methods),
                 "consents": consents[vehicle.pk],
                 "earned": _earned(earned.get(vehicle.pk), owner.currency),
                 "attempts_recent": [_attempt(a, owner.currency) for a in recent[vehicle.pk]],
@@ -135,14 +136,14 @@ def _status(node: Node | None, consents: list[dict[str, Any]]) -> dict[str, Any]
     return {"is_available": False, "status_label": "Paused", "reason_sentence": sentence(node.presence.reason)}
 
 
-def _node(node: Node | None) -> dict[str, Any] | None:
+def _node(node: Node | None, methods: dict[int, str]) -> dict[str, Any] | None:
     if node is None:
         return None
     return {
         "status": node.status,
         "hardware_class": node.hardware_class.title,
         "last_seen_at": node.presence.last_sync_at,
-        "energy_method": node.energy_method,
+        "energy_method": methods.get(node.pk, ""),
     }
 
 
