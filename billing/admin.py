@@ -13,25 +13,10 @@ from django.http import HttpRequest
 from accounts.models import User
 from billing.models import JobOrder, LedgerAccount, LedgerTransfer, RateCard, RatedUsage, TopUp
 from billing.services import wallets
+from marketplace.core.admin import ReadOnlyAdmin
 from marketplace.core.money import MICRO, format_micro
 
 AMOUNT_MAX = 1_000_000
-
-
-class ReadOnlyAdmin(admin.ModelAdmin[Any]):
-    """Lists and details. The database would refuse a change in any case."""
-
-    list_per_page = 50
-    show_full_result_count = False
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
 
 
 @admin.register(LedgerAccount)

@@ -45,7 +45,7 @@ class Hardware(Message, frozen=True):
     onnxruntime: str
     cores: int
     memory_bytes: int
-    layers: tuple[str, ...] = ()  # active sandbox layers: "bubblewrap", "rlimits", "seccomp", "landlock"
+    layers: tuple[str, ...] = ()  # active sandbox layers: "bubblewrap", "rlimits", "seccomp"
     kind: Literal["simulated", "box", "oem"] = "simulated"
 
 
@@ -157,7 +157,7 @@ class Ack(Message, frozen=True):
 class Cancel(Message, frozen=True):
     attempt: int
     fence: int
-    code: str  # "consent_withdrawn", "lease_lost", "job_cancelled", "kill_switch"
+    code: str  # "consent_withdrawn", "lease_lost", "job_cancelled", ...
 
 
 class SyncResponse(Message, frozen=True):
@@ -188,7 +188,7 @@ class MeterPayload(msgspec.Struct, frozen=True, kw_only=True):
     """What a node signs for each execution. `seq` and `prev` chain a node's records, so that a gap shows.
 
     `compute_ms` is what `compute_method` says ("cpu_time": user + system time of the sandboxed child);
-    `energy_mwh` is milliwatt-hours by `energy_method` ("rapl", "nvml" or "model": class power x compute time).
+    `energy_mwh` is milliwatt-hours by `energy_method` ("rapl", or "model": class power x compute time).
     """
 
     v: int

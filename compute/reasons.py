@@ -17,7 +17,7 @@ SENTENCES = {
     "driving": "The car is being driven.",
     "sensor_stale": "The car's readings are too old to trust.",
     "sensor_absurd": "The car's readings make no sense.",
-    "stopping": "The agent is shutting down.",
+    "agent_stopped": "The car's agent has been stopped.",
 }
 
 

@@ -46,7 +46,7 @@ def recent_attempts(
         ids = [row[0] for row in cursor.fetchall()]
     found: dict[int, list[Attempt]] = {vehicle_id: [] for vehicle_id in vehicle_ids}
     rows = Attempt.objects.filter(pk__in=ids).defer("result").order_by("-id")
-    for attempt in rows.select_related("job__artifact", "job__organization", "unit", "usage", *related):
+    for attempt in rows.select_related("job__artifact", "unit", "usage", *related):
         found[attempt.vehicle_id].append(attempt)
     return found
 

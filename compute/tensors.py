@@ -128,7 +128,7 @@ def as_npy(path: Path, name: str) -> bytes:
 def agree(left: Mapping[str, Array], right: Mapping[str, Array], *, rtol: float, atol_scale: float) -> bool:
     """Whether two results of one unit are the same answer: |a - b| <= atol_scale x max|a| + rtol x |a| everywhere.
 
-    Cosine similarity would let a cheaper model pass; an element-wise bound does not (research/reliability.md 2.4).
+    Cosine similarity would let a cheaper model pass; an element-wise bound does not.
     """
     if left.keys() != right.keys():
         return False

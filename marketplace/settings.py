@@ -42,7 +42,6 @@ if PRODUCTION and not ALLOWED_HOSTS:
 ROOT_URLCONF = "marketplace.urls"
 ASGI_APPLICATION = "marketplace.asgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-SITE_NAME = "Driveway"
 
 INSTALLED_APPS = [
     "accounts",
@@ -118,7 +117,7 @@ UNIT_SECONDS = 60  # how long a unit should take on the slowest admitted class
 BLOB_ROOT = Path(env.str("BLOB_ROOT", default=str(HOME / "blobs")))
 MODEL_MAX_BYTES = 256 * 1024**2
 INPUT_MAX_BYTES = 2 * 1024**3
-RESULT_MAX_BYTES = 256 * 1024**2
+RESULT_MAX_BYTES = 256 * 1024**2  # of one unit; a job's joined result may be as large as an input
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024**2
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024**2
 

@@ -13,7 +13,7 @@ class RateCard(TimestampedModel):
     valid_from_at = models.DateTimeField(default=timezone.now)
     price_micro_per_hour = models.BigIntegerField(help_text="What the customer pays for a compute-hour.")
     owner_share_permille = models.PositiveSmallIntegerField(help_text="The owner's part of it, in thousandths.")
-    # The least that an owner may be offered for an hour: no card may promise less than energy and wear cost.
+    # A guard on the card itself: price x share may not be set below it. What a car's hour costs is checked at dispatch.
     min_owner_micro_per_hour = models.BigIntegerField(default=0)
 
     class Meta:

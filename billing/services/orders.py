@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
@@ -55,7 +54,7 @@ def estimate(*, artifact: ModelArtifact, items: int, unit_items: int | None = No
         raise Conflict(f"The model is {artifact.status}, not admitted.", code="model_not_admitted")
     cards = _cards(artifact.organization.currency)
     card = max(cards, key=lambda card: (card.price_micro_per_hour, card.pk))
-    units = -(-items // (unit_items or _unit_items(artifact)))
+    units = -(-items // (unit_items or jobs.items_by_time(artifact)))
     trial_ms = [_trial_ms(artifact, items, card.hardware_class) for card in cards]
     longest_ms = CLAMP * max(trial_ms) + units
     return Estimate(
@@ -131,11 +130,6 @@ def _cards(currency: str) -> list[RateCard]:
     if not cards:
         raise Conflict(f"There is no price in {currency} yet.", code="no_rate")
     return cards
-
-
-def _unit_items(artifact: ModelArtifact) -> int:
-    """Items of a unit when nobody chose: about UNIT_SECONDS of work, as compute.services.jobs slices."""
-    return max(1, settings.UNIT_SECONDS * 1_000_000 // max(1, artifact.us_per_item))
 
 
 def _trial_ms(artifact: ModelArtifact, items: int, hardware_class: HardwareClass) -> int:

@@ -25,8 +25,8 @@ _WITHHELD = {
     "consent_withdrawn": "The owner has withdrawn consent for this vehicle, so it is offered no work.",
     "consent_missing": "The owner has not yet given consent for this vehicle, so it is offered no work.",
     "consent_expired": "The owner's consent for this vehicle has expired, so it is offered no work.",
-    "node_suspended": "The marketplace has suspended this vehicle; the owner's page says why.",
-    "node_revoked": "This vehicle was removed from the marketplace.",
+    "node_suspended": "The marketplace has suspended this vehicle, so it is offered no work.",
+    "node_retired": "This vehicle was removed from the marketplace.",
 }
 
 

@@ -56,7 +56,7 @@ def packed(message: protocol.Message) -> HttpResponse:
 def enrol(request: HttpRequest) -> HttpResponse:
     """One-time code and public key -> node. Signed with the key that is being enrolled."""
     try:
-        enrolment = msgspec.msgpack.decode(request.body, type=protocol.Enrolment)
+        enrolment = protocol.unpack_enrolment(request.body)
     except (msgspec.DecodeError, ValueError) as error:
         raise InvalidInput(str(error)[:200], code="malformed") from error
     if not PUBLIC_KEY.fullmatch(enrolment.public_key):

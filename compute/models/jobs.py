@@ -39,7 +39,7 @@ class InferenceJob(PublicIdModel):
     units_total = models.PositiveIntegerField(default=0)
     units_accepted = models.PositiveIntegerField(default=0)
     priority = models.SmallIntegerField(default=0)
-    # Two copies agree when |a - b| <= atol_scale x max|a| + rtol x |a|: reliability.md 2.4.
+    # Two copies agree when |a - b| <= atol_scale x max|a| + rtol x |a|.
     rtol = models.FloatField(default=1e-3)
     atol_scale = models.FloatField(default=1e-5)
     # What an owner is paid for an hour of this job; bound when the job was ordered.

@@ -55,10 +55,10 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Attempts to make; for units whose need was decided now: (copies wanted, hardware class); units nobody could take."""
+    """Attempts to make; for units whose need was decided now: copies wanted; units nobody could take."""
 
     matches: list[Match]
-    decided: dict[int, tuple[int, int]]
+    decided: dict[int, int]
     unplaced: list[int]
 
 
@@ -89,8 +89,8 @@ def _place(unit: UnitNeed, rings: dict[int, deque[NodeOffer]], plan: Plan, rng: 
         chosen_class = offer.hardware_class
         if wanted < QUORUM and rng.random() < replication_probability(offer.valid_streak):
             wanted = QUORUM
-    if live > unit.live and chosen_class is not None:
-        plan.decided[unit.unit] = (wanted, chosen_class)
+    if live > unit.live:
+        plan.decided[unit.unit] = wanted
     if live < wanted:
         plan.unplaced.append(unit.unit)
 

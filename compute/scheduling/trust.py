@@ -1,7 +1,7 @@
 """How much of a node's work is checked: BOINC's adaptive replication with a floor.
 
 A node with fewer than TRUSTED_AFTER consecutive valid replicated results is always replicated; afterwards a unit is with
-probability max(AUDIT_FLOOR, 1 / streak). (BOINC sched_send.cpp; the floor: research/reliability.md 2.3.)
+probability max(AUDIT_FLOOR, 1 / streak). (BOINC sched_send.cpp; the floor is ours: trust must be earned for ever.)
 """
 
 TRUSTED_AFTER = 10

@@ -142,7 +142,7 @@ def _write(plan: Plan, wanted_before: dict[int, int]) -> None:
             cursor.execute(STEP_BACK, [STEP_BACK_S, plan.unplaced])
         if not plan.matches:
             return
-        wider = {unit: wanted for unit, (wanted, _) in plan.decided.items() if wanted != wanted_before[unit]}
+        wider = {unit: wanted for unit, wanted in plan.decided.items() if wanted != wanted_before[unit]}
         if wider:
             execute_batch(WIDEN, [list(wider), list(wider.values())])
         rows = [

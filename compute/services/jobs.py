@@ -86,9 +86,14 @@ def check_inputs(artifact: ModelArtifact, input_file: InputFile) -> None:
             )
 
 
+def items_by_time(artifact: ModelArtifact) -> int:
+    """Items that take about UNIT_SECONDS by the trial run."""
+    return max(1, settings.UNIT_SECONDS * 1_000_000 // max(1, artifact.us_per_item))
+
+
 def default_unit_items(artifact: ModelArtifact, input_file: InputFile) -> int:
     """Items that take about UNIT_SECONDS, within the size limit of a unit's input."""
-    by_time = settings.UNIT_SECONDS * 1_000_000 // max(1, artifact.us_per_item)
+    by_time = items_by_time(artifact)
     by_size = UNIT_INPUT_MAX_BYTES // max(1, input_file.size_bytes // input_file.items)
     return max(1, min(by_time, by_size, input_file.items))
 

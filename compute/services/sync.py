@@ -20,7 +20,7 @@ NEEDED_BY_LEASES_MS = 4000
 # verification writes its trust there, and the two would wait for each other's whole batches.
 NODES = """
 SELECT n.id, n.public_id, n.public_key, p.meter_seq, p.meter_hash, n.status, n.status_code, n.vehicle_id,
-       p.seq, p.available, c.state, c.expires_at <= now(), y.version
+       p.seq, c.state, c.expires_at <= now(), y.version
   FROM compute_nodepresence p
   JOIN compute_node n ON n.id = p.node_id
   LEFT JOIN accounts_consentcurrent c ON c.vehicle_id = n.vehicle_id AND c.purpose = 'run_jobs'
@@ -51,7 +51,6 @@ class Known:
     status_code: str
     vehicle_id: int
     seq: int
-    was_available: bool
     consent: str | None
     consent_expired: bool | None
     policy_version: int | None

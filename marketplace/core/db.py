@@ -45,7 +45,7 @@ def execute_batch(sql: str, arrays: Sequence[Any]) -> list[tuple[Any, ...]]:
 def insert_batch(table: str, columns: Mapping[str, str], rows: Iterable[Sequence[Any]]) -> None:
     """COPY rows into a table, inside a transaction; `columns` are names and PostgreSQL types. Raises Django's database errors.
 
-    Half the time of `execute_batch` with unnest (research/performance.md 1c). Triggers and constraints hold as ever.
+    Half the time of `execute_batch` with unnest. Triggers and constraints hold as ever.
     """
     copy = f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)"
     with connection.wrap_database_errors, psycopg.Cursor(_session()) as cursor, cursor.copy(copy) as stream:

@@ -38,7 +38,7 @@ class Comparison:
 def compare(
     model: MagikaModel, paths: list[Path], features: npt.NDArray[np.int32], result: Floats, *, unit: int, batch: int
 ) -> Comparison:
-    """`unit` and `batch` as the job ran: onnxruntime rounds differently for another batch size (reliability.md 2.4)."""
+    """`unit` and `batch` as the job ran: onnxruntime rounds differently for another batch size."""
     reference = run_in_place(model, features, unit=unit, batch=batch)
     labels = [model.labels[index] for index in result.argmax(axis=1)]
     same_model = same_tool = unexplained = 0

@@ -48,9 +48,6 @@ class Portal:
         if page.status_code != 200:
             raise PortalError(f"{decision} answered {page.status_code}")
 
-    def vehicles_page(self) -> str:
-        return html.unescape(self.client.get("/vehicles/").text)
-
     def _post(self, path: str, *, form_page: str = "/vehicles/", **fields: str) -> httpx.Response:
         form = self.client.get(form_page)
         token = CSRF.search(form.text)

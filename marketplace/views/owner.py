@@ -158,7 +158,6 @@ def _attempt(attempt: Attempt, currency: str) -> dict[str, Any]:
     rated = getattr(usage, "rated", None)
     return {
         "model_name": attempt.job.artifact.name,
-        "customer": attempt.job.organization.category,
         "items": attempt.unit.items,
         "compute_s": f"{usage.compute_ms / 1000:.1f}" if usage else "",
         "energy_wh": f"{usage.energy_mwh / 1000:.3f}" if usage else "",
