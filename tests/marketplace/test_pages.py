@@ -166,6 +166,7 @@ def test_work_that_was_done_is_listed_without_the_customers_name(client_of):
     owner = ConsentRecord.objects.latest("id").owner
     page = client_of(owner.user).get("/vehicles/")
     (attempt,) = page.context["vehicles"][0]["attempts_recent"]
+    assert (attempt["outcome"], attempt["items"]) == ("valid", 4)
     assert organization.name not in page.content.decode()
 
 
