@@ -92,9 +92,11 @@ def _find_or_create(organization: Organization, key: str, fingerprint: str) -> t
 
 
 def _store(record: IdempotencyRecord, status: int, body: Any) -> None:
-    record.response_status = status
-    record.response_body = json.loads(json.dumps(body, default=str))
-    record.save(update_fields=["response_status", "response_body"])
+    answer = json.loads(json.dumps(body, default=str))
+    unanswered = IdempotencyRecord.objects.filter(pk=record.pk, response_status=None)
+    if not unanswered.update(response_status=status, response_body=answer):
+        # Another request took this key over while we hung: our own work must not stand beside its.
+        raise Conflict("Another request with this key has been answered.", code="idempotency_conflict")
 
 
 def _fingerprint(request: Request) -> str:

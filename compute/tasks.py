@@ -36,9 +36,9 @@ def admit_models() -> None:
 @shared_task(name="compute.plan_jobs")
 def plan_jobs() -> None:
     kicks.begin("compute.plan_jobs")
+    jobs.fail_overdue()  # first: a job that ends its planner each time must not live for ever
     queued = InferenceJob.objects.filter(status=InferenceJob.Status.QUEUED).order_by("-priority", "id")
     _each(queued.values_list("id", flat=True)[:20], lambda row: jobs.plan_job(job_id=row))
-    jobs.fail_overdue()
 
 
 @shared_task(name="compute.assemble_jobs")

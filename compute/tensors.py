@@ -22,6 +22,7 @@ from marketplace.core.errors import InvalidInput
 Array = npt.NDArray[Any]
 NPY, SAFETENSORS = "npy", "safetensors"
 NAME_MAX_LENGTH = 256
+TENSORS_MAX = 64
 SINGLE = ""  # the name of the one tensor in a .npy file
 # safetensors dtype names <-> numpy's (the safetensors format specification)
 DTYPES = {
@@ -43,6 +44,8 @@ def describe(path: Path, file_format: str) -> dict[str, Tensor]:
             array = _open_npy(path)
             return {SINGLE: Tensor(array.dtype.name, array.shape)}
         with safetensors.safe_open(path, framework="numpy") as file:
+            if len(file.keys()) > TENSORS_MAX:
+                raise ValueError("too many tensors")
             if any("\0" in name or len(name) > NAME_MAX_LENGTH for name in file.keys()):  # noqa: SIM118 - not a mapping
                 raise ValueError("unusable name")
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - not a mapping

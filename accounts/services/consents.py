@@ -1,5 +1,6 @@
 """Consent acts: the only writer of ConsentRecord. The record's fields follow ISO/IEC TS 27560:2023 as W3C DPV maps it."""
 
+import contextlib
 import hashlib
 import json
 import uuid
@@ -12,6 +13,7 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.models import (
+    IN_FORCE,
     ConsentCurrent,
     ConsentNotice,
     ConsentRecord,
@@ -65,7 +67,7 @@ def decide(
     in_force = current is not None and current.is_in_force
     if current and _repeats(current, decision, notice):
         return current.record
-    if decision == ConsentState.WITHDRAWN and not in_force:
+    if decision == ConsentState.WITHDRAWN and (current is None or current.state not in IN_FORCE):
         raise Conflict("There is no consent in force to withdraw.", code="no_consent")
     if decision == ConsentState.REFUSED and in_force:
         raise Conflict("Consent is in force: withdraw it instead.", code="consent_in_force")
@@ -81,7 +83,8 @@ def withdraw_all(*, owner: Owner, purpose: str, actor: User | None, method: str)
         if current.is_in_force
     ]
     for vehicle in in_force:
-        decide(vehicle=vehicle, purpose=purpose, decision=ConsentState.WITHDRAWN, actor=actor, method=method)
+        with contextlib.suppress(Conflict):  # it ended by itself meanwhile: the others must still be stopped
+            decide(vehicle=vehicle, purpose=purpose, decision=ConsentState.WITHDRAWN, actor=actor, method=method)
     return len(in_force)
 
 
@@ -99,7 +102,7 @@ def expire(*, limit: int = 500) -> int:
         current = (
             ConsentCurrent.objects.select_for_update(of=["self"]).select_related("record__notice").get(pk=current.pk)
         )
-        if current.state not in ("given", "renewed"):
+        if current.state not in IN_FORCE or current.is_in_force:  # decided again since the list was read
             continue
         append(
             owner=owner,

@@ -112,9 +112,11 @@ def result(request: HttpRequest, attempt: int) -> HttpResponse:
     """A result too large for a report, uploaded before it. Hashed while it streams, kept only if it is what was signed."""
     claimed = claimed_sha256(request)
     node = signed_node(request, body_sha256=claimed)
+    header = request.headers.get(protocol.FENCE_HEADER, "")
+    fence = int(header) if FENCE.fullmatch(header) else -1
+    results.live_attempt(node=node, attempt_id=attempt, fence=fence)  # before a byte of it is kept
     stored = blobs.put_chunks(_as_signed(request, claimed), limit_bytes=settings.RESULT_MAX_BYTES)
-    fence = request.headers.get(protocol.FENCE_HEADER, "")
-    results.attach(node=node, attempt_id=attempt, fence=int(fence) if FENCE.fullmatch(fence) else -1, blob=stored)
+    results.attach(node=node, attempt_id=attempt, fence=fence, blob=stored)
     return JsonResponse({"sha256": stored.sha256}, status=201)
 
 

@@ -13,6 +13,7 @@ ROUND_NODES = 2000
 PRESENCE_S = 15  # a node not heard of for longer is away; agents sync every 5 s at most
 AWAY_S = 6
 STEP_BACK_S = 1
+AGAIN_S = 60  # a node that let go of a unit is not given the same one again for so long
 ROUND_LOCK = 0x44525659  # "DRVY": one round at a time in a cell
 
 # Nodes with free leases whose consent is in force. The consent rows stay locked until the attempts are committed, so a
@@ -34,7 +35,10 @@ SELECT n.id, v.owner_id, v.id, c.record_id, n.hardware_class_id, p.capacity - he
 """
 
 # Cheap, and most rounds end here: to weigh every node for nothing would cost more than all else in a quiet round.
-WANTED = "SELECT EXISTS (SELECT FROM compute_workunit WHERE status = 'open' AND copies_live < copies_wanted)"
+# The order is that of its index: without one the planner reads the table, since many of its rows seem to fit.
+WANTED = """
+SELECT id FROM compute_workunit WHERE status = 'open' AND copies_live < copies_wanted ORDER BY priority DESC, id LIMIT 1
+"""
 
 NEEDS = """
 SELECT u.id, u.job_id, u.copies_wanted, u.copies_live, u.copies_made,
@@ -42,7 +46,8 @@ SELECT u.id, u.job_id, u.copies_wanted, u.copies_live, u.copies_made,
        CASE WHEN u.copies_made > 0 THEN ARRAY(SELECT owner_id FROM compute_attempt a WHERE a.unit_id = u.id
                                               AND a.status IN ('leased', 'reported', 'valid')) ELSE '{}' END,
        CASE WHEN u.copies_made > 0 THEN ARRAY(SELECT node_id FROM compute_attempt a WHERE a.unit_id = u.id
-                                              AND a.status IN ('failed', 'invalid')) ELSE '{}' END,
+                                              AND (a.status IN ('failed', 'invalid')
+                                                   OR a.ended_at > now() - make_interval(secs => %s))) ELSE '{}' END,
        j.pay_micro_per_hour, m.memory_bytes
   FROM compute_workunit u
   JOIN compute_inferencejob j ON j.id = u.job_id AND j.status = 'running'
@@ -121,7 +126,7 @@ def dispatch() -> int:
         if not cursor.fetchone()[0]:
             return 0
         cursor.execute(WANTED)
-        if not cursor.fetchone()[0]:
+        if cursor.fetchone() is None:
             return 0
         cursor.execute(OFFERS, [PRESENCE_S, ROUND_NODES])
         offers = [NodeOffer(*row) for row in cursor.fetchall()]
@@ -129,7 +134,7 @@ def dispatch() -> int:
             return 0
         cheapest = min(offer.cost_micro_per_hour for offer in offers)
         roomiest = max(offer.memory_bytes for offer in offers)
-        cursor.execute(NEEDS, [cheapest, roomiest, ROUND_UNITS])
+        cursor.execute(NEEDS, [AGAIN_S, cheapest, roomiest, ROUND_UNITS])
         needs = [UnitNeed(*row) for row in cursor.fetchall()]
         plan = match(needs, offers, SystemRandom())
         _write(plan, {need.unit: need.wanted for need in needs})

@@ -48,6 +48,7 @@ def create_job(
         raise Conflict(f"The model is {artifact.status}, not admitted.", code="model_not_admitted")
     check_inputs(artifact, input_file)
     step = unit_items or default_unit_items(artifact, input_file)
+    _check_sizes(artifact, input_file, step)
     if -(-input_file.items // step) > UNITS_MAX:
         raise InvalidInput(f"A job has at most {UNITS_MAX} units: choose a larger unit_items.", code="too_many_units")
     job = InferenceJob.objects.create(
@@ -62,6 +63,24 @@ def create_job(
     )
     kicks.kick("compute.plan_jobs")
     return job
+
+
+def _check_sizes(artifact: ModelArtifact, input_file: InputFile, step: int) -> None:
+    """Refuse now what no worker could slice, no car upload and nobody join. Raises InvalidInput."""
+    out = output_bytes_per_item(artifact)
+    if step * _input_bytes_per_item(input_file) > UNIT_INPUT_MAX_BYTES or step * out > settings.RESULT_MAX_BYTES:
+        raise InvalidInput("A unit of so many items is too large: choose a smaller unit_items.", code="unit_too_large")
+    if input_file.items * out > settings.INPUT_MAX_BYTES:
+        raise InvalidInput("The result would be too large: split the input.", code="result_too_large")
+
+
+def output_bytes_per_item(artifact: ModelArtifact) -> int:
+    """As the trial run measured it; 0 for a model admitted without that figure."""
+    return int(artifact.profile.get("output_bytes_per_item", 0))
+
+
+def _input_bytes_per_item(input_file: InputFile) -> int:
+    return -(-input_file.size_bytes // input_file.items)
 
 
 def check_inputs(artifact: ModelArtifact, input_file: InputFile) -> None:
@@ -94,8 +113,9 @@ def items_by_time(artifact: ModelArtifact) -> int:
 def default_unit_items(artifact: ModelArtifact, input_file: InputFile) -> int:
     """Items that take about UNIT_SECONDS, within the size limit of a unit's input."""
     by_time = items_by_time(artifact)
-    by_size = UNIT_INPUT_MAX_BYTES // max(1, input_file.size_bytes // input_file.items)
-    return max(1, min(by_time, by_size, input_file.items))
+    by_input = UNIT_INPUT_MAX_BYTES // max(1, _input_bytes_per_item(input_file))
+    by_output = settings.RESULT_MAX_BYTES // max(1, output_bytes_per_item(artifact))
+    return max(1, min(by_time, by_input, by_output, input_file.items))
 
 
 def plan_job(*, job_id: int) -> bool:
@@ -201,19 +221,29 @@ def fail_overdue() -> int:
 
 
 def assemble_job(*, job_id: int) -> bool:
-    """Join the units' results in input order into one safetensors file. False when there is nothing to do."""
-    job = (
-        InferenceJob.objects.select_related("artifact").filter(pk=job_id, status=InferenceJob.Status.ASSEMBLING).first()
-    )
-    if job is None:
-        return False
-    blob = blobs.put_chunks(_joined(job), limit_bytes=settings.INPUT_MAX_BYTES)
+    """Join the units' results in input order into one safetensors file. False when there is nothing to do.
+
+    The job's row stays locked meanwhile, so that beat's next run does not join the same results again.
+    """
     with transaction.atomic():
-        locked = InferenceJob.objects.select_for_update().get(pk=job.pk)
-        if locked.status != InferenceJob.Status.ASSEMBLING:
+        job = (
+            InferenceJob.objects.select_for_update(skip_locked=True, of=["self"])
+            .select_related("artifact")
+            .filter(pk=job_id, status=InferenceJob.Status.ASSEMBLING)
+            .first()
+        )
+        if job is None:
             return False
+        try:
+            blob = blobs.put_chunks(_joined(job), limit_bytes=settings.INPUT_MAX_BYTES)
+        except blobs.TooLarge:
+            transition(
+                job, InferenceJob.Status.FAILED, code="result_too_large", finished_at=timezone.now(),
+                message="The joined result is too large. Split the input.",
+            )  # fmt: skip
+            return True
         transition(
-            locked,
+            job,
             InferenceJob.Status.COMPLETED,
             result_sha256=blob.sha256,
             result_bytes=blob.size_bytes,

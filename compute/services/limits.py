@@ -12,6 +12,7 @@ INTEGER_MAX = 2**31 - 1
 SMALLINT_MAX = 2**15 - 1
 QUANTITY_MAX = 10**12  # milliseconds or milliwatt-hours of one execution: thirty years, a gigawatt-hour
 WORD = re.compile(r"[A-Za-z0-9_.+-]{1,48}")
+OUTCOMES = ("ok", "error", "cancelled")
 METHOD = re.compile(r"[a-z0-9_]{1,32}")
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -39,6 +40,7 @@ def meter_fits(payload: protocol.MeterPayload) -> bool:
     """Whether the fields of a meter record that become columns can be written as they are."""
     return (
         0 < payload.seq <= BIGINT_MAX
+        and payload.outcome in OUTCOMES
         and 0 <= payload.compute_ms <= QUANTITY_MAX
         and 0 <= payload.energy_mwh <= QUANTITY_MAX
         and METHOD.fullmatch(payload.energy_method) is not None

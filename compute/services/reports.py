@@ -157,7 +157,7 @@ def _keep(
     reporter.meter_seq, reporter.meter_hash = payload.seq, digest
     batch.advanced[reporter.id] = reporter
     batch.meters.append(
-        (reporter.id, attempt, payload.seq, payload.prev, digest, report.record, report.signature, payload.outcome[:16],
+        (reporter.id, attempt, payload.seq, payload.prev, digest, report.record, report.signature, payload.outcome,
          payload.compute_ms, payload.energy_mwh, payload.energy_method, payload.output)
     )  # fmt: skip
 

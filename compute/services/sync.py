@@ -101,10 +101,12 @@ def _answer(
         if request.hardware:
             nodes.describe(known[request.node].reporter.id, request.hardware, request.agent_version)
     acks = reports.record([(known[r.node].reporter, report) for r in requests for report in r.reports])
-    renewed = leases.renew({node: r.running for node, r in by_node.items()})
+    # A node from which work is withheld keeps none: its leases are not renewed, and it hears that they are lost.
+    free = {node: r for node, r in by_node.items() if not known[r.node].withheld}
+    renewed = leases.renew({node: r.running for node, r in free.items()})
     held = [renewal.attempt for r in requests for renewal in r.running]
     cancels = leases.take_cancels(list(by_node))
-    delivered = leases.deliver(list(by_node), held)
+    delivered = leases.deliver(list(free), held)
     _write_presence(by_node, known, carrier)
     if acks or any(r.available and r.capacity > len(r.running) for r in requests):
         kicks.kick("compute.dispatch_round")

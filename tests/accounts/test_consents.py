@@ -53,7 +53,7 @@ TABLE = """
             none        given             renewed           refused    withdrawn  expired    lapsed
 given       given       same              same              given      given      given      given
 refused     refused     consent_in_force  consent_in_force  same       refused    refused    refused
-withdrawn   no_consent  withdrawn         withdrawn         no_consent same       no_consent no_consent
+withdrawn   no_consent  withdrawn         withdrawn         no_consent same       no_consent withdrawn
 """
 ROWS = [line.split() for line in TABLE.strip().splitlines()[1:]]
 CELLS = [(decision, state, cell) for decision, *cells in ROWS for state, cell in zip(STATES, cells, strict=True)]
@@ -293,3 +293,29 @@ def test_times_and_ids_of_records_are_their_own(vehicle):
     assert first.at <= second.at <= timezone.now()
     assert isinstance(first.public_id, uuid.UUID)
     assert first.public_id != second.public_id
+
+
+def test_expiry_leaves_a_consent_that_was_given_again_meanwhile(monkeypatch):
+    vehicle = factories.make_vehicle(consent="")
+    with monkeypatch.context() as patch:
+        patch.setattr(consents, "_database_clock", lambda: timezone.now() - timedelta(days=400))
+        factories.decide(vehicle, "given")
+    lock = consents.Owner.objects.select_for_update
+
+    def given_again_first(*args, **options):
+        """The owner's click lands between the list of what is due and its first lock."""
+        monkeypatch.undo()
+        factories.decide(vehicle, "given")
+        return lock(*args, **options)
+
+    monkeypatch.setattr(consents.Owner.objects, "select_for_update", given_again_first)
+    assert consents.expire() == 0
+    assert ConsentCurrent.objects.get(vehicle=vehicle).is_in_force
+
+
+def test_a_consent_past_its_time_can_still_be_withdrawn(monkeypatch):
+    vehicle = factories.make_vehicle(consent="")
+    with monkeypatch.context() as patch:
+        patch.setattr(consents, "_database_clock", lambda: timezone.now() - timedelta(days=400))
+        factories.decide(vehicle, "given")
+    assert factories.decide(vehicle, "withdrawn").state == "withdrawn"

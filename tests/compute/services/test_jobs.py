@@ -3,12 +3,14 @@
 import io
 import threading
 import time
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import pytest
 import safetensors.numpy
 from django.db import transaction
+from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -330,3 +332,26 @@ def test_one_failed_unit_fails_the_job_and_stops_the_rest():
     job.refresh_from_db()
     assert (job.status, job.status_code, job.message) == ("failed", "no_quorum", "Unit 2 could not be computed.")
     assert set(Attempt.objects.values_list("status", "status_code")) == {("cancelled", "no_quorum")}
+
+
+def test_units_and_results_that_would_be_too_large_are_refused_before_any_money(settings):
+    organization = factories.make_organization()
+    wide = factories.make_artifact(organization, profile={"output_bytes_per_item": 1000})
+    settings.RESULT_MAX_BYTES = 5000
+    with pytest.raises(InvalidInput) as caught:
+        factories.make_job(organization, items=8, unit_items=8, artifact=wide, planned=False)
+    assert caught.value.code == "unit_too_large"
+    assert jobs.default_unit_items(wide, factories.make_input(organization, items=8)) == 5
+    settings.INPUT_MAX_BYTES = 7000
+    with pytest.raises(InvalidInput) as caught:
+        factories.make_job(organization, items=8, unit_items=4, artifact=wide, planned=False)
+    assert caught.value.code == "result_too_large"
+
+
+def test_a_job_that_is_not_done_in_a_day_ends():
+    job = factories.make_job()
+    assert jobs.fail_overdue() == 0
+    InferenceJob.objects.filter(pk=job.pk).update(created_at=timezone.now() - timedelta(hours=25))
+    assert jobs.fail_overdue() == 1
+    job.refresh_from_db()
+    assert (job.status, job.status_code) == ("failed", "deadline_passed")

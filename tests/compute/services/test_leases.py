@@ -125,6 +125,9 @@ def test_a_silent_car_gets_no_more_until_it_speaks(car, attempt):
     assert dispatch.dispatch() == 0
     car.sync()
     execute("UPDATE compute_workunit SET not_before_at = NULL")  # it had stepped back, wanting a second owner
+    assert dispatch.dispatch() == 0  # and not the unit that it has just let go of
+    execute("UPDATE compute_attempt SET ended_at = ended_at - interval '61 s'")
+    execute("UPDATE compute_workunit SET not_before_at = NULL")
     assert dispatch.dispatch() == 1
 
 

@@ -11,10 +11,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from compute import blobs, protocol
 from compute.models import Attempt, MeterRecord, NodePresence
-from compute.services import jobs, results, sync
+from compute.services import dispatch, jobs, results, sync
 from marketplace.core.errors import Conflict, InvalidInput, NotFound
 from tests import factories
-from tests.compute.helpers import execute, leased, one_unit, present
+from tests.compute.helpers import execute, leased, one_unit, present, trust
 from tests.factories import Car
 
 pytestmark = pytest.mark.django_db
@@ -368,3 +368,31 @@ def test_capacity_is_kept_within_reason(capacity, stored):
     car = factories.make_car()
     assert car.sync(capacity=capacity).error == ""
     assert execute("SELECT capacity FROM compute_nodepresence WHERE node_id = %s", car.node.pk) == [(stored,)]
+
+
+@pytest.mark.parametrize("outcome", ["a\0b", "fine", "x" * 40, ""])
+def test_an_outcome_that_there_is_not_is_refused_alone(car, attempt, outcome):
+    """Signed and in its place, but no word of ours: it must not reach the statement that writes everybody's records."""
+    honest = factories.make_car()
+    bad = car.report(attempt, outcome="ok", advance=False)
+    payload = msgspec.structs.replace(protocol.unpack_meter(bad.record), outcome=outcome)
+    record = protocol.meter_bytes(payload)
+    forged = msgspec.structs.replace(bad, record=record, signature=car.key.sign(protocol.signed_bytes(record)))
+    requests = [
+        protocol.SyncRequest(node=car.id, seq=car.seq + 1, available=True, reports=(forged,)),
+        protocol.SyncRequest(node=honest.id, seq=1, available=True),
+    ]
+    answers = sync.handle(requests, carrier="nats")
+    assert [ack.code for ack in answers[0].acks] == ["record_invalid"]
+    assert answers[1].error == ""
+    assert MeterRecord.objects.count() == 0
+
+
+def test_reports_out_of_order_in_one_sync_are_taken_in_the_chains_order(car):
+    car.sync(capacity=5)
+    trust([car])
+    factories.make_job(items=2, unit_items=1)
+    dispatch.dispatch()
+    first, second = Attempt.objects.filter(node=car.node, status="leased").order_by("id")
+    told = [car.report(first), car.report(second)]
+    assert [ack.status for ack in car.sync(reports=tuple(reversed(told))).acks] == ["accepted", "accepted"]
