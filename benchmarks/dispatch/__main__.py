@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from marketplace import embedded
 
 def main() -> int:
     options = arguments()
+    # Ended by a supervisor's SIGTERM as by Ctrl-C: the servers must not stay behind.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with Site(home=options.home / "benchmark", concurrency=options.concurrency) as site:
         import django
 

@@ -649,6 +649,14 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="workunit",
             index=models.Index(
+                condition=models.Q(("copies_wanted__gt", 1), ("status", "open")),
+                fields=["id"],
+                name="unit_checked_by_copies",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="workunit",
+            index=models.Index(
                 models.OrderBy(models.F("priority"), descending=True),
                 models.F("id"),
                 condition=models.Q(("copies_live__lt", models.F("copies_wanted")), ("status", "open")),
