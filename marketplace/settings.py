@@ -95,6 +95,7 @@ TEMPLATES = [
 # Database
 DATABASES = {"default": env.db_url_config(required("DATABASE_URL", "postgres:///driveway"))}
 DATABASES["default"]["ENGINE"] = "django.db.backends.postgresql"
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True  # after a restart of PostgreSQL the pool replaces what broke
 DATABASES["default"]["OPTIONS"] = {
     **DATABASES["default"].get("OPTIONS", {}),
     # ASGI gives no thread to keep a connection on, so a pool is the only kind of reuse there is.
