@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -19,6 +20,7 @@ import psutil
 
 PR_SET_PDEATHSIG = 1
 LOG_TAIL_LINES = 25
+SERVER_PORTS = range(20000, 32768)
 LOG_LIMIT_BYTES = 20_000_000
 # The kernel counts start times in ticks and psutil adds the boot time, which may shift a little with the
 # clock.
@@ -167,13 +169,17 @@ def port_is_free(port: int) -> bool:
 
 
 def free_port(preferred: int | None = None) -> int:
-    """`preferred` if it is free, else any free loopback port."""
+    """`preferred` if it is free, else any free loopback port. Raises EmbeddedError when there is none.
+
+    Below the range from which systems give ports to outgoing connections, or a stranger's connection could sit on
+    it just while our server restarts.
+    """
     if preferred and port_is_free(preferred):
         return preferred
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    for port in random.sample(SERVER_PORTS, 200):
+        if port_is_free(port):
+            return port
+    raise EmbeddedError("no free port was found")
 
 
 def _rotate(log_path: Path) -> None:
