@@ -92,7 +92,7 @@ def withdraw_all(*, owner: Owner, purpose: str, actor: User | None, method: str)
 def expire(*, limit: int = 500) -> int:
     """Write the `expired` act for consents whose time has passed (the database stops honouring them by itself)."""
     due = (
-        ConsentCurrent.objects.filter(state__in=["given", "renewed"], expires_at__lte=timezone.now())
+        ConsentCurrent.objects.filter(state__in=IN_FORCE, expires_at__lte=timezone.now())
         .select_related("vehicle__owner", "record__notice")
         .order_by("vehicle__owner_id", "id")[:limit]
     )
@@ -123,7 +123,7 @@ def append(
     head = ConsentRecord.objects.filter(owner=owner).order_by("-seq").values_list("seq", "hash").first()
     seq, prev_hash = (head[0] + 1, head[1]) if head else (1, GENESIS_HASH)
     record_id, at = uuid.uuid4(), _database_clock()
-    expires_at = at + timedelta(days=notice.validity_days) if state in ("given", "renewed") else None
+    expires_at = at + timedelta(days=notice.validity_days) if state in IN_FORCE else None
     payload = canonical(record_fields(record_id, owner, vehicle, notice, state, actor, method, seq, at, expires_at))
     return ConsentRecord.objects.create(
         public_id=record_id,

@@ -1,6 +1,5 @@
 """Leases on their way to nodes: delivering, renewing, cancelling. Called by both carriers and by the link's push."""
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -11,6 +10,7 @@ from django.core import signing
 from django.db import connection
 
 from compute import protocol
+from marketplace.core.db import from_jsonb
 from marketplace.core.errors import Forbidden
 
 GRANT_SALT = "compute.grant"
@@ -134,7 +134,7 @@ def _lease(
         model_bytes=model_bytes,
         input_sha256=unit_input,
         input_bytes=input_bytes,
-        outputs=tuple(output["name"] for output in _json(outputs)),
+        outputs=tuple(output["name"] for output in from_jsonb(outputs)),
         memory_bytes=memory_bytes,
         time_limit_ms=max(TIME_LIMIT_FLOOR_MS, TIME_LIMIT_FACTOR * expected_ms),
         grant=_signer().sign_object([str(node), model, unit_input]),
@@ -145,8 +145,3 @@ def _lease(
 def _signer() -> signing.TimestampSigner:
     """What `signing.dumps` would make anew for every lease."""
     return signing.TimestampSigner(salt=GRANT_SALT)
-
-
-def _json(value: Any) -> Any:
-    """Django's raw cursors hand jsonb over as text."""
-    return json.loads(value) if isinstance(value, str) else value

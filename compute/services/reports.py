@@ -14,8 +14,7 @@ from nacl.signing import VerifyKey
 
 from compute import protocol, tensors
 from compute.services import limits
-from compute.services.leases import _json
-from marketplace.core.db import execute_batch, insert_batch
+from marketplace.core.db import execute_batch, from_jsonb, insert_batch
 from marketplace.core.errors import InvalidInput
 
 ATTEMPTS = """
@@ -187,7 +186,7 @@ def _check_result(report: protocol.Report, payload: protocol.MeterPayload, row: 
         raise InvalidInput("An inline result is at most 4 KiB.", code="result_too_large")
     if hashlib.sha256(report.result).hexdigest() != payload.output:
         raise InvalidInput("The result is not what was signed.", code="result_mismatch")
-    tensors.check_result(report.result, _json(row.outputs), row.items)
+    tensors.check_result(report.result, from_jsonb(row.outputs), row.items)
 
 
 def _repeated(reporter: Reporter, report: protocol.Report, seq: int, digest: str) -> protocol.Ack:

@@ -1,4 +1,5 @@
 import functools
+import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
@@ -52,6 +53,11 @@ def insert_batch(table: str, columns: Mapping[str, str], rows: Iterable[Sequence
         stream.set_types(list(columns.values()))
         for row in rows:
             stream.write_row(row)
+
+
+def from_jsonb(value: Any) -> Any:
+    """A jsonb column's value: Django's raw cursors hand it over as text, psycopg's own as what it says."""
+    return json.loads(value) if isinstance(value, str) else value
 
 
 def _session() -> psycopg.Connection[Any]:
