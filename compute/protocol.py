@@ -59,18 +59,41 @@ class Enrolment(Message, frozen=True):
     version: int = VERSION
 
 
+class Health(Message, frozen=True):
+    """How the computer has been since the last answered sync; sent only while `share` names "reliability"."""
+
+    band: Literal["cool", "warm", "hot"]
+    units_failed: int = 0
+
+
 class Policy(Message, frozen=True):
-    """The owner's rules, evaluated on the vehicle. `windows` are (weekday 0-6, start minute, end minute)."""
+    """The owner's rules, evaluated on the vehicle.
+
+    Weekday 0 is Monday, minutes count from midnight in `time_zone`; `windows` are (weekday, start, end), `ready_by`
+    (weekday, minute), `tariff_windows` (weekday, start, end, micro per kWh). A span whose end is not after its start ends
+    on the next day. Prices are micro-units of the owner's currency. `pause` "stop" or "finish" lasts until
+    `paused_until_unix_ms`, 0 for without an end.
+    """
 
     version: int
     time_zone: str = "UTC"
     windows: tuple[tuple[int, int, int], ...] = ()  # empty: any time
+    ready_by: tuple[tuple[int, int], ...] = ()
+    ready_by_percent: int = 80
+    ready_by_lead_minutes: int = 180
+    day_share_percent: int = 100
     plugged_in_only: bool = True
     charge_stop_percent: int = 50
     charge_resume_percent: int = 55
-    wifi_only: bool = True
     heat_stop_c: int = 45
     heat_resume_c: int = 40
+    network: Literal["wifi", "capped", "any"] = "wifi"
+    data_cap_mb_per_month: int = 1000  # of mobile data, in 10^6 bytes
+    power_rule: Literal["any", "solar", "below_price", "solar_or_below_price"] = "any"
+    price_limit_micro_per_kwh: int = 150_000
+    tariff_micro_per_kwh: int = 180_200
+    tariff_windows: tuple[tuple[int, int, int, int], ...] = ()
+    pause: Literal["", "stop", "finish"] = ""
     paused_until_unix_ms: int = 0
 
 
@@ -80,6 +103,25 @@ class Enrolled(Message, frozen=True):
     power_mw: int  # the class's modelled draw while one unit runs, used when no counter can be read
     policy: Policy
     poll_ms: int
+
+
+class Pairing(Message, frozen=True):
+    """`POST /api/node/v1/pairings`: an agent asks to be claimed; signed with the key that it brings. Asking again is polling."""
+
+    public_key: str  # Ed25519, 32 bytes as hex
+    hardware: Hardware
+    agent_version: str
+    version: int = VERSION
+
+
+class Pairable(Message, frozen=True):
+    """The answer: a code to show until its owner has typed it at `url`, or what an enrolment answers once they have."""
+
+    code: str = ""
+    url: str = ""  # carries the code, for a QR code
+    expires_in_ms: int = 0
+    poll_ms: int = 3000
+    enrolled: Enrolled | None = None
 
 
 class Credentials(Message, frozen=True):
@@ -123,6 +165,7 @@ class SyncRequest(Message, frozen=True):
     reports: tuple[Report, ...] = ()
     policy_version: int = 0
     hardware: Hardware | None = None  # on the first sync after a start
+    health: Health | None = None
     agent_version: str = ""
     version: int = VERSION
 
@@ -169,6 +212,7 @@ class SyncResponse(Message, frozen=True):
     cancels: tuple[Cancel, ...] = ()
     withheld: str = ""  # why the node is offered nothing: "consent_refused", "node_suspended", ...
     policy: Policy | None = None
+    share: tuple[str, ...] = ()  # purposes beyond running jobs that the owner consents to: what may be told besides
     next_sync_ms: int = 5000
     lease_ms: int = 15000  # what a renewal buys, from when the sync was sent
     error: str = ""
@@ -184,11 +228,26 @@ class Push(Message, frozen=True):
     version: int = VERSION
 
 
+class Withdrawal(Message, frozen=True):
+    """`POST /api/node/v1/withdrawals`: the person at the car withdraws a consent; signed like every request of a node."""
+
+    purpose: str = "run_jobs"
+    version: int = VERSION
+
+
+class Withdrawn(Message, frozen=True):
+    """What the withdrawal was recorded as. `record` is the receipt's id; "" when there was no consent to withdraw."""
+
+    record: str
+    state: str
+
+
 class MeterPayload(msgspec.Struct, frozen=True, kw_only=True):
     """What a node signs for each execution. `seq` and `prev` chain a node's records, so that a gap shows.
 
     `compute_ms` is what `compute_method` says ("cpu_time": user + system time of the sandboxed child);
-    `energy_mwh` is milliwatt-hours by `energy_method` ("rapl", or "model": class power x compute time).
+    `energy_mwh` is milliwatt-hours by `energy_method`: "rapl", "nvml", "ina3221" (counters and sensors of the computer), or
+    "model" (class power x compute time).
     """
 
     v: int
@@ -224,6 +283,14 @@ def pack(message: Message) -> bytes:
 def unpack_enrolment(data: bytes) -> Enrolment:
     """Raises msgspec.DecodeError (a ValueError), as all of these, when the bytes are not such a message."""
     return _decoded(_enrolment.decode, data)
+
+
+def unpack_pairing(data: bytes) -> Pairing:
+    return _decoded(_pairing.decode, data)
+
+
+def unpack_withdrawal(data: bytes) -> Withdrawal:
+    return _decoded(_withdrawal.decode, data)
 
 
 def unpack_request(data: bytes) -> SyncRequest:
@@ -265,6 +332,8 @@ def signed_bytes(record: bytes) -> bytes:
 
 
 _enrolment = msgspec.msgpack.Decoder(Enrolment)
+_pairing = msgspec.msgpack.Decoder(Pairing)
+_withdrawal = msgspec.msgpack.Decoder(Withdrawal)
 _sync_request = msgspec.msgpack.Decoder(SyncRequest)
 _sync_response = msgspec.msgpack.Decoder(SyncResponse)
 _push = msgspec.msgpack.Decoder(Push)

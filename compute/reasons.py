@@ -1,26 +1,58 @@
-"""Why a node is not working, in a sentence for its owner. The codes are the agent's and the server's."""
+"""Why a node is not working: codes that the agent, the protocol and the portal share, in a sentence for its owner.
 
-SENTENCES = {
-    "consent_missing": "You have not decided yet whether this car may run customers' jobs.",
-    "consent_refused": "You said no to running customers' jobs on this car.",
-    "consent_withdrawn": "You withdrew your consent to run customers' jobs.",
-    "consent_expired": "Your consent to run customers' jobs has ended. You can give it again.",
-    "node_suspended": "The marketplace has paused this node.",
-    "node_retired": "This node has been retired.",
-    "away": "The car's agent has not been heard of for a while.",
-    "paused": "You paused it.",
-    "outside_schedule": "Your weekly schedule says not now.",
-    "not_plugged_in": "The car is not plugged in, and your rules want it to be.",
-    "charge_low": "The charge is below the level that you want to keep.",
-    "not_on_wifi": "The car is not on Wi-Fi, and your rules want it to be.",
-    "too_hot": "The computer is hotter than your limit.",
-    "driving": "The car is being driven.",
-    "sensor_stale": "The car's readings are too old to trust.",
-    "sensor_absurd": "The car's readings make no sense.",
-    "agent_stopped": "The car's agent has been stopped.",
+`setting` names the field of the owner's policy that caused it, "" when no setting did. Pure: the agent imports this too.
+"""
+
+from typing import NamedTuple
+
+
+class Reason(NamedTuple):
+    sentence: str
+    setting: str = ""
+
+
+REASONS = {
+    # The server's: nothing is offered.
+    "consent_missing": Reason("You have not decided yet whether this car may run customers' jobs."),
+    "consent_refused": Reason("You said no to running customers' jobs on this car."),
+    "consent_withdrawn": Reason("You withdrew your consent to run customers' jobs."),
+    "consent_expired": Reason("Your consent to run customers' jobs has ended. You can give it again."),
+    "consent_outdated": Reason("The text of this consent has changed. Read the new one and decide again."),
+    "node_suspended": Reason("The marketplace has paused this node."),
+    "node_retired": Reason("This node has been retired."),
+    "away": Reason("The car's agent has not been heard of for a while."),
+    # The car's: the owner's rules, evaluated there.
+    "paused": Reason("You paused it.", "pause"),
+    "finishing": Reason("It finishes what it has begun and then stops, as you asked.", "pause"),
+    "outside_schedule": Reason("Your weekly schedule says not now.", "windows"),
+    "day_share": Reason("It has worked as much of today as you allow.", "day_share_percent"),
+    "ready_by": Reason("It is charging for the time at which you want it ready.", "ready_by"),
+    "not_plugged_in": Reason("The car is not plugged in, and your rules want it to be.", "plugged_in_only"),
+    "charge_low": Reason("The charge is below the level that you want to keep.", "charge_stop_percent"),
+    "not_on_wifi": Reason("The car is not on Wi-Fi, and your rules want it to be.", "network"),
+    "data_cap": Reason("This month's mobile data is used up.", "data_cap_mb_per_month"),
+    "no_network": Reason("The car says that it has no network.", "network"),
+    "price_high": Reason("Electricity costs more now than your limit.", "price_limit_micro_per_kwh"),
+    "not_solar": Reason("The car is not charging from solar, and your rules want it to be.", "power_rule"),
+    "too_hot": Reason("The computer is hotter than your limit.", "heat_stop_c"),
+    # The car's: always.
+    "driving": Reason("The car is being driven."),
+    "car_busy": Reason("The car is busy with itself: an update, service or preconditioning."),
+    "sensor_stale": Reason("The car's readings are too old to trust."),
+    "sensor_absurd": Reason("The car's readings make no sense."),
+    "agent_stopped": Reason("The car's agent has been stopped."),
 }
 
 
 def sentence(code: str) -> str:
     """The sentence of a code; an unknown code speaks for itself."""
-    return SENTENCES.get(code, f"Not available: {code}." if code else "Not available.")
+    reason = REASONS.get(code)
+    if reason:
+        return reason.sentence
+    return f"Not available: {code}." if code else "Not available."
+
+
+def setting(code: str) -> str:
+    """The policy field that caused it, or ""."""
+    reason = REASONS.get(code)
+    return reason.setting if reason else ""

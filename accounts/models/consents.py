@@ -14,8 +14,14 @@ class Purpose(models.TextChoices):
 
     RUN_JOBS = "run_jobs", "Run customers' jobs"
     AVAILABILITY = "availability", "Keep availability history"
+    REGION = "region", "Coarse region for price and latency"
     RELIABILITY = "reliability", "Hardware health for reliability"
     EXPERIMENTS = "experiments", "Take part in measured experiments"
+    PRODUCT_EMAIL = "product_email", "News about Driveway by e-mail"
+
+
+PERSONAL = (Purpose.PRODUCT_EMAIL,)  # about the person, not about one of their vehicles
+VEHICLE_PURPOSES = tuple(purpose for purpose in Purpose if purpose not in PERSONAL)
 
 
 class ConsentState(models.TextChoices):
@@ -41,6 +47,8 @@ class ConsentNotice(TimestampedModel):
     sha256 = models.CharField(max_length=64)
     validity_days = models.PositiveIntegerField(default=365)
     published_at = models.DateTimeField(default=timezone.now)
+    # From here on consent to an older version no longer counts.
+    effective_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         constraints = [
@@ -56,14 +64,14 @@ class ConsentNotice(TimestampedModel):
 
 
 class ConsentRecord(PublicIdModel):
-    """One act of an owner about one vehicle and one purpose.
+    """One act of an owner about one purpose, and one vehicle unless the purpose is personal.
 
     `payload` is the canonical record, kept byte for byte; `hash` = SHA-256(prev_hash bytes || payload). The database
     computes both again on insert, chains records by owner, and refuses every change.
     """
 
     owner = models.ForeignKey(Owner, on_delete=models.PROTECT, related_name="consent_records")
-    vehicle = models.ForeignKey(Vehicle, on_delete=models.PROTECT, related_name="consent_records")
+    vehicle = models.ForeignKey(Vehicle, on_delete=models.PROTECT, null=True, related_name="consent_records")
     notice = models.ForeignKey(ConsentNotice, on_delete=models.PROTECT)
     actor = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True)
     purpose = models.CharField(max_length=32)
@@ -92,22 +100,29 @@ class ConsentRecord(PublicIdModel):
 
 
 class ConsentCurrent(models.Model):
-    """The latest act by vehicle and purpose: a projection that only the database writes.
+    """The latest act by vehicle (or owner, if personal) and purpose: a projection that only the database writes.
 
     Its row is the lock between dispatching and withdrawing: dispatch holds it FOR SHARE, an act updates it.
     """
 
-    vehicle = models.ForeignKey(Vehicle, on_delete=models.PROTECT, related_name="consents")
+    owner = models.ForeignKey(Owner, on_delete=models.PROTECT, related_name="consents")
+    vehicle = models.ForeignKey(Vehicle, on_delete=models.PROTECT, null=True, related_name="consents")
     purpose = models.CharField(max_length=32)
+    notice_version = models.PositiveIntegerField()
     record = models.ForeignKey(ConsentRecord, on_delete=models.PROTECT, related_name="+")
     state = models.CharField(max_length=16)
     expires_at = models.DateTimeField(null=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["vehicle", "purpose"], name="consent_current_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["vehicle", "purpose"], name="consent_current_once"),
+            models.UniqueConstraint(
+                fields=["owner", "purpose"], condition=models.Q(vehicle=None), name="consent_current_personal_once"
+            ),
+        ]
 
     def __str__(self) -> str:
-        return f"{self.vehicle} {self.purpose}: {self.state}"
+        return f"{self.vehicle or self.owner} {self.purpose}: {self.state}"
 
     @property
     def is_in_force(self) -> bool:

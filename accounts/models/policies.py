@@ -1,27 +1,68 @@
-from django.core.validators import MaxValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 from accounts.models.vehicles import Vehicle
 
 
 class OwnerPolicy(models.Model):
-    """When the car may work. Evaluated on the vehicle; the server keeps the rules, never the readings."""
+    """When the car may work. Evaluated on the vehicle; the server keeps the rules, never the readings.
+
+    Times of the week are in `time_zone`: weekday 0 is Monday, minutes count from midnight, and a span whose end is not
+    after its start ends on the next day. Prices are micro-units of the owner's currency.
+    """
+
+    class Network(models.TextChoices):
+        WIFI = "wifi", "Wi-Fi or cable only"
+        CAPPED = "capped", "Mobile data too, up to a monthly cap"
+        ANY = "any", "Any network"
+
+    class PowerRule(models.TextChoices):
+        ANY = "any", "Whatever power there is"
+        SOLAR = "solar", "Only while charging from solar"
+        BELOW_PRICE = "below_price", "Only below a price"
+        SOLAR_OR_BELOW_PRICE = "solar_or_below_price", "From solar, or below a price"
+
+    class Pause(models.TextChoices):
+        NONE = "", "Not paused"
+        STOP = "stop", "Stopped now"
+        FINISH = "finish", "Finish the running unit, then stop"
 
     vehicle = models.OneToOneField(Vehicle, on_delete=models.PROTECT, related_name="policy")
     version = models.PositiveIntegerField(default=1)
+    preset = models.CharField(max_length=24, default="careful", blank=True)
+    time_zone = models.CharField(max_length=64, blank=True, help_text="Empty: the owner's.")
+
+    # Weekly windows: [weekday 0-6, start minute, end minute]; none means any time.
+    windows = models.JSONField(default=list, blank=True)
+    # Charge that the car must have by a time: [weekday 0-6, minute]. In the lead time before it, below it no work.
+    ready_by = models.JSONField(default=list, blank=True)
+    ready_by_percent = models.PositiveSmallIntegerField(default=80, validators=[MaxValueValidator(100)])
+    ready_by_lead_minutes = models.PositiveSmallIntegerField(default=180, validators=[MaxValueValidator(1440)])
+    day_share_percent = models.PositiveSmallIntegerField(
+        default=100, validators=[MinValueValidator(1), MaxValueValidator(100)], help_text="Most of a day spent working."
+    )
+
     plugged_in_only = models.BooleanField(default=True)
     charge_stop_percent = models.PositiveSmallIntegerField(default=50, validators=[MaxValueValidator(100)])
     charge_resume_percent = models.PositiveSmallIntegerField(default=55, validators=[MaxValueValidator(100)])
-    wifi_only = models.BooleanField(default=True)
     heat_stop_c = models.PositiveSmallIntegerField(default=45)
     heat_resume_c = models.PositiveSmallIntegerField(default=40)
-    # Weekly windows in the owner's time zone: [weekday 0-6, start minute, end minute]; none means any time.
-    windows = models.JSONField(default=list, blank=True)
-    paused_until_at = models.DateTimeField(null=True, blank=True)
+
+    network = models.CharField(max_length=8, choices=Network, default=Network.WIFI)
+    data_cap_mb_per_month = models.PositiveIntegerField(default=1000, help_text="Of mobile data, in 10^6 bytes.")
+
+    power_rule = models.CharField(max_length=24, choices=PowerRule, default=PowerRule.ANY)
+    price_limit_micro_per_kwh = models.PositiveBigIntegerField(default=150_000)
     # What a kWh costs this owner, and what a kWh through the battery wears: an offer must cover both.
     tariff_micro_per_kwh = models.PositiveBigIntegerField(default=180_200)
+    # Time of use: [weekday 0-6, start minute, end minute, micro per kWh]; outside all of them the flat price holds.
+    tariff_windows = models.JSONField(default=list, blank=True)
     # Default wear: the middle of 0.033 to 0.066 per kWh through the pack (99 $/kWh over 3,000 to 1,500 cycles).
     wear_micro_per_kwh = models.PositiveBigIntegerField(default=50_000)
+
+    # A pause without an end lasts until the owner ends it.
+    pause = models.CharField(max_length=8, choices=Pause, default=Pause.NONE, blank=True)
+    paused_until_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         verbose_name_plural = "owner policies"
@@ -33,7 +74,20 @@ class OwnerPolicy(models.Model):
             models.CheckConstraint(
                 condition=models.Q(heat_resume_c__lte=models.F("heat_stop_c")), name="policy_heat_hysteresis"
             ),
-        ]
+            models.CheckConstraint(
+                condition=models.Q(
+                    charge_stop_percent__lte=100, charge_resume_percent__lte=100, ready_by_percent__lte=100,
+                    ready_by_lead_minutes__lte=1440, day_share_percent__gte=1, day_share_percent__lte=100,
+                ),
+                name="policy_ranges",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(network__in=["wifi", "capped", "any"])
+                & models.Q(power_rule__in=["any", "solar", "below_price", "solar_or_below_price"])
+                & models.Q(pause__in=["", "stop", "finish"]),
+                name="policy_words",
+            ),
+        ]  # fmt: skip
 
     def __str__(self) -> str:
         return f"policy of {self.vehicle} v{self.version}"

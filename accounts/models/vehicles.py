@@ -25,7 +25,10 @@ class Vehicle(PublicIdModel):
     kind = models.CharField(max_length=16, choices=Kind, default=Kind.SIMULATED)
     vin_hash = models.CharField(max_length=64)
     vin_last4 = models.CharField(max_length=4)
+    # ISO 3166-2, as the owner chose it; only while consent for `region` is in force.
+    region = models.CharField(max_length=8, blank=True)
     retired_at = models.DateTimeField(null=True, blank=True)
+    retired_code = models.CharField(max_length=16, blank=True)  # "sold", "removed", "erased"
 
     objects = VehicleQuerySet.as_manager()
 

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from accounts.models import (
     IN_FORCE,
+    PERSONAL,
     ConsentCurrent,
     ConsentNotice,
     ConsentRecord,
@@ -42,14 +43,18 @@ def current_notice(purpose: str, language: str = "en") -> ConsentNotice:
 @atomic_retrying
 def decide(
     *,
-    vehicle: Vehicle,
     purpose: str,
     decision: str,
     actor: User | None,
     method: str,
+    vehicle: Vehicle | None = None,
+    owner: Owner | None = None,
     notice_version: int | None = None,
 ) -> ConsentRecord:
     """Record one act: "given", "refused" or "withdrawn". Repeating the present state changes nothing and returns it.
+
+    About `vehicle`, or, for a personal purpose, about `owner`. `method` says where: "portal", "agent" (then `actor` is None,
+    the record names the vehicle), "unsubscribe" and so on.
 
     In the same transaction the database ends the vehicle's leases when consent to run jobs ends (compute's rules).
     `notice_version` is the text that the owner had before them: consent to any but the newest is not taken.
@@ -57,12 +62,13 @@ def decide(
     """
     if decision not in DECISIONS:
         raise InvalidInput("The decision must be given, refused or withdrawn.", decision=decision)
-    owner = Owner.objects.select_for_update(no_key=True).get(pk=vehicle.owner_id)
+    _check_subject(purpose, vehicle, owner)
+    owner = Owner.objects.select_for_update(no_key=True).get(pk=vehicle.owner_id if vehicle else owner.pk)  # type: ignore[union-attr] # one of them
     notice = current_notice(purpose)
     if decision == ConsentState.GIVEN and notice_version not in (None, notice.version):
         raise Conflict("The text of this consent has changed. Read it, then decide again.", code="notice_changed")
     # Waits for a dispatch that is leasing on this consent: the act is then later than every lease it allowed.
-    held = ConsentCurrent.objects.select_for_update(of=["self"]).filter(vehicle=vehicle, purpose=purpose)
+    held = ConsentCurrent.objects.select_for_update(of=["self"]).filter(owner=owner, vehicle=vehicle, purpose=purpose)
     current = held.select_related("record").first()
     in_force = current is not None and current.is_in_force
     if current and _repeats(current, decision, notice):
@@ -77,11 +83,8 @@ def decide(
 
 def withdraw_all(*, owner: Owner, purpose: str, actor: User | None, method: str) -> int:
     """Withdraw one purpose for every vehicle of the owner that gave it. Returns how many that were."""
-    in_force = [
-        current.vehicle
-        for current in ConsentCurrent.objects.filter(vehicle__owner=owner, purpose=purpose).select_related("vehicle")
-        if current.is_in_force
-    ]
+    found = ConsentCurrent.objects.filter(owner=owner, purpose=purpose).exclude(vehicle=None).select_related("vehicle")
+    in_force = [current.vehicle for current in found if current.is_in_force]
     for vehicle in in_force:
         with contextlib.suppress(Conflict):  # it ended by itself meanwhile: the others must still be stopped
             decide(vehicle=vehicle, purpose=purpose, decision=ConsentState.WITHDRAWN, actor=actor, method=method)
@@ -93,12 +96,12 @@ def expire(*, limit: int = 500) -> int:
     """Write the `expired` act for consents whose time has passed (the database stops honouring them by itself)."""
     due = (
         ConsentCurrent.objects.filter(state__in=IN_FORCE, expires_at__lte=timezone.now())
-        .select_related("vehicle__owner", "record__notice")
-        .order_by("vehicle__owner_id", "id")[:limit]
+        .select_related("vehicle", "record__notice")
+        .order_by("owner_id", "id")[:limit]
     )
     count = 0
     for current in due:
-        owner = Owner.objects.select_for_update(no_key=True).get(pk=current.vehicle.owner_id)
+        owner = Owner.objects.select_for_update(no_key=True).get(pk=current.owner_id)
         current = (
             ConsentCurrent.objects.select_for_update(of=["self"]).select_related("record__notice").get(pk=current.pk)
         )
@@ -117,7 +120,13 @@ def expire(*, limit: int = 500) -> int:
 
 
 def append(
-    *, owner: Owner, vehicle: Vehicle, notice: ConsentNotice, state: ConsentState, actor: User | None, method: str
+    *,
+    owner: Owner,
+    vehicle: Vehicle | None,
+    notice: ConsentNotice,
+    state: ConsentState,
+    actor: User | None,
+    method: str,
 ) -> ConsentRecord:
     """Write the next record of the owner's chain. The caller holds the owner's row lock."""
     head = ConsentRecord.objects.filter(owner=owner).order_by("-seq").values_list("seq", "hash").first()
@@ -155,7 +164,7 @@ def _database_clock() -> datetime:
 def record_fields(
     record_id: uuid.UUID,
     owner: Owner,
-    vehicle: Vehicle,
+    vehicle: Vehicle | None,
     notice: ConsentNotice,
     state: ConsentState,
     actor: User | None,
@@ -170,7 +179,7 @@ def record_fields(
         "record_id": str(record_id),
         "pii_principal_id": str(owner.public_id),
         "seq": seq,
-        "vehicle": str(vehicle.public_id),
+        "vehicle": str(vehicle.public_id) if vehicle else None,
         "purpose": notice.purpose,
         "privacy_notice": f"{notice.purpose}/v{notice.version}",
         "language": notice.language,
@@ -187,12 +196,24 @@ def record_fields(
             "event_time": at.isoformat(),
             "validity_duration": f"P{notice.validity_days}D",
             "expires_at": expires_at.isoformat() if expires_at else None,
-            "entity_id": f"user:{actor.pk}" if actor else "system",
-            "event_type": "explicitly expressed" if actor else "implied",
+            "entity_id": _entity(actor, vehicle, method),
+            "event_type": "explicitly expressed" if actor or method == "agent" else "implied",
             "event_state": str(state),
             "method": method,
         },
     }
+
+
+def _check_subject(purpose: str, vehicle: Vehicle | None, owner: Owner | None) -> None:
+    if (vehicle is None) == (owner is None) or (vehicle is None) != (purpose in PERSONAL):
+        raise InvalidInput("This purpose is decided for " + ("a person." if purpose in PERSONAL else "a vehicle."))
+
+
+def _entity(actor: User | None, vehicle: Vehicle | None, method: str) -> str:
+    """Who acted: a user, the person at the car (whose node signed the request), or nobody but time."""
+    if actor:
+        return f"user:{actor.pk}"
+    return f"vehicle:{vehicle.public_id}" if vehicle and method == "agent" else "system"
 
 
 def canonical(fields: dict[str, Any]) -> bytes:

@@ -67,8 +67,10 @@ def _driving(state: VehicleState) -> Availability | None:
 
 def _paused(policy: Policy, now: datetime) -> Availability | None:
     until = policy.paused_until_unix_ms
-    if now.timestamp() * 1000 >= until:
+    if not policy.pause or (until and now.timestamp() * 1000 >= until):
         return None
+    if not until:
+        return _no("paused", "The owner has paused this vehicle until further notice.")
     try:
         when = datetime.fromtimestamp(until / 1000, UTC).isoformat(timespec="minutes")
     except (ValueError, OverflowError, OSError):
@@ -115,7 +117,7 @@ def _charge(policy: Policy, state: VehicleState, previous: Availability) -> Avai
 
 
 def _network(policy: Policy, state: VehicleState) -> Availability | None:
-    if not policy.wifi_only or state.network in ("wifi", "ethernet"):
+    if policy.network != "wifi" or state.network in ("wifi", "ethernet"):
         return None
     return _no("not_on_wifi", f'The car is on "{state.network}", and the owner allows work only on Wi-Fi.')
 

@@ -1,14 +1,17 @@
 from compute.models.artifacts import InputFile, ModelArtifact, ModelArtifactEvent
 from compute.models.attempts import Attempt, AttemptEvent
+from compute.models.history import AvailabilitySpan, HealthDay
 from compute.models.jobs import InferenceJob, InferenceJobEvent, WorkUnit
 from compute.models.metering import MeterRecord, UsageRecord
-from compute.models.nodes import EnrolmentCode, HardwareClass, Node, NodeEvent, NodePresence
+from compute.models.nodes import EnrolmentCode, HardwareClass, Node, NodeEvent, NodePresence, Pairing
 
 __all__ = [
     "Attempt",
     "AttemptEvent",
+    "AvailabilitySpan",
     "EnrolmentCode",
     "HardwareClass",
+    "HealthDay",
     "InferenceJob",
     "InferenceJobEvent",
     "InputFile",
@@ -18,6 +21,7 @@ __all__ = [
     "Node",
     "NodeEvent",
     "NodePresence",
+    "Pairing",
     "UsageRecord",
     "WorkUnit",
 ]

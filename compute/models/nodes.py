@@ -1,5 +1,5 @@
 from datetime import timedelta
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from django.db import models
 from django.utils import timezone
@@ -32,6 +32,16 @@ class HardwareClass(TimestampedModel):
         return self.slug
 
 
+class NodeQuerySet(models.QuerySet["Node"]):
+    def in_use(self) -> Self:
+        """All but retired ones: at most one a vehicle."""
+        return self.exclude(status=Node.Status.RETIRED)
+
+    def serving(self, vehicle: Vehicle) -> "Node | None":
+        """The vehicle's node, if it has one."""
+        return self.in_use().filter(vehicle=vehicle).first()
+
+
 class Node(PublicIdModel):
     """The compute identity of a vehicle: the key made on it, its class, and the trust it has earned."""
 
@@ -45,7 +55,8 @@ class Node(PublicIdModel):
         Status.SUSPENDED: (Status.ACTIVE, Status.RETIRED),
     }
 
-    vehicle = models.OneToOneField(Vehicle, on_delete=models.PROTECT, related_name="node")
+    # One at a time: a node whose key was lost is retired, keeps its records, and makes room for the next.
+    vehicle = models.ForeignKey(Vehicle, on_delete=models.PROTECT, related_name="nodes")
     hardware_class = models.ForeignKey(HardwareClass, on_delete=models.PROTECT)
     status = models.CharField(max_length=16, choices=Status, default=Status.ACTIVE)
     status_code = models.CharField(max_length=64, blank=True)
@@ -60,6 +71,15 @@ class Node(PublicIdModel):
     # NATS credentials issued before this moment are void.
     link_revoked_at = models.DateTimeField(null=True, blank=True)
     link_expires_at = models.DateTimeField(null=True, blank=True)
+
+    objects: ClassVar[NodeQuerySet] = NodeQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["vehicle"], condition=~models.Q(status="retired"), name="node_one_by_vehicle"
+            )
+        ]
 
     def __str__(self) -> str:
         return self.vehicle.label
@@ -105,3 +125,17 @@ class EnrolmentCode(TimestampedModel):
 
     def __str__(self) -> str:
         return f"code for {self.vehicle_id}"
+
+
+class Pairing(TimestampedModel):
+    """An agent that waits to be claimed: it shows a code, its owner types it. After RFC 8628, bound to the agent's key."""
+
+    public_key = models.CharField(max_length=64, unique=True)
+    code_sha256 = models.CharField(max_length=64, unique=True)
+    hardware = models.JSONField()
+    agent_version = models.CharField(max_length=32, blank=True)
+    expires_at = models.DateTimeField()
+    node = models.OneToOneField(Node, on_delete=models.PROTECT, null=True, related_name="pairing")
+
+    def __str__(self) -> str:
+        return f"pairing {self.pk}"

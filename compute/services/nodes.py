@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 from datetime import timedelta
+from typing import Any, cast
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -32,7 +33,7 @@ class LinkUnavailable(DomainError):
 @transaction.atomic
 def create_enrolment_code(*, vehicle: Vehicle, actor: User | None) -> tuple[str, EnrolmentCode]:
     """A code of 12 characters (59 bits), shown once, that enrols one agent for this vehicle within half an hour."""
-    if Node.objects.filter(vehicle=vehicle).exists():
+    if Node.objects.serving(vehicle) is not None:
         raise Conflict("This vehicle has an agent already.", code="already_enrolled")
     EnrolmentCode.objects.filter(vehicle=vehicle, used_at=None).update(expires_at=timezone.now())  # the newest counts
     text = "-".join("".join(secrets.choice(CODE_ALPHABET) for _ in range(4)) for _ in range(3))
@@ -60,7 +61,7 @@ def enrol(*, request: protocol.Enrolment) -> Node:
     )
     if code is None:
         raise InvalidInput("This code is not valid.", code="code_invalid")
-    existing = Node.objects.filter(vehicle=code.vehicle).first()
+    existing = Node.objects.serving(code.vehicle)
     if existing:
         if existing.public_key == request.public_key:
             return existing
@@ -159,16 +160,30 @@ def policy_of(vehicle_id: int) -> protocol.Policy:
     paused = policy.paused_until_at
     return protocol.Policy(
         version=policy.version,
-        time_zone=policy.vehicle.owner.time_zone,
-        windows=tuple(tuple(window) for window in policy.windows),
+        time_zone=policy.time_zone or policy.vehicle.owner.time_zone,
+        windows=_tuples(policy.windows),
+        ready_by=_tuples(policy.ready_by),
+        ready_by_percent=policy.ready_by_percent,
+        ready_by_lead_minutes=policy.ready_by_lead_minutes,
+        day_share_percent=policy.day_share_percent,
         plugged_in_only=policy.plugged_in_only,
         charge_stop_percent=policy.charge_stop_percent,
         charge_resume_percent=policy.charge_resume_percent,
-        wifi_only=policy.wifi_only,
         heat_stop_c=policy.heat_stop_c,
         heat_resume_c=policy.heat_resume_c,
+        network=cast(Any, policy.network),
+        data_cap_mb_per_month=policy.data_cap_mb_per_month,
+        power_rule=cast(Any, policy.power_rule),
+        price_limit_micro_per_kwh=policy.price_limit_micro_per_kwh,
+        tariff_micro_per_kwh=policy.tariff_micro_per_kwh,
+        tariff_windows=_tuples(policy.tariff_windows),
+        pause=cast(Any, policy.pause),
         paused_until_unix_ms=int(paused.timestamp() * 1000) if paused else 0,
     )
+
+
+def _tuples(rows: list[list[int]]) -> tuple[Any, ...]:
+    return tuple(tuple(row) for row in rows)
 
 
 def _digest(code: str) -> str:

@@ -65,7 +65,7 @@ class Car:
 
     @property
     def node(self) -> Node:
-        return Node.objects.select_related("presence", "hardware_class").get(vehicle=self.vehicle)
+        return Node.objects.in_use().select_related("presence", "hardware_class").get(vehicle=self.vehicle)
 
     def start(self, environment: Mapping[str, str], log: Path) -> None:
         self._end_leftover()
@@ -116,7 +116,7 @@ def enrol(spec: CarSpec, portal: Portal, environment: Mapping[str, str], folder:
     if vehicle is None:
         code = portal.add_vehicle(label=spec.label, make_model=spec.make_model, vin=spec.vin)
         vehicle = Vehicle.objects.get(vin_hash=vin_hash(spec.vin), retired_at=None)
-    elif not Node.objects.filter(vehicle=vehicle).exists():
+    elif Node.objects.serving(vehicle) is None:
         code = portal.enrolment_code(str(vehicle.public_id))
     else:
         code = ""

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts.access import owner_required, signed_in
 from accounts.forms import VehicleForm, add_error
-from accounts.models import ConsentCurrent, ConsentNotice, Owner, Purpose, Vehicle
+from accounts.models import VEHICLE_PURPOSES, ConsentCurrent, ConsentNotice, Owner, Purpose, Vehicle
 from accounts.services import vehicles as vehicle_services
 from billing.selectors import Earnings, earnings_by_owner, earnings_by_vehicle
 from compute.models import Attempt, Node
@@ -48,7 +48,7 @@ def vehicle_add(request: HttpRequest, owner: Owner) -> HttpResponse:
 def vehicle_enrol(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpResponse:
     """A fresh one-time code for the agent of this vehicle."""
     vehicle = get_object_or_404(Vehicle.objects.for_owner(owner), public_id=public_id)
-    if Node.objects.filter(vehicle=vehicle).exists():
+    if Node.objects.serving(vehicle) is not None:
         return redirect("vehicle_list")
     code, row = nodes.create_enrolment_code(vehicle=vehicle, actor=signed_in(request))
     server = request.build_absolute_uri("/").rstrip("/")
@@ -64,7 +64,7 @@ def vehicle_enrol(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpRe
 def _page(request: HttpRequest, owner: Owner, form: VehicleForm, *, status: int = 200) -> HttpResponse:
     vehicles = list(Vehicle.objects.for_owner(owner).select_related("policy").order_by("id"))
     ids = [vehicle.pk for vehicle in vehicles]
-    found = Node.objects.filter(vehicle_id__in=ids).select_related("presence", "hardware_class")
+    found = Node.objects.in_use().filter(vehicle_id__in=ids).select_related("presence", "hardware_class")
     node_of = {node.vehicle_id: node for node in found}
     consents = _consents(ids)
     earned = {row.vehicle_id: row for row in earnings_by_vehicle([owner])}
@@ -100,7 +100,7 @@ def _consents(vehicle_ids: list[int]) -> dict[int, list[dict[str, Any]]]:
     return {
         vehicle_id: [
             _consent(by_purpose[purpose], current.get((vehicle_id, purpose)))
-            for purpose in Purpose.values
+            for purpose in VEHICLE_PURPOSES
             if purpose in by_purpose
         ]
         for vehicle_id in vehicle_ids

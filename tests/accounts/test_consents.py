@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.conf import settings
 from django.utils import timezone
 
-from accounts.models import ConsentCurrent, ConsentNotice, ConsentRecord, Purpose
+from accounts.models import VEHICLE_PURPOSES, ConsentCurrent, ConsentNotice, ConsentRecord, Purpose
 from accounts.services import consents
 from accounts.tasks import expire_consents
 from marketplace.core.errors import Conflict, InvalidInput, NotFound
@@ -103,11 +103,11 @@ def test_an_unknown_purpose(vehicle):
 
 
 def test_purposes_do_not_touch_each_other(vehicle):
-    for purpose in Purpose.values:
+    for purpose in VEHICLE_PURPOSES:
         factories.decide(vehicle, "given", purpose)
     factories.decide(vehicle, "withdrawn", "availability")
     states = dict(ConsentCurrent.objects.filter(vehicle=vehicle).values_list("purpose", "state"))
-    assert states == {**dict.fromkeys(Purpose.values, "given"), "availability": "withdrawn"}
+    assert states == {**dict.fromkeys(VEHICLE_PURPOSES, "given"), "availability": "withdrawn"}
 
 
 def test_vehicles_do_not_touch_each_other(alice, vehicle):

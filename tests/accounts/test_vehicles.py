@@ -1,7 +1,7 @@
 """Vehicles: the VIN is checked, never stored, and in use once."""
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.models import AuditEvent, ConsentCurrent, OwnerPolicy, Vehicle
@@ -28,7 +28,7 @@ def test_a_new_vehicle_has_a_default_policy_and_no_consent(alice):
     assert (vehicle.label, vehicle.make_model, vehicle.kind) == ("My car", "Test One", "simulated")
     policy = OwnerPolicy.objects.get(vehicle=vehicle)
     assert policy.plugged_in_only
-    assert policy.wifi_only
+    assert policy.network == "wifi"
     assert not ConsentCurrent.objects.filter(vehicle=vehicle).exists()
     assert AuditEvent.objects.get(action="vehicle.add").subject == str(vehicle.public_id)
 
@@ -68,6 +68,9 @@ def test_a_vin_is_in_use_once_whoever_types_it(alice, typed):
 def test_a_retired_vehicle_frees_its_vin_and_leaves_its_consent_behind(alice):
     sold = add(alice)
     factories.decide(sold, "given")
+    with pytest.raises(DatabaseError, match="consents must end"), transaction.atomic():
+        Vehicle.objects.filter(pk=sold.pk).update(retired_at=timezone.now())
+    factories.decide(sold, "withdrawn")
     Vehicle.objects.filter(pk=sold.pk).update(retired_at=timezone.now())
     bought = add(factories.make_owner())
     assert bought.pk != sold.pk

@@ -15,7 +15,7 @@ from accounts.services import consents
 from compute.models import Attempt, MeterRecord, UsageRecord, WorkUnit
 from compute.services import dispatch, verification
 from tests import factories
-from tests.compute.helpers import execute, leased, one_unit, present, refused, work
+from tests.compute.helpers import execute, leased, one_unit, present, refused, unguarded, work
 from tests.factories import Car
 
 pytestmark = pytest.mark.django_db
@@ -118,7 +118,8 @@ def test_no_attempt_that_mixes_two_cars(unit, swapped):
 
 def test_no_attempt_on_a_retired_vehicle(unit):
     car = factories.make_car()
-    execute("UPDATE accounts_vehicle SET retired_at = now() WHERE id = %s", car.node.vehicle_id)
+    with unguarded():  # its consent would have to end first
+        execute("UPDATE accounts_vehicle SET retired_at = now() WHERE id = %s", car.node.vehicle_id)
     with refused("DW003"):
         lease(car, unit)
 

@@ -7,7 +7,7 @@ import pytest
 from django.db import models
 from django.utils import timezone
 
-from accounts.models import StateTransition
+from accounts.models import DataExport, ErasureRequest, StateTransition
 from billing.models import JobOrder
 from compute.models import Attempt, AttemptEvent, InferenceJob, ModelArtifact, Node, NodeEvent, WorkUnit
 from compute.services import dispatch, jobs
@@ -18,7 +18,16 @@ from tests.compute.helpers import execute, in_threads, leased, one_unit, present
 
 pytestmark = pytest.mark.django_db
 
-MACHINES: list[type[models.Model]] = [Node, ModelArtifact, InferenceJob, WorkUnit, Attempt, JobOrder]
+MACHINES: list[type[models.Model]] = [
+    Node,
+    ModelArtifact,
+    InferenceJob,
+    WorkUnit,
+    Attempt,
+    JobOrder,
+    DataExport,
+    ErasureRequest,
+]
 # The least that each row needs to exist; foreign keys lead nowhere, since rows are staged without them.
 BARE: dict[type[models.Model], dict[str, Any]] = {
     Node: {"vehicle_id": 1, "hardware_class_id": 1, "public_key": "00"},
@@ -33,6 +42,8 @@ BARE: dict[type[models.Model], dict[str, Any]] = {
         "job_id": 1, "organization_id": 1, "rate_card_id": 1, "price_micro_per_hour": 1, "owner_share_permille": 700,
         "estimate_low_micro": 1, "estimate_high_micro": 1, "held_micro": 1,
     },
+    DataExport: {"owner_id": 1},
+    ErasureRequest: {"owner_id": 1, "due_at": timezone.now()},
 }  # fmt: skip
 EVENTS = ["compute_nodeevent", "compute_modelartifactevent", "compute_inferencejobevent", "compute_attemptevent"]
 
@@ -104,7 +115,7 @@ def test_a_transition_that_is_allowed_leaves_its_event(model, old, new):
 
 
 @pytest.mark.parametrize("model", [m for m in MACHINES if m is not JobOrder], ids=named)
-@pytest.mark.parametrize("unknown", ["", "done", "LEASED"])
+@pytest.mark.parametrize("unknown", ["", "finished", "LEASED"])
 def test_a_status_that_does_not_exist_is_refused(model, unknown):
     row = staged(model, model.Status.values[0])
     with refused("DW001"):

@@ -10,7 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts.models import ConsentRecord
+from accounts.models import VEHICLE_PURPOSES, ConsentRecord
 from billing.services import closing
 from compute.models import NodePresence
 from compute.services import jobs
@@ -132,7 +132,7 @@ def test_a_vehicle_says_what_it_does_and_why_not(client_of, state):
 def test_two_buttons_alike_and_none_pressed_before_the_owner_does(client_of):
     vehicle = factories.make_vehicle(consent="")
     html = client_of(vehicle.owner.user).get("/vehicles/").content.decode()
-    assert html.count('aria-pressed="false"') == 2 * 4
+    assert html.count('aria-pressed="false"') == 2 * len(VEHICLE_PURPOSES)
     assert not re.search(r"<input[^>]*\schecked", html)
     assert 'aria-pressed="true"' not in html
 

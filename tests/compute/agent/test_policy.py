@@ -59,7 +59,7 @@ def test_a_good_car_works():
     ("policy", "state"),
     [
         (change(plugged_in_only=False), replace(GOOD, plugged_in=False)),
-        (change(wifi_only=False), replace(GOOD, network="cellular")),
+        (change(network="any"), replace(GOOD, network="cellular")),
         (change(charge_stop_percent=0), replace(GOOD, charge_percent=0)),
         (change(paused_until_unix_ms=int(NOW.timestamp() * 1000)), GOOD),
     ],
@@ -70,8 +70,8 @@ def test_a_rule_that_is_off_forbids_nothing(policy, state):
 
 def test_paused_until_a_time_and_for_good():
     soon = int((NOW + timedelta(minutes=5)).timestamp() * 1000)
-    assert "2026-11-18T12:05" in verdict(policy=change(paused_until_unix_ms=soon)).sentence
-    assert "further notice" in verdict(policy=change(paused_until_unix_ms=2**62)).sentence
+    assert "2026-11-18T12:05" in verdict(policy=change(pause="stop", paused_until_unix_ms=soon)).sentence
+    assert "further notice" in verdict(policy=change(pause="stop", paused_until_unix_ms=2**62)).sentence
 
 
 def test_an_unknown_time_zone_is_never_the_schedule():

@@ -83,7 +83,7 @@ def test_codes_are_hard_to_guess_and_easy_to_read():
 
 
 def test_a_retired_vehicles_code_is_void():
-    vehicle = factories.make_vehicle()
+    vehicle = factories.make_vehicle(consent="")
     code = code_for(vehicle)
     execute("UPDATE accounts_vehicle SET retired_at = now()")
     assert refusal(lambda: enrol(code)) == (InvalidInput, "code_invalid")

@@ -1,27 +1,22 @@
-"""Pages of owners' consents and customers' API keys."""
+"""Owners' consents: deciding, withdrawing, the texts and the history."""
 
 from uuid import UUID
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-from accounts.access import organization_required, owner_required, signed_in
-from accounts.forms import ApiKeyForm
+from accounts.access import owner_required, signed_in
 from accounts.models import (
-    ApiKey,
     ConsentNotice,
     ConsentRecord,
     ConsentState,
-    Organization,
     Owner,
     Purpose,
-    Scope,
     Vehicle,
 )
-from accounts.services import api_keys, consents
+from accounts.services import consents
 from marketplace.core.errors import DomainError
 
 SAID = {
@@ -93,50 +88,3 @@ def consent_history(request: HttpRequest, owner: Owner, public_id: UUID) -> Http
         for record in ConsentRecord.objects.filter(vehicle=vehicle).order_by("-seq")
     ]
     return render(request, "accounts/consent_history.html", {"vehicle": vehicle, "records": records})
-
-
-@never_cache
-@require_GET
-@organization_required
-def api_key_list(request: HttpRequest, organization: Organization) -> HttpResponse:
-    return _keys_page(request, organization, ApiKeyForm())
-
-
-@never_cache
-@require_POST
-@organization_required
-def api_key_create(request: HttpRequest, organization: Organization) -> HttpResponse:
-    form = ApiKeyForm(request.POST)
-    if not form.is_valid():
-        return _keys_page(request, organization, form, status=400)
-    data = form.cleaned_data
-    _, text = api_keys.create_api_key(
-        organization=organization,
-        name=data["name"],
-        scopes=data["scopes"],
-        expires_days=data["expires_in_days"],
-        actor=signed_in(request),
-    )
-    # Shown in this answer only, never stored, so there is no redirect to lose it on.
-    return _keys_page(request, organization, ApiKeyForm(), new_key=text)
-
-
-@require_POST
-@organization_required
-def api_key_revoke(request: HttpRequest, organization: Organization, public_id: UUID) -> HttpResponse:
-    key = get_object_or_404(ApiKey, organization=organization, public_id=public_id)
-    api_keys.revoke_api_key(key=key, actor=signed_in(request))
-    messages.success(request, f"The key {key.name} is dead from now on.")
-    return redirect("api_keys")
-
-
-def _keys_page(
-    request: HttpRequest, organization: Organization, form: ApiKeyForm, *, new_key: str = "", status: int = 200
-) -> HttpResponse:
-    context = {
-        "keys": ApiKey.objects.filter(organization=organization).order_by("-id"),
-        "form": form,
-        "scope_choices": Scope.choices,
-        "new_key": new_key,
-    }
-    return render(request, "accounts/api_keys.html", context, status=status)

@@ -1,0 +1,33 @@
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+from marketplace.core.models import TimestampedModel
+
+
+class Mail(TimestampedModel):
+    """Outbox of mails to people: written with the act it tells of, sent later by a worker, once for each `dedupe_key`.
+
+    The address is the user's own at the moment of sending, so that none is kept here.
+    """
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="mails")
+    kind = models.CharField(max_length=40)  # names templates/emails/<kind>-subject.txt and -body.txt
+    context = models.JSONField(default=dict)
+    dedupe_key = models.CharField(max_length=160, unique=True)
+    not_before_at = models.DateTimeField(default=timezone.now)
+    tries = models.PositiveSmallIntegerField(default=0)
+    sent_at = models.DateTimeField(null=True)
+    # Set instead of sent_at when it will never go: the person wants none of this kind, or every try failed.
+    dropped_at = models.DateTimeField(null=True)
+    dropped_code = models.CharField(max_length=40, blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["not_before_at"], condition=models.Q(sent_at=None, dropped_at=None), name="mail_waiting"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} to user {self.user_id}"
