@@ -54,6 +54,11 @@ class Workload:
         held = (held for held in self._book.held() if held.started_unix_ms)
         return sorted(held, key=lambda each: each.started_unix_ms)
 
+    @property
+    def has_begun(self) -> bool:
+        """Is there a unit that was begun and has not ended, results still to be uploaded included?"""
+        return any(held.has_begun for held in self._book.held())
+
     def renewals(self) -> tuple[Renewal, ...]:
         return self._book.renewals()
 
@@ -70,13 +75,17 @@ class Workload:
             elif not self._store.has_report(lease.attempt, lease.fence):
                 self._accept(lease)
 
-    def refuse(self, code: str) -> None:
-        """Give everything back with this reason, and forget customers' models; "" means: take work again."""
+    def refuse(self, code: str, *, may_finish: bool = False) -> None:
+        """Give everything back with this reason, and forget customers' models; "" means: take work again.
+
+        With ``may_finish``, what has begun may end first.
+        """
         self._refusal = code
         if not code:
             return
         for held in self._book.held():
-            self._stop(held, code)
+            if not (may_finish and held.has_begun):
+                self._stop(held, code)
         if not self._tasks:
             self._bench.wipe()
 
