@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,9 @@ IN_WORDS = {
 }
 
 
-def open_energy(*, power_mw: int, provider: str, sys: Path = SYS, nvml: Any = None) -> EnergyMeter:
+def open_energy(
+    *, power_mw: int, provider: str, sys: Path = SYS, nvml: Any = None, pause: Callable[[float], None] = time.sleep
+) -> EnergyMeter:
     """The best meter for what runs the units: a GPU's counter for a GPU, the processor's or the board's otherwise.
 
     ``power_mw`` is the hardware class's draw, for the model that is left when nothing can be read.
@@ -35,7 +38,7 @@ def open_energy(*, power_mw: int, provider: str, sys: Path = SYS, nvml: Any = No
     if provider in _GPU_PROVIDERS:
         choices: list[Callable[[], Counter]] = [lambda: open_nvml(nvml), lambda: Ina3221(sys, share="present")]
     else:
-        choices = [lambda: Rapl(sys), lambda: Ina3221(sys)]
+        choices = [lambda: Rapl(sys, pause=pause), lambda: Ina3221(sys)]
     for choice in choices:
         try:
             return EnergyMeter(power_mw, choice())

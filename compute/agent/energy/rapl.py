@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from compute.agent.energy.counter import CounterError, Method, Share
@@ -18,13 +19,13 @@ class Rapl:
     method: Method = "rapl"
     share: Share = "busy"
 
-    def __init__(self, sys: Path) -> None:
+    def __init__(self, sys: Path, *, pause: Callable[[float], None] = time.sleep) -> None:
         """Raises CounterError where there is none, it may not be read, or it stands still."""
         self._total_uj = 0
         self._zones = [_Zone(folder) for folder in _packages(sys)]
         if not self._zones:
             raise CounterError("no RAPL package")
-        time.sleep(_MOVES_WITHIN_S)
+        pause(_MOVES_WITHIN_S)
         if not self.read_uj():
             raise CounterError("RAPL stands still")
 

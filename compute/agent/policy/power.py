@@ -27,8 +27,10 @@ def power(policy: Policy, state: VehicleState, now: datetime) -> Availability | 
 
 
 def is_solar(state: VehicleState) -> bool | None:
-    """Charging from solar: a car that does not charge at all does not."""
-    return False if state.charging is False else state.solar
+    """Charging, and from solar: both must be known."""
+    if state.charging is False or state.solar is False:
+        return False
+    return True if state.charging and state.solar else None
 
 
 def price_micro(policy: Policy, state: VehicleState, now: datetime) -> tuple[float, str]:

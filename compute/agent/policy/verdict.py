@@ -24,9 +24,9 @@ class Latch:
         """Shut when the reading ``stops``; open again when it ``resumes`` and the wait is over."""
         if stops or (self.is_shut and not resumes):
             return Latch(True, now + RESUME_AFTER)
-        if self.is_shut and now < min(self.until, now + RESUME_AFTER):
-            return self
-        return Latch()
+        # The clock may have been set back meanwhile.
+        until = min(self.until, now + RESUME_AFTER)
+        return Latch(True, until) if self.is_shut and now < until else Latch()
 
 
 @dataclass(frozen=True)

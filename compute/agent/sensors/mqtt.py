@@ -46,6 +46,7 @@ class MqttSensors:
         self._values: dict[str, str] = {}
         self._heard_at = LONG_AGO
         self._note = "The broker has not answered yet."
+        self._is_refused = False
         self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=f"driveway-{secrets.token_hex(8)}")
         self._client.on_connect, self._client.on_disconnect = self._on_connect, self._on_disconnect
         self._client.on_connect_fail, self._client.on_message = self._on_connect_fail, self._on_message
@@ -77,8 +78,12 @@ class MqttSensors:
     def _forget(self, note: str) -> None:
         with self._lock:
             self._values, self._heard_at = {}, LONG_AGO
+        self._say(note)
+
+    def _say(self, note: str) -> None:
+        with self._lock:
             if note != self._note:
-                log.info("Sensors: %s", note or "the broker answers")
+                log.info("Sensors: %s", note or "The broker has confirmed the topics.")
             self._note = note
 
     def _on_connect(
@@ -89,11 +94,13 @@ class MqttSensors:
         code: ReasonCode,
         properties: Properties | None,
     ) -> None:
-        if code.is_failure:
+        self._is_refused = code.is_failure
+        if self._is_refused:
             self._forget(f"The broker refuses the connection ({code}).")
             return
-        self._forget("")
-        client.subscribe([(topic, 1) for topic in self._topics])
+        self._forget("The broker has not confirmed the topics yet.")
+        # QoS 0: what is missed is said again or grows stale; nothing old is ever queued for us.
+        client.subscribe([(topic, 0) for topic in self._topics])
 
     def _on_subscribe(
         self,
@@ -105,6 +112,7 @@ class MqttSensors:
     ) -> None:
         if refused := [topic for topic, code in zip(self._topics, codes, strict=False) if code.is_failure]:
             log.warning("The broker refuses %d topics, for instance %s.", len(refused), refused[0])
+        self._say("")
 
     def _on_connect_fail(self, client: paho.Client, data: object) -> None:
         self._forget("The broker cannot be reached.")
@@ -117,7 +125,8 @@ class MqttSensors:
         code: ReasonCode,
         properties: Properties | None,
     ) -> None:
-        self._forget("The connection to the broker is lost.")
+        if not self._is_refused:
+            self._forget("The connection to the broker is lost.")
 
     def _on_message(self, client: paho.Client, data: object, message: paho.MQTTMessage) -> None:
         name = self._topics.get(message.topic)
