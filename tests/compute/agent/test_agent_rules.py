@@ -121,12 +121,11 @@ async def test_health_is_told_only_while_it_is_shared_and_each_failure_once(mark
         marketplace.offer(b"never delivered")
         before = len(marketplace.syncs)
         marketplace.fail = None
-        await until(lambda: len(marketplace.syncs) > before + 4)
+        await until(lambda: len(marketplace.syncs) > before + 4 and status().counters.error == 3)
         (state / "sensors.json").write_text('{"temperature_c": 42}')
         await until(lambda: marketplace.syncs[-1].health.band == "warm")
         (state / "sensors.json").write_text('{"temperature_c": 46}')
         await until(lambda: marketplace.syncs[-1].health.band == "hot")
-        await until(lambda: status().counters.error == 3)
         (state / "sensors.json").write_text("{")
         await until(lambda: marketplace.syncs[-1].health is None)  # no reading, no band
         (state / "sensors.json").unlink()

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compute import reasons
@@ -143,6 +143,7 @@ def test_an_unknown_reading_is_never_yes_whatever_the_policy():
 FIELDS = ("parked", "plugged_in", "charge_percent", "network", "temperature_c", "solar", "charging")
 
 
+@settings(deadline=None)
 @given(
     st.sets(st.sampled_from(FIELDS)),
     st.builds(
@@ -202,6 +203,7 @@ def test_a_glitch_is_measured_from_the_last_reading_that_made_sense():
         assert seen.code == code
 
 
+@settings(deadline=None)
 @given(
     st.builds(
         Policy,

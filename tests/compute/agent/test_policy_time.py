@@ -50,6 +50,7 @@ WINDOWS = st.lists(st.tuples(st.integers(0, 6), MINUTES, st.integers(1, 1440)), 
 WEEKS = st.sampled_from([MONDAY, datetime(2026, 3, 23, tzinfo=UTC), datetime(2026, 10, 19, tzinfo=UTC)])
 
 
+@settings(deadline=None)
 @given(WINDOWS, WEEKS, st.integers(0, 8 * 1440))
 def test_a_schedule_is_the_union_of_its_windows_minute_by_minute(windows, start, minute):
     now = start + timedelta(minutes=minute)
@@ -79,8 +80,8 @@ def slow_ready_due(points, now, lead):
 POINTS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 1439).filter(lambda m: not 120 <= m < 180)), max_size=3)
 
 
+@settings(max_examples=60, deadline=None)
 @given(POINTS, WEEKS, st.integers(0, 8 * 1440), st.integers(0, 300))
-@settings(max_examples=60)
 def test_ready_by_counts_real_minutes_back_from_the_local_clock(points, start, minute, lead):
     now = start + timedelta(minutes=minute)
     policy = change(ready_by=tuple(points), ready_by_lead_minutes=lead, time_zone="Europe/Berlin")
@@ -114,6 +115,7 @@ def test_a_share_of_a_day_follows_its_length(day, hours):
 STEPS = st.lists(st.tuples(st.floats(0, 100), st.integers(61, 900)), min_size=1, max_size=30)
 
 
+@settings(deadline=None)
 @given(STEPS)
 def test_charge_stops_below_one_mark_and_resumes_at_the_higher_after_a_wait(steps):
     """Against a reference that remembers only when the charge was last too low to resume."""
@@ -128,6 +130,7 @@ def test_charge_stops_below_one_mark_and_resumes_at_the_higher_after_a_wait(step
         assert (seen.code == "charge_low") is is_shut
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(-20, 100), st.integers(61, 900)), min_size=1, max_size=30))
 def test_heat_stops_above_one_mark_and_resumes_at_the_lower_after_a_wait(steps):
     now, seen, is_shut, hot_at = MONDAY, READY, False, MONDAY
@@ -141,6 +144,7 @@ def test_heat_stops_above_one_mark_and_resumes_at_the_lower_after_a_wait(steps):
         assert (seen.code == "too_hot") is is_shut
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(45, 60), st.floats(35, 50), st.booleans(), st.integers(1, 120)), max_size=60))
 def test_it_never_flaps(steps):
     """Whatever charge and heat do, and also when it is driven between: five minutes at least from a stop to a start."""

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import psutil
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compute.agent.errors import AgentError
@@ -163,6 +163,7 @@ def test_a_program_that_does_not_exist_gives_no_reading(tmp_path):
 BERLIN = ZoneInfo("Europe/Berlin")
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32), st.integers(0, 60 * 24 * 400), st.integers(1, 60))
 def test_a_simulated_day_makes_sense_at_every_minute(seed, minute, speed):
     local = datetime(2026, 3, 1, tzinfo=BERLIN) + timedelta(minutes=minute)
