@@ -40,6 +40,7 @@ REASONS = {
     "car_busy": Reason("The car is busy with itself: an update, service or preconditioning."),
     "sensor_stale": Reason("The car's readings are too old to trust."),
     "sensor_absurd": Reason("The car's readings make no sense."),
+    "sensor_missing": Reason("The car does not say something that your rules need to know."),
     "agent_stopped": Reason("The car's agent has been stopped."),
 }
 

@@ -7,19 +7,18 @@ import contextlib
 import logging
 import random
 import time
-from datetime import UTC, datetime
 from typing import Any
 
-from compute import protocol
+from compute import protocol, reasons
 from compute.agent.backoff import Backoff
 from compute.agent.blobs import Blobs
 from compute.agent.energy import EnergyMeter
 from compute.agent.errors import AgentError, UnreachableError
+from compute.agent.health import HealthTeller
+from compute.agent.judge import Judge
 from compute.agent.link import Link
 from compute.agent.meter import Recorder
-from compute.agent.policy import READY, evaluate
-from compute.agent.sensors import Sensors
-from compute.agent.status import Publisher, State, withheld_sentence
+from compute.agent.status import Publisher, Saying
 from compute.agent.store import Store
 from compute.agent.version import AGENT_VERSION
 from compute.agent.work import Bench
@@ -36,6 +35,7 @@ _FAREWELL_S = 2.0
 _REPORTS_BYTES = protocol.NATS_MAX_PAYLOAD_BYTES - 16384
 _RANDOM = random.SystemRandom()
 _NO_TROUBLE = AgentError("", "")
+_STOPPED = Saying("stopped", "agent_stopped", reasons.sentence("agent_stopped"))
 
 
 class Agent:
@@ -46,27 +46,25 @@ class Agent:
         *,
         node: str,
         hardware: Hardware,
-        policy: Policy,
+        judge: Judge,
         store: Store,
         link: Link,
         blobs: Blobs,
         bench: Bench,
         energy: EnergyMeter,
         recorder: Recorder,
-        sensors: Sensors,
         publisher: Publisher,
         slots: int,
     ) -> None:
         self._node, self._hardware, self._slots = node, hardware, slots
-        self._policy = store.policy() or policy
         self._store, self._link, self._bench = store, link, bench
-        self._sensors, self._publisher = sensors, publisher
+        self._judge, self._publisher = judge, publisher
+        self._health = HealthTeller(store, judge)
         self._work = Workload(
             blobs=blobs, bench=bench, energy=energy, store=store, recorder=recorder,
             on_change=self._publish, on_report=self.sync_soon,
         )  # fmt: skip
         self._wake = asyncio.Event()
-        self._availability = READY
         self._withheld = ""
         self._trouble = AgentError("connecting", "No sync has been answered yet.")
         self._is_introduced = False
@@ -78,7 +76,7 @@ class Agent:
 
         Raises what a loop of the agent died of, since a supervisor's restart is better than half an agent.
         """
-        self._judge()
+        self._look()
         self._publish()
         loops = [asyncio.create_task(loop) for loop in (self._sync(), self._watch(), self._link.maintain())]
         others = [asyncio.create_task(self._bench.warm()), asyncio.create_task(stop.wait())]
@@ -127,17 +125,19 @@ class Agent:
 
     def _request(self, *, leaving: bool = False) -> SyncRequest:
         self._sent_s = time.monotonic()
-        available = self._availability.available and not leaving
+        verdict = self._judge.verdict
+        available = verdict.available and not leaving
         return SyncRequest(
             node=self._node,
             seq=self._store.next_sync_seq(above=self._server_seq),
             available=available,
-            reason="agent_stopped" if leaving else self._availability.code,
+            reason="agent_stopped" if leaving else verdict.code,
             capacity=2 * self._slots if available else 0,
             running=self._work.renewals(),
             reports=self._store.unacknowledged(max_bytes=_REPORTS_BYTES),
-            policy_version=self._policy.version,
+            policy_version=self._judge.policy.version,
             hardware=None if self._is_introduced else self._hardware,
+            health=self._health.tell(),
             agent_version=AGENT_VERSION,
         )
 
@@ -150,6 +150,7 @@ class Agent:
             raise UnreachableError(response.error, response.message or "The server could not take the sync.")
         self._is_introduced = True
         self._note_trouble(None)
+        self._health.answered(response.share)
         settled = self._settle(response.acks)
         if response.policy is not None:
             self._adopt(response.policy)
@@ -170,26 +171,26 @@ class Agent:
         return len(settled)
 
     def _adopt(self, policy: Policy) -> None:
-        if policy != self._policy:
+        if policy != self._judge.policy:
             log.info("The owner's policy is now version %d.", policy.version)
-            self._policy = policy
+            self._judge.policy = policy
             self._store.set_policy(policy)
-            self._judge()
+            self._look()
 
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(_TICK_S)
-            self._judge()
+            self._look()
             self._work.tick(time.monotonic())
             self._publish()
 
-    def _judge(self) -> None:
-        """Ask the owner's rules; when they say no, everything stops at once and goes back."""
-        before = self._availability
-        self._availability = evaluate(self._policy, self._sensors(), datetime.now(UTC), before)
-        if self._availability.code != before.code:
-            log.info("%s", self._availability.sentence)
-            self._work.refuse(self._availability.code)
+    def _look(self) -> None:
+        """Ask the owner's rules; when they say no, everything stops at once and goes back, or ends first if they say so."""
+        before = self._judge.verdict
+        verdict = self._judge.look(is_running=bool(self._work.running()), is_working=self._work.has_begun)
+        if verdict.code != before.code:
+            log.info("%s", verdict.sentence)
+            self._work.refuse(verdict.code, may_finish=verdict.may_finish)
             self.sync_soon()
 
     def _note_withheld(self, code: str) -> None:
@@ -197,7 +198,7 @@ class Agent:
             return
         self._withheld = code
         if code:
-            log.warning("%s", withheld_sentence(code))
+            log.warning("%s", reasons.sentence(code))
         else:
             log.info("The marketplace offers this vehicle work again.")
             self._link.retry_nats()
@@ -216,26 +217,28 @@ class Agent:
                 self._settle(response.acks)
         await self._link.close()
         await self._bench.close()
-        self._publish(state="stopped")
+        self._judge.close()
+        self._publish(is_over=True)
 
-    def _publish(self, *, state: State | None = None) -> None:
-        found, reason, sentence = self._state()
+    def _publish(self, *, is_over: bool = False) -> None:
+        saying = _STOPPED if is_over else self._saying()
         self._publisher.publish(
-            self._work, state=state or found, reason=reason, sentence=sentence, withheld=self._withheld,
-            carrier=self._link.answered_by,
-        )  # fmt: skip
+            self._work, saying, self._judge, withheld=self._withheld, carrier=self._link.answered_by
+        )
 
-    def _state(self) -> tuple[State, str, str]:
-        """State, reason code and sentence, the most telling one first."""
+    def _saying(self) -> Saying:
+        """What it does and why, the most telling first."""
+        verdict = self._judge.verdict
         if self._work.running():
-            return "running", "", ""
-        if not self._availability.available:
-            return "unavailable", self._availability.code, self._availability.sentence
+            # Only what may finish runs against a verdict.
+            return Saying("running", verdict.code, "" if verdict.available else verdict.sentence, verdict.setting)
+        if not verdict.available:
+            return Saying("unavailable", verdict.code, verdict.sentence, verdict.setting)
         if self._trouble is not _NO_TROUBLE:
-            return "offline", self._trouble.code, self._trouble.message
+            return Saying("offline", self._trouble.code, self._trouble.message)
         if self._withheld:
-            return "withheld", self._withheld, withheld_sentence(self._withheld)
-        return "idle", "", "Waiting for work."
+            return Saying("withheld", self._withheld, reasons.sentence(self._withheld))
+        return Saying("idle", "", "Waiting for work.")
 
 
 async def _end(tasks: list[asyncio.Task[Any]]) -> None:

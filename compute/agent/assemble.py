@@ -14,18 +14,20 @@ from compute.agent.agent import Agent
 from compute.agent.blobs import DEFAULT_CACHE_BYTES, BlobCache, Blobs
 from compute.agent.carrier_http import HttpCarrier, fetch_credentials
 from compute.agent.carrier_nats import NatsCarrier, connect_nats
-from compute.agent.energy import EnergyMeter
+from compute.agent.energy import open_energy
 from compute.agent.enrolment import load_enrolment
 from compute.agent.files import lock
 from compute.agent.hardware import Kind, describe
 from compute.agent.http import NodeHttp
 from compute.agent.identity import Identity, load_identity
+from compute.agent.judge import Judge
 from compute.agent.link import Link
 from compute.agent.meter import Recorder
 from compute.agent.runner import Slot
 from compute.agent.sensors import open_sensors
 from compute.agent.status import Publisher
 from compute.agent.store import Store
+from compute.agent.usage import Traffic, UsageBook
 from compute.agent.work import Bench
 from compute.protocol import Credentials
 
@@ -54,21 +56,27 @@ async def run_agent(options: Options, *, stop: asyncio.Event | None = None) -> N
         stack.enter_context(lock(options.state))
         store = stack.enter_context(closing(Store(options.state)))
         server = options.server or enrolment.server
-        http = await stack.enter_async_context(NodeHttp(server, identity, keyid=enrolment.node))
+        traffic = Traffic()
+        http = await stack.enter_async_context(NodeHttp(server, identity, keyid=enrolment.node, traffic=traffic))
         hardware = describe(cast(Kind, enrolment.kind))
-        energy = EnergyMeter(enrolment.power_mw)
+        energy = open_energy(power_mw=enrolment.power_mw, provider=hardware.provider)
+        judge = Judge(
+            policy=store.policy() or enrolment.policy,
+            sensors=open_sensors(options.sensors or enrolment.sensors, options.state),
+            book=UsageBook(store),
+            traffic=traffic,
+        )
         made: list[Agent] = []  # the link and the agent need each other
         agent = Agent(
             node=enrolment.node,
             hardware=hardware,
-            policy=enrolment.policy,
+            judge=judge,
             store=store,
-            link=_link(enrolment.node, identity, http, made),
+            link=_link(enrolment.node, identity, http, made, traffic),
             blobs=Blobs(http, BlobCache(options.state / "cache", limit_bytes=options.cache_bytes)),
             bench=_bench(options),
             energy=energy,
             recorder=Recorder(node=enrolment.node, identity=identity, store=store, layers=hardware.layers),
-            sensors=open_sensors(options.sensors or enrolment.sensors, options.state),
             publisher=Publisher(
                 options.state,
                 node=enrolment.node,
@@ -80,13 +88,18 @@ async def run_agent(options: Options, *, stop: asyncio.Event | None = None) -> N
         )
         made.append(agent)
         log.info("Vehicle %s at %s; sandbox: %s.", enrolment.node, server, ", ".join(hardware.layers))
+        log.info("Readings from %s; energy: %s.", judge.source, energy.method)
         await agent.run(stop)
 
 
-def _link(node: str, identity: Identity, http: NodeHttp, made: list[Agent]) -> Link:
+def _link(node: str, identity: Identity, http: NodeHttp, made: list[Agent], traffic: Traffic) -> Link:
     async def connect(credentials: Credentials) -> NatsCarrier:
         return await connect_nats(
-            node=node, identity=identity, credentials=credentials, on_push=lambda push: made[0].on_push(push)
+            node=node,
+            identity=identity,
+            credentials=credentials,
+            on_push=lambda push: made[0].on_push(push),
+            traffic=traffic,
         )
 
     return Link(

@@ -20,11 +20,13 @@ from compute import protocol
 from compute.agent.carrier import REQUEST_TIMEOUT_S, OnPush
 from compute.agent.errors import UnreachableError
 from compute.agent.identity import Identity
+from compute.agent.usage import Traffic
 from compute.protocol import Credentials, SyncRequest, SyncResponse
 
 log = logging.getLogger(__name__)
 _CONNECT_S = 8.0
 _CLOSE_S = 1.0
+_FRAME_BYTES = 160  # both subjects, with a node's id in each, and the command around them
 # nats-py raises its own errors, the socket's, and asyncio's.
 _FAILURES = (nats.errors.Error, OSError, asyncio.TimeoutError)
 
@@ -32,9 +34,10 @@ _FAILURES = (nats.errors.Error, OSError, asyncio.TimeoutError)
 class NatsCarrier:
     name = "nats"
 
-    def __init__(self, client: Any, node: str) -> None:
+    def __init__(self, client: Any, node: str, traffic: Traffic) -> None:
         self._client = client
         self._subject = protocol.sync_subject(node)
+        self._traffic = traffic
 
     @property
     def is_connected(self) -> bool:
@@ -42,7 +45,10 @@ class NatsCarrier:
 
     async def request(self, message: SyncRequest) -> SyncResponse:
         try:
-            answer = await self._client.request(self._subject, protocol.pack(message), timeout=REQUEST_TIMEOUT_S)
+            data = protocol.pack(message)
+            self._traffic.add(sent=len(data) + _FRAME_BYTES)
+            answer = await self._client.request(self._subject, data, timeout=REQUEST_TIMEOUT_S)
+            self._traffic.add(received=len(answer.data) + _FRAME_BYTES)
             return protocol.unpack_response(answer.data)
         except nats.errors.NoRespondersError as error:
             raise UnreachableError("no_responders", "NATS is up, but nobody answers syncs there.") from error
@@ -58,7 +64,9 @@ class NatsCarrier:
                 await self._client.close()
 
 
-async def connect_nats(*, node: str, identity: Identity, credentials: Credentials, on_push: OnPush) -> NatsCarrier:
+async def connect_nats(
+    *, node: str, identity: Identity, credentials: Credentials, on_push: OnPush, traffic: Traffic
+) -> NatsCarrier:
     """Connect with the node's own key, and listen to its commands. Raises UnreachableError."""
     client = Client()
     try:
@@ -76,16 +84,17 @@ async def connect_nats(*, node: str, identity: Identity, credentials: Credential
                 max_outstanding_pings=2,
                 error_cb=_log_error,
             )
-            await client.subscribe(protocol.command_subject(node), cb=_push_handler(on_push))
+            await client.subscribe(protocol.command_subject(node), cb=_push_handler(on_push, traffic))
             await client.flush()
     except _FAILURES as error:
-        await NatsCarrier(client, node).close()
+        await NatsCarrier(client, node, traffic).close()
         raise UnreachableError("nats_failed", f"NATS: {type(error).__name__} {error}".strip()) from error
-    return NatsCarrier(client, node)
+    return NatsCarrier(client, node, traffic)
 
 
-def _push_handler(on_push: OnPush) -> Any:
+def _push_handler(on_push: OnPush, traffic: Traffic) -> Any:
     async def handle(message: Any) -> None:
+        traffic.add(received=len(message.data) + _FRAME_BYTES)
         try:
             push = protocol.unpack_push(message.data)
         except msgspec.DecodeError as error:

@@ -1,4 +1,4 @@
-"""`driveway-agent`: enrol a vehicle, run its agent, ask how it is."""
+"""`driveway-agent`: enrol a vehicle, run its agent, ask how it is, try its sensors."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from compute.agent.enrolment import enrol
 from compute.agent.errors import AgentError
 from compute.agent.files import is_locked
 from compute.agent.hardware import describe
+from compute.agent.inspection import inspect
+from compute.agent.sensors import HELP as SENSORS_HELP
 from compute.agent.sensors import open_sensors
 from compute.agent.status import in_words, read_status
 
@@ -47,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _enrol(options: argparse.Namespace) -> int:
     os.umask(0o077)
-    open_sensors(options.sensors, options.state)
+    open_sensors(options.sensors, options.state).close()
     enrolment = asyncio.run(
         enrol(
             server=options.server,
@@ -86,6 +88,12 @@ def _status(options: argparse.Namespace) -> int:
     return OK if is_running else NOT_RUNNING
 
 
+def _sensors(options: argparse.Namespace) -> int:
+    found = inspect(state=options.state, sensors=options.sensors, within_s=options.wait)
+    print(msgspec.json.format(msgspec.json.encode(found)).decode() if options.json else found.in_words())
+    return OK if found.is_trusted else FAILED
+
+
 def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--state", type=Path, required=True, metavar="DIR", help="folder of this vehicle's state")
@@ -97,13 +105,29 @@ def _parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", parents=[common], help="say how the agent is", epilog=_EXIT_CODES)
     status.add_argument("--json", action="store_true", help="print status.json")
     status.set_defaults(command=_status)
+    _add_sensors(commands.add_parser("sensors", help="read the car once, and say what follows"))
     return parser
+
+
+def _add_sensors(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "For installers: one reading of the car, and what the owner's rules make of it. Nothing is sent."
+    )
+    parser.epilog = "Exit codes: 0 the reading can be trusted, 1 it cannot (or could not be had)."
+    parser.add_argument(
+        "--state", type=Path, default=Path(), metavar="DIR", help="folder of the vehicle's state, if enrolled"
+    )
+    parser.add_argument("--verbose", action="store_true", help="log more")
+    parser.add_argument("--sensors", default="", metavar="SOURCE", help=f"{SENSORS_HELP}; default: those enrolled with")
+    parser.add_argument("--wait", type=float, default=15.0, metavar="SECONDS", help="for a first reading (default 15)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(command=_sensors)
 
 
 def _add_enrol(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--server", required=True, metavar="URL", help="address of the marketplace")
     parser.add_argument("--code", required=True, help="one-time code from the owner's page")
-    parser.add_argument("--sensors", default="simulated", metavar="NAME", help="simulated (default) or file:PATH")
+    parser.add_argument("--sensors", default="simulated", metavar="SOURCE", help=SENSORS_HELP)
     parser.add_argument(
         "--kind", default="simulated", choices=("simulated", "box", "oem"), help="what computer this is"
     )
@@ -112,7 +136,7 @@ def _add_enrol(parser: argparse.ArgumentParser) -> None:
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--server", default="", metavar="URL", help="instead of the one enrolled with")
-    parser.add_argument("--sensors", default="", metavar="NAME", help="instead of those enrolled with")
+    parser.add_argument("--sensors", default="", metavar="SOURCE", help="instead of those enrolled with")
     parser.add_argument(
         "--slots", type=_positive, default=1, metavar="N", help="units run at the same time (default 1)"
     )

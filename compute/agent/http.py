@@ -7,7 +7,7 @@ import contextlib
 import email.utils
 import ipaddress
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from types import TracebackType
 
 import httpx
@@ -18,6 +18,7 @@ from compute.agent.backoff import Backoff
 from compute.agent.errors import RefusedError, UnreachableError
 from compute.agent.identity import Identity
 from compute.agent.signing import sign_request
+from compute.agent.usage import Traffic
 from compute.agent.version import AGENT_VERSION
 
 _TIMEOUT = httpx.Timeout(10.0, connect=5.0, read=15.0)
@@ -44,6 +45,7 @@ class NodeHttp:
         *,
         keyid: str,
         transport: httpx.AsyncBaseTransport | None = None,
+        traffic: Traffic | None = None,
     ) -> None:
         self._identity = identity
         self._keyid = keyid
@@ -53,6 +55,7 @@ class NodeHttp:
             transport=transport,
             trust_env=not _is_loopback(server),
             headers={"User-Agent": AGENT_VERSION},
+            event_hooks=_counting(traffic) if traffic is not None else {},
         )
 
     async def __aenter__(self) -> NodeHttp:
@@ -113,6 +116,40 @@ class NodeHttp:
         except httpx.HTTPError as error:
             text = f"{method} {path}: {type(error).__name__} {error}".strip()
             raise UnreachableError("unreachable", text) from error
+
+
+class _Counted(httpx.AsyncByteStream):
+    """A body whose bytes are counted as they come, so that a long download counts while it runs."""
+
+    def __init__(self, stream: httpx.AsyncByteStream, traffic: Traffic) -> None:
+        self._stream, self._traffic = stream, traffic
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._stream:
+            self._traffic.add(received=len(chunk))
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+def _counting(traffic: Traffic) -> dict[str, list[Callable[..., Awaitable[None]]]]:
+    """Hooks that count every request and answer, heads included."""
+
+    async def sent(request: httpx.Request) -> None:
+        body = int(request.headers.get("Content-Length", 0))
+        traffic.add(sent=len(request.url.raw_path) + _head_bytes(request.headers) + body)
+
+    async def received(response: httpx.Response) -> None:
+        traffic.add(received=_head_bytes(response.headers))
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        response.stream = _Counted(response.stream, traffic)
+
+    return {"request": [sent], "response": [received]}
+
+
+def _head_bytes(headers: httpx.Headers) -> int:
+    return sum(len(name) + len(value) + 4 for name, value in headers.raw) + 20
 
 
 async def _failure(response: httpx.Response) -> RefusedError | UnreachableError:

@@ -4,30 +4,36 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from compute.agent.energy import IN_WORDS
 from compute.agent.errors import AgentError
 from compute.agent.files import write_atomic
+from compute.agent.judge import Judge
 from compute.agent.leases import Held
+from compute.agent.policy.rules import day_allowance_s
 from compute.agent.store import Store
 from compute.agent.version import AGENT_VERSION
 from compute.agent.workload import Workload
 
 STATUS_FILE = "status.json"
 State = Literal["idle", "running", "unavailable", "withheld", "offline", "stopped"]
+_REFRESH_MS = 10_000
 
-_WITHHELD = {
-    "consent_refused": "The owner has refused consent for this vehicle, so it is offered no work.",
-    "consent_withdrawn": "The owner has withdrawn consent for this vehicle, so it is offered no work.",
-    "consent_missing": "The owner has not yet given consent for this vehicle, so it is offered no work.",
-    "consent_expired": "The owner's consent for this vehicle has expired, so it is offered no work.",
-    "node_suspended": "The marketplace has suspended this vehicle, so it is offered no work.",
-    "node_retired": "This vehicle was removed from the marketplace.",
-}
+
+@dataclass(frozen=True)
+class Saying:
+    """What the agent does, and why: a reason code, a sentence with the values, the owner's setting ("" if none)."""
+
+    state: State
+    code: str = ""
+    sentence: str = ""
+    setting: str = ""
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -46,14 +52,31 @@ class Counters(msgspec.Struct, frozen=True):
     energy_mwh: int = 0
 
 
+class Caps(msgspec.Struct, frozen=True, kw_only=True):
+    """What was counted against the owner's caps; a cap of 0 means none."""
+
+    month: str = ""
+    mobile_sent_bytes: int = 0
+    mobile_received_bytes: int = 0
+    mobile_cap_bytes: int = 0
+    day: str = ""
+    work_ms: int = 0
+    work_cap_ms: int = 0
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """`running` is the unit that started first, null if none. Times are Unix milliseconds, 0 for never."""
+    """`running` is the unit that started first, null if none. Times are Unix milliseconds, 0 for never.
+
+    `setting` names the owner's rule behind `reason`. `sensors` is the source of the readings, `sensed_unix_ms` when the
+    last one was taken; the readings themselves are not here.
+    """
 
     node: str
     pid: int
     state: State
     reason: str
     sentence: str
+    setting: str = ""
     carrier: str
     withheld: str
     running: Running | None
@@ -65,32 +88,58 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     energy_method: str
     layers: tuple[str, ...]
     agent_version: str
+    policy_version: int = 0
+    usage: Caps = Caps()
+    sensors: str = ""
+    sensed_unix_ms: int = 0
     updated_unix_ms: int = 0
 
 
 class Publisher:
-    """Writes only when something other than the time has changed."""
+    """Writes when something other than counts and times has changed, and every ten seconds for those."""
 
     def __init__(self, state: Path, *, node: str, store: Store, layers: tuple[str, ...], energy_method: str) -> None:
         self._path = state / STATUS_FILE
         self._node, self._store, self._layers, self._energy_method = node, store, layers, energy_method
         self._last: Status | None = None
+        self._written_ms = 0
 
-    def publish(self, work: Workload, *, state: State, reason: str, sentence: str, withheld: str, carrier: str) -> None:
+    def publish(self, work: Workload, saying: Saying, judge: Judge, *, withheld: str, carrier: str) -> None:
         running, totals = work.running(), self._store.totals()
         status = Status(
-            node=self._node, pid=os.getpid(), state=state, reason=reason, sentence=sentence, carrier=carrier,
+            node=self._node, pid=os.getpid(), state=saying.state, reason=saying.code, sentence=saying.sentence,
+            setting=saying.setting, carrier=carrier,
             withheld=withheld, running=_running(running[0]) if running else None, running_count=len(running),
             queued=len(work) - len(running), unacknowledged=self._store.unacknowledged_count(),
             last_compute_unix_ms=work.last_compute_unix_ms,
             counters=Counters(**asdict(totals)), energy_method=self._energy_method,
-            layers=self._layers, agent_version=AGENT_VERSION,
+            layers=self._layers, agent_version=AGENT_VERSION, policy_version=judge.policy.version, sensors=judge.source,
         )  # fmt: skip
-        if status == self._last:
+        now_ms = time.time_ns() // 1_000_000
+        if status == self._last and now_ms - self._written_ms < _REFRESH_MS:
             return
-        self._last = status
-        stamped = msgspec.structs.replace(status, updated_unix_ms=time.time_ns() // 1_000_000)
+        self._last, self._written_ms = status, now_ms
+        stamped = msgspec.structs.replace(
+            status,
+            usage=_caps(judge),
+            sensed_unix_ms=max(0, int(judge.reading.at.timestamp() * 1000)),
+            updated_unix_ms=now_ms,
+        )
         write_atomic(self._path, msgspec.json.format(msgspec.json.encode(stamped)) + b"\n")
+
+
+def _caps(judge: Judge) -> Caps:
+    policy, figures = judge.policy, judge.figures
+    is_capped, has_share = policy.network == "capped", policy.day_share_percent < 100
+    return Caps(
+        month=figures.month,
+        mobile_sent_bytes=figures.sent_bytes,
+        mobile_received_bytes=figures.received_bytes,
+        mobile_cap_bytes=policy.data_cap_mb_per_month * 10**6 if is_capped else 0,
+        day=figures.day,
+        work_ms=figures.work_ms,
+        work_cap_ms=round(day_allowance_s(policy, datetime.now(UTC)) * 1000) if has_share else 0,
+    )
 
 
 def _running(held: Held) -> Running:
@@ -108,23 +157,47 @@ def read_status(state: Path) -> Status:
         raise AgentError("status_invalid", f"{path} cannot be read: {error}") from error
 
 
-def withheld_sentence(code: str) -> str:
-    return _WITHHELD.get(code, f"The marketplace offers this vehicle no work ({code}).")
-
-
 def in_words(status: Status, *, is_running: bool) -> str:
     """A few lines for people."""
     lines = [f"Vehicle {status.node}: {status.state if is_running else 'the agent is not running'}"]
-    if status.sentence:
-        lines.append(f"  {status.sentence}")
+    lines += _why(status)
     if is_running and status.running is not None:
         lines.append(f"  Running attempt {status.running.attempt}; {status.queued} more in hand.")
     sums = status.counters
     lines += [
         f"  Link: {status.carrier if is_running else 'none'}; {status.unacknowledged} reports unanswered.",
+        f"  Sensors: {status.sensors or 'unknown'}, {_age(status)}.",
+        *_used(status.usage),
         f"  Units: {sums.ok} done, {sums.error} failed, {sums.cancelled} cancelled.",
-        f"  Compute: {sums.compute_ms / 1000:.1f} s; energy: {sums.energy_mwh / 1000:.3f} Wh"
-        f" ({'measured' if status.energy_method == 'rapl' else 'modelled'}).",
+        f"  Compute: {sums.compute_ms / 1000:.1f} s; energy: {sums.energy_mwh / 1000:.3f} Wh.",
+        f"  Energy is {IN_WORDS.get(status.energy_method, status.energy_method)} [{status.energy_method}].",
         f"  Sandbox: {', '.join(status.layers)}.",
     ]
     return "\n".join(lines)
+
+
+def _why(status: Status) -> list[str]:
+    code = f" [{status.reason}]" if status.reason else ""
+    lines = [f"  {status.sentence}{code}"] if status.sentence else []
+    if status.setting:
+        lines.append(f"  Because of your setting {status.setting} (version {status.policy_version} of your rules).")
+    return lines
+
+
+def _age(status: Status) -> str:
+    if not status.sensed_unix_ms:
+        return "no reading"
+    return f"last reading {max(0, status.updated_unix_ms - status.sensed_unix_ms) / 1000:.0f} s old"
+
+
+def _used(usage: Caps) -> list[str]:
+    if not usage.month:
+        return []
+    mobile_mb = (usage.mobile_sent_bytes + usage.mobile_received_bytes) / 10**6
+    cap = f" of {usage.mobile_cap_bytes / 10**6:.0f} MB" if usage.mobile_cap_bytes else ""
+    share = f" of {usage.work_cap_ms / 3_600_000:.2f} h" if usage.work_cap_ms else ""
+    return [
+        f"  Mobile data in {usage.month}: {mobile_mb:.2f} MB{cap}"
+        f" ({usage.mobile_sent_bytes / 10**6:.2f} sent, {usage.mobile_received_bytes / 10**6:.2f} received).",
+        f"  Work on {usage.day}: {usage.work_ms / 3_600_000:.2f} h{share}.",
+    ]

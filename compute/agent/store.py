@@ -8,7 +8,7 @@ expires.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,9 @@ CREATE TABLE IF NOT EXISTS report (
     meter_seq INTEGER PRIMARY KEY, attempt INTEGER NOT NULL, fence INTEGER NOT NULL, message BLOB NOT NULL,
     UNIQUE (attempt, fence)
 );
+CREATE TABLE IF NOT EXISTS usage (
+    kind TEXT NOT NULL, period TEXT NOT NULL, amount INTEGER NOT NULL, PRIMARY KEY (kind, period)
+) WITHOUT ROWID;
 """
 
 
@@ -143,6 +146,34 @@ class Store:
 
     def set_policy(self, policy: Policy) -> None:
         self._set_text("policy", msgspec.msgpack.encode(policy))
+
+    def usage(self, kind: str, period: str) -> int:
+        query = "SELECT amount FROM usage WHERE kind = ? AND period = ?"
+        row = self._db.execute(query, (kind, period)).fetchone()
+        return int(row[0]) if row else 0
+
+    def add_usage(self, amounts: Mapping[tuple[str, str], int]) -> None:
+        """Add to the sums of these (kind, period), in one transaction."""
+        if not amounts:
+            return
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany(
+                "INSERT INTO usage VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET amount = amount + excluded.amount",
+                [(kind, period, amount) for (kind, period), amount in amounts.items()],
+            )
+
+    def prune_usage(self, kind: str, *, before: str) -> None:
+        """Forget sums of periods that sort before this one."""
+        self._db.execute("DELETE FROM usage WHERE kind = ? AND period < ?", (kind, before))
+
+    def failures_told(self) -> int:
+        """How many failed units an answered sync has told the server of, or need not be told."""
+        return self._counter("failures_told")
+
+    def set_failures_told(self, total: int) -> None:
+        if total != self.failures_told():
+            self._set("failures_told", total)
 
     def _counter(self, name: str) -> int:
         row = self._db.execute("SELECT value FROM counter WHERE name = ?", (name,)).fetchone()

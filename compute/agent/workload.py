@@ -11,7 +11,7 @@ from compute.agent import leases
 from compute.agent.blobs import Blobs
 from compute.agent.energy import EnergyMeter
 from compute.agent.leases import Held, Key, LeaseBook, key_of
-from compute.agent.meter import Recorder
+from compute.agent.meter import Done, Recorder
 from compute.agent.store import Store
 from compute.agent.work import Bench, Worker
 from compute.protocol import Cancel, Lease, Renewal
@@ -54,6 +54,11 @@ class Workload:
         held = (held for held in self._book.held() if held.started_unix_ms)
         return sorted(held, key=lambda each: each.started_unix_ms)
 
+    @property
+    def has_begun(self) -> bool:
+        """Is there a unit that was begun and has not ended, results still to be uploaded included?"""
+        return any(held.has_begun for held in self._book.held())
+
     def renewals(self) -> tuple[Renewal, ...]:
         return self._book.renewals()
 
@@ -70,13 +75,17 @@ class Workload:
             elif not self._store.has_report(lease.attempt, lease.fence):
                 self._accept(lease)
 
-    def refuse(self, code: str) -> None:
-        """Give everything back with this reason, and forget customers' models; "" means: take work again."""
+    def refuse(self, code: str, *, may_finish: bool = False) -> None:
+        """Give everything back with this reason, and forget customers' models; "" means: take work again.
+
+        With ``may_finish``, what has begun may end first.
+        """
         self._refusal = code
         if not code:
             return
         for held in self._book.held():
-            self._stop(held, code)
+            if not (may_finish and held.has_begun):
+                self._stop(held, code)
         if not self._tasks:
             self._bench.wipe()
 
@@ -139,12 +148,20 @@ class Workload:
         )
 
     def _ended(self, held: Held, task: asyncio.Task[None]) -> None:
-        """Also called when the task was cancelled before its first step."""
+        """Also called when the task was cancelled before its first step; then its lease is given back here."""
         key = key_of(held.lease)
         self._book.end(key)
         del self._tasks[key]
-        if not task.cancelled() and (error := task.exception()) and not self.failed.done():
-            self.failed.set_exception(error)
+        try:
+            if not task.cancelled():
+                task.result()
+            elif held.stop_code:
+                now_ms = _now_ms()
+                done = Done("cancelled", held.stop_code, started_unix_ms=now_ms, ended_unix_ms=now_ms)
+                self._recorder.record(held.lease, done)
+        except Exception as error:
+            if not self.failed.done():
+                self.failed.set_exception(error)
         if self._refusal and not self._tasks:
             self._bench.wipe()
         self._on_change()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load
 
-from compute import protocol
+from compute import protocol, reasons
 from compute.agent.enrolment import enrol
 from compute.agent.errors import AgentError
 from compute.agent.hardware import describe
@@ -217,7 +217,7 @@ async def test_withheld_is_shown_and_lifted(marketplace, state, running, until):
     async with running(state) as status:
         await until(lambda: status().state == "withheld")
         assert (status().reason, status().carrier) == ("consent_refused", "https")
-        assert "consent" in status().sentence
+        assert status().sentence == reasons.sentence("consent_refused")
         marketplace.withheld = ""
         await until(lambda: status().state == "idle")
 

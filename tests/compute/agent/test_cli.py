@@ -1,8 +1,10 @@
 """`driveway-agent` as a program: enrol, run, status, SIGTERM, and a power cut."""
 
 import asyncio
+import contextlib
 import json
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from compute import protocol
 from compute.agent import cli
 from compute.agent.status import read_status
+from compute.agent.store import Store
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +62,8 @@ async def _start(*arguments, **options):
         (["run", "--state", "{tmp}", "--slots", "0"], 2, "at least 1"),
         (["run", "--state", "{tmp}"], 1, "not_enrolled"),
         (["status", "--state", "{tmp}"], 1, "never_ran"),
+        (["sensors", "--state", "{tmp}"], 1, "not_enrolled"),
+        (["sensors", "--sensors", "ovms:mqtt://host/EV"], 1, "sensors_invalid"),
         (
             ["enrol", "--state", "{tmp}", "--server", "http://x", "--code", "c", "--sensors", "odd"],
             1,
@@ -74,6 +79,33 @@ def test_wrong_use_is_explained(arguments, code, words, tmp_path, capsys):
         found = error.code
     assert found == code
     assert words in capsys.readouterr().err
+
+
+def test_sensors_says_what_it_reads_and_what_follows(tmp_path, capsys):
+    arguments = ["sensors", "--state", str(tmp_path), "--sensors", "simulated"]
+    assert cli.main(arguments) == 0
+    assert re.search(
+        r"charge_percent +80.0\n.*solar +\(the car does not say\).*May work", capsys.readouterr().out, re.S
+    )
+    (tmp_path / "sensors.json").write_text('{"plugged_in": false}')
+    assert cli.main(arguments) == 0  # the reading is good, whatever the rules say
+    out = capsys.readouterr().out
+    assert "May not work: The car is not plugged in" in out
+    assert "[not_plugged_in]" in out
+    assert "setting plugged_in_only" in out
+    (tmp_path / "sensors.json").write_text("{")
+    assert cli.main([*arguments, "--json", "--wait", "0"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert (found["reason"], found["available"], found["reading"]["parked"]) == ("sensor_stale", False, None)
+
+
+async def test_sensors_takes_what_was_enrolled_and_the_rules_that_the_agent_had_last(state, capsys):
+    with contextlib.closing(Store(state)) as store:
+        store.set_policy(protocol.Policy(version=9, charge_stop_percent=90, charge_resume_percent=95))
+    assert cli.main(["sensors", "--state", str(state)]) == 0
+    out = capsys.readouterr().out
+    assert "below the 90 %" in out
+    assert "(version 9 of the rules)" in out
 
 
 def is_alive(process):

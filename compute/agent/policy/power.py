@@ -1,0 +1,56 @@
+"""The rule on where power comes from and what it costs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from compute.agent import clock
+from compute.agent.policy.verdict import Availability, missing, no
+from compute.agent.sensors.state import VehicleState
+from compute.protocol import Policy
+
+
+def power(policy: Policy, state: VehicleState, now: datetime) -> Availability | None:
+    if policy.power_rule == "any":
+        return None
+    if policy.power_rule != "below_price" and is_solar(state):
+        return None
+    if policy.power_rule == "solar":
+        if is_solar(state) is None:
+            return missing("whether it charges from solar", "power_rule")
+        return no("not_solar", "The car is not charging from solar, and you allow work only while it does.")
+    price, source = price_micro(policy, state, now)
+    limit = policy.price_limit_micro_per_kwh
+    if price <= limit:
+        return None
+    return no("price_high", f"A kWh costs {_money(price)} now ({source}); your limit is {_money(limit)}.")
+
+
+def is_solar(state: VehicleState) -> bool | None:
+    """Charging, and from solar: both must be known."""
+    if state.charging is False or state.solar is False:
+        return False
+    return True if state.charging and state.solar else None
+
+
+def price_micro(policy: Policy, state: VehicleState, now: datetime) -> tuple[float, str]:
+    """What a kWh costs now, and who says so: the car or its charger, else the owner's tariff.
+
+    Where windows of the tariff overlap, the dearest holds. Without a known time zone every window might be open.
+    """
+    if state.price_micro_per_kwh is not None:
+        return state.price_micro_per_kwh, "as the charger says"
+    where = clock.zone(policy.time_zone)
+    minute = None if where is None else clock.minute_of_week(now.astimezone(where))
+    prices = [
+        price
+        for weekday, start, end, price in policy.tariff_windows
+        if minute is None or clock.within(minute, weekday, start, end)
+    ]
+    if minute is None:
+        prices.append(policy.tariff_micro_per_kwh)
+    return max(prices, default=policy.tariff_micro_per_kwh), "by your tariff"
+
+
+def _money(micro: float) -> str:
+    return f"{micro / 1e6:.4f}"

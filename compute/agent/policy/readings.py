@@ -1,0 +1,87 @@
+"""What no owner has to ask for: no work while driving or busy, or on a reading that cannot be trusted."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timedelta
+
+from compute.agent.policy.verdict import Availability, missing, no
+from compute.agent.sensors.state import NETWORKS, VehicleState
+
+STALE_AFTER = timedelta(seconds=120)
+_JUMP_WITHIN = timedelta(minutes=1)
+_CHARGE_JUMP = 20
+_HEAT_JUMP = 40
+_PRICE_LIMIT = 100_000_000  # a hundred of the currency for a kilowatt-hour
+
+
+def unfit(state: VehicleState, now: datetime, last: VehicleState | None) -> Availability | None:
+    """Stale or absurd; ``last`` is the last reading that made sense."""
+    return _stale(state, now) or _absurd(state, last)
+
+
+def in_use(state: VehicleState) -> Availability | None:
+    return _driving(state) or _busy(state)
+
+
+def _stale(state: VehicleState, now: datetime) -> Availability | None:
+    if abs(now - state.at) <= STALE_AFTER:
+        return None
+    why = state.note or f"The car's last reading is from {_when(state, now)}."
+    limit = int(STALE_AFTER.total_seconds())
+    return no("sensor_stale", f"{why} Without a reading of the last {limit} seconds there is no work.")
+
+
+def _absurd(state: VehicleState, last: VehicleState | None) -> Availability | None:
+    fault = state.fault or _range(state) or _contradiction(state) or _jump(state, last)
+    return no("sensor_absurd", f"{fault}, which cannot be.") if fault else None
+
+
+def _when(state: VehicleState, now: datetime) -> str:
+    if state.at.year <= 1970:
+        return "never"
+    seconds = (now - state.at).total_seconds()
+    return f"{seconds:.0f} seconds ago" if seconds > 0 else f"{-seconds:.0f} seconds in the future"
+
+
+def _range(state: VehicleState) -> str:
+    if state.charge_percent is not None and not 0 <= state.charge_percent <= 100:
+        return f"The car reports a charge of {state.charge_percent:g} %"
+    if state.temperature_c is not None and not -40 <= state.temperature_c <= 120:
+        return f"The car reports {state.temperature_c:g} °C"
+    price = state.price_micro_per_kwh
+    if price is not None and not (math.isfinite(price) and abs(price) <= _PRICE_LIMIT):
+        return f"The charger reports a price of {price / 1e6:g} per kWh"
+    if state.network is not None and state.network not in NETWORKS:
+        return f'The car reports a network called "{state.network[:20]}"'
+    return ""
+
+
+def _contradiction(state: VehicleState) -> str:
+    if state.charging and state.plugged_in is False:
+        return "The car reports that it charges without being plugged in"
+    return ""
+
+
+def _jump(state: VehicleState, last: VehicleState | None) -> str:
+    if last is None or abs(state.at - last.at) > _JUMP_WITHIN:
+        return ""
+    if _differ(state.charge_percent, last.charge_percent, _CHARGE_JUMP):
+        return f"The charge went from {last.charge_percent:g} to {state.charge_percent:g} % within a minute"
+    if _differ(state.temperature_c, last.temperature_c, _HEAT_JUMP):
+        return f"The heat went from {last.temperature_c:g} to {state.temperature_c:g} °C within a minute"
+    return ""
+
+
+def _differ(one: float | None, other: float | None, by: float) -> bool:
+    return one is not None and other is not None and abs(one - other) > by
+
+
+def _driving(state: VehicleState) -> Availability | None:
+    if state.parked is None:
+        return missing("whether it is parked", "")
+    return None if state.parked else no("driving", "The car is being driven; it works only while parked.")
+
+
+def _busy(state: VehicleState) -> Availability | None:
+    return no("car_busy", f"The car is busy with {state.busy}; it works only when left alone.") if state.busy else None

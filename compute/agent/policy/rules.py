@@ -1,0 +1,165 @@
+"""The owner's rules of time, plug, charge, heat and network, one function each: a refusal, or None."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from compute.agent import clock
+from compute.agent.policy.verdict import Availability, Memory, Usage, missing, no
+from compute.agent.sensors.state import VehicleState
+from compute.protocol import Policy
+
+_MEGABYTE = 10**6
+
+
+def paused(policy: Policy, now: datetime) -> Availability | None:
+    """Pause "stop": nothing runs."""
+    if policy.pause != "stop" or not _is_paused(policy, now):
+        return None
+    return no("paused", f"You paused it {_until(policy)}.")
+
+
+def finishing(policy: Policy, now: datetime, usage: Usage) -> Availability | None:
+    """Pause "finish": what runs may end, nothing new begins; then it is paused."""
+    if policy.pause != "finish" or not _is_paused(policy, now):
+        return None
+    if not usage.is_working:
+        return no("paused", f"It has finished what it had begun, and is paused {_until(policy)}.")
+    sentence = f"It finishes what it has begun, and then is paused {_until(policy)}."
+    return Availability(False, "finishing", sentence, "pause", may_finish=True)
+
+
+def _is_paused(policy: Policy, now: datetime) -> bool:
+    until = policy.paused_until_unix_ms
+    return not until or now.timestamp() * 1000 < until
+
+
+def _until(policy: Policy) -> str:
+    if not policy.paused_until_unix_ms:
+        return "until further notice"
+    try:
+        at = datetime.fromtimestamp(policy.paused_until_unix_ms / 1000, UTC)
+        local = at.astimezone(clock.zone_or_utc(policy.time_zone))
+    except (ValueError, OverflowError, OSError):
+        return "until further notice"
+    return f"until {local.isoformat(sep=' ', timespec='minutes')}"
+
+
+def schedule(policy: Policy, now: datetime) -> Availability | None:
+    if not policy.windows:
+        return None
+    where = clock.zone(policy.time_zone)
+    if where is None:
+        return no("outside_schedule", f'The schedule names an unknown time zone, "{policy.time_zone}".')
+    local = now.astimezone(where)
+    if any(clock.within(clock.minute_of_week(local), *window) for window in policy.windows):
+        return None
+    return no("outside_schedule", f"It is {local:%A %H:%M} ({policy.time_zone}), outside your weekly schedule.")
+
+
+def day_share(policy: Policy, now: datetime, usage: Usage) -> Availability | None:
+    if policy.day_share_percent >= 100:
+        return None
+    allowed_s = day_allowance_s(policy, now)
+    if usage.work_s < allowed_s:
+        return None
+    worked, most = usage.work_s / 3600, allowed_s / 3600
+    return no(
+        "day_share", f"It has worked {worked:.2f} h today; {policy.day_share_percent} % of the day is {most:.2f} h."
+    )
+
+
+def day_allowance_s(policy: Policy, now: datetime) -> float:
+    """Seconds of this local day that the owner allows for work."""
+    where = clock.zone_or_utc(policy.time_zone)
+    length = clock.day_length(now.astimezone(where).date(), where)
+    return length.total_seconds() * max(0, min(policy.day_share_percent, 100)) / 100
+
+
+def ready_by(policy: Policy, state: VehicleState, now: datetime, memory: Memory) -> Availability | None:
+    """Before a time at which the car shall be ready, the charge goes first."""
+    due = ready_due(policy, now)
+    if due is None:
+        return None
+    if state.charge_percent is None:
+        return missing("how full its battery is", "ready_by")
+    if not memory.ready.is_shut:
+        return None
+    wanted = f"{policy.ready_by_percent} % by {due:%A %H:%M}"
+    if state.charge_percent >= policy.ready_by_percent:
+        return no(
+            "ready_by", f"The battery has just reached {state.charge_percent:g} % of the {wanted}; it waits a little."
+        )
+    return no("ready_by", f"The battery is at {state.charge_percent:g} %, and you want {wanted}.")
+
+
+def ready_due(policy: Policy, now: datetime) -> datetime | None:
+    """The time for which it charges now, if it is within the lead time of one."""
+    if not policy.ready_by:
+        return None
+    where = clock.zone_or_utc(policy.time_zone)
+    return clock.next_of(policy.ready_by, now, where, policy.ready_by_lead_minutes)
+
+
+def plug(policy: Policy, state: VehicleState) -> Availability | None:
+    if state.plugged_in or not policy.plugged_in_only:
+        return None
+    if state.plugged_in is None:
+        return missing("whether it is plugged in", "plugged_in_only")
+    return no("not_plugged_in", "The car is not plugged in, and you allow work only while plugged in.")
+
+
+def charge(policy: Policy, state: VehicleState, memory: Memory) -> Availability | None:
+    if state.charge_percent is None:
+        return missing("how full its battery is", "charge_stop_percent") if policy.charge_stop_percent > 0 else None
+    if not memory.charge.is_shut:
+        return None
+    now_at, resume = f"The battery is at {state.charge_percent:g} %", resume_percent(policy)
+    if state.charge_percent < policy.charge_stop_percent:
+        return no("charge_low", f"{now_at}, below the {policy.charge_stop_percent} % that you want to keep.")
+    if state.charge_percent < resume:
+        return no("charge_low", f"{now_at}; it resumes at {resume} %.", setting="charge_resume_percent")
+    return no("charge_low", f"{now_at} again; {_wait(memory.charge.until)}.", setting="charge_resume_percent")
+
+
+def heat(policy: Policy, state: VehicleState, memory: Memory) -> Availability | None:
+    if state.temperature_c is None:
+        return missing("how hot it is", "heat_stop_c")
+    if not memory.heat.is_shut:
+        return None
+    now_at, resume = f"It is {state.temperature_c:g} °C", resume_c(policy)
+    if state.temperature_c > policy.heat_stop_c:
+        return no("too_hot", f"{now_at}, above your limit of {policy.heat_stop_c} °C.")
+    if state.temperature_c > resume:
+        return no("too_hot", f"{now_at}; it resumes at {resume} °C.", setting="heat_resume_c")
+    return no("too_hot", f"{now_at} again; {_wait(memory.heat.until)}.", setting="heat_resume_c")
+
+
+def resume_percent(policy: Policy) -> int:
+    return max(policy.charge_resume_percent, policy.charge_stop_percent)
+
+
+def resume_c(policy: Policy) -> int:
+    return min(policy.heat_resume_c, policy.heat_stop_c)
+
+
+def _wait(until: datetime) -> str:
+    return f"it waits until {until:%H:%M:%S} UTC before it resumes"
+
+
+def network(policy: Policy, state: VehicleState, usage: Usage) -> Availability | None:
+    if state.network in ("wifi", "ethernet"):
+        return None
+    if state.network == "none":
+        return no("no_network", "The car says that it has no network.")
+    if policy.network == "any":
+        return None
+    if state.network is None:
+        return missing("on which network it is", "network")
+    if policy.network == "wifi":
+        return no("not_on_wifi", f'The car is on "{state.network}", and you allow work only on Wi-Fi or a cable.')
+    cap = policy.data_cap_mb_per_month
+    if usage.mobile_bytes < cap * _MEGABYTE:
+        return None
+    used = usage.mobile_bytes / _MEGABYTE
+    return no("data_cap", f"It has used {used:.1f} MB of mobile data this month; your cap is {cap} MB.")

@@ -1,0 +1,33 @@
+"""`simulated`: a parked, plugged-in car on Wi-Fi; `sensors.json` in the state folder overrides what it says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from compute.agent.sensors.parse import fields_of, overridden
+from compute.agent.sensors.state import LONG_AGO, VehicleState, never
+
+OVERRIDES_FILE = "sensors.json"
+PARKED = VehicleState(
+    at=LONG_AGO, parked=True, plugged_in=True, charging=False, charge_percent=80.0, network="wifi", temperature_c=25.0
+)
+
+
+class SimulatedSensors:
+    def __init__(self, state: Path) -> None:
+        self.source = "simulated"
+        self._overrides = state / OVERRIDES_FILE
+
+    def __call__(self) -> VehicleState:
+        parked = replace(PARKED, at=datetime.now(UTC))
+        try:
+            return overridden(parked, fields_of(self._overrides.read_bytes()))
+        except FileNotFoundError:
+            return parked
+        except (OSError, ValueError) as error:
+            return never(f"{OVERRIDES_FILE} cannot be read: {error}.")
+
+    def close(self) -> None:
+        """Nothing is held."""
