@@ -123,7 +123,16 @@ mfa_edit_webauthn                     in    >accounts
 ALLAUTH_ROWS = [tuple(line.split()) for line in ALLAUTH_TABLE.strip().splitlines()]
 
 NPY = npy(ARRAY)
-FORMS = {"vehicle_add", "consent_decide", "consent_withdraw_all", "api_key_create", "api_key_revoke", "pair", "pair_confirm", "node_replace"}
+FORMS = {
+    "vehicle_add",
+    "consent_decide",
+    "consent_withdraw_all",
+    "api_key_create",
+    "api_key_revoke",
+    "pair",
+    "pair_confirm",
+    "node_replace",
+}
 NEEDS = {
     ("POST", "api_models"): "models:write", ("POST", "api_files"): "jobs:write", ("POST", "api_jobs"): "jobs:write",
     ("POST", "api_job_cancel"): "jobs:write", ("GET", "api_wallet"): "wallet:read",
@@ -225,7 +234,9 @@ class World:
             "node2": (self.car2.key, self.car2.id),
             "forged": (self.car2.key, self.car.id),
         }[actor]
-        if name in ("node_enrol", "node_pairing") and actor != "node2":  # here the signer is the agent that brings the key
+        if (
+            name in ("node_enrol", "node_pairing") and actor != "node2"
+        ):  # here the signer is the agent that brings the key
             keyid = self.agent.public_key().public_bytes_raw().hex()
             key = self.agent if actor == "node" else key
         data = request["data"]
