@@ -11,7 +11,7 @@ logger = logging.getLogger(__name__)
 
 
 class TooMany(DomainError):
-    """Too many tries. Wait a quarter of an hour, then try again."""
+    """Too many tries. Wait a while, then try again."""
 
     code = "too_many_tries"
     status = 429
