@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from celery import shared_task
 
 from compute.models import InferenceJob, ModelArtifact
-from compute.services import artifacts, dispatch, jobs, kicks, verification
+from compute.services import artifacts, dispatch, history, jobs, kicks, pairings, verification
 
 logger = logging.getLogger(__name__)
 ROUND_BUDGET_S = 5.0
@@ -46,6 +46,17 @@ def assemble_jobs() -> None:
     kicks.begin("compute.assemble_jobs")
     ready = InferenceJob.objects.filter(status=InferenceJob.Status.ASSEMBLING).order_by("id")
     _each(ready.values_list("id", flat=True)[:20], lambda row: jobs.assemble_job(job_id=row))
+
+
+@shared_task(name="compute.close_away")
+def close_away() -> None:
+    while history.close_away():
+        pass
+
+
+@shared_task(name="compute.delete_pairings")
+def delete_pairings() -> None:
+    pairings.delete_ended()
 
 
 def _each(rows: Iterable[int], work: Callable[[int], object]) -> None:

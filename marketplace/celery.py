@@ -42,6 +42,8 @@ app.conf.beat_schedule = {
     "admit-models": {"task": "compute.admit_models", "schedule": 10.0},
     "plan-jobs": {"task": "compute.plan_jobs", "schedule": 5.0},
     "assemble-jobs": {"task": "compute.assemble_jobs", "schedule": 5.0},
+    "close-away": {"task": "compute.close_away", "schedule": 15.0},
+    "delete-pairings": {"task": "compute.delete_pairings", "schedule": 3600.0},
     "close-jobs": {"task": "billing.close_jobs", "schedule": 5.0},
     "expire-consents": {"task": "accounts.expire_consents", "schedule": 60.0},
     "check-ledger": {"task": "billing.check_ledger", "schedule": 3600.0},

@@ -2,7 +2,7 @@ from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView
 
 from marketplace.operations import operations_site
-from marketplace.views import api_docs, customer, owner, public
+from marketplace.views import api_docs, customer, owner, pairing, public
 
 handler500 = "marketplace.views.public.server_error"
 
@@ -13,6 +13,9 @@ urlpatterns = [
     path("vehicles/", owner.vehicle_list, name="vehicle_list"),
     path("vehicles/add", owner.vehicle_add, name="vehicle_add"),
     path("vehicles/<uuid:public_id>/enrol", owner.vehicle_enrol, name="vehicle_enrol"),
+    path("vehicles/<uuid:public_id>/computer", pairing.node_replace, name="node_replace"),
+    path("pair/", pairing.pair, name="pair"),
+    path("pair/<str:code>", pairing.pair_confirm, name="pair_confirm"),
     path("jobs/", customer.job_list, name="job_list"),
     path("jobs/<uuid:public_id>", customer.job_detail, name="job_detail"),
     path("jobs/<uuid:public_id>/result", customer.job_result, name="job_result"),

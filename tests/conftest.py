@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.db.backends.postgresql.operations import DatabaseOperations
@@ -36,10 +37,12 @@ def _flush_append_only_tables() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _own_blobs_and_cache(settings: Any, tmp_path: Path, worker_id: str) -> None:
-    """Each test has its own blobs, each worker its own part of Redis."""
+    """Each test has its own blobs and its own part of Redis, which outlives a run."""
     settings.BLOB_ROOT = tmp_path / "blobs"
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # slow ones are for people
-    settings.CACHES = {"default": {**settings.CACHES["default"], "KEY_PREFIX": f"{worker_id}-{tmp_path.name}"}}
+    settings.CACHES = {
+        "default": {**settings.CACHES["default"], "KEY_PREFIX": f"{worker_id}-{tmp_path.name}-{uuid4()}"}
+    }
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ from billing.services import rates, wallets
 from compute import blobs, protocol
 from compute.agent.signing import sign_request
 from compute.models import Attempt, HardwareClass, InferenceJob, InputFile, ModelArtifact, Node, WorkUnit
-from compute.services import dispatch, jobs, nodes, sync
+from compute.services import dispatch, jobs, nodes, pairings, sync
 
 PASSWORD = "correct horse battery"
 _numbers = itertools.count(1)
@@ -136,6 +136,20 @@ def make_car(owner: Owner | None = None, *, consent: str = "given", hardware: pr
         request=protocol.Enrolment(code=code, public_key=public, hardware=hardware, agent_version="test")
     )
     return Car(node, key)
+
+
+def pairing_request(public_key: str, **hardware: Any) -> protocol.Pairing:
+    """What an agent sends that wants to be claimed."""
+    words = msgspec.structs.replace(HARDWARE, **hardware)
+    return protocol.Pairing(public_key=public_key, hardware=words, agent_version="test")
+
+
+def make_pairing(key: Ed25519PrivateKey | None = None, **hardware: Any) -> pairings.Waiting:
+    """An agent that waits under a live code."""
+    public = (key or Ed25519PrivateKey.generate()).public_key().public_bytes_raw().hex()
+    waiting = pairings.start(request=pairing_request(public, **hardware), address="127.0.0.1")
+    assert isinstance(waiting, pairings.Waiting)
+    return waiting
 
 
 def hardware_class() -> HardwareClass:

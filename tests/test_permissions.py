@@ -48,6 +48,13 @@ POST   consent_decide         in    >vehicles  404  404    404    404         in
 GET    consent_history        in    200        404  404    404    404         in   in   in    in    in   in    in
 POST   consent_withdraw_all   in    >vehicles  >vehicles 404 404  404         in   in   in    in    in   in    in
 
+GET    pair                   in    200        200  404    404    404         in   in   in    in    in   in    in
+POST   pair                   in    >pair      >pair 404   404    404         in   in   in    in    in   in    in
+GET    pair_confirm           in    200        200  404    404    404         in   in   in    in    in   in    in
+POST   pair_confirm           in    >vehicles  400  404    404    404         in   in   in    in    in   in    in
+GET    node_replace           in    200        404  404    404    404         in   in   in    in    in   in    in
+POST   node_replace           in    >vehicles  404  404    404    404         in   in   in    in    in   in    in
+
 GET    job_list               in    404        404  200    200    404         in   in   in    in    in   in    in
 GET    job_detail             in    404        404  200    404    404         in   in   in    in    in   in    in
 GET    job_result             in    404        404  200    404    404         in   in   in    in    in   in    in
@@ -70,6 +77,7 @@ GET    api_wallet             401   401        401  401    401    401         20
 GET    api_nothing            404   404        404  404    404    404         404  404  404   404   404  404   404
 
 POST   node_enrol             401   401        401  401    401    401         401  401  401   401   200  401   401
+POST   node_pairing           401   401        401  401    401    401         401  401  401   401   200  401   401
 POST   node_credentials       401   401        401  401    401    401         401  401  401   401   200  200   401
 POST   node_sync              401   401        401  401    401    401         401  401  401   401   200  400   401
 GET    node_blob              401   401        401  401    401    401         401  401  401   401   200  403   401
@@ -115,7 +123,16 @@ mfa_edit_webauthn                     in    >accounts
 ALLAUTH_ROWS = [tuple(line.split()) for line in ALLAUTH_TABLE.strip().splitlines()]
 
 NPY = npy(ARRAY)
-FORMS = {"vehicle_add", "consent_decide", "consent_withdraw_all", "api_key_create", "api_key_revoke"}
+FORMS = {
+    "vehicle_add",
+    "consent_decide",
+    "consent_withdraw_all",
+    "api_key_create",
+    "api_key_revoke",
+    "pair",
+    "pair_confirm",
+    "node_replace",
+}
 NEEDS = {
     ("POST", "api_models"): "models:write", ("POST", "api_files"): "jobs:write", ("POST", "api_jobs"): "jobs:write",
     ("POST", "api_job_cancel"): "jobs:write", ("GET", "api_wallet"): "wallet:read",
@@ -142,6 +159,7 @@ class World:
         self.vehicle = factories.make_vehicle(alice, consent="")
         self.code, _ = nodes.create_enrolment_code(vehicle=self.vehicle, actor=None)
         self.agent = Ed25519PrivateKey.generate()
+        self.pairing = factories.make_pairing()
         self.own_key, key = factories.make_key(acme)
         dead_key, dead = factories.make_key(acme)
         api_keys.revoke_api_key(key=dead_key, actor=None)
@@ -167,6 +185,7 @@ class World:
         return {
             "vehicle_enrol": (vehicle,), "consent_decide": (vehicle, "run_jobs"), "consent_history": (vehicle,),
             "consent_notice": ("run_jobs", 1), "job_detail": (job,), "job_result": (done,),
+            "pair_confirm": (self.pairing.code,), "node_replace": (self.car.node.vehicle.public_id,),
             "api_key_revoke": (self.own_key.public_id,), "api_model": (self.model.public_id,), "api_job": (job,),
             "api_job_cancel": (job,), "api_job_result": (done,), "node_blob": (self.lease.input_sha256,),
             "node_result": (self.lease.attempt,), "node_nothing": ("nothing",),
@@ -180,6 +199,10 @@ class World:
         bodies: dict[str, tuple[Any, dict[str, str]]] = {
             "vehicle_add": ({"label": "Car", "make_model": "", "vin": "1M8GDM9AXKP042788"}, {}),
             "consent_decide": ({"decision": "given"}, {}),
+            "pair": ({"code": self.pairing.code.lower()}, {}),
+            "pair_confirm": ({"vehicle": str(self.vehicle.public_id)}, {}),
+            "node_replace": ({"why": "lost"}, {}),
+            "node_pairing": (protocol.pack(factories.pairing_request(public)), {}),
             "api_key_create": ({"name": "New", "scopes": "jobs:read"}, {}),
             "api_models": (b"model", {}),
             "api_files": (NPY, {}),
@@ -211,7 +234,9 @@ class World:
             "node2": (self.car2.key, self.car2.id),
             "forged": (self.car2.key, self.car.id),
         }[actor]
-        if name == "node_enrol" and actor != "node2":  # here the signer is the agent that brings the key
+        if (
+            name in ("node_enrol", "node_pairing") and actor != "node2"
+        ):  # here the signer is the agent that brings the key
             keyid = self.agent.public_key().public_bytes_raw().hex()
             key = self.agent if actor == "node" else key
         data = request["data"]

@@ -1,4 +1,4 @@
-"""`driveway-agent`: enrol a vehicle, run its agent, ask how it is, try its sensors."""
+"""`driveway-agent`: pair or enrol a vehicle, run its agent, ask how it is, try its sensors."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ from compute.agent.errors import AgentError
 from compute.agent.files import is_locked
 from compute.agent.hardware import describe
 from compute.agent.inspection import inspect
+from compute.agent.pair import Screen, pair
+from compute.agent.screen import Json, Plain, Terminal
 from compute.agent.sensors import HELP as SENSORS_HELP
 from compute.agent.sensors import open_sensors
 from compute.agent.status import in_words, read_status
 
-OK, FAILED, NOT_RUNNING = 0, 1, 3
+OK, FAILED, NOT_RUNNING, INTERRUPTED = 0, 1, 3, 130
 _EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 (status only) the agent is not running."
 _MEBIBYTE = 1 << 20
 
@@ -60,6 +62,35 @@ def _enrol(options: argparse.Namespace) -> int:
         )
     )
     print(f"Enrolled as {enrolment.node}, hardware class {enrolment.hardware_class}.")
+    return OK
+
+
+def _pair(options: argparse.Namespace) -> int:
+    os.umask(0o077)
+    open_sensors(options.sensors, options.state)
+    screen: Screen = Plain(sys.stdout)
+    if options.json:
+        screen = Json(sys.stdout)
+    elif sys.stdout.isatty():
+        screen = Terminal(sys.stdout, with_qr=options.qr)
+    try:
+        enrolment = asyncio.run(
+            pair(
+                server=options.server,
+                state=options.state,
+                sensors=options.sensors,
+                hardware=describe(options.kind),
+                screen=screen,
+            )
+        )
+    except KeyboardInterrupt:
+        print("Stopped. Nothing was connected. The same command goes on with the same code.", file=sys.stderr)
+        return INTERRUPTED
+    if isinstance(screen, Json):
+        screen.tell(event="paired", node=enrolment.node, hardware_class=enrolment.hardware_class)
+    else:
+        print(f"Connected as {enrolment.node}, hardware class {enrolment.hardware_class}.")
+        print(f"It works once you have consented: driveway-agent run --state {options.state}")
     return OK
 
 
@@ -101,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="driveway-agent", description="The program in the car.", epilog=_EXIT_CODES)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_enrol(commands.add_parser("enrol", parents=[common], help="enrol this vehicle, once"))
+    _add_pair(commands.add_parser("pair", parents=[common], help="show a code that connects this vehicle, once"))
     _add_run(commands.add_parser("run", parents=[common], help="run the agent until SIGTERM"))
     status = commands.add_parser("status", parents=[common], help="say how the agent is", epilog=_EXIT_CODES)
     status.add_argument("--json", action="store_true", help="print status.json")
@@ -125,13 +157,24 @@ def _add_sensors(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_enrol(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--server", required=True, metavar="URL", help="address of the marketplace")
     parser.add_argument("--code", required=True, help="one-time code from the owner's page")
+    _add_vehicle(parser)
+    parser.set_defaults(command=_enrol)
+
+
+def _add_pair(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--no-qr", dest="qr", action="store_false", help="no QR code of the address")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a line")
+    _add_vehicle(parser)
+    parser.set_defaults(command=_pair)
+
+
+def _add_vehicle(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--server", required=True, metavar="URL", help="address of the marketplace")
     parser.add_argument("--sensors", default="simulated", metavar="SOURCE", help=SENSORS_HELP)
     parser.add_argument(
         "--kind", default="simulated", choices=("simulated", "box", "oem"), help="what computer this is"
     )
-    parser.set_defaults(command=_enrol)
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ from compute import protocol
 from compute.agent.errors import AgentError, UnreachableError
 from compute.agent.files import write_atomic
 from compute.agent.http import NodeHttp
-from compute.agent.identity import create_identity
+from compute.agent.identity import Identity, create_identity
 from compute.agent.version import AGENT_VERSION
 
 ENROLMENT_FILE = "enrolment.json"
@@ -35,10 +35,7 @@ async def enrol(*, server: str, code: str, state: Path, sensors: str, hardware: 
 
     Raises AgentError (already_enrolled), RefusedError with the server's code, or UnreachableError after 30 s.
     """
-    if (state / ENROLMENT_FILE).exists():
-        raise AgentError("already_enrolled", f"{state} already holds an enrolled vehicle.")
-    state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    identity = create_identity(state)
+    identity = new_identity(state)
     message = protocol.Enrolment(
         code=code, public_key=identity.public_key_hex, hardware=hardware, agent_version=AGENT_VERSION
     )
@@ -46,10 +43,22 @@ async def enrol(*, server: str, code: str, state: Path, sensors: str, hardware: 
         answer = await http.send_with_retries(
             "POST", "/api/node/v1/enrol", body=protocol.pack(message), within_s=_TRIES_S
         )
-    enrolled = _read(answer.content)
+    return keep_enrolment(_read(answer.content), server=server, state=state, sensors=sensors, kind=hardware.kind)
+
+
+def new_identity(state: Path) -> Identity:
+    """The key of a vehicle that is not enrolled yet, made now if there is none. Raises AgentError (already_enrolled)."""
+    if (state / ENROLMENT_FILE).exists():
+        raise AgentError("already_enrolled", f"{state} already holds an enrolled vehicle.")
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return create_identity(state)
+
+
+def keep_enrolment(enrolled: protocol.Enrolled, *, server: str, state: Path, sensors: str, kind: str) -> Enrolment:
+    """Write what the server answered into ``state``, in one step: from here on the vehicle is enrolled."""
     kept = Enrolment(
         server=server, node=enrolled.node, hardware_class=enrolled.hardware_class, power_mw=enrolled.power_mw,
-        poll_ms=enrolled.poll_ms, sensors=sensors, kind=hardware.kind, policy=enrolled.policy,
+        poll_ms=enrolled.poll_ms, sensors=sensors, kind=kind, policy=enrolled.policy,
     )  # fmt: skip
     write_atomic(state / ENROLMENT_FILE, msgspec.json.format(msgspec.json.encode(kept)), mode=0o600)
     return kept

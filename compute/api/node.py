@@ -10,12 +10,15 @@ import msgspec
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed, JsonResponse
+from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from compute import blobs, protocol
 from compute.api.node_authentication import NotSigned, check_enrolment_signature, claimed_sha256, signed_node
-from compute.services import leases, nodes, results, sync
+from compute.models import Node
+from compute.services import leases, nodes, pairings, results, sync
 from marketplace.core.api import error_body
 from marketplace.core.db import atomic_retrying
 from marketplace.core.errors import DomainError, InvalidInput, NotFound
@@ -62,13 +65,29 @@ def enrol(request: HttpRequest) -> HttpResponse:
     if not PUBLIC_KEY.fullmatch(enrolment.public_key):
         raise InvalidInput("A public key is 64 lower-case hex digits.", code="malformed")
     check_enrolment_signature(request, public_key=enrolment.public_key, body=request.body)
-    node = nodes.enrol(request=enrolment)
+    return packed(_enrolled(nodes.enrol(request=enrolment)))
+
+
+@node_endpoint
+@require_POST
+def pairing(request: HttpRequest) -> HttpResponse:
+    """A key that wants to be claimed -> a code to show, or, once its owner has confirmed, its node. Signed with that key."""
+    try:
+        message = protocol.unpack_pairing(request.body)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise InvalidInput(str(error)[:200], code="malformed") from error
+    if not PUBLIC_KEY.fullmatch(message.public_key):
+        raise InvalidInput("A public key is 64 lower-case hex digits.", code="malformed")
+    check_enrolment_signature(request, public_key=message.public_key, body=request.body)
+    found = pairings.start(request=message, address=request.META.get("REMOTE_ADDR", ""))
+    if isinstance(found, Node):
+        return packed(protocol.Pairable(poll_ms=POLL_MS, enrolled=_enrolled(found)))
+    code = pairings.written(found.code)
     return packed(
-        protocol.Enrolled(
-            node=str(node.public_id),
-            hardware_class=node.hardware_class.slug,
-            power_mw=node.hardware_class.power_mw,
-            policy=nodes.policy_of(node.vehicle_id),
+        protocol.Pairable(
+            code=code,
+            url=request.build_absolute_uri(reverse("pair_confirm", args=[code])),
+            expires_in_ms=int((found.expires_at - timezone.now()).total_seconds() * 1000),
             poll_ms=POLL_MS,
         )
     )
@@ -134,6 +153,16 @@ def _as_signed(request: HttpRequest, sha256: bytes) -> Iterator[bytes]:
         yield chunk
     if digest.digest() != sha256:
         raise NotSigned("The body is not the one that was signed.", code="digest_mismatch")
+
+
+def _enrolled(node: Node) -> protocol.Enrolled:
+    return protocol.Enrolled(
+        node=str(node.public_id),
+        hardware_class=node.hardware_class.slug,
+        power_mw=node.hardware_class.power_mw,
+        policy=nodes.policy_of(node.vehicle_id),
+        poll_ms=POLL_MS,
+    )
 
 
 @atomic_retrying

@@ -4,6 +4,7 @@ from compute.api import node
 
 urlpatterns = [
     path("enrol", node.enrol, name="node_enrol"),
+    path("pairings", node.pairing, name="node_pairing"),
     path("credentials", node.credentials, name="node_credentials"),
     path("sync", node.synchronize, name="node_sync"),
     path("blobs/<str:sha256>", node.blob, name="node_blob"),

@@ -6,20 +6,24 @@ from datetime import timedelta
 from typing import Any, cast
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
+from django.db.models.functions import Greatest
 from django.utils import timezone
 
-from accounts.models import OwnerPolicy, User, Vehicle
-from accounts.services import audit
+from accounts.models import ConsentCurrent, OwnerPolicy, User, Vehicle
+from accounts.services import audit, mails
 from compute import protocol
 from compute.link.trust import trust_chain
-from compute.models import EnrolmentCode, HardwareClass, Node, NodePresence
+from compute.models import Attempt, AvailabilitySpan, EnrolmentCode, HardwareClass, Node, NodePresence
 from compute.nats_jwt import user_jwt, user_public_from_ed25519
-from compute.services import limits
+from compute.services import kicks, limits
+from marketplace.core.db import atomic_retrying
 from marketplace.core.errors import Conflict, ConsentRequired, DomainError, InvalidInput
+from marketplace.core.states import transition
 
 CODE_LIFETIME = timedelta(minutes=30)
 CODE_ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # nothing that is misread: no 0 O 1 I L
+RETIRED_WHY = ("lost", "sold", "replaced")
 MWH_PER_KWH = 1_000_000
 
 
@@ -51,8 +55,7 @@ def enrol(*, request: protocol.Enrolment) -> Node:
     The same code with the same key again returns the same node, so that a lost answer costs nothing.
     Raises InvalidInput `code_invalid`, Conflict `already_enrolled` or `key_in_use`.
     """
-    if not limits.hardware_fits(request.hardware) or "\0" in request.agent_version:
-        raise InvalidInput("What the agent says of its computer is out of range.", code="malformed")
+    check_words(request.hardware, request.agent_version)
     code = (
         EnrolmentCode.objects.select_for_update(of=["self"])
         .select_related("vehicle")
@@ -68,35 +71,112 @@ def enrol(*, request: protocol.Enrolment) -> Node:
         raise Conflict("This vehicle has an agent already.", code="already_enrolled")
     if code.used_at or code.expires_at <= timezone.now():
         raise InvalidInput("This code has been used or is too old.", code="code_invalid")
+    node = create_node(
+        vehicle=code.vehicle,
+        public_key=request.public_key,
+        hardware=request.hardware,
+        agent_version=request.agent_version,
+        actor=None,
+        method="code",
+    )
+    EnrolmentCode.objects.filter(pk=code.pk).update(used_at=timezone.now())
+    return node
+
+
+def check_words(hardware: protocol.Hardware, agent_version: str) -> None:
+    """Raises InvalidInput `malformed` when a stranger's words about a computer do not fit."""
+    if not limits.hardware_fits(hardware) or "\0" in agent_version:
+        raise InvalidInput("What the agent says of its computer is out of range.", code="malformed")
+
+
+def create_node(
+    *,
+    vehicle: Vehicle,
+    public_key: str,
+    hardware: protocol.Hardware,
+    agent_version: str,
+    actor: User | None,
+    method: str,
+) -> Node:
+    """The vehicle's new node, without trust, priced; its owner is told by mail. `method`: "code" or "pairing". In a transaction.
+
+    Raises Conflict `already_enrolled`, `key_in_use`, or `vehicle_retired`.
+    """
+    # One computer at a time, and none for a car that is being sold: whoever is second sees what the first did.
+    vehicle = (
+        Vehicle.objects.select_for_update(no_key=True, of=["self"]).select_related("owner__user").get(pk=vehicle.pk)
+    )
+    if vehicle.retired_at is not None:
+        raise Conflict("This vehicle is no longer here.", code="vehicle_retired")
+    if Node.objects.serving(vehicle) is not None:
+        raise Conflict("This vehicle has an agent already.", code="already_enrolled")
     try:
         with transaction.atomic():
             node = Node.objects.create(
-                vehicle=code.vehicle,
-                hardware_class=hardware_class(request.hardware),
-                public_key=request.public_key,
-                cores=request.hardware.cores,
-                layers=list(request.hardware.layers),
-                agent_version=request.agent_version[:32],
+                vehicle=vehicle,
+                hardware_class=hardware_class(hardware),
+                public_key=public_key,
+                cores=hardware.cores,
+                layers=list(hardware.layers),
+                agent_version=agent_version[:32],
             )
     except IntegrityError as error:
         raise Conflict("This key belongs to another node.", code="key_in_use") from error
     NodePresence.objects.create(node=node)
     price_node(node=node)
-    EnrolmentCode.objects.filter(pk=code.pk).update(used_at=timezone.now())
-    Vehicle.objects.filter(pk=code.vehicle_id).update(kind=request.hardware.kind)
-    audit.record(actor=None, action="node.enrol", subject=node.public_id, vehicle=str(code.vehicle.public_id))
+    Vehicle.objects.filter(pk=vehicle.pk).update(kind=hardware.kind)
+    audit.record(
+        actor=actor, action="node.enrol", subject=node.public_id, vehicle=str(vehicle.public_id), method=method
+    )
+    mails.queue(
+        user=vehicle.owner.user,
+        kind="vehicle-paired",
+        dedupe_key=f"vehicle-paired:{node.public_id}",
+        context={"vehicle": str(vehicle.public_id), "hardware": node.hardware_class.title, "method": method},
+    )
+    return node
+
+
+@atomic_retrying
+def retire(*, node: Node, why: str, actor: User | None) -> Node:
+    """End a node for good: its computer was lost, sold or replaced (`why` is one of RETIRED_WHY). Again changes nothing.
+
+    In one transaction: its leases end, its connection is cut, enrolment codes of its vehicle are void. What it signed is kept
+    with its key, so that the records can still be verified; the key can never enrol again. Consents are about the vehicle and
+    stay. Raises InvalidInput for another word.
+    """
+    if why not in RETIRED_WHY:
+        raise InvalidInput("Say what became of the computer: " + ", ".join(RETIRED_WHY) + ".", why=why)
+    # In the order of a withdrawal: the consent (a dispatch that is leasing on it is waited for), presence, node, attempts.
+    list(ConsentCurrent.objects.select_for_update().filter(vehicle=node.vehicle_id, purpose="run_jobs"))
+    NodePresence.objects.select_for_update(no_key=True).get(node=node)
+    node = Node.objects.select_for_update(no_key=True, of=["self"]).select_related("vehicle").get(pk=node.pk)
+    if node.status == Node.Status.RETIRED:
+        return node
+    now = timezone.now()
+    transition(node, Node.Status.RETIRED, code=why, link_revoked_at=now)
+    leased = Attempt.objects.filter(node=node, status=Attempt.Status.LEASED)
+    leased.update(status=Attempt.Status.CANCELLED, status_code="node_retired", ended_at=now)
+    NodePresence.objects.filter(node=node).update(available=False, reason="node_retired")
+    AvailabilitySpan.objects.filter(node=node, ended_at=None).update(ended_at=Greatest("started_at", now))
+    EnrolmentCode.objects.filter(vehicle=node.vehicle_id, used_at=None, expires_at__gt=now).update(expires_at=now)
+    audit.record(
+        actor=actor, action="node.retire", subject=node.public_id, vehicle=str(node.vehicle.public_id), why=why
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_notify('driveway_link', 'node')")  # the link tells the agent, and cuts it off
+    kicks.kick("compute.dispatch_round")  # its units are open for others
     return node
 
 
 def hardware_class(hardware: protocol.Hardware) -> HardwareClass:
     """The class of computers whose results compare with this one's; made on first sight."""
-    runtime = ".".join(hardware.onnxruntime.split(".")[:3])
-    provider = hardware.provider.removesuffix("ExecutionProvider").lower()
+    provider, runtime = _provider(hardware), _runtime(hardware)
     slug = f"{provider}-{hardware.machine}-{hardware.isa}-ort{runtime}"[:80]
     found, _ = HardwareClass.objects.get_or_create(
         slug=slug,
         defaults={
-            "title": f"{provider.upper()} {hardware.machine} {hardware.isa}, onnxruntime {runtime}"[:120],
+            "title": class_title(hardware),
             "machine": hardware.machine[:32],
             "isa": hardware.isa[:32],
             "provider": hardware.provider[:48],
@@ -104,6 +184,20 @@ def hardware_class(hardware: protocol.Hardware) -> HardwareClass:
         },
     )
     return found
+
+
+def class_title(hardware: protocol.Hardware) -> str:
+    """What people read of the class of such a computer."""
+    title = f"{_provider(hardware).upper()} {hardware.machine} {hardware.isa}, onnxruntime {_runtime(hardware)}"
+    return title[:120]
+
+
+def _provider(hardware: protocol.Hardware) -> str:
+    return hardware.provider.removesuffix("ExecutionProvider").lower()
+
+
+def _runtime(hardware: protocol.Hardware) -> str:
+    return ".".join(hardware.onnxruntime.split(".")[:3])
 
 
 def describe(node_id: int, hardware: protocol.Hardware, agent_version: str) -> None:

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from compute import protocol
-from compute.services import kicks, leases, limits, nodes, reports
+from compute.services import history, kicks, leases, limits, nodes, reports
 from compute.services.reports import Reporter
 
 SYNC_MS = {"nats": 5000, "https": 3000}
@@ -18,9 +18,16 @@ NEEDED_BY_LEASES_MS = 4000
 
 # The presence rows are the lock: two syncs of one node, over either carrier, take turns. The node's own row stays free:
 # verification writes its trust there, and the two would wait for each other's whole batches.
+# With what the owner consents to besides: the rows are few, their texts' versions are read once for all nodes.
 NODES = """
+WITH wanted AS (
+    SELECT purpose, max(version) AS version FROM accounts_consentnotice
+     WHERE effective_at <= now() AND purpose <> 'run_jobs' GROUP BY purpose)
 SELECT n.id, n.public_id, n.public_key, p.meter_seq, p.meter_hash, n.status, n.status_code, n.vehicle_id,
-       p.seq, c.state, c.expires_at <= now(), y.version
+       p.seq, c.state, c.expires_at <= now(), y.version,
+       ARRAY(SELECT s.purpose FROM accounts_consentcurrent s JOIN wanted w ON w.purpose = s.purpose
+              WHERE s.vehicle_id = n.vehicle_id AND s.state IN ('given', 'renewed') AND s.notice_version >= w.version
+                AND (s.expires_at IS NULL OR s.expires_at > now()) AND n.status <> 'retired' ORDER BY s.purpose)
   FROM compute_nodepresence p
   JOIN compute_node n ON n.id = p.node_id
   LEFT JOIN accounts_consentcurrent c ON c.vehicle_id = n.vehicle_id AND c.purpose = 'run_jobs'
@@ -54,6 +61,7 @@ class Known:
     consent: str | None
     consent_expired: bool | None
     policy_version: int | None
+    share: list[str]  # purposes in force besides running jobs; none for a retired node
 
     @property
     def withheld(self) -> str:
@@ -98,9 +106,9 @@ def _answer(
     requests = list(accepted.values())
     by_node = {known[r.node].reporter.id: r for r in requests}
     for request in requests:
-        if request.hardware:
+        if request.hardware and known[request.node].status != "retired":
             nodes.describe(known[request.node].reporter.id, request.hardware, request.agent_version)
-    acks = reports.record([(known[r.node].reporter, report) for r in requests for report in r.reports])
+    acks = _record_reports(requests, known)
     # A node from which work is withheld keeps none: its leases are not renewed, and it hears that they are lost.
     free = {node: r for node, r in by_node.items() if not known[r.node].withheld}
     renewed = leases.renew({node: r.running for node, r in free.items()})
@@ -108,6 +116,8 @@ def _answer(
     cancels = leases.take_cancels(list(by_node))
     delivered = leases.deliver(list(free), held)
     _write_presence(by_node, known, carrier)
+    history.keep_availability([node for node, r in by_node.items() if "availability" in known[r.node].share])
+    history.keep_health({n: r.health for n, r in by_node.items() if r.health and "reliability" in known[r.node].share})
     if acks or any(r.available and r.capacity > len(r.running) for r in requests):
         kicks.kick("compute.dispatch_round")
     answers = {}
@@ -126,10 +136,27 @@ def _answer(
             cancels=(*cancels.get(node.reporter.id, ()), *(c for c in ended if c.attempt not in told)),
             withheld=node.withheld,
             policy=_changed_policy(node, request),
+            share=tuple(node.share),
             lease_ms=settings.LEASE_S * 1000,
             next_sync_ms=_pace(node, request, bool(delivered.get(node.reporter.id)), carrier),
         )
     return answers
+
+
+def _record_reports(
+    requests: Sequence[protocol.SyncRequest], known: dict[str, Known]
+) -> dict[tuple[int, int], protocol.Ack]:
+    """The answer to every report. A retired node's are refused unread: its key may be in anybody's hands."""
+    alive = [r for r in requests if known[r.node].status != "retired"]
+    acks = reports.record([(known[r.node].reporter, report) for r in alive for report in r.reports])
+    for request in requests:
+        if known[request.node].status == "retired":
+            for report in request.reports:
+                refused = protocol.Ack(
+                    attempt=report.attempt, fence=report.fence, status="refused", code="node_retired"
+                )
+                acks[known[request.node].reporter.id, report.attempt] = refused
+    return acks
 
 
 def _lock_nodes(requests: Sequence[protocol.SyncRequest]) -> dict[str, Known]:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -121,6 +122,7 @@ def enrol(spec: CarSpec, portal: Portal, environment: Mapping[str, str], folder:
     else:
         code = ""
     if code:
+        shutil.rmtree(state, ignore_errors=True)  # what an earlier computer left: its key is dead
         command = [sys.executable, "-m", "compute.agent", "enrol", "--server", environment["DRIVEWAY_URL"]]
         subprocess.run(
             [*command, "--code", code, "--state", str(state)],

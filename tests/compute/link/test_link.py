@@ -175,7 +175,8 @@ async def test_a_lease_is_pushed_within_a_second_of_its_dispatch_and_reported_ba
         assert again.acks[0].status == "duplicate"
 
 
-async def test_a_withdrawal_stops_the_car_cuts_its_line_and_keeps_it_out(cars):
+@pytest.mark.parametrize("code", ["consent_withdrawn", "node_retired"])
+async def test_a_withdrawal_and_a_retirement_stop_the_car_cut_its_line_and_keep_it_out(cars, code):
     async with running_link(), online(*cars) as (car, other):
         await car.sync()
         await in_thread(factories.make_job, items=1, unit_items=1)
@@ -184,9 +185,12 @@ async def test_a_withdrawal_stops_the_car_cuts_its_line_and_keeps_it_out(cars):
         (lease,) = (await car.pushed()).leases
         # A credential is dated in whole seconds: one of the second of the withdrawal is void too.
         started = time.monotonic()
-        await in_thread(factories.decide, car.car.node.vehicle, "withdrawn")
+        if code == "node_retired":
+            await in_thread(nodes.retire, node=car.car.node, why="lost", actor=None)
+        else:
+            await in_thread(factories.decide, car.car.node.vehicle, "withdrawn")
         (cancel,) = (await car.pushed()).cancels
-        assert (cancel.attempt, cancel.fence, cancel.code) == (lease.attempt, lease.fence, "consent_withdrawn")
+        assert (cancel.attempt, cancel.fence, cancel.code) == (lease.attempt, lease.fence, code)
         await asyncio.wait_for(car.dropped.wait(), 3)
         assert time.monotonic() - started < 5
         with pytest.raises((nats.errors.Error, OSError)):
