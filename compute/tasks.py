@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from celery import shared_task
 
 from compute.models import InferenceJob, ModelArtifact
-from compute.services import artifacts, dispatch, jobs, kicks, verification
+from compute.services import artifacts, dispatch, jobs, kicks, prices, verification
 
 logger = logging.getLogger(__name__)
 ROUND_BUDGET_S = 5.0
@@ -46,6 +46,13 @@ def assemble_jobs() -> None:
     kicks.begin("compute.assemble_jobs")
     ready = InferenceJob.objects.filter(status=InferenceJob.Status.ASSEMBLING).order_by("id")
     _each(ready.values_list("id", flat=True)[:20], lambda row: jobs.assemble_job(job_id=row))
+
+
+@shared_task(name="compute.price_nodes")
+def price_nodes() -> None:
+    """Tariffs change with the hour, policies and classes with people."""
+    kicks.begin("compute.price_nodes")
+    prices.price_nodes()
 
 
 def _each(rows: Iterable[int], work: Callable[[int], object]) -> None:

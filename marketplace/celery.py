@@ -43,6 +43,7 @@ app.conf.beat_schedule = {
     "plan-jobs": {"task": "compute.plan_jobs", "schedule": 5.0},
     "assemble-jobs": {"task": "compute.assemble_jobs", "schedule": 5.0},
     "close-jobs": {"task": "billing.close_jobs", "schedule": 5.0},
+    "price-nodes": {"task": "compute.price_nodes", "schedule": 60.0},
     "expire-consents": {"task": "accounts.expire_consents", "schedule": 60.0},
     "check-ledger": {"task": "billing.check_ledger", "schedule": 3600.0},
 }
