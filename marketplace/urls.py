@@ -2,7 +2,7 @@ from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView
 
 from marketplace.operations import operations_site
-from marketplace.views import api_docs, customer, owner, public
+from marketplace.views import api_docs, customer, owner, policy, public
 
 handler500 = "marketplace.views.public.server_error"
 
@@ -13,6 +13,8 @@ urlpatterns = [
     path("vehicles/", owner.vehicle_list, name="vehicle_list"),
     path("vehicles/add", owner.vehicle_add, name="vehicle_add"),
     path("vehicles/<uuid:public_id>/enrol", owner.vehicle_enrol, name="vehicle_enrol"),
+    path("vehicles/<uuid:public_id>/rules", policy.policy_edit, name="policy_edit"),
+    path("vehicles/<uuid:public_id>/pause", policy.policy_pause, name="policy_pause"),
     path("jobs/", customer.job_list, name="job_list"),
     path("jobs/<uuid:public_id>", customer.job_detail, name="job_detail"),
     path("jobs/<uuid:public_id>/result", customer.job_result, name="job_result"),

@@ -91,4 +91,4 @@ def matching(now: Rules) -> str:
 
 
 def defaults() -> Rules:
-    return {field: OwnerPolicy._meta.get_field(field).get_default() for field in rules.FIELDS}
+    return rules.of(OwnerPolicy())

@@ -7,6 +7,7 @@ from zoneinfo import available_timezones
 
 from accounts.models import OwnerPolicy
 from accounts.policies import week
+from marketplace.core.money import MICRO
 
 Rules = dict[str, Any]
 
@@ -142,3 +143,9 @@ def _is_int(value: Any) -> bool:
 @lru_cache(maxsize=1)
 def time_zones() -> frozenset[str]:
     return frozenset(available_timezones() - {"localtime", "Factory"})
+
+
+def major(micro: int) -> str:
+    """Micro-units as a person types them: `180200` -> "0.1802"."""
+    whole, rest = divmod(micro, MICRO)
+    return f"{whole}.{rest:06}".rstrip("0").removesuffix(".") if rest else str(whole)

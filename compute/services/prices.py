@@ -60,4 +60,5 @@ def _price_some(nodes: Sequence[int] | None) -> int:
                 "mwh_per_kwh": MWH_PER_KWH,
             },
         )
-        return cursor.rowcount
+        changed: int = cursor.rowcount
+        return changed
