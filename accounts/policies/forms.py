@@ -28,8 +28,9 @@ def _price(label: str, help_text: str) -> forms.DecimalField:
     return forms.DecimalField(min_value=0, max_value=100_000, decimal_places=6, label=label, help_text=help_text)
 
 
-def _zones() -> list[tuple[str, str]]:
-    return [(zone, zone.replace("_", " ")) for zone in sorted(rules.time_zones())]
+def _zones(*more: str) -> list[tuple[str, str]]:
+    zones = dict.fromkeys(["UTC", *rules.places(), *(zone for zone in more if zone)])
+    return [(zone, zone.replace("_", " ")) for zone in zones]
 
 
 class RulesForm(forms.Form):
@@ -99,7 +100,7 @@ class PolicyForm:
         self.fields = RulesForm(data, initial=_initial(now))
         own = policy.vehicle.owner.time_zone.replace("_", " ")
         zone = self.fields.fields["time_zone"]
-        zone.choices = [("", f"As in your settings ({own})"), *_zones()]  # type: ignore[attr-defined]
+        zone.choices = [("", f"As in your settings ({own})"), *_zones(now["time_zone"])]  # type: ignore[attr-defined]
         self.windows = Rows(WindowForm, "windows", data=data, initial=rows.initial_windows(now["windows"]))
         self.ready_by = Rows(ReadyForm, "ready_by", data=data, initial=rows.initial_ready(now["ready_by"]))
         self.tariff_windows = Rows(

@@ -149,3 +149,11 @@ def major(micro: int) -> str:
     """Micro-units as a person types them: `180200` -> "0.1802"."""
     whole, rest = divmod(micro, MICRO)
     return f"{whole}.{rest:06}".rstrip("0").removesuffix(".") if rest else str(whole)
+
+
+LEGACY_ZONES = ("Brazil/", "Canada/", "Chile/", "Etc/", "Mexico/", "US/")
+
+
+def places() -> list[str]:
+    """Time zones to choose from: places, without the names that are kept for old systems."""
+    return sorted(zone for zone in time_zones() if "/" in zone and not zone.startswith(LEGACY_ZONES))

@@ -51,6 +51,7 @@ function onRowButton(event) {
 class Preview {
   constructor(form) {
     this.form = form;
+    this.url = form.getAttribute("action"); // form.action would be the buttons of that name
     this.target = document.querySelector("[data-policy-summary]");
     this.status = document.querySelector("[data-policy-status]");
     for (const kind of ["input", "change", "policy:rows"]) form.addEventListener(kind, () => this.soon());
@@ -68,7 +69,7 @@ class Preview {
     this.asked?.abort();
     this.asked = new AbortController();
     try {
-      const answer = await fetch(this.form.action, { method: "POST", body, signal: this.asked.signal, redirect: "error" });
+      const answer = await fetch(this.url, { method: "POST", body, signal: this.asked.signal, redirect: "error" });
       if (!answer.ok) return;
       this.target.innerHTML = await answer.text(); // our own template, escaped on the server
       this.status.textContent = this.target.textContent.replaceAll(/\s+/g, " ").trim();
