@@ -44,6 +44,9 @@ GET    dashboard              in    >vehicles  >vehicles >jobs >jobs >operations
 GET    vehicle_list           in    200        200  404    404    404         in   in   in    in    in   in    in
 POST   vehicle_add            in    >vehicles  >vehicles 404 404 404          in   in   in    in    in   in    in
 GET    vehicle_enrol          in    200        404  404    404    404         in   in   in    in    in   in    in
+GET    policy_edit            in    200        404  404    404    404         in   in   in    in    in   in    in
+POST   policy_edit            in    >vehicles  404  404    404    404         in   in   in    in    in   in    in
+POST   policy_pause           in    >vehicles  404  404    404    404         in   in   in    in    in   in    in
 POST   consent_decide         in    >vehicles  404  404    404    404         in   in   in    in    in   in    in
 GET    consent_history        in    200        404  404    404    404         in   in   in    in    in   in    in
 POST   consent_withdraw_all   in    >vehicles  >vehicles 404 404  404         in   in   in    in    in   in    in
@@ -115,7 +118,15 @@ mfa_edit_webauthn                     in    >accounts
 ALLAUTH_ROWS = [tuple(line.split()) for line in ALLAUTH_TABLE.strip().splitlines()]
 
 NPY = npy(ARRAY)
-FORMS = {"vehicle_add", "consent_decide", "consent_withdraw_all", "api_key_create", "api_key_revoke"}
+FORMS = {
+    "policy_edit",
+    "policy_pause",
+    "vehicle_add",
+    "consent_decide",
+    "consent_withdraw_all",
+    "api_key_create",
+    "api_key_revoke",
+}
 NEEDS = {
     ("POST", "api_models"): "models:write", ("POST", "api_files"): "jobs:write", ("POST", "api_jobs"): "jobs:write",
     ("POST", "api_job_cancel"): "jobs:write", ("GET", "api_wallet"): "wallet:read",
@@ -165,6 +176,7 @@ class World:
     def arguments(self) -> dict[str, tuple[Any, ...]]:
         vehicle, job, done = self.vehicle.public_id, self.job.public_id, self.done.public_id
         return {
+            "policy_edit": (vehicle,), "policy_pause": (vehicle,),
             "vehicle_enrol": (vehicle,), "consent_decide": (vehicle, "run_jobs"), "consent_history": (vehicle,),
             "consent_notice": ("run_jobs", 1), "job_detail": (job,), "job_result": (done,),
             "api_key_revoke": (self.own_key.public_id,), "api_model": (self.model.public_id,), "api_job": (job,),
@@ -180,6 +192,8 @@ class World:
         bodies: dict[str, tuple[Any, dict[str, str]]] = {
             "vehicle_add": ({"label": "Car", "make_model": "", "vin": "1M8GDM9AXKP042788"}, {}),
             "consent_decide": ({"decision": "given"}, {}),
+            "policy_edit": ({"action": "preset:overnight", "version": "1"}, {}),
+            "policy_pause": ({"kind": "hour"}, {}),
             "api_key_create": ({"name": "New", "scopes": "jobs:read"}, {}),
             "api_models": (b"model", {}),
             "api_files": (NPY, {}),

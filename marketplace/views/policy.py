@@ -164,6 +164,7 @@ def _page(
         "form": form,
         "wrong": list(form.wrong()),
         "conflict": conflict,
+        "unsaved": status != 200,
         "saved": request.method == "GET"
         and request.GET.get("saved") == str(policy.rules_version)
         and policy.previous is not None,

@@ -79,9 +79,7 @@ def test_the_page_sends_back_exactly_what_it_shows(client, vehicle):
     assert now_of(vehicle).version == 1
 
 
-def test_saving_says_so_and_offers_the_way_back(
-    client, vehicle, sent_tasks, django_capture_on_commit_callbacks
-):
+def test_saving_says_so_and_offers_the_way_back(client, vehicle, sent_tasks, django_capture_on_commit_callbacks):
     sent = typed(client, vehicle, schedule="windows", windows__0__days=["5", "6"], windows__0__start="22:00",
                  windows__0__end="06:00", wear="0.066", plugged_in_only=[])  # fmt: skip
     with django_capture_on_commit_callbacks(execute=True):

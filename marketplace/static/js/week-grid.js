@@ -1,78 +1,28 @@
 /**
- * The week as a grid to paint, over a list of rows that holds the same: `<div data-week="windows" hidden>`.
+ * The week as a grid to paint, over a list of rows that says the same: `<div data-week="windows" hidden>`.
  *
- * WAI-ARIA's grid: one element in the tab order, arrows move, space switches, shift with an arrow paints on. A mouse drags;
- * a finger taps, so that the page still scrolls. The names of days and hours switch all of theirs.
+ * One element is in the tab order, arrows move, space switches, shift with an arrow paints on. A mouse drags; a finger taps,
+ * so that the page still scrolls. The names of days and hours switch all of theirs.
  */
-import { DAY, Week } from "./week.js";
+import { HOUR, Names, buildTable } from "./week-table.js";
+import { DAY, Week, clock, minuteOf } from "./week.js";
 
-const HOUR = 60;
 const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
-
-function minuteOf(text) {
-  const [hours, minutes] = text.split(":").map(Number);
-  return hours * HOUR + minutes;
-}
-
-function clock(minute) {
-  return `${String(Math.floor(minute / HOUR)).padStart(2, "0")}:${String(minute % HOUR).padStart(2, "0")}`;
-}
 
 export class WeekGrid {
   constructor(root, rows, { addRow, changed }) {
-    [this.title, this.allLabel, this.toWord, this.partWord] = root.dataset.words.split("|");
-    Object.assign(this, { root, rows, addRow, changed });
+    const [title, all, toWord, partWord] = root.dataset.words.split("|");
+    Object.assign(this, { root, rows, addRow, changed, toWord, partWord });
     this.list = rows.querySelector("[data-rows-list]");
-    this.build();
+    this.names = new Names(root.dataset.locale);
+    const [table, focusable] = buildTable(this.names, { title, all, help: "week-help" });
+    this.focusable = focusable;
+    this.current = focusable[1][1];
+    this.current.tabIndex = 0;
+    root.append(table);
     this.readRows();
     this.listen();
     root.hidden = false;
-  }
-
-  // --- the table: focusable[row][column]; row 0 are the days, column 0 the hours ---
-
-  build() {
-    const locale = this.root.dataset.locale || [];
-    const monday = (day) => new Date(Date.UTC(2024, 0, 1 + day));
-    const written = (options, date) => new Intl.DateTimeFormat(locale, { ...options, timeZone: "UTC" }).format(date);
-    this.dayNames = [...Array(7).keys()].map((day) => written({ weekday: "long" }, monday(day)));
-    const shortNames = [...Array(7).keys()].map((day) => written({ weekday: "short" }, monday(day)));
-    this.hourNames = [...Array(25).keys()].map((hour) => written({ hour: "numeric", minute: "2-digit" }, new Date(hour * 3.6e6)));
-    const table = document.createElement("table");
-    table.className = "week__grid";
-    for (const [name, value] of Object.entries({ role: "grid", "aria-label": this.title, "aria-multiselectable": "true", "aria-describedby": "week-help" })) table.setAttribute(name, value);
-    this.focusable = [this.header(table.createTHead().insertRow(), shortNames)];
-    const body = table.createTBody();
-    for (let hour = 0; hour < 24; hour += 1) this.focusable.push(this.hourRow(body.insertRow(), hour));
-    this.root.append(table);
-    this.current = this.focusable[1][1];
-    this.current.tabIndex = 0;
-  }
-
-  header(row, names) {
-    const all = this.name(row, this.allLabel, this.allLabel, "col");
-    return [all, ...names.map((name, day) => this.name(row, name, this.dayNames[day], "col"))];
-  }
-
-  hourRow(row, hour) {
-    const name = this.name(row, this.hourNames[hour], this.hourNames[hour], "row");
-    const cells = this.dayNames.map((_, day) => {
-      const cell = row.insertCell();
-      Object.assign(cell, { className: "week__cell", tabIndex: -1 });
-      cell.setAttribute("role", "gridcell");
-      cell.dataset.from = day * DAY + hour * HOUR;
-      return cell;
-    });
-    return [name, ...cells];
-  }
-
-  name(row, text, label, scope) {
-    const header = Object.assign(document.createElement("th"), { scope });
-    const button = Object.assign(document.createElement("button"), { type: "button", className: "week__name", textContent: text, tabIndex: -1 });
-    button.setAttribute("aria-label", label);
-    header.append(button);
-    row.append(header);
-    return button;
   }
 
   // --- rows and grid say the same ---
@@ -84,7 +34,7 @@ export class WeekGrid {
       end: minuteOf(row.querySelector("[name$=-end]").value),
     }));
     this.week = new Week(windows.filter((window) => !Number.isNaN(window.start + window.end)));
-    this.paintAll();
+    for (const cell of this.cells()) this.show(cell);
   }
 
   writeRows() {
@@ -102,45 +52,37 @@ export class WeekGrid {
     this.isWriting = false;
   }
 
-  paintAll() {
-    for (const cell of this.cells()) this.show(cell);
-  }
-
   show(cell) {
     const from = Number(cell.dataset.from);
-    const share = this.week.share(from, HOUR);
     const hour = (from % DAY) / HOUR;
-    const part = share > 0 && share < 1;
-    cell.classList.toggle("week__cell--part", part);
+    const share = this.week.share(from, HOUR);
+    const isPart = share > 0 && share < 1;
+    const span = `${this.names.days[Math.floor(from / DAY)]}, ${this.names.hours[hour]} ${this.toWord} ${this.names.hours[hour + 1]}`;
+    cell.classList.toggle("week__cell--part", isPart);
     cell.setAttribute("aria-selected", String(share === 1));
-    const span = `${this.dayNames[Math.floor(from / DAY)]}, ${this.hourNames[hour]} ${this.toWord} ${this.hourNames[hour + 1]}`;
-    cell.setAttribute("aria-label", part ? `${span}, ${this.partWord}` : span);
+    cell.setAttribute("aria-label", isPart ? `${span}, ${this.partWord}` : span);
   }
 
-  cells(row, column) {
+  /** The cells of a row, of a column, of both (one) or of neither (all). */
+  cells(row = 0, column = 0) {
     const rows = row ? [this.focusable[row]] : this.focusable.slice(1);
     return rows.flatMap((cells) => (column ? [cells[column]] : cells.slice(1)));
   }
 
   // --- painting ---
 
-  set(cells, isOpen) {
+  paint(cells, isOpen) {
     for (const cell of cells) {
       this.week.fill(Number(cell.dataset.from), HOUR, isOpen);
       this.show(cell);
     }
   }
 
-  isOn(cell) {
-    return cell.getAttribute("aria-selected") === "true";
-  }
-
   /** A cell is switched; a name switches all of its cells, on unless all are on. */
   press(element) {
-    const [row, column] = this.place(element);
-    const cells = this.cells(row, column);
-    this.brush = !cells.every((cell) => this.isOn(cell));
-    this.set(cells, this.brush);
+    const cells = this.cells(...this.place(element));
+    this.brush = !cells.every((cell) => cell.getAttribute("aria-selected") === "true");
+    this.paint(cells, this.brush);
   }
 
   place(element) {
@@ -156,52 +98,45 @@ export class WeekGrid {
   }
 
   listen() {
-    const part = (event) => event.target.closest(".week__cell, .week__name");
-    this.root.addEventListener("keydown", (event) => part(event) && this.onKey(event));
-    this.root.addEventListener("click", (event) => {
-      const element = part(event);
-      if (!element || (element === this.dragged && event.detail)) return; // the drag has painted it
+    const on = (target, kind, handle) => target.addEventListener(kind, (event) => handle(event, event.target.closest?.(".week__cell, .week__name")));
+    on(this.root, "keydown", (event, element) => element && this.onKey(event, element));
+    on(this.root, "keyup", (event) => event.key === " " && event.preventDefault()); // a button's click, made on keydown
+    on(this.root, "click", (event, element) => {
+      if (!element || element === this.painted) return; // painted as the pointer went down
       this.focus(element);
       this.press(element);
       this.writeRows();
     });
-    this.root.addEventListener("pointerdown", (event) => {
-      this.dragged = null;
-      const element = part(event);
+    on(this.root, "pointerdown", (event, element) => {
       if (!element?.matches(".week__cell") || event.pointerType === "touch" || event.button) return;
       event.preventDefault();
-      this.dragged = element;
+      this.painted = element;
       this.focus(element);
       this.press(element);
     });
-    this.root.addEventListener("pointerover", (event) => {
-      const element = part(event);
-      if (this.dragged && event.buttons && element?.matches(".week__cell")) this.set([element], this.brush);
+    on(this.root, "pointerover", (event, element) => {
+      if (this.painted && event.buttons && element?.matches(".week__cell")) this.paint([element], this.brush);
     });
-    document.addEventListener("pointerup", () => this.dragged && this.writeRows());
-    document.addEventListener("pointerup", () => setTimeout(() => { this.dragged = null; }));
-    for (const kind of ["input", "policy:rows"]) this.rows.addEventListener(kind, () => this.isWriting || this.readRows());
+    on(document, "pointerup", () => {
+      if (!this.painted) return;
+      this.writeRows();
+      setTimeout(() => (this.painted = null)); // after the click that follows
+    });
+    for (const kind of ["input", "policy:rows"]) on(this.rows, kind, () => this.isWriting || this.readRows());
   }
 
-  onKey(event) {
+  onKey(event, element) {
+    const [row, column] = this.place(element);
     const step = STEPS[event.key];
-    const [row, column] = this.place(event.target);
-    if (step) {
-      const next = this.focusable[row + step[0]]?.[column + step[1]];
-      event.preventDefault();
-      if (!next) return;
-      this.focus(next);
-      if (event.shiftKey && next.matches(".week__cell")) {
-        this.set([next], this.brush ?? true);
-        this.writeRows();
-      }
-    } else if (event.key === "Home" || event.key === "End") {
-      event.preventDefault();
-      this.focus(this.focusable[row].at(event.key === "Home" ? 0 : -1));
-    } else if (event.key === " " || event.key === "Enter") {
-      event.preventDefault();
-      this.press(event.target);
-      this.writeRows();
-    }
+    const edge = { Home: 0, End: -1 }[event.key];
+    const next = step ? this.focusable[row + step[0]]?.[column + step[1]] : this.focusable[row].at(edge);
+    const isPress = event.key === " " || event.key === "Enter";
+    if (!step && edge === undefined && !isPress) return;
+    event.preventDefault();
+    if (isPress) this.press(element);
+    else if (next) this.focus(next);
+    const isPainting = step && event.shiftKey && next?.matches(".week__cell");
+    if (isPainting) this.paint([next], this.brush ?? true);
+    if (isPress || isPainting) this.writeRows();
   }
 }

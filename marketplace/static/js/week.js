@@ -56,3 +56,13 @@ export class Week {
     return pieces;
   }
 }
+
+/** "22:00" as minutes of a day; NaN for what is no time. */
+export function minuteOf(text) {
+  const [hours, minutes] = text.split(":").map(Number);
+  return hours * 60 + minutes;
+}
+
+export function clock(minute) {
+  return `${String(Math.floor(minute / 60)).padStart(2, "0")}:${String(minute % 60).padStart(2, "0")}`;
+}
