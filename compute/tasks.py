@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from celery import shared_task
 
 from compute.models import InferenceJob, ModelArtifact
-from compute.services import artifacts, dispatch, history, jobs, kicks, pairings, verification
+from compute.services import artifacts, dispatch, history, jobs, kicks, pairings, prices, verification
 
 logger = logging.getLogger(__name__)
 ROUND_BUDGET_S = 5.0
@@ -57,6 +57,13 @@ def close_away() -> None:
 @shared_task(name="compute.delete_pairings")
 def delete_pairings() -> None:
     pairings.delete_ended()
+
+
+@shared_task(name="compute.price_nodes")
+def price_nodes() -> None:
+    """Tariffs change with the hour, policies and classes with people."""
+    kicks.begin("compute.price_nodes")
+    prices.price_nodes()
 
 
 def _each(rows: Iterable[int], work: Callable[[int], object]) -> None:

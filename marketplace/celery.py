@@ -45,6 +45,7 @@ app.conf.beat_schedule = {
     "close-away": {"task": "compute.close_away", "schedule": 15.0},
     "delete-pairings": {"task": "compute.delete_pairings", "schedule": 3600.0},
     "close-jobs": {"task": "billing.close_jobs", "schedule": 5.0},
+    "price-nodes": {"task": "compute.price_nodes", "schedule": 60.0},
     "expire-consents": {"task": "accounts.expire_consents", "schedule": 60.0},
     "check-ledger": {"task": "billing.check_ledger", "schedule": 3600.0},
 }

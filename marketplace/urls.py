@@ -2,7 +2,7 @@ from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView
 
 from marketplace.operations import operations_site
-from marketplace.views import api_docs, customer, owner, pairing, public
+from marketplace.views import api_docs, customer, owner, pairing, policy, public
 
 handler500 = "marketplace.views.public.server_error"
 
@@ -16,6 +16,8 @@ urlpatterns = [
     path("vehicles/<uuid:public_id>/computer", pairing.node_replace, name="node_replace"),
     path("pair/", pairing.pair, name="pair"),
     path("pair/<str:code>", pairing.pair_confirm, name="pair_confirm"),
+    path("vehicles/<uuid:public_id>/rules", policy.policy_edit, name="policy_edit"),
+    path("vehicles/<uuid:public_id>/pause", policy.policy_pause, name="policy_pause"),
     path("jobs/", customer.job_list, name="job_list"),
     path("jobs/<uuid:public_id>", customer.job_detail, name="job_detail"),
     path("jobs/<uuid:public_id>/result", customer.job_result, name="job_result"),

@@ -44,6 +44,9 @@ GET    dashboard              in    >vehicles  >vehicles >jobs >jobs >operations
 GET    vehicle_list           in    200        200  404    404    404         in   in   in    in    in   in    in
 POST   vehicle_add            in    >vehicles  >vehicles 404 404 404          in   in   in    in    in   in    in
 GET    vehicle_enrol          in    200        404  404    404    404         in   in   in    in    in   in    in
+GET    policy_edit            in    200        404  404    404    404         in   in   in    in    in   in    in
+POST   policy_edit            in    >vehicles  404  404    404    404         in   in   in    in    in   in    in
+POST   policy_pause           in    >vehicles  404  404    404    404         in   in   in    in    in   in    in
 POST   consent_decide         in    >vehicles  404  404    404    404         in   in   in    in    in   in    in
 GET    consent_history        in    200        404  404    404    404         in   in   in    in    in   in    in
 POST   consent_withdraw_all   in    >vehicles  >vehicles 404 404  404         in   in   in    in    in   in    in
@@ -124,6 +127,8 @@ ALLAUTH_ROWS = [tuple(line.split()) for line in ALLAUTH_TABLE.strip().splitlines
 
 NPY = npy(ARRAY)
 FORMS = {
+    "policy_edit",
+    "policy_pause",
     "vehicle_add",
     "consent_decide",
     "consent_withdraw_all",
@@ -183,6 +188,7 @@ class World:
     def arguments(self) -> dict[str, tuple[Any, ...]]:
         vehicle, job, done = self.vehicle.public_id, self.job.public_id, self.done.public_id
         return {
+            "policy_edit": (vehicle,), "policy_pause": (vehicle,),
             "vehicle_enrol": (vehicle,), "consent_decide": (vehicle, "run_jobs"), "consent_history": (vehicle,),
             "consent_notice": ("run_jobs", 1), "job_detail": (job,), "job_result": (done,),
             "pair_confirm": (self.pairing.code,), "node_replace": (self.car.node.vehicle.public_id,),
@@ -203,6 +209,8 @@ class World:
             "pair_confirm": ({"vehicle": str(self.vehicle.public_id)}, {}),
             "node_replace": ({"why": "lost"}, {}),
             "node_pairing": (protocol.pack(factories.pairing_request(public)), {}),
+            "policy_edit": ({"action": "preset:overnight", "version": "1"}, {}),
+            "policy_pause": ({"kind": "hour"}, {}),
             "api_key_create": ({"name": "New", "scopes": "jobs:read"}, {}),
             "api_models": (b"model", {}),
             "api_files": (NPY, {}),

@@ -1,5 +1,6 @@
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.utils import timezone
 
 from accounts.models.vehicles import Vehicle
 
@@ -28,7 +29,12 @@ class OwnerPolicy(models.Model):
         FINISH = "finish", "Finish the running unit, then stop"
 
     vehicle = models.OneToOneField(Vehicle, on_delete=models.PROTECT, related_name="policy")
+    # Rises with everything that the car must hear of; `rules_version` is where it stood when a rule last changed.
     version = models.PositiveIntegerField(default=1)
+    rules_version = models.PositiveIntegerField(default=1)
+    # The rules before the last change, for one step back: {"rules", "undid"}. Older ones are not kept: when a car stands
+    # where tells of its owner's life.
+    previous = models.JSONField(null=True, blank=True)
     preset = models.CharField(max_length=24, default="careful", blank=True)
     time_zone = models.CharField(max_length=64, blank=True, help_text="Empty: the owner's.")
 
@@ -91,3 +97,13 @@ class OwnerPolicy(models.Model):
 
     def __str__(self) -> str:
         return f"policy of {self.vehicle} v{self.version}"
+
+    @property
+    def is_paused(self) -> bool:
+        """Paused now: a pause that has run out is none."""
+        return bool(self.pause) and (self.paused_until_at is None or self.paused_until_at > timezone.now())
+
+    @property
+    def zone(self) -> str:
+        """The time zone that the rules are meant in."""
+        return self.time_zone or self.vehicle.owner.time_zone

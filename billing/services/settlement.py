@@ -7,6 +7,9 @@ For each usage record, at the price bound in its job's order:
 What the charge covers, it pays: the owner's share first, the rest is revenue. When it does not cover the
 share (the hold is used up, or the record is a copy) the platform pays the owner in full, as an expense of
 verification, and any charge is revenue. So one side pays each row, and a transfer is the sum of its rows.
+
+The owner's own costs are by the policy as it is now, at the tariff of the moment when the attempt was leased: the one
+that dispatch weighed.
 """
 
 from django.db import connection
@@ -37,14 +40,18 @@ WITH priced AS (
            CASE WHEN o.status = 'held' THEN o.held_micro - o.charged_micro ELSE 0 END AS left_micro,
            billing_round_half_even(u.compute_ms::numeric * o.price_micro_per_hour,
                                    %(ms_per_hour)s) AS full_micro,
-           billing_round_half_even(u.energy_mwh::numeric * COALESCE(p.tariff_micro_per_kwh, %(tariff)s) * %(nano)s,
-                                   %(mwh_per_kwh)s) AS energy_cost_nano,
+           billing_round_half_even(u.energy_mwh::numeric * %(nano)s * COALESCE(
+               accounts_tariff_micro(p.tariff_micro_per_kwh, p.tariff_windows, COALESCE(NULLIF(p.time_zone, ''), w.time_zone),
+                                     COALESCE(a.leased_at, u.created_at)),
+               %(tariff)s), %(mwh_per_kwh)s) AS energy_cost_nano,
            billing_round_half_even(u.energy_mwh::numeric * COALESCE(p.wear_micro_per_kwh, %(wear)s) * %(nano)s,
                                    %(mwh_per_kwh)s) AS wear_nano
       FROM compute_usagerecord u
       JOIN billing_joborder o ON o.job_id = u.job_id
       JOIN billing_ratecard c ON c.id = o.rate_card_id
       LEFT JOIN accounts_ownerpolicy p ON p.vehicle_id = u.vehicle_id
+      LEFT JOIN accounts_owner w ON w.id = u.owner_id
+      LEFT JOIN compute_attempt a ON a.id = u.attempt_id
      WHERE u.id = ANY(%(usage)s)
 ), summed AS (
     SELECT *, div(full_micro::numeric * owner_share_permille, 1000)::bigint AS owner_micro,

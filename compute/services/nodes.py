@@ -16,7 +16,7 @@ from compute import protocol
 from compute.link.trust import trust_chain
 from compute.models import Attempt, AvailabilitySpan, EnrolmentCode, HardwareClass, Node, NodePresence
 from compute.nats_jwt import user_jwt, user_public_from_ed25519
-from compute.services import kicks, limits
+from compute.services import kicks, limits, prices
 from marketplace.core.db import atomic_retrying
 from marketplace.core.errors import Conflict, ConsentRequired, DomainError, InvalidInput
 from marketplace.core.states import transition
@@ -24,7 +24,6 @@ from marketplace.core.states import transition
 CODE_LIFETIME = timedelta(minutes=30)
 CODE_ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # nothing that is misread: no 0 O 1 I L
 RETIRED_WHY = ("lost", "sold", "replaced")
-MWH_PER_KWH = 1_000_000
 
 
 class LinkUnavailable(DomainError):
@@ -212,11 +211,8 @@ def describe(node_id: int, hardware: protocol.Hardware, agent_version: str) -> N
 
 
 def price_node(*, node: Node) -> None:
-    """What an hour of work costs this owner: the class's draw at the owner's tariff and battery wear."""
-    policy = OwnerPolicy.objects.get(vehicle=node.vehicle)
-    per_kwh = policy.tariff_micro_per_kwh + policy.wear_micro_per_kwh
-    cost = node.hardware_class.power_mw * per_kwh // MWH_PER_KWH
-    Node.objects.filter(pk=node.pk).update(cost_micro_per_hour=cost)
+    """What an hour of work costs this owner now (see compute.services.prices)."""
+    prices.price_nodes(nodes=[node.pk])
 
 
 def credentials(*, node: Node) -> protocol.Credentials:

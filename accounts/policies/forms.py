@@ -1,0 +1,178 @@
+"""The editor's form: parses what was typed and shows it again; what is valid, `rules.check` says."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from django import forms
+from django.http import QueryDict
+
+from accounts.models import OwnerPolicy
+from accounts.policies import rows, rules
+from accounts.policies.rows import ReadyForm, Rows, TariffForm, WindowForm
+from accounts.policies.rules import Rules
+
+PRICES = {
+    "price_limit": "price_limit_micro_per_kwh",
+    "tariff": "tariff_micro_per_kwh",
+    "wear": "wear_micro_per_kwh",
+}
+TYPED_AS = {field: name for name, field in PRICES.items()}
+
+
+def _number(field: str, label: str, help_text: str) -> forms.IntegerField:
+    low, high = rules.RANGES[field]
+    return forms.IntegerField(min_value=low, max_value=high, label=label, help_text=help_text)
+
+
+def _price(label: str, help_text: str) -> forms.DecimalField:
+    return forms.DecimalField(min_value=0, max_value=100_000, decimal_places=6, label=label, help_text=help_text)
+
+
+def _zones(*more: str) -> list[tuple[str, str]]:
+    zones = dict.fromkeys(["UTC", *rules.places(), *(zone for zone in more if zone)])
+    return [(zone, zone.replace("_", " ")) for zone in zones]
+
+
+class RulesForm(forms.Form):
+    """All but the lists."""
+
+    schedule = forms.ChoiceField(
+        choices=[("any", "At any time"), ("windows", "Only at certain times")],
+        widget=forms.RadioSelect,
+        label="When may it work?",
+    )
+    time_zone = forms.ChoiceField(
+        required=False, choices=_zones, label="Time zone", help_text="All times on this page are in it."
+    )
+    plugged_in_only = forms.BooleanField(
+        required=False,
+        label="Only while plugged in",
+        help_text="Unplugged, the work would come from the battery.",
+    )
+    charge_stop_percent = _number(
+        "charge_stop_percent", "Charge to keep, %", "Below it the car does not work. 0 switches this off."
+    )
+    charge_resume_percent = _number(
+        "charge_resume_percent",
+        "Charge to go on from, %",
+        "Once stopped, it waits for this much, so that it does not switch on and off.",
+    )
+    ready_by_percent = _number("ready_by_percent", "Charge when ready, %", "What you want in the battery by then.")
+    ready_by_lead_minutes = _number(
+        "ready_by_lead_minutes",
+        "Minutes to charge in",
+        "For so long before the time, work stops unless that charge is there.",
+    )
+    network = forms.ChoiceField(
+        choices=OwnerPolicy.Network.choices,
+        widget=forms.RadioSelect,
+        label="Which network may it use?",
+    )
+    data_cap_mb_per_month = _number(
+        "data_cap_mb_per_month", "Mobile data a month, MB", "Counts only for “up to a monthly cap”."
+    )
+    heat_stop_c = _number("heat_stop_c", "Stop above, °C", "The temperature that the car's computer reports.")
+    heat_resume_c = _number("heat_resume_c", "Go on at, °C", "Once stopped, it waits until it is as cool as this.")
+    day_share_percent = _number(
+        "day_share_percent", "Most of a day spent working, %", "100 is no limit; 25 is six hours a day."
+    )
+    power_rule = forms.ChoiceField(
+        choices=OwnerPolicy.PowerRule.choices, widget=forms.RadioSelect, label="Which power may it use?"
+    )
+    price_limit = _price("Price limit per kWh", "For the rules with a price: at this price it still works.")
+    tariff = _price("Your price per kWh", "What you pay for electricity, outside the times below.")
+    wear = _price("Battery wear per kWh", "What a kWh through the battery costs you in wear. Offers must cover it too.")
+
+
+class Wrong(NamedTuple):
+    """One line of the summary of errors, and the id that it leads to."""
+
+    id: str
+    label: str
+    message: str
+
+
+class PolicyForm:
+    """The whole editor: the form and its three lists of rows. Unbound it shows the policy, bound what was typed."""
+
+    def __init__(self, policy: OwnerPolicy, data: QueryDict | None = None) -> None:
+        now = rules.of(policy)
+        self.fields = RulesForm(data, initial=_initial(now))
+        own = policy.vehicle.owner.time_zone.replace("_", " ")
+        zone = self.fields.fields["time_zone"]
+        zone.choices = [("", f"As in your settings ({own})"), *_zones(now["time_zone"])]  # type: ignore[attr-defined]
+        self.windows = Rows(WindowForm, "windows", data=data, initial=rows.initial_windows(now["windows"]))
+        self.ready_by = Rows(ReadyForm, "ready_by", data=data, initial=rows.initial_ready(now["ready_by"]))
+        self.tariff_windows = Rows(
+            TariffForm, "tariff_windows", data=data, initial=rows.initial_tariff(now["tariff_windows"])
+        )
+        self._judged = False
+
+    @property
+    def lists(self) -> dict[str, Rows]:
+        return {rows_.field: rows_ for rows_ in (self.windows, self.ready_by, self.tariff_windows)}
+
+    def as_typed(self) -> None:
+        """Show what was typed without judging it yet: a row was asked for, nothing was saved."""
+        self.fields = _with_choices(self.fields, RulesForm(initial=rows.typed(self.fields)))
+        for list_ in self.lists.values():
+            list_.as_typed()
+
+    def is_valid(self) -> bool:
+        """All that was typed makes sense, alone and together."""
+        self._judged = True
+        parsed = all([self.fields.is_valid(), *(list_.is_valid() for list_ in self._asked())])
+        if parsed and self.windows in self._asked() and not self.windows.rules():
+            self.windows.errors.append("Add a time, or choose “At any time”.")
+        elif parsed:
+            self.refuse({p.field: {"message": p.message, "code": p.code} for p in rules.check(self.rules())})
+        return not list(self.wrong())
+
+    def rules(self) -> Rules:
+        """The rules that were typed, once they can be parsed."""
+        typed = self.fields.cleaned_data
+        made = {field: typed[field] for field in rules.FIELDS if field in typed}
+        made |= {field: int(typed[name] * 1_000_000) for name, field in PRICES.items()}
+        made |= {list_.field: list_.rules() if list_ in self._asked() else [] for list_ in self.lists.values()}
+        return rules.canonical(made)
+
+    def refuse(self, problems: Mapping[str, Mapping[str, str]]) -> None:
+        """Put the service's refusals where a person would mend them."""
+        for field, problem in problems.items():
+            if field in self.lists:
+                self.lists[field].errors.append(problem["message"])
+            else:
+                error = forms.ValidationError(problem["message"], code=problem["code"])
+                self.fields.add_error(TYPED_AS.get(field, field), error)
+
+    def wrong(self) -> Iterator[Wrong]:
+        """Every error, in the order of the page's fields. Nothing before the form was judged."""
+        if not self._judged:
+            return
+        for name, messages in self.fields.errors.items():
+            yield from (Wrong(_id(self.fields, name), str(self.fields[name].label), str(text)) for text in messages)
+        for list_ in self._asked():
+            yield from (Wrong(f"{list_.field}-rows", "Times", text) for text in list_.errors)
+            for form in list_.forms:
+                for name, messages in form.errors.items():
+                    yield from (Wrong(_id(form, name), str(form[name].label), str(text)) for text in messages)
+
+    def _asked(self) -> list[Rows]:
+        """The lists that count: times of the week only if the owner wants certain times."""
+        any_time = self.fields.data.get("schedule") == "any"
+        return [list_ for list_ in self.lists.values() if not (any_time and list_ is self.windows)]
+
+
+def _initial(now: Rules) -> dict[str, Any]:
+    prices = {name: rules.major(now[field]) for name, field in PRICES.items()}
+    return {**now, **prices, "schedule": "windows" if now["windows"] else "any"}
+
+
+def _with_choices(old: RulesForm, new: RulesForm) -> RulesForm:
+    new.fields["time_zone"].choices = old.fields["time_zone"].choices  # type: ignore[attr-defined]
+    return new
+
+
+def _id(form: forms.Form, name: str) -> str:
+    field = form[name]
+    return field.id_for_label or f"{field.auto_id}_0"

@@ -1,0 +1,90 @@
+"""Spans of a week: [weekday 0-6, start minute, end minute], Monday first; an end not after its start is on the next day."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+DAY_MINUTES = 24 * 60
+WEEK_MINUTES = 7 * DAY_MINUTES
+
+
+class Span(NamedTuple):
+    """The same hours on some days. From 0 to 0 is the whole day."""
+
+    days: tuple[int, ...]
+    start: int
+    end: int
+
+    @property
+    def is_whole_day(self) -> bool:
+        return self.start == self.end == 0
+
+
+def minutes_of(weekday: int, start: int, end: int) -> list[int]:
+    """The minutes of the week in a window; those after Sunday midnight are Monday's."""
+    length = end - start if end > start else end - start + DAY_MINUTES
+    opened = weekday * DAY_MINUTES + start
+    return [minute % WEEK_MINUTES for minute in range(opened, opened + length)]
+
+
+def coverage(windows: Iterable[Sequence[int]]) -> bytearray:
+    """One byte for each minute of the week: 1 where a window is open."""
+    week = bytearray(WEEK_MINUTES)
+    for weekday, start, end in windows:
+        for minute in minutes_of(weekday, start, end):
+            week[minute] = 1
+    return week
+
+
+def overlaps(windows: Iterable[Sequence[int]]) -> bool:
+    """Does a minute of the week lie in two of the windows?"""
+    windows = list(windows)
+    return sum(coverage(windows)) != sum(len(minutes_of(*window)) for window in windows)
+
+
+def merged(windows: Iterable[Sequence[int]]) -> list[Span]:
+    """The fewest spans that say the same: what touches or overlaps is one, equal hours of several days are one.
+
+    A span longer than a day is cut at midnights. Every minute of the week is every day from 0 to 0.
+    """
+    return grouped(_windows_of(coverage(windows)))
+
+
+def grouped(windows: Iterable[Sequence[int]]) -> list[Span]:
+    """Windows as they are, equal hours of several days together; in the order of their first day."""
+    days: dict[tuple[int, int], set[int]] = {}
+    for weekday, start, end in windows:
+        days.setdefault((start, end % DAY_MINUTES), set()).add(weekday)
+    spans = [Span(tuple(sorted(on)), start, end) for (start, end), on in days.items()]
+    return sorted(spans, key=lambda span: (span.days[0], span.start, span.end))
+
+
+def _windows_of(week: bytearray) -> list[tuple[int, int, int]]:
+    if all(week):
+        return [(weekday, 0, 0) for weekday in range(7)]
+    # Begin where nothing is open before, so that no span is cut by the end of Sunday.
+    starts = [minute for minute in range(WEEK_MINUTES) if week[minute] and not week[minute - 1]]
+    return [window for start in starts for window in _cut(start, _length(week, start))]
+
+
+def _length(week: bytearray, start: int) -> int:
+    length = 1
+    while week[(start + length) % WEEK_MINUTES]:
+        length += 1
+    return length
+
+
+def _cut(start: int, length: int) -> list[tuple[int, int, int]]:
+    """A run of minutes as windows: one if it lasts a day at most, else a piece for each day."""
+    if length <= DAY_MINUTES:
+        return [_window(start, length)]
+    pieces = []
+    while length:
+        piece = min(length, DAY_MINUTES - start % DAY_MINUTES)
+        pieces.append(_window(start, piece))
+        start, length = (start + piece) % WEEK_MINUTES, length - piece
+    return pieces
+
+
+def _window(start: int, length: int) -> tuple[int, int, int]:
+    weekday, minute = divmod(start, DAY_MINUTES)
+    return weekday, minute, (minute + length) % DAY_MINUTES

@@ -1,0 +1,145 @@
+"""The owner's rules for a car: changed, preset, taken back, paused. Evaluated in the car, which hears of them at its next sync."""
+
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.models import OwnerPolicy, User, Vehicle
+from accounts.policies import presets, rules
+from accounts.policies.rules import Rules
+from accounts.services import audit
+from marketplace.core.errors import Conflict, InvalidInput
+
+MORNING_HOUR = 6
+SAME_PAUSE = timedelta(minutes=1)  # asking again within it is the same wish
+
+
+@transaction.atomic
+def update_policy(*, vehicle: Vehicle, version: int, actor: User | None, **fields: Any) -> OwnerPolicy:
+    """Change some rules, named as the fields of OwnerPolicy. Rules that stay as they are raise no version.
+
+    `version` is the policy's as the owner had it before them. Raises InvalidInput `policy_invalid`, whose fields are
+    {"code", "message"} by rule, and Conflict `policy_changed` if rules have changed since.
+    """
+    policy = _locked(vehicle)
+    return _change(policy, rules.of(policy) | fields, version, actor, "policy.update")
+
+
+@transaction.atomic
+def apply_preset(*, vehicle: Vehicle, preset: str, version: int, actor: User | None) -> OwnerPolicy:
+    """Take over a set of rules; the owner's time zone and prices stay. Raises InvalidInput `preset_unknown`, Conflict."""
+    if preset not in presets.BY_CODE:
+        raise InvalidInput("There is no such set of rules.", code="preset_unknown")
+    policy = _locked(vehicle)
+    after = presets.applied(presets.BY_CODE[preset], rules.of(policy))
+    return _change(policy, after, version, actor, "policy.preset")
+
+
+@transaction.atomic
+def undo(*, vehicle: Vehicle, version: int, actor: User | None) -> OwnerPolicy:
+    """Back to the rules before the change that made `version` (of the rules). Doing it twice is doing it once.
+
+    What was undone can be had back the same way. Raises Conflict `policy_changed`, or `nothing_to_undo`.
+    """
+    policy = _locked(vehicle)
+    if policy.previous is None:
+        raise Conflict("There are no earlier rules to go back to.", code="nothing_to_undo")
+    if policy.previous["undid"] == version:
+        return policy
+    return _change(policy, rules.of(policy) | policy.previous["rules"], version, actor, "policy.undo", undid=version)
+
+
+@transaction.atomic
+def pause(*, vehicle: Vehicle, kind: str, actor: User | None) -> OwnerPolicy:
+    """Pause for an "hour", until "tomorrow" at 6:00, "finish" what runs and then stop, or "open": until resumed.
+
+    Raises InvalidInput `pause_unknown`.
+    """
+    if kind not in PAUSES:
+        raise InvalidInput("There is no such pause.", code="pause_unknown")
+    policy = _locked(vehicle)
+    word = OwnerPolicy.Pause.FINISH if kind == "finish" else OwnerPolicy.Pause.STOP
+    until = _until(kind, policy)
+    if policy.is_paused and policy.pause == word and _close(policy.paused_until_at, until):
+        return policy
+    return _set_pause(policy, word, until, actor)
+
+
+@transaction.atomic
+def resume(*, vehicle: Vehicle, actor: User | None) -> OwnerPolicy:
+    """End a pause. One that has run out, or never was, needs nothing."""
+    policy = _locked(vehicle)
+    if not policy.is_paused:
+        return policy
+    return _set_pause(policy, OwnerPolicy.Pause.NONE, None, actor)
+
+
+PAUSES = ("hour", "tomorrow", "finish", "open")
+
+
+def next_morning(now: datetime, zone: str) -> datetime:
+    """The next 6:00 in a time zone, in UTC's terms."""
+    local = now.astimezone(ZoneInfo(zone))
+    morning = local.replace(hour=MORNING_HOUR, minute=0, second=0, microsecond=0, fold=0)
+    return morning if morning > local else morning + timedelta(days=1)
+
+
+def _locked(vehicle: Vehicle) -> OwnerPolicy:
+    return OwnerPolicy.objects.select_for_update(of=["self"]).select_related("vehicle__owner").get(vehicle=vehicle)
+
+
+def _change(
+    policy: OwnerPolicy, wanted: Rules, version: int, actor: User | None, action: str, *, undid: int | None = None
+) -> OwnerPolicy:
+    if unknown := wanted.keys() - set(rules.FIELDS):
+        raise InvalidInput(f"There is no rule called {sorted(unknown)[0]}.", code="rule_unknown")
+    before, after = rules.of(policy), rules.canonical(wanted)
+    problems = {p.field: {"code": p.code, "message": p.message} for p in rules.check(after)}
+    if problems:
+        raise InvalidInput("Some of these rules cannot be.", code="policy_invalid", **problems)
+    if after == before:
+        return policy
+    if not policy.rules_version <= version <= policy.version:
+        raise Conflict("These rules were changed elsewhere meanwhile.", code="policy_changed")
+    changed = sorted(field for field in after if after[field] != before[field])
+    for field in changed:
+        setattr(policy, field, after[field])
+    policy.version += 1
+    policy.rules_version = policy.version
+    policy.previous = {"rules": before, "undid": undid}
+    policy.preset = presets.matching(after)
+    policy.save(update_fields=[*changed, "version", "rules_version", "previous", "preset"])
+    _note(policy, actor, action, rules=changed)
+    return policy
+
+
+def _set_pause(policy: OwnerPolicy, word: str, until: datetime | None, actor: User | None) -> OwnerPolicy:
+    policy.pause, policy.paused_until_at = word, until
+    policy.version += 1
+    policy.save(update_fields=["pause", "paused_until_at", "version"])
+    _note(policy, actor, "policy.pause" if word else "policy.resume")
+    return policy
+
+
+def _until(kind: str, policy: OwnerPolicy) -> datetime | None:
+    if kind == "hour":
+        return timezone.now() + timedelta(hours=1)
+    return next_morning(timezone.now(), _known_zone(policy)) if kind == "tomorrow" else None
+
+
+def _known_zone(policy: OwnerPolicy) -> str:
+    return policy.zone if policy.zone in rules.time_zones() else "UTC"
+
+
+def _close(one: datetime | None, other: datetime | None) -> bool:
+    return one == other if one is None or other is None else abs(one - other) < SAME_PAUSE
+
+
+def _note(policy: OwnerPolicy, actor: User | None, action: str, **details: Any) -> None:
+    """Which rules, not what they say: the trail is kept, and where a car stands when is nobody's business."""
+    audit.record(
+        actor=actor, action=action, subject=policy.vehicle.public_id, version=policy.version, **details
+    )  # fmt: skip
