@@ -27,7 +27,7 @@ class Clicked:
 
 
 class Click(ABC):
-    """One click of one owner: `prepare`, then `now` once. Raises PortalError when it is refused."""
+    """One click of one owner: `prepare` (open the page, so to say), then `now` once. Raises PortalError when refused."""
 
     name: ClassVar[str]
     method: ClassVar[str]  # how the consent record says that it was withdrawn
@@ -35,8 +35,8 @@ class Click(ABC):
     def __init__(self, owned: Owned) -> None:
         self.owned = owned
 
-    def prepare(self) -> None:
-        """Open the page, so to say."""
+    @abstractmethod
+    def prepare(self) -> None: ...
 
     def now(self) -> Clicked:
         sent_unix_ns, sent_ns = time.time_ns(), time.monotonic_ns()
@@ -70,6 +70,9 @@ class ByAgent(Click):
     """`driveway-agent withdraw` in the car. The clock starts before the command's process does."""
 
     name, method = "agent", "agent"
+
+    def prepare(self) -> None:
+        pass
 
     def send(self) -> None:
         command = [sys.executable, "-m", "compute.agent", "withdraw", "--state", str(self.owned.car.state)]

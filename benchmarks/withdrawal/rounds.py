@@ -59,7 +59,7 @@ class Runner:
 
     def __init__(self, stack: Stack, watch: Watch, cars: list[Owned], load_pid: int) -> None:
         self.stack, self.watch, self.cars = stack, watch, cars
-        self._roots = {"load": load_pid, "watch": watch.process.pid, "benchmark": psutil.Process().pid}
+        self._load_pid = load_pid
 
     def run(self, plan: Plan) -> Round:
         """Raises what a car's thread died of, or EmbeddedError when a process of the site ends."""
@@ -101,10 +101,13 @@ class Runner:
         servers = {name: server.identity() for name, server in embedded.attached().items()}
         children = self.stack.children.processes if self.stack.children else {}
         return {
+            "benchmark": psutil.Process().pid,  # first: all the others are its children, and then count for themselves
             **{name: identity.pid for name, identity in servers.items() if identity and identity.is_running()},
             **{name: process.pid for name, process in children.items() if process.poll() is None},
-            **{owned.car.spec.slug: owned.pid for owned in self.cars}, **self._roots,
-        }  # fmt: skip
+            **{owned.car.spec.slug: owned.pid for owned in self.cars},
+            "load": self._load_pid,
+            "watch": self.watch.process.pid,
+        }
 
 
 class CarThreads:

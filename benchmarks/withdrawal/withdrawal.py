@@ -184,7 +184,7 @@ class Withdrawal:
             raise Ended
 
 
-class Ended(Exception):  # noqa: N818 # not an error: the run was ended
+class Ended(Exception):
     """The run is over; what was begun is dropped."""
 
 
