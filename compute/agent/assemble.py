@@ -86,7 +86,11 @@ async def run_agent(options: Options, *, stop: asyncio.Event | None = None) -> N
 def _link(node: str, identity: Identity, http: NodeHttp, made: list[Agent]) -> Link:
     async def connect(credentials: Credentials) -> NatsCarrier:
         return await connect_nats(
-            node=node, identity=identity, credentials=credentials, on_push=lambda push: made[0].on_push(push)
+            node=node,
+            identity=identity,
+            credentials=credentials,
+            on_push=lambda push: made[0].on_push(push),
+            on_revoked=lambda: made[0].sync_soon(),
         )
 
     return Link(
