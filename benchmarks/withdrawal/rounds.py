@@ -55,10 +55,10 @@ def plans(carriers: Sequence[str], clicks: Sequence[type[Click]], *, count: int,
 
 
 class Runner:
-    """Runs rounds in the main thread's loop, with a thread for each car."""
+    """Runs rounds in the main thread's loop, with a thread for each car that withdraws; `others` only work."""
 
-    def __init__(self, stack: Stack, watch: Watch, cars: list[Owned], load_pid: int) -> None:
-        self.stack, self.watch, self.cars = stack, watch, cars
+    def __init__(self, stack: Stack, watch: Watch, cars: list[Owned], others: list[Owned], load_pid: int) -> None:
+        self.stack, self.watch, self.cars, self.all = stack, watch, cars, [*cars, *others]
         self._load_pid = load_pid
 
     def run(self, plan: Plan) -> Round:
@@ -77,14 +77,14 @@ class Runner:
         return round_
 
     def at_work(self) -> int:
-        return sum(owned.car.is_running_unit for owned in self.cars)
+        return sum(owned.car.is_running_unit for owned in self.all)
 
     def _wait_for_link(self, carrier: str) -> None:
         def is_linked(owned: Owned) -> bool:
             status = owned.car.status()
             return status.get("carrier") == carrier and not status.get("withheld")
 
-        if not wait_until(lambda: all(map(is_linked, self.cars)), timeout_s=LINK_TIMEOUT_S, poll_s=0.2):
+        if not wait_until(lambda: all(map(is_linked, self.all)), timeout_s=LINK_TIMEOUT_S, poll_s=0.2):
             raise EmbeddedError(f"not all cars came to {carrier} in {LINK_TIMEOUT_S:.0f} s")
 
     def _show_until(self, is_over: Callable[[], bool], round_: Round, started: float) -> None:
@@ -104,14 +104,14 @@ class Runner:
             "benchmark": psutil.Process().pid,  # first: all the others are its children, and then count for themselves
             **{name: identity.pid for name, identity in servers.items() if identity and identity.is_running()},
             **{name: process.pid for name, process in children.items() if process.poll() is None},
-            **{owned.car.spec.slug: owned.pid for owned in self.cars},
+            **{owned.car.spec.slug: owned.pid for owned in self.all},
             "load": self._load_pid,
             "watch": self.watch.process.pid,
         }
 
 
 class CarThreads:
-    """One thread a car, taking withdrawals of the round until there are none left. At least one car is always at work."""
+    """One thread a car, taking withdrawals of the round until there are none left."""
 
     def __init__(self, runner: Runner, round_: Round) -> None:
         self._runner, self._round = runner, round_

@@ -19,6 +19,7 @@ from marketplace.embedded.process import EmbeddedError
 
 POLL_S = 3.0
 WORK_TIMEOUT_S = 240.0  # to be given work again
+PEACEFUL_UNITS = (0, 0, 1)  # done between two withdrawals, so that there are earnings to keep
 STOP_TIMEOUT_S = 20.0  # longer than a lease lives
 LOOK_EVERY_S = 0.05
 HOLD_S = 4.0  # withdrawn for so long after the stop: a poll and more, in which nothing may come
@@ -70,7 +71,7 @@ class Withdrawal:
 
     def run(self) -> Sample:
         """Raises EmbeddedError when the car is given no work, PortalError when a click is refused."""
-        self._work_in_peace(random.randint(0, 1))
+        self._work_in_peace(random.choice(PEACEFUL_UNITS))
         self.click.prepare()
         while True:
             self._wait("is at work", self._is_mid_unit, WORK_TIMEOUT_S)
@@ -88,7 +89,6 @@ class Withdrawal:
         return sample
 
     def _work_in_peace(self, units: int) -> None:
-        """Some cars finish a unit between two withdrawals, so that there are earnings to keep."""
         done = self._units_done()
         self._wait("finishes a unit", lambda: self._units_done() >= done + units, WORK_TIMEOUT_S)
 
