@@ -160,7 +160,8 @@ class Agent:
         if settled and settled == len(request.reports) and self._store.unacknowledged_count():
             self.sync_soon()  # there were more than fit in one message
         low, high = _NEXT_SYNC_MS
-        return min(max(response.next_sync_ms, low), high) / 1000 * _RANDOM.uniform(0.9, 1.0)
+        # Early rather than late: what the answer brings, say a cancel, shall be obeyed within the time that was named.
+        return min(max(response.next_sync_ms, low), high) / 1000 * _RANDOM.uniform(0.8, 0.95)
 
     def _settle(self, acks: tuple[Ack, ...]) -> int:
         """How many waiting reports these answer. Every answer is final, also a refusal."""

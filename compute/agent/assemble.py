@@ -99,6 +99,7 @@ def _link(node: str, identity: Identity, http: NodeHttp, made: list[Agent], traf
             identity=identity,
             credentials=credentials,
             on_push=lambda push: made[0].on_push(push),
+            on_revoked=lambda: made[0].sync_soon(),
             traffic=traffic,
         )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -65,10 +66,25 @@ class NatsCarrier:
 
 
 async def connect_nats(
-    *, node: str, identity: Identity, credentials: Credentials, on_push: OnPush, traffic: Traffic
+    *,
+    node: str,
+    identity: Identity,
+    credentials: Credentials,
+    on_push: OnPush,
+    on_revoked: Callable[[], None],
+    traffic: Traffic,
 ) -> NatsCarrier:
-    """Connect with the node's own key, and listen to its commands. Raises UnreachableError."""
+    """Connect with the node's own key, and listen to its commands. Raises UnreachableError.
+
+    ``on_revoked`` is called when the server cuts the connection because the node may not have one any more.
+    """
     client = Client()
+
+    async def closed() -> None:
+        # A cancel that came with it may be lost: nats-py drops what it has not handed on. So ask, now.
+        if "revoked" in str(client.last_error).lower():
+            on_revoked()
+
     try:
         async with asyncio.timeout(_CONNECT_S):
             await client.connect(
@@ -83,6 +99,7 @@ async def connect_nats(
                 ping_interval=15,
                 max_outstanding_pings=2,
                 error_cb=_log_error,
+                closed_cb=closed,
             )
             await client.subscribe(protocol.command_subject(node), cb=_push_handler(on_push, traffic))
             await client.flush()

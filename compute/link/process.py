@@ -107,11 +107,13 @@ class Link:
                 await asyncio.wait_for(self._wake.wait(), SWEEP_S)
             self._wake.clear()
             try:
-                # Cancels first: a withdrawn node hears the reason before its connection is cut.
+                # Cancels first: a withdrawn node hears the reason before its connection is cut. Read the other way round:
+                # whoever is among the revoked has their cancels among the pushes, however late their consent ended.
+                revoked = await self._in_thread(outbound.revocations)
                 for subject, data in await self._in_thread(outbound.take_pushes):
                     await self._client.publish(subject, data)
                 await self._client.flush()
-                await self._revoke(await self._in_thread(outbound.revocations))
+                await self._revoke(revoked)
             except (TimeoutError, OperationalError, psycopg.Error, nats.errors.Error, OSError) as error:
                 logger.warning("sweep put off: %s", error)
                 await asyncio.sleep(SWEEP_S)

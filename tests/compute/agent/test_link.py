@@ -68,6 +68,15 @@ class Nats:
         self.process.terminate()
         await asyncio.to_thread(self.process.wait, 5)
 
+    async def revoke(self) -> None:
+        """Cut the vehicle's line, as the link process does after a withdrawal."""
+        system = self.chain.system_credentials(expires_at=int(time.time()) + 3600)
+        user = nats_jwt.user_public_from_ed25519(self.marketplace.public_key)
+        subject, payload = nats_jwt.claims_update(self.chain.account_jwt(revocations={user: int(time.time())}))
+        client = await nats.connect(self.url, **QUIET, **system.connect_options())
+        assert nats_jwt.claims_accepted((await client.request(subject, payload, timeout=5)).data)
+        await client.close()
+
     def credentials(self, *, lifetime_s: float = 600) -> protocol.Credentials:
         node, expires = self.marketplace.node, time.time() + lifetime_s
         token = nats_jwt.user_jwt(
@@ -122,6 +131,26 @@ async def test_work_arrives_by_push_and_is_reported_over_nats(server, marketplac
         ("cancelled", "kill_switch"),
     ]
     assert status().carrier == "nats"
+
+
+async def test_a_revoked_line_means_asking_at_once_since_the_cancel_may_be_lost_with_it(
+    server, marketplace, state, running, models, until
+):
+    marketplace.next_sync_ms = 60_000
+    async with running(state) as status:
+        await until(lambda: status().carrier == "nats")
+        lease = marketplace.offer(models.loop())
+        marketplace.leases = []
+        await server.push(Push(leases=(lease,)))
+        await until(lambda: status().state == "running")
+        await until(lambda: any(sync.running for sync in marketplace.syncs))  # what follows the push is over
+        marketplace.credentials, marketplace.withheld = None, "consent_withdrawn"
+        marketplace.cancels = [Cancel(attempt=lease.attempt, fence=lease.fence, code="consent_withdrawn")]
+        revoked = time.monotonic()
+        await server.revoke()
+        await until(lambda: status().state == "withheld")
+        assert time.monotonic() - revoked < 1
+        assert status().carrier == "https"
 
 
 async def test_without_responders_it_polls_and_comes_back(server, state, running, until):

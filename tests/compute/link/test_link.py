@@ -199,6 +199,29 @@ async def test_a_withdrawal_and_a_retirement_stop_the_car_cut_its_line_and_keep_
         assert (await other.sync()).error == ""
 
 
+async def test_a_withdrawal_between_two_reads_of_the_link_still_pushes_its_cancel_before_the_line_is_cut(
+    cars, monkeypatch
+):
+    async with running_link(), online(cars[0]) as (car,):
+        await car.sync()
+        await in_thread(factories.make_job, items=1, unit_items=1)
+        await in_thread(execute, "UPDATE compute_nodepresence SET available = false WHERE carrier <> 'nats'")
+        await in_thread(dispatch.dispatch)
+        (lease,) = (await car.pushed()).leases
+        take_pushes, withdrawn = outbound.take_pushes, []
+
+        def take_then_withdraw() -> Any:
+            pushes = take_pushes()
+            if not withdrawn:
+                withdrawn.append(factories.decide(car.car.node.vehicle, "withdrawn"))
+            return pushes
+
+        monkeypatch.setattr(outbound, "take_pushes", take_then_withdraw)
+        (cancel,) = (await car.pushed()).cancels
+        assert (cancel.attempt, cancel.code) == (lease.attempt, "consent_withdrawn")
+        await asyncio.wait_for(car.dropped.wait(), 3)
+
+
 async def test_bytes_that_are_no_sync_are_answered_malformed(cars):
     async with running_link(), online(*cars) as (car, other):
         for data in (b"", b"\xff", b"\x91" * 5000, b"\x81\xa4node\xa2\xff\xfe", protocol.pack(protocol.Push())):

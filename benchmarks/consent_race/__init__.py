@@ -1,0 +1,1 @@
+"""Withdrawing while dispatching, for a minute and more. See benchmarks/README.md."""

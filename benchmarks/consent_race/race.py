@@ -1,0 +1,154 @@
+"""The race of tests/compute/services/test_consent_race.py, for longer, with a customer who keeps the queue full, and counted."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import connection
+
+from accounts.models import Owner
+from compute import selectors
+from compute.models import Attempt, WorkUnit
+from compute.services import dispatch
+from tests import factories
+from tests.compute.helpers import execute
+from tests.compute.services import test_consent_race as race
+from tests.factories import Car
+
+OWNERS, CARS_EACH = 4, 2
+JOB_UNITS, LOW_UNITS = 400, 200
+SHOW_EVERY_S = 5.0
+
+# By the times in the records alone: the last act before each lease was not a consent.
+LEASED_AFTER = """
+SELECT a.id FROM compute_attempt a
+  LEFT JOIN LATERAL (SELECT r.state FROM accounts_consentrecord r
+                      WHERE r.vehicle_id = a.vehicle_id AND r.purpose = 'run_jobs' AND r.at <= a.leased_at
+                      ORDER BY r.seq DESC LIMIT 1) last ON true
+ WHERE last.state IS NULL OR last.state NOT IN ('given', 'renewed')
+"""
+
+# By the order of commits, as PostgreSQL kept it. Events and records are append-only: their xmin is who wrote them.
+COMMITTED_AFTER = """
+SELECT a.id FROM compute_attempt a
+  JOIN compute_attemptevent e ON e.attempt_id = a.id AND e.to_status = 'leased'
+  JOIN accounts_consentrecord given ON given.id = a.consent_record_id
+  JOIN accounts_consentrecord ended ON ended.vehicle_id = a.vehicle_id AND ended.purpose = 'run_jobs'
+       AND ended.state = 'withdrawn' AND ended.seq > given.seq
+ WHERE pg_xact_commit_timestamp(e.xmin) >= pg_xact_commit_timestamp(ended.xmin)
+"""
+
+
+@dataclass
+class Outcome:
+    threads: int
+    seconds: float = 0.0
+    turns: dict[str, int] = field(default_factory=dict)
+    looks: int = 0  # snapshots of the database that were looked at while it raced
+    acts: dict[str, int] = field(default_factory=dict)  # consent records by state
+    attempts: dict[str, int] = field(default_factory=dict)  # by status
+    withdrawn_attempts: int = 0  # cancelled by a withdrawal
+    units_accepted: int = 0
+    violations: dict[str, list[str]] = field(default_factory=dict)  # check -> what broke it, empty when all is well
+
+    @property
+    def ok(self) -> bool:
+        return not any(self.violations.values())
+
+
+def run(seconds: float, threads: int) -> Outcome:
+    owners = [factories.make_owner() for _ in range(OWNERS)]
+    cars = [factories.make_car(owner) for owner in owners for _ in range(CARS_EACH)]
+    outcome, entered = Outcome(threads), race.Race()
+    enter(entered, cars, threads)
+    started = time.monotonic()
+    with looking(outcome, started):
+        seen = entered.run(seconds)
+    outcome.seconds, outcome.turns = time.monotonic() - started, entered.turns
+    outcome.violations = {name: [str(row) for row in seen.get(name, [])] for name in race.NEVER}
+    outcome.violations["errors in the threads"] = [f"{type(error).__name__}: {error}" for error in entered.errors]
+    outcome.violations["threads that hang"] = [thread.name for thread in entered.threads if thread.is_alive()]
+    count(outcome)
+    outcome.violations |= afterwards(owners, cars, outcome)
+    return outcome
+
+
+def enter(entered: Any, cars: list[Car], threads: int) -> None:
+    """A quarter dispatches, a quarter syncs, the rest gives and withdraws; and one customer, who is not counted."""
+    workers = max(1, threads // 4)
+    for number in range(max(1, threads - 2 * workers)):
+        entered.enter(f"decider {number}", race.decider(cars, number))
+    for number in range(workers):
+        entered.enter(f"dispatcher {number}", race.dispatcher)
+        entered.enter(f"syncer {number}", race.syncer(cars[number::workers], number))
+    entered.enter("customer", customer())
+
+
+def customer() -> Callable[[], None]:
+    """Orders a job whenever few units are open, so that there is always something to race for."""
+    organization = factories.make_organization()
+
+    def turn() -> None:
+        if WorkUnit.objects.filter(status="open").count() < LOW_UNITS:
+            factories.make_job(organization, items=JOB_UNITS, unit_items=1)
+        time.sleep(0.2)
+
+    turn()
+    return turn
+
+
+@contextlib.contextmanager
+def looking(outcome: Outcome, started: float) -> Iterator[None]:
+    """Count the snapshots, which the main thread looks at, and say now and then how far it is."""
+    queries, shown = set(race.NEVER.values()), started
+
+    def note(run_query: Any, sql: str, *arguments: Any) -> Any:
+        nonlocal shown
+        outcome.looks += sql in queries
+        if time.monotonic() - shown > SHOW_EVERY_S:
+            shown = time.monotonic()
+            print(f"  {shown - started:4.0f} s  {outcome.looks:,} snapshots looked at", flush=True)
+        return run_query(sql, *arguments)
+
+    with connection.execute_wrapper(note):
+        yield
+
+
+def count(outcome: Outcome) -> None:
+    outcome.acts = dict(execute("SELECT state, count(*) FROM accounts_consentrecord GROUP BY state ORDER BY state"))
+    outcome.attempts = dict(execute("SELECT status, count(*) FROM compute_attempt GROUP BY status ORDER BY status"))
+    outcome.withdrawn_attempts = Attempt.objects.filter(status_code="consent_withdrawn").count()
+    outcome.units_accepted = WorkUnit.objects.filter(status="accepted").count()
+
+
+def afterwards(owners: list[Owner], cars: list[Car], outcome: Outcome) -> dict[str, list[str]]:
+    """What must hold when it is over, and then once more when every consent is withdrawn, though all cars say that they are free."""
+    found: dict[str, list[str]] = {f"{name} (at the end)": rows(sql) for name, sql in race.NEVER.items()}
+    found["breaks in the chains of consent records"] = [str(owner) for owner in owners if not has_chain(owner)]
+    race.withdraw_everything(owners)
+    for car in cars:
+        car.sync(capacity=6)
+    found["dispatched after all was withdrawn"] = ["attempts"] * dispatch.dispatch()
+    found["leased after all was withdrawn"] = rows("SELECT id FROM compute_attempt WHERE status = 'leased'")
+    found["leased after the withdrawal's commit, by the order of commits"] = rows(COMMITTED_AFTER)
+    found["leased after the withdrawal, by record.at"] = rows(LEASED_AFTER)
+    auditor = selectors.consent_violations()
+    found["the auditor's query (compute.selectors.consent_violations)"] = [f"{auditor} attempts"] * bool(auditor)
+    found["nothing was raced for"] = ["no withdrawal took a lease away"] * (outcome.withdrawn_attempts == 0)
+    return found
+
+
+def has_chain(owner: Owner) -> bool:
+    try:
+        race.check_chain(owner)
+    except AssertionError:
+        return False
+    return True
+
+
+def rows(sql: str) -> list[str]:
+    return [str(row[0]) for row in execute(sql)]

@@ -1,0 +1,31 @@
+"""What must hold when all is over: earnings stay payable, and an auditor finds every lease covered by consent."""
+
+from __future__ import annotations
+
+from billing.models import RatedUsage
+from billing.services.ledger import recompute
+from compute import selectors
+from compute.models import Attempt, UsageRecord
+from marketplace.demo.fleet import wait_until
+
+SETTLE_S = 30.0
+
+
+def violations() -> dict[str, int]:
+    """Check -> how many rows break it, 0 when all is well."""
+    wait_until(lambda: not UsageRecord.objects.filter(settled_at=None).exists(), timeout_s=SETTLE_S, poll_s=0.2)
+    usage = UsageRecord.objects.all()
+    return {
+        "attempts leased without consent in force (the auditor's query)": selectors.consent_violations(),
+        "valid attempts without a usage row": Attempt.objects.filter(status="valid", usage=None).count(),
+        "usage rows not settled": usage.filter(settled_at=None).count(),
+        "usage rows that pay their owner nothing": usage.count()
+        - RatedUsage.objects.filter(owner_micro__gt=0, usage__in=usage).count(),
+        "differences in the recomputed ledger": len(recompute()),
+    }
+
+
+def earned() -> tuple[int, int]:
+    """(units paid, micro-units for the owners) of the whole run: there must be something, or nothing was proved."""
+    paid = RatedUsage.objects.filter(owner_micro__gt=0).values_list("owner_micro", flat=True)
+    return len(paid), sum(paid)

@@ -1,0 +1,97 @@
+"""Cars as the demo has them: enrolled through the portal, one real agent process each; here each with an owner of its own."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from accounts.models import User
+from accounts.services import registration
+from benchmarks.withdrawal.load import Orders
+from benchmarks.withdrawal.model import model_bytes
+from benchmarks.withdrawal.watch import Watch
+from marketplace.demo import fleet, store
+from marketplace.demo.customer import Customer
+from marketplace.demo.fleet import Car, CarSpec, wait_until
+from marketplace.demo.owner import Portal
+from marketplace.demo.seed import Seeded, seed
+from marketplace.embedded.process import EmbeddedError
+from marketplace.embedded.stack import Stack
+
+UNIT_CPU_S = 6.0  # twice the polling interval: a click in the unit's first half finds it running, by either carrier
+BACKLOG_UNITS = 12  # for each car: a car that gives a unit back is not given the same one for a minute
+SETTLE_S = 90.0
+
+
+@dataclass(frozen=True)
+class Owned:
+    """A car, its owner's browser, and the processor time that its agent's child takes to start, before any model."""
+
+    car: Car
+    portal: Portal
+    environment: Mapping[str, str]
+    start_cpu_ns: int
+
+    @property
+    def pid(self) -> int:
+        assert self.car.agent is not None
+        return self.car.agent.pid
+
+    @property
+    def vehicle_id(self) -> str:
+        return str(self.car.vehicle.public_id)
+
+
+def make_fleet(stack: Stack, watch: Watch, closing: ExitStack, count: int) -> list[Owned]:
+    """Called in the main thread, to which the agents are tied. They have no work yet. Raises EmbeddedError."""
+    started = []
+    for number in range(1, count + 1):
+        email = f"owner-{number}@benchmark.example"
+        user = User.objects.create_user(email, store.password_of(email), name=f"Owner {number}")
+        registration.register_owner(user=user, name=user.name)
+        portal = Portal.sign_in(stack.url, email, store.password_of(email))
+        spec = CarSpec(f"car-{number}", email, f"Car {number}", "Benchmark", f"1DRVWAY00CCCC{number:04d}")
+        car = fleet.enrol(spec, portal, stack.environment, stack.home / "agents")
+        car.start(stack.environment, stack.home / "log" / f"agent-{spec.slug}.log")
+        closing.callback(car.stop)
+        assert car.agent is not None
+        watch.add(car.agent.pid)
+        started.append((car, portal))
+    return [Owned(car, portal, stack.environment, _start_cpu_ns(stack, watch, car)) for car, portal in started]
+
+
+def _start_cpu_ns(stack: Stack, watch: Watch, car: Car) -> int:
+    """The largest child's, once it has been still for a second."""
+    assert car.agent is not None
+    pid = car.agent.pid
+
+    def is_warm() -> bool:
+        children = watch.look(pid)
+        return (
+            car.status().get("state") == "idle"
+            and bool(children)
+            and all(child.sampled_ns - child.moved_ns > 1_000_000_000 for child in children if not child.gone_ns)
+        )
+
+    if not wait_until(is_warm, timeout_s=SETTLE_S):
+        raise EmbeddedError(f"{car.spec.label} did not become ready; see {stack.log_path(f'agent-{car.spec.slug}')}")
+    return max(child.cpu_ns for child in watch.look(pid))
+
+
+def make_orders(stack: Stack, *, cars: int, requests_per_s: float, pollers: int) -> Orders:
+    """The model uploaded and admitted as a customer's; units sized by the time that its trial run took."""
+    people: Seeded = seed()
+    customer = Customer(stack.url, people.api_key)
+    with tempfile.NamedTemporaryFile(suffix=".onnx") as file:
+        file.write(model_bytes())
+        file.flush()
+        uploaded = customer.upload_model(Path(file.name), "benchmark")
+    admitted = customer.wait_for_admission(uploaded["id"])
+    return Orders(
+        url=stack.url, api_key=people.api_key, model=uploaded["id"], backlog=BACKLOG_UNITS * cars,
+        unit_items=max(1, round(UNIT_CPU_S * 1e6 / admitted["us_per_item"])), requests_per_s=requests_per_s,
+        pollers=pollers,
+    )  # fmt: skip

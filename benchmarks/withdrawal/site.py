@@ -1,0 +1,42 @@
+"""The whole site as `make demo` runs it, in a folder of its own, with servers of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from marketplace import embedded
+from marketplace.embedded.stack import Stack
+
+FROM_OUTSIDE = ("DATABASE_URL", "REDIS_URL", "NATS_URL", "NATS_PUBLIC_URLS", "NATS_TRUST_FILE", "BLOB_ROOT")
+
+
+@contextmanager
+def own_site(home: Path) -> Iterator[Stack]:
+    """A running Stack under `home`. No URL from outside is used, not even from `.env`. Raises EmbeddedError."""
+    for name in (*FROM_OUTSIDE, "DRIVEWAY_PORT"):
+        os.environ.pop(name, None)
+    os.environ |= {
+        "DRIVEWAY_HOME": str(home), "DRIVEWAY_ENV": "development", "DRIVEWAY_NATS": "on",
+        "DJANGO_SETTINGS_MODULE": "marketplace.settings", "ORT_DISABLE_TELEMETRY": "1",
+        "BLOB_ROOT": str(home / "blobs"),
+    }  # fmt: skip
+    embedded.provide_secrets(home)
+    try:
+        # Before the Stack reads `.env`, which does not change what is set.
+        embedded.provide(*embedded.ALL)
+        os.environ["NATS_PUBLIC_URLS"] = os.environ["NATS_URL"]
+        with Stack() as stack:
+            yield stack
+    finally:
+        embedded.leave()
+
+
+def switch_nats(stack: Stack, *, on: bool) -> None:
+    """NATS up, or down while everything else goes on, as when a broker is lost."""
+    if on and not stack.alive()["nats"]:
+        stack.restart("nats")
+    elif not on and stack.alive()["nats"]:
+        stack.stop("nats")
