@@ -215,7 +215,9 @@ class Agent:
         with contextlib.suppress(AgentError, TimeoutError):
             async with asyncio.timeout(_FAREWELL_S / 2):
                 _, response = await self._link.request(lambda: self._request(leaving=True))
-                self._settle(response.acks)
+                if not response.error:
+                    self._health.answered(response.share)
+                    self._settle(response.acks)
         await self._link.close()
         await self._bench.close()
         self._judge.close()

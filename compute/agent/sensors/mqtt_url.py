@@ -64,3 +64,8 @@ def level(text: str, what: str) -> str:
     if not text or any(sign in text for sign in "/+#\0"):
         raise AgentError("sensors_invalid", f"{what} must be one level of a topic, without / + or #.")
     return text
+
+
+def levels(text: str, what: str) -> str:
+    """Several levels with slashes between."""
+    return "/".join(level(part, what) for part in text.split("/"))

@@ -8,11 +8,12 @@ the broker, when it changed, every `server.v3 updatetime` seconds (600 by defaul
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from compute.agent.errors import AgentError
 from compute.agent.sensors import own_network
 from compute.agent.sensors.mqtt import MqttSensors
-from compute.agent.sensors.mqtt_url import level, parse_broker, password_of
+from compute.agent.sensors.mqtt_url import BrokerUrl, level, levels, parse_broker, password_of
 from compute.agent.sensors.state import LONG_AGO, VehicleState
 from compute.agent.sensors.values import Values
 
@@ -23,26 +24,33 @@ METRICS = (
 )  # fmt: skip
 _NETWORKS = {"wifi": "wifi", "modem": "cellular", "none": "none"}
 _TEMPERATURES = ("v.b.p.temp.max", "v.b.temp", "v.e.cabintemp")
-_OPTIONS = frozenset({"prefix", "user", "network"})
+_OPTIONS = frozenset({"prefix", "user", "topic", "network"})
 
 
 def open_ovms(text: str) -> MqttSensors:
     """The path is the vehicle id. Options: ``prefix`` (default "ovms"), ``user`` in the topic (default the user of the
-    connection), ``network`` (as for `own_network.choose`; default what the module says).
+    connection), or ``topic``, all that comes before ``/metric`` (the module's `topic.prefix`); ``network`` (as for
+    `own_network.choose`; default what the module says).
     """
     url = parse_broker(text, options=_OPTIONS)
-    user = url.options.get("user", url.user)
-    if not url.path or not user:
-        raise AgentError("sensors_invalid", "ovms: needs a user and a vehicle id: ovms:mqtt://user@host/VEHICLEID.")
-    prefix = "/".join(level(part, "prefix") for part in url.options.get("prefix", "ovms").split("/"))
-    base = f"{prefix}/{level(user, 'user')}/{level(url.path, 'The vehicle id')}/metric"
-    choice = url.options.get("network", "car")
+    base, choice = _base(url), url.options.get("network", "car")
     own = own_network.choose(choice, car=lambda: None)
     return MqttSensors(
         kind="ovms", url=url, password=password_of(url),
-        topics={f"{base}/{metric.replace('.', '/')}": metric for metric in METRICS},
-        read=lambda found: reading(found) if choice == "car" else _with(reading(found), own()),
+        topics={f"{base}/metric/{metric.replace('.', '/')}": metric for metric in METRICS},
+        read=lambda found: reading(found) if choice == "car" else replace(reading(found), network=own()),
     )  # fmt: skip
+
+
+def _base(url: BrokerUrl) -> str:
+    """The module's topic prefix, without its last slash. Raises AgentError (sensors_invalid)."""
+    topic, user = url.options.get("topic", ""), url.options.get("user", url.user)
+    if topic:
+        return levels(topic.strip("/"), "topic")
+    if not url.path or not user:
+        raise AgentError("sensors_invalid", "ovms: needs a user and a vehicle id: ovms:mqtt://user@host/VEHICLEID.")
+    prefix = levels(url.options.get("prefix", "ovms"), "prefix")
+    return f"{prefix}/{level(user, 'user')}/{level(url.path, 'The vehicle id')}"
 
 
 def reading(found: Mapping[str, str]) -> VehicleState:
@@ -64,10 +72,6 @@ def reading(found: Mapping[str, str]) -> VehicleState:
         note="OVMS says that its module has left the broker." if is_connected is False else "",
         fault=values.fault,
     )
-
-
-def _with(state: VehicleState, network: str | None) -> VehicleState:
-    return VehicleState(**{**vars(state), "network": network})
 
 
 def _is_parked(values: Values) -> bool | None:

@@ -265,6 +265,7 @@ def test_a_password_comes_from_a_file_or_the_environment_and_is_never_shown(tmp_
         ("ovms:mqtt://user@host/", "vehicle id"),
         ("ovms:mqtt://user@host/%23", "without / + or #"),
         ("ovms:mqtt://user@host/EV915?prefix=a/%2B", "without / + or #"),
+        ("ovms:mqtt://host/?topic=my/%23", "without / + or #"),
     ],
 )
 def test_a_wrong_address_is_refused_and_says_why(name, words, tmp_path):
@@ -280,6 +281,22 @@ def test_broker_addresses_have_defaults():
     assert (plain.port, plain.is_tls, tls.port, tls.is_tls, tls.user, tls.path) == (1883, False, 8883, True, "a@b", "x")
     assert password_of(plain, {}) is None
     assert password_of(plain, {PASSWORD_VARIABLE: "p"}) == "p"
+
+
+@pytest.mark.parametrize(
+    ("text", "topic"),
+    [
+        ("owner@127.0.0.1:{port}/EV915", "ovms/owner/EV915/metric/v/b/soc"),
+        ("a@127.0.0.1:{port}/EV915?user=b&prefix=home/cars&network=own", "home/cars/b/EV915/metric/v/b/soc"),
+        ("127.0.0.1:{port}/?topic=my/leaf/", "my/leaf/metric/v/b/soc"),
+    ],
+)
+def test_ovms_finds_its_topics_whatever_their_prefix(clean, opened, text, topic):
+    sensors = opened("ovms:mqtt://" + text.format(port=clean.port))
+    until(lambda: "kept messages" in sensors().note)
+    clean.publish(topic, "71.5")
+    until(lambda: sensors().charge_percent == 71.5)
+    assert sensors().network == ("wifi" if "network=own" in text else None)
 
 
 def test_teslamate_says_nothing_of_solar_price_or_network():
