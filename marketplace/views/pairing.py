@@ -181,6 +181,6 @@ def _retired(node: Node) -> dict[str, Any]:
 def _consents_page(vehicle: Vehicle) -> str:
     """Where the owner decides what this car may do."""
     try:
-        return f"{reverse('vehicle_detail', args=[vehicle.public_id])}#consents"
+        return reverse("vehicle_detail", args=[vehicle.public_id])
     except NoReverseMatch:
         return f"{reverse('vehicle_list')}#{vehicle.public_id}"
