@@ -81,9 +81,8 @@ def start(*, request: protocol.Pairing, address: str) -> Waiting | Node:
     if (node := _node_of(request.public_key)) is not None:  # confirmed since it was looked for
         return node
     code = _code(row.public_key, row.expires_at)
-    if row.expires_at <= timezone.now() or row.code_sha256 != _keyed_hash(
-        code
-    ):  # run out, or made under another secret
+    is_of_another_secret = row.code_sha256 != _keyed_hash(code)
+    if row.expires_at <= timezone.now() or is_of_another_secret:
         Pairing.objects.filter(pk=row.pk).update(**fresh)
         return Waiting(_code(row.public_key, fresh["expires_at"]), fresh["expires_at"])
     return Waiting(code, row.expires_at)

@@ -43,9 +43,13 @@ class ConfirmForm(forms.Form):
     make_model = forms.CharField(required=False)
     vin = forms.CharField(required=False)
 
-    def __init__(self, vehicles: list[Vehicle], data: Any = None) -> None:
+    def __init__(self, owner: Owner, data: Any = None) -> None:
         super().__init__(data)
-        self.vehicles = {str(vehicle.public_id): vehicle for vehicle in vehicles}
+        every = Vehicle.objects.for_owner(owner).order_by("id")
+        taken = set(Node.objects.in_use().filter(vehicle__in=every).values_list("vehicle", flat=True))
+        # All are taken as an answer, so that a second click is no error; those without a computer are offered.
+        self.vehicles = {str(vehicle.public_id): vehicle for vehicle in every}
+        self.offered = [vehicle for vehicle in every if vehicle.pk not in taken]
         choice = self.fields["vehicle"]
         assert isinstance(choice, forms.ChoiceField)
         choice.choices = [(key, vehicle.label) for key, vehicle in self.vehicles.items()] + [
@@ -89,7 +93,7 @@ def pair(request: HttpRequest, owner: Owner) -> HttpResponse:
 @owner_required
 def pair_confirm(request: HttpRequest, owner: Owner, code: str) -> HttpResponse:
     """What wants to join, and which car it is in; here too leads the QR code on the car's screen."""
-    form = ConfirmForm(_without_computer(owner), request.POST if request.method == "POST" else None)
+    form = ConfirmForm(owner, request.POST if request.method == "POST" else None)
     try:
         if form.is_bound and form.is_valid() and (node := _confirm(request, owner, code, form)):
             return redirect(_consents_page(node.vehicle))
@@ -155,11 +159,6 @@ def _ask_code(request: HttpRequest, *, code: str = "", error: DomainError | None
     return render(request, "accounts/pair.html", context, status=error.status if error else 200)
 
 
-def _without_computer(owner: Owner) -> list[Vehicle]:
-    taken = Node.objects.in_use().filter(vehicle__owner=owner).values("vehicle")
-    return list(Vehicle.objects.for_owner(owner).exclude(pk__in=taken).order_by("id"))
-
-
 def _consented(owner: Owner) -> set[int]:
     """Vehicles whose consent to run jobs is in force: a new computer may begin at once."""
     rows = ConsentCurrent.objects.filter(owner=owner, purpose=Purpose.RUN_JOBS)
@@ -181,6 +180,6 @@ def _retired(node: Node) -> dict[str, Any]:
 def _consents_page(vehicle: Vehicle) -> str:
     """Where the owner decides what this car may do."""
     try:
-        return f"{reverse('vehicle_detail', args=[vehicle.public_id])}#consents"
+        return reverse("vehicle_detail", args=[vehicle.public_id])
     except NoReverseMatch:
         return f"{reverse('vehicle_list')}#{vehicle.public_id}"

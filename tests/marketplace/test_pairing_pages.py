@@ -118,6 +118,8 @@ def test_confirming_leads_to_the_cars_consents_of_which_none_is_given(client, al
     assert "stands idle until you allow it" in message
     assert Node.objects.serving(vehicle)
     assert not ConsentRecord.objects.exists()
+    again = client.post(f"/pair/{code}", {"vehicle": str(vehicle.public_id)})
+    assert (again.status_code, Node.objects.count()) == (302, 1), "a second click"
     assert client.get(f"/pair/{code}").status_code == 404, "the code is dead"
 
 
