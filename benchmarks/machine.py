@@ -26,7 +26,7 @@ def described(*packages: str) -> list[str]:
     return [
         f"- Date: {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {_commit()}",
         f"- Machine: {os.cpu_count()} CPUs ({_processor()}), {memory_gib:.0f} GiB, {platform.system()} {platform.machine()},"
-        f" load {os.getloadavg()[2]:.1f} in the last 15 minutes",
+        f" load {os.getloadavg()[2]:.1f} in the last 15 minutes, ours included",
         f"- Versions: Python {platform.python_version()}, PostgreSQL {postgres}, {versions}",
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean, median
@@ -19,6 +20,7 @@ BINS_S = {
     "https": (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0, 3.5, 4.0),
 }
 BAR = 40
+DISTURBED_CORES = 0.25
 QUANTILES = ((0.5, "p50"), (0.9, "p90"), (0.99, "p99"))
 STAGES = ("click to record", "record to cancel taken", "cancel taken to last instruction")
 
@@ -83,7 +85,7 @@ def markdown(result: Result, command: str) -> str:
     parts = [
         "# Withdrawal: from the click to the last instruction\n",
         f"Written by `{command}`; see [benchmarks/README.md](../benchmarks/README.md).\n",
-        *_machine(result), *_table(result), *_stages(result), *_histograms(result), *_obeyed(result), *_busy(result), HOW,
+        *_machine(result), *_disturbed(result), *_table(result), *_stages(result), *_histograms(result), *_obeyed(result), *_busy(result), HOW,
     ]  # fmt: skip
     return "\n".join(parts) + "\n"
 
@@ -99,6 +101,17 @@ def _machine(result: Result) -> list[str]:
         f"- Load: {result.cars} cars that withdraw and {result.others} that only work, at a click {at_work:.1f} others at work on average; {result.load.jobs} jobs ordered; the API asked"
         f" {result.load.requests:,} times (p50 {result.load.p50_ms:.0f} ms, p99 {result.load.p99_ms:.0f} ms,"
         f" {result.load.errors} errors)\n",
+    ]
+
+
+def _disturbed(result: Result) -> list[str]:
+    """Times of a machine that others use as well say little of the product; that withdrawals are obeyed they say all the same."""
+    cores = [round_.cpu.get(OTHERS, 0.0) / round_.seconds for round_ in result.rounds]
+    if max(cores) <= DISTURBED_CORES:
+        return []
+    return [
+        f"**Disturbed**: processes that are not ours took up to {max(cores):.1f} of {os.cpu_count()} cores (see below). What is"
+        " said of obedience stands; the times are those of an overloaded machine.\n"
     ]
 
 

@@ -39,6 +39,7 @@ class NatsCarrier:
         self._client = client
         self._subject = protocol.sync_subject(node)
         self._traffic = traffic
+        self.closed = asyncio.Event()
 
     @property
     def is_connected(self) -> bool:
@@ -48,15 +49,28 @@ class NatsCarrier:
         try:
             data = protocol.pack(message)
             self._traffic.add(sent=len(data) + _FRAME_BYTES)
-            answer = await self._client.request(self._subject, data, timeout=REQUEST_TIMEOUT_S)
-            self._traffic.add(received=len(answer.data) + _FRAME_BYTES)
-            return protocol.unpack_response(answer.data)
+            answer = await self._ask(data)
+            self._traffic.add(received=len(answer) + _FRAME_BYTES)
+            return protocol.unpack_response(answer)
         except nats.errors.NoRespondersError as error:
             raise UnreachableError("no_responders", "NATS is up, but nobody answers syncs there.") from error
         except _FAILURES as error:
             raise UnreachableError("nats_failed", f"NATS: {type(error).__name__} {error}".strip()) from error
         except msgspec.DecodeError as error:
             raise UnreachableError("malformed_answer", f"The server's answer cannot be read: {error}") from error
+
+    async def _ask(self, data: bytes) -> bytes:
+        """nats-py would wait out its timeout for an answer that cannot come any more when the connection is closed."""
+        asked = asyncio.create_task(self._client.request(self._subject, data, timeout=REQUEST_TIMEOUT_S))
+        closed = asyncio.create_task(self.closed.wait())
+        try:
+            await asyncio.wait((asked, closed), return_when=asyncio.FIRST_COMPLETED)
+            if not asked.done():
+                raise nats.errors.ConnectionClosedError
+            return bytes((await asked).data)
+        finally:
+            asked.cancel()
+            closed.cancel()
 
     async def close(self) -> None:
         # A connection that is being thrown away may fail in any way; never drain it, since that can hang.
@@ -79,8 +93,10 @@ async def connect_nats(
     ``on_revoked`` is called when the server cuts the connection because the node may not have one any more.
     """
     client = Client()
+    carrier = NatsCarrier(client, node, traffic)
 
     async def closed() -> None:
+        carrier.closed.set()
         # A cancel that came with it may be lost: nats-py drops what it has not handed on. So ask, now.
         if "revoked" in str(client.last_error).lower():
             on_revoked()
@@ -104,9 +120,9 @@ async def connect_nats(
             await client.subscribe(protocol.command_subject(node), cb=_push_handler(on_push, traffic))
             await client.flush()
     except _FAILURES as error:
-        await NatsCarrier(client, node, traffic).close()
+        await carrier.close()
         raise UnreachableError("nats_failed", f"NATS: {type(error).__name__} {error}".strip()) from error
-    return NatsCarrier(client, node, traffic)
+    return carrier
 
 
 def _push_handler(on_push: OnPush, traffic: Traffic) -> Any:

@@ -153,6 +153,27 @@ async def test_a_revoked_line_means_asking_at_once_since_the_cancel_may_be_lost_
         assert status().carrier == "https"
 
 
+async def test_a_line_that_is_cut_while_a_sync_is_unanswered_is_not_waited_for(
+    server, marketplace, state, running, until, monkeypatch
+):
+    monkeypatch.setattr("compute.agent.carrier_nats.REQUEST_TIMEOUT_S", 30.0)
+    async with running(state) as status:
+        await until(lambda: status().carrier == "nats")
+        await server.subscription.unsubscribe()
+        asked = asyncio.Event()
+
+        async def ignore(message):
+            asked.set()
+
+        await server.client.subscribe("node.*.sync", cb=ignore)
+        await asyncio.wait_for(asked.wait(), 5)
+        marketplace.credentials = None
+        cut = time.monotonic()
+        await server.revoke()
+        await until(lambda: status().carrier == "https")
+        assert time.monotonic() - cut < 1
+
+
 async def test_without_responders_it_polls_and_comes_back(server, state, running, until):
     async with running(state) as status:
         await until(lambda: status().carrier == "nats")
