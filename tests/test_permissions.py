@@ -42,6 +42,11 @@ GET    api_docs               200   200        200  200    200    200         20
 
 GET    dashboard              in    >vehicles  >vehicles >jobs >jobs >operations in in in in in in in
 GET    vehicle_list           in    200        200  404    404    404         in   in   in    in    in   in    in
+GET    vehicle_add            in    200        200  404    404    404         in   in   in    in    in   in    in
+GET    vehicle_detail         in    200        404  404    404    404         in   in   in    in    in   in    in
+GET    vehicle_activity       in    200        404  404    404    404         in   in   in    in    in   in    in
+GET    owner_settings         in    200        200  404    404    404         in   in   in    in    in   in    in
+POST   owner_settings         in    >settings  >settings 404 404  404         in   in   in    in    in   in    in
 POST   vehicle_add            in    >vehicles  >vehicles 404 404 404          in   in   in    in    in   in    in
 GET    vehicle_enrol          in    200        404  404    404    404         in   in   in    in    in   in    in
 POST   consent_decide         in    >vehicles  404  404    404    404         in   in   in    in    in   in    in
@@ -115,7 +120,7 @@ mfa_edit_webauthn                     in    >accounts
 ALLAUTH_ROWS = [tuple(line.split()) for line in ALLAUTH_TABLE.strip().splitlines()]
 
 NPY = npy(ARRAY)
-FORMS = {"vehicle_add", "consent_decide", "consent_withdraw_all", "api_key_create", "api_key_revoke"}
+FORMS = {"owner_settings", "vehicle_add", "consent_decide", "consent_withdraw_all", "api_key_create", "api_key_revoke"}
 NEEDS = {
     ("POST", "api_models"): "models:write", ("POST", "api_files"): "jobs:write", ("POST", "api_jobs"): "jobs:write",
     ("POST", "api_job_cancel"): "jobs:write", ("GET", "api_wallet"): "wallet:read",
@@ -165,6 +170,7 @@ class World:
     def arguments(self) -> dict[str, tuple[Any, ...]]:
         vehicle, job, done = self.vehicle.public_id, self.job.public_id, self.done.public_id
         return {
+            "vehicle_detail": (vehicle,), "vehicle_activity": (vehicle,),
             "vehicle_enrol": (vehicle,), "consent_decide": (vehicle, "run_jobs"), "consent_history": (vehicle,),
             "consent_notice": ("run_jobs", 1), "job_detail": (job,), "job_result": (done,),
             "api_key_revoke": (self.own_key.public_id,), "api_model": (self.model.public_id,), "api_job": (job,),
@@ -179,6 +185,7 @@ class World:
         sync = protocol.SyncRequest(node=self.car.id, seq=1000, available=False)
         bodies: dict[str, tuple[Any, dict[str, str]]] = {
             "vehicle_add": ({"label": "Car", "make_model": "", "vin": "1M8GDM9AXKP042788"}, {}),
+            "owner_settings": ({"name": "A", "country": "DE", "locale": "de-DE", "time_zone": "Europe/Berlin"}, {}),
             "consent_decide": ({"decision": "given"}, {}),
             "api_key_create": ({"name": "New", "scopes": "jobs:read"}, {}),
             "api_models": (b"model", {}),

@@ -1,7 +1,6 @@
 """Template filters for figures and times, in the locale and zone in force: `{% load units %}` (registered in the settings)."""
 
-from datetime import date as Day
-from datetime import datetime as Moment
+from datetime import date, datetime
 from decimal import Decimal
 
 from django import template
@@ -38,16 +37,16 @@ def percent(fraction: Decimal | None) -> str:
     return NOTHING if fraction is None else locale.percent(fraction)
 
 
-@register.filter
-def datetime(at: Moment | None) -> str:
+@register.filter("datetime")
+def moment(at: datetime | None) -> str:
     return locale.moment(at) if at else NOTHING
 
 
 @register.filter
-def day(value: Day | None) -> str:
+def day(value: date | None) -> str:
     return locale.day(value) if value else NOTHING
 
 
 @register.filter
-def weekday(value: Day | None) -> str:
+def weekday(value: date | None) -> str:
     return locale.weekday(value) if value else NOTHING
