@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from celery import shared_task
 
 from compute.models import InferenceJob, ModelArtifact
-from compute.services import artifacts, dispatch, jobs, kicks, verification
+from compute.services import absences, artifacts, dispatch, jobs, kicks, verification
 
 logger = logging.getLogger(__name__)
 ROUND_BUDGET_S = 5.0
@@ -46,6 +46,11 @@ def assemble_jobs() -> None:
     kicks.begin("compute.assemble_jobs")
     ready = InferenceJob.objects.filter(status=InferenceJob.Status.ASSEMBLING).order_by("id")
     _each(ready.values_list("id", flat=True)[:20], lambda row: jobs.assemble_job(job_id=row))
+
+
+@shared_task(name="compute.tell_of_absences")
+def tell_of_absences() -> None:
+    absences.tell()
 
 
 def _each(rows: Iterable[int], work: Callable[[int], object]) -> None:

@@ -10,7 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts.models import ConsentNotice, ConsentRecord
+from accounts.models import ConsentNotice
 from billing.services import closing
 from compute.models import NodePresence
 from compute.services import jobs
