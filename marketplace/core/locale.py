@@ -118,10 +118,6 @@ def day(value: date) -> str:
     return format_date(value, "medium", locale=active())
 
 
-def weekday(value: date) -> str:
-    return format_date(value, "EEEE", locale=active())
-
-
 def moment(at: datetime) -> str:
     """Date and time to the minute in the zone in force, and that zone's name: twice a year only the name tells two apart."""
     locale, local = active(), timezone.localtime(at)

@@ -19,7 +19,8 @@ from marketplace.core.errors import DomainError
 
 def locale_choices() -> list[tuple[str, str]]:
     """Each locale in its own language."""
-    return [(name, (locale.parse(name).get_display_name() or name).capitalize()) for name in locale.LOCALES]
+    shown = {name: locale.parse(name).get_display_name() or name for name in locale.LOCALES}
+    return [(name, title[:1].upper() + title[1:]) for name, title in shown.items()]
 
 
 class SettingsForm(forms.Form):

@@ -33,13 +33,13 @@ class Chromium:
 
     def do(self, work: Callable[..., Any], *arguments: Any) -> Any:
         """Run in the browser's thread, wait, and return what it returned or raise what it raised."""
-        return self._thread.submit(work, *arguments).result(60)
+        return self._thread.submit(work, *arguments).result(180)
 
     def page(self, actor: str, site: str, cookies: dict[str, str]) -> Page:
         """A new page of this actor, signed in by cookie. Call it in the browser's thread."""
         if actor not in self._contexts:
             context = self._browser.new_context(viewport=PHONE, reduced_motion="reduce", locale="en-US")
-            context.set_default_timeout(10_000)
+            context.set_default_timeout(30_000)  # a busy machine is slow, not wrong
             context.add_cookies([{"name": name, "value": value, "url": site} for name, value in cookies.items()])
             self._contexts[actor] = context
         return self._contexts[actor].new_page()

@@ -53,6 +53,8 @@ BUT = {"api_docs", "api_keys", "node_replace"}
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]
 WIDTH = "() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
 CHECK = """async (runOnly) => {
+  await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
+  await Promise.allSettled(document.getAnimations().map((animation) => animation.finished));
   const { violations } = await axe.run(document, { runOnly, resultTypes: ["violations"], preload: false });
   return violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.target.join(" ")).slice(0, 4).join(" | ")}`);
 }"""

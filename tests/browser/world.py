@@ -39,8 +39,9 @@ class World:
         }
 
     def _work(self) -> None:
-        """A finished job, a running one, and one that failed on alice's car."""
-        self.done = factories.complete(factories.make_ordered_job(self.acme, items=4))
+        """A job that is done and paid, one that is being checked, and one that failed on alice's car."""
+        ordered = factories.make_ordered_job(self.acme, items=8, unit_items=4)
+        self.done = factories.complete(ordered, compute_ms=4, cars=[self.car, self.car2])
         self.running = factories.make_ordered_job(self.acme, items=4)
         paid = factories.lease_to(self.car, self.running)
         self.car.sync(reports=(self.car.report(paid),))

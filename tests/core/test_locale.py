@@ -88,10 +88,9 @@ def test_days_and_shares():
     with locale.use("fr-FR", "UTC"):
         shown = (
             locale.day(date(2026, 11, 24)),
-            locale.weekday(date(2026, 11, 24)),
             plain(locale.percent(Decimal("0.456"))),
         )
-    assert shown == ("24 nov. 2026", "mardi", "46 %")
+    assert shown == ("24 nov. 2026", "46 %")
 
 
 def test_what_is_unknown_means_the_default():

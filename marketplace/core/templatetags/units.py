@@ -45,8 +45,3 @@ def moment(at: datetime | None) -> str:
 @register.filter
 def day(value: date | None) -> str:
     return locale.day(value) if value else NOTHING
-
-
-@register.filter
-def weekday(value: date | None) -> str:
-    return locale.weekday(value) if value else NOTHING
