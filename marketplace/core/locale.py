@@ -96,8 +96,10 @@ def energy(energy_mwh: int) -> str:
 
 
 def duration(duration_ms: int) -> str:
-    """Seconds with one place up to a minute, then minutes and seconds, then hours and minutes."""
+    """Milliseconds, seconds with one place, minutes and seconds, hours and minutes: whichever says something."""
     seconds = duration_ms // MS_PER_S
+    if seconds < 1:
+        return f"{duration_ms}\u00a0ms"
     if seconds < S_PER_MIN:
         return f"{format_decimal(Decimal(duration_ms) / MS_PER_S, format='0.0', locale=active())}\u00a0s"
     if seconds < S_PER_HOUR:

@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts.models import Owner, User
 from accounts.services import registration
 from billing.services import settlement
-from compute.models import Attempt, AvailabilitySpan, NodePresence
+from compute.models import Attempt, AvailabilitySpan, ModelArtifact, NodePresence
 from tests import factories
 
 
@@ -41,7 +41,8 @@ class World:
     def _work(self) -> None:
         """A job that is done and paid, one that is being checked, and one that failed on alice's car."""
         ordered = factories.make_ordered_job(self.acme, items=8, unit_items=4)
-        self.done = factories.complete(ordered, compute_ms=4, cars=[self.car, self.car2])
+        ModelArtifact.objects.update(us_per_item=10**7)  # heavy enough to be paid more than nothing
+        self.done = factories.complete(ordered, compute_ms=40_000, cars=[self.car, self.car2])
         self.running = factories.make_ordered_job(self.acme, items=4)
         paid = factories.lease_to(self.car, self.running)
         self.car.sync(reports=(self.car.report(paid),))

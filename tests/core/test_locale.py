@@ -60,8 +60,10 @@ def test_energy(energy_mwh, german, american):
 
 def test_duration():
     with locale.use("de-DE", "UTC"):
-        shown = [plain(locale.duration(ms)) for ms in (0, 59_900, 60_000, 3_599_999, 3_600_000, 86_400_000 * 50)]
-    assert shown == ["0,0 s", "59,9 s", "1 min 0 s", "59 min 59 s", "1 h 0 min", "1.200 h 0 min"]
+        shown = [
+            plain(locale.duration(ms)) for ms in (0, 4, 1_250, 59_900, 60_000, 3_599_999, 3_600_000, 86_400_000 * 50)
+        ]
+    assert shown == ["0 ms", "4 ms", "1,2 s", "59,9 s", "1 min 0 s", "59 min 59 s", "1 h 0 min", "1.200 h 0 min"]
 
 
 @pytest.mark.parametrize(
@@ -112,7 +114,7 @@ def test_in_templates():
     )
     with locale.use("de-DE", "Europe/Berlin"):
         text = page.render(Context({"a": 5, "b": 7, "c": 100, "d": 1234, "e": WINTER, "f": None}))
-    assert plain(text) == "0,000005 € 0,007 Wh 0,1 s 1.234 24.11.2026, 07:02 MEZ –"
+    assert plain(text) == "0,000005 € 0,007 Wh 100 ms 1.234 24.11.2026, 07:02 MEZ –"
 
 
 def test_every_choice_exists():
