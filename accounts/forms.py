@@ -4,7 +4,7 @@ from django import forms
 from django.http import HttpRequest
 
 from accounts.models import Scope, User
-from accounts.services import registration
+from accounts.services import owners, registration
 
 
 class SignupForm(forms.Form):
@@ -22,7 +22,8 @@ class SignupForm(forms.Form):
         user.name = name
         user.save(update_fields=["name"])
         if self.cleaned_data["role"] == "owner":
-            registration.register_owner(user=user, name=name)
+            locale_name, time_zone = owners.guess(request.headers.get("Accept-Language", ""))
+            registration.register_owner(user=user, name=name, locale_name=locale_name, time_zone=time_zone)
         else:
             registration.register_organization(user=user, name=name)
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from django.db import connection
 from django.db.models import QuerySet
 
-from accounts.models import Owner
+from accounts.models import Owner, Vehicle
 from billing.models import RateCard
 from compute.models import HardwareClass
 
@@ -56,6 +56,7 @@ SELECT u.owner_id, CASE WHEN %(by_vehicle)s THEN u.vehicle_id END, c.currency, c
   JOIN billing_joborder o ON o.id = r.order_id
   JOIN billing_ratecard c ON c.id = o.rate_card_id
  WHERE (%(owners)s::bigint[] IS NULL OR u.owner_id = ANY(%(owners)s))
+   AND (%(vehicles)s::bigint[] IS NULL OR u.vehicle_id = ANY(%(vehicles)s))
    AND (%(since)s::timestamptz IS NULL OR r.created_at >= %(since)s)
    AND (%(until)s::timestamptz IS NULL OR r.created_at < %(until)s)
  GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
@@ -70,16 +71,25 @@ def earnings_by_owner(
 
 
 def earnings_by_vehicle(
-    owners: Iterable[Owner] | None = None, *, since: datetime | None = None, until: datetime | None = None
+    owners: Iterable[Owner] | None = None,
+    *,
+    vehicles: Iterable[Vehicle] | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
 ) -> list[Earnings]:
-    """As `earnings_by_owner`, with one row for each vehicle and currency."""
-    return _earned(owners, since, until, by_vehicle=True)
+    """As `earnings_by_owner`, with one row for each vehicle (of these, or of all) and currency."""
+    return _earned(owners, since, until, by_vehicle=True, vehicles=vehicles)
 
 
 def _earned(
-    owners: Iterable[Owner] | None, since: datetime | None, until: datetime | None, *, by_vehicle: bool
-) -> list[Earnings]:
-    ids = None if owners is None else [owner.pk for owner in owners]
+    owners: Iterable[Owner] | None, since: datetime | None, until: datetime | None, *, by_vehicle: bool,
+    vehicles: Iterable[Vehicle] | None = None,
+) -> list[Earnings]:  # fmt: skip
+    values = {
+        "by_vehicle": by_vehicle, "since": since, "until": until,
+        "owners": None if owners is None else [owner.pk for owner in owners],
+        "vehicles": None if vehicles is None else [vehicle.pk for vehicle in vehicles],
+    }  # fmt: skip
     with connection.cursor() as cursor:
-        cursor.execute(EARNED, {"by_vehicle": by_vehicle, "owners": ids, "since": since, "until": until})
+        cursor.execute(EARNED, values)
         return [Earnings(*row) for row in cursor]

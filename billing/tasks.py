@@ -5,7 +5,7 @@ import time
 
 from celery import shared_task
 
-from billing.services import closing, ledger, settlement
+from billing.services import closing, ledger, settlement, summaries
 from compute.services import kicks
 
 logger = logging.getLogger(__name__)
@@ -31,3 +31,8 @@ def close_jobs() -> None:
 def check_ledger() -> None:
     for difference in ledger.recompute():
         logger.error("the ledger does not add up: %s", difference)
+
+
+@shared_task(name="billing.summarize_earnings")
+def summarize_earnings() -> None:
+    summaries.summarize()

@@ -1,4 +1,4 @@
-"""Reads across models: a job's progress, what ran on a vehicle."""
+"""Reads across models: a job's progress, how energy was found, whether consent held. What ran on a vehicle: activity.py."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,30 +25,10 @@ def job_progress(job: InferenceJob) -> Progress:
     return Progress(counts, active, valid / job.units_accepted if job.units_accepted else None)
 
 
-# The newest of each vehicle by its index, however long its history.
-RECENT = """
-SELECT a.id FROM unnest(%s::bigint[]) AS v(id)
-  JOIN LATERAL (SELECT id FROM compute_attempt WHERE vehicle_id = v.id ORDER BY id DESC LIMIT %s) a ON true
-"""
-
 ENERGY_METHODS = """
 SELECT n.id, r.energy_method FROM unnest(%s::bigint[]) AS n(id)
   JOIN LATERAL (SELECT energy_method FROM compute_meterrecord WHERE node_id = n.id ORDER BY seq DESC LIMIT 1) r ON true
 """
-
-
-def recent_attempts(
-    vehicle_ids: Sequence[int], *, each: int = 5, related: Sequence[str] = ()
-) -> dict[int, list[Attempt]]:
-    """The newest attempts of each vehicle, ended or running; `related` is loaded with them."""
-    with connection.cursor() as cursor:
-        cursor.execute(RECENT, [list(vehicle_ids), each])
-        ids = [row[0] for row in cursor.fetchall()]
-    found: dict[int, list[Attempt]] = {vehicle_id: [] for vehicle_id in vehicle_ids}
-    rows = Attempt.objects.filter(pk__in=ids).defer("result").order_by("-id")
-    for attempt in rows.select_related("job__artifact", "unit", "usage", *related):
-        found[attempt.vehicle_id].append(attempt)
-    return found
 
 
 def energy_methods(node_ids: Sequence[int]) -> dict[int, str]:

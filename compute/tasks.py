@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from celery import shared_task
 
 from compute.models import InferenceJob, ModelArtifact
-from compute.services import artifacts, dispatch, history, jobs, kicks, pairings, prices, verification
+from compute.services import absences, artifacts, dispatch, history, jobs, kicks, pairings, prices, verification
 
 logger = logging.getLogger(__name__)
 ROUND_BUDGET_S = 5.0
@@ -64,6 +64,11 @@ def price_nodes() -> None:
     """Tariffs change with the hour, policies and classes with people."""
     kicks.begin("compute.price_nodes")
     prices.price_nodes()
+
+
+@shared_task(name="compute.tell_of_absences")
+def tell_of_absences() -> None:
+    absences.tell()
 
 
 def _each(rows: Iterable[int], work: Callable[[int], object]) -> None:

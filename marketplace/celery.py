@@ -46,6 +46,9 @@ app.conf.beat_schedule = {
     "delete-pairings": {"task": "compute.delete_pairings", "schedule": 3600.0},
     "close-jobs": {"task": "billing.close_jobs", "schedule": 5.0},
     "price-nodes": {"task": "compute.price_nodes", "schedule": 60.0},
+    "send-mails": {"task": "accounts.send_mails", "schedule": 5.0},
+    "find-away-vehicles": {"task": "compute.tell_of_absences", "schedule": 600.0},
+    "summarize-earnings": {"task": "billing.summarize_earnings", "schedule": 6 * 3600.0},
     "expire-consents": {"task": "accounts.expire_consents", "schedule": 60.0},
     "check-ledger": {"task": "billing.check_ledger", "schedule": 3600.0},
 }

@@ -42,6 +42,11 @@ GET    api_docs               200   200        200  200    200    200         20
 
 GET    dashboard              in    >vehicles  >vehicles >jobs >jobs >operations in in in in in in in
 GET    vehicle_list           in    200        200  404    404    404         in   in   in    in    in   in    in
+GET    vehicle_add            in    200        200  404    404    404         in   in   in    in    in   in    in
+GET    vehicle_detail         in    200        404  404    404    404         in   in   in    in    in   in    in
+GET    vehicle_activity       in    200        404  404    404    404         in   in   in    in    in   in    in
+GET    owner_settings         in    200        200  404    404    404         in   in   in    in    in   in    in
+POST   owner_settings         in    >settings  >settings 404 404  404         in   in   in    in    in   in    in
 POST   vehicle_add            in    >vehicles  >vehicles 404 404 404          in   in   in    in    in   in    in
 GET    vehicle_enrol          in    200        404  404    404    404         in   in   in    in    in   in    in
 GET    policy_edit            in    200        404  404    404    404         in   in   in    in    in   in    in
@@ -127,16 +132,17 @@ ALLAUTH_ROWS = [tuple(line.split()) for line in ALLAUTH_TABLE.strip().splitlines
 
 NPY = npy(ARRAY)
 FORMS = {
+    "api_key_create",
+    "api_key_revoke",
+    "consent_decide",
+    "consent_withdraw_all",
+    "node_replace",
+    "owner_settings",
+    "pair",
+    "pair_confirm",
     "policy_edit",
     "policy_pause",
     "vehicle_add",
-    "consent_decide",
-    "consent_withdraw_all",
-    "api_key_create",
-    "api_key_revoke",
-    "pair",
-    "pair_confirm",
-    "node_replace",
 }
 NEEDS = {
     ("POST", "api_models"): "models:write", ("POST", "api_files"): "jobs:write", ("POST", "api_jobs"): "jobs:write",
@@ -189,6 +195,7 @@ class World:
         vehicle, job, done = self.vehicle.public_id, self.job.public_id, self.done.public_id
         return {
             "policy_edit": (vehicle,), "policy_pause": (vehicle,),
+            "vehicle_detail": (vehicle,), "vehicle_activity": (vehicle,),
             "vehicle_enrol": (vehicle,), "consent_decide": (vehicle, "run_jobs"), "consent_history": (vehicle,),
             "consent_notice": ("run_jobs", 1), "job_detail": (job,), "job_result": (done,),
             "pair_confirm": (self.pairing.code,), "node_replace": (self.car.node.vehicle.public_id,),
@@ -204,6 +211,7 @@ class World:
         sync = protocol.SyncRequest(node=self.car.id, seq=1000, available=False)
         bodies: dict[str, tuple[Any, dict[str, str]]] = {
             "vehicle_add": ({"label": "Car", "make_model": "", "vin": "1M8GDM9AXKP042788"}, {}),
+            "owner_settings": ({"name": "A", "country": "DE", "locale": "de-DE", "time_zone": "Europe/Berlin"}, {}),
             "consent_decide": ({"decision": "given"}, {}),
             "pair": ({"code": self.pairing.code.lower()}, {}),
             "pair_confirm": ({"vehicle": str(self.vehicle.public_id)}, {}),

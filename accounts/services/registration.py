@@ -1,14 +1,19 @@
 from django.db import transaction
 
+from accounts.mail_kinds import STARTS_OFF
 from accounts.models import Membership, Operator, Organization, Owner, User
+from marketplace.core import locale
 
 
 @transaction.atomic
-def register_owner(*, user: User, name: str, country: str = "US", time_zone: str = "UTC") -> Owner:
+def register_owner(
+    *, user: User, name: str, country: str = "US", time_zone: str = "UTC", locale_name: str = locale.DEFAULT
+) -> Owner:
     """Make the user an owner. Doing it twice returns the first."""
-    owner, _ = Owner.objects.get_or_create(
-        user=user, defaults={"name": name, "country": country, "time_zone": time_zone}
-    )
+    defaults = {
+        "name": name, "country": country, "time_zone": time_zone, "locale": locale_name, "mails_off": list(STARTS_OFF),
+    }  # fmt: skip
+    owner, _ = Owner.objects.get_or_create(user=user, defaults=defaults)
     return owner
 
 

@@ -60,7 +60,7 @@ def test_the_code_enrols_this_vehicle_and_then_the_page_leads_back(client_of, al
     node = enrol(page.context["code"])
     assert node.vehicle == vehicle
     again = client_of(alice.user).get(f"/vehicles/{vehicle.public_id}/enrol")
-    assert (again.status_code, again["Location"]) == (302, "/vehicles/")
+    assert (again.status_code, again["Location"]) == (302, f"/vehicles/{vehicle.public_id}")
     assert EnrolmentCode.objects.count() == 1
 
 
@@ -103,7 +103,7 @@ def test_a_retired_vehicle_has_no_page(client_of, alice, vehicle):
 def test_from_adding_a_car_to_the_code_as_a_person_does_it(alice):
     client = Client(enforce_csrf_checks=True)
     client.force_login(alice.user)
-    token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', client.get("/vehicles/").content.decode())
+    token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', client.get("/vehicles/add").content.decode())
     fields = {"label": "Family car", "make_model": "", "vin": VIN}
     assert client.post("/vehicles/add", fields).status_code == 403
     page = client.post("/vehicles/add", {**fields, "csrfmiddlewaretoken": token.group(1)}, follow=True)

@@ -124,7 +124,9 @@ def test_pages_of_an_owner(cast, client_of):
     car, client = factories.make_car(cast.alice), client_of(cast.alice.user)
     vehicle = factories.make_vehicle(cast.alice, consent="refused")
     factories.lease_to(car)
-    for path in ("/vehicles/", f"/vehicles/{vehicle.public_id}/enrol", f"/vehicles/{vehicle.public_id}/consents"):
+    for page in ("", "/activity", "/enrol", "/consents"):
+        check_page(client.get(f"/vehicles/{vehicle.public_id}{page}"))
+    for path in ("/vehicles/", "/vehicles/add", "/settings/", f"/vehicles/{car.node.vehicle.public_id}"):
         check_page(client.get(path))
     check_page(client.post(f"/vehicles/{vehicle.public_id}/consents/run_jobs", {"decision": "given"}, follow=True))
 

@@ -10,7 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts.models import VEHICLE_PURPOSES, ConsentRecord
+from accounts.models import ConsentNotice
 from billing.services import closing
 from compute.models import NodePresence
 from compute.services import jobs
@@ -121,18 +121,29 @@ def test_a_vehicle_says_what_it_does_and_why_not(client_of, state):
         NodePresence.objects.update(**seen())
     page = client_of(vehicle.owner.user).get("/vehicles/")
     (shown,) = page.context["vehicles"]
-    assert (shown["is_available"], shown["status_label"]) == (state == "available", label)
-    assert sentence in shown["reason_sentence"]
-    text = text_of(page)
-    assert label in text
-    assert sentence.replace("'", "&#x27;") in text
-    assert "no-store" in page["Cache-Control"]
+    assert (shown["state"].is_available, shown["state"].label) == (state == "available", label)
+    detail = client_of(vehicle.owner.user).get(f"/vehicles/{vehicle.public_id}")
+    fragment = client_of(vehicle.owner.user).get(f"/vehicles/{vehicle.public_id}?fragment=state")
+    for answer in (page, detail, fragment):
+        text = text_of(answer)
+        assert label in text
+        assert sentence.replace("'", "&#x27;") in text
+        assert "no-store" in answer["Cache-Control"]
+    assert "<html" not in fragment.content.decode()
+    assert fragment.content.decode().strip() in detail.content.decode()
+
+
+def test_the_setting_that_stops_a_car_is_named(client_of):
+    vehicle = factories.make_car().node.vehicle
+    NodePresence.objects.update(available=False, reason="charge_low", last_sync_at=timezone.now())
+    for path in ("/vehicles/", f"/vehicles/{vehicle.public_id}"):
+        assert "Your setting: Charge to keep" in text_of(client_of(vehicle.owner.user).get(path))
 
 
 def test_two_buttons_alike_and_none_pressed_before_the_owner_does(client_of):
     vehicle = factories.make_vehicle(consent="")
     html = client_of(vehicle.owner.user).get("/vehicles/").content.decode()
-    assert html.count('aria-pressed="false"') == 2 * len(VEHICLE_PURPOSES)
+    assert html.count('aria-pressed="false"') == 2
     assert not re.search(r"<input[^>]*\schecked", html)
     assert 'aria-pressed="true"' not in html
 
@@ -143,8 +154,20 @@ def test_a_consent_past_its_end_is_shown_as_ended(client_of):
     car = factories.make_car(consent="")
     lapse(car.node.vehicle)
     page = client_of(car.node.vehicle.owner.user).get("/vehicles/")
-    assert page.context["vehicles"][0]["consents"][0]["state"] == "expired"
+    assert page.context["vehicles"][0]["consent"]["state"] == "expired"
     assert "has ended" in text_of(page)
+
+
+def test_consent_to_an_old_text_is_shown_as_no_longer_counting(client_of):
+    vehicle = factories.make_car().node.vehicle
+    values = {"purpose": "run_jobs", "title": "T", "summary": "S", "body": "B", "sha256": "0" * 64}
+    ConsentNotice.objects.create(version=2, effective_at=timezone.now() + timedelta(days=1), **values)
+    client = client_of(vehicle.owner.user)
+    assert client.get("/vehicles/").context["vehicles"][0]["state"].code == "away"  # the new text does not count yet
+    ConsentNotice.objects.create(version=3, **values)
+    page = client.get("/vehicles/")
+    assert page.context["vehicles"][0]["state"].code == "consent_outdated"
+    assert 'name="notice_version" value="3"' in page.content.decode()
 
 
 def test_an_owner_without_vehicles(cast, client_of):
@@ -158,16 +181,6 @@ def test_what_an_owner_typed_is_escaped(cast, client_of):
     type(vehicle).objects.update(label='<script>alert("x")</script>')
     html = client_of(cast.alice.user).get("/vehicles/").content.decode()
     assert "<script>alert" not in html
-
-
-def test_work_that_was_done_is_listed_without_the_customers_name(client_of):
-    organization = factories.make_organization("secretive@example.com", wallet_micro=10**7)
-    factories.complete(factories.make_ordered_job(organization, items=4))
-    owner = ConsentRecord.objects.latest("id").owner
-    page = client_of(owner.user).get("/vehicles/")
-    (attempt,) = page.context["vehicles"][0]["attempts_recent"]
-    assert (attempt["outcome"], attempt["items"]) == ("valid", 4)
-    assert organization.name not in page.content.decode()
 
 
 # --- a customer's jobs --------------------------------------------------------------------------------------------------

@@ -1,0 +1,40 @@
+"""Every kind of mail that we send by ourselves, and whether its reader can do without. Pure.
+
+A kind's texts are `templates/emails/<kind>-subject.txt` and `-body.txt`, and `-body.html` if it has one.
+"""
+
+from typing import NamedTuple
+
+from accounts.models import Purpose
+
+
+class Kind(NamedTuple):
+    title: str
+    # Optional ones can be switched off in the settings and stop with the account; the others are always sent.
+    optional: bool = False
+    # Sent only while this personal consent is in force; it is given and withdrawn as a consent, not as a setting.
+    purpose: str = ""
+    # Off until the owner switches it on.
+    starts_off: bool = False
+
+
+KINDS = {
+    # Always: without them an owner could not keep control.
+    "consent-reminder": Kind("A consent ends soon"),
+    "notice-changed": Kind("The text of a consent has changed"),
+    "consent-withdrawn-in-car": Kind("A consent was withdrawn in the car"),
+    "vehicle-paired": Kind("A computer was connected to one of your cars"),
+    "vehicle-claim": Kind("Somebody says that they bought one of your cars"),
+    "vehicle-released": Kind("One of your cars was released to its new owner"),
+    "account-closed": Kind("Your account was closed"),
+    "export-ready": Kind("Your data can be downloaded"),
+    "erasure-scheduled": Kind("Your account will be erased"),
+    "erasure-done": Kind("Your account was erased"),
+    # Optional.
+    "vehicle-away": Kind("A car has not been heard of for a day", optional=True),
+    "rules-changed": Kind("The rules of one of your cars were changed", optional=True),
+    "earnings-summary": Kind("What your cars earned, once a month", optional=True, starts_off=True),
+    "news": Kind("News about Driveway", optional=True, purpose=Purpose.PRODUCT_EMAIL),
+}
+SETTABLE = {name: kind for name, kind in KINDS.items() if kind.optional and not kind.purpose}
+STARTS_OFF = [name for name, kind in KINDS.items() if kind.starts_off]

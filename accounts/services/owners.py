@@ -1,0 +1,92 @@
+"""What an owner tells us of themselves, and how they want to read and be written to."""
+
+from collections.abc import Sequence
+
+from babel.core import get_global
+from django.db import transaction
+from django.db.models import F
+from django.utils.translation.trans_real import parse_accept_lang_header
+
+from accounts.mail_kinds import SETTABLE
+from accounts.models import Owner, OwnerPolicy, User
+from accounts.services import audit
+from marketplace.core import locale
+from marketplace.core.errors import InvalidInput
+
+
+@transaction.atomic
+def update_settings(
+    *, owner: Owner, actor: User, name: str, country: str, time_zone: str, locale_name: str, mails_off: Sequence[str]
+) -> Owner:
+    """Change the owner's own settings; the same again changes nothing. Raises InvalidInput for what is no choice.
+
+    Cars that follow the owner's time zone are sent their rules again.
+    """
+    _check(name, country, time_zone, locale_name, mails_off)
+    owner = Owner.objects.select_for_update(no_key=True).get(pk=owner.pk)
+    kept = [kind for kind in owner.mails_off if kind not in SETTABLE]  # not ours to judge
+    new = {
+        "name": name, "country": country, "time_zone": time_zone, "locale": locale_name,
+        "mails_off": sorted({*kept, *mails_off}),
+    }  # fmt: skip
+    changed = [field for field, value in new.items() if getattr(owner, field) != value]
+    if not changed:
+        return owner
+    for field in changed:
+        setattr(owner, field, new[field])
+    owner.save(update_fields=changed)
+    if "name" in changed:
+        User.objects.filter(pk=owner.user_id).update(name=name)
+    if "time_zone" in changed:
+        OwnerPolicy.objects.filter(vehicle__owner=owner, time_zone="").update(version=F("version") + 1)
+    audit.record(actor=actor, action="owner.settings", subject=owner.public_id, fields=changed)  # never the values
+    return owner
+
+
+def guess(accept_language: str) -> tuple[str, str]:
+    """A locale and a time zone to begin with, from what a browser says of its languages and from nothing else.
+
+    A zone only where the country has but one that people would name; the rest begin with UTC.
+    """
+    for tag, _ in parse_accept_lang_header(accept_language.lower()[:500]):
+        language, _, territory = tag.partition("-")
+        named = f"{language}-{territory.upper()}" if territory else ""
+        found = named if named in locale.LOCALES else _first_of(language)
+        if found:
+            return found, _zone_of(territory.upper() or found[-2:]) if territory or language != "en" else "UTC"
+    return locale.DEFAULT, "UTC"
+
+
+def _first_of(language: str) -> str:
+    """The locale that most readers of a language would expect."""
+    own = f"{language}-{language.upper()}"
+    return own if own in locale.LOCALES else next((n for n in locale.LOCALES if n.startswith(f"{language}-")), "")
+
+
+def _zone_of(territory: str) -> str:
+    zones = sorted(name for name, of in get_global("zone_territories").items() if of == territory)
+    zones = PRINCIPAL.get(territory, zones)
+    return zones[0] if len(zones) == 1 and zones[0] in locale.time_zones() else "UTC"
+
+
+# Countries whose other zones are exclaves and islands: CLDR lists them all.
+PRINCIPAL = {
+    "DE": ["Europe/Berlin"],
+    "ES": ["Europe/Madrid"],
+    "PT": ["Europe/Lisbon"],
+    "NZ": ["Pacific/Auckland"],
+    "CN": ["Asia/Shanghai"],
+}
+
+
+def _check(name: str, country: str, time_zone: str, locale_name: str, mails_off: Sequence[str]) -> None:
+    if not name.strip() or len(name) > 120:
+        raise InvalidInput("A name has 1 to 120 characters.", code="name_invalid")
+    if country not in dict(locale.countries()):
+        raise InvalidInput("There is no such country.", code="country_invalid")
+    if time_zone not in locale.time_zones():
+        raise InvalidInput("There is no such time zone.", code="time_zone_invalid")
+    if locale_name not in locale.LOCALES:
+        raise InvalidInput("We do not write in this locale.", code="locale_invalid")
+    if unknown := set(mails_off) - set(SETTABLE):
+        raise InvalidInput("These mails cannot be switched off.", code="mail_kind_invalid", kinds=sorted(unknown))

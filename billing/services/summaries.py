@@ -1,0 +1,50 @@
+"""Once a month, to owners who want it: what their cars earned in the calendar month before, in their own time zone."""
+
+from django.db import connection, transaction
+
+from marketplace.core import kicks
+
+# A zone that this PostgreSQL does not know counts as UTC: one odd row must not stop everybody's mail.
+SUMMARIZE = """
+WITH months AS (
+    SELECT o.id, o.user_id, o.currency, COALESCE(z.name, 'UTC') AS zone,
+           date_trunc('month', now() AT TIME ZONE COALESCE(z.name, 'UTC')) AS month_end
+      FROM accounts_owner o LEFT JOIN pg_timezone_names z ON z.name = o.time_zone
+     WHERE o.deactivated_at IS NULL AND o.erased_at IS NULL AND NOT o.mails_off ? 'earnings-summary'),
+due AS (
+    SELECT m.*, m.month_end - interval '1 month' AS month_start,
+           'earnings-summary:' || m.id || ':' || to_char(m.month_end - interval '1 month', 'YYYY-MM') AS key FROM months m)
+INSERT INTO accounts_mail (user_id, kind, context, dedupe_key, not_before_at, tries, created_at, dropped_code)
+SELECT d.user_id, 'earnings-summary',
+       jsonb_build_object('from_on', d.month_start::date, 'to_on', d.month_end::date - 1, 'currency', d.currency,
+                          'attempts', e.attempts, 'compute_ms', e.compute_ms, 'energy_mwh', e.energy_mwh,
+                          'gross_micro', e.gross, 'energy_cost_micro', e.energy, 'wear_micro', e.wear,
+                          'net_micro', e.gross - e.energy - e.wear),
+       d.key, now(), 0, now(), ''
+  FROM due d
+  JOIN LATERAL (
+    SELECT count(*) AS attempts, sum(u.compute_ms)::bigint AS compute_ms, sum(u.energy_mwh)::bigint AS energy_mwh,
+           sum(r.owner_micro)::bigint AS gross, billing_round_half_even(sum(r.energy_cost_nano), 1000) AS energy,
+           billing_round_half_even(sum(r.wear_nano), 1000) AS wear
+      FROM accounts_vehicle v
+      JOIN compute_usagerecord u ON u.vehicle_id = v.id
+      JOIN billing_ratedusage r ON r.usage_id = u.id
+      JOIN billing_joborder o ON o.id = r.order_id
+      JOIN billing_ratecard c ON c.id = o.rate_card_id AND c.currency = d.currency
+     WHERE v.owner_id = d.id AND u.owner_id = d.id
+       AND r.created_at >= d.month_start AT TIME ZONE d.zone AND r.created_at < d.month_end AT TIME ZONE d.zone) e
+    ON e.attempts > 0
+ WHERE NOT EXISTS (SELECT FROM accounts_mail m WHERE m.dedupe_key = d.key)
+ON CONFLICT (dedupe_key) DO NOTHING
+"""
+
+
+@transaction.atomic
+def summarize() -> int:
+    """Queue the mail of the last month for every owner who wants it, earned something and has none yet. Returns how many."""
+    with connection.cursor() as cursor:
+        cursor.execute(SUMMARIZE)
+        count: int = cursor.rowcount
+    if count:
+        kicks.kick("accounts.send_mails")
+    return count

@@ -1,0 +1,125 @@
+"""What ran on a vehicle, page by page and day by day, and when it was available. Reads only, each by an index, however long the history."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import connection
+
+from accounts.models import Vehicle
+from compute.models import Attempt, MeterRecord
+
+WINDOW = 5_000  # rows looked at for one page: a rare outcome in a long history is found over several pages
+BIGGEST_ID = 2**63 - 1
+# Ids are given in the order of leases but for transactions that overlap; a search by time looks this much further.
+SLACK = timedelta(minutes=10)
+
+PAGE = """
+WITH w AS MATERIALIZED (
+    SELECT id, status, leased_at FROM compute_attempt
+     WHERE vehicle_id = %(vehicle)s AND id < %(before)s AND id > %(after)s ORDER BY id DESC LIMIT %(window)s)
+SELECT array(SELECT id FROM w WHERE (%(status)s = '' OR status = %(status)s)
+                AND (%(since)s::timestamptz IS NULL OR leased_at >= %(since)s)
+                AND (%(until)s::timestamptz IS NULL OR leased_at < %(until)s)
+              ORDER BY id DESC LIMIT %(each)s + 1),
+       (SELECT min(id) FROM w), (SELECT count(*) FROM w)
+"""
+
+# The largest id that the vehicle's attempts had by a moment, by halving: there is no index by time, nor need there be one.
+LAST_BY = """
+WITH RECURSIVE ends AS (
+    SELECT (SELECT id FROM compute_attempt WHERE vehicle_id = %(vehicle)s ORDER BY id LIMIT 1) AS first,
+           (SELECT id FROM compute_attempt WHERE vehicle_id = %(vehicle)s ORDER BY id DESC LIMIT 1) AS last),
+search(lo, hi) AS (
+    SELECT first - 1, last FROM ends WHERE first IS NOT NULL
+    UNION ALL
+    SELECT CASE WHEN probe.id IS NULL OR probe.leased_at < %(at)s THEN middle.id ELSE lo END,
+           CASE WHEN probe.id IS NULL OR probe.leased_at < %(at)s THEN hi ELSE probe.id - 1 END
+      FROM search
+      JOIN LATERAL (SELECT (lo + hi + 1) / 2 AS id) middle ON true
+      LEFT JOIN LATERAL (SELECT a.id, a.leased_at FROM compute_attempt a
+                          WHERE a.vehicle_id = %(vehicle)s AND a.id > lo AND a.id <= middle.id
+                          ORDER BY a.id DESC LIMIT 1) probe ON true
+     WHERE lo < hi)
+SELECT lo FROM search WHERE lo >= hi
+"""
+
+AVAILABLE = """
+SELECT d.n, s.available, s.reason,
+       sum(extract(epoch FROM LEAST(COALESCE(s.ended_at, now()), d.until) - GREATEST(s.started_at, d.since)))::bigint
+  FROM unnest(%s::timestamptz[], %s::timestamptz[]) WITH ORDINALITY AS d(since, until, n)
+  JOIN compute_availabilityspan s
+    ON s.vehicle_id = %s AND s.started_at < d.until AND COALESCE(s.ended_at, now()) > d.since
+ GROUP BY 1, 2, 3 ORDER BY 1, 4 DESC
+"""
+
+
+@dataclass(frozen=True)
+class Page:
+    """`older` is the `before` of the next page, None at the end. A page may be short, even empty, and not the last."""
+
+    attempts: list[Attempt]
+    older: int | None
+
+
+def attempts_of(
+    vehicle: Vehicle,
+    *,
+    before: int | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    status: str = "",
+    each: int = 50,
+    related: Sequence[str] = (),
+) -> Page:
+    """Attempts of a vehicle, newest first, with job, model, customer, unit and usage, in a fixed number of queries."""
+    top = min(before or BIGGEST_ID, _last_by(vehicle, until + SLACK) + 1 if until else BIGGEST_ID)
+    values = {
+        "vehicle": vehicle.pk, "before": top, "after": _last_by(vehicle, since - SLACK) if since else 0, "since": since,
+        "until": until, "status": status, "each": each, "window": WINDOW,
+    }  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute(PAGE, values)
+        ids, lowest, seen = cursor.fetchone()
+    older = ids[each - 1] if len(ids) > each else lowest if seen == WINDOW else None
+    rows = Attempt.objects.filter(pk__in=ids[:each]).defer("result").order_by("-id")
+    return Page(list(rows.select_related("job__artifact", "job__organization", "unit", "usage", *related)), older)
+
+
+def measured(attempts: Sequence[Attempt]) -> dict[int, MeterRecord]:
+    """What the node signed about each attempt first, by attempt id; nothing for those that never ran to a record."""
+    rows = MeterRecord.objects.filter(attempt__in=[attempt.pk for attempt in attempts]).order_by("-id")
+    return {row.attempt_id: row for row in rows.defer("record", "signature") if row.attempt_id is not None}
+
+
+@dataclass(frozen=True)
+class Availability:
+    """One day: seconds available, seconds not by reason (the longest first), of the seconds that were heard of."""
+
+    available_s: int
+    reasons: list[tuple[str, int]]
+
+    @property
+    def known_s(self) -> int:
+        return self.available_s + sum(seconds for _, seconds in self.reasons)
+
+
+def availability(vehicle: Vehicle, days: Sequence[tuple[datetime, datetime]]) -> list[Availability]:
+    """For each day [start, end): how long the vehicle was available, and why not. The caller has checked the consent."""
+    found: list[tuple[int, list[tuple[str, int]]]] = [(0, []) for _ in days]
+    with connection.cursor() as cursor:
+        cursor.execute(AVAILABLE, [[start for start, _ in days], [end for _, end in days], vehicle.pk])
+        for number, available, reason, seconds in cursor.fetchall():
+            total, reasons = found[number - 1]
+            if available:
+                found[number - 1] = (total + seconds, reasons)
+            else:
+                reasons.append((reason, seconds))
+    return [Availability(*day) for day in found]
+
+
+def _last_by(vehicle: Vehicle, at: datetime) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(LAST_BY, {"vehicle": vehicle.pk, "at": at})
+        row = cursor.fetchone()
+    return int(row[0]) if row else 0

@@ -1,0 +1,80 @@
+"""An owner's own settings: who they are, how dates and figures are written for them, which mails they want."""
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+
+from accounts.access import owner_required, signed_in
+from accounts.forms import add_error
+from accounts.mail_kinds import KINDS, SETTABLE
+from accounts.models import Owner
+from accounts.services import owners
+from marketplace.core import locale
+from marketplace.core.errors import DomainError
+
+
+def locale_choices() -> list[tuple[str, str]]:
+    """Each locale in its own language."""
+    shown = {name: locale.parse(name).get_display_name() or name for name in locale.LOCALES}
+    return [(name, title[:1].upper() + title[1:]) for name, title in shown.items()]
+
+
+class SettingsForm(forms.Form):
+    name = forms.CharField(max_length=120, label="Your name", widget=forms.TextInput(attrs={"autocomplete": "name"}))
+    country = forms.ChoiceField(
+        choices=locale.countries, label="Country",
+        help_text="Where you live. It is written into your consent records.",
+    )  # fmt: skip
+    locale = forms.ChoiceField(
+        choices=locale_choices, label="Dates and figures",
+        help_text="How dates, energy and money are written. The words stay English.",
+    )  # fmt: skip
+    time_zone = forms.ChoiceField(
+        choices=lambda: [(name, name.replace("_", " ")) for name in locale.time_zones()], label="Time zone",
+        help_text="For times on these pages and in mails, and for the schedules of cars that have no zone of their own.",
+    )  # fmt: skip
+    mails = forms.MultipleChoiceField(
+        required=False, label="Mails that you want", widget=forms.CheckboxSelectMultiple,
+        choices=[(name, kind.title) for name, kind in SETTABLE.items()],
+    )  # fmt: skip
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+@owner_required
+def owner_settings(request: HttpRequest, owner: Owner) -> HttpResponse:
+    form = SettingsForm(request.POST if request.method == "POST" else None, initial=_initial(owner))
+    if request.method == "POST" and form.is_valid():
+        values = form.cleaned_data
+        try:
+            owners.update_settings(
+                owner=owner, actor=signed_in(request), name=values["name"], country=values["country"],
+                time_zone=values["time_zone"], locale_name=values["locale"],
+                mails_off=[kind for kind in SETTABLE if kind not in values["mails"]],
+            )  # fmt: skip
+        except DomainError as error:
+            add_error(form, error)
+        else:
+            messages.success(request, "Saved.")
+            return redirect("owner_settings")
+    always = [kind.title for kind in KINDS.values() if not kind.optional]
+    status = 400 if request.method == "POST" else 200
+    context = {
+        "form": form, "always": always, "now": timezone.now(), "currency": owner.currency,
+        "sample_micro": 1_234_567_890, "sample_mwh": 12_345_600,
+    }  # fmt: skip
+    return render(request, "accounts/owner_settings.html", context, status=status)
+
+
+def _initial(owner: Owner) -> dict[str, object]:
+    return {
+        "name": owner.name,
+        "country": owner.country,
+        "locale": owner.locale,
+        "time_zone": owner.time_zone,
+        "mails": [kind for kind in SETTABLE if kind not in owner.mails_off],
+    }

@@ -1,0 +1,125 @@
+"""An owner's vehicles: all of them at a glance, one of them in full, and a new one."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods
+
+from accounts.access import owner_required, signed_in
+from accounts.forms import VehicleForm, add_error
+from accounts.models import VEHICLE_PURPOSES, Owner, Purpose, Vehicle
+from accounts.services import vehicles as vehicle_services
+from billing.selectors import earnings_by_vehicle
+from compute.activity import attempts_of, availability
+from compute.models import Node
+from compute.reasons import sentence
+from compute.selectors import energy_methods
+from compute.services import nodes
+from marketplace.core.errors import DomainError
+from marketplace.views.activity import day_bounds, rows_of
+from marketplace.views.vehicle_facts import computer_of, consents_of, earned_of, nodes_of, state_of
+
+DAYS = 7
+RECENT = 5
+
+
+@never_cache
+@require_GET
+@owner_required
+def vehicle_list(request: HttpRequest, owner: Owner) -> HttpResponse:
+    vehicles = list(Vehicle.objects.for_owner(owner).order_by("id"))
+    node_of, consents = nodes_of(vehicles), consents_of(vehicles, [Purpose.RUN_JOBS])
+    earnings = earnings_by_vehicle([owner])
+    shown = []
+    for vehicle in vehicles:
+        consent = consents[vehicle.pk][Purpose.RUN_JOBS]
+        shown.append(
+            {
+                "vehicle": vehicle,
+                "consent": consent,
+                "state": state_of(node_of.get(vehicle.pk), consent),
+                "has_agent": vehicle.pk in node_of,
+                "earned": earned_of([row for row in earnings if row.vehicle_id == vehicle.pk], owner),
+            }
+        )
+    return render(request, "accounts/vehicle_list.html", {"vehicles": shown, "totals": earned_of(earnings, owner)})
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+@owner_required
+def vehicle_add(request: HttpRequest, owner: Owner) -> HttpResponse:
+    form = VehicleForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            vehicle = vehicle_services.add_vehicle(owner=owner, actor=signed_in(request), **form.cleaned_data)
+        except DomainError as error:
+            add_error(form, error)
+        else:
+            return redirect("vehicle_enrol", vehicle.public_id)
+    status = 400 if request.method == "POST" else 200
+    return render(request, "accounts/vehicle_add.html", {"form": form}, status=status)
+
+
+@never_cache
+@require_GET
+@owner_required
+def vehicle_detail(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpResponse:
+    vehicle = get_object_or_404(Vehicle.objects.for_owner(owner).select_related("policy"), public_id=public_id)
+    node = nodes_of([vehicle]).get(vehicle.pk)
+    consents = consents_of([vehicle], VEHICLE_PURPOSES)[vehicle.pk]
+    context = {"vehicle": vehicle, "state": state_of(node, consents[Purpose.RUN_JOBS])}
+    if request.GET.get("fragment") == "state":
+        return render(request, "accounts/_vehicle_state.html", context)
+    method = energy_methods([node.pk]).get(node.pk, "") if node else ""
+    recent = attempts_of(vehicle, each=RECENT, related=["usage__rated"])
+    context |= {
+        "consent": consents[Purpose.RUN_JOBS],
+        "consents": [consents[purpose] for purpose in VEHICLE_PURPOSES if purpose != Purpose.RUN_JOBS],
+        "computer": computer_of(vehicle, node, method),
+        "days": _days(vehicle) if consents[Purpose.AVAILABILITY]["is_in_force"] else None,
+        "attempts": rows_of(recent.attempts, owner),
+        "earned": earned_of(earnings_by_vehicle([owner], vehicles=[vehicle]), owner),
+    }
+    return render(request, "accounts/vehicle_detail.html", context)
+
+
+@never_cache
+@require_GET
+@owner_required
+def vehicle_enrol(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpResponse:
+    """A fresh one-time code for the agent of this vehicle."""
+    vehicle = get_object_or_404(Vehicle.objects.for_owner(owner), public_id=public_id)
+    if Node.objects.serving(vehicle) is not None:
+        return redirect("vehicle_detail", vehicle.public_id)
+    code, row = nodes.create_enrolment_code(vehicle=vehicle, actor=signed_in(request))
+    server = request.build_absolute_uri("/").rstrip("/")
+    context = {
+        "vehicle": vehicle,
+        "code": code,
+        "expires_at": row.expires_at,
+        "command": f"driveway-agent enrol --server {server} --code {code} --state ./agent",
+    }
+    return render(request, "accounts/vehicle_enrol.html", context)
+
+
+def _days(vehicle: Vehicle) -> list[dict[str, Any]]:
+    """The last days of the owner's calendar, today first: a day may have 23 hours, or 25."""
+    today = timezone.localdate()
+    dates = [today - timedelta(days=back) for back in range(DAYS)]
+    found = availability(vehicle, [day_bounds(day) for day in dates])
+    return [
+        {
+            "day": day,
+            "available_ms": was.available_s * 1000,
+            "available_s": was.available_s,
+            "known_s": was.known_s,
+            "reason": sentence(was.reasons[0][0]) if was.reasons else "",
+        }
+        for day, was in zip(dates, found, strict=True)
+    ]

@@ -1,0 +1,76 @@
+"""The monthly mail of what cars earned: once, for the month of the owner's own calendar, only to those who want it."""
+
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.core import mail as post
+from django.db import connection
+from django.utils import timezone
+
+from accounts.models import Mail, Owner
+from accounts.services import mails
+from billing.models import RatedUsage
+from billing.services import settlement, summaries
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+ZONE = "Pacific/Auckland"
+
+
+def rated_at(at):
+    """Move the ratings, which nothing may change, as a replica would."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET session_replication_role = replica")
+        cursor.execute("UPDATE billing_ratedusage SET created_at = %s", [at])
+        cursor.execute("SET session_replication_role = DEFAULT")
+
+
+@pytest.fixture
+def owners():
+    """Two owners whose cars were paid."""
+    job = factories.make_ordered_job(factories.make_organization(wallet_micro=10**7), items=4)
+    factories.complete(job, compute_ms=4)
+    settlement.settle_usage()
+    Owner.objects.update(mails_off=[], time_zone=ZONE, locale="de-DE")
+    return list(Owner.objects.order_by("id"))
+
+
+def month_start():
+    local = timezone.now().astimezone(ZoneInfo(ZONE))
+    return datetime(local.year, local.month, 1, tzinfo=ZoneInfo(ZONE))
+
+
+def test_last_month_is_told_once(owners):
+    rated_at(month_start() - timedelta(seconds=1))
+    assert [summaries.summarize() for _ in range(2)] == [len(owners), 0]
+    rows = {row.user_id: row.context for row in Mail.objects.all()}
+    for owner in owners:
+        rated = RatedUsage.objects.filter(usage__owner=owner)
+        context = rows[owner.user_id]
+        assert context["gross_micro"] == sum(row.owner_micro for row in rated)
+        assert context["net_micro"] == context["gross_micro"] - context["energy_cost_micro"] - context["wear_micro"]
+    assert mails.send_due() == len(owners)
+    assert "Net to you: " in post.outbox[0].body
+    assert "," in post.outbox[0].subject
+    assert "\u00a0$" in post.outbox[0].subject or " $" in post.outbox[0].subject
+
+
+@pytest.mark.parametrize("off", [timedelta(0), -timedelta(days=32)])
+def test_another_month_is_not(owners, off):
+    rated_at(month_start() + off)
+    assert summaries.summarize() == 0
+
+
+def test_only_to_those_who_want_it(owners):
+    rated_at(month_start() - timedelta(days=1))
+    Owner.objects.update(mails_off=["earnings-summary"])
+    assert summaries.summarize() == 0
+    Owner.objects.update(mails_off=[], deactivated_at=timezone.now())
+    assert summaries.summarize() == 0
+
+
+def test_a_zone_that_the_database_does_not_know_stops_nobody(owners):
+    rated_at(month_start() - timedelta(days=3))
+    Owner.objects.filter(pk=owners[0].pk).update(time_zone="Mars/Base")
+    assert summaries.summarize() == len(owners)

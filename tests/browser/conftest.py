@@ -1,0 +1,87 @@
+"""One Chromium and one populated site for all tests of this folder, which run on one worker (xdist group "browser")."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import axe_playwright_python
+import pytest
+from django.core.management import call_command
+from django.test import override_settings
+from playwright.sync_api import BrowserContext, Page, sync_playwright
+from pytest_django.live_server_helper import LiveServer
+
+from tests.browser.world import World
+
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
+PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+
+
+class Chromium:
+    """A browser that lives in a thread of its own: Playwright keeps an event loop running in its thread, in which Django's
+    models and the other tests' event loops would refuse to work.
+    """
+
+    def __init__(self, executable: str) -> None:
+        self._thread = ThreadPoolExecutor(1)
+        self._executable = executable
+        self._contexts: dict[str, BrowserContext] = {}
+        self.do(self._start)
+
+    def do(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """Run in the browser's thread, wait, and return what it returned or raise what it raised."""
+        return self._thread.submit(work, *arguments).result(180)
+
+    def page(self, actor: str, site: str, cookies: dict[str, str]) -> Page:
+        """A new page of this actor, signed in by cookie. Call it in the browser's thread."""
+        if actor not in self._contexts:
+            context = self._browser.new_context(viewport=PHONE, reduced_motion="reduce", locale="en-US")
+            context.set_default_timeout(30_000)  # a busy machine is slow, not wrong
+            context.add_cookies([{"name": name, "value": value, "url": site} for name, value in cookies.items()])
+            self._contexts[actor] = context
+        return self._contexts[actor].new_page()
+
+    def close(self) -> None:
+        self.do(self._stop)
+        self._thread.shutdown()
+
+    def _start(self) -> None:
+        self._playwright = sync_playwright().start()
+        root = ["--no-sandbox"] if os.geteuid() == 0 else []
+        self._browser = self._playwright.chromium.launch(executable_path=self._executable, args=root)
+
+    def _stop(self) -> None:
+        self._browser.close()
+        self._playwright.stop()
+
+
+@pytest.fixture(scope="package")
+def chromium() -> Iterator[Chromium]:
+    executable = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if executable is None:
+        pytest.skip("no Chromium on this machine: install the package `chromium`")
+    browser = Chromium(executable)
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="package")
+def world(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: Any) -> Iterator[World]:
+    """Everybody with their things, committed, behind a web server; flushed at the end as transactional tests are."""
+    blobs = tmp_path_factory.mktemp("blobs")
+    with django_db_blocker.unblock(), override_settings(BLOB_ROOT=blobs), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("marketplace.core.kicks._send", lambda task: None)
+        server = LiveServer("127.0.0.1")
+        made = World(server.url, blobs)
+        yield made
+        server.stop()
+        call_command("flush", verbosity=0, interactive=False)
+
+
+@pytest.fixture(autouse=True)
+def _the_worlds_blobs(world: World, settings: Any) -> None:
+    settings.BLOB_ROOT = world.blobs
+    settings.ALLOWED_HOSTS = ["127.0.0.1", "testserver"]

@@ -1,0 +1,107 @@
+"""Every page of every actor in a real browser: on a phone and on a desk, in the light and in the dark.
+
+No error in the console (a breach of the content security policy is one), nothing that sticks out sideways, nothing that axe
+finds. A page that is not in the table fails the build. `SCREENSHOTS=folder` keeps a picture of each.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.urls import get_resolver, reverse
+from playwright.sync_api import Page
+
+from tests.browser.conftest import AXE, DESK, PHONE, Chromium
+from tests.browser.world import World, arguments
+from tests.test_permissions import names_of
+
+pytestmark = pytest.mark.xdist_group("browser")
+
+# actor: names of URLs, each with `arguments` of world.py
+PAGES = {
+    "public": [
+        "home", "api_docs", "consent_notice", "account_login", "account_signup", "account_reset_password",
+        "account_reset_password_done", "account_reset_password_from_key", "account_reset_password_from_key_done",
+        "account_inactive", "account_email_verification_sent", "account_confirm_email",
+    ],
+    "owner": [
+        "vehicle_list", "vehicle_add", "vehicle_detail", "vehicle_activity", "vehicle_enrol", "consent_history",
+        "owner_settings", "account_email", "account_change_password", "account_logout", "account_reauthenticate", "mfa_index",
+        "mfa_activate_totp", "mfa_list_webauthn", "mfa_add_webauthn",
+    ],
+    "guarded": [
+        "mfa_index", "mfa_reauthenticate", "mfa_view_recovery_codes", "mfa_generate_recovery_codes", "mfa_deactivate_totp",
+    ],
+    "customer": ["job_list", "job_detail", "api_keys"],
+    "operator": ["admin:index", "admin:accounts_vehicle_changelist", "admin:accounts_vehicle_change"],
+}  # fmt: skip
+ROWS = [(actor, name) for actor, names in PAGES.items() for name in names]
+
+# Names that are no page of their own, and why.
+NO_PAGE = {
+    "healthz": "JSON", "schema": "YAML", "dashboard": "leads elsewhere",
+    "job_result": "a file", "mfa_download_recovery_codes": "a file",
+    "consent_decide": "POST", "consent_withdraw_all": "POST", "api_key_create": "POST", "api_key_revoke": "POST",
+    "account_confirm_login_code": "sign-in by code is off", "account_set_password": "everybody has a password",
+    "mfa_authenticate": "a step of signing in", "mfa_reauthenticate_webauthn": "needs a security key",
+    "mfa_remove_webauthn": "needs a security key", "mfa_edit_webauthn": "needs a security key",
+}  # fmt: skip
+NO_PAGES = ("api_", "node_")  # programs' doors, by how their names begin
+BUT = {"api_docs", "api_keys", "node_replace"}
+
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]
+WIDTH = "() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+CHECK = """async (runOnly) => {
+  await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
+  await Promise.allSettled(document.getAnimations().map((animation) => animation.finished));
+  const { violations } = await axe.run(document, { runOnly, resultTypes: ["violations"], preload: false });
+  return violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.target.join(" ")).slice(0, 4).join(" | ")}`);
+}"""
+
+
+@pytest.mark.parametrize(("actor", "name"), ROWS, ids=[f"{actor} {name}" for actor, name in ROWS])
+def test_every_page(chromium: Chromium, world: World, actor: str, name: str) -> None:
+    address = world.url + reverse(name, args=arguments(world).get(name, ()))
+    assert chromium.do(_visit, chromium, world, actor, address, f"{actor}-{name.replace(':', '-')}") == []
+
+
+def _visit(chromium: Chromium, world: World, actor: str, address: str, title: str) -> list[str]:
+    """What is wrong with the page."""
+    page = chromium.page(actor, world.url, world.cookies[actor])
+    wrong: list[str] = []
+    page.on("console", lambda message: wrong.append(f"console: {message.text}") if message.type == "error" else None)
+    page.on("pageerror", lambda error: wrong.append(f"script: {error}"))
+    answer = page.goto(address)
+    if answer is None or answer.status != 200 or answer.url != address:
+        wrong.append(f"answered {answer.status if answer else None} at {answer.url if answer else address}")
+    said = list(wrong)  # axe itself tries styles that the policy refuses
+    page.evaluate(AXE)
+    found: list[str] = []
+    for size, scheme in ((PHONE, "light"), (PHONE, "dark"), (DESK, "dark"), (DESK, "light")):
+        page.set_viewport_size(size)
+        page.emulate_media(color_scheme=scheme)
+        found += [f"{size['width']} px, {scheme}: {what}" for what in _look(page, scheme)]
+        if folder := os.environ.get("SCREENSHOTS"):
+            page.screenshot(path=Path(folder) / f"{title}-{size['width']}-{scheme}.png", full_page=True)
+    page.close()
+    return said + found
+
+
+def _look(page: Page, scheme: str) -> list[str]:
+    """Layout and structure follow the width, so the dark is looked at for its colours only."""
+    needed, there = page.evaluate(WIDTH)
+    wide = [f"{needed} px wide"] if needed > there else []
+    only: Any = (
+        {"type": "tag", "values": RULES} if scheme == "light" else {"type": "rule", "values": ["color-contrast"]}
+    )
+    return wide + page.evaluate(CHECK, only)
+
+
+@pytest.mark.django_db  # pytest-django makes databases only when some test asks for one
+def test_every_page_is_in_the_table() -> None:
+    names = {name for name, _ in names_of(get_resolver().url_patterns)}
+    doors = {name for name in names if name.startswith(NO_PAGES) and name not in BUT}
+    listed = {name for _, name in ROWS if not name.startswith("admin:")}
+    assert names - doors - set(NO_PAGE) == listed
+    assert not listed & set(NO_PAGE)

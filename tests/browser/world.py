@@ -1,0 +1,99 @@
+"""The people of the browser tests, their things in every state that a page shows, and how each is signed in."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from allauth.account.models import EmailAddress
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import Owner, User
+from accounts.services import registration
+from billing.services import settlement
+from compute.models import Attempt, AvailabilitySpan, ModelArtifact, NodePresence
+from tests import factories
+
+
+class World:
+    def __init__(self, url: str, blobs: Path) -> None:
+        self.url, self.blobs = url, blobs
+        self.acme = factories.make_organization("acme@example.com", wallet_micro=10**7)
+        self.alice, self.bob = (factories.make_owner(f"{name}@example.com") for name in ("alice", "bob"))
+        self.opal = factories.make_user("opal@example.com")
+        registration.register_operator(user=self.opal)
+        self.car, self.car2 = factories.make_car(self.alice), factories.make_car(self.bob)
+        self.vehicle = self.car.node.vehicle
+        self.bare = factories.make_vehicle(self.alice, consent="")  # no agent, nothing decided
+        self._work()
+        self._states()
+        self.key, _ = factories.make_key(self.acme)
+        self.cookies = {
+            "public": {},
+            "owner": signed_in(self.alice.user),
+            "guarded": guarded(self.bob.user),
+            "customer": signed_in(self.acme.memberships.get().user),
+            "operator": signed_in(self.opal),
+        }
+
+    def _work(self) -> None:
+        """A job that is done and paid, one that is being checked, and one that failed on alice's car."""
+        ordered = factories.make_ordered_job(self.acme, items=8, unit_items=4)
+        ModelArtifact.objects.update(us_per_item=10**7)  # heavy enough to be paid more than nothing
+        self.done = factories.complete(ordered, compute_ms=40_000, cars=[self.car, self.car2])
+        self.running = factories.make_ordered_job(self.acme, items=4)
+        paid = factories.lease_to(self.car, self.running)
+        self.car.sync(reports=(self.car.report(paid),))
+        failed = factories.lease_to(self.car, factories.make_ordered_job(self.acme, items=4))
+        Attempt.objects.filter(pk=failed.pk).update(status="failed", status_code="crashed", ended_at=timezone.now())
+        settlement.settle_usage()
+
+    def _states(self) -> None:
+        """A car that its rules stop, with a history of availability; long words; another locale than the default."""
+        factories.decide(self.vehicle, "given", "availability")
+        NodePresence.objects.filter(node=self.car.node).update(
+            available=False, reason="charge_low", last_sync_at=timezone.now() + timedelta(hours=1)
+        )
+        for hours, available, reason in ((30, True, ""), (20, False, "not_plugged_in"), (5, True, "")):
+            start = timezone.now() - timedelta(hours=hours)
+            AvailabilitySpan.objects.create(
+                node=self.car.node, vehicle=self.vehicle, available=available, reason=reason, started_at=start,
+                ended_at=start + timedelta(hours=4),
+            )  # fmt: skip
+        type(self.vehicle).objects.filter(pk=self.bare.pk).update(label="W" * 60, make_model="Longest " * 9)
+        Owner.objects.filter(pk=self.alice.pk).update(locale="de-DE", time_zone="Europe/Berlin")
+
+
+def signed_in(user: User) -> dict[str, str]:
+    """By the forms, as a person does: some pages ask for a sign-in that is not long ago and for a verified address."""
+    EmailAddress.objects.create(user=user, email=user.email, verified=True, primary=True)
+    client = Client()
+    client.post("/accounts/login/", {"login": user.email, "password": factories.PASSWORD})
+    client.post("/accounts/reauthenticate/", {"password": factories.PASSWORD})
+    return {name: morsel.value for name, morsel in client.cookies.items()}
+
+
+def guarded(user: User) -> dict[str, str]:
+    """Signed in, with a second factor and recovery codes."""
+    cookies = signed_in(user)
+    TOTP.activate(user, generate_totp_secret())
+    RecoveryCodes.activate(user)
+    return cookies
+
+
+def arguments(world: World) -> dict[str, tuple[Any, ...]]:
+    """What the pages' addresses are made with, by URL name."""
+    vehicle = world.vehicle.public_id
+    return {
+        "vehicle_detail": (vehicle,),
+        "vehicle_activity": (vehicle,),
+        "vehicle_enrol": (world.bare.public_id,),
+        "consent_history": (vehicle,),
+        "consent_notice": ("run_jobs", 1),
+        "job_detail": (world.done.public_id,),
+        "account_confirm_email": ("x",),
+        "account_reset_password_from_key": ("1", "x-y"),
+        "admin:accounts_vehicle_change": (world.vehicle.pk,),
+    }
