@@ -37,7 +37,7 @@ PRESETS = (
     Preset(
         "home_charger",
         "Home charger",
-        "While it hangs on its charger. It may start at 30 % charge, and is at 80 % by 7:00 on weekdays.",
+        "On its charger, from 30 % charge. In the four hours before 7:00 on weekdays it works only with 80 % or more.",
         {
             "charge_stop_percent": 30,
             "charge_resume_percent": 35,
