@@ -44,5 +44,6 @@ app.conf.beat_schedule = {
     "assemble-jobs": {"task": "compute.assemble_jobs", "schedule": 5.0},
     "close-jobs": {"task": "billing.close_jobs", "schedule": 5.0},
     "expire-consents": {"task": "accounts.expire_consents", "schedule": 60.0},
+    "remind-of-consents": {"task": "accounts.remind_of_consents", "schedule": 3600.0},
     "check-ledger": {"task": "billing.check_ledger", "schedule": 3600.0},
 }

@@ -20,7 +20,7 @@ NEEDED_BY_LEASES_MS = 4000
 # verification writes its trust there, and the two would wait for each other's whole batches.
 NODES = """
 SELECT n.id, n.public_id, n.public_key, p.meter_seq, p.meter_hash, n.status, n.status_code, n.vehicle_id,
-       p.seq, c.state, c.expires_at <= now(), y.version
+       p.seq, c.state, c.expires_at <= now(), c.notice_version < (SELECT accounts_notice_version('run_jobs')), y.version
   FROM compute_nodepresence p
   JOIN compute_node n ON n.id = p.node_id
   LEFT JOIN accounts_consentcurrent c ON c.vehicle_id = n.vehicle_id AND c.purpose = 'run_jobs'
@@ -53,6 +53,7 @@ class Known:
     seq: int
     consent: str | None
     consent_expired: bool | None
+    consent_outdated: bool | None
     policy_version: int | None
 
     @property
@@ -64,7 +65,9 @@ class Known:
             return "consent_missing"
         if self.consent_expired:
             return "consent_expired"
-        return "" if self.consent in ("given", "renewed") else f"consent_{self.consent}"
+        if self.consent not in ("given", "renewed"):
+            return f"consent_{self.consent}"
+        return "consent_outdated" if self.consent_outdated else ""
 
 
 def handle(requests: Sequence[protocol.SyncRequest], *, carrier: str) -> list[protocol.SyncResponse]:
