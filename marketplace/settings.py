@@ -145,7 +145,7 @@ RECEIPT_RETIRED_PUBLIC_KEYS = env.list("RECEIPT_RETIRED_PUBLIC_KEYS", default=[]
 CONTROLLER_NAME = required("CONTROLLER_NAME", "Driveway (development)")
 CONTROLLER_ADDRESS = required("CONTROLLER_ADDRESS", "1 Example Road, Example City")
 CONTROLLER_CONTACT = required("CONTROLLER_CONTACT", "privacy@driveway.example")
-CONTROLLER_URL = required("CONTROLLER_URL", "https://driveway.example").rstrip("/")  # of this site
+CONTROLLER_URL = required("CONTROLLER_URL", "https://driveway.example").rstrip("/")
 CONTROLLER_COUNTRY = required("CONTROLLER_COUNTRY", "US")
 AUTHORITY_NAME = required("AUTHORITY_NAME", "Example Data Protection Authority")
 AUTHORITY_ADDRESS = required("AUTHORITY_ADDRESS", "2 Example Road, Example City")
@@ -175,6 +175,9 @@ LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "dashboard"
 EMAIL_CONFIG = env.email("EMAIL_URL", default="consolemail://")
 vars().update(EMAIL_CONFIG)
+# Where mails lead to. The embedded stack says where it listens.
+_site = env.str("DRIVEWAY_URL", default=f"https://{ALLOWED_HOSTS[0]}" if PRODUCTION else "http://127.0.0.1:8000")
+SITE_URL = env.str("SITE_URL", default=_site).rstrip("/")
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Driveway <no-reply@driveway.example>")
 
 # API

@@ -112,7 +112,7 @@ def _document(report: Report, document: Any, given: str, keys: KeyRing) -> None:
     if kind == "ConsentReceiptChain":
         _chain(report, document, keys)
     elif kind == "ConsentReceipt" or (isinstance(document, dict) and "record" in document):
-        _receipt(report, document, keys, 1)
+        _receipts(report, [document], keys, alone=True)
     else:
         report.add("not_a_receipt")
     if report.is_valid and text(document).rstrip() != given:
@@ -151,20 +151,26 @@ def _compare(report: Report, statement: dict[str, Any], count: int) -> None:
             report.add("statement_mismatch", detail="another person")
 
 
-def _receipts(report: Report, documents: Sequence[Any], keys: KeyRing) -> None:
+def _receipts(report: Report, documents: Sequence[Any], keys: KeyRing, *, alone: bool = False) -> None:
+    """Each by itself, and unless it came alone, each after the one before it."""
     before: Seen | None = None
     for position, document in enumerate(documents, 1):
         seen = _receipt(report, document, keys, position)
         if seen is None:
             continue
-        if before is None:
-            if seen.seq != 1 and position == 1:
-                report.add("start_missing", position, seen.seq)
-            elif seen.seq == 1 and seen.prev_hash != GENESIS_HASH:
-                report.add("broken_link", position, seen.seq)
-        else:
+        report.receipts.append(seen)
+        if before:
             _link(report, before, seen)
+        elif position == 1 and not alone:
+            _begin(report, seen)
         before = seen
+
+
+def _begin(report: Report, seen: Seen) -> None:
+    if seen.seq != 1:
+        report.add("start_missing", seen.position, seen.seq)
+    elif seen.prev_hash != GENESIS_HASH:
+        report.add("broken_link", seen.position, seen.seq)
 
 
 def _link(report: Report, before: Seen, seen: Seen) -> None:

@@ -228,13 +228,13 @@ def _tell_withdrawn_at_car(written: ConsentRecord) -> None:
     context = {
         "purpose": written.purpose,
         "title": written.notice.title,
-        "vehicle": written.vehicle.label if written.vehicle else "",
+        "vehicle": str(written.vehicle.public_id) if written.vehicle else "",
         "at": written.at.isoformat(timespec="seconds"),
         "receipt_id": str(written.public_id),
     }
     mails.queue(
         user=written.owner.user,
-        kind="consent_withdrawn_at_car",
+        kind="consent-withdrawn-in-car",
         dedupe_key=f"withdrawn:{written.public_id}",
         context=context,
     )

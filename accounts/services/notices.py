@@ -117,7 +117,7 @@ def announce(*, limit: int = 500) -> int:
     for purpose, notice in current_notices().items():
         if notice.version == NO_EARLIER_CONSENT:
             continue
-        key = f"notice_changed:{purpose}:{notice.version}:"
+        key = f"notice-changed:{purpose}:{notice.version}:"
         with connection.cursor() as cursor:
             cursor.execute(OUTDATED_OWNERS, [purpose, notice.version, key, limit - count])
             owners = [row[0] for row in cursor.fetchall()]
@@ -137,7 +137,7 @@ def _tell(owner_id: int, purpose: str, key: str) -> None:
         "effective_on": text.effective_at.date().isoformat(),
         "notice_path": f"/notices/{text.purpose}/{text.version}?language={text.language}",
     }
-    mails.queue(user=owner.user, kind="notice_changed", dedupe_key=f"{key}{owner_id}", context=context)
+    mails.queue(user=owner.user, kind="notice-changed", dedupe_key=f"{key}{owner_id}", context=context)
 
 
 def _lock(purpose: str) -> None:

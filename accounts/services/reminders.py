@@ -1,13 +1,12 @@
 """Mails about consents that end soon: 30 and 7 days before, once each."""
 
-
 from django.db import connection
 
 from accounts.models import ConsentCurrent
 from accounts.services import mails
 
 DAYS_BEFORE = (7, 30)  # the nearest first: who is seven days away is not told of thirty
-KIND = "consent_ending"
+KIND = "consent-reminder"
 
 # Not for a consent that was never meant to last so long, nor for one to a text that no longer counts.
 DUE = """
@@ -44,7 +43,7 @@ def _tell(current: ConsentCurrent, days: int) -> None:
     context = {
         "purpose": current.purpose,
         "title": current.record.notice.title,
-        "vehicle": current.vehicle.label if current.vehicle else "",
+        "vehicle": str(current.vehicle.public_id) if current.vehicle else "",
         "ends_on": current.expires_at.date().isoformat(),
         "days": days,
     }

@@ -16,7 +16,7 @@ def token(owner: Owner) -> str:
 
 
 def url(owner: Owner) -> str:
-    return f"{settings.CONTROLLER_URL}/unsubscribe/{token(owner)}"
+    return f"{settings.SITE_URL}/unsubscribe/{token(owner)}"
 
 
 def owner_of(text: str) -> Owner:

@@ -1,4 +1,4 @@
-"""`driveway-agent`: enrol a vehicle, run its agent, ask how it is."""
+"""`driveway-agent`: enrol a vehicle, run its agent, ask how it is, withdraw consent."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from compute.agent.files import is_locked
 from compute.agent.hardware import describe
 from compute.agent.sensors import open_sensors
 from compute.agent.status import in_words, read_status
+from compute.agent.withdraw import in_words as withdrawn_in_words
+from compute.agent.withdraw import withdraw
 
 OK, FAILED, NOT_RUNNING = 0, 1, 3
 _EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 (status only) the agent is not running."
@@ -86,6 +88,12 @@ def _status(options: argparse.Namespace) -> int:
     return OK if is_running else NOT_RUNNING
 
 
+def _withdraw(options: argparse.Namespace) -> int:
+    withdrawn = asyncio.run(withdraw(state=options.state, purpose=options.purpose, server=options.server))
+    print(withdrawn_in_words(options.purpose, withdrawn))
+    return OK
+
+
 def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--state", type=Path, required=True, metavar="DIR", help="folder of this vehicle's state")
@@ -97,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", parents=[common], help="say how the agent is", epilog=_EXIT_CODES)
     status.add_argument("--json", action="store_true", help="print status.json")
     status.set_defaults(command=_status)
+    _add_withdraw(commands.add_parser("withdraw", parents=[common], help="take back the owner's consent, here and now"))
     return parser
 
 
@@ -108,6 +117,12 @@ def _add_enrol(parser: argparse.ArgumentParser) -> None:
         "--kind", default="simulated", choices=("simulated", "box", "oem"), help="what computer this is"
     )
     parser.set_defaults(command=_enrol)
+
+
+def _add_withdraw(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--purpose", default="run_jobs", help="what to withdraw (default run_jobs: it stops working)")
+    parser.add_argument("--server", default="", metavar="URL", help="instead of the one enrolled with")
+    parser.set_defaults(command=_withdraw)
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,9 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts.access import owner_required, signed_in
 from accounts.forms import VehicleForm, add_error
-from accounts.models import VEHICLE_PURPOSES, ConsentCurrent, ConsentNotice, Owner, Purpose, Vehicle
+from accounts.consent_selectors import consents_of
+from accounts.models import Owner, Purpose, Vehicle
+from accounts.services import notices
 from accounts.services import vehicles as vehicle_services
 from billing.selectors import Earnings, earnings_by_owner, earnings_by_vehicle
 from compute.models import Attempt, Node
@@ -66,7 +68,8 @@ def _page(request: HttpRequest, owner: Owner, form: VehicleForm, *, status: int 
     ids = [vehicle.pk for vehicle in vehicles]
     found = Node.objects.in_use().filter(vehicle_id__in=ids).select_related("presence", "hardware_class")
     node_of = {node.vehicle_id: node for node in found}
-    consents = _consents(ids)
+    of_vehicles = consents_of(vehicles, language=notices.language_of(owner))
+    consents = {vehicle_id: list(purposes.values()) for vehicle_id, purposes in of_vehicles.items()}
     earned = {row.vehicle_id: row for row in earnings_by_vehicle([owner])}
     recent = recent_attempts(ids, related=["usage__rated"])
     methods = energy_methods([node.pk for node in node_of.values()])
@@ -89,37 +92,6 @@ def _page(request: HttpRequest, owner: Owner, form: VehicleForm, *, status: int 
     totals = _earned(next(iter(earnings_by_owner([owner])), None), owner.currency)
     context = {"vehicles": shown, "totals": totals, "form": form}
     return render(request, "accounts/vehicle_list.html", context, status=status)
-
-
-def _consents(vehicle_ids: list[int]) -> dict[int, list[dict[str, Any]]]:
-    """Every purpose for every vehicle, with what was decided last."""
-    notices = ConsentNotice.objects.filter(language="en").order_by("purpose", "-version").distinct("purpose")
-    by_purpose = {notice.purpose: notice for notice in notices}
-    rows = ConsentCurrent.objects.filter(vehicle_id__in=vehicle_ids).select_related("record")
-    current = {(row.vehicle_id, row.purpose): row for row in rows}
-    return {
-        vehicle_id: [
-            _consent(by_purpose[purpose], current.get((vehicle_id, purpose)))
-            for purpose in VEHICLE_PURPOSES
-            if purpose in by_purpose
-        ]
-        for vehicle_id in vehicle_ids
-    }
-
-
-def _consent(notice: ConsentNotice, row: ConsentCurrent | None) -> dict[str, Any]:
-    state = row.state if row else "none"
-    if row and row.state in ("given", "renewed") and not row.is_in_force:
-        state = "expired"
-    return {
-        "purpose": notice.purpose,
-        "title": notice.title,
-        "notice_summary": notice.summary,
-        "notice_version": notice.version,
-        "state": state,
-        "since_at": row.record.at if row else None,
-        "record_id": row.record.public_id if row else None,
-    }
 
 
 def _status(node: Node | None, consents: list[dict[str, Any]]) -> dict[str, Any]:
