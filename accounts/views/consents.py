@@ -170,12 +170,7 @@ def _centre(
                 "is_needed": purpose == Purpose.RUN_JOBS,
                 "is_region": purpose == Purpose.REGION,
                 "rows": [
-                    {
-                        "vehicle": car,
-                        "consent": of_vehicles[car.pk][purpose],
-                        "wrong": (wrong_regions or {}).get(car.pk),
-                    }
-                    for car in vehicles
+                    _row(car, of_vehicles[car.pk][purpose], (wrong_regions or {}).get(car.pk)) for car in vehicles
                 ],
             }
             for purpose in VEHICLE_PURPOSES
@@ -187,3 +182,8 @@ def _centre(
         "can_stop": any(c["is_in_force"] for of_car in of_vehicles.values() for c in of_car.values()),
     }
     return render(request, "accounts/consent_centre.html", context, status=status)
+
+
+def _row(vehicle: Vehicle, consent: dict[str, Any], wrong: dict[str, str] | None) -> dict[str, Any]:
+    """`key` names the row within the page."""
+    return {"vehicle": vehicle, "consent": consent, "wrong": wrong, "key": f"{consent['purpose']}-{vehicle.public_id}"}

@@ -80,7 +80,13 @@ def _page(
         {"fingerprint": name, "public_key": raw.hex(), "is_present": index == 0}
         for index, (name, raw) in enumerate(ring.raw.items())
     ]
-    context = {"report": report, "wrong": wrong, "keys": keys, "seen": _seen(report) if report else []}
+    context = {
+        "report": report,
+        "seen": _seen(report) if report else [],
+        "complete_at": _time(report.complete_at) if report else None,
+        "wrong": wrong,
+        "keys": keys,
+    }
     return render(request, "accounts/receipt_verify.html", context, status=status)
 
 

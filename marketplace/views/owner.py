@@ -9,8 +9,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.access import owner_required, signed_in
-from accounts.forms import VehicleForm, add_error
 from accounts.consent_selectors import consents_of
+from accounts.forms import VehicleForm, add_error
 from accounts.models import Owner, Purpose, Vehicle
 from accounts.services import notices
 from accounts.services import vehicles as vehicle_services

@@ -186,7 +186,7 @@ def test_deciding_on_the_page(alice, vehicle, client_of):
     client, path = client_of(alice.user), f"/vehicles/{vehicle.public_id}/consents/run_jobs"
     for decision in ("refused", "given", "given", "withdrawn"):
         answer = client.post(path, {"decision": decision})
-        assert answer["Location"] == f"/vehicles/#{vehicle.public_id}"
+        assert answer["Location"] == f"/consents/#run_jobs-{vehicle.public_id}"
     records = ConsentRecord.objects.order_by("seq")
     assert [record.state for record in records] == ["refused", "given", "withdrawn"]
     assert {(record.method, record.actor_id) for record in records} == {("portal", alice.user.pk)}
