@@ -5,7 +5,7 @@ import uuid
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.db.models import Q
 from django.utils import timezone
 
@@ -26,15 +26,15 @@ from accounts.receipts import keys, record
 from accounts.receipts.documents import GENESIS_HASH, chain_hash, chained
 from accounts.services import mails, notices
 from marketplace.core.db import atomic_retrying
-from marketplace.core.errors import Conflict, InvalidInput
+from marketplace.core.errors import Conflict, ConsentRequired, InvalidInput, from_database
 
 DECISIONS = (ConsentState.GIVEN, ConsentState.REFUSED, ConsentState.WITHDRAWN)
 # From here on "given" again renews; before, it repeats what is in force and changes nothing.
 RENEWAL_WINDOW = timedelta(days=30)
+CHANGED = "The text of this consent has changed. Read it, then decide again."
 NEWS = "news"  # the kind of mail that needs consent
 
 
-@atomic_retrying
 def decide(
     *,
     purpose: str,
@@ -54,15 +54,35 @@ def decide(
     In the same transaction the database ends the vehicle's leases when consent to run jobs ends (compute's rules).
     `notice_version` and `language` are the text that the person had before them (None: the owner's language): consent to
     any version but the newest is not taken.
-    Raises InvalidInput for another word, Conflict for withdrawing what was never given, or `notice_changed`.
+    Raises InvalidInput for another word, Conflict for withdrawing what was never given, `notice_changed`, or consent that a
+    closed account or a retired vehicle cannot give.
     """
     if decision not in DECISIONS:
         raise InvalidInput("The decision must be given, refused or withdrawn.", decision=decision)
     _check_subject(purpose, vehicle, owner)
+    try:
+        return _decide(purpose, decision, actor, method, vehicle, owner, notice_version, language)
+    except DatabaseError as error:
+        if isinstance(from_database(error), ConsentRequired):  # a new text took effect since it was looked up
+            raise Conflict(CHANGED, code="notice_changed") from error
+        raise
+
+
+@atomic_retrying
+def _decide(
+    purpose: str,
+    decision: str,
+    actor: User | None,
+    method: str,
+    vehicle: Vehicle | None,
+    owner: Owner | None,
+    notice_version: int | None,
+    language: str | None,
+) -> ConsentRecord:
     owner = Owner.objects.select_for_update(no_key=True).get(pk=vehicle.owner_id if vehicle else owner.pk)  # type: ignore[union-attr] # one of them
     notice = notices.current_notice(purpose, language or notices.language_of(owner))
-    if decision == ConsentState.GIVEN and notice_version not in (None, notice.version):
-        raise Conflict("The text of this consent has changed. Read it, then decide again.", code="notice_changed")
+    if decision == ConsentState.GIVEN:
+        _check_can_give(owner, vehicle, notice, notice_version)
     # Waits for a dispatch that is leasing on this consent: the act is then later than every lease it allowed.
     held = ConsentCurrent.objects.select_for_update(of=["self"]).filter(owner=owner, vehicle=vehicle, purpose=purpose)
     current = held.select_related("record__notice").first()
@@ -215,6 +235,15 @@ def _database_clock() -> datetime:
 def _check_subject(purpose: str, vehicle: Vehicle | None, owner: Owner | None) -> None:
     if (vehicle is None) == (owner is None) or (vehicle is None) != (purpose in PERSONAL):
         raise InvalidInput("This purpose is decided for " + ("a person." if purpose in PERSONAL else "a vehicle."))
+
+
+def _check_can_give(owner: Owner, vehicle: Vehicle | None, notice: ConsentNotice, read_version: int | None) -> None:
+    if read_version not in (None, notice.version):
+        raise Conflict(CHANGED, code="notice_changed")
+    if owner.deactivated_at or owner.erased_at:
+        raise Conflict("This account is closed: it can withdraw, not consent.", code="account_closed")
+    if vehicle and Vehicle.objects.filter(pk=vehicle.pk, retired_at__isnull=False).exists():
+        raise Conflict("This vehicle is no longer yours here.", code="vehicle_retired")
 
 
 def _repeats(current: ConsentCurrent, decision: str, notice: ConsentNotice) -> bool:

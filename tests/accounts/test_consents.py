@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.conf import settings
 from django.utils import timezone
 
-from accounts.models import VEHICLE_PURPOSES, ConsentCurrent, ConsentNotice, ConsentRecord, Purpose
+from accounts.models import VEHICLE_PURPOSES, ConsentCurrent, ConsentNotice, ConsentRecord, Purpose, Vehicle
 from accounts.receipts.record import canonical
 from accounts.services import consents, notices
 from accounts.tasks import expire_consents
@@ -101,6 +101,31 @@ def test_only_an_owners_words_are_decisions(vehicle, decision):
 def test_an_unknown_purpose(vehicle):
     with pytest.raises(NotFound):
         factories.decide(vehicle, "given", "sell_my_data")
+
+
+def test_a_closed_account_and_a_sold_car_can_only_end_things(alice, vehicle):
+    factories.decide(vehicle, "given")
+    alice.deactivated_at = timezone.now()
+    alice.save()
+    with pytest.raises(Conflict, match="closed"):
+        factories.decide(vehicle, "given", "region")
+    assert factories.decide(vehicle, "withdrawn").state == "withdrawn"
+    alice.deactivated_at = None
+    alice.save()
+    Vehicle.objects.filter(pk=vehicle.pk).update(retired_at=timezone.now())
+    with pytest.raises(Conflict) as refused:
+        factories.decide(vehicle, "given")
+    assert refused.value.code == "vehicle_retired"
+
+
+def test_a_text_that_changes_under_a_click_is_said_to_have_changed(vehicle, monkeypatch):
+    """The new text takes effect after it was looked up: the database refuses, and the person is told why."""
+    old = notices.current_notice("run_jobs")
+    new_version()
+    monkeypatch.setattr(notices, "current_notice", lambda *_: old)
+    with pytest.raises(Conflict) as refused:
+        factories.decide(vehicle, "given")
+    assert refused.value.code == "notice_changed"
 
 
 def test_purposes_do_not_touch_each_other(vehicle):
