@@ -38,7 +38,8 @@ def energy_methods(node_ids: Sequence[int]) -> dict[int, str]:
         return dict(cursor.fetchall())
 
 
-# Attempts whose consent record was not the vehicle's, or not in force, at the instant of their lease.
+# Attempts whose consent record was not the vehicle's, not in force, or to a text that no longer counted, at the instant of
+# their lease.
 VIOLATIONS = """
 SELECT count(*) FROM compute_attempt a
  WHERE (%s::bigint IS NULL OR a.job_id = %s) AND NOT EXISTS (
@@ -47,7 +48,9 @@ SELECT count(*) FROM compute_attempt a
        AND r.state IN ('given', 'renewed') AND r.at <= a.leased_at AND (r.expires_at IS NULL OR r.expires_at > a.leased_at)
        AND NOT EXISTS (SELECT FROM accounts_consentrecord later
                         WHERE later.vehicle_id = r.vehicle_id AND later.purpose = r.purpose
-                          AND later.seq > r.seq AND later.at <= a.leased_at))
+                          AND later.seq > r.seq AND later.at <= a.leased_at)
+       AND NOT EXISTS (SELECT FROM accounts_consentnotice n JOIN accounts_consentnotice mine ON mine.id = r.notice_id
+                        WHERE n.purpose = r.purpose AND n.version > mine.version AND n.effective_at <= a.leased_at))
 """
 
 

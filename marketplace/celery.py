@@ -50,5 +50,6 @@ app.conf.beat_schedule = {
     "find-away-vehicles": {"task": "compute.tell_of_absences", "schedule": 600.0},
     "summarize-earnings": {"task": "billing.summarize_earnings", "schedule": 6 * 3600.0},
     "expire-consents": {"task": "accounts.expire_consents", "schedule": 60.0},
+    "remind-of-consents": {"task": "accounts.remind_of_consents", "schedule": 3600.0},
     "check-ledger": {"task": "billing.check_ledger", "schedule": 3600.0},
 }

@@ -139,8 +139,20 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 
-# Consent receipts are signed with this Ed25519 seed (hex)
+# Consent receipts are signed with this Ed25519 seed (hex). Public keys of seeds used before still verify.
 RECEIPT_SIGNING_KEY = required("RECEIPT_SIGNING_KEY", "11" * 32)
+RECEIPT_RETIRED_PUBLIC_KEYS = env.list("RECEIPT_RETIRED_PUBLIC_KEYS", default=[])
+
+# Who answers for the data, where it lies, and which authority to complain to: stands in every consent record
+CONTROLLER_NAME = required("CONTROLLER_NAME", "Driveway (development)")
+CONTROLLER_ADDRESS = required("CONTROLLER_ADDRESS", "1 Example Road, Example City")
+CONTROLLER_CONTACT = required("CONTROLLER_CONTACT", "privacy@driveway.example")
+CONTROLLER_URL = required("CONTROLLER_URL", "https://driveway.example").rstrip("/")
+CONTROLLER_COUNTRY = required("CONTROLLER_COUNTRY", "US")
+AUTHORITY_NAME = required("AUTHORITY_NAME", "Example Data Protection Authority")
+AUTHORITY_ADDRESS = required("AUTHORITY_ADDRESS", "2 Example Road, Example City")
+AUTHORITY_CONTACT = required("AUTHORITY_CONTACT", "complaints@authority.example")
+AUTHORITY_URL = required("AUTHORITY_URL", "https://authority.example")
 
 # Accounts
 AUTH_USER_MODEL = "accounts.User"

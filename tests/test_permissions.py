@@ -16,8 +16,8 @@ from django.test import Client, override_settings
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 from django.urls import get_resolver, reverse
 
-from accounts.models import Scope
-from accounts.services import api_keys, registration
+from accounts.models import ConsentRecord, Scope
+from accounts.services import api_keys, receipts, registration, unsubscribes
 from compute import protocol
 from compute.services import nodes
 from tests import factories
@@ -37,6 +37,10 @@ method url                    anon  alice      bob  acme   globex opal        ke
 GET    home                   200   200        200  200    200    200         200  200  200   200   200  200   200
 GET    healthz                200   200        200  200    200    200         200  200  200   200   200  200   200
 GET    consent_notice         200   200        200  200    200    200         200  200  200   200   200  200   200
+GET    receipt_verify         200   200        200  200    200    200         200  200  200   200   200  200   200
+POST   receipt_verify         200   200        200  200    200    200         200  200  200   200   200  200   200
+GET    unsubscribe            200   200        200  200    200    200         200  200  200   200   200  200   200
+POST   unsubscribe            200   200        200  200    200    200         200  200  200   200   200  200   200
 GET    schema                 200   200        200  200    200    200         200  200  200   200   200  200   200
 GET    api_docs               200   200        200  200    200    200         200  200  200   200   200  200   200
 
@@ -52,7 +56,12 @@ GET    vehicle_enrol          in    200        404  404    404    404         in
 GET    policy_edit            in    200        404  404    404    404         in   in   in    in    in   in    in
 POST   policy_edit            in    >vehicles  404  404    404    404         in   in   in    in    in   in    in
 POST   policy_pause           in    >vehicles  404  404    404    404         in   in   in    in    in   in    in
-POST   consent_decide         in    >vehicles  404  404    404    404         in   in   in    in    in   in    in
+GET    consent_centre         in    200        200  404    404    404         in   in   in    in    in   in    in
+POST   consent_decide         in    >consents  404  404    404    404         in   in   in    in    in   in    in
+POST   consent_decide_personal in   >consents  >consents 404 404  404         in   in   in    in    in   in    in
+POST   region_choose          in    403        404  404    404    404         in   in   in    in    in   in    in
+GET    receipt                in    200        404  404    404    404         in   in   in    in    in   in    in
+GET    receipt_list           in    200        200  404    404    404         in   in   in    in    in   in    in
 GET    consent_history        in    200        404  404    404    404         in   in   in    in    in   in    in
 POST   consent_withdraw_all   in    >vehicles  >vehicles 404 404  404         in   in   in    in    in   in    in
 
@@ -87,6 +96,7 @@ GET    api_nothing            404   404        404  404    404    404         40
 POST   node_enrol             401   401        401  401    401    401         401  401  401   401   200  401   401
 POST   node_pairing           401   401        401  401    401    401         401  401  401   401   200  401   401
 POST   node_credentials       401   401        401  401    401    401         401  401  401   401   200  200   401
+POST   node_withdrawals       401   401        401  401    401    401         401  401  401   401   200  200   401
 POST   node_sync              401   401        401  401    401    401         401  401  401   401   200  400   401
 GET    node_blob              401   401        401  401    401    401         401  401  401   401   200  403   401
 PUT    node_result            401   401        401  401    401    401         401  401  401   401   201  404   401
@@ -135,6 +145,7 @@ FORMS = {
     "api_key_create",
     "api_key_revoke",
     "consent_decide",
+    "consent_decide_personal",
     "consent_withdraw_all",
     "node_replace",
     "owner_settings",
@@ -142,6 +153,9 @@ FORMS = {
     "pair_confirm",
     "policy_edit",
     "policy_pause",
+    "receipt_verify",
+    "region_choose",
+    "unsubscribe",
     "vehicle_add",
 }
 NEEDS = {
@@ -168,6 +182,7 @@ class World:
         factories.lease_to(self.car, self.job)
         (self.lease,) = self.car.sync().leases
         self.vehicle = factories.make_vehicle(alice, consent="")
+        self.record = ConsentRecord.objects.get(vehicle=self.car.node.vehicle)
         self.code, _ = nodes.create_enrolment_code(vehicle=self.vehicle, actor=None)
         self.agent = Ed25519PrivateKey.generate()
         self.pairing = factories.make_pairing()
@@ -197,7 +212,8 @@ class World:
             "policy_edit": (vehicle,), "policy_pause": (vehicle,),
             "vehicle_detail": (vehicle,), "vehicle_activity": (vehicle,),
             "vehicle_enrol": (vehicle,), "consent_decide": (vehicle, "run_jobs"), "consent_history": (vehicle,),
-            "consent_notice": ("run_jobs", 1), "job_detail": (job,), "job_result": (done,),
+            "consent_notice": ("run_jobs", 1), "consent_decide_personal": ("product_email",), "region_choose": (vehicle,),
+            "receipt": (self.record.public_id,), "unsubscribe": (unsubscribes.token(self.record.owner),), "job_detail": (job,), "job_result": (done,),
             "pair_confirm": (self.pairing.code,), "node_replace": (self.car.node.vehicle.public_id,),
             "api_key_revoke": (self.own_key.public_id,), "api_model": (self.model.public_id,), "api_job": (job,),
             "api_job_cancel": (job,), "api_job_result": (done,), "node_blob": (self.lease.input_sha256,),
@@ -219,6 +235,10 @@ class World:
             "node_pairing": (protocol.pack(factories.pairing_request(public)), {}),
             "policy_edit": ({"action": "preset:overnight", "version": "1"}, {}),
             "policy_pause": ({"kind": "hour"}, {}),
+            "consent_decide_personal": ({"decision": "given"}, {}),
+            "region_choose": ({"region": "US-CA"}, {}),
+            "receipt_verify": ({"text": receipts.receipt_text(self.record)}, {}),
+            "node_withdrawals": (protocol.pack(protocol.Withdrawal()), {}),
             "api_key_create": ({"name": "New", "scopes": "jobs:read"}, {}),
             "api_models": (b"model", {}),
             "api_files": (NPY, {}),

@@ -1,5 +1,7 @@
 """Consent: versioned texts, and append-only, hash-chained acts. The fields follow ISO/IEC TS 27560 as W3C DPV maps it."""
 
+from typing import ClassVar, Self
+
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
@@ -35,6 +37,12 @@ class ConsentState(models.TextChoices):
 IN_FORCE = (ConsentState.GIVEN, ConsentState.RENEWED)
 
 
+class ConsentNoticeQuerySet(models.QuerySet["ConsentNotice"]):
+    def newer_in_effect(self, purpose: str, version: int) -> bool:
+        """Is there a later version that counts already?"""
+        return self.filter(purpose=purpose, version__gt=version, effective_at__lte=timezone.now()).exists()
+
+
 class ConsentNotice(TimestampedModel):
     """The text of one purpose, in one language and version. A new version asks again."""
 
@@ -50,6 +58,8 @@ class ConsentNotice(TimestampedModel):
     # From here on consent to an older version no longer counts.
     effective_at = models.DateTimeField(default=timezone.now)
 
+    objects: ClassVar[ConsentNoticeQuerySet] = ConsentNoticeQuerySet.as_manager()  # type: ignore[assignment]
+
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["purpose", "version", "language"], name="consent_notice_version")
@@ -57,6 +67,10 @@ class ConsentNotice(TimestampedModel):
 
     def __str__(self) -> str:
         return f"{self.purpose} v{self.version} ({self.language})"
+
+    @property
+    def is_effective(self) -> bool:
+        return self.effective_at <= timezone.now()
 
     @property
     def paragraphs(self) -> list[str]:
@@ -99,6 +113,19 @@ class ConsentRecord(PublicIdModel):
         return f"{self.purpose} {self.state} #{self.seq}"
 
 
+class ConsentCurrentQuerySet(models.QuerySet["ConsentCurrent"]):
+    def in_force(self, purpose: str) -> Self:
+        """Given or renewed, not past its end, and to the text that counts now."""
+        # A subquery without a row of ours in it: PostgreSQL evaluates it once, not for each row.
+        version = models.Subquery(
+            ConsentNotice.objects.filter(purpose=purpose, effective_at__lte=models.functions.Now())
+            .order_by("-version")
+            .values("version")[:1]
+        )
+        given = self.filter(purpose=purpose, state__in=IN_FORCE, notice_version__gte=version)
+        return given.filter(models.Q(expires_at=None) | models.Q(expires_at__gt=models.functions.Now()))
+
+
 class ConsentCurrent(models.Model):
     """The latest act by vehicle (or owner, if personal) and purpose: a projection that only the database writes.
 
@@ -113,6 +140,8 @@ class ConsentCurrent(models.Model):
     state = models.CharField(max_length=16)
     expires_at = models.DateTimeField(null=True)
 
+    objects: ClassVar[ConsentCurrentQuerySet] = ConsentCurrentQuerySet.as_manager()  # type: ignore[assignment]
+
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["vehicle", "purpose"], name="consent_current_once"),
@@ -120,10 +149,27 @@ class ConsentCurrent(models.Model):
                 fields=["owner", "purpose"], condition=models.Q(vehicle=None), name="consent_current_personal_once"
             ),
         ]
+        # What the sweep looks for each minute: consents that end, and those to a text that no longer counts.
+        indexes = [
+            models.Index(
+                fields=["expires_at"], condition=models.Q(state__in=["given", "renewed"]), name="consent_ending"
+            ),
+            models.Index(
+                fields=["purpose", "notice_version"],
+                condition=models.Q(state__in=["given", "renewed"]),
+                name="consent_by_version",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.vehicle or self.owner} {self.purpose}: {self.state}"
 
     @property
-    def is_in_force(self) -> bool:
+    def is_given(self) -> bool:
+        """Given and not past its end, whatever became of its text."""
         return self.state in IN_FORCE and (self.expires_at is None or self.expires_at > timezone.now())
+
+    @property
+    def is_in_force(self) -> bool:
+        """Given, not past its end, and to the text that counts now (a query, unless it has ended anyway)."""
+        return self.is_given and not ConsentNotice.objects.newer_in_effect(self.purpose, self.notice_version)

@@ -1,4 +1,4 @@
-"""`driveway-agent`: pair or enrol a vehicle, run its agent, ask how it is, try its sensors."""
+"""`driveway-agent`: pair or enrol a vehicle, run its agent, ask how it is, try its sensors, withdraw consent."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ from compute.agent.screen import Json, Plain, Terminal
 from compute.agent.sensors import HELP as SENSORS_HELP
 from compute.agent.sensors import open_sensors
 from compute.agent.status import in_words, read_status
+from compute.agent.withdraw import in_words as withdrawn_in_words
+from compute.agent.withdraw import withdraw
 
 OK, FAILED, NOT_RUNNING, INTERRUPTED = 0, 1, 3, 130
 _EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 (status only) the agent is not running."
@@ -125,6 +127,12 @@ def _sensors(options: argparse.Namespace) -> int:
     return OK if found.is_trusted else FAILED
 
 
+def _withdraw(options: argparse.Namespace) -> int:
+    withdrawn = asyncio.run(withdraw(state=options.state, purpose=options.purpose, server=options.server))
+    print(withdrawn_in_words(options.purpose, withdrawn))
+    return OK
+
+
 def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--state", type=Path, required=True, metavar="DIR", help="folder of this vehicle's state")
@@ -138,6 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("--json", action="store_true", help="print status.json")
     status.set_defaults(command=_status)
     _add_sensors(commands.add_parser("sensors", help="read the car once, and say what follows"))
+    _add_withdraw(commands.add_parser("withdraw", parents=[common], help="take back the owner's consent, here and now"))
     return parser
 
 
@@ -175,6 +184,12 @@ def _add_vehicle(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--kind", default="simulated", choices=("simulated", "box", "oem"), help="what computer this is"
     )
+
+
+def _add_withdraw(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--purpose", default="run_jobs", help="what to withdraw (default run_jobs: it stops working)")
+    parser.add_argument("--server", default="", metavar="URL", help="instead of the one enrolled with")
+    parser.set_defaults(command=_withdraw)
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:

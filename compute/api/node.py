@@ -18,7 +18,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from compute import blobs, protocol
 from compute.api.node_authentication import NotSigned, check_enrolment_signature, claimed_sha256, signed_node
 from compute.models import Node
-from compute.services import leases, nodes, pairings, results, sync
+from compute.services import leases, nodes, pairings, results, sync, withdrawals
 from marketplace.core.api import error_body
 from marketplace.core.db import atomic_retrying
 from marketplace.core.errors import DomainError, InvalidInput, NotFound
@@ -98,6 +98,20 @@ def pairing(request: HttpRequest) -> HttpResponse:
 def credentials(request: HttpRequest) -> HttpResponse:
     """A short-lived NATS user JWT; 403 `consent_required` without consent in force."""
     return packed(nodes.credentials(node=signed_node(request, body=request.body)))
+
+
+@node_endpoint
+@require_POST
+def withdraw(request: HttpRequest) -> HttpResponse:
+    """The person at the car withdraws a consent. Always heard, also of a node that is suspended or retired."""
+    node = signed_node(request, body=request.body)
+    try:
+        message = protocol.unpack_withdrawal(request.body)
+    except msgspec.DecodeError as error:
+        raise InvalidInput(str(error)[:200], code="malformed") from error
+    if message.version != protocol.VERSION:
+        raise InvalidInput(f"This server speaks version {protocol.VERSION}.", code="unsupported_version")
+    return packed(withdrawals.withdraw(node=node, purpose=message.purpose))
 
 
 @node_endpoint

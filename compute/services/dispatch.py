@@ -1,12 +1,16 @@
 """One round of dispatch: which open units go to which available nodes, in a handful of set-based statements."""
 
+import logging
 from random import SystemRandom
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 
 from compute.scheduling.matching import NodeOffer, Plan, UnitNeed, match
 from marketplace.core.db import atomic_retrying, execute_batch
+from marketplace.core.errors import ConsentRequired, from_database
+
+logger = logging.getLogger(__name__)
 
 ROUND_UNITS = 2000
 ROUND_NODES = 2000
@@ -16,8 +20,9 @@ STEP_BACK_S = 1
 AGAIN_S = 60  # a node that let go of a unit is not given the same one again for so long
 ROUND_LOCK = 0x44525659  # "DRVY": one round at a time in a cell
 
-# Nodes with free leases whose consent is in force. The consent rows stay locked until the attempts are committed, so a
-# withdrawal either is seen here or waits and then finds the attempts to cancel.
+# Nodes with free leases whose consent is in force, to the text that counts now (a subquery: asked once, not for each node).
+# The consent rows stay locked until the attempts are committed, so a withdrawal either is seen here or waits and then finds
+# the attempts to cancel.
 OFFERS = """
 SELECT n.id, v.owner_id, v.id, c.record_id, n.hardware_class_id, p.capacity - held.n, n.valid_streak,
        n.cost_micro_per_hour, h.memory_bytes
@@ -27,6 +32,7 @@ SELECT n.id, v.owner_id, v.id, c.record_id, n.hardware_class_id, p.capacity - he
   JOIN accounts_vehicle v ON v.id = n.vehicle_id AND v.retired_at IS NULL
   JOIN accounts_consentcurrent c ON c.vehicle_id = v.id AND c.purpose = 'run_jobs'
        AND c.state IN ('given', 'renewed') AND (c.expires_at IS NULL OR c.expires_at > now())
+       AND c.notice_version >= (SELECT accounts_notice_version('run_jobs'))
   JOIN LATERAL (SELECT count(*) AS n FROM compute_attempt a WHERE a.node_id = n.id AND a.status = 'leased') held ON true
  WHERE p.available AND p.last_sync_at > now() - make_interval(secs => %s) AND p.capacity > held.n
  ORDER BY p.last_sync_at DESC
@@ -119,8 +125,20 @@ def _mark_away(nodes: list[int]) -> None:
 def dispatch() -> int:
     """Match open units to available nodes and lease them. Returns how many attempts were made.
 
-    Does nothing while another process is in its round. The link is notified at commit.
+    Does nothing while another process is in its round. The link is notified at commit. A consent may end by time, and a new
+    text take effect, between the offer and the lease: the database then refuses the round, and the next one does without.
     """
+    try:
+        return _round()
+    except DatabaseError as error:
+        refused = from_database(error)
+        if not isinstance(refused, ConsentRequired):
+            raise
+        logger.warning("a round was refused: %s", refused.message)
+        return 0
+
+
+def _round() -> int:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [ROUND_LOCK])
         if not cursor.fetchone()[0]:

@@ -24,7 +24,7 @@ WITH wanted AS (
     SELECT purpose, max(version) AS version FROM accounts_consentnotice
      WHERE effective_at <= now() AND purpose <> 'run_jobs' GROUP BY purpose)
 SELECT n.id, n.public_id, n.public_key, p.meter_seq, p.meter_hash, n.status, n.status_code, n.vehicle_id,
-       p.seq, c.state, c.expires_at <= now(), y.version,
+       p.seq, c.state, c.expires_at <= now(), c.notice_version < (SELECT accounts_notice_version('run_jobs')), y.version,
        ARRAY(SELECT s.purpose FROM accounts_consentcurrent s JOIN wanted w ON w.purpose = s.purpose
               WHERE s.vehicle_id = n.vehicle_id AND s.state IN ('given', 'renewed') AND s.notice_version >= w.version
                 AND (s.expires_at IS NULL OR s.expires_at > now()) AND n.status <> 'retired' ORDER BY s.purpose)
@@ -60,6 +60,7 @@ class Known:
     seq: int
     consent: str | None
     consent_expired: bool | None
+    consent_outdated: bool | None
     policy_version: int | None
     share: list[str]  # purposes in force besides running jobs; none for a retired node
 
@@ -72,7 +73,9 @@ class Known:
             return "consent_missing"
         if self.consent_expired:
             return "consent_expired"
-        return "" if self.consent in ("given", "renewed") else f"consent_{self.consent}"
+        if self.consent not in ("given", "renewed"):
+            return f"consent_{self.consent}"
+        return "consent_outdated" if self.consent_outdated else ""
 
 
 def handle(requests: Sequence[protocol.SyncRequest], *, carrier: str) -> list[protocol.SyncResponse]:

@@ -11,7 +11,8 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from accounts.models import AuditEvent, ConsentCurrent, ConsentNotice, ConsentRecord, Vehicle
-from accounts.services import consents
+from accounts.receipts import record as consent_record
+from accounts.services import consents, notices
 from compute.models import Attempt
 from tests import factories
 
@@ -33,7 +34,7 @@ def lapse(vehicle: Vehicle, purpose: str = "run_jobs") -> ConsentRecord:
 
 def next_record(vehicle: Vehicle, *, purpose: str = "run_jobs", state: str = "given", **changes: Any) -> dict[str, Any]:
     """The columns of the owner's next record, honest but for `changes`; names that begin `said_` change the payload."""
-    notice = consents.current_notice(purpose)
+    notice = notices.current_notice(purpose)
     head = ConsentRecord.objects.filter(owner=vehicle.owner).order_by("-seq").first()
     row: dict[str, Any] = {
         "created_at": timezone.now(), "public_id": uuid.uuid4(), "owner_id": vehicle.owner_id, "vehicle_id": vehicle.pk,
@@ -42,10 +43,12 @@ def next_record(vehicle: Vehicle, *, purpose: str = "run_jobs", state: str = "gi
         "prev_hash": head.hash if head else "0" * 64, "signature": "00" * 64,
     }  # fmt: skip
     row |= {name: changes.pop(name) for name in ("at", "expires_at") if name in changes}
-    said = consents.record_fields(
-        row["public_id"], vehicle.owner, vehicle, notice, state, vehicle.owner.user, "test", row["seq"], row["at"],
-        row["expires_at"],
-    ) | {name[5:]: changes.pop(name) for name in list(changes) if name.startswith("said_")}  # fmt: skip
+    act = consent_record.Act(
+        record_id=row["public_id"], seq=row["seq"], owner=vehicle.owner.public_id, vehicle=vehicle.public_id, country="US",
+        state=state, method="test", entity=f"user:{vehicle.owner.user_id}", at=row["at"], expires_at=row["expires_at"],
+    )  # fmt: skip
+    fields = consent_record.record_fields(act, consents.notice_of(notice), consents.controller())
+    said = fields | {name[5:]: changes.pop(name) for name in list(changes) if name.startswith("said_")}  # fmt: skip
     row["payload"] = changes.pop("payload", None) or json.dumps(said).encode()
     row |= {name: changes.pop(name) for name in ("prev_hash",) if name in changes}
     row["hash"] = hashlib.sha256(bytes.fromhex(row["prev_hash"]) + row["payload"]).hexdigest()
@@ -212,7 +215,7 @@ def test_a_vehicle_of_another_owner(vehicle, alice):
 
 
 def test_a_notice_of_another_purpose(vehicle):
-    notice = consents.current_notice("experiments")
+    notice = notices.current_notice("experiments")
     row = next_record(vehicle, said_notice_sha256=notice.sha256) | {"notice_id": notice.pk}
     assert refusal_of(row) == BROKEN_CHAIN
 

@@ -203,6 +203,15 @@ SECRETS = {
     "DATABASE_URL": "postgres://driveway@db/driveway",
     "REDIS_URL": "redis://redis/0",
     "RECEIPT_SIGNING_KEY": "22" * 32,
+    "CONTROLLER_NAME": "Driveway Ltd",
+    "CONTROLLER_ADDRESS": "1 Road, City",
+    "CONTROLLER_CONTACT": "privacy@driveway.example",
+    "CONTROLLER_URL": "https://driveway.example",
+    "CONTROLLER_COUNTRY": "IE",
+    "AUTHORITY_NAME": "Authority",
+    "AUTHORITY_ADDRESS": "2 Road, City",
+    "AUTHORITY_CONTACT": "help@authority.example",
+    "AUTHORITY_URL": "https://authority.example",
 }
 START_WITHOUT_EACH = """
 import json, os, runpy

@@ -1,7 +1,7 @@
 """Withdrawing while dispatching, on real PostgreSQL with real threads.
 
 Four threads give and withdraw consent at random, two dispatch, two sync; the main thread looks at consistent snapshots
-meanwhile. `DRIVEWAY_RACE_S=60 make test` (or pytest on this file) races for a minute; the default is three seconds.
+meanwhile. A second race publishes new texts meanwhile. `DRIVEWAY_RACE_S=60 make test` (or pytest on this file) races for a minute; the default is three seconds.
 """
 
 import hashlib
@@ -10,24 +10,27 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.utils import timezone
 
 from accounts.models import ConsentRecord, Owner
-from accounts.services import consents
+from accounts.services import consents, notices
 from compute import protocol, selectors
 from compute.link.process import _handle_syncs
 from compute.models import Attempt
 from compute.services import dispatch, verification
 from marketplace.core.errors import Conflict
 from tests import factories
-from tests.compute.helpers import execute, in_threads
+from tests.compute.helpers import execute, in_threads, unguarded
 from tests.factories import Car
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+ACK_CODES = {"", "race", "stale_fence", "consent_withdrawn", "consent_expired"}
 RACE_S = float(os.environ.get("DRIVEWAY_RACE_S", "3"))
 
 # In any snapshot, all of these are empty.
@@ -39,7 +42,20 @@ NEVER = {
     "leased under a record that is no longer the latest": """
         SELECT a.id FROM compute_attempt a JOIN accounts_consentcurrent c
             ON c.vehicle_id = a.vehicle_id AND c.purpose = 'run_jobs'
-         WHERE a.status = 'leased' AND a.consent_record_id <> c.record_id""",
+         WHERE a.status = 'leased' AND a.consent_record_id <> c.record_id
+           AND EXISTS (SELECT FROM accounts_consentrecord r JOIN accounts_consentrecord later
+                           ON later.vehicle_id = r.vehicle_id AND later.purpose = r.purpose AND later.seq > r.seq
+                        WHERE r.id = a.consent_record_id AND later.state <> 'renewed')""",
+    "leased after the act that ended its consent": """
+        SELECT a.id FROM compute_attempt a JOIN accounts_consentrecord r ON r.id = a.consent_record_id
+         WHERE EXISTS (SELECT FROM accounts_consentrecord later
+                        WHERE later.vehicle_id = r.vehicle_id AND later.purpose = r.purpose AND later.seq > r.seq
+                          AND later.state NOT IN ('given', 'renewed') AND later.at <= a.leased_at)""",
+    "leased on an old text after a new one took effect": """
+        SELECT a.id FROM compute_attempt a JOIN accounts_consentrecord r ON r.id = a.consent_record_id
+          JOIN accounts_consentnotice mine ON mine.id = r.notice_id
+         WHERE EXISTS (SELECT FROM accounts_consentnotice n WHERE n.purpose = r.purpose AND n.version > mine.version
+                          AND n.effective_at <= a.leased_at)""",
     "leased under a record that does not allow it": """
         SELECT a.id FROM compute_attempt a JOIN accounts_consentrecord r ON r.id = a.consent_record_id
          WHERE r.state NOT IN ('given', 'renewed') OR r.vehicle_id <> a.vehicle_id OR r.purpose <> 'run_jobs'""",
@@ -101,7 +117,7 @@ def decider(cars: list[Car], seed: int) -> Callable[[], None]:
         try:
             consents.decide(vehicle=vehicle, purpose="run_jobs", decision=decision, actor=None, method="race")
         except Conflict as error:
-            if error.code != "no_consent":
+            if error.code not in ("no_consent", "notice_changed"):
                 raise
         time.sleep(rng.random() * 0.01)
 
@@ -136,7 +152,7 @@ def syncer(cars: list[Car], seed: int) -> Callable[[], None]:
     def turn() -> None:
         for car, answer in zip(cars, _handle_syncs([request(car) for car in cars]), strict=True):
             assert answer.error == "", answer
-            assert {ack.code for ack in answer.acks} <= {"", "race", "stale_fence", "consent_withdrawn"}, answer.acks
+            assert {ack.code for ack in answer.acks} <= ACK_CODES, answer.acks
             for cancel in answer.cancels:
                 held[car.id].pop(cancel.attempt, None)
             held[car.id].update({lease.attempt: lease for lease in answer.leases})
@@ -175,6 +191,49 @@ def test_no_work_without_consent_whatever_the_order_of_events():
     assert not Attempt.objects.filter(status="leased").exists()
     assert dispatch.dispatch() == 0
     assert selectors.consent_violations() == 0  # also by the times in the records, as an auditor would look
+
+
+@pytest.fixture
+def unpublished():
+    """What a test publishes is taken back: texts outlive the flush at the end of a test."""
+    yield
+    with unguarded():
+        execute("DELETE FROM accounts_consentnotice WHERE version > 1")
+
+
+def publisher(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Publishes the next text now and then, in effect shortly after."""
+    monkeypatch.setattr(notices, "LEAD", timedelta(seconds=0.1))
+
+    def turn() -> None:
+        time.sleep(0.3)
+        newest = notices.current_notice("run_jobs")
+        notices.publish(
+            purpose="run_jobs", version=newest.version + 1, language="en", title="Run jobs", summary="Anew.",
+            body=f"Text {newest.version + 1}.", validity_days=365, effective_at=timezone.now() + timedelta(seconds=0.3),
+        )  # fmt: skip
+
+    return turn
+
+
+def test_an_old_consent_leases_nothing_once_a_new_text_counts(monkeypatch, unpublished):
+    """Texts change under dispatching; some owners agree anew, before or after the moment, and the sweep ends the rest."""
+    cars = [factories.make_car() for _ in range(6)]
+    factories.make_job(items=400, unit_items=1)
+    race = Race()
+    race.enter("publisher", publisher(monkeypatch))
+    race.enter("decider", decider(cars, 0))
+    race.enter("sweeper", lambda: (consents.expire(), time.sleep(0.05)))
+    for number in range(2):
+        race.enter(f"dispatcher {number}", dispatcher)
+        race.enter(f"syncer {number}", syncer(cars[number::2], number))
+    assert race.run(RACE_S) == {}
+    assert [str(error) for error in race.errors] == []
+    assert ConsentRecord.objects.filter(method="notice_changed").exists(), "nothing was raced for"
+    assert Attempt.objects.filter(consent_record__notice__version__gt=1).exists()
+    for what, sql in NEVER.items():
+        assert execute(sql) == [], what
+    assert selectors.consent_violations() == 0
 
 
 def test_withdrawing_while_a_job_is_cancelled_succeeds():

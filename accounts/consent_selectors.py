@@ -1,0 +1,105 @@
+"""What an owner has allowed, for pages: every purpose with its newest text, the last decision, and whether it counts."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from accounts.models import (
+    IN_FORCE,
+    PERSONAL,
+    VEHICLE_PURPOSES,
+    ConsentCurrent,
+    ConsentNotice,
+    Owner,
+    Vehicle,
+)
+from accounts.services import consents, notices
+
+
+def consents_of(
+    vehicles: Sequence[Vehicle], purposes: Iterable[str] = VEHICLE_PURPOSES, *, language: str = notices.DEFAULT_LANGUAGE
+) -> dict[int, dict[str, dict[str, Any]]]:
+    """By vehicle id and purpose; see `shown`."""
+    texts, counting = notices.current_notices(language), notices.counting_versions()
+    rows = ConsentCurrent.objects.filter(vehicle__in=[vehicle.pk for vehicle in vehicles]).select_related(
+        "record__notice"
+    )
+    current = {(row.vehicle_id, row.purpose): row for row in rows}
+    return {
+        vehicle.pk: {
+            purpose: shown(texts[purpose], counting[purpose], current.get((vehicle.pk, purpose)))
+            for purpose in purposes
+            if purpose in texts
+        }
+        for vehicle in vehicles
+    }
+
+
+def personal_consents_of(owner: Owner, *, language: str = notices.DEFAULT_LANGUAGE) -> dict[str, dict[str, Any]]:
+    """The purposes that are about the person, by purpose; see `shown`."""
+    texts, counting = notices.current_notices(language), notices.counting_versions()
+    rows = ConsentCurrent.objects.filter(owner=owner, vehicle=None).select_related("record__notice")
+    current = {row.purpose: row for row in rows}
+    return {
+        purpose: shown(texts[purpose], counting[purpose], current.get(purpose))
+        for purpose in PERSONAL
+        if purpose in texts
+    }
+
+
+def shown(notice: ConsentNotice, counting: int, row: ConsentCurrent | None) -> dict[str, Any]:
+    """`state` is the last decision ("given" to "expired"), "none", or "outdated" when its text no longer counts."""
+    state = _state(counting, row)
+    in_force = state in IN_FORCE
+    return {
+        "purpose": notice.purpose,
+        "title": notice.title,
+        "notice_summary": notice.summary,
+        "notice_version": notice.version,
+        "notice_language": notice.language,
+        "notice_sha256": notice.sha256,
+        "state": state,
+        "is_in_force": in_force,
+        "since_at": row.record.at if row else None,
+        "expires_at": row.expires_at if row and in_force else None,
+        "record_id": row.record.public_id if row else None,
+        "renew": _renewal(notice, row) if row and in_force else "",
+        "new_text_at": _new_text_at(notice, row) if row and in_force else None,
+    }
+
+
+def _state(counting: int, row: ConsentCurrent | None) -> str:
+    if row is None:
+        return "none"
+    if row.state not in IN_FORCE:
+        return row.state
+    if not row.is_given:
+        return "expired"
+    return "outdated" if row.notice_version < counting else row.state
+
+
+def _renewal(notice: ConsentNotice, row: ConsentCurrent) -> str:
+    """Why giving it again would be of use: "new_text", "ending", or ""."""
+    if row.notice_version < notice.version:
+        return "new_text"
+    return "ending" if consents.may_renew(row) else ""
+
+
+def _new_text_at(notice: ConsentNotice, row: ConsentCurrent) -> datetime | None:
+    """When the text that is in force is replaced by a newer one that is published already."""
+    return notice.effective_at if row.notice_version < notice.version else None
+
+
+def undo_of(owner: Owner, record_id: UUID | str) -> dict[str, Any] | None:
+    """The consent that was withdrawn or refused by this record, if nothing was decided since: what could be given instead."""
+    row = (
+        ConsentCurrent.objects.filter(owner=owner, record__public_id=record_id, state__in=["withdrawn", "refused"])
+        .exclude(vehicle__retired_at__isnull=False)
+        .select_related("record__notice", "vehicle")
+        .first()
+    )
+    if row is None:
+        return None
+    notice = notices.current_notice(row.purpose, notices.language_of(owner))
+    return {"vehicle": row.vehicle, **shown(notice, 0, row)}

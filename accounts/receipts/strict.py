@@ -1,0 +1,44 @@
+"""JSON read strictly: what two programs could read in two ways is refused."""
+
+import json
+from typing import Any, NoReturn
+
+MAX_BYTES = 8 * 1024 * 1024
+
+
+class Unreadable(ValueError):
+    """Not a document that could ever have been issued. `code` says why."""
+
+    def __init__(self, code: str, detail: str = "") -> None:
+        self.code, self.detail = code, detail
+        super().__init__(f"{code}: {detail}")
+
+
+def read(data: bytes) -> tuple[Any, str]:
+    """The document, and its text with plain line ends and nothing after it. Raises Unreadable."""
+    if len(data) > MAX_BYTES:
+        raise Unreadable("too_large", f"{len(data)} bytes")
+    try:
+        text = data.decode("utf-8").replace("\r\n", "\n").rstrip()
+    except UnicodeDecodeError as error:
+        raise Unreadable("not_utf8", f"byte {error.start}") from error
+    try:
+        document = json.loads(text, object_pairs_hook=_pairs, parse_constant=_constant, parse_float=_constant)
+        json.dumps(document, ensure_ascii=False).encode()  # lone surrogates can be read, but never written
+    except Unreadable:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise Unreadable("not_json", str(error)[:120]) from error
+    return document, text
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise Unreadable("duplicate_key", next(name for name in names if names.count(name) > 1)[:60])
+    return found
+
+
+def _constant(text: str) -> NoReturn:
+    raise Unreadable("number_refused", text[:60])

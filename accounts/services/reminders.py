@@ -1,0 +1,51 @@
+"""Mails about consents that end soon: 30 and 7 days before, once each."""
+
+from django.db import connection
+
+from accounts.models import ConsentCurrent
+from accounts.services import mails
+
+DAYS_BEFORE = (7, 30)  # the nearest first: who is seven days away is not told of thirty
+KIND = "consent-reminder"
+
+# Not for a consent that was never meant to last so long, nor for one to a text that no longer counts.
+DUE = """
+SELECT c.id FROM accounts_consentcurrent c
+  JOIN accounts_consentrecord r ON r.id = c.record_id
+  JOIN accounts_owner o ON o.id = c.owner_id AND o.deactivated_at IS NULL
+ WHERE c.state IN ('given', 'renewed')
+   AND c.expires_at > now() + make_interval(days => %s) AND c.expires_at <= now() + make_interval(days => %s)
+   AND r.at < c.expires_at - make_interval(days => %s)
+   AND NOT EXISTS (SELECT FROM accounts_consentnotice n
+                    WHERE n.purpose = c.purpose AND n.version > c.notice_version AND n.effective_at <= now())
+   AND NOT EXISTS (SELECT FROM accounts_mail m WHERE m.dedupe_key = %s::text || r.public_id)
+ ORDER BY c.expires_at
+ LIMIT %s
+"""
+
+
+def remind(*, limit: int = 500) -> int:
+    """Write the mails that are due. Returns how many."""
+    count, nearer = 0, 0
+    for days in DAYS_BEFORE:
+        with connection.cursor() as cursor:
+            cursor.execute(DUE, [nearer, days, days, f"{KIND}:{days}:", limit - count])
+            ids = [row[0] for row in cursor.fetchall()]
+        found = ConsentCurrent.objects.filter(pk__in=ids).select_related("owner__user", "vehicle", "record__notice")
+        for current in found:
+            _tell(current, days)
+        count, nearer = count + len(ids), days
+    return count
+
+
+def _tell(current: ConsentCurrent, days: int) -> None:
+    assert current.expires_at
+    context = {
+        "purpose": current.purpose,
+        "title": current.record.notice.title,
+        "vehicle": str(current.vehicle.public_id) if current.vehicle else "",
+        "ends_on": current.expires_at.date().isoformat(),
+        "days": days,
+    }
+    key = f"{KIND}:{days}:{current.record.public_id}"
+    mails.queue(user=current.owner.user, kind=KIND, dedupe_key=key, context=context)

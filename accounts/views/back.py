@@ -1,0 +1,30 @@
+"""Back to the page where the click was."""
+
+from django.http import HttpRequest
+from django.urls import Resolver404, resolve
+from django.utils.http import url_has_allowed_host_and_scheme
+
+FORMS_ONLY = ("consent_decide", "consent_decide_personal", "consent_withdraw_all", "region_choose")
+
+
+def way_back(request: HttpRequest, default: str) -> str:
+    """The form's `next`, or the page that the browser says it came from; `default` for anything that is not a page of ours."""
+    for address in (request.POST.get("next", ""), _referring_page(request)):
+        if _is_ours(request, address):
+            return address
+    return default
+
+
+def _referring_page(request: HttpRequest) -> str:
+    origin = f"{request.scheme}://{request.get_host()}"
+    referer = request.headers.get("Referer", "")
+    return referer.removeprefix(origin) if referer.startswith(f"{origin}/") else ""
+
+
+def _is_ours(request: HttpRequest, address: str) -> bool:
+    if not address.startswith("/") or not url_has_allowed_host_and_scheme(address, allowed_hosts={request.get_host()}):
+        return False
+    try:
+        return resolve(address.split("#")[0].split("?")[0]).url_name not in FORMS_ONLY
+    except Resolver404:
+        return False

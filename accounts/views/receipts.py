@@ -1,0 +1,132 @@
+"""Receipts: an owner's own to download, and a public page that checks any."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_GET, require_http_methods
+
+from accounts.access import owner_required
+from accounts.models import ConsentRecord, Owner, Purpose
+from accounts.receipts.strict import MAX_BYTES
+from accounts.receipts.verify import Report, Seen, verify
+from accounts.services import receipts
+
+FRAME_BYTES = 64 * 1024  # of a form around the file
+CONTENT_TYPE = "application/ld+json; charset=utf-8"
+
+
+@never_cache
+@require_GET
+@owner_required
+def receipt(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpResponse:
+    record = get_object_or_404(ConsentRecord, owner=owner, public_id=public_id)
+    return _file(receipts.receipt_text(record), f"driveway-receipt-{record.seq}.jsonld")
+
+
+@never_cache
+@require_GET
+@owner_required
+def receipt_list(request: HttpRequest, owner: Owner) -> HttpResponse:
+    """The owner's whole chain in one file."""
+    return _file(receipts.chain_text(owner), "driveway-receipts.jsonld")
+
+
+@never_cache
+@csrf_exempt  # it changes nothing and looks at no cookie; so programs may use it too
+@require_http_methods(["GET", "HEAD", "POST"])
+def receipt_verify(request: HttpRequest) -> HttpResponse:
+    """Anybody may check a receipt here. Nothing of it is kept."""
+    if request.method != "POST":
+        return _page(request)
+    data = _sent(request)
+    if data is None:
+        wrong = {
+            "code": "too_large",
+            "message": f"A receipt has at most {MAX_BYTES // 2**20} MB; upload a long one as a file.",
+        }
+        return _page(request, wrong=wrong, status=413)
+    if not data.strip():
+        wrong = {"code": "nothing_sent", "message": "Choose a file, or paste a receipt."}
+        return _page(request, wrong=wrong, status=400)
+    report = verify(data, receipts.key_ring())
+    return _page(request, report=report)
+
+
+def _sent(request: HttpRequest) -> bytes | None:
+    """The file, or else the pasted text; None when it is too large to be looked at."""
+    length = request.headers.get("Content-Length", "")
+    if length.isdecimal() and int(length) > MAX_BYTES + FRAME_BYTES:
+        return None
+    try:
+        upload, text = request.FILES.get("file"), request.POST.get("text", "")
+    except RequestDataTooBig:
+        return None
+    if upload is None:
+        return text.encode("utf-8", "surrogatepass")
+    return upload.read() if (upload.size or 0) <= MAX_BYTES else None
+
+
+def _page(
+    request: HttpRequest, *, report: Report | None = None, wrong: dict[str, str] | None = None, status: int = 200
+) -> HttpResponse:
+    ring = receipts.key_ring()
+    keys = [
+        {"fingerprint": name, "public_key": raw.hex(), "is_present": index == 0}
+        for index, (name, raw) in enumerate(ring.raw.items())
+    ]
+    context = {
+        "report": report,
+        "seen": _seen(report) if report else [],
+        "complete_at": _time(report.complete_at) if report else None,
+        "wrong": wrong,
+        "keys": keys,
+    }
+    return render(request, "accounts/receipt_verify.html", context, status=status)
+
+
+def _seen(report: Report) -> list[dict[str, Any]]:
+    """Each receipt of the file with what is wrong with it. Its words are shown as it says them, believed or not."""
+    wrong: dict[int, list[Any]] = {}
+    for finding in report.findings:
+        wrong.setdefault(finding.position, []).append(finding)
+    return [{**_said(seen), "findings": wrong.get(seen.position, [])} for seen in report.receipts]
+
+
+def _said(seen: Seen) -> dict[str, Any]:
+    event = seen.said["event"]
+    return {
+        "seq": seen.seq,
+        "receipt_id": seen.receipt_id,
+        "purpose_title": dict(Purpose.choices).get(_short(seen.said.get("purpose")), _short(seen.said.get("purpose"))),
+        "state": _short(event.get("event_state")),
+        "at": _time(event.get("event_time")),
+        "expires_at": _time(event.get("expires_at")),
+        "vehicle": _short(seen.said.get("vehicle")),
+        "language": _short(seen.said.get("language")),
+        "notice_sha256": _short(seen.said.get("notice_sha256")),
+        "key_id": seen.key_id,
+    }
+
+
+def _short(value: Any) -> str:
+    """Words of a stranger's file, to be shown."""
+    return "" if value is None else str(value)[:100]
+
+
+def _time(value: Any) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return None
+    return at if at.tzinfo else None
+
+
+def _file(text: str, name: str) -> HttpResponse:
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return HttpResponse(text, content_type=CONTENT_TYPE, headers=headers)
