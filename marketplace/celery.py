@@ -44,5 +44,8 @@ app.conf.beat_schedule = {
     "assemble-jobs": {"task": "compute.assemble_jobs", "schedule": 5.0},
     "close-jobs": {"task": "billing.close_jobs", "schedule": 5.0},
     "expire-consents": {"task": "accounts.expire_consents", "schedule": 60.0},
+    "build-exports": {"task": "privacy.build_exports", "schedule": 60.0},
+    "erase-due": {"task": "privacy.erase_due", "schedule": 300.0},
+    "retention": {"task": "privacy.retention", "schedule": 86_400.0},
     "check-ledger": {"task": "billing.check_ledger", "schedule": 3600.0},
 }
