@@ -142,10 +142,15 @@ def _search_table(table: str, columns: list[tuple[str, str]], looked_for: list[N
 
 
 def _document(columns: list[tuple[str, str]]) -> str:
-    """All that a row says, as one text. Bytes are written so that what is readable in them stays so."""
-    parts = (
-        f"encode({_quoted(name)}, 'escape')" if kind == "bytea" else f"{_quoted(name)}::text" for name, kind in columns
-    )
+    """All that a row says, as one text. Bytes are written so that what is readable in them stays so, once more with spaces
+    for what is not: a name begins a word after any byte.
+    """
+    parts = []
+    for name, kind in columns:
+        text = f"encode({_quoted(name)}, 'escape')" if kind == "bytea" else f"{_quoted(name)}::text"
+        parts.append(text)
+        if kind == "bytea":
+            parts.append(rf"regexp_replace({text}, '\\[0-7]{{3}}', ' ', 'g')")
     return f"concat_ws(E'\\n', {', '.join(parts)})"
 
 
@@ -201,23 +206,31 @@ def _chunks(path: Path) -> Iterator[bytes]:
 
 def _search_cache(looked_for: list[Needle], found: Found) -> None:
     """Redis: cache, rate limits and the queue of tasks. All of it expires; nothing of a person may be in it at all."""
-    client: Redis = Redis.from_url(settings.REDIS_URL)  # type: ignore[no-untyped-call]
+    client: Redis = Redis.from_url(settings.REDIS_URL)
     try:
         for key in client.scan_iter(count=1000):
             found.cache_entries += 1
-            _search_text("cache", repr(key) + _cached(client, key), looked_for, found)
+            _search_text("cache", _readable(key) + _cached(client, key), looked_for, found)
     finally:
         client.close()
 
 
-def _cached(client: "Redis", key: bytes) -> str:
+def _cached(client: Redis, key: bytes) -> str:
     readers = {
         b"string": lambda: client.get(key), b"list": lambda: client.lrange(key, 0, -1),
         b"hash": lambda: client.hgetall(key), b"set": lambda: client.smembers(key),
         b"zset": lambda: client.zrange(key, 0, -1),
     }  # fmt: skip
     kind: Any = client.type(key)
-    return repr(readers[kind]()) if kind in readers else ""
+    return _readable(readers[kind]()) if kind in readers else ""  # type: ignore[no-untyped-call]
+
+
+def _readable(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, dict):
+        return _readable([*value.keys(), *value.values()])
+    return "\n".join(map(_readable, value)) if isinstance(value, (list, set, tuple)) else str(value)
 
 
 def _search_text(place: str, text: str, looked_for: list[Needle], found: Found) -> None:

@@ -6,7 +6,6 @@ from accounts.models import DataExport
 from compute.services import kicks
 from marketplace.privacy import archive, erasure, retention
 
-
 LIMIT_S = (
     4 * 3600
 )  # a long history, or a search of a large database; delivered again meanwhile, it finds its row locked
