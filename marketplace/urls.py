@@ -1,6 +1,7 @@
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView
 
+from accounts.views import access_reason
 from marketplace.operations import operations_site
 from marketplace.views import api_docs, customer, owner, public
 
@@ -18,6 +19,8 @@ urlpatterns = [
     path("jobs/<uuid:public_id>/result", customer.job_result, name="job_result"),
     path("", include("accounts.urls")),
     path("accounts/", include("allauth.urls")),
+    path("operations/reason", access_reason.state, name="access_reason"),
+    path("operations/reason/end", access_reason.end, name="access_reason_end"),
     path("operations/", operations_site().urls),
     path("api/v1/", include("compute.api.urls")),
     path("api/v1/", include("billing.api.urls")),
