@@ -3,7 +3,7 @@ from drf_spectacular.views import SpectacularAPIView
 
 from accounts.views import access_reason
 from marketplace.operations import operations_site
-from marketplace.views import api_docs, customer, owner, public
+from marketplace.views import api_docs, customer, leaving, owner, privacy, public, transfer
 
 handler500 = "marketplace.views.public.server_error"
 
@@ -14,6 +14,16 @@ urlpatterns = [
     path("vehicles/", owner.vehicle_list, name="vehicle_list"),
     path("vehicles/add", owner.vehicle_add, name="vehicle_add"),
     path("vehicles/<uuid:public_id>/enrol", owner.vehicle_enrol, name="vehicle_enrol"),
+    path("vehicles/claim", transfer.vehicle_claim, name="vehicle_claim"),
+    path("vehicles/<uuid:public_id>/sold", transfer.vehicle_sold, name="vehicle_sold"),
+    path("privacy/", privacy.privacy, name="privacy"),
+    path("privacy/export", privacy.export_request, name="export_request"),
+    path("privacy/exports/<uuid:public_id>", privacy.export_download, name="export_download"),
+    path("privacy/erasure", leaving.erasure_request, name="erasure_request"),
+    path("privacy/erasure/cancel/<str:token>", leaving.erasure_cancel, name="erasure_cancel"),
+    path("privacy/erasures/<uuid:public_id>", privacy.erasure_proof, name="erasure_proof"),
+    path("privacy/close", leaving.account_close, name="account_close"),
+    path("privacy/reopen", leaving.account_reopen, name="account_reopen"),
     path("jobs/", customer.job_list, name="job_list"),
     path("jobs/<uuid:public_id>", customer.job_detail, name="job_detail"),
     path("jobs/<uuid:public_id>/result", customer.job_result, name="job_result"),
