@@ -58,7 +58,7 @@ def erase(*, request: ErasureRequest, also: tuple[str, ...] = ()) -> bool:
 def last_mail_went(request: ErasureRequest) -> bool:
     """The owner is told, while there still is an address; waits for the outbox, but not for ever."""
     user, key = request.owner.user, f"erasure-done:{request.pk}"
-    mails.queue(user=user, kind="erasure-done", dedupe_key=key, context={"request": str(request.public_id)})
+    mails.queue(user=user, kind="erasure-done", dedupe_key=key, context={"erasure": str(request.public_id)})
     mail = Mail.objects.get(dedupe_key=key)
     return bool(mail.sent_at or mail.dropped_at or timezone.now() - mail.created_at > LAST_MAIL_WAIT)
 

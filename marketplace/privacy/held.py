@@ -110,7 +110,7 @@ def _by_vehicle(table: Table, owner: Owner) -> dict[int, Shown]:
     path = "pk" if table.vehicle == "self" else f"{table.vehicle}_id"
     count = Window(Count("pk"), partition_by=F(path))
     rows = inventory.rows(table, owner).annotate(of_vehicle=F(path), rows_in_all=count)
-    newest = rows.order_by(path, "-pk").distinct(path).values("of_vehicle", "rows_in_all", *table.columns)
+    newest = rows.order_by("of_vehicle", "-pk").distinct("of_vehicle").values("of_vehicle", "rows_in_all", *table.columns)
     return {row["of_vehicle"]: _shown(table, row, row["rows_in_all"]) for row in newest}
 
 
