@@ -15,11 +15,13 @@ from django.db import transaction
 from django.test import Client, override_settings
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 from django.urls import get_resolver, reverse
+from django.utils import timezone
 
-from accounts.models import Scope
-from accounts.services import api_keys, registration
+from accounts.models import ErasureRequest, Scope
+from accounts.services import api_keys, erasures, exports, registration
 from compute import protocol
 from compute.services import nodes
+from marketplace.privacy import archive
 from tests import factories
 from tests.api.test_files import ROWS as ARRAY
 from tests.api.test_files import npy
@@ -47,6 +49,25 @@ GET    vehicle_enrol          in    200        404  404    404    404         in
 POST   consent_decide         in    >vehicles  404  404    404    404         in   in   in    in    in   in    in
 GET    consent_history        in    200        404  404    404    404         in   in   in    in    in   in    in
 POST   consent_withdraw_all   in    >vehicles  >vehicles 404 404  404         in   in   in    in    in   in    in
+
+GET    privacy                in    200        200  404    404    404         in   in   in    in    in   in    in
+POST   export_request         in    >privacy   >privacy 404 404   404         in   in   in    in    in   in    in
+GET    export_download        in    200        404  404    404    404         in   in   in    in    in   in    in
+GET    erasure_request        in    200        200  404    404    404         in   in   in    in    in   in    in
+POST   erasure_request        in    >accounts  >accounts 404 404  404         in   in   in    in    in   in    in
+GET    erasure_cancel         200   200        200  200    200    200         200  200  200   200   200  200   200
+POST   erasure_cancel         in    >privacy   >privacy >privacy >privacy >privacy in in in   in    in   in    in
+GET    erasure_proof          200   200        200  200    200    200         200  200  200   200   200  200   200
+GET    account_close          in    200        200  404    404    404         in   in   in    in    in   in    in
+POST   account_close          in    >privacy   >privacy 404 404   404         in   in   in    in    in   in    in
+POST   account_reopen         in    >privacy   >privacy 404 404   404         in   in   in    in    in   in    in
+GET    vehicle_sold           in    200        404  404    404    404         in   in   in    in    in   in    in
+POST   vehicle_sold           in    >vehicles  404  404    404    404         in   in   in    in    in   in    in
+GET    vehicle_claim          in    200        200  404    404    404         in   in   in    in    in   in    in
+POST   vehicle_claim          in    >vehicles  >vehicles 404 404  404         in   in   in    in    in   in    in
+GET    access_reason          in    404        404  404    404    200         in   in   in    in    in   in    in
+POST   access_reason          in    404        404  404    404    >operations in   in   in    in    in   in    in
+POST   access_reason_end      in    404        404  404    404    >operations in   in   in    in    in   in    in
 
 GET    job_list               in    404        404  200    200    404         in   in   in    in    in   in    in
 GET    job_detail             in    404        404  200    404    404         in   in   in    in    in   in    in
@@ -115,7 +136,11 @@ mfa_edit_webauthn                     in    >accounts
 ALLAUTH_ROWS = [tuple(line.split()) for line in ALLAUTH_TABLE.strip().splitlines()]
 
 NPY = npy(ARRAY)
-FORMS = {"vehicle_add", "consent_decide", "consent_withdraw_all", "api_key_create", "api_key_revoke"}
+FORMS = {
+    "vehicle_add", "consent_decide", "consent_withdraw_all", "api_key_create", "api_key_revoke", "export_request",
+    "erasure_request", "erasure_cancel", "account_close", "account_reopen", "vehicle_sold", "vehicle_claim",
+    "access_reason", "access_reason_end",
+}  # fmt: skip
 NEEDS = {
     ("POST", "api_models"): "models:write", ("POST", "api_files"): "jobs:write", ("POST", "api_jobs"): "jobs:write",
     ("POST", "api_job_cancel"): "jobs:write", ("GET", "api_wallet"): "wallet:read",
@@ -142,6 +167,13 @@ class World:
         self.vehicle = factories.make_vehicle(alice, consent="")
         self.code, _ = nodes.create_enrolment_code(vehicle=self.vehicle, actor=None)
         self.agent = Ed25519PrivateKey.generate()
+        self.export = exports.request(owner=alice, actor=None)
+        assert archive.build(export_id=self.export.pk)
+        self.forgotten = factories.make_owner()
+        self.erasure = erasures.request(owner=self.forgotten, actor=None)
+        self.erased = ErasureRequest.objects.create(
+            owner=self.forgotten, status="done", due_at=timezone.now(), proof={"v": 1}, proof_signature="00"
+        )
         self.own_key, key = factories.make_key(acme)
         dead_key, dead = factories.make_key(acme)
         api_keys.revoke_api_key(key=dead_key, actor=None)
@@ -166,6 +198,8 @@ class World:
         vehicle, job, done = self.vehicle.public_id, self.job.public_id, self.done.public_id
         return {
             "vehicle_enrol": (vehicle,), "consent_decide": (vehicle, "run_jobs"), "consent_history": (vehicle,),
+            "export_download": (self.export.public_id,), "erasure_cancel": (erasures.token_of(self.erasure),),
+            "erasure_proof": (self.erased.public_id,), "vehicle_sold": (vehicle,),
             "consent_notice": ("run_jobs", 1), "job_detail": (job,), "job_result": (done,),
             "api_key_revoke": (self.own_key.public_id,), "api_model": (self.model.public_id,), "api_job": (job,),
             "api_job_cancel": (job,), "api_job_result": (done,), "node_blob": (self.lease.input_sha256,),
@@ -180,6 +214,9 @@ class World:
         bodies: dict[str, tuple[Any, dict[str, str]]] = {
             "vehicle_add": ({"label": "Car", "make_model": "", "vin": "1M8GDM9AXKP042788"}, {}),
             "consent_decide": ({"decision": "given"}, {}),
+            "erasure_request": ({"word": "ERASE"}, {}),
+            "vehicle_claim": ({"vin": "1M8GDM9AXKP042788"}, {}),
+            "access_reason": ({"category": "Support", "words": "a test of permissions"}, {}),
             "api_key_create": ({"name": "New", "scopes": "jobs:read"}, {}),
             "api_models": (b"model", {}),
             "api_files": (NPY, {}),
@@ -223,7 +260,11 @@ class World:
 def world(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: Any) -> Iterator[World]:
     """Made once for the whole table, in a transaction that is rolled back at its end."""
     folder = tmp_path_factory.mktemp("blobs")
-    with django_db_blocker.unblock(), override_settings(BLOB_ROOT=folder), transaction.atomic():
+    with (
+        django_db_blocker.unblock(),
+        override_settings(BLOB_ROOT=folder, EXPORT_ROOT=folder / "exports"),
+        transaction.atomic(),
+    ):
         made = World()
         made.blobs = folder
         yield made
@@ -232,7 +273,7 @@ def world(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: Any) 
 
 @pytest.fixture
 def there(world: World, settings: Any) -> World:
-    settings.BLOB_ROOT = world.blobs
+    settings.BLOB_ROOT, settings.EXPORT_ROOT = world.blobs, world.blobs / "exports"
     return world
 
 
@@ -295,9 +336,16 @@ def test_the_back_office_is_closed_to_everybody_but_staff(there: World, actor: s
     assert "Driveway operations" not in client.get("/operations/", follow=True).content.decode()
 
 
-def test_staff_may_look_at_everything_and_delete_nothing(there: World) -> None:
+def reading_staff(there: World) -> Client:
+    """Opal, who has said why."""
     client = Client()
     client.force_login(there.people["opal"])
+    client.post(reverse("access_reason"), {"category": "Support", "words": "a test of permissions"})
+    return client
+
+
+def test_staff_may_look_at_everything_and_delete_nothing(there: World) -> None:
+    client = reading_staff(there)
     for name, path in admin_urls():
         if name == "index" or name.endswith("_changelist"):
             assert client.get(path).status_code == 200, path
@@ -306,8 +354,7 @@ def test_staff_may_look_at_everything_and_delete_nothing(there: World) -> None:
 
 
 def test_staff_are_shown_no_secret(there: World) -> None:
-    client = Client()
-    client.force_login(there.people["opal"])
+    client = reading_staff(there)
     vehicle, user = there.vehicle, there.people["alice"]
     secrets = {
         f"accounts/user/{user.pk}": user.password,

@@ -78,14 +78,6 @@ def destroy_exports(owner: Owner) -> None:
         exports.path_of(export).unlink(missing_ok=True)
 
 
-def destroy_histories(owner: Owner) -> None:
-    """Tables that may be long, and by which nobody could be found again."""
-    for table in inventory.TABLES:
-        if table.erasure is Erasure.DELETE and table.model.startswith("compute."):
-            rows = inventory.rows(table, owner)
-            rows._raw_delete(rows.db)
-
-
 # The category of a reason, without the words (the database allows this change and no other).
 CATEGORY_ONLY = Func(
     F("reason"),
@@ -96,7 +88,7 @@ CATEGORY_ONLY = Func(
     template="%(function)s(%(expressions)s) || ': (erased)'",
 )
 
-STEPS: tuple[Callable[[Owner], None], ...] = (retire_vehicles, destroy_exports, destroy_histories)
+STEPS: tuple[Callable[[Owner], None], ...] = (retire_vehicles, destroy_exports)
 
 
 def needles_of(owner: Owner, also: tuple[str, ...] = ()) -> list[search.Needle]:

@@ -69,8 +69,9 @@ def sections(owner: Owner) -> list[Section]:
     found: dict[Group, Section] = {}
     for table in inventory.TABLES:
         if table.vehicle:
-            for vehicle_id, shown in _by_vehicle(table, owner).items():
-                about_cars[vehicle_id].append(shown)
+            newest = _by_vehicle(table, owner)
+            for vehicle in vehicles:
+                about_cars[vehicle.pk].append(newest.get(vehicle.pk) or _shown(table, None, 0))
         else:
             section = found.setdefault(table.group, Section(table.group.value, table.group.name.lower()))
             section.tables.append(_newest(table, owner))
@@ -110,7 +111,9 @@ def _by_vehicle(table: Table, owner: Owner) -> dict[int, Shown]:
     path = "pk" if table.vehicle == "self" else f"{table.vehicle}_id"
     count = Window(Count("pk"), partition_by=F(path))
     rows = inventory.rows(table, owner).annotate(of_vehicle=F(path), rows_in_all=count)
-    newest = rows.order_by("of_vehicle", "-pk").distinct("of_vehicle").values("of_vehicle", "rows_in_all", *table.columns)
+    newest = (
+        rows.order_by("of_vehicle", "-pk").distinct("of_vehicle").values("of_vehicle", "rows_in_all", *table.columns)
+    )
     return {row["of_vehicle"]: _shown(table, row, row["rows_in_all"]) for row in newest}
 
 

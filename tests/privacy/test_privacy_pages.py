@@ -6,7 +6,6 @@ import re
 from datetime import timedelta
 
 import pytest
-from allauth.account.internal.flows.login import AUTHENTICATION_METHODS_SESSION_KEY
 from django.core import signing
 from django.db import DatabaseError, connection, transaction
 from django.template.loader import render_to_string
@@ -48,12 +47,8 @@ def text_of(page):
 
 
 def just_proved(client):
-    """As after allauth's page that asks for the password again."""
-    session = client.session
-    session[AUTHENTICATION_METHODS_SESSION_KEY] = [
-        {"method": "password", "at": timezone.now().timestamp(), "reauthenticated": True}
-    ]
-    session.save()
+    """The password was asked for again, and given."""
+    client.post("/accounts/reauthenticate/", {"password": factories.PASSWORD})
 
 
 # --- what is held --------------------------------------------------------------------------------------------------------
