@@ -22,7 +22,7 @@ class Group(Enum):
     RULES = "Rules"
     WORK = "Work"
     MONEY = "Money"
-    TRAIL = "What was done, and who looked"
+    TRAIL = "Trail"
 
 
 class Erasure(Enum):

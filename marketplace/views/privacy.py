@@ -18,7 +18,7 @@ from marketplace.core.errors import DomainError
 from marketplace.core.files import file_response
 from marketplace.privacy import held, signed
 
-LOG_PAGE = 20
+LOG_PAGE = 10
 EXPORTS_SHOWN = 5
 
 
