@@ -11,6 +11,7 @@ from django.forms import ModelForm
 from django.http import HttpRequest
 
 from accounts.models import User
+from accounts.owner_data_admin import OwnerDataAdmin
 from billing.models import JobOrder, LedgerAccount, LedgerTransfer, RateCard, RatedUsage, TopUp
 from billing.services import wallets
 from marketplace.core.admin import ReadOnlyAdmin
@@ -20,7 +21,7 @@ AMOUNT_MAX = 1_000_000
 
 
 @admin.register(LedgerAccount)
-class LedgerAccountAdmin(ReadOnlyAdmin):
+class LedgerAccountAdmin(OwnerDataAdmin):
     list_display = ("key", "kind", "balance", "version")
     list_filter = ("kind", "currency")
     search_fields = ("key",)
@@ -31,7 +32,8 @@ class LedgerAccountAdmin(ReadOnlyAdmin):
 
 
 @admin.register(LedgerTransfer)
-class LedgerTransferAdmin(ReadOnlyAdmin):
+class LedgerTransferAdmin(OwnerDataAdmin):
+    owner_paths = (("debit__owner_id", None), ("credit__owner_id", None))
     list_display = ("id", "kind", "debit", "credit", "amount", "posted_at")
     list_filter = ("kind", "currency")
     list_select_related = ("debit", "credit")
@@ -53,7 +55,8 @@ class JobOrderAdmin(ReadOnlyAdmin):
 
 
 @admin.register(RatedUsage)
-class RatedUsageAdmin(ReadOnlyAdmin):
+class RatedUsageAdmin(OwnerDataAdmin):
+    owner_paths = (("usage__owner_id", "usage__vehicle_id"),)
     list_display = ("usage", "order", "charged_micro", "owner_micro", "platform_micro", "created_at")
     list_select_related = ("usage", "order")
     search_fields = ("order__job__public_id",)
@@ -92,7 +95,9 @@ class TopUpForm(forms.ModelForm[TopUp]):
 
 
 @admin.register(TopUp)
-class TopUpAdmin(ReadOnlyAdmin):
+class TopUpAdmin(OwnerDataAdmin):
+    owner_paths = (("transfer__credit__owner_id", None), ("transfer__debit__owner_id", None))
+    open_views = ("add",)  # a form over organizations
     list_display = ("organization", "amount", "method", "reference", "created_at")
     list_filter = ("method",)
     list_select_related = ("organization",)

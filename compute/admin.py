@@ -2,6 +2,7 @@
 
 from django.contrib import admin
 
+from accounts.owner_data_admin import OwnerDataAdmin
 from compute.models import (
     Attempt,
     HardwareClass,
@@ -17,14 +18,16 @@ from marketplace.core.admin import ReadOnlyAdmin
 
 
 @admin.register(Node)
-class NodeAdmin(ReadOnlyAdmin):
+class NodeAdmin(OwnerDataAdmin):
+    owner_paths = (("vehicle__owner_id", "vehicle_id"),)
     list_display = ("vehicle", "status", "hardware_class", "valid_streak", "agent_version", "created_at")
     list_filter = ("status", "hardware_class")
     list_select_related = ("vehicle", "hardware_class")
 
 
 @admin.register(NodePresence)
-class NodePresenceAdmin(ReadOnlyAdmin):
+class NodePresenceAdmin(OwnerDataAdmin):
+    owner_paths = (("node__vehicle__owner_id", "node__vehicle_id"),)
     list_display = ("node", "available", "reason", "capacity", "carrier", "last_sync_at")
     list_filter = ("available", "carrier", "reason")
     list_select_related = ("node__vehicle",)
@@ -47,14 +50,16 @@ class InferenceJobAdmin(ReadOnlyAdmin):
 
 
 @admin.register(WorkUnit)
-class WorkUnitAdmin(ReadOnlyAdmin):
+class WorkUnitAdmin(OwnerDataAdmin):
+    owner_paths = (("canonical__owner_id", "canonical__vehicle_id"),)
     list_display = ("job", "index", "status", "status_code", "copies_wanted", "copies_live", "copies_made")
     list_filter = ("status",)
     ordering = ("-id",)
 
 
 @admin.register(Attempt)
-class AttemptAdmin(ReadOnlyAdmin):
+class AttemptAdmin(OwnerDataAdmin):
+    owner_paths = (("owner_id", "vehicle_id"),)
     list_display = ("id", "unit", "fence", "node", "status", "status_code", "leased_at", "ended_at")
     list_filter = ("status", "status_code")
     list_select_related = ("unit", "node__vehicle")
@@ -63,7 +68,8 @@ class AttemptAdmin(ReadOnlyAdmin):
 
 
 @admin.register(MeterRecord)
-class MeterRecordAdmin(ReadOnlyAdmin):
+class MeterRecordAdmin(OwnerDataAdmin):
+    owner_paths = (("node__vehicle__owner_id", "node__vehicle_id"),)
     list_display = ("node", "seq", "outcome", "compute_ms", "energy_mwh", "energy_method", "received_at")
     list_filter = ("outcome", "energy_method")
     list_select_related = ("node__vehicle",)
@@ -72,7 +78,8 @@ class MeterRecordAdmin(ReadOnlyAdmin):
 
 
 @admin.register(UsageRecord)
-class UsageRecordAdmin(ReadOnlyAdmin):
+class UsageRecordAdmin(OwnerDataAdmin):
+    owner_paths = (("owner_id", "vehicle_id"),)
     list_display = ("attempt", "job", "owner", "is_canonical", "compute_ms", "energy_mwh", "settled_at")
     list_select_related = ("job", "owner", "attempt")
     ordering = ("-id",)

@@ -51,5 +51,8 @@ app.conf.beat_schedule = {
     "summarize-earnings": {"task": "billing.summarize_earnings", "schedule": 6 * 3600.0},
     "expire-consents": {"task": "accounts.expire_consents", "schedule": 60.0},
     "remind-of-consents": {"task": "accounts.remind_of_consents", "schedule": 3600.0},
+    "build-exports": {"task": "privacy.build_exports", "schedule": 60.0},
+    "erase-due": {"task": "privacy.erase_due", "schedule": 300.0},
+    "retention": {"task": "privacy.retention", "schedule": 86_400.0},
     "check-ledger": {"task": "billing.check_ledger", "schedule": 3600.0},
 }

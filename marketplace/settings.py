@@ -47,6 +47,7 @@ INSTALLED_APPS = [
     "accounts",
     "compute",
     "billing",
+    "marketplace.privacy",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -123,6 +124,12 @@ INPUT_MAX_BYTES = 2 * 1024**3
 RESULT_MAX_BYTES = 256 * 1024**2  # of one unit; a job's joined result may be as large as an input
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024**2
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024**2
+
+# Privacy (marketplace/privacy/): exports are private files, erasures wait
+EXPORT_ROOT = Path(env.str("EXPORT_ROOT", default=str(HOME / "exports")))
+EXPORT_DAYS = 7
+ERASURE_COOLING_OFF_DAYS = 7
+ACCESS_REASON_MINUTES = 30  # how long staff may read owners' data for one stated reason
 
 # Celery: every task looks at a row and does nothing if the row is done (CONTRIBUTING.md, "Tasks")
 CELERY_BROKER_URL = REDIS_URL

@@ -1,8 +1,21 @@
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView
 
+from accounts.views import access_reason
 from marketplace.operations import operations_site
-from marketplace.views import activity, api_docs, customer, pairing, policy, public, settings, vehicles
+from marketplace.views import (
+    activity,
+    api_docs,
+    customer,
+    leaving,
+    pairing,
+    policy,
+    privacy,
+    public,
+    settings,
+    transfer,
+    vehicles,
+)
 
 handler500 = "marketplace.views.public.server_error"
 
@@ -21,11 +34,23 @@ urlpatterns = [
     path("vehicles/<uuid:public_id>/activity", activity.vehicle_activity, name="vehicle_activity"),
     path("vehicles/<uuid:public_id>/enrol", vehicles.vehicle_enrol, name="vehicle_enrol"),
     path("settings/", settings.owner_settings, name="owner_settings"),
+    path("vehicles/claim", transfer.vehicle_claim, name="vehicle_claim"),
+    path("vehicles/<uuid:public_id>/sold", transfer.vehicle_sold, name="vehicle_sold"),
+    path("privacy/", privacy.privacy, name="privacy"),
+    path("privacy/export", privacy.export_request, name="export_request"),
+    path("privacy/exports/<uuid:public_id>", privacy.export_download, name="export_download"),
+    path("privacy/erasure", leaving.erasure_request, name="erasure_request"),
+    path("privacy/erasure/cancel/<str:token>", leaving.erasure_cancel, name="erasure_cancel"),
+    path("privacy/erasures/<uuid:public_id>", privacy.erasure_proof, name="erasure_proof"),
+    path("privacy/close", leaving.account_close, name="account_close"),
+    path("privacy/reopen", leaving.account_reopen, name="account_reopen"),
     path("jobs/", customer.job_list, name="job_list"),
     path("jobs/<uuid:public_id>", customer.job_detail, name="job_detail"),
     path("jobs/<uuid:public_id>/result", customer.job_result, name="job_result"),
     path("", include("accounts.urls")),
     path("accounts/", include("allauth.urls")),
+    path("operations/reason", access_reason.state, name="access_reason"),
+    path("operations/reason/end", access_reason.end, name="access_reason_end"),
     path("operations/", operations_site().urls),
     path("api/v1/", include("compute.api.urls")),
     path("api/v1/", include("billing.api.urls")),

@@ -128,7 +128,11 @@ class Car:
 
 def make_car(owner: Owner | None = None, *, consent: str = "given", hardware: protocol.Hardware = HARDWARE) -> Car:
     """A vehicle with an enrolled node, through the real enrolment service."""
-    vehicle = make_vehicle(owner, consent=consent)
+    return make_node(make_vehicle(owner, consent=consent), hardware=hardware)
+
+
+def make_node(vehicle: Vehicle, *, hardware: protocol.Hardware = HARDWARE) -> Car:
+    """A node for a vehicle that is there already."""
     code, _ = nodes.create_enrolment_code(vehicle=vehicle, actor=vehicle.owner.user)
     key = Ed25519PrivateKey.generate()
     public = key.public_key().public_bytes_raw().hex()

@@ -15,11 +15,13 @@ from django.db import transaction
 from django.test import Client, override_settings
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 from django.urls import get_resolver, reverse
+from django.utils import timezone
 
-from accounts.models import ConsentRecord, Scope
-from accounts.services import api_keys, receipts, registration, unsubscribes
+from accounts.models import ConsentRecord, ErasureRequest, Scope
+from accounts.services import api_keys, erasures, exports, receipts, registration, unsubscribes
 from compute import protocol
 from compute.services import nodes
+from marketplace.privacy import archive
 from tests import factories
 from tests.api.test_files import ROWS as ARRAY
 from tests.api.test_files import npy
@@ -71,6 +73,24 @@ GET    pair_confirm           in    200        200  404    404    404         in
 POST   pair_confirm           in    >vehicles  400  404    404    404         in   in   in    in    in   in    in
 GET    node_replace           in    200        404  404    404    404         in   in   in    in    in   in    in
 POST   node_replace           in    >vehicles  404  404    404    404         in   in   in    in    in   in    in
+GET    privacy                in    200        200  404    404    404         in   in   in    in    in   in    in
+POST   export_request         in    >privacy   >privacy 404 404   404         in   in   in    in    in   in    in
+GET    export_download        in    200        404  404    404    404         in   in   in    in    in   in    in
+GET    erasure_request        in    200        200  404    404    404         in   in   in    in    in   in    in
+POST   erasure_request        in    >accounts  >accounts 404 404  404         in   in   in    in    in   in    in
+GET    erasure_cancel         200   200        200  200    200    200         200  200  200   200   200  200   200
+POST   erasure_cancel         in    >privacy   >privacy >privacy >privacy >privacy in in in   in    in   in    in
+GET    erasure_proof          200   200        200  200    200    200         200  200  200   200   200  200   200
+GET    account_close          in    200        200  404    404    404         in   in   in    in    in   in    in
+POST   account_close          in    >privacy   >privacy 404 404   404         in   in   in    in    in   in    in
+POST   account_reopen         in    >privacy   >privacy 404 404   404         in   in   in    in    in   in    in
+GET    vehicle_sold           in    200        404  404    404    404         in   in   in    in    in   in    in
+POST   vehicle_sold           in    >vehicles  404  404    404    404         in   in   in    in    in   in    in
+GET    vehicle_claim          in    200        200  404    404    404         in   in   in    in    in   in    in
+POST   vehicle_claim          in    >vehicles  >vehicles 404 404  404         in   in   in    in    in   in    in
+GET    access_reason          in    404        404  404    404    200         in   in   in    in    in   in    in
+POST   access_reason          in    404        404  404    404    >operations in   in   in    in    in   in    in
+POST   access_reason_end      in    404        404  404    404    >operations in   in   in    in    in   in    in
 
 GET    job_list               in    404        404  200    200    404         in   in   in    in    in   in    in
 GET    job_detail             in    404        404  200    404    404         in   in   in    in    in   in    in
@@ -142,11 +162,18 @@ ALLAUTH_ROWS = [tuple(line.split()) for line in ALLAUTH_TABLE.strip().splitlines
 
 NPY = npy(ARRAY)
 FORMS = {
+    "access_reason",
+    "access_reason_end",
+    "account_close",
+    "account_reopen",
     "api_key_create",
     "api_key_revoke",
     "consent_decide",
     "consent_decide_personal",
     "consent_withdraw_all",
+    "erasure_cancel",
+    "erasure_request",
+    "export_request",
     "node_replace",
     "owner_settings",
     "pair",
@@ -157,6 +184,8 @@ FORMS = {
     "region_choose",
     "unsubscribe",
     "vehicle_add",
+    "vehicle_claim",
+    "vehicle_sold",
 }
 NEEDS = {
     ("POST", "api_models"): "models:write", ("POST", "api_files"): "jobs:write", ("POST", "api_jobs"): "jobs:write",
@@ -186,6 +215,13 @@ class World:
         self.code, _ = nodes.create_enrolment_code(vehicle=self.vehicle, actor=None)
         self.agent = Ed25519PrivateKey.generate()
         self.pairing = factories.make_pairing()
+        self.export = exports.request(owner=alice, actor=None)
+        assert archive.build(export_id=self.export.pk)
+        self.forgotten = factories.make_owner()
+        self.erasure = erasures.request(owner=self.forgotten, actor=None)
+        self.erased = ErasureRequest.objects.create(
+            owner=self.forgotten, status="done", due_at=timezone.now(), proof={"v": 1}, proof_signature="00"
+        )
         self.own_key, key = factories.make_key(acme)
         dead_key, dead = factories.make_key(acme)
         api_keys.revoke_api_key(key=dead_key, actor=None)
@@ -215,6 +251,8 @@ class World:
             "consent_notice": ("run_jobs", 1), "consent_decide_personal": ("product_email",), "region_choose": (vehicle,),
             "receipt": (self.record.public_id,), "unsubscribe": (unsubscribes.token(self.record.owner),), "job_detail": (job,), "job_result": (done,),
             "pair_confirm": (self.pairing.code,), "node_replace": (self.car.node.vehicle.public_id,),
+            "export_download": (self.export.public_id,), "erasure_cancel": (erasures.token_of(self.erasure),),
+            "erasure_proof": (self.erased.public_id,), "vehicle_sold": (vehicle,),
             "api_key_revoke": (self.own_key.public_id,), "api_model": (self.model.public_id,), "api_job": (job,),
             "api_job_cancel": (job,), "api_job_result": (done,), "node_blob": (self.lease.input_sha256,),
             "node_result": (self.lease.attempt,), "node_nothing": ("nothing",),
@@ -239,6 +277,9 @@ class World:
             "region_choose": ({"region": "US-CA"}, {}),
             "receipt_verify": ({"text": receipts.receipt_text(self.record)}, {}),
             "node_withdrawals": (protocol.pack(protocol.Withdrawal()), {}),
+            "erasure_request": ({"word": "ERASE"}, {}),
+            "vehicle_claim": ({"vin": "1M8GDM9AXKP042788"}, {}),
+            "access_reason": ({"category": "Support", "words": "a test of permissions"}, {}),
             "api_key_create": ({"name": "New", "scopes": "jobs:read"}, {}),
             "api_models": (b"model", {}),
             "api_files": (NPY, {}),
@@ -284,7 +325,11 @@ class World:
 def world(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: Any) -> Iterator[World]:
     """Made once for the whole table, in a transaction that is rolled back at its end."""
     folder = tmp_path_factory.mktemp("blobs")
-    with django_db_blocker.unblock(), override_settings(BLOB_ROOT=folder), transaction.atomic():
+    with (
+        django_db_blocker.unblock(),
+        override_settings(BLOB_ROOT=folder, EXPORT_ROOT=folder / "exports"),
+        transaction.atomic(),
+    ):
         made = World()
         made.blobs = folder
         yield made
@@ -293,7 +338,7 @@ def world(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: Any) 
 
 @pytest.fixture
 def there(world: World, settings: Any) -> World:
-    settings.BLOB_ROOT = world.blobs
+    settings.BLOB_ROOT, settings.EXPORT_ROOT = world.blobs, world.blobs / "exports"
     return world
 
 
@@ -356,9 +401,16 @@ def test_the_back_office_is_closed_to_everybody_but_staff(there: World, actor: s
     assert "Driveway operations" not in client.get("/operations/", follow=True).content.decode()
 
 
-def test_staff_may_look_at_everything_and_delete_nothing(there: World) -> None:
+def reading_staff(there: World) -> Client:
+    """Opal, who has said why."""
     client = Client()
     client.force_login(there.people["opal"])
+    client.post(reverse("access_reason"), {"category": "Support", "words": "a test of permissions"})
+    return client
+
+
+def test_staff_may_look_at_everything_and_delete_nothing(there: World) -> None:
+    client = reading_staff(there)
     for name, path in admin_urls():
         if name == "index" or name.endswith("_changelist"):
             assert client.get(path).status_code == 200, path
@@ -367,8 +419,7 @@ def test_staff_may_look_at_everything_and_delete_nothing(there: World) -> None:
 
 
 def test_staff_are_shown_no_secret(there: World) -> None:
-    client = Client()
-    client.force_login(there.people["opal"])
+    client = reading_staff(there)
     vehicle, user = there.vehicle, there.people["alice"]
     secrets = {
         f"accounts/user/{user.pk}": user.password,

@@ -30,7 +30,9 @@ def opal() -> User:
 
 @pytest.fixture
 def desk(opal, client_of):
-    return client_of(opal)
+    client = client_of(opal)
+    client.post(reverse("access_reason"), {"category": "Payment", "words": "a test of the back office"})
+    return client
 
 
 def url(model, page: str, *args: object) -> str:

@@ -151,6 +151,8 @@ def test_pages_of_an_operator(cast, client_of):
         "billing/topup/add/",
         "accounts/auditevent/",
     ]
+    check_page(client.get(reverse("access_reason")))
+    client.post(reverse("access_reason"), {"category": "Support", "words": "a test of the pages"})
     for path in office:
         check_page(client.get(f"/operations/{path}"))
 

@@ -1,0 +1,59 @@
+"""Why a member of staff reads owners' data just now: stated before the first page opens, and good for half an hour."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from django import forms
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils import timezone
+
+KEY = "access_reason"
+WORDS_MIN, WORDS_MAX = 10, 240
+
+CATEGORIES = [
+    ("Support", "An owner asked for help"),
+    ("Payment", "A payment or an amount is in question"),
+    ("Fault", "A fault or a wrong result is being looked into"),
+    ("Abuse", "Fraud or abuse is suspected"),
+    ("Law", "A legal duty, or an authority's request"),
+]
+
+
+@dataclass(frozen=True)
+class Reason:
+    category: str
+    words: str
+    until: datetime
+
+    def __str__(self) -> str:
+        return f"{self.category}: {self.words}"
+
+
+class ReasonForm(forms.Form):
+    category = forms.ChoiceField(choices=CATEGORIES, label="What for", widget=forms.RadioSelect)
+    words = forms.CharField(
+        label="In your words",
+        min_length=WORDS_MIN,
+        max_length=WORDS_MAX,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text="The owner will read this. Name the request or ticket, not the person.",
+    )
+
+
+def state(request: HttpRequest, *, category: str, words: str) -> None:
+    """Begin reading, in this session, for ACCESS_REASON_MINUTES."""
+    until = timezone.now() + timedelta(minutes=settings.ACCESS_REASON_MINUTES)
+    request.session[KEY] = {"category": category, "words": words.strip(), "until": until.timestamp()}
+
+
+def end(request: HttpRequest) -> None:
+    request.session.pop(KEY, None)
+
+
+def present(request: HttpRequest) -> Reason | None:
+    """The reason that holds now, or None: none was stated, or its time is over."""
+    held = request.session.get(KEY)
+    if not held or held["until"] <= timezone.now().timestamp():
+        return None
+    return Reason(held["category"], held["words"], datetime.fromtimestamp(held["until"], tz=UTC))

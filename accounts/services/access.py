@@ -1,0 +1,64 @@
+"""Who looked at owners' data: the only writer of AccessEvent."""
+
+from collections.abc import Iterable
+
+from django.db import connection
+
+from accounts.models import AccessEvent, Owner, User
+
+SAME_LOOK_S = 60
+
+# One statement for any number of owners. A page looked at again within a minute is one look.
+RECORD = """
+INSERT INTO accounts_accessevent (owner_id, vehicle_id, actor_id, kind, what, reason)
+SELECT DISTINCT n.owner_id, n.vehicle_id, %(actor)s::bigint, %(kind)s, %(what)s, %(reason)s
+  FROM unnest(%(owners)s::bigint[], %(vehicles)s::bigint[]) AS n(owner_id, vehicle_id)
+ WHERE NOT EXISTS (SELECT FROM accounts_accessevent e
+                    WHERE e.owner_id = n.owner_id AND e.vehicle_id IS NOT DISTINCT FROM n.vehicle_id
+                      AND e.actor_id = %(actor)s AND e.kind = %(kind)s AND e.what = %(what)s AND e.reason = %(reason)s
+                      AND e.at > clock_timestamp() - make_interval(secs => %(same_look_s)s))
+"""
+
+
+def record(
+    *,
+    looked_at: Iterable[tuple[int, int | None]],
+    actor: User | None,
+    kind: str,
+    what: str,
+    reason: str,
+) -> int:
+    """Write one look at each (owner id, vehicle id or None). Returns how many rows that made.
+
+    `what` names no person; `reason` is "category: words" and never empty. Without an actor it was the system itself.
+    """
+    pairs = list(looked_at)
+    if not pairs:
+        return 0
+    owners, vehicles = zip(*pairs, strict=True)
+    values = {
+        "owners": list(owners), "vehicles": list(vehicles), "actor": actor.pk if actor else None, "kind": kind,
+        "what": what[:160], "reason": reason[:300], "same_look_s": SAME_LOOK_S,
+    }  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute(RECORD, values)
+        return int(cursor.rowcount)
+
+
+def record_export(*, owner: Owner, actor: User | None, what: str) -> None:
+    """The owner's own export was made, or downloaded."""
+    record(
+        looked_at=[(owner.pk, None)], actor=actor, kind=AccessEvent.Kind.EXPORT, what=what,
+        reason="Export: the owner asked for it",
+    )  # fmt: skip
+
+
+def name_of(actor: User | None) -> str:
+    """Who looked, as the owner reads it: the role and first name of staff, never more."""
+    if actor is None:
+        return "Driveway's own software"
+    operator = getattr(actor, "operator", None)
+    if operator is None:
+        return "You" if hasattr(actor, "owner") else "Driveway staff"
+    first = actor.name.split()[0] if actor.name.strip() else "no name"
+    return f"{first} ({operator.get_role_display().lower()})"

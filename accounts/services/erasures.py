@@ -1,0 +1,89 @@
+"""An owner's wish to be forgotten: asked for, taken back, due. What destroys the data is marketplace/privacy/erasure.py."""
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.core import signing
+from django.utils import timezone
+
+from accounts.models import ErasureRequest, Membership, Operator, Owner, User
+from accounts.services import audit, closing, mails
+from marketplace.core.db import atomic_retrying
+from marketplace.core.errors import Conflict, NotFound
+from marketplace.core.states import transition
+
+CLOSED_BEFORE = "closed_before"  # the account was closed already: taking the erasure back leaves it closed
+SALT = "accounts.erasure"
+
+
+@atomic_retrying
+def request(*, owner: Owner, actor: User | None, cooling_off: timedelta | None = None) -> ErasureRequest:
+    """Schedule the erasure and withdraw every consent at once. Asking again returns the one that is scheduled.
+
+    Raises Conflict `other_roles` for somebody who also works for a customer or for Driveway: their sign-in is not only
+    the owner's.
+    """
+    owner = Owner.objects.select_for_update(no_key=True).select_related("user").get(pk=owner.pk)
+    if owner.erased_at:
+        raise Conflict("This account has been erased.", code="erased")
+    scheduled = owner.erasures.filter(status=ErasureRequest.Status.SCHEDULED).first()
+    if scheduled:
+        return scheduled
+    if Membership.objects.filter(user=owner.user).exists() or Operator.objects.filter(user=owner.user).exists():
+        raise Conflict("This sign-in is also a customer's or staff's. Leave that role first.", code="other_roles")
+    wait = timedelta(days=settings.ERASURE_COOLING_OFF_DAYS) if cooling_off is None else cooling_off
+    ended = closing.end_consents(owner=owner, actor=actor, method="erasure")
+    row = ErasureRequest.objects.create(
+        owner=owner, due_at=timezone.now() + wait, status_code=CLOSED_BEFORE if owner.deactivated_at else ""
+    )
+    Owner.objects.filter(pk=owner.pk, deactivated_at=None).update(deactivated_at=timezone.now())
+    audit.record(actor=actor, action="erasure.request", subject=owner.public_id, consents=ended)
+    mails.queue(
+        user=owner.user, kind="erasure-scheduled", dedupe_key=f"erasure-scheduled:{row.pk}",
+        context={"token": token_of(row), "due_at": row.due_at.isoformat()},
+    )  # fmt: skip
+    return row
+
+
+@atomic_retrying
+def cancel(*, request: ErasureRequest, actor: User | None) -> bool:
+    """Take the erasure back and open the account again, if it was open. Consents stay withdrawn.
+
+    Returns False when it had been taken back before. Raises Conflict `erasure_begun` once it is due or done.
+    """
+    owner = Owner.objects.select_for_update(no_key=True).get(pk=request.owner_id)
+    row = ErasureRequest.objects.select_for_update(of=["self"]).get(pk=request.pk)
+    if row.status == ErasureRequest.Status.CANCELLED:
+        return False
+    if row.status != ErasureRequest.Status.SCHEDULED or row.due_at <= timezone.now():
+        raise Conflict("The erasure has begun and cannot be taken back.", code="erasure_begun")
+    was = row.status_code
+    transition(row, ErasureRequest.Status.CANCELLED, ended_at=timezone.now())
+    if was != CLOSED_BEFORE:
+        Owner.objects.filter(pk=owner.pk).update(deactivated_at=None)
+    audit.record(actor=actor, action="erasure.cancel", subject=owner.public_id)
+    return True
+
+
+def scheduled(owner: Owner) -> ErasureRequest | None:
+    return owner.erasures.filter(status=ErasureRequest.Status.SCHEDULED).first()
+
+
+def due() -> list[ErasureRequest]:
+    """Erasures whose cooling-off period is over, oldest first."""
+    rows = ErasureRequest.objects.filter(status=ErasureRequest.Status.SCHEDULED, due_at__lte=timezone.now())
+    return list(rows.select_related("owner__user").order_by("due_at")[:50])
+
+
+def token_of(request: ErasureRequest) -> str:
+    """What the mailed link carries: it takes this one erasure back, and nothing else."""
+    return signing.Signer(salt=SALT).sign(str(request.public_id))
+
+
+def of_token(token: str) -> ErasureRequest:
+    """Raises NotFound for a link that is not ours."""
+    try:
+        public_id = signing.Signer(salt=SALT).unsign(token)
+    except signing.BadSignature as error:
+        raise NotFound("This link is not valid.") from error
+    return ErasureRequest.objects.select_related("owner").get(public_id=public_id)

@@ -1,0 +1,47 @@
+"""The form that stands before owners' data in the back office."""
+
+from django.contrib import admin
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST
+
+from accounts import access_reason
+from accounts.access import signed_in
+
+
+@never_cache
+@login_required
+def state(request: HttpRequest) -> HttpResponse:
+    """Say why, then go where you were going."""
+    _staff_only(request)
+    form = access_reason.ReasonForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        access_reason.state(request, **form.cleaned_data)
+        return redirect(_next(request))
+    context = {**admin.site.each_context(request), "title": "Why are you reading owners' data?", "form": form}
+    context |= {"next": _next(request)}
+    return render(request, "admin/access_reason.html", context, status=400 if form.is_bound else 200)
+
+
+@require_POST
+@login_required
+def end(request: HttpRequest) -> HttpResponse:
+    _staff_only(request)
+    access_reason.end(request)
+    return redirect("admin:index")
+
+
+def _staff_only(request: HttpRequest) -> None:
+    if not (signed_in(request).is_staff and request.user.is_active):
+        raise Http404
+
+
+def _next(request: HttpRequest) -> str:
+    """Back into the back office, and nowhere else."""
+    wanted, home = request.POST.get("next") or request.GET.get("next", ""), reverse("admin:index")
+    is_ours = url_has_allowed_host_and_scheme(wanted, allowed_hosts=None) and wanted.startswith(home)
+    return wanted if is_ours else home

@@ -1,0 +1,121 @@
+"""One owner's archive: every table as JSON and CSV, consent records and signed meter records that verify without us."""
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from django.conf import settings
+from django.db import OperationalError, connection, transaction
+
+from accounts.models import DataExport, Owner
+from accounts.services import exports
+from marketplace.privacy import inventory, signed
+from marketplace.privacy.tabular import write_table
+
+logger = logging.getLogger(__name__)
+CHUNK_BYTES = 1024 * 1024
+TEXTS = Path(__file__).parent / "texts"
+
+
+def build(*, export_id: int) -> bool:
+    """Make the archive of one requested export. False when it is done, or another worker is at it.
+
+    All tables are read in one snapshot. The row's lock is held meanwhile, so that a task that runs twice builds once; the
+    file gets its name only when it is whole. A failure is written as `failed` with a code, and may be asked for again.
+    """
+    try:
+        return _build(export_id)
+    except (
+        OperationalError
+    ) as error:  # the database went away, or another transaction came between: it is still asked for
+        logger.warning("export %s waits for the next round: %s", export_id, error)
+    except Exception:
+        logger.exception("export %s failed", export_id)
+        export = DataExport.objects.get(pk=export_id)
+        exports.path_of(export).unlink(missing_ok=True)
+        exports.mark_failed(export=export, code="export_failed")
+    return False
+
+
+def _build(export_id: int) -> bool:
+    own = not connection.in_atomic_block
+    with transaction.atomic():
+        if own:  # one snapshot for all tables
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        waiting = DataExport.objects.select_for_update(skip_locked=True, of=["self"]).select_related("owner__user")
+        export = waiting.filter(pk=export_id, status=DataExport.Status.REQUESTED).first()
+        if export is None:
+            return False
+        size, digest = write(export.owner, exports.path_of(export))
+        exports.mark_ready(export=export, size_bytes=size, sha256=digest)
+    return True
+
+
+def write(owner: Owner, path: Path) -> tuple[int, str]:
+    """Write the whole archive to `path`; returns size and SHA-256. Nothing of it is there before all of it is."""
+    root = private_folder()
+    with tempfile.TemporaryDirectory(dir=root, prefix="making-") as folder:
+        made = Path(folder) / "archive.zip"
+        with os.fdopen(os.open(made, os.O_CREAT | os.O_RDWR, 0o600), "w+b") as file:
+            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+                _fill(Archive(archive, Path(folder)), owner)
+            file.flush()
+            os.fsync(file.fileno())
+            file.seek(0)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        size = made.stat().st_size
+        made.replace(path)
+    return size, digest
+
+
+def private_folder() -> Path:
+    root = Path(settings.EXPORT_ROOT)
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return root
+
+
+class Archive:
+    """A ZIP that is filled file by file from disk, and remembers the digest of each."""
+
+    def __init__(self, archive: zipfile.ZipFile, folder: Path) -> None:
+        self.archive, self.folder = archive, folder
+        self.manifest: dict[str, dict[str, object]] = {}
+
+    def add(self, name: str, fill: Callable[[IO[str]], int]) -> None:
+        """`fill` writes text and returns how many rows it wrote."""
+        spool = self.folder / "spool"
+        with spool.open("w", encoding="utf-8", newline="") as file:
+            rows = fill(file)
+        self.take(name, spool, rows)
+
+    def take(self, name: str, path: Path, rows: int | None = None) -> None:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        self.manifest[name] = {"sha256": digest, "bytes": path.stat().st_size} | (
+            {} if rows is None else {"rows": rows}
+        )
+        self.archive.write(path, name)
+
+
+def _fill(archive: Archive, owner: Owner) -> None:
+    for table in inventory.TABLES:
+        name = inventory.file_name(table)
+        as_json, as_csv = archive.folder / "table.json", archive.folder / "table.csv"
+        rows = write_table(table, owner, as_json, as_csv)
+        archive.take(f"tables/{name}.json", as_json, rows)
+        archive.take(f"tables/{name}.csv", as_csv, rows)
+    archive.add("consents/records.jsonl", lambda file: signed.write_consents(owner, file))
+    archive.add("consents/notices.json", lambda file: signed.write_notices(owner, file))
+    archive.add("meter-records/records.jsonl", lambda file: signed.write_meter_records(owner, file))
+    archive.add("inventory.json", signed.write_inventory)
+    archive.take("verify.py", TEXTS / "verify.py.txt")
+    archive.take("README.txt", TEXTS / "README.txt")
+    manifest = {"account": str(owner.public_id), "files": archive.manifest}
+    archive.archive.writestr("manifest.json", json.dumps(manifest, indent=1))

@@ -1,0 +1,42 @@
+"""Everything held about an owner: what the apps declare, joined."""
+
+from functools import cache
+from typing import Any
+
+from django.apps import apps
+from django.db.models import Model, QuerySet
+
+from accounts import privacy as of_accounts
+from accounts.models import Owner
+from billing import privacy as of_billing
+from compute import privacy as of_compute
+from marketplace.core.privacy import Group, Table
+
+TABLES: tuple[Table, ...] = (*of_accounts.TABLES, *of_compute.TABLES, *of_billing.TABLES)
+OF_OTHERS: dict[str, str] = {**of_accounts.OF_OTHERS, **of_compute.OF_OTHERS, **of_billing.OF_OTHERS}
+
+
+@cache
+def model_of(table: Table) -> type[Model]:
+    return apps.get_model(table.model)
+
+
+def rows(table: Table, owner: Owner) -> QuerySet[Any]:
+    """The rows of a table that are about this owner."""
+    manager = model_of(table)._default_manager
+    return manager.filter(**{table.owner or "pk": owner.pk})
+
+
+def table_name(table: Table) -> str:
+    return model_of(table)._meta.db_table
+
+
+def of_group(group: Group) -> list[Table]:
+    return [table for table in TABLES if table.group is group]
+
+
+def file_name(table: Table) -> str:
+    """What the table's files are called in an export; two views of one table have two names."""
+    name = table_name(table)
+    same = [other for other in TABLES if other.model == table.model]
+    return name if len(same) == 1 else f"{name}-{table.owner.split('__')[0]}"

@@ -1,0 +1,112 @@
+"""Makes a throw-away owner with vehicles, work and money, erases them, and prints what a search finds before and after.
+
+Everything goes through the services that the site uses; what it writes about the made-up owner is destroyed by the erasure
+that it shows. Its output is docs/erasure-proof.md.
+"""
+
+import json
+import secrets
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from accounts.models import ErasureRequest, Mail
+from accounts.services import erasures, exports
+from billing.services import ledger
+from marketplace.privacy import erasure, proof, search, signed
+from marketplace.privacy.throwaway import Throwaway, make
+
+
+class Command(BaseCommand):
+    help = "Erase a made-up owner in this database and prove that nothing of them is left."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if settings.PRODUCTION:
+            raise CommandError("This makes up an owner and a customer: never in production.")
+        person = make(tag=secrets.token_hex(4))
+        looked_for = [*erasure.needles_of(person.owner), *(search.Needle("vin", vin) for vin in person.vins)]
+        self._head(person)
+        before = self._search("Before: where the owner is found", looked_for)
+        if not before.hits:
+            raise CommandError("The search finds nothing even before the erasure: it proves nothing.")
+        request = self._erase(person)
+        after = self._search("After: the same search", looked_for)
+        self._tail(request, after)
+        if after.hits:
+            raise CommandError("Something is left.")
+
+    def _say(self, text: str) -> None:
+        self.stdout.write(f"{text}\n", ending="")
+
+    def _head(self, person: Throwaway) -> None:
+        write = self._say
+        write("# Proof of an erasure\n")
+        write(
+            f"Output of `manage.py prove_erasure`, {timezone.now():%Y-%m-%d %H:%M} UTC. The owner is made up, for this run only:\n"
+        )
+        write(f"- e-mail `{person.user.email}`, name `{person.owner.name}`")
+        write(
+            f"- vehicles with the VINs {', '.join(f'`{vin}`' for vin in person.vins)}, each with an enrolled node and consents"
+        )
+        write(
+            f"- {person.units} verified unit of work, {person.paid_micro} micro-USD earned, an export, mails, a session, a second factor, staff's words"
+        )
+        write(
+            f"- looked for: {len(person.vins)} VINs in plain form, their keyed hashes, the address and the name; as written, as JSON, in hex, in base64, ignoring case\n"
+        )
+
+    def _search(self, title: str, looked_for: list[search.Needle]) -> search.Found:
+        found = search.everywhere(looked_for)
+        write = self._say
+        write(f"## {title}\n")
+        write(f"{len(found.tables)} tables, {found.columns} columns that can hold text, {sum(found.tables.values())} rows, {found.sessions} sessions (opened), "
+              f"{found.files} files ({found.file_bytes} bytes), {found.cache_entries} entries of Redis.\n")  # fmt: skip
+        if not found.hits:
+            write("Found: **nothing**.\n")
+            return found
+        write("| where | kind | rows |\n|--|--|--|")
+        for (place, kind), rows in sorted(found.hits.items()):
+            write(f"| {place} | {kind} | {rows} |")
+        write("")
+        return found
+
+    def _erase(self, person: Throwaway) -> ErasureRequest:
+        """Asked for by the owner, its cooling-off period cut to nothing, carried out by the sweep that beat runs."""
+        request = erasures.request(owner=person.owner, actor=person.user, cooling_off=timedelta(0))
+        export = exports.path_of(person.export)
+        if not export.exists():
+            raise CommandError("The export was not made.")
+        erasure.sweep()
+        last = Mail.objects.filter(user=person.user, kind="erasure-done", sent_at=None)
+        last.update(dropped_at=timezone.now(), dropped_code="made_up")  # the address is nobody's
+        erasure.sweep()
+        request.refresh_from_db()
+        if request.status != ErasureRequest.Status.DONE or export.exists():
+            raise CommandError(f"The erasure is not done: {request.status} {request.status_code}")
+        return request
+
+    def _tail(self, request: ErasureRequest, after: search.Found) -> None:
+        write, body = self._say, request.proof or {}
+        write("## What was destroyed\n\n| table | rows |\n|--|--|")
+        for table, rows in body["destroyed"].items():
+            write(f"| {table} | {rows} |")
+        write("\n## What is kept, and why\n\n| table | rows | why |\n|--|--|--|")
+        for table, entry in body["kept"].items():
+            write(f"| {table} | {entry['rows']} | {entry['why']} |")
+        write(f"\nThe ledger, recomputed: {len(ledger.recompute())} differences.\n")
+        write("## The tables that were searched\n\n| table | rows |\n|--|--|")
+        for table, rows in after.tables.items():
+            write(f"| {table} | {rows} |")
+        write("\n## The signed proof\n")
+        write(
+            f"Its Ed25519 signature over `driveway-erasure-v1\\n` and the canonical JSON holds: {proof.holds(body, request.proof_signature)}.\n"
+        )
+        write(f"- public key `{signed.receipt_public_key()}`\n- signature `{request.proof_signature}`\n")
+        brief = {
+            **body,
+            "searched": {**body["searched"], "tables": f"{len(body['searched']['tables'])} tables, as above"},
+        }
+        write(f"```json\n{json.dumps(brief, indent=1)}\n```")

@@ -1,0 +1,287 @@
+"""Looks for a person everywhere: every text, JSON and byte column of every table, sessions, files and the cache."""
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib.sessions.models import Session
+from django.db import connection
+from django.db.models import QuerySet
+from redis import Redis
+
+SHORTEST = 3  # a name of two letters is in every hash
+CHUNK_BYTES = 4 * 1024 * 1024
+CUSTOMERS_FILES = "customers' files"
+FILE_BYTES_MAX = 16 * 1024**3  # beyond it only the names of files are searched, and the proof says of how many
+
+
+@dataclass(frozen=True)
+class Needle:
+    """One thing to look for: an e-mail address, a name, a VIN or its keyed hash."""
+
+    kind: str
+    text: str
+
+    @property
+    def is_word(self) -> bool:
+        return self.kind == "name"
+
+    @property
+    def word(self) -> str:
+        """A regular expression of PostgreSQL's: the whole word. "Al" is not in "signal"."""
+        return rf"\m{_regex(self.text)}\M" if _as_word(self, self.text) else _regex(self.text)
+
+    def forms(self) -> set[str]:
+        """As written, as JSON writes it, as PostgreSQL writes bytes, in hex, and in base64 at each of its three alignments."""
+        found: set[str] = set()
+        for text in {self.text, self.text.lower(), self.text.upper()}:
+            data = text.encode()
+            found |= {text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], _escaped(data)}
+            found |= {repr(data)[2:-1], data.hex(), *_base64_cores(data)}
+        if re.fullmatch(r"[0-9a-f]{64}", self.text):  # a hash may be kept as its bytes
+            found |= {_escaped(bytes.fromhex(self.text)), *_base64_cores(bytes.fromhex(self.text))}
+        return found
+
+
+def needles(*, emails: Iterable[str], names: Iterable[str], vins: Iterable[str]) -> list[Needle]:
+    """What to look for; empty and doubled ones left out. `vins` are VINs or their keyed hashes."""
+    given = [("email", emails), ("name", names), ("vin", vins)]
+    found = {(kind, text.strip()) for kind, texts in given for text in texts if len(text.strip()) >= SHORTEST}
+    return [Needle(kind, text) for kind, text in sorted(found)]
+
+
+@dataclass
+class Found:
+    """What was searched, and in how many rows of which table each kind was."""
+
+    tables: dict[str, int] = field(default_factory=dict)  # table -> rows searched
+    columns: int = 0
+    hits: dict[tuple[str, str], int] = field(default_factory=dict)  # (place, kind) -> rows
+    sessions: int = 0
+    files: int = 0
+    files_unread: int = 0
+    file_bytes: int = 0
+    cache_entries: int = 0
+
+    def add(self, place: str, kind: str, rows: int = 1) -> None:
+        if rows:
+            self.hits[place, kind] = self.hits.get((place, kind), 0) + rows
+
+
+# Partitions are tables of their own and are searched as such; a parent has no rows.
+COLUMNS = """
+SELECT c.table_name, c.column_name, c.data_type FROM information_schema.columns c
+  JOIN information_schema.tables t ON t.table_schema = c.table_schema AND t.table_name = c.table_name
+ WHERE c.table_schema = current_schema() AND t.table_type = 'BASE TABLE'
+ ORDER BY c.table_name, c.ordinal_position
+"""
+TEXTUAL = {"text", "character varying", "character", "json", "jsonb", "xml", "bytea", "ARRAY", "USER-DEFINED", "name"}
+
+
+def text_columns() -> dict[str, list[tuple[str, str]]]:
+    """Every table, with the columns that can hold text and their types."""
+    with connection.cursor() as cursor:
+        cursor.execute(COLUMNS)
+        rows = cursor.fetchall()
+    tables: dict[str, list[tuple[str, str]]] = {}
+    for table, column, kind in rows:
+        tables.setdefault(table, [])
+        if kind in TEXTUAL:
+            tables[table].append((column, kind))
+    return tables
+
+
+def everywhere(looked_for: list[Needle]) -> Found:
+    """Search the database, sessions (which are compressed), the folders of blobs and exports, and Redis."""
+    found = Found()
+    for table, columns in text_columns().items():
+        _search_table(table, columns, looked_for, found)
+    _search_sessions(looked_for, found)
+    for root, place in ((settings.BLOB_ROOT, CUSTOMERS_FILES), (settings.EXPORT_ROOT, "exports")):
+        _search_files(Path(root), place, looked_for, found)
+    _search_cache(looked_for, found)
+    return found
+
+
+def in_rows(table: str, rows: QuerySet[Any], looked_for: list[Needle]) -> int:
+    """How many of these rows of one table hold any of the needles."""
+    columns = text_columns()[table]
+    if not columns or not looked_for:
+        return 0
+    subquery, parameters = rows.order_by().values("pk").query.sql_with_params()
+    document, condition, patterns = _document(columns), *_condition(looked_for)
+    key = rows.model._meta.pk.column
+    sql = f"SELECT count(*) FROM (SELECT {document} AS doc FROM {_quoted(table)} WHERE {_quoted(key)} IN ({subquery})) d WHERE {condition}"  # noqa: S608 - names from the catalogue, values bound
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [*parameters, *patterns])
+        return int(cursor.fetchone()[0])
+
+
+def _search_table(table: str, columns: list[tuple[str, str]], looked_for: list[Needle], found: Found) -> None:
+    """One scan of a table, for all kinds at once."""
+    kinds = sorted({needle.kind for needle in looked_for}) if columns else []
+    counts, parameters = ["count(*)"], []
+    for kind in kinds:
+        condition, patterns = _condition([needle for needle in looked_for if needle.kind == kind])
+        counts.append(f"count(*) FILTER (WHERE {condition})")
+        parameters += patterns
+    document = _document(columns) if columns else "''"
+    sql = f"SELECT {', '.join(counts)} FROM (SELECT {document} AS doc FROM {_quoted(table)}) d"  # noqa: S608 - as above
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        rows, *hits = cursor.fetchone()
+    found.tables[table] = rows
+    found.columns += len(columns)
+    for kind, count in zip(kinds, hits, strict=True):
+        found.add(table, kind, count)
+
+
+def _document(columns: list[tuple[str, str]]) -> str:
+    """All that a row says, as one text. Bytes are written so that what is readable in them stays so, once more with spaces
+    for what is not: a name begins a word after any byte.
+    """
+    parts = []
+    for name, kind in columns:
+        text = f"encode({_quoted(name)}, 'escape')" if kind == "bytea" else f"{_quoted(name)}::text"
+        parts.append(text)
+        if kind == "bytea":
+            parts.append(rf"regexp_replace({text}, '\\[0-7]{{3}}', ' ', 'g')")
+    return f"concat_ws(E'\\n', {', '.join(parts)})"
+
+
+def _condition(looked_for: list[Needle]) -> tuple[str, list[Any]]:
+    """SQL over `doc` and its parameters."""
+    likes = [_like(form) for needle in looked_for for form in needle.forms() if not _as_word(needle, form)]
+    words = [needle.word for needle in looked_for if _as_word(needle, needle.text)]
+    parts, parameters = [], []
+    if likes:
+        parts.append("doc ILIKE ANY(%s)")
+        parameters.append(likes)
+    if words:
+        parts.append("doc ~* ANY(%s)")
+        parameters.append(words)
+    return " OR ".join(parts), parameters
+
+
+def _as_word(needle: Needle, form: str) -> bool:
+    return needle.is_word and form.lower() == needle.text.lower() and bool(re.fullmatch(r"\w.*\w", form, re.DOTALL))
+
+
+def _search_sessions(looked_for: list[Needle], found: Found) -> None:
+    for session in Session.objects.iterator(chunk_size=500):
+        found.sessions += 1
+        _search_text("sessions", json.dumps(session.get_decoded(), ensure_ascii=False), looked_for, found)
+
+
+def _search_files(root: Path, place: str, looked_for: list[Needle], found: Found) -> None:
+    """Names and contents. Not followed: links, which lead out of the store."""
+    patterns = {needle.kind: _bytes_pattern(looked_for, needle.kind) for needle in looked_for}
+    for path in (p for p in root.rglob("*") if p.is_file() and not p.is_symlink()):
+        found.files += 1
+        _search_text(place, path.name, looked_for, found)
+        if found.file_bytes > FILE_BYTES_MAX:
+            found.files_unread += 1
+            continue
+        kinds = set()
+        for chunk in _chunks(path):
+            found.file_bytes += len(chunk)
+            kinds |= {kind for kind, pattern in patterns.items() if pattern.search(chunk)}
+        for kind in kinds:
+            found.add(place, kind)
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    """The file in pieces that overlap, so that nothing hides at a border."""
+    tail = b""
+    with path.open("rb") as file:
+        while data := file.read(CHUNK_BYTES):
+            yield tail + data
+            tail = (tail + data)[-1024:]
+
+
+def _search_cache(looked_for: list[Needle], found: Found) -> None:
+    """Redis: cache, rate limits and the queue of tasks. All of it expires; nothing of a person may be in it at all."""
+    client: Redis = Redis.from_url(settings.REDIS_URL)
+    try:
+        for key in client.scan_iter(count=1000):
+            found.cache_entries += 1
+            _search_text("cache", _readable(key) + _cached(client, key), looked_for, found)
+    finally:
+        client.close()
+
+
+def _cached(client: Redis, key: bytes) -> str:
+    readers = {
+        b"string": lambda: client.get(key), b"list": lambda: client.lrange(key, 0, -1),
+        b"hash": lambda: client.hgetall(key), b"set": lambda: client.smembers(key),
+        b"zset": lambda: client.zrange(key, 0, -1),
+    }  # fmt: skip
+    kind: Any = client.type(key)
+    return _readable(readers[kind]()) if kind in readers else ""  # type: ignore[no-untyped-call]
+
+
+def _readable(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, dict):
+        return _readable([*value.keys(), *value.values()])
+    return "\n".join(map(_readable, value)) if isinstance(value, (list, set, tuple)) else str(value)
+
+
+def _search_text(place: str, text: str, looked_for: list[Needle], found: Found) -> None:
+    for kind in {needle.kind for needle in looked_for if mentions(text, [needle])}:
+        found.add(place, kind)
+
+
+def mentions(text: str, looked_for: list[Needle]) -> bool:
+    """Whether a text holds any of the needles, by the same rule as the search of tables."""
+    lowered = text.lower()
+    for needle in looked_for:
+        for form in needle.forms():
+            if _as_word(needle, form):
+                if re.search(rf"(?<!\w){re.escape(form)}(?!\w)", text, re.IGNORECASE):
+                    return True
+            elif form.lower() in lowered:
+                return True
+    return False
+
+
+def _bytes_pattern(looked_for: list[Needle], kind: str) -> re.Pattern[bytes]:
+    forms = {form.encode() for needle in looked_for if needle.kind == kind for form in needle.forms()}
+    return re.compile(rb"(?<!\w)(?:" + b"|".join(map(re.escape, sorted(forms))) + rb")(?!\w)" if kind == "name"
+                      else b"|".join(map(re.escape, sorted(forms))), re.IGNORECASE)  # fmt: skip
+
+
+def _base64_cores(data: bytes) -> list[str]:
+    """The letters that base64 of any text around `data` must hold, for each of the three ways it can be aligned."""
+    cores = []
+    for before in range(3):
+        coded = base64.b64encode(b"\0" * before + data).decode().rstrip("=")
+        first = (0, 2, 3)[before]
+        whole = (before + len(data)) * 8 // 6
+        cores.append(coded[first:whole])
+    return [core for core in cores if len(core) >= 8] + [
+        core.replace("+", "-").replace("/", "_") for core in cores if len(core) >= 8 and ("+" in core or "/" in core)
+    ]
+
+
+def _escaped(data: bytes) -> str:
+    """As PostgreSQL's encode(..., 'escape') writes bytes."""
+    return "".join("\\\\" if b == 92 else f"\\{b:03o}" if b == 0 or b > 127 else chr(b) for b in data)
+
+
+def _like(text: str) -> str:
+    return "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+
+
+def _regex(text: str) -> str:
+    return re.sub(r"([^\w\s])", r"\\\1", text)
+
+
+def _quoted(name: str) -> str:
+    return connection.ops.quote_name(name)

@@ -1,0 +1,190 @@
+"""A made-up owner with everything that can be held about one, made by the site's own services: for `manage.py prove_erasure`.
+
+The car is played here: it enrols with a key of its own, computes a real result and signs what it metered, as an agent does.
+"""
+
+import hashlib
+import io
+import secrets
+from dataclasses import dataclass, field
+
+import numpy as np
+import safetensors.numpy
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.contrib.sessions.backends.db import SessionStore
+from django.utils import timezone
+from onnx import TensorProto, helper, numpy_helper
+
+from accounts.models import AccessEvent, DataExport, Owner, Purpose, User, Vehicle
+from accounts.services import access, audit, consents, exports, mails, registration, vehicles
+from billing.models import LedgerAccount
+from billing.services import orders, rates, settlement, wallets
+from compute import protocol
+from compute.models import Attempt, InferenceJob, Node, UsageRecord
+from compute.services import artifacts, dispatch, jobs, nodes, sync, verification
+from marketplace.core.money import MICRO
+from marketplace.privacy import archive
+
+HARDWARE = protocol.Hardware(
+    machine="x86_64", isa="avx2", provider="CPUExecutionProvider", onnxruntime="1.31.1", cores=2, memory_bytes=2**33
+)
+ITEMS, WIDTH, LAYERS = 400, 1024, 64
+VIN_LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ0123456789"
+
+
+@dataclass
+class Car:
+    """A node as its agent would be."""
+
+    node: Node
+    key: Ed25519PrivateKey
+    seq: int = 0
+
+    def sync(self, **said: object) -> protocol.SyncResponse:
+        self.seq += 1
+        said = {"available": True, "capacity": 1, **said}
+        request = protocol.SyncRequest(node=str(self.node.public_id), seq=self.seq, **said)  # type: ignore[arg-type] # as written above
+        return sync.handle([request], carrier="https")[0]
+
+    def report(self, lease: protocol.Lease, result: bytes) -> protocol.Report:
+        now = int(timezone.now().timestamp() * 1000)
+        record = protocol.meter_bytes(
+            protocol.MeterPayload(
+                v=1, node=str(self.node.public_id), seq=1, prev=protocol.GENESIS_HASH, attempt=lease.attempt,
+                fence=lease.fence, model=lease.model_sha256, input=lease.input_sha256,
+                output=hashlib.sha256(result).hexdigest(), items=lease.items, outcome="ok", started_unix_ms=now - 5000,
+                ended_unix_ms=now, compute_ms=5000, compute_method="cpu_time", energy_mwh=20, energy_method="model",
+                agent="prove_erasure", layers=(),
+            )
+        )  # fmt: skip
+        signature = self.key.sign(protocol.signed_bytes(record))
+        return protocol.Report(
+            attempt=lease.attempt, fence=lease.fence, outcome="ok", record=record, signature=signature, result=result
+        )
+
+
+@dataclass
+class Throwaway:
+    """What was made."""
+
+    owner: Owner
+    export: DataExport
+    vins: list[str] = field(default_factory=list)
+    units: int = 0
+    paid_micro: int = 0
+
+    @property
+    def user(self) -> User:
+        return self.owner.user
+
+
+def make(*, tag: str) -> Throwaway:
+    """An owner with two cars, one of which has done paid work; `tag` makes address and name ones that nobody has."""
+    owner = _owner(f"quillfeather.{tag}@example.org", f"Zenobia Quillfeather-{tag}")
+    vins = [_vin(), _vin()]
+    cars = [_car(owner, "Zenobia's van", vin) for vin in vins]
+    _work([cars[0], _car(_owner(f"companion.{tag}@example.org", f"Companion {tag}"), "A second car", _vin())], tag)
+    _trails(owner)
+    export = exports.request(owner=owner, actor=owner.user)
+    archive.build(export_id=export.pk)
+    paid = LedgerAccount.objects.get(owner=owner).balance_micro
+    return Throwaway(owner, export, vins, UsageRecord.objects.filter(owner=owner).count(), paid)
+
+
+def _owner(email: str, name: str) -> Owner:
+    user = User.objects.create_user(email, secrets.token_urlsafe(16), name=name)
+    EmailAddress.objects.create(user=user, email=email, verified=True, primary=True)
+    return registration.register_owner(user=user, name=name)
+
+
+def _car(owner: Owner, label: str, vin: str) -> Car:
+    vehicle = vehicles.add_vehicle(owner=owner, label=label, make_model="Edsel", vin=vin, actor=owner.user)
+    code, _ = nodes.create_enrolment_code(vehicle=vehicle, actor=owner.user)
+    key = Ed25519PrivateKey.generate()
+    public = key.public_key().public_bytes_raw().hex()
+    enrolment = protocol.Enrolment(code=code, public_key=public, hardware=HARDWARE, agent_version="prove_erasure")
+    node = nodes.enrol(request=enrolment)
+    for purpose in (Purpose.RUN_JOBS, Purpose.AVAILABILITY, Purpose.REGION):
+        consents.decide(vehicle=vehicle, purpose=purpose, decision="given", actor=owner.user, method="portal")
+    Vehicle.objects.filter(pk=vehicle.pk).update(region="US-CA")
+    return Car(node, key)
+
+
+def _work(cars: list[Car], tag: str) -> None:
+    """A customer's model is admitted, a job ordered, computed by both cars, verified against each other and paid."""
+    rates.default_rates()
+    _job(tag)
+    for car in cars:
+        car.sync()
+    dispatch.dispatch()
+    for car in cars:
+        for lease in car.sync().leases:
+            car.sync(reports=(car.report(lease, _result(lease)),))
+    verification.verify()
+    settlement.settle_usage()
+    for car in cars:
+        car.sync(available=False)
+    jobs.finish_jobs()
+
+
+def _job(tag: str) -> InferenceJob:
+    user = User.objects.create_user(f"customer.{tag}@example.org", secrets.token_urlsafe(16))
+    customer = registration.register_organization(user=user, name=f"Customer {tag}")
+    wallets.top_up(
+        organization=customer, amount_micro=MICRO, method="manual", reference="made up", idempotency_key=tag, actor=None
+    )
+    artifact, _ = artifacts.upload_model(organization=customer, name="made up", stream=io.BytesIO(_model()))
+    artifacts.admit_model(artifact_id=artifact.pk)
+    artifact.refresh_from_db()
+    given = safetensors.numpy.save({"x": np.ones((ITEMS, 4), dtype=np.float32)})
+    input_file, _ = artifacts.upload_input(organization=customer, file_format="safetensors", stream=io.BytesIO(given))
+    job = orders.order_job(organization=customer, artifact=artifact, input_file=input_file, unit_items=ITEMS)
+    jobs.plan_job(job_id=job.pk)
+    return job
+
+
+def _model() -> bytes:
+    """x [n, 4] -> y [n, 2], with enough arithmetic that a unit is worth a micro-unit of money."""
+    weights = {
+        "first": np.full((4, WIDTH), 0.5, dtype=np.float32),
+        "middle": np.eye(WIDTH, dtype=np.float32),
+        "last": np.full((WIDTH, 2), 1 / WIDTH, dtype=np.float32),
+    }
+    names = ["x", *(f"h{n}" for n in range(LAYERS + 1)), "y"]
+    kinds = ["first", *["middle"] * LAYERS, "last"]
+    steps = [helper.make_node("MatMul", [names[n], kind], [names[n + 1]]) for n, kind in enumerate(kinds)]
+    graph = helper.make_graph(
+        steps, "made_up",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 2])],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    return bytes(model.SerializeToString())
+
+
+def _result(lease: protocol.Lease) -> bytes:
+    """What the model answers to rows of ones."""
+    items = Attempt.objects.select_related("unit").get(pk=lease.attempt).unit.items
+    return bytes(safetensors.numpy.save({"y": np.full((items, 2), 2.0, dtype=np.float32)}))
+
+
+def _trails(owner: Owner) -> None:
+    """What gathers around an owner: a second factor, a session, mails, looks of staff and their words."""
+    user = owner.user
+    Authenticator.objects.create(user=user, type="totp", data={"secret": secrets.token_hex(8)})
+    session = SessionStore()
+    session["_auth_user_id"], session["account_authentication_methods"] = str(user.pk), [{"email": user.email}]
+    session.save()
+    mails.queue(user=user, kind="welcome", dedupe_key=f"welcome:{user.pk}", context={"name": owner.name})
+    access.record(
+        looked_at=[(owner.pk, None)], actor=None, kind=AccessEvent.Kind.STAFF_READ, what="owners: page",
+        reason=f"Support: {owner.name} wrote from {user.email}",
+    )  # fmt: skip
+    audit.record(actor=None, action="owner.note", subject=owner.public_id, words=f"{owner.name}, {user.email}")
+
+
+def _vin() -> str:
+    return "".join(secrets.choice(VIN_LETTERS) for _ in range(17))

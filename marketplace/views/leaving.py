@@ -1,0 +1,137 @@
+"""Closing an account, opening it again, and being erased."""
+
+from typing import Any
+
+from allauth.account.decorators import reauthentication_required
+from django import forms
+from django.conf import settings
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST
+
+from accounts.access import owner_required, signed_in
+from accounts.models import Owner
+from accounts.services import closing, erasures
+from billing.models import LedgerAccount
+from marketplace.core.errors import DomainError, NotFound
+from marketplace.core.money import format_micro
+from marketplace.core.privacy import Erasure
+from marketplace.privacy import inventory
+
+WORD = "ERASE"
+page = require_http_methods(["GET", "POST"])
+
+
+class ErasureForm(forms.Form):
+    word = forms.CharField(label=f"Type {WORD} to confirm", max_length=20)
+    gives_up = forms.BooleanField(label="I give up what I am still owed", required=False)
+
+    def __init__(self, *args: Any, owed: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["word"].widget.attrs |= {"autocomplete": "off", "autocapitalize": "characters"}
+        if owed:
+            self.fields["gives_up"].label = f"I know that {owed} is owed to me and cannot be paid once I am erased"
+            self.fields["gives_up"].required = True
+        else:
+            del self.fields["gives_up"]
+
+    def clean_word(self) -> str:
+        word = str(self.cleaned_data["word"]).strip().upper()
+        if word != WORD:
+            raise forms.ValidationError(f"Type the word {WORD}.", code="wrong_word")
+        return word
+
+
+@never_cache
+@page
+@owner_required
+@reauthentication_required(allow_get=True)  # type: ignore[untyped-decorator] # allauth has no annotations
+def erasure_request(request: HttpRequest, owner: Owner) -> HttpResponse:
+    """What is destroyed, what is kept and why; then the password, the word, and a week in which it can be taken back."""
+    owed = owed_to(owner)
+    form = ErasureForm(request.POST if request.method == "POST" else None, owed=owed)
+    if request.method == "POST" and form.is_valid():
+        try:
+            erasures.request(owner=owner, actor=signed_in(request))
+        except DomainError as error:
+            form.add_error(None, error.message)
+        else:
+            messages.success(
+                request, "Every consent is withdrawn. You can take the erasure back until the day shown below."
+            )
+            return redirect("privacy")
+    kept = {table.title: table.why for table in inventory.TABLES if table.erasure is Erasure.KEEP}
+    context = {
+        "form": form, "owed": owed, "days": settings.ERASURE_COOLING_OFF_DAYS, "kept": kept.items(),
+        "destroyed": destroyed(), "erasure": erasures.scheduled(owner),
+    }  # fmt: skip
+    return render(request, "privacy/erasure.html", context, status=400 if form.errors else 200)
+
+
+def destroyed() -> list[str]:
+    """What an erasure destroys, by the inventory's own words."""
+    whole = [table.title for table in inventory.TABLES if table.erasure is Erasure.DELETE]
+    parts = [
+        f"{table.title}: {table.columns[name].what[0].lower()}{table.columns[name].what[1:]}"
+        for table in inventory.TABLES
+        for name in (table.blanks if table.erasure is Erasure.BLANK else ())
+    ]
+    return whole + parts
+
+
+def owed_to(owner: Owner) -> str:
+    """What is still owed, in each currency; "" for nothing."""
+    accounts = LedgerAccount.objects.filter(owner=owner, balance_micro__gt=0)
+    return ", ".join(format_micro(account.balance_micro, account.currency) for account in accounts)
+
+
+@never_cache
+@page
+def erasure_cancel(request: HttpRequest, token: str) -> HttpResponse:
+    """Takes an erasure back: the mailed link opens it without signing in, the button is one click. Reading it changes nothing."""
+    try:
+        erasure = erasures.of_token(token)
+    except NotFound as error:
+        raise Http404 from error
+    if request.method == "POST":
+        try:
+            erasures.cancel(request=erasure, actor=None)
+        except DomainError as error:
+            messages.error(request, error.message)
+        else:
+            messages.success(
+                request, "The erasure is taken back. Your consents stay withdrawn until you give them again."
+            )
+            return redirect("privacy" if request.user.is_authenticated else "account_login")
+    return render(request, "privacy/erasure_cancel.html", {"erasure": erasure, "token": token})
+
+
+@never_cache
+@page
+@owner_required
+def account_close(request: HttpRequest, owner: Owner) -> HttpResponse:
+    if request.method == "POST":
+        try:
+            ended = closing.close(owner=owner, actor=signed_in(request))
+        except DomainError as error:
+            messages.error(request, error.message)
+        else:
+            messages.success(
+                request, f"Your account is closed: {ended} consents withdrawn. What you earned is still paid."
+            )
+        return redirect("privacy")
+    return render(request, "privacy/close.html", {"owner": owner, "owed": owed_to(owner)})
+
+
+@require_POST
+@owner_required
+def account_reopen(request: HttpRequest, owner: Owner) -> HttpResponse:
+    try:
+        closing.reopen(owner=owner, actor=signed_in(request))
+    except DomainError as error:
+        messages.error(request, error.message)
+    else:
+        messages.success(request, "Your account is open again. No consent came back with it: decide each one anew.")
+    return redirect("privacy")
