@@ -87,6 +87,7 @@ def region_choose(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpRe
     try:
         regions.choose_region(vehicle=vehicle, region=region, actor=signed_in(request))
     except DomainError as error:
+        messages.error(request, f"{vehicle.label}: {error.message}")
         wrong = {vehicle.pk: {"value": region, "message": error.message}}
         return _centre(request, owner, wrong_regions=wrong, status=error.status)
     kept = f"{vehicle.region} is kept" if vehicle.region else "No region is kept"
@@ -179,7 +180,9 @@ def _centre(
         "undo": undo_of(owner, undo) if undo else None,
         "country": owner.country,
         "language": language,
-        "can_stop": any(c["is_in_force"] for of_car in of_vehicles.values() for c in of_car.values()),
+        "can_stop": any(
+            c["state"] in (*IN_FORCE, "outdated") for of_car in of_vehicles.values() for c in of_car.values()
+        ),
     }
     return render(request, "accounts/consent_centre.html", context, status=status)
 

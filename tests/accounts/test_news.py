@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.template.loader import render_to_string
 from django.test import Client
 from django.utils import timezone
 
@@ -83,6 +84,22 @@ def test_withdrawing_drops_what_waits(alice):
     mail = Mail.objects.get()
     assert mail.dropped_code == "consent_withdrawn"
     assert mail.dropped_at
+
+
+@pytest.mark.parametrize("kind", ["news", "consent-reminder", "notice-changed", "consent-withdrawn-in-car"])
+def test_the_texts_of_mails_name_what_they_are_about(alice, kind):
+    context = {
+        "owner": alice, "site_url": "https://driveway.test", "subject": "New & shiny", "body": "Text.", "title": "Run jobs",
+        "ends_on": "1 May 2027", "days": 7, "effective_on": "1 May 2027", "version": 2, "at": "now", "receipt_id": "7b0e",
+        "notice_path": "/notices/run_jobs/2?language=en", "unsubscribe_url": "https://driveway.test/unsubscribe/x",
+    }  # fmt: skip
+    subject = render_to_string(f"emails/{kind}-subject.txt", context).strip()
+    body = render_to_string(f"emails/{kind}-body.txt", context)
+    assert subject
+    assert "\n" not in subject
+    assert "Alice" in body
+    assert "https://driveway.test/" in body
+    assert "&amp;" not in subject + body
 
 
 # --- the link -----------------------------------------------------------------------------------------------------------
