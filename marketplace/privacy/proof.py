@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from django.utils import timezone
 
 from accounts.models import ErasureRequest
-from accounts.services.consents import canonical
+from accounts.receipts.record import canonical
 from marketplace.core.privacy import Erasure
 from marketplace.privacy import inventory, signed
 from marketplace.privacy.search import Found, Needle

@@ -31,6 +31,6 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON accounts_accessevent
 
 
 class Migration(migrations.Migration):
-    dependencies = [("accounts", "0006_more_notices")]
+    dependencies = [("accounts", "0009_policies")]
 
     operations = [migrations.RunSQL(TRAILS, migrations.RunSQL.noop)]

@@ -42,7 +42,7 @@ $$;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("accounts", "0006_more_notices")]
+    dependencies = [("accounts", "0008_german_notices")]
 
     operations = [
         migrations.AddField(

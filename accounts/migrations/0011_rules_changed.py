@@ -28,6 +28,6 @@ CREATE TRIGGER rules_changed AFTER UPDATE ON accounts_ownerpolicy
 
 
 class Migration(migrations.Migration):
-    dependencies = [("accounts", "0006_more_notices")]
+    dependencies = [("accounts", "0010_erasable_trails")]
 
     operations = [migrations.RunSQL(RULES_CHANGED, migrations.RunSQL.noop)]
