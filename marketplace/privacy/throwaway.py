@@ -30,7 +30,7 @@ from marketplace.privacy import archive
 HARDWARE = protocol.Hardware(
     machine="x86_64", isa="avx2", provider="CPUExecutionProvider", onnxruntime="1.31.1", cores=2, memory_bytes=2**33
 )
-ITEMS, WIDTH, LAYERS = 400, 1024, 64
+ITEMS, WIDTH, LAYERS = 400, 1024, 24
 VIN_LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ0123456789"
 
 

@@ -1,5 +1,6 @@
 """Erasure: asked for, taken back, carried out; nothing of the person is left, and the proof says so."""
 
+import io
 import json
 from datetime import timedelta
 
@@ -8,6 +9,7 @@ from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.contrib.sessions.models import Session
 from django.core.cache import cache
+from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
@@ -359,3 +361,27 @@ def test_trails_can_be_blanked_and_not_rewritten(zenobia, cast, table, change):
         cursor.execute(f"UPDATE {table} SET {change}")
     with pytest.raises(DatabaseError), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"DELETE FROM {table}")
+
+
+def test_a_car_that_still_runs_the_program_stores_nothing_more(zenobia):
+    """It is refused alone, and does not hold up the others whose syncs came in the same batch."""
+    carried_out(zenobia)
+    zenobia.car.seq += 1
+    request = factories.protocol.SyncRequest(
+        node=zenobia.car.id, seq=zenobia.car.seq, available=True, capacity=1, hardware=factories.HARDWARE
+    )
+    other = factories.make_car()
+    theirs = factories.protocol.SyncRequest(node=other.id, seq=1, available=True, capacity=1)
+    refused, taken = factories.sync.handle([request, theirs], carrier="https")
+    assert refused.error == "unknown_node"
+    assert not taken.error
+
+
+def test_the_command_proves_it_in_this_database(db):
+    out = io.StringIO()
+    call_command("prove_erasure", stdout=out)
+    before, after = out.getvalue().split("## After")
+    assert "| accounts_user | email | 1 |" in before
+    assert "| accounts_vehicle | vin | 2 |" in before
+    assert "Found: **nothing**" in after
+    assert "holds: True" in after
