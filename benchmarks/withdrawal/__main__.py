@@ -86,7 +86,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--count", type=positive, default=200, help="withdrawals of each kind (default 200)")
     parser.add_argument("--nats", choices=tuple(CARRIERS), default="both", help="with NATS, without, or both (default)")
     parser.add_argument("--cars", type=positive, default=4, help="up to 8 cars whose owners withdraw (default 4)")
-    parser.add_argument("--others", type=positive, default=2, help="cars that only work (default 2)")
+    parser.add_argument("--others", type=positive, default=1, help="cars that only work (default 1)")
     parser.add_argument(
         "--click", dest="clicks", action="append", choices=("portal", "agent"), default=[],
         help="how the owner withdraws: portal (default) or agent (`driveway-agent withdraw`); may be given twice",
