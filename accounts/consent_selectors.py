@@ -50,7 +50,7 @@ def personal_consents_of(owner: Owner, *, language: str = notices.DEFAULT_LANGUA
 
 def shown(notice: ConsentNotice, counting: int, row: ConsentCurrent | None) -> dict[str, Any]:
     """`state` is the last decision ("given" to "expired"), "none", or "outdated" when its text no longer counts."""
-    state = _state(counting, row)
+    state = state_of(counting, row)
     in_force = state in IN_FORCE
     return {
         "purpose": notice.purpose,
@@ -69,7 +69,8 @@ def shown(notice: ConsentNotice, counting: int, row: ConsentCurrent | None) -> d
     }
 
 
-def _state(counting: int, row: ConsentCurrent | None) -> str:
+def state_of(counting: int, row: ConsentCurrent | None) -> str:
+    """What the last decision counts as now, `counting` being the version of the text that counts."""
     if row is None:
         return "none"
     if row.state not in IN_FORCE:

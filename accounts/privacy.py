@@ -185,6 +185,8 @@ POLICY = Table(
         "ready_by_percent": Column("How full it must be then: a rule of yours, not a reading", 80),
         "ready_by_lead_minutes": Column("How long before it work stops", 180),
         "day_share_percent": Column("Most of a day spent working", 100),
+        "previous": Column("The rules before the last change, so that it can be undone", None),
+        "rules_version": Column("How often your rules were changed", 1),
         "plugged_in_only": Column("Work only while plugged in", True),
         "charge_stop_percent": Column("Charge at which work stops: a rule of yours, not a reading", 50),
         "charge_resume_percent": Column("Charge at which work resumes: a rule of yours, not a reading", 55),

@@ -1,4 +1,4 @@
-"""What ran on a vehicle, page by page and day by day, and when it was available. Reads only, each by an index, however long the history."""
+"""What ran on a vehicle, page by page. Reads only, each by an index, however long the history."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,15 +44,6 @@ search(lo, hi) AS (
 SELECT lo FROM search WHERE lo >= hi
 """
 
-AVAILABLE = """
-SELECT d.n, s.available, s.reason,
-       sum(extract(epoch FROM LEAST(COALESCE(s.ended_at, now()), d.until) - GREATEST(s.started_at, d.since)))::bigint
-  FROM unnest(%s::timestamptz[], %s::timestamptz[]) WITH ORDINALITY AS d(since, until, n)
-  JOIN compute_availabilityspan s
-    ON s.vehicle_id = %s AND s.started_at < d.until AND COALESCE(s.ended_at, now()) > d.since
- GROUP BY 1, 2, 3 ORDER BY 1, 4 DESC
-"""
-
 
 @dataclass(frozen=True)
 class Page:
@@ -90,32 +81,6 @@ def measured(attempts: Sequence[Attempt]) -> dict[int, MeterRecord]:
     """What the node signed about each attempt first, by attempt id; nothing for those that never ran to a record."""
     rows = MeterRecord.objects.filter(attempt__in=[attempt.pk for attempt in attempts]).order_by("-id")
     return {row.attempt_id: row for row in rows.defer("record", "signature") if row.attempt_id is not None}
-
-
-@dataclass(frozen=True)
-class Availability:
-    """One day: seconds available, seconds not by reason (the longest first), of the seconds that were heard of."""
-
-    available_s: int
-    reasons: list[tuple[str, int]]
-
-    @property
-    def known_s(self) -> int:
-        return self.available_s + sum(seconds for _, seconds in self.reasons)
-
-
-def availability(vehicle: Vehicle, days: Sequence[tuple[datetime, datetime]]) -> list[Availability]:
-    """For each day [start, end): how long the vehicle was available, and why not. The caller has checked the consent."""
-    found: list[tuple[int, list[tuple[str, int]]]] = [(0, []) for _ in days]
-    with connection.cursor() as cursor:
-        cursor.execute(AVAILABLE, [[start for start, _ in days], [end for _, end in days], vehicle.pk])
-        for number, available, reason, seconds in cursor.fetchall():
-            total, reasons = found[number - 1]
-            if available:
-                found[number - 1] = (total + seconds, reasons)
-            else:
-                reasons.append((reason, seconds))
-    return [Availability(*day) for day in found]
 
 
 def _last_by(vehicle: Vehicle, at: datetime) -> int:

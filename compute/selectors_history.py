@@ -46,6 +46,10 @@ class DayShare:
     known_s: float
 
     @property
+    def available_ms(self) -> int:
+        return round(self.available_s * 1000)
+
+    @property
     def percent(self) -> int:
         return round(100 * self.available_s / self.known_s) if self.known_s else 0
 
@@ -58,6 +62,10 @@ class ReasonCost:
     sentence: str
     setting: str
     seconds: float
+
+    @property
+    def duration_ms(self) -> int:
+        return round(self.seconds * 1000)
 
 
 def availability_by_day(vehicle: Vehicle, *, time_zone: str = "UTC", days: int = DAYS) -> list[DayShare]:

@@ -11,7 +11,9 @@ from typing import Any
 from django.db.models import Count, F, Window
 from django.utils.formats import date_format
 
-from accounts.models import ConsentCurrent, Owner, Purpose, Vehicle
+from accounts.consent_selectors import state_of
+from accounts.models import IN_FORCE, ConsentCurrent, Owner, Purpose, Vehicle
+from accounts.services import notices
 from marketplace.core.privacy import CONTRACT, LEGAL, SECURITY, Column, Group, Table
 from marketplace.privacy import inventory
 
@@ -87,15 +89,17 @@ def _car(vehicle: Vehicle, tables: list[Shown]) -> Section:
 
 def consents_now(owner: Owner) -> list[dict[str, Any]]:
     """What holds for each purpose, the owner's own and each car's."""
+    counting = notices.counting_versions()
     held = ConsentCurrent.objects.filter(owner=owner).select_related("vehicle").order_by("vehicle_id", "id")
     return [
         {
             "about": row.vehicle.label if row.vehicle else "You",
             "purpose": PURPOSES.get(row.purpose, row.purpose),
-            "state": row.state if row.is_in_force or row.state not in ("given", "renewed") else "expired",
-            "expires_at": row.expires_at if row.is_in_force else None,
+            "state": state,
+            "expires_at": row.expires_at if state in IN_FORCE else None,
         }
         for row in held
+        for state in [state_of(counting[row.purpose], row)]
     ]
 
 

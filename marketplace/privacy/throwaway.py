@@ -178,7 +178,7 @@ def _trails(owner: Owner) -> None:
     session = SessionStore()
     session["_auth_user_id"], session["account_authentication_methods"] = str(user.pk), [{"email": user.email}]
     session.save()
-    mails.queue(user=user, kind="welcome", dedupe_key=f"welcome:{user.pk}", context={"name": owner.name})
+    mails.queue(user=user, kind="news", dedupe_key=f"news:{user.pk}", context={"name": owner.name})
     access.record(
         looked_at=[(owner.pk, None)], actor=None, kind=AccessEvent.Kind.STAFF_READ, what="owners: page",
         reason=f"Support: {owner.name} wrote from {user.email}",

@@ -12,8 +12,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from accounts.access import owner_required, signed_in
+from accounts.consent_selectors import consents_of
 from accounts.forms import VehicleForm
-from accounts.models import ConsentCurrent, Owner, Purpose, Vehicle
+from accounts.models import Owner, Purpose, Vehicle
 from compute.models import Node
 from compute.services import nodes, pairings
 from marketplace.core.errors import Conflict, DomainError, InvalidInput
@@ -161,8 +162,8 @@ def _ask_code(request: HttpRequest, *, code: str = "", error: DomainError | None
 
 def _consented(owner: Owner) -> set[int]:
     """Vehicles whose consent to run jobs is in force: a new computer may begin at once."""
-    rows = ConsentCurrent.objects.filter(owner=owner, purpose=Purpose.RUN_JOBS)
-    return {row.vehicle_id for row in rows if row.vehicle_id is not None and row.is_in_force}
+    consents = consents_of(list(Vehicle.objects.for_owner(owner)), [Purpose.RUN_JOBS])
+    return {vehicle for vehicle, purposes in consents.items() if purposes[Purpose.RUN_JOBS]["is_in_force"]}
 
 
 def _retired(node: Node) -> dict[str, Any]:

@@ -1,30 +1,13 @@
 """What a vehicle's pages say of it: what it does and why not, the computer in it, what was decided, what it earned."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from django.utils import timezone
-
-from accounts.models import ConsentCurrent, ConsentNotice, Owner, Vehicle
+from accounts.models import Owner, Vehicle
 from billing.selectors import Earnings
 from compute.models import Node
-from compute.reasons import sentence, setting
-
-# How the fields of an owner's rules that can stop a car are called on pages.
-SETTING_TITLES = {
-    "pause": "Pause",
-    "windows": "Weekly schedule",
-    "day_share_percent": "Share of a day",
-    "ready_by": "Ready-by time",
-    "plugged_in_only": "Only while plugged in",
-    "charge_stop_percent": "Charge to keep",
-    "network": "Network",
-    "data_cap_mb_per_month": "Monthly data cap",
-    "price_limit_micro_per_kwh": "Price limit",
-    "power_rule": "Power",
-    "heat_stop_c": "Heat limit",
-}
+from marketplace.views.reasons import Reason, explain
 
 # Which of a vehicle's figures were measured, and which not.
 KINDS = {
@@ -50,87 +33,35 @@ LAYERS = {
 
 @dataclass(frozen=True)
 class State:
-    """What a vehicle does now; `code` is "" when it is available, and `setting` the rule of its owner that stopped it."""
+    """What a vehicle does now, and the reason when it is not available."""
 
     label: str
-    code: str = ""
-    sentence: str = ""
-    setting: str = ""
+    reason: Reason | None = None
 
     @property
     def is_available(self) -> bool:
-        return not self.code
-
-    @property
-    def setting_title(self) -> str:
-        return SETTING_TITLES.get(self.setting, self.setting.replace("_", " "))
+        return self.reason is None
 
 
 def state_of(node: Node | None, consent: dict[str, Any]) -> State:
-    """`consent` is `consents_of`'s entry for running jobs."""
+    """`consent` is `accounts.consent_selectors.consents_of`'s entry for running jobs."""
     if node is None:
-        return State("No agent", "no_agent", "No agent is enrolled yet.")
-    if consent["state"] not in ("given", "renewed"):
-        return _stopped("Not working", f"consent_{'missing' if consent['state'] == 'none' else consent['state']}")
+        return State("No agent", Reason("no_agent", "No agent is enrolled yet."))
+    if not consent["is_in_force"]:
+        return State("Not working", explain(f"consent_{'missing' if consent['state'] == 'none' else consent['state']}"))
     if node.status != Node.Status.ACTIVE:
-        return _stopped("Not working", f"node_{node.status}")
+        return State("Not working", explain(f"node_{node.status}"))
     if node.presence.is_away:
-        return _stopped("Away", "away")
+        return State("Away", explain("away"))
     if not node.presence.available:
-        return _stopped("Paused", node.presence.reason or "unavailable")
+        return State("Paused", explain(node.presence.reason))
     return State("Available")
-
-
-def _stopped(label: str, code: str) -> State:
-    return State(label, code, sentence(code), setting(code))
 
 
 def nodes_of(vehicles: Iterable[Vehicle]) -> dict[int, Node]:
     """The node that serves each vehicle, by vehicle id."""
     found = Node.objects.in_use().filter(vehicle__in=[v.pk for v in vehicles])
     return {node.vehicle_id: node for node in found.select_related("presence", "hardware_class")}
-
-
-def consents_of(vehicles: Sequence[Vehicle], purposes: Sequence[str]) -> dict[int, dict[str, dict[str, Any]]]:
-    """Per vehicle id and purpose: the newest text, and what was decided last and whether it still counts."""
-    newest, counting = _notices(purposes)
-    rows = ConsentCurrent.objects.filter(vehicle__in=[v.pk for v in vehicles], purpose__in=purposes)
-    current = {(row.vehicle_id, row.purpose): row for row in rows.select_related("record")}
-    return {
-        vehicle.pk: {
-            purpose: _consent(newest[purpose], counting.get(purpose, 0), current.get((vehicle.pk, purpose)))
-            for purpose in purposes
-            if purpose in newest
-        }
-        for vehicle in vehicles
-    }
-
-
-def _notices(purposes: Sequence[str]) -> tuple[dict[str, ConsentNotice], dict[str, int]]:
-    """The newest text of each purpose, and the version below which consent no longer counts."""
-    newest: dict[str, ConsentNotice] = {}
-    counting: dict[str, int] = {}
-    for notice in ConsentNotice.objects.filter(language="en", purpose__in=purposes).order_by("version"):
-        newest[notice.purpose] = notice
-        if notice.effective_at <= timezone.now():
-            counting[notice.purpose] = notice.version
-    return newest, counting
-
-
-def _consent(notice: ConsentNotice, counting: int, row: ConsentCurrent | None) -> dict[str, Any]:
-    state = row.state if row else "none"
-    if row and state in ("given", "renewed"):
-        state = "expired" if not row.is_in_force else "outdated" if row.notice_version < counting else state
-    return {
-        "purpose": notice.purpose,
-        "title": notice.title,
-        "notice_summary": notice.summary,
-        "notice_version": notice.version,
-        "state": state,
-        "since_at": row.record.at if row else None,
-        "record_id": row.record.public_id if row else None,
-        "is_in_force": state in ("given", "renewed"),
-    }
 
 
 def computer_of(vehicle: Vehicle, node: Node | None, energy_method: str) -> dict[str, Any] | None:

@@ -1,28 +1,27 @@
 """An owner's vehicles: all of them at a glance, one of them in full, and a new one."""
 
-from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.access import owner_required, signed_in
+from accounts.consent_selectors import consents_of
 from accounts.forms import VehicleForm, add_error
 from accounts.models import VEHICLE_PURPOSES, Owner, Purpose, Vehicle
+from accounts.services import notices
 from accounts.services import vehicles as vehicle_services
 from billing.selectors import earnings_by_vehicle
-from compute.activity import attempts_of, availability
+from compute.activity import attempts_of
 from compute.models import Node
-from compute.reasons import sentence
 from compute.selectors import energy_methods
+from compute.selectors_history import availability_by_day, costliest_reasons
 from compute.services import nodes
 from marketplace.core.errors import DomainError
-from marketplace.views.activity import day_bounds, rows_of
-from marketplace.views.vehicle_facts import computer_of, consents_of, earned_of, nodes_of, state_of
+from marketplace.views.activity import rows_of
+from marketplace.views.vehicle_facts import computer_of, earned_of, nodes_of, state_of
 
 DAYS = 7
 RECENT = 5
@@ -33,7 +32,10 @@ RECENT = 5
 @owner_required
 def vehicle_list(request: HttpRequest, owner: Owner) -> HttpResponse:
     vehicles = list(Vehicle.objects.for_owner(owner).order_by("id"))
-    node_of, consents = nodes_of(vehicles), consents_of(vehicles, [Purpose.RUN_JOBS])
+    node_of, consents = (
+        nodes_of(vehicles),
+        consents_of(vehicles, [Purpose.RUN_JOBS], language=notices.language_of(owner)),
+    )
     earnings = earnings_by_vehicle([owner])
     shown = []
     for vehicle in vehicles:
@@ -72,7 +74,7 @@ def vehicle_add(request: HttpRequest, owner: Owner) -> HttpResponse:
 def vehicle_detail(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpResponse:
     vehicle = get_object_or_404(Vehicle.objects.for_owner(owner).select_related("policy"), public_id=public_id)
     node = nodes_of([vehicle]).get(vehicle.pk)
-    consents = consents_of([vehicle], VEHICLE_PURPOSES)[vehicle.pk]
+    consents = consents_of([vehicle], language=notices.language_of(owner))[vehicle.pk]
     context = {"vehicle": vehicle, "state": state_of(node, consents[Purpose.RUN_JOBS])}
     if request.GET.get("fragment") == "state":
         return render(request, "accounts/_vehicle_state.html", context)
@@ -82,7 +84,9 @@ def vehicle_detail(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpR
         "consent": consents[Purpose.RUN_JOBS],
         "consents": [consents[purpose] for purpose in VEHICLE_PURPOSES if purpose != Purpose.RUN_JOBS],
         "computer": computer_of(vehicle, node, method),
-        "days": _days(vehicle) if consents[Purpose.AVAILABILITY]["is_in_force"] else None,
+        "keeps_history": consents[Purpose.AVAILABILITY]["is_in_force"],
+        "days": availability_by_day(vehicle, time_zone=owner.time_zone, days=DAYS)[::-1],
+        "costliest": costliest_reasons(vehicle),
         "attempts": rows_of(recent.attempts, owner),
         "earned": earned_of(earnings_by_vehicle([owner], vehicles=[vehicle]), owner),
     }
@@ -106,20 +110,3 @@ def vehicle_enrol(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpRe
         "command": f"driveway-agent enrol --server {server} --code {code} --state ./agent",
     }
     return render(request, "accounts/vehicle_enrol.html", context)
-
-
-def _days(vehicle: Vehicle) -> list[dict[str, Any]]:
-    """The last days of the owner's calendar, today first: a day may have 23 hours, or 25."""
-    today = timezone.localdate()
-    dates = [today - timedelta(days=back) for back in range(DAYS)]
-    found = availability(vehicle, [day_bounds(day) for day in dates])
-    return [
-        {
-            "day": day,
-            "available_ms": was.available_s * 1000,
-            "available_s": was.available_s,
-            "known_s": was.known_s,
-            "reason": sentence(was.reasons[0][0]) if was.reasons else "",
-        }
-        for day, was in zip(dates, found, strict=True)
-    ]

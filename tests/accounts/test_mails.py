@@ -197,7 +197,7 @@ def test_news_stops_with_its_consent_even_when_it_waits_already(alice, texts):
         consents.decide(purpose="product_email", decision=decision, owner=alice, actor=alice.user, method="portal")
         row = queue(alice, "news") if decision == "given" else row  # noqa: F821
     mails.send_due()
-    assert outcome(row) == "no_consent"
+    assert outcome(row) == "consent_withdrawn"
 
 
 def test_a_mail_for_later_waits(alice, texts):

@@ -33,6 +33,7 @@ def owners():
     factories.complete(job, compute_ms=4)
     settlement.settle_usage()
     Owner.objects.update(mails_off=[], time_zone=ZONE, locale="de-DE")
+    Mail.objects.all().delete()  # of the pairing
     return list(Owner.objects.order_by("id"))
 
 

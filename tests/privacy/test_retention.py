@@ -46,22 +46,22 @@ def test_what_is_due_goes_and_nothing_else(zenobia):
     aged(EnrolmentCode.objects.filter(vehicle=zenobia.vehicle), "expires_at", 30)
     aged(IdempotencyRecord.objects.filter(key="old"), "created_at", 30)
     Mail.objects.update(sent_at=timezone.now())
-    aged(Mail.objects.filter(kind="welcome"), "created_at", 180)
+    aged(Mail.objects.filter(kind="news"), "created_at", 180)
     lines = {line.rule.table: line for line in retention.run()}
     assert not AvailabilitySpan.objects.exists()
     assert not HealthDay.objects.exists()
     assert not EnrolmentCode.objects.filter(vehicle=zenobia.vehicle).exists()
     assert list(IdempotencyRecord.objects.values_list("key", flat=True)) == ["new"]
-    assert not Mail.objects.filter(kind="welcome").exists()
+    assert not Mail.objects.filter(kind="news").exists()
     assert lines["accounts_idempotencyrecord"].deleted == lines["accounts_idempotencyrecord"].due == 1
     assert MeterRecord.objects.count() == job_records
     assert all(line.due == 0 for line in retention.run(dry_run=True) if line.rule.action != retention.KEEP)
 
 
 def test_a_mail_that_was_never_sent_is_not_lost(zenobia):
-    aged(Mail.objects.filter(kind="welcome"), "created_at", 400)
+    aged(Mail.objects.filter(kind="news"), "created_at", 400)
     retention.run()
-    assert Mail.objects.filter(kind="welcome").exists()
+    assert Mail.objects.filter(kind="news").exists()
 
 
 def test_many_rows_go_in_batches(zenobia, monkeypatch):

@@ -37,8 +37,7 @@ async def test_finish_lets_the_running_unit_end_and_takes_no_other(marketplace, 
         assert (sync.available, sync.reason, sync.capacity) == (False, "finishing", 0)
         assert [renewal.attempt for renewal in sync.running] == [running_lease.attempt]
         await until(lambda: told(marketplace).get(running_lease.attempt) == ("ok", ""))
-        await until(lambda: status().state == "unavailable")
-        assert (status().reason, status().setting) == ("paused", "pause")
+        await until(lambda: (status().state, status().reason, status().setting) == ("unavailable", "paused", "pause"))
         await until(lambda: marketplace.syncs[-1].reason == "paused")
         marketplace.policy = Policy(version=3)
         again = marketplace.offer(models.double())
