@@ -82,6 +82,7 @@ def world(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: Any) 
 
 
 @pytest.fixture(autouse=True)
-def _the_worlds_blobs(world: World, settings: Any) -> None:
-    settings.BLOB_ROOT = world.blobs
-    settings.ALLOWED_HOSTS = ["127.0.0.1", "testserver"]
+def _the_worlds_settings(request: pytest.FixtureRequest, settings: Any) -> None:
+    if "world" in request.fixturenames:
+        settings.BLOB_ROOT = request.getfixturevalue("world").blobs
+        settings.ALLOWED_HOSTS = ["127.0.0.1", "testserver"]

@@ -98,7 +98,7 @@ def _look(page: Page, scheme: str) -> list[str]:
     return wide + page.evaluate(CHECK, only)
 
 
-@pytest.mark.django_db  # pytest-django makes databases only when some test asks for one
+@pytest.mark.django_db  # pytest-django makes databases only if some test asks for one; the world's tests do without
 def test_every_page_is_in_the_table() -> None:
     names = {name for name, _ in names_of(get_resolver().url_patterns)}
     doors = {name for name in names if name.startswith(NO_PAGES) and name not in BUT}
