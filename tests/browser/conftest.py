@@ -11,7 +11,7 @@ import axe_playwright_python
 import pytest
 from django.core.management import call_command
 from django.test import override_settings
-from playwright.sync_api import BrowserContext, Page, sync_playwright
+from playwright.sync_api import Page, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
 from tests.browser.world import World
@@ -28,7 +28,7 @@ class Chromium:
     def __init__(self, executable: str) -> None:
         self._thread = ThreadPoolExecutor(1)
         self._executable = executable
-        self._contexts: dict[str, BrowserContext] = {}
+        self._pages: dict[str, Page] = {}
         self.do(self._start)
 
     def do(self, work: Callable[..., Any], *arguments: Any) -> Any:
@@ -36,13 +36,13 @@ class Chromium:
         return self._thread.submit(work, *arguments).result(180)
 
     def page(self, actor: str, site: str, cookies: dict[str, str]) -> Page:
-        """A new page of this actor, signed in by cookie. Call it in the browser's thread."""
-        if actor not in self._contexts:
+        """The page of this actor, signed in by cookie when it is first asked for. Call it in the browser's thread."""
+        if actor not in self._pages:
             context = self._browser.new_context(viewport=PHONE, reduced_motion="reduce", locale="en-US")
             context.set_default_timeout(30_000)  # a busy machine is slow, not wrong
             context.add_cookies([{"name": name, "value": value, "url": site} for name, value in cookies.items()])
-            self._contexts[actor] = context
-        return self._contexts[actor].new_page()
+            self._pages[actor] = context.new_page()
+        return self._pages[actor]
 
     def close(self) -> None:
         self.do(self._stop)
@@ -82,6 +82,7 @@ def world(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: Any) 
 
 
 @pytest.fixture(autouse=True)
-def _the_worlds_blobs(world: World, settings: Any) -> None:
-    settings.BLOB_ROOT = world.blobs
-    settings.ALLOWED_HOSTS = ["127.0.0.1", "testserver"]
+def _the_worlds_settings(request: pytest.FixtureRequest, settings: Any) -> None:
+    if "world" in request.fixturenames:
+        settings.BLOB_ROOT = request.getfixturevalue("world").blobs
+        settings.ALLOWED_HOSTS = ["127.0.0.1", "testserver"]

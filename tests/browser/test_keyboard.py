@@ -8,7 +8,7 @@ from tests import factories
 from tests.browser.conftest import Chromium
 from tests.browser.world import World
 
-pytestmark = pytest.mark.xdist_group("browser")
+pytestmark = [pytest.mark.django_db, pytest.mark.xdist_group("browser")]
 VIN = "1M8GDM9AXKP042788"
 FOCUSED = """() => {
   const at = document.activeElement, label = at.labels?.[0]?.textContent ?? at.textContent;
@@ -34,9 +34,8 @@ def enter(page: Page) -> None:
 
 
 def test_from_signing_in_to_taking_consent_back(chromium: Chromium, world: World) -> None:
-    owner = factories.make_owner("keyboard@example.com")
-    chromium.do(_add_a_car, chromium, world, owner.user.email)
-    vehicle = Vehicle.objects.get(owner=owner)
+    chromium.do(_add_a_car, chromium, world, world.carol.user.email)
+    vehicle = Vehicle.objects.get(owner=world.carol)
     for label, state in (("Give consent", "given"), ("Withdraw", "withdrawn")):
         chromium.do(_press, chromium, world, label)
         assert ConsentCurrent.objects.get(vehicle=vehicle, purpose="run_jobs").state == state
@@ -58,7 +57,6 @@ def _add_a_car(chromium: Chromium, world: World, email: str) -> None:
     tab_to(page, "Add this vehicle")
     enter(page)
     assert page.get_by_role("heading", level=1).inner_text() == "Connect Family car"
-    page.close()
 
 
 def _press(chromium: Chromium, world: World, label: str) -> None:
@@ -67,7 +65,6 @@ def _press(chromium: Chromium, world: World, label: str) -> None:
     tab_to(page, label)
     enter(page)
     assert page.get_by_role("status").first.is_visible()
-    page.close()
 
 
 def _skip_link(chromium: Chromium, world: World) -> None:
@@ -76,4 +73,3 @@ def _skip_link(chromium: Chromium, world: World) -> None:
     tab_to(page, "Skip to content", presses=1)
     page.keyboard.press("Enter")
     assert page.evaluate("() => document.activeElement.id") == "main"
-    page.close()

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 from django.urls import get_resolver, reverse
-from playwright.sync_api import Page
+from playwright.sync_api import ConsoleMessage, Error, Page
 
 from tests.browser.conftest import AXE, DESK, PHONE, Chromium
 from tests.browser.world import World, arguments
 from tests.test_permissions import names_of
 
-pytestmark = pytest.mark.xdist_group("browser")
+pytestmark = [pytest.mark.django_db, pytest.mark.xdist_group("browser")]
 
 # actor: names of URLs, each with `arguments` of world.py
 PAGES = {
@@ -70,22 +70,30 @@ def _visit(chromium: Chromium, world: World, actor: str, address: str, title: st
     """What is wrong with the page."""
     page = chromium.page(actor, world.url, world.cookies[actor])
     wrong: list[str] = []
-    page.on("console", lambda message: wrong.append(f"console: {message.text}") if message.type == "error" else None)
-    page.on("pageerror", lambda error: wrong.append(f"script: {error}"))
+
+    def hear(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            wrong.append(f"console: {message.text}")
+
+    def catch(error: Error) -> None:
+        wrong.append(f"script: {error}")
+
+    page.set_viewport_size(PHONE)
+    page.on("console", hear)
+    page.on("pageerror", catch)
     answer = page.goto(address)
     if answer is None or answer.status != 200 or answer.url != address:
         wrong.append(f"answered {answer.status if answer else None} at {answer.url if answer else address}")
-    said = list(wrong)  # axe itself tries styles that the policy refuses
+    page.remove_listener("console", hear)  # axe itself tries styles that the policy refuses
+    page.remove_listener("pageerror", catch)
     page.evaluate(AXE)
-    found: list[str] = []
     for size, scheme in ((PHONE, "light"), (PHONE, "dark"), (DESK, "dark"), (DESK, "light")):
         page.set_viewport_size(size)
         page.emulate_media(color_scheme=scheme)
-        found += [f"{size['width']} px, {scheme}: {what}" for what in _look(page, scheme)]
+        wrong += [f"{size['width']} px, {scheme}: {what}" for what in _look(page, scheme)]
         if folder := os.environ.get("SCREENSHOTS"):
             page.screenshot(path=Path(folder) / f"{title}-{size['width']}-{scheme}.png", full_page=True)
-    page.close()
-    return said + found
+    return wrong
 
 
 def _look(page: Page, scheme: str) -> list[str]:
@@ -98,7 +106,6 @@ def _look(page: Page, scheme: str) -> list[str]:
     return wide + page.evaluate(CHECK, only)
 
 
-@pytest.mark.django_db  # pytest-django makes databases only when some test asks for one
 def test_every_page_is_in_the_table() -> None:
     names = {name for name, _ in names_of(get_resolver().url_patterns)}
     doors = {name for name in names if name.startswith(NO_PAGES) and name not in BUT}

@@ -21,7 +21,8 @@ class World:
     def __init__(self, url: str, blobs: Path) -> None:
         self.url, self.blobs = url, blobs
         self.acme = factories.make_organization("acme@example.com", wallet_micro=10**7)
-        self.alice, self.bob = (factories.make_owner(f"{name}@example.com") for name in ("alice", "bob"))
+        names = ("alice", "bob", "carol")  # carol has nothing yet
+        self.alice, self.bob, self.carol = (factories.make_owner(f"{name}@example.com") for name in names)
         self.opal = factories.make_user("opal@example.com")
         registration.register_operator(user=self.opal)
         self.car, self.car2 = factories.make_car(self.alice), factories.make_car(self.bob)
