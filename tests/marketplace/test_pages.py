@@ -137,7 +137,7 @@ def test_the_setting_that_stops_a_car_is_named(client_of):
     vehicle = factories.make_car().node.vehicle
     NodePresence.objects.update(available=False, reason="charge_low", last_sync_at=timezone.now())
     for path in ("/vehicles/", f"/vehicles/{vehicle.public_id}"):
-        assert "Your setting: Charge to keep" in text_of(client_of(vehicle.owner.user).get(path))
+        assert "Change the setting “Charge to keep”" in text_of(client_of(vehicle.owner.user).get(path))
 
 
 def test_two_buttons_alike_and_none_pressed_before_the_owner_does(client_of):
@@ -163,10 +163,10 @@ def test_consent_to_an_old_text_is_shown_as_no_longer_counting(client_of):
     values = {"purpose": "run_jobs", "title": "T", "summary": "S", "body": "B", "sha256": "0" * 64}
     ConsentNotice.objects.create(version=2, effective_at=timezone.now() + timedelta(days=1), **values)
     client = client_of(vehicle.owner.user)
-    assert client.get("/vehicles/").context["vehicles"][0]["state"].code == "away"  # the new text does not count yet
+    assert client.get("/vehicles/").context["vehicles"][0]["state"].reason.code == "away"  # the new text does not count yet
     ConsentNotice.objects.create(version=3, **values)
     page = client.get("/vehicles/")
-    assert page.context["vehicles"][0]["state"].code == "consent_outdated"
+    assert page.context["vehicles"][0]["state"].reason.code == "consent_outdated"
     assert 'name="notice_version" value="3"' in page.content.decode()
 
 

@@ -48,7 +48,7 @@ def make_person(email: str = EMAIL, name: str = NAME, vin: str = VIN) -> Person:
         factories.decide(vehicle, "given", purpose)
     Vehicle.objects.filter(pk=vehicle.pk).update(region="US-CA")
     OwnerPolicy.objects.filter(vehicle=vehicle).update(windows=[[0, 60, 120]])
-    mails.queue(user=owner.user, kind="welcome", dedupe_key=f"welcome:{owner.pk}")
+    mails.queue(user=owner.user, kind="news", dedupe_key=f"news:{owner.pk}")
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO compute_availabilityspan (node_id, vehicle_id, available, reason) VALUES (%s, %s, true, '')",
