@@ -202,26 +202,24 @@ def test_kept_messages_tell_values_but_are_never_fresh(clean, opened):
 
 
 def test_a_broker_that_dies_leaves_no_reading_and_one_that_returns_needs_a_live_message(tmp_path, opened):
+    """What the broker has kept may come back late or not at all after its death: either way it is never a yes."""
+    values = {"plugged_in": "true", "usable_battery_level": "70", "inside_temp": "20", "state": "online"}
     broker = Broker(tmp_path)
     broker.start()
     try:
         sensors = opened(url(broker, "teslamate"))
         until(lambda: "says nothing" in sensors().note)
-        for name, payload in {
-            "plugged_in": "true",
-            "usable_battery_level": "70",
-            "inside_temp": "20",
-            "state": "online",
-        }.items():
+        for name, payload in values.items():
             broker.publish(f"teslamate/cars/1/{name}", payload)
         until(lambda: verdict(sensors).available)
         broker.stop()
         until(lambda: verdict(sensors).code == "sensor_stale")
         assert "broker" in verdict(sensors).sentence
         broker.start()
-        until(lambda: sensors().charge_percent == 70)
+        until(lambda: "says nothing" in sensors().note or "kept messages" in sensors().note)
         assert verdict(sensors).code == "sensor_stale"
-        broker.publish("teslamate/cars/1/inside_temp", "21")
+        for name, payload in values.items():
+            broker.publish(f"teslamate/cars/1/{name}", payload)
         until(lambda: verdict(sensors).available)
     finally:
         broker.stop()
