@@ -39,8 +39,10 @@ HOW = f"""\
   ended before), or usage that is gone. Then consent is given again, and the car gets work again.
 - **Real**: site, worker, beat, link, PostgreSQL, Redis and NATS as `make demo` runs them, one agent process a car, enrolled
   through the portal, an admitted ONNX model, units of about 6 s of processor time, sandboxed.
-- **What it leaves out**: everything is one machine, so there is no radio and no TLS; add the car's round trip (once with
-  NATS, twice with polling: half of one to be told, and the connection). The browser's own time before it sends is not in it."""
+- **What it leaves out**: everything is one machine, so there is no radio and no TLS: add half a round trip to the car with NATS and a
+  whole one with polling, and the owner's own to the site. The browser's time before it sends is not in it. On the other hand the
+  cars' units compete with the site for the same processors, which they do not in life (their niceness of 10 counts for
+  nothing where sessions are scheduled as groups: autogroup in sched(7))."""
 
 
 @dataclass(frozen=True)
