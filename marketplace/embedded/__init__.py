@@ -50,6 +50,7 @@ ALL: tuple[ServerName, ...] = tuple(SERVERS)
 # What `manage.py` starts for a command: all servers, unless it is named here.
 COMMAND_SERVERS: dict[str, tuple[ServerName, ...]] = {
     **dict.fromkeys(("help", "version", "--version", "check", "collectstatic", "diffsettings", "spectacular"), ()),
+    "verify_receipt": (),  # needs no database
     **dict.fromkeys(("check_ledger", "createsuperuser", "dbshell", "makemigrations", "migrate"), ("postgres",)),
     **dict.fromkeys(("showmigrations", "sqlmigrate"), ("postgres",)),
 }
