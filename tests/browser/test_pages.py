@@ -23,25 +23,29 @@ PAGES = {
     "public": [
         "home", "api_docs", "consent_notice", "account_login", "account_signup", "account_reset_password",
         "account_reset_password_done", "account_reset_password_from_key", "account_reset_password_from_key_done",
-        "account_inactive", "account_email_verification_sent", "account_confirm_email",
+        "account_inactive", "account_email_verification_sent", "account_confirm_email", "receipt_verify", "unsubscribe",
+        "erasure_cancel",
     ],
     "owner": [
         "vehicle_list", "vehicle_add", "vehicle_detail", "vehicle_activity", "vehicle_enrol", "consent_history",
-        "owner_settings", "account_email", "account_change_password", "account_logout", "account_reauthenticate", "mfa_index",
+        "owner_settings", "policy_edit", "consent_centre", "pair", "pair_confirm", "node_replace", "privacy", "erasure_request",
+        "account_close", "vehicle_sold", "vehicle_claim", "account_email", "account_change_password", "account_logout", "account_reauthenticate", "mfa_index",
         "mfa_activate_totp", "mfa_list_webauthn", "mfa_add_webauthn",
     ],
     "guarded": [
         "mfa_index", "mfa_reauthenticate", "mfa_view_recovery_codes", "mfa_generate_recovery_codes", "mfa_deactivate_totp",
     ],
     "customer": ["job_list", "job_detail", "api_keys"],
-    "operator": ["admin:index", "admin:accounts_vehicle_changelist", "admin:accounts_vehicle_change"],
+    "operator": ["admin:index", "access_reason", "admin:accounts_vehicle_changelist", "admin:accounts_vehicle_change"],
 }  # fmt: skip
 ROWS = [(actor, name) for actor, names in PAGES.items() for name in names]
 
 # Names that are no page of their own, and why.
 NO_PAGE = {
-    "healthz": "JSON", "schema": "YAML", "dashboard": "leads elsewhere",
-    "job_result": "a file", "mfa_download_recovery_codes": "a file",
+    "healthz": "JSON", "erasure_proof": "JSON", "schema": "YAML", "dashboard": "leads elsewhere",
+    "job_result": "a file", "receipt": "a file", "receipt_list": "a file", "export_download": "a file",
+    "policy_pause": "POST", "consent_decide_personal": "POST", "region_choose": "POST", "export_request": "POST",
+    "account_reopen": "POST", "access_reason_end": "POST", "mfa_download_recovery_codes": "a file",
     "consent_decide": "POST", "consent_withdraw_all": "POST", "api_key_create": "POST", "api_key_revoke": "POST",
     "account_confirm_login_code": "sign-in by code is off", "account_set_password": "everybody has a password",
     "mfa_authenticate": "a step of signing in", "mfa_reauthenticate_webauthn": "needs a security key",

@@ -8,10 +8,11 @@ from allauth.account.models import EmailAddress
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Owner, User
-from accounts.services import registration
+from accounts.services import erasures, registration, unsubscribes
 from billing.services import settlement
 from compute.models import Attempt, AvailabilitySpan, ModelArtifact, NodePresence
 from tests import factories
@@ -31,6 +32,8 @@ class World:
         self._work()
         self._states()
         self.key, _ = factories.make_key(self.acme)
+        self.pairing = factories.make_pairing()
+        self.erasure = erasures.request(owner=factories.make_owner(), actor=None)
         self.cookies = {
             "public": {},
             "owner": signed_in(self.alice.user),
@@ -73,6 +76,8 @@ def signed_in(user: User) -> dict[str, str]:
     client = Client()
     client.post("/accounts/login/", {"login": user.email, "password": factories.PASSWORD})
     client.post("/accounts/reauthenticate/", {"password": factories.PASSWORD})
+    if user.is_staff:
+        client.post(reverse("access_reason"), {"category": "Support", "words": "a look at every page"})
     return {name: morsel.value for name, morsel in client.cookies.items()}
 
 
@@ -92,6 +97,12 @@ def arguments(world: World) -> dict[str, tuple[Any, ...]]:
         "vehicle_activity": (vehicle,),
         "vehicle_enrol": (world.bare.public_id,),
         "consent_history": (vehicle,),
+        "policy_edit": (vehicle,),
+        "node_replace": (vehicle,),
+        "vehicle_sold": (vehicle,),
+        "pair_confirm": (world.pairing.code,),
+        "unsubscribe": (unsubscribes.token(world.alice),),
+        "erasure_cancel": (erasures.token_of(world.erasure),),
         "consent_notice": ("run_jobs", 1),
         "job_detail": (world.done.public_id,),
         "account_confirm_email": ("x",),

@@ -163,7 +163,9 @@ def test_consent_to_an_old_text_is_shown_as_no_longer_counting(client_of):
     values = {"purpose": "run_jobs", "title": "T", "summary": "S", "body": "B", "sha256": "0" * 64}
     ConsentNotice.objects.create(version=2, effective_at=timezone.now() + timedelta(days=1), **values)
     client = client_of(vehicle.owner.user)
-    assert client.get("/vehicles/").context["vehicles"][0]["state"].reason.code == "away"  # the new text does not count yet
+    assert (
+        client.get("/vehicles/").context["vehicles"][0]["state"].reason.code == "away"
+    )  # the new text does not count yet
     ConsentNotice.objects.create(version=3, **values)
     page = client.get("/vehicles/")
     assert page.context["vehicles"][0]["state"].reason.code == "consent_outdated"
