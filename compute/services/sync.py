@@ -14,7 +14,9 @@ from compute.services.reports import Reporter
 
 SYNC_MS = {"nats": 5000, "https": 3000}
 WITHHELD_SYNC_MS = 15000  # nothing will be offered: no hurry
-NEEDED_BY_LEASES_MS = 4000
+# While it holds work: a renewal is due, and by polling a cancel waits for it. Shorter than the poll that is promised
+# (POLL_MS, 3 s), so that the way there and back fits in as well.
+HOLDING_SYNC_MS = {"nats": 4000, "https": 2500}
 
 # The presence rows are the lock: two syncs of one node, over either carrier, take turns. The node's own row stays free:
 # verification writes its trust there, and the two would wait for each other's whole batches.
@@ -200,7 +202,7 @@ def _pace(node: Known, request: protocol.SyncRequest, has_new: bool, carrier: st
     if node.withheld:
         return WITHHELD_SYNC_MS
     holds = has_new or bool(request.running)
-    return min(SYNC_MS[carrier], NEEDED_BY_LEASES_MS) if holds else SYNC_MS[carrier]
+    return (HOLDING_SYNC_MS if holds else SYNC_MS)[carrier]
 
 
 def _is_uuid(text: Any) -> bool:
