@@ -5,7 +5,7 @@ from pathlib import Path
 
 from compute.models import InferenceJob
 from compute.reasons import sentence
-from marketplace.demo import comparison, fleet, report
+from marketplace.demo import comparison, fleet, receipts, report
 from marketplace.demo.customer import Customer
 from marketplace.demo.fleet import CARS, Car, wait_until
 from marketplace.demo.incidents import STOP_LIMIT_S, Incident
@@ -37,6 +37,8 @@ def tell(stack: Stack, home: Path, files: int) -> bool:
         run.watch()
         _result(out, comparison.compare(model, paths, features, run.result(), unit=UNIT_ITEMS, batch=run.batch))
         _report(out, run, cars, "NATS" if "nats" in stack.alive() else "HTTPS")
+        alice = cars["alice-2"].spec.owner
+        receipts.show(out, portals[alice], alice, home / "demo", stack.environment)
     return out.ok
 
 
