@@ -43,6 +43,9 @@ app.conf.beat_schedule = {
     "plan-jobs": {"task": "compute.plan_jobs", "schedule": 5.0},
     "assemble-jobs": {"task": "compute.assemble_jobs", "schedule": 5.0},
     "close-jobs": {"task": "billing.close_jobs", "schedule": 5.0},
+    "send-stripe-commands": {"task": "billing.send_stripe_commands", "schedule": 5.0},
+    "process-stripe-events": {"task": "billing.process_stripe_events", "schedule": 5.0},
+    "sweep-stripe": {"task": "billing.sweep_stripe", "schedule": 300.0},
     "expire-consents": {"task": "accounts.expire_consents", "schedule": 60.0},
     "check-ledger": {"task": "billing.check_ledger", "schedule": 3600.0},
 }

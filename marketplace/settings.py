@@ -140,6 +140,28 @@ CELERY_TIMEZONE = "UTC"
 # Consent receipts are signed with this Ed25519 seed (hex)
 RECEIPT_SIGNING_KEY = required("RECEIPT_SIGNING_KEY", "11" * 32)
 
+# Stripe: top-ups by card, off without a key. In development the local fake is started and its key is set.
+STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
+STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="https://api.stripe.com")
+STRIPE_CHECKOUT_ORIGIN = env.str("STRIPE_CHECKOUT_ORIGIN", default="https://checkout.stripe.com")
+STRIPE_WEBHOOK_SECRETS = env.list(
+    "STRIPE_WEBHOOK_SECRETS", default=[]
+)  # of each endpoint; the old one too while rolling
+if (
+    PRODUCTION
+    and STRIPE_SECRET_KEY
+    and (
+        not STRIPE_WEBHOOK_SECRETS
+        or STRIPE_SECRET_KEY.startswith("sk_test_fake")
+        or not STRIPE_API_BASE.startswith("https://")
+    )
+):
+    raise ImproperlyConfigured(
+        "With STRIPE_SECRET_KEY, production needs STRIPE_WEBHOOK_SECRETS, and the real Stripe over https. See .env.example."
+    )
+TOP_UP_MIN_MICRO = 5_000_000
+TOP_UP_MAX_MICRO = 2_000_000_000
+
 # Accounts
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = [
