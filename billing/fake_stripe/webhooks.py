@@ -3,8 +3,8 @@
 import hashlib
 import hmac
 import json
-from random import Random
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 from billing.fake_stripe.store import Store

@@ -26,6 +26,7 @@ from marketplace.core.states import transition
 logger = logging.getLogger(__name__)
 TASK = "billing.send_stripe_commands"
 LEASE = timedelta(seconds=90)  # longer than the longest look and call together
+HEAD_START = timedelta(seconds=10)
 ATTEMPTS = 14  # with the delays below: about five hours
 DELAY_MAX_S = 1800
 Status = StripeCommand.Status
@@ -40,17 +41,19 @@ class Claim:
 
 
 def queue(*, kind: str, idempotency_key: str, subject_id: int, after: StripeCommand | None = None) -> StripeCommand:
-    """Write a command in the transaction of the act that wants it. With `after` it waits until that one is done."""
-    kick(TASK)
+    """Write a command in the transaction of the act that wants it. With `after` it waits until that one is done.
+
+    Workers leave it alone for some seconds: who asked for it may `send_now`, and wants the answer on its own page.
+    """
     return StripeCommand.objects.create(
-        kind=kind, idempotency_key=idempotency_key, subject_id=subject_id, after=after
+        kind=kind, idempotency_key=idempotency_key, subject_id=subject_id, after=after, due_at=timezone.now() + HEAD_START
     )  # fmt: skip
 
 
 def send_now(command: StripeCommand) -> None:
     """Once the transaction has committed, send this command, and the one it waits for, without waiting for a worker.
 
-    Never raises: what does not work now is the worker's, as ever.
+    Never raises for Stripe's sake: what does not work now is the workers', as ever.
     """
     after_commit(lambda: _send_chain(command))
 
@@ -58,7 +61,7 @@ def send_now(command: StripeCommand) -> None:
 def send_due(*, limit: int = 100) -> int:
     """Send commands that are due, oldest first, until none is left or `limit` were. How many were taken up."""
     for done in range(limit):
-        claim = _claim(Q())
+        claim = _claim(Q(due_at__lte=timezone.now()))
         if claim is None:
             return done
         _work(claim)
@@ -78,18 +81,18 @@ def after_commit(work: Any) -> None:
 
 def _send_chain(command: StripeCommand) -> None:
     for pk in (command.after_id, command.pk):
-        claim = _claim(Q(pk=pk)) if pk else None
+        claim = _claim(Q(pk=pk, attempts=0)) if pk else None
         if claim:
             _work(claim)
 
 
 def _claim(which: Q) -> Claim | None:
-    """Take the first due command that nobody else has, and note before anything is sent that it may be done."""
+    """Take the first such command that nobody else has, and note before anything is sent that it may be done."""
     with transaction.atomic():
         now = timezone.now()
         command = (
             StripeCommand.objects.select_for_update(skip_locked=True, of=("self",))
-            .filter(Q(after=None) | Q(after__status=Status.DONE), which, status=Status.QUEUED, due_at__lte=now)
+            .filter(Q(after=None) | Q(after__status=Status.DONE), which, status=Status.QUEUED)
             .order_by("due_at", "id")
             .first()
         )
@@ -138,8 +141,6 @@ def _settle(command: StripeCommand, sent: Sent) -> None:
         transition(
             row, Status.DONE, object_id=sent.object_id, outcome_unknown=False, message="", done_at=timezone.now()
         )  # fmt: skip
-        if StripeCommand.objects.filter(after=row, status=Status.QUEUED).exists():
-            kick(TASK)
 
 
 def _later(command: StripeCommand, error: DomainError, *, outcome_unknown: bool) -> None:

@@ -53,6 +53,10 @@ class Server(ABC):
     def environment(self, state: State) -> dict[str, str]:
         """The variables that tell the site where the server is."""
 
+    def process_environment(self, state: State) -> dict[str, str]:
+        """Variables for the server's process beyond our own."""
+        return {}
+
     def user(self) -> str | None:
         """System user to run as, if not ours."""
         return None
@@ -126,7 +130,10 @@ class Server(ABC):
     def _start(self) -> None:
         state = self.state()
         command = self.prepare(state)
-        self.process = spawn(command, log_path=self.log_path, cwd=self.folder, user=self.user())
+        environment = os.environ | self.process_environment(state)
+        self.process = spawn(
+            command, log_path=self.log_path, environment=environment, cwd=self.folder, user=self.user()
+        )
         identity = Identity.of(self.process.pid)
         # Recorded before it is ready: if we are killed while waiting, the next start must still know it.
         state |= {"pid": self.process.pid, "created_at": identity.created_at if identity else 0.0}

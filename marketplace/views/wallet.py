@@ -145,7 +145,8 @@ def _top_up(
         "waits": row.status in ("created", "processing") or (came_from == "done" and row.status == "open"),
         "events": [{"at": event.at, "label": labels[event.to_status]} for event in row.events.all()],
     }
-    return render(request, "billing/top_up.html", context)
+    template = "billing/_top_up_state.html" if "fragment" in request.GET else "billing/top_up.html"
+    return render(request, template, context)
 
 
 def _row(row: wallet_history.TopUpRow, currency: str) -> dict[str, Any]:

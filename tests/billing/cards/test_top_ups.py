@@ -2,8 +2,8 @@
 
 import pytest
 
-from billing.models import BalanceTransaction, CardTopUp, LedgerTransfer, StripeCommand, StripeEvent, TopUp
-from billing.services import card_top_ups, inbox, ledger, outbox, sweeps, wallets
+from billing.models import BalanceTransaction, CardTopUp, LedgerTransfer
+from billing.services import card_top_ups, inbox, ledger, wallets
 from tests.billing.cards.conftest import FakeWorld
 from tests.billing.helpers import make_organization
 
@@ -12,7 +12,11 @@ pytestmark = pytest.mark.django_db
 
 def start(organization, amount_micro=50_000_000, key="k") -> CardTopUp:
     top_up = card_top_ups.start(
-        organization=organization, amount_micro=amount_micro, idempotency_key=key, site_url="http://testserver", actor=None
+        organization=organization,
+        amount_micro=amount_micro,
+        idempotency_key=key,
+        site_url="http://testserver",
+        actor=None,
     )
     card_top_ups.open_page(top_up)
     top_up.refresh_from_db()
