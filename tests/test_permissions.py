@@ -51,6 +51,12 @@ POST   consent_withdraw_all   in    >vehicles  >vehicles 404 404  404         in
 GET    job_list               in    404        404  200    200    404         in   in   in    in    in   in    in
 GET    job_detail             in    404        404  200    404    404         in   in   in    in    in   in    in
 GET    job_result             in    404        404  200    404    404         in   in   in    in    in   in    in
+GET    wallet                 in    404        404  200    200    404         in   in   in    in    in   in    in
+POST   top_up_start           in    404        404  >wallet >wallet 404       in   in   in    in    in   in    in
+GET    top_up_pay             in    404        404  200    404    404         in   in   in    in    in   in    in
+GET    top_up_done            in    404        404  200    404    404         in   in   in    in    in   in    in
+GET    top_up_left            in    404        404  200    404    404         in   in   in    in    in   in    in
+POST   stripe_webhook         400   400        400  400    400    400         400  400  400   400   400  400   400
 GET    api_keys               in    404        404  200    200    404         in   in   in    in    in   in    in
 POST   api_key_create         in    404        404  200    200    404         in   in   in    in    in   in    in
 POST   api_key_revoke         in    404        404  >keys  404    404         in   in   in    in    in   in    in
@@ -67,6 +73,9 @@ GET    api_job                401   401        401  401    401    401         20
 POST   api_job_cancel         401   401        401  401    401    401         200  404  403   401   401  401   401
 GET    api_job_result         401   401        401  401    401    401         200  404  403   401   401  401   401
 GET    api_wallet             401   401        401  401    401    401         200  200  403   401   401  401   401
+GET    api_top_ups            401   401        401  401    401    401         200  200  403   401   401  401   401
+POST   api_top_ups            401   401        401  401    401    401         201  201  403   401   401  401   401
+GET    api_top_up             401   401        401  401    401    401         200  404  403   401   401  401   401
 GET    api_nothing            404   404        404  404    404    404         404  404  404   404   404  404   404
 
 POST   node_enrol             401   401        401  401    401    401         401  401  401   401   200  401   401
@@ -115,10 +124,11 @@ mfa_edit_webauthn                     in    >accounts
 ALLAUTH_ROWS = [tuple(line.split()) for line in ALLAUTH_TABLE.strip().splitlines()]
 
 NPY = npy(ARRAY)
-FORMS = {"vehicle_add", "consent_decide", "consent_withdraw_all", "api_key_create", "api_key_revoke"}
+FORMS = {"top_up_start", "vehicle_add", "consent_decide", "consent_withdraw_all", "api_key_create", "api_key_revoke"}
 NEEDS = {
     ("POST", "api_models"): "models:write", ("POST", "api_files"): "jobs:write", ("POST", "api_jobs"): "jobs:write",
     ("POST", "api_job_cancel"): "jobs:write", ("GET", "api_wallet"): "wallet:read",
+    ("GET", "api_top_ups"): "wallet:read", ("POST", "api_top_ups"): "wallet:write", ("GET", "api_top_up"): "wallet:read",
 }  # fmt: skip
 
 
@@ -142,6 +152,7 @@ class World:
         self.vehicle = factories.make_vehicle(alice, consent="")
         self.code, _ = nodes.create_enrolment_code(vehicle=self.vehicle, actor=None)
         self.agent = Ed25519PrivateKey.generate()
+        self.top_up = factories.make_card_top_up(acme)
         self.own_key, key = factories.make_key(acme)
         dead_key, dead = factories.make_key(acme)
         api_keys.revoke_api_key(key=dead_key, actor=None)
@@ -167,6 +178,7 @@ class World:
         return {
             "vehicle_enrol": (vehicle,), "consent_decide": (vehicle, "run_jobs"), "consent_history": (vehicle,),
             "consent_notice": ("run_jobs", 1), "job_detail": (job,), "job_result": (done,),
+            **dict.fromkeys(("top_up_pay", "top_up_done", "top_up_left", "api_top_up"), (self.top_up.public_id,)),
             "api_key_revoke": (self.own_key.public_id,), "api_model": (self.model.public_id,), "api_job": (job,),
             "api_job_cancel": (job,), "api_job_result": (done,), "node_blob": (self.lease.input_sha256,),
             "node_result": (self.lease.attempt,), "node_nothing": ("nothing",),
@@ -185,6 +197,8 @@ class World:
             "api_files": (NPY, {}),
             "api_estimates": (wanted, {}),
             "api_jobs": (wanted, {"Idempotency-Key": "k"}),
+            "api_top_ups": ({"amount_micro": 10_000_000}, {"Idempotency-Key": "k"}),
+            "top_up_start": ({"choice": "25", "key": "6ba7b810-9dad-11d1-80b4-00c04fd430c8"}, {}),
             "node_enrol": (protocol.pack(factories.enrolment(self.code, public)), {}),
             "node_sync": (protocol.pack(sync), {}),
             "node_blob": (b"", {protocol.GRANT_HEADER: self.lease.grant}),
@@ -347,7 +361,7 @@ def test_every_method_is_in_the_table(there: World) -> None:
     listed = {(method, name) for method, name, _ in ROWS}
     for name in {name for _, name in listed}:
         first = name.split("_")[0]
-        customer = first == "job" or name.startswith("api_key")
+        customer = first in ("job", "wallet", "top") or name.startswith("api_key")
         actor = {"node": "node", "api": "key"}.get(first, "alice") if not customer else "acme"
         for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
             if (method, name) not in listed:

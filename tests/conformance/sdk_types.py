@@ -56,7 +56,8 @@ def params_type(service: type, method: str) -> Any:
     annotation = function.__annotations__.get("params")
     if annotation is None:
         return None
-    wanted = next(option.__forward_arg__ for option in get_args(annotation) if isinstance(option, typing.ForwardRef))
+    options = [annotation] if isinstance(annotation, str) else get_args(annotation)  # "X", or Optional["X"]
+    wanted = next(getattr(option, "__forward_arg__", option) for option in options if option is not type(None))
     for node in ast.walk(ast.parse(inspect.getsource(sys.modules[service.__module__]))):
         if isinstance(node, ast.ImportFrom) and wanted in [alias.name for alias in node.names]:
             return getattr(importlib.import_module(node.module), wanted)
