@@ -11,11 +11,13 @@ from django.forms import ModelForm
 from django.http import HttpRequest
 
 from accounts.models import User
+from billing import stripe_admin
 from billing.models import JobOrder, LedgerAccount, LedgerTransfer, RateCard, RatedUsage, TopUp
 from billing.services import wallets
 from marketplace.core.admin import ReadOnlyAdmin
 from marketplace.core.money import MICRO, format_micro
 
+__all__ = ["stripe_admin"]
 AMOUNT_MAX = 1_000_000
 
 

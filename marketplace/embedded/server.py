@@ -1,4 +1,4 @@
-"""What the three local servers have in common: one home folder, shared by any number of our processes.
+"""What the local servers have in common: one home folder, shared by any number of our processes.
 
 The first process to attach starts the server and the last one to leave stops it. Who is attached is a folder
 of files named by pid and start time, so that a process that was killed does not count. If nobody is left but
