@@ -4,8 +4,10 @@ import logging
 import time
 
 from celery import shared_task
+from django.conf import settings
 
-from billing.services import closing, ledger, settlement, summaries
+from billing.gateway import StripeUnavailable
+from billing.services import closing, inbox, ledger, outbox, settlement, summaries, sweeps
 from compute.services import kicks
 
 logger = logging.getLogger(__name__)
@@ -36,3 +38,27 @@ def check_ledger() -> None:
 @shared_task(name="billing.summarize_earnings")
 def summarize_earnings() -> None:
     summaries.summarize()
+
+
+@shared_task(name=outbox.TASK)
+def send_stripe_commands() -> None:
+    kicks.begin(outbox.TASK)
+    outbox.send_due()
+
+
+@shared_task(name=inbox.TASK)
+def process_stripe_events() -> None:
+    kicks.begin(inbox.TASK)
+    inbox.process_due()
+
+
+@shared_task(name="billing.sweep_stripe")
+def sweep_stripe() -> None:
+    """What webhooks lost, and what Stripe booked. Nothing without a key; when Stripe is away, the next run does it."""
+    if not settings.STRIPE_SECRET_KEY:
+        return
+    try:
+        sweeps.sweep_events()
+        sweeps.sweep_balance()
+    except StripeUnavailable as error:
+        logger.warning("Stripe could not be swept: %s", error)

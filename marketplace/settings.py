@@ -161,6 +161,28 @@ AUTHORITY_ADDRESS = required("AUTHORITY_ADDRESS", "2 Example Road, Example City"
 AUTHORITY_CONTACT = required("AUTHORITY_CONTACT", "complaints@authority.example")
 AUTHORITY_URL = required("AUTHORITY_URL", "https://authority.example")
 
+# Stripe: top-ups by card, off without a key. In development the local fake is started and its key is set.
+STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
+STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="https://api.stripe.com")
+STRIPE_CHECKOUT_ORIGIN = env.str("STRIPE_CHECKOUT_ORIGIN", default="https://checkout.stripe.com")
+STRIPE_WEBHOOK_SECRETS = env.list(
+    "STRIPE_WEBHOOK_SECRETS", default=[]
+)  # of each endpoint; the old one too while rolling
+if (
+    PRODUCTION
+    and STRIPE_SECRET_KEY
+    and (
+        not STRIPE_WEBHOOK_SECRETS
+        or STRIPE_SECRET_KEY.startswith("sk_test_fake")
+        or not STRIPE_API_BASE.startswith("https://")
+    )
+):
+    raise ImproperlyConfigured(
+        "With STRIPE_SECRET_KEY, production needs STRIPE_WEBHOOK_SECRETS, and the real Stripe over https. See .env.example."
+    )
+TOP_UP_MIN_MICRO = 5_000_000
+TOP_UP_MAX_MICRO = 2_000_000_000
+
 # Accounts
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = [

@@ -2,6 +2,7 @@ from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView
 
 from accounts.views import access_reason
+from billing.webhooks import stripe_webhook
 from marketplace.operations import operations_site
 from marketplace.views import (
     activity,
@@ -15,6 +16,7 @@ from marketplace.views import (
     settings,
     transfer,
     vehicles,
+    wallet,
 )
 
 handler500 = "marketplace.views.public.server_error"
@@ -47,6 +49,12 @@ urlpatterns = [
     path("jobs/", customer.job_list, name="job_list"),
     path("jobs/<uuid:public_id>", customer.job_detail, name="job_detail"),
     path("jobs/<uuid:public_id>/result", customer.job_result, name="job_result"),
+    path("wallet/", wallet.wallet, name="wallet"),
+    path("wallet/top-ups", wallet.top_up_start, name="top_up_start"),
+    path("wallet/top-ups/<uuid:public_id>", wallet.top_up_pay, name="top_up_pay"),
+    path("wallet/top-ups/<uuid:public_id>/done", wallet.top_up_done, name="top_up_done"),
+    path("wallet/top-ups/<uuid:public_id>/left", wallet.top_up_left, name="top_up_left"),
+    path("stripe/webhook", stripe_webhook, name="stripe_webhook"),
     path("", include("accounts.urls")),
     path("accounts/", include("allauth.urls")),
     path("operations/reason", access_reason.state, name="access_reason"),

@@ -99,3 +99,13 @@ def api() -> Any:
         return Client(headers={"Authorization": f"Bearer {text}"})
 
     return carry
+
+
+@pytest.fixture(autouse=True)
+def _no_stripe_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that talks to Stripe asks for the fake, with the guards of tests/conformance between."""
+
+    def refuse() -> Any:
+        raise AssertionError("this test did not ask for Stripe: use the fixture `stripe`")
+
+    monkeypatch.setattr("billing.gateway.client.http_client", refuse)

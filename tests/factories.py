@@ -16,7 +16,8 @@ from django.utils import timezone
 
 from accounts.models import ApiKey, Organization, Owner, Scope, User, Vehicle
 from accounts.services import api_keys, consents, registration, vehicles
-from billing.services import rates, wallets
+from billing.models import CardTopUp
+from billing.services import card_top_ups, rates, wallets
 from compute import blobs, protocol
 from compute.agent.signing import sign_request
 from compute.models import Attempt, HardwareClass, InferenceJob, InputFile, ModelArtifact, Node, WorkUnit
@@ -51,6 +52,14 @@ def top_up(organization: Organization, amount_micro: int) -> None:
     wallets.top_up(
         organization=organization, amount_micro=amount_micro, method="manual", reference="test",
         idempotency_key=f"test-{number()}", actor=None,
+    )  # fmt: skip
+
+
+def make_card_top_up(organization: Organization, amount_micro: int = 50_000_000) -> CardTopUp:
+    """Asked for, nothing sent to Stripe yet."""
+    return card_top_ups.start(
+        organization=organization, amount_micro=amount_micro, idempotency_key=f"test-{number()}",
+        site_url="http://testserver", actor=None,
     )  # fmt: skip
 
 

@@ -95,6 +95,12 @@ POST   access_reason_end      in    404        404  404    404    >operations in
 GET    job_list               in    404        404  200    200    404         in   in   in    in    in   in    in
 GET    job_detail             in    404        404  200    404    404         in   in   in    in    in   in    in
 GET    job_result             in    404        404  200    404    404         in   in   in    in    in   in    in
+GET    wallet                 in    404        404  200    200    404         in   in   in    in    in   in    in
+POST   top_up_start           in    404        404  >wallet >wallet 404       in   in   in    in    in   in    in
+GET    top_up_pay             in    404        404  200    404    404         in   in   in    in    in   in    in
+GET    top_up_done            in    404        404  200    404    404         in   in   in    in    in   in    in
+GET    top_up_left            in    404        404  200    404    404         in   in   in    in    in   in    in
+POST   stripe_webhook         400   400        400  400    400    400         400  400  400   400   400  400   400
 GET    api_keys               in    404        404  200    200    404         in   in   in    in    in   in    in
 POST   api_key_create         in    404        404  200    200    404         in   in   in    in    in   in    in
 POST   api_key_revoke         in    404        404  >keys  404    404         in   in   in    in    in   in    in
@@ -111,6 +117,9 @@ GET    api_job                401   401        401  401    401    401         20
 POST   api_job_cancel         401   401        401  401    401    401         200  404  403   401   401  401   401
 GET    api_job_result         401   401        401  401    401    401         200  404  403   401   401  401   401
 GET    api_wallet             401   401        401  401    401    401         200  200  403   401   401  401   401
+GET    api_top_ups            401   401        401  401    401    401         200  200  403   401   401  401   401
+POST   api_top_ups            401   401        401  401    401    401         201  201  403   401   401  401   401
+GET    api_top_up             401   401        401  401    401    401         200  404  403   401   401  401   401
 GET    api_nothing            404   404        404  404    404    404         404  404  404   404   404  404   404
 
 POST   node_enrol             401   401        401  401    401    401         401  401  401   401   200  401   401
@@ -182,6 +191,7 @@ FORMS = {
     "policy_pause",
     "receipt_verify",
     "region_choose",
+    "top_up_start",
     "unsubscribe",
     "vehicle_add",
     "vehicle_claim",
@@ -190,6 +200,7 @@ FORMS = {
 NEEDS = {
     ("POST", "api_models"): "models:write", ("POST", "api_files"): "jobs:write", ("POST", "api_jobs"): "jobs:write",
     ("POST", "api_job_cancel"): "jobs:write", ("GET", "api_wallet"): "wallet:read",
+    ("GET", "api_top_ups"): "wallet:read", ("POST", "api_top_ups"): "wallet:write", ("GET", "api_top_up"): "wallet:read",
 }  # fmt: skip
 
 
@@ -222,6 +233,7 @@ class World:
         self.erased = ErasureRequest.objects.create(
             owner=self.forgotten, status="done", due_at=timezone.now(), proof={"v": 1}, proof_signature="00"
         )
+        self.top_up = factories.make_card_top_up(acme)
         self.own_key, key = factories.make_key(acme)
         dead_key, dead = factories.make_key(acme)
         api_keys.revoke_api_key(key=dead_key, actor=None)
@@ -253,6 +265,7 @@ class World:
             "pair_confirm": (self.pairing.code,), "node_replace": (self.car.node.vehicle.public_id,),
             "export_download": (self.export.public_id,), "erasure_cancel": (erasures.token_of(self.erasure),),
             "erasure_proof": (self.erased.public_id,), "vehicle_sold": (vehicle,),
+            **dict.fromkeys(("top_up_pay", "top_up_done", "top_up_left", "api_top_up"), (self.top_up.public_id,)),
             "api_key_revoke": (self.own_key.public_id,), "api_model": (self.model.public_id,), "api_job": (job,),
             "api_job_cancel": (job,), "api_job_result": (done,), "node_blob": (self.lease.input_sha256,),
             "node_result": (self.lease.attempt,), "node_nothing": ("nothing",),
@@ -285,6 +298,8 @@ class World:
             "api_files": (NPY, {}),
             "api_estimates": (wanted, {}),
             "api_jobs": (wanted, {"Idempotency-Key": "k"}),
+            "api_top_ups": ({"amount_micro": 10_000_000}, {"Idempotency-Key": "k"}),
+            "top_up_start": ({"choice": "25", "key": "6ba7b810-9dad-11d1-80b4-00c04fd430c8"}, {}),
             "node_enrol": (protocol.pack(factories.enrolment(self.code, public)), {}),
             "node_sync": (protocol.pack(sync), {}),
             "node_blob": (b"", {protocol.GRANT_HEADER: self.lease.grant}),
@@ -459,7 +474,7 @@ def test_every_method_is_in_the_table(there: World) -> None:
     listed = {(method, name) for method, name, _ in ROWS}
     for name in {name for _, name in listed}:
         first = name.split("_")[0]
-        customer = first == "job" or name.startswith("api_key")
+        customer = first in ("job", "wallet", "top") or name.startswith("api_key")
         actor = {"node": "node", "api": "key"}.get(first, "alice") if not customer else "acme"
         for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
             if (method, name) not in listed:

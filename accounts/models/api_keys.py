@@ -11,6 +11,7 @@ class Scope(models.TextChoices):
     JOBS_READ = "jobs:read", "See models, jobs and results"
     JOBS_WRITE = "jobs:write", "Submit and cancel jobs"
     WALLET_READ = "wallet:read", "See the wallet"
+    WALLET_WRITE = "wallet:write", "Ask for top-ups; paying stays a person's act"
 
 
 class ApiKey(PublicIdModel):

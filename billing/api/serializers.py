@@ -72,3 +72,23 @@ class WalletResponse(serializers.Serializer[Any]):
     balance_micro = serializers.IntegerField(help_text="Held and available together.")
     held_micro = serializers.IntegerField(help_text="For jobs that have not ended.")
     available_micro = serializers.IntegerField(help_text="What may be spent now.")
+
+
+class TopUpRequest(serializers.Serializer[Any]):
+    amount_micro = serializers.IntegerField(
+        min_value=1, max_value=AMOUNT_MAX_MICRO, help_text="A whole number of the currency's smallest coin."
+    )
+
+
+class TopUpResponse(serializers.Serializer[Any]):
+    id = serializers.UUIDField(source="public_id")
+    status = serializers.CharField(help_text="created, open, processing, paid, failed or expired.")
+    status_code = serializers.CharField(help_text="Why it failed.")
+    declined_code = serializers.CharField(help_text="Why the last card was refused, if one was.")
+    amount_micro = serializers.IntegerField()
+    currency = serializers.CharField()
+    checkout_url = serializers.CharField(
+        source="page_url", help_text="Where a person pays. Empty until Stripe has made it, and when nothing is to pay."
+    )
+    created_at = serializers.DateTimeField()
+    ended_at = serializers.DateTimeField(allow_null=True)

@@ -1,10 +1,12 @@
 from django.urls import path, re_path
 
-from billing.api import views
+from billing.api import top_ups, views
 
 urlpatterns = [
     path("estimates", views.Estimates.as_view(), name="api_estimates"),
     path("jobs", views.Jobs.as_view(), name="api_jobs"),
     path("wallet", views.Wallet.as_view(), name="api_wallet"),
+    path("wallet/top-ups", top_ups.TopUps.as_view(), name="api_top_ups"),
+    path("wallet/top-ups/<uuid:public_id>", top_ups.TopUp.as_view(), name="api_top_up"),
     re_path(r"^.*$", views.Nothing.as_view(), name="api_nothing"),  # the last of all under /api/v1/
 ]

@@ -30,10 +30,17 @@ class LedgerAccount(TimestampedModel):
         BANK_CLEARING = "bank_clearing", "At the bank"
         REVENUE = "revenue", "Revenue"
         VERIFICATION = "verification", "Verification expense"  # copies that check others' work
+        PROCESSING_FEE = "processing_fee", "Payment processing expense"
 
     OF_ORGANIZATION: ClassVar = (Kind.WALLET, Kind.HOLD)
-    OF_PLATFORM: ClassVar = (Kind.STRIPE_CLEARING, Kind.BANK_CLEARING, Kind.REVENUE, Kind.VERIFICATION)
-    DEBIT_NORMAL: ClassVar = (Kind.STRIPE_CLEARING, Kind.BANK_CLEARING, Kind.VERIFICATION)
+    OF_PLATFORM: ClassVar = (
+        Kind.STRIPE_CLEARING,
+        Kind.BANK_CLEARING,
+        Kind.REVENUE,
+        Kind.VERIFICATION,
+        Kind.PROCESSING_FEE,
+    )
+    DEBIT_NORMAL: ClassVar = (Kind.STRIPE_CLEARING, Kind.BANK_CLEARING, Kind.VERIFICATION, Kind.PROCESSING_FEE)
 
     key = models.TextField(unique=True)
     kind = models.CharField(max_length=20, choices=Kind)
@@ -66,7 +73,8 @@ class LedgerAccount(TimestampedModel):
                 condition=OF_ONE_ORGANIZATION & models.Q(kind__in=["wallet", "hold"], side=CREDIT)
                 | OF_ONE_OWNER & models.Q(kind="payable", side=CREDIT)
                 | OF_THE_PLATFORM & models.Q(kind="revenue", side=CREDIT)
-                | OF_THE_PLATFORM & models.Q(kind__in=["stripe_clearing", "bank_clearing", "verification"], side=DEBIT),
+                | OF_THE_PLATFORM
+                & models.Q(kind__in=["stripe_clearing", "bank_clearing", "verification", "processing_fee"], side=DEBIT),
                 name="ledger_account_shape",
             ),
         ]
@@ -90,6 +98,7 @@ class LedgerTransfer(models.Model):
         SHARE = "share", "Owner's share"
         REVENUE = "revenue", "Platform's share"
         VERIFICATION = "verification", "Pay for verification"
+        FEE = "fee", "Payment processing fee"
         REVERSAL = "reversal", "Reversal"
 
     public_id = models.UUIDField(db_default=RandomUUID(), unique=True, editable=False)

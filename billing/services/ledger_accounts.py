@@ -71,5 +71,5 @@ def payable(owner: Owner, currency: str) -> LedgerAccount:
 
 
 def platform(kind: str, currency: str) -> LedgerAccount:
-    """One of the platform's own accounts: stripe_clearing, bank_clearing, revenue, verification."""
+    """One of the platform's own accounts: stripe_clearing, bank_clearing, revenue, verification, processing_fee."""
     return account(Place(kind=kind, currency=currency))

@@ -37,6 +37,44 @@ TOP_UPS_MISSING = """
 SELECT 'transfer ' || x.id, 0, x.amount_micro FROM billing_ledgertransfer x
  WHERE x.kind = 'top_up' AND NOT EXISTS (SELECT FROM billing_topup t WHERE t.transfer_id = x.id)
 """
+# A top-up by card is paid exactly when it has its top-up, of the same sum.
+CARD_TOP_UPS = """
+SELECT 'card top-up ' || c.id, CASE WHEN c.status = 'paid' THEN c.amount_micro ELSE 0 END, COALESCE(t.amount_micro, 0)
+  FROM billing_cardtopup c LEFT JOIN billing_topup t ON t.id = c.top_up_id
+ WHERE CASE WHEN c.status = 'paid' THEN c.amount_micro ELSE 0 END <> COALESCE(t.amount_micro, 0)
+    OR t.organization_id <> c.organization_id OR t.currency <> c.currency
+"""
+# What Stripe booked, against what we posted for it: each movement's amount by its payment (an hour later, since a list
+# may show it before its event came), its fee by its key.
+STRIPE_BOOKED = """
+SELECT 'balance transaction ' || b.stripe_id, b.amount_micro, COALESCE(t.amount_micro, 0)
+  FROM billing_balancetransaction b
+  LEFT JOIN billing_topup t ON t.reference = b.payment_intent_id AND t.method = 'stripe' AND t.currency = b.currency
+                           AND b.type IN ('charge', 'payment')
+ WHERE b.amount_micro <> COALESCE(t.amount_micro, 0) AND b.occurred_at < now() - interval '1 hour'
+"""
+STRIPE_FEES = """
+SELECT 'balance transaction ' || b.stripe_id, b.fee_micro,
+       COALESCE(CASE WHEN d.kind = 'processing_fee' THEN f.amount_micro ELSE -f.amount_micro END, 0)
+  FROM billing_balancetransaction b
+  LEFT JOIN billing_ledgertransfer f ON f.idempotency_key = 'stripe_fee:' || b.stripe_id AND f.kind = 'fee'
+  LEFT JOIN billing_ledgeraccount d ON d.id = f.debit_id
+ WHERE b.fee_micro <> COALESCE(CASE WHEN d.kind = 'processing_fee' THEN f.amount_micro ELSE -f.amount_micro END, 0)
+"""
+# Stripe books a payment at once, or soon after; what it has not booked after a day it may never have taken.
+STRIPE_UNBOOKED = """
+SELECT 'top-up ' || t.id, 0, t.amount_micro FROM billing_topup t
+ WHERE t.method = 'stripe' AND t.created_at < now() - interval '1 day'
+   AND NOT EXISTS (SELECT FROM billing_balancetransaction b WHERE b.payment_intent_id = t.reference)
+"""
+# All that moved the account "at Stripe" is a top-up or a fee that the checks above have compared.
+STRIPE_CLEARING = """
+SELECT 'transfer ' || x.id, 0, x.amount_micro
+  FROM billing_ledgertransfer x JOIN billing_ledgeraccount a ON a.id IN (x.debit_id, x.credit_id)
+ WHERE a.kind = 'stripe_clearing' AND x.kind NOT IN ('top_up', 'fee', 'reversal')
+    OR a.kind = 'stripe_clearing' AND x.kind = 'fee'
+       AND NOT EXISTS (SELECT FROM billing_balancetransaction b WHERE x.idempotency_key = 'stripe_fee:' || b.stripe_id)
+"""
 # What is held for an organization is what its open orders may still cost.
 HOLDS = """
 SELECT a.key, COALESCE(o.micro, 0), a.balance_micro
@@ -116,6 +154,11 @@ CHECKS: dict[str, tuple[str, str]] = {
     "reversals": ("a reversal mirrors what it reverses", REVERSALS),
     "top_ups": ("a top-up is its transfer", TOP_UPS),
     "top_ups_missing": ("a top-up transfer has its top-up", TOP_UPS_MISSING),
+    "card_top_ups": ("a top-up by card is paid when its money is there", CARD_TOP_UPS),
+    "stripe_booked": ("what Stripe booked, we posted", STRIPE_BOOKED),
+    "stripe_fees": ("a fee that Stripe took is our expense", STRIPE_FEES),
+    "stripe_unbooked": ("what we posted a day ago, Stripe has booked", STRIPE_UNBOOKED),
+    "stripe_clearing": ("what is at Stripe came from there", STRIPE_CLEARING),
     "holds": ("held = what open orders may still cost", HOLDS),
     "orders_held": ("an order's hold was transferred", ORDERS_HELD),
     "orders_released": ("a closed order's rest went back", ORDERS_RELEASED),

@@ -1,7 +1,7 @@
-"""Local servers from wheels: PostgreSQL, Redis and NATS without root, docker or an installed service.
+"""Local servers from wheels: PostgreSQL, Redis and NATS without root, docker or an installed service, and a fake Stripe.
 
-`provide("postgres", "redis", "nats")` makes sure that DATABASE_URL, REDIS_URL, and NATS_URL with
-NATS_TRUST_FILE are in the environment. A variable that is set already wins and nothing is started for it,
+`provide("postgres", "redis", "nats", "stripe")` makes sure that DATABASE_URL, REDIS_URL, NATS_URL with
+NATS_TRUST_FILE, and STRIPE_SECRET_KEY with what belongs to it are in the environment. A variable that is set already wins and nothing is started for it,
 which is how production runs. Everything lives under `home()`; deleting that folder, when nothing runs, starts
 over.
 """
@@ -38,13 +38,14 @@ __all__ = [
     "read_dotenv",
 ]
 
-ServerName = Literal["postgres", "redis", "nats"]
+ServerName = Literal["postgres", "redis", "nats", "stripe"]
 REPOSITORY = Path(__file__).resolve().parents[2]
 # name -> (variable that makes it unneeded, module, class). Imported on demand: production has no wheels.
 SERVERS: dict[ServerName, tuple[str, str, str]] = {
     "postgres": ("DATABASE_URL", "marketplace.embedded.postgres", "Postgres"),
     "redis": ("REDIS_URL", "marketplace.embedded.redis", "Redis"),
     "nats": ("NATS_URL", "marketplace.embedded.nats", "Nats"),
+    "stripe": ("STRIPE_SECRET_KEY", "marketplace.embedded.stripe", "Stripe"),
 }
 ALL: tuple[ServerName, ...] = tuple(SERVERS)
 # What `manage.py` starts for a command: all servers, unless it is named here.

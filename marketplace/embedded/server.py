@@ -1,4 +1,4 @@
-"""What the three local servers have in common: one home folder, shared by any number of our processes.
+"""What the local servers have in common: one home folder, shared by any number of our processes.
 
 The first process to attach starts the server and the last one to leave stops it. Who is attached is a folder
 of files named by pid and start time, so that a process that was killed does not count. If nobody is left but
@@ -52,6 +52,10 @@ class Server(ABC):
     @abstractmethod
     def environment(self, state: State) -> dict[str, str]:
         """The variables that tell the site where the server is."""
+
+    def process_environment(self, state: State) -> dict[str, str]:
+        """Variables for the server's process beyond our own."""
+        return {}
 
     def user(self) -> str | None:
         """System user to run as, if not ours."""
@@ -126,7 +130,10 @@ class Server(ABC):
     def _start(self) -> None:
         state = self.state()
         command = self.prepare(state)
-        self.process = spawn(command, log_path=self.log_path, cwd=self.folder, user=self.user())
+        environment = os.environ | self.process_environment(state)
+        self.process = spawn(
+            command, log_path=self.log_path, environment=environment, cwd=self.folder, user=self.user()
+        )
         identity = Identity.of(self.process.pid)
         # Recorded before it is ready: if we are killed while waiting, the next start must still know it.
         state |= {"pid": self.process.pid, "created_at": identity.created_at if identity else 0.0}

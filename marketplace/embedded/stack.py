@@ -178,14 +178,14 @@ class Stack:
             raise EmbeddedError(f"this stack does not run {name}, but {', '.join(self.alive())}") from None
 
     def _web_port(self) -> int:
-        """DRIVEWAY_PORT if set, else the port of the last run if it is free, else any."""
-        wanted = os.environ.get("DRIVEWAY_PORT")
+        """DRIVEWAY_PORT if set, else the port of the last run if it is free, else any. The fake Stripe reads it too."""
+        wanted, kept = os.environ.get("DRIVEWAY_PORT"), self.home / "run" / "web.port"
         if wanted:
             if not wanted.isdigit() or not port_is_free(int(wanted)):
                 raise EmbeddedError(f"DRIVEWAY_PORT is {wanted}, which is not a free port")
-            return int(wanted)
-        kept = self.home / "run" / "web.port"
-        port = free_port(int(kept.read_text()) if kept.exists() else None)
+            port = int(wanted)
+        else:
+            port = free_port(int(kept.read_text()) if kept.exists() else None)
         write_private(kept, str(port))
         return port
 

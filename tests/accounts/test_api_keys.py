@@ -128,6 +128,7 @@ def test_a_key_does_what_its_scopes_say_and_no_more(acme, scope):
     api = Client(headers={"Authorization": f"Bearer {text}"})
     asked = {
         "wallet:read": lambda: api.get("/api/v1/wallet"),
+        "wallet:write": lambda: api.post("/api/v1/wallet/top-ups", {}, content_type="application/json"),
         "jobs:read": lambda: api.get("/api/v1/jobs"),
         "models:write": lambda: api.post("/api/v1/models", b"x", content_type="application/octet-stream"),
         "jobs:write": lambda: api.post("/api/v1/files?format=npy", b"x", content_type="application/octet-stream"),

@@ -151,7 +151,7 @@ def test_a_stranger_finds_nothing_of_acme(market, acme, body):
     ],
 )
 def test_a_key_needs_the_scope(market, method, path, scope):
-    others = {"models:write", "jobs:read", "jobs:write", "wallet:read"} - {scope}
+    others = {"models:write", "jobs:read", "jobs:write", "wallet:read", "wallet:write"} - {scope}
     answer = getattr(client(market.organization, sorted(others)), method)(path)
     assert (answer.status_code, code(answer)) == (403, "forbidden")
     assert getattr(APIClient(), method)(path).status_code == 401

@@ -1,0 +1,66 @@
+"""`/api/v1/wallet/top-ups`: ask for a top-up by card, and see what became of it."""
+
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.idempotency import KEY_MAX_LENGTH
+from billing.api.serializers import TopUpRequest, TopUpResponse
+from billing.api.views import IDEMPOTENCY_KEY
+from billing.models import CardTopUp
+from billing.services import card_top_ups
+from compute.api.customer import organization_of, page
+from marketplace.core.errors import InvalidInput, NotFound
+
+
+class TopUps(APIView):
+    """Ask for a top-up, or list them."""
+
+    required_scopes = {"GET": "wallet:read", "POST": "wallet:write"}
+
+    @extend_schema(operation_id="top_ups_list", responses=TopUpResponse(many=True))
+    def get(self, request: Request) -> Response:
+        return page(self, request, CardTopUp.objects.filter(organization=organization_of(request)), TopUpResponse)
+
+    @extend_schema(
+        operation_id="top_ups_create",
+        parameters=[IDEMPOTENCY_KEY],
+        request=TopUpRequest,
+        responses={201: TopUpResponse},
+    )
+    def post(self, request: Request) -> Response:
+        """Open a page of Stripe's on which a person pays by card. The money is in the wallet when `status` is `paid`.
+
+        The same key and body again give the same top-up, as it is by then. While Stripe cannot be reached `status` is
+        `created` and `checkout_url` empty: it is tried again, and both are there later under the top-up's id.
+        """
+        key = request.headers.get("Idempotency-Key", "")
+        if not key or len(key) > KEY_MAX_LENGTH:
+            raise InvalidInput(
+                f"Send an Idempotency-Key header of 1 to {KEY_MAX_LENGTH} characters.", code="idempotency_key_missing"
+            )
+        body = TopUpRequest(data=request.data)
+        body.is_valid(raise_exception=True)
+        # Not @idempotent: its transaction would hold the row that Stripe's answer is to be written to. The service
+        # keeps the key itself.
+        top_up = card_top_ups.start(
+            organization=organization_of(request), amount_micro=body.validated_data["amount_micro"],
+            idempotency_key=f"api:{key}", site_url=request.build_absolute_uri("/").rstrip("/"), actor=None,
+        )  # fmt: skip
+        card_top_ups.open_page(top_up)
+        top_up.refresh_from_db()
+        return Response(TopUpResponse(top_up).data, status=201)
+
+
+class TopUp(APIView):
+    required_scope = "wallet:read"
+
+    @extend_schema(operation_id="top_ups_get", responses=TopUpResponse)
+    def get(self, request: Request, public_id: UUID) -> Response:
+        found = CardTopUp.objects.filter(organization=organization_of(request), public_id=public_id).first()
+        if found is None:
+            raise NotFound("No such top-up.", top_up=str(public_id))
+        return Response(TopUpResponse(found).data)

@@ -1,0 +1,25 @@
+from typing import Any
+
+
+class ApiError(Exception):
+    """An answer that is an error, in Stripe's shape."""
+
+    def __init__(
+        self, status: int, message: str, *, kind: str = "invalid_request_error", code: str = "", param: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        fields = {"type": kind, "message": message, "code": code, "param": param}
+        self.body: dict[str, Any] = {"error": {name: value for name, value in fields.items() if value}}
+
+
+def missing(object_id: str, what: str) -> ApiError:
+    return ApiError(404, f"No such {what}: '{object_id}'", code="resource_missing", param="id")
+
+
+def unknown_parameter(name: str) -> ApiError:
+    return ApiError(400, f"Received unknown parameter: {name}", code="parameter_unknown", param=name)
+
+
+def parameter_missing(name: str) -> ApiError:
+    return ApiError(400, f"Missing required param: {name}.", code="parameter_missing", param=name)

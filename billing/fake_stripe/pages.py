@@ -1,0 +1,153 @@
+"""The pages that a person clicks through: hosted Checkout, the bank's question, and a desk with what time would do."""
+
+import re
+from dataclasses import dataclass, field
+from html import escape
+from string import Template
+from typing import Any
+
+from billing.fake_stripe.api import FakeStripe
+from billing.fake_stripe.errors import ApiError
+from billing.fake_stripe.objects import Object
+from billing.fake_stripe.payments import ASKS, BANK_DEBIT, DECLINED, PAYS
+from billing.fake_stripe.styles import STYLE
+
+HEADERS = {
+    "Content-Type": "text/html; charset=utf-8",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+}
+FRAME = Template("""<!doctype html><html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1"><title>$title · Fake Stripe</title>
+<style>$style</style></head><body><p class="banner">Fake Stripe: a test page. No card is charged, no money moves.</p>
+<main>$content</main></body></html>""")
+NUMBERS = [
+    (PAYS, "pays"),
+    (next(iter(DECLINED)), "is declined"),
+    ("4000000000009995", "has insufficient funds"),
+    (ASKS[0], "asks your bank first (3D Secure)"),
+    (BANK_DEBIT, "is a bank account: settles later, on the fake's desk"),
+]
+
+
+@dataclass(frozen=True)
+class Page:
+    status: int
+    body: str = ""
+    headers: dict[str, str] = field(default_factory=lambda: dict(HEADERS))
+
+
+class Pages:
+    """Server-rendered, without scripts. Changes are POSTs."""
+
+    def __init__(self, fake: FakeStripe) -> None:
+        self.fake, self.payments = fake, fake.payments
+
+    def show(self, method: str, path: str, form: dict[str, str]) -> Page:
+        with self.fake.lock:
+            self.payments.expire_old()
+            if path == "/" and method == "GET":
+                return self._desk()
+            match = re.fullmatch(r"/c/pay/(cs_test_\w+)(/\w+)?", path)
+            session = self.fake.store.get(match.group(1), "checkout.session") if match else None
+            if match is None or session is None:
+                return _page("Nothing here", "<h1>There is nothing here.</h1>", 404)
+            step = (match.group(2) or "").removeprefix("/")
+            if method == "GET":
+                return self._pay(session)
+            return self._act(session, step, form)
+
+    def _act(self, session: Object, step: str, form: dict[str, str]) -> Page:
+        session_id = session["id"]
+        try:
+            if step == "bank":
+                outcome = self.payments.answer_bank(session_id, passed=form.get("answer") == "yes")
+            elif step == "expire":
+                self.payments.expire(session_id)
+                return _to("/")
+            elif step == "settle":
+                self.payments.settle(session_id, paid=form.get("answer") == "yes")
+                return _to("/")
+            else:
+                outcome = self.payments.pay(session_id, form.get("number", ""))
+        except ApiError as error:
+            return self._pay(session, error.body["error"]["message"])
+        if outcome == "asks":
+            return self._bank(session)
+        if outcome in ("paid", "processing"):
+            return _to(session["success_url"].replace("{CHECKOUT_SESSION_ID}", session_id))
+        intent = self.fake.store.get(self.payments.open_session(session_id)["payment_intent"]) or {}
+        return self._pay(session, intent["last_payment_error"]["message"])
+
+    def _pay(self, session: Object, problem: str = "") -> Page:
+        if session["status"] != "open":
+            return _page(
+                "Closed", f"<h1>This payment page is closed.</h1><p>It is {escape(session['status'])}.</p>", 410
+            )
+        choices = "".join(
+            f'<label class="choice"><input type="radio" name="number" value="{number}"{" checked" * (number == PAYS)}>'
+            f" <span><code>{_spaced(number)}</code> {escape(what)}</span></label>"
+            for number, what in NUMBERS
+        )
+        alert = f'<p class="problem" role="alert">{escape(problem)}</p>' if problem else ""
+        back = session["cancel_url"]
+        leave = f'<p><a href="{escape(back)}">Go back without paying</a></p>' if back else ""
+        return _page(
+            "Pay",
+            f"""<h1>{escape(session["_name"])}</h1><p class="amount">{_amount(session)}</p>{alert}
+<form method="post" action="/c/pay/{session["id"]}"><fieldset><legend>Pay with a card that</legend>{choices}</fieldset>
+<button>Pay {_amount(session)}</button></form>{leave}""",
+        )
+
+    def _bank(self, session: Object) -> Page:
+        return _page(
+            "Your bank",
+            f"""<h1>Your bank asks: is it you?</h1><p>{_amount(session)} for {escape(session["_name"])}.</p>
+<form method="post" action="/c/pay/{session["id"]}/bank"><button name="answer" value="yes">Yes, it is me</button>
+<button class="plain" name="answer" value="no">No</button></form>""",
+        )
+
+    def _desk(self) -> Page:
+        """Every session, and what can be made to happen to it."""
+        rows = "".join(f"<tr>{self._desk_row(row)}</tr>" for row in self.fake.store.newest("checkout.session"))
+        return _page(
+            "Desk",
+            f"""<h1>The fake's desk</h1><p>What waiting would bring can be brought about here.</p>
+<div class="wide"><table><thead><tr><th>Session</th><th>Amount</th><th>State</th><th>Make it</th></tr></thead>
+<tbody>{rows or '<tr><td colspan="4">No session yet.</td></tr>'}</tbody></table></div>""",
+        )
+
+    def _desk_row(self, session: Object) -> str:
+        intent: dict[str, Any] = self.fake.store.get(str(session["payment_intent"])) or {}
+        actions = ""
+        if session["status"] == "open":
+            actions = _button(session, "expire", "", "expire")
+        elif intent.get("status") == "processing":
+            actions = _button(session, "settle", "yes", "settle") + _button(session, "settle", "no", "bounce")
+        state = f"{session['status']}, {session['payment_status']}"
+        return (
+            f"<td><code>{session['id'][-12:]}</code></td><td>{_amount(session)}</td><td>{state}</td><td>{actions}</td>"
+        )
+
+
+def _button(session: Object, step: str, answer: str, label: str) -> str:
+    return (
+        f'<form method="post" action="/c/pay/{session["id"]}/{step}">'
+        f'<button class="plain" name="answer" value="{answer}">{label}</button></form>'
+    )
+
+
+def _page(title: str, content: str, status: int = 200) -> Page:
+    return Page(status, FRAME.substitute(title=escape(title), style=STYLE, content=content))
+
+
+def _to(url: str) -> Page:
+    return Page(303, "", {"Location": url})
+
+
+def _amount(session: Object) -> str:
+    return f"{session['amount_total'] / 100:,.2f} {escape(session['currency'].upper())}"
+
+
+def _spaced(number: str) -> str:
+    return " ".join(re.findall(".{1,4}", number))

@@ -1,0 +1,108 @@
+"""Checkout sessions: a page of Stripe's on which a customer pays once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from billing.gateway.balance import BalanceMovement, movement
+from billing.gateway.client import read, write
+
+if TYPE_CHECKING:
+    from stripe import PaymentIntent
+    from stripe.checkout import Session
+
+EXPAND = ["payment_intent.latest_charge.balance_transaction"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckoutSession:
+    """A session as Stripe has it now. Amounts in the currency's smallest coin; `balance` once Stripe has booked it."""
+
+    id: str
+    url: str
+    status: str  # open, complete, expired
+    payment_status: str  # paid, unpaid, no_payment_required
+    amount_minor: int
+    currency: str
+    customer_id: str
+    reference: str
+    command: str
+    livemode: bool
+    payment_intent_id: str
+    payment_status_of_intent: str
+    decline_code: str
+    balance: BalanceMovement | None
+
+
+def create_checkout_session(params: dict[str, Any], *, idempotency_key: str) -> CheckoutSession:
+    """Open a page to pay on. Raises as `write`."""
+    options: Any = {"idempotency_key": idempotency_key}
+    return _session(write(lambda stripe: stripe.v1.checkout.sessions.create(params, options)))  # type: ignore[arg-type]
+
+
+def retrieve_checkout_session(session_id: str) -> CheckoutSession:
+    """The session with its payment, charge and balance transaction. Raises as `read`."""
+    return _session(read(lambda stripe: stripe.v1.checkout.sessions.retrieve(session_id, {"expand": EXPAND})))
+
+
+def find_checkout_session(*, customer_id: str, command: str, since_unix: int) -> CheckoutSession | None:
+    """The session that a command opened for this customer, if it did. Raises as `read`."""
+    wanted: Any = {"customer": customer_id, "created": {"gte": since_unix}, "limit": 100}
+
+    def look(stripe: Any) -> CheckoutSession | None:
+        sessions = map(_session, stripe.v1.checkout.sessions.list(wanted).auto_paging_iter())
+        return next((session for session in sessions if session.command == command), None)
+
+    return read(look)
+
+
+def find_session_of_payment(payment_intent_id: str) -> str:
+    """The id of the session that a payment was made on, or "". Raises as `read`."""
+    wanted: Any = {"payment_intent": payment_intent_id, "limit": 1}
+    found = read(lambda stripe: stripe.v1.checkout.sessions.list(wanted))
+    return found.data[0].id if found.data else ""
+
+
+def payment_of_charge(charge_id: str) -> str:
+    """The id of the payment that a charge belongs to, or "". Raises as `read`."""
+    return _id(read(lambda stripe: stripe.v1.charges.retrieve(charge_id)).payment_intent)
+
+
+def _session(row: Session) -> CheckoutSession:
+    intent = row.payment_intent if not isinstance(row.payment_intent, str) else None
+    metadata = row.metadata.to_dict() if row.metadata is not None else {}
+    return CheckoutSession(
+        id=row.id,
+        url=row.url or "",
+        status=row.status or "",
+        payment_status=row.payment_status,
+        amount_minor=row.amount_total or 0,
+        currency=(row.currency or "").upper(),
+        customer_id=_id(row.customer),
+        reference=row.client_reference_id or "",
+        command=metadata.get("command", ""),
+        livemode=row.livemode,
+        payment_intent_id=_id(row.payment_intent),
+        payment_status_of_intent=intent.status if intent else "",
+        decline_code=_decline_code(intent),
+        balance=_balance(intent),
+    )
+
+
+def _id(reference: Any) -> str:
+    """Stripe shows a reference as an id, or as the whole object when asked to expand it."""
+    return str(reference if isinstance(reference, str) else getattr(reference, "id", None) or "")
+
+
+def _decline_code(intent: PaymentIntent | None) -> str:
+    error = intent.last_payment_error if intent else None
+    return str(getattr(error, "decline_code", None) or getattr(error, "code", None) or "")
+
+
+def _balance(intent: PaymentIntent | None) -> BalanceMovement | None:
+    charge = intent.latest_charge if intent else None
+    row = getattr(charge, "balance_transaction", None)
+    if row is None or isinstance(row, str) or intent is None:
+        return None
+    return movement(row, payment_intent_id=intent.id)

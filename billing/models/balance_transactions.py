@@ -1,0 +1,34 @@
+from django.db import models
+
+from marketplace.core.models import TimestampedModel
+
+
+class BalanceTransaction(TimestampedModel):
+    """One movement of our balance at Stripe, as Stripe says it. Append-only, amounts signed.
+
+    Its fee is posted with it, under the key `stripe_fee:<stripe_id>`. The ledger's check compares each row with what
+    was posted for it: see services/ledger_checks.py.
+    """
+
+    stripe_id = models.CharField(max_length=255, unique=True)
+    type = models.CharField(max_length=64)
+    source_id = models.CharField(max_length=255, blank=True)
+    payment_intent_id = models.CharField(max_length=255, blank=True)
+    currency = models.CharField(max_length=3)
+    amount_micro = models.BigIntegerField()
+    fee_micro = models.BigIntegerField()
+    net_micro = models.BigIntegerField()
+    occurred_at = models.DateTimeField()
+    available_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(net_micro=models.F("amount_micro") - models.F("fee_micro")),
+                name="balance_transaction_adds_up",
+            )
+        ]
+        indexes = [models.Index(fields=["payment_intent_id"], name="balance_transaction_intent")]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.stripe_id}"

@@ -1,0 +1,83 @@
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+
+from accounts.models import Organization
+from billing.models.stripe_commands import StripeCommand
+from billing.models.stripe_customers import StripeCustomer
+from billing.models.topups import TopUp
+from marketplace.core.models import PublicIdModel
+from marketplace.core.states import TransitionEvent, Transitions
+
+
+class CardTopUp(PublicIdModel):
+    """A customer's wish to top up by card: from the wish, through Stripe's Checkout, to money in the wallet or an end.
+
+    `top_up` is the ledger's side, made once, when Stripe says that the money is there. Money that Stripe took is
+    credited whatever we believed before: that is why `failed` and `expired` may still become `paid`.
+    """
+
+    class Status(models.TextChoices):
+        CREATED = "created", "Being prepared"
+        OPEN = "open", "Waiting for payment"
+        PROCESSING = "processing", "Bank is working"
+        PAID = "paid", "Paid"
+        FAILED = "failed", "Failed"
+        EXPIRED = "expired", "Expired"
+
+    TRANSITIONS: ClassVar[Transitions] = {
+        Status.CREATED: (Status.OPEN, Status.PROCESSING, Status.PAID, Status.FAILED, Status.EXPIRED),
+        Status.OPEN: (Status.PROCESSING, Status.PAID, Status.FAILED, Status.EXPIRED),
+        Status.PROCESSING: (Status.PAID, Status.FAILED),
+        Status.FAILED: (Status.OPEN, Status.PROCESSING, Status.PAID),  # open: an operator revived the dead command
+        Status.EXPIRED: (Status.PAID,),
+    }
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="card_top_ups")
+    customer = models.ForeignKey(StripeCustomer, on_delete=models.PROTECT, related_name="card_top_ups")
+    command = models.OneToOneField(StripeCommand, on_delete=models.PROTECT, related_name="card_top_up")
+    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    amount_micro = models.BigIntegerField()
+    currency = models.CharField(max_length=3)
+    idempotency_key = models.CharField(max_length=300)
+    site_url = models.CharField(max_length=200, help_text="Where Checkout sends the customer back to.")
+    status = models.CharField(max_length=16, choices=Status, default=Status.CREATED)
+    status_code = models.CharField(max_length=64, blank=True, db_default="")
+    session_id = models.CharField(max_length=255, null=True, unique=True)  # noqa: DJ001 - unique once known
+    checkout_url = models.TextField(blank=True, db_default="")
+    payment_intent_id = models.CharField(max_length=255, null=True, unique=True)  # noqa: DJ001 - as above
+    declined_code = models.CharField(
+        max_length=64, blank=True, db_default="", help_text="Why the last card was refused."
+    )
+    top_up = models.OneToOneField(TopUp, on_delete=models.PROTECT, null=True, related_name="card_top_up")
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "idempotency_key"], name="card_top_up_once"),
+            models.CheckConstraint(condition=models.Q(amount_micro__gt=0), name="card_top_up_amount"),
+            models.CheckConstraint(
+                condition=models.Q(status="paid", top_up__isnull=False)
+                | ~models.Q(status="paid") & models.Q(top_up=None),
+                name="card_top_up_paid",
+            ),
+        ]
+        indexes = [models.Index(fields=["organization", "-id"], name="card_top_up_by_organization")]
+
+    def __str__(self) -> str:
+        return f"{self.amount_micro} {self.currency} by card for {self.organization}"
+
+    @property
+    def page_url(self) -> str:
+        """Where it can be paid now, or ""."""
+        return self.checkout_url if self.status == self.Status.OPEN else ""
+
+
+class CardTopUpEvent(TransitionEvent):
+    """One change of state of a top-up by card, written by the database."""
+
+    card_top_up = models.ForeignKey(CardTopUp, on_delete=models.PROTECT, related_name="events")
+
+    def __str__(self) -> str:
+        return f"{self.from_status} -> {self.to_status}"

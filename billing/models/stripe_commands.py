@@ -1,0 +1,61 @@
+from typing import ClassVar
+
+from django.db import models
+from django.utils import timezone
+
+from marketplace.core.models import TimestampedModel
+from marketplace.core.states import Transitions
+
+
+class StripeCommand(TimestampedModel):
+    """The outbox: one write to Stripe, decided in a transaction of ours and sent after it. See services/outbox.py.
+
+    `outcome_unknown` is set and committed before each call and cleared by a clear answer: whoever takes the command
+    up after a crash knows that Stripe may have done it already.
+    """
+
+    class Kind(models.TextChoices):
+        CREATE_CUSTOMER = "create_customer"
+        CREATE_CHECKOUT_SESSION = "create_checkout_session"
+
+    class Status(models.TextChoices):
+        QUEUED = "queued", "To be sent"
+        DONE = "done", "Done"
+        DEAD = "dead", "Given up, needs an operator"
+
+    # A dead command may be queued again by an operator.
+    TRANSITIONS: ClassVar[Transitions] = {
+        Status.QUEUED: (Status.DONE, Status.DEAD),
+        Status.DEAD: (Status.QUEUED,),
+    }
+
+    kind = models.CharField(max_length=32, choices=Kind)
+    idempotency_key = models.CharField(max_length=255, unique=True)
+    subject_id = models.BigIntegerField(help_text="The row that the command is about; its table follows from the kind.")
+    after = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="dependents")
+    status = models.CharField(max_length=16, choices=Status, default=Status.QUEUED)
+    status_code = models.CharField(max_length=64, blank=True, db_default="")
+    message = models.TextField(blank=True, db_default="")
+    params = models.JSONField(null=True, help_text="What was sent; the same whenever it is sent again.")
+    object_id = models.CharField(max_length=255, blank=True, db_default="")
+    outcome_unknown = models.BooleanField(default=False)
+    attempts = models.PositiveIntegerField(default=0)
+    first_sent_at = models.DateTimeField(null=True)
+    due_at = models.DateTimeField(default=timezone.now)
+    done_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(status="done", done_at__isnull=False)
+                | ~models.Q(status="done") & models.Q(done_at=None),
+                name="stripe_command_done_at",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["due_at"], condition=models.Q(status="queued"), name="stripe_command_due"),
+            models.Index(fields=["kind", "subject_id"], name="stripe_command_subject"),
+        ]
+
+    def __str__(self) -> str:
+        return self.idempotency_key

@@ -1,0 +1,84 @@
+from typing import ClassVar
+
+from django.db import models
+from django.utils import timezone
+
+from marketplace.core.models import TimestampedModel
+from marketplace.core.states import Transitions
+
+
+class StripeEvent(TimestampedModel):
+    """The inbox: an event that Stripe sent, stored once by its id before anything is done about it.
+
+    It only says which object to fetch: what happens is decided by the object as it is then. So the object in the
+    payload, which shows personal data of the payer, is not kept; the digest of the payload is.
+    """
+
+    class Source(models.TextChoices):
+        WEBHOOK = "webhook", "Webhook"
+        SWEEP = "sweep", "Found by listing"
+
+    class Status(models.TextChoices):
+        RECEIVED = "received", "Received"
+        PROCESSED = "processed", "Processed"
+        SKIPPED = "skipped", "Of no concern to us"
+        DEAD = "dead", "Given up, needs an operator"
+
+    TRANSITIONS: ClassVar[Transitions] = {
+        Status.RECEIVED: (Status.PROCESSED, Status.SKIPPED, Status.DEAD),
+        Status.DEAD: (Status.RECEIVED,),
+        Status.SKIPPED: (Status.RECEIVED,),  # when we learn what a type means
+    }
+
+    event_id = models.CharField(max_length=255, unique=True)
+    type = models.CharField(max_length=255)
+    is_thin = models.BooleanField(help_text="Of API v2: names an object, does not show it.")
+    object_id = models.CharField(max_length=255, blank=True)
+    api_version = models.CharField(max_length=64, blank=True)
+    occurred_at = models.DateTimeField()
+    source = models.CharField(max_length=16, choices=Source)
+    payload_sha256 = models.CharField(max_length=64)
+    livemode = models.BooleanField()
+    status = models.CharField(max_length=16, choices=Status, default=Status.RECEIVED)
+    status_code = models.CharField(max_length=64, blank=True, db_default="")
+    message = models.TextField(blank=True, db_default="")
+    attempts = models.PositiveIntegerField(default=0)
+    due_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["due_at"], condition=models.Q(status="received"), name="stripe_event_due"),
+            models.Index(fields=["object_id"], name="stripe_event_object"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.event_id}"
+
+
+class StripeSweep(TimestampedModel):
+    """One complete listing of Stripe's events, or of its balance transactions, in [since, until). Append-only.
+
+    The next one begins where it ended, so that nothing between two sweeps goes unseen.
+    """
+
+    class Subject(models.TextChoices):
+        EVENTS = "events", "Events"
+        BALANCE = "balance", "Balance transactions"
+
+    subject = models.CharField(max_length=16, choices=Subject)
+    since_at = models.DateTimeField()
+    until_at = models.DateTimeField()
+    listed = models.PositiveIntegerField()
+    missing = models.PositiveIntegerField(help_text="What nothing had brought us before.")
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(until_at__gt=models.F("since_at"), missing__lte=models.F("listed")),
+                name="stripe_sweep_span",
+            )
+        ]
+        indexes = [models.Index(fields=["subject", "-until_at"], name="stripe_sweep_latest")]
+
+    def __str__(self) -> str:
+        return f"{self.subject} from {self.since_at:%Y-%m-%d %H:%M} to {self.until_at:%Y-%m-%d %H:%M}"

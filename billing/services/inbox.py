@@ -1,0 +1,116 @@
+"""The inbox: events of Stripe's, stored once when they arrive and acted on later, from the object as it is then.
+
+So it does not matter how often an event comes, in what order, or whether a webhook or a listing brought it.
+"""
+
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from billing.gateway import Event, StripeUnavailable
+from billing.models import StripeEvent
+from billing.services.event_handlers import HANDLERS
+from compute.services.kicks import kick
+from marketplace.core.errors import DomainError
+from marketplace.core.states import transition
+
+logger = logging.getLogger(__name__)
+TASK = "billing.process_stripe_events"
+LEASE = timedelta(seconds=90)
+ATTEMPTS = 14
+DELAY_MAX_S = 1800
+Status = StripeEvent.Status
+
+
+def receive(events: Sequence[Event], *, source: str) -> int:
+    """Store events that we do not have yet, and wake the one who acts on them. How many were new."""
+    with transaction.atomic():
+        known = set(
+            StripeEvent.objects.filter(event_id__in=[event.id for event in events]).values_list("event_id", flat=True)
+        )
+        new = [_row(event, source) for event in events if event.id not in known]
+        StripeEvent.objects.bulk_create(new, ignore_conflicts=True)
+        if new:
+            kick(TASK)
+    return len(new)
+
+
+def process_due(*, limit: int = 200) -> int:
+    """Act on events that are due, oldest first, until none is left or `limit` were. How many were taken up."""
+    for done in range(limit):
+        event = _claim()
+        if event is None:
+            return done
+        _work(event)
+    return limit
+
+
+def retry(*, event: StripeEvent) -> None:
+    """An operator's word that an event shall be acted on again. Raises InvalidTransition when it was."""
+    with transaction.atomic():
+        transition(event, Status.RECEIVED, due_at=timezone.now(), attempts=0, message="")
+        kick(TASK)
+
+
+def _row(event: Event, source: str) -> StripeEvent:
+    return StripeEvent(
+        event_id=event.id, type=event.type, is_thin=event.is_thin, object_id=event.object_id[:255],
+        api_version=event.api_version[:64], livemode=event.livemode, occurred_at=event.occurred_at, source=source,
+        payload_sha256=event.payload_sha256,
+    )  # fmt: skip
+
+
+def _claim() -> StripeEvent | None:
+    """Take the first due event that nobody else has; it comes back if we do not end with it."""
+    with transaction.atomic():
+        now = timezone.now()
+        event = (
+            StripeEvent.objects.select_for_update(skip_locked=True)
+            .filter(status=Status.RECEIVED, due_at__lte=now)
+            .order_by("due_at", "id")
+            .first()
+        )
+        if event:
+            event.attempts, event.due_at = event.attempts + 1, now + LEASE
+            event.save(update_fields=["attempts", "due_at"])
+        return event
+
+
+def _work(event: StripeEvent) -> None:
+    handler = None if event.is_thin else HANDLERS.get(event.type)
+    if event.attempts > ATTEMPTS:
+        _end(event, Status.DEAD, "crashed", "It was begun many times and never came to an end.")
+    elif event.livemode != settings.STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_")):
+        _end(event, Status.SKIPPED, "other_mode")
+    elif handler is None:
+        _end(event, Status.SKIPPED, "unknown_type")
+    else:
+        try:
+            ours = handler(event.object_id)
+        except StripeUnavailable as error:
+            _later(event, error)
+        except DomainError as error:
+            logger.exception("event %s cannot be acted on", event.event_id)
+            _end(event, Status.DEAD, error.code, f"{error.message} {error.fields or ''}".strip())
+        else:
+            _end(event, Status.PROCESSED if ours else Status.SKIPPED, "" if ours else "not_ours")
+
+
+def _end(event: StripeEvent, status: str, code: str, message: str = "") -> None:
+    """Somebody who was slower may have acted on it too: the second word says the same."""
+    with transaction.atomic():
+        row = StripeEvent.objects.select_for_update().get(pk=event.pk)
+        if row.status == Status.RECEIVED:
+            transition(row, status, code=code, message=message)
+
+
+def _later(event: StripeEvent, error: DomainError) -> None:
+    delay_s = min(2**event.attempts, DELAY_MAX_S)
+    logger.warning("event %s: %s; again in %s s", event.event_id, error.code, delay_s)
+    StripeEvent.objects.filter(pk=event.pk, status=Status.RECEIVED).update(
+        due_at=timezone.now() + timedelta(seconds=delay_s), message=error.message
+    )

@@ -1,0 +1,81 @@
+"""Money at Stripe in the back office: read, and try again what was given up."""
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from billing.models import BalanceTransaction, CardTopUp, StripeCommand, StripeEvent, StripeSweep
+from billing.services import inbox, outbox
+from marketplace.core.admin import ReadOnlyAdmin
+from marketplace.core.errors import DomainError
+from marketplace.core.money import format_micro
+
+
+@admin.register(StripeCommand)
+class StripeCommandAdmin(ReadOnlyAdmin):
+    list_display = ("idempotency_key", "kind", "status", "status_code", "attempts", "outcome_unknown", "due_at")
+    list_filter = ("status", "kind")
+    search_fields = ("idempotency_key", "object_id")
+    ordering = ("-id",)
+    actions = ("try_again",)
+
+    @admin.action(description="Try dead commands again")
+    def try_again(self, request: HttpRequest, rows: QuerySet[StripeCommand]) -> None:
+        for row in rows:
+            try:
+                outbox.retry(command=row)
+            except DomainError as error:
+                messages.error(request, f"{row}: {error.message}")
+
+
+@admin.register(StripeEvent)
+class StripeEventAdmin(ReadOnlyAdmin):
+    list_display = ("event_id", "type", "status", "status_code", "source", "occurred_at", "attempts")
+    list_filter = ("status", "source", "type")
+    search_fields = ("event_id", "object_id")
+    ordering = ("-id",)
+    actions = ("try_again",)
+
+    @admin.action(description="Act again on events that were given up or skipped")
+    def try_again(self, request: HttpRequest, rows: QuerySet[StripeEvent]) -> None:
+        for row in rows:
+            try:
+                inbox.retry(event=row)
+            except DomainError as error:
+                messages.error(request, f"{row}: {error.message}")
+
+
+@admin.register(CardTopUp)
+class CardTopUpAdmin(ReadOnlyAdmin):
+    list_display = ("public_id", "organization", "amount", "status", "status_code", "created_at")
+    list_filter = ("status",)
+    list_select_related = ("organization",)
+    search_fields = ("public_id", "session_id", "payment_intent_id", "organization__name")
+    ordering = ("-id",)
+
+    @admin.display(description="Amount", ordering="amount_micro")
+    def amount(self, row: CardTopUp) -> str:
+        return format_micro(row.amount_micro, row.currency)
+
+
+@admin.register(BalanceTransaction)
+class BalanceTransactionAdmin(ReadOnlyAdmin):
+    list_display = ("stripe_id", "type", "amount", "fee", "occurred_at", "payment_intent_id")
+    list_filter = ("type", "currency")
+    search_fields = ("stripe_id", "payment_intent_id", "source_id")
+    ordering = ("-id",)
+
+    @admin.display(description="Amount", ordering="amount_micro")
+    def amount(self, row: BalanceTransaction) -> str:
+        return format_micro(row.amount_micro, row.currency)
+
+    @admin.display(description="Fee", ordering="fee_micro")
+    def fee(self, row: BalanceTransaction) -> str:
+        return format_micro(row.fee_micro, row.currency)
+
+
+@admin.register(StripeSweep)
+class StripeSweepAdmin(ReadOnlyAdmin):
+    list_display = ("subject", "since_at", "until_at", "listed", "missing")
+    list_filter = ("subject",)
+    ordering = ("-id",)

