@@ -80,6 +80,13 @@ RULES: tuple[Rule, ...] = (
     Rule("billing_ratedusage", "created_at", 10 * YEAR, KEEP, LEDGER),
     Rule("billing_joborder", "created_at", 10 * YEAR, KEEP, LEDGER),
     Rule("billing_topup", "created_at", 10 * YEAR, KEEP, LEDGER),
+    Rule("billing_cardtopup", "created_at", 10 * YEAR, KEEP, LEDGER),
+    Rule("billing_cardtopupevent", "at", 10 * YEAR, KEEP, LEDGER),
+    Rule("billing_balancetransaction", "created_at", 10 * YEAR, KEEP, LEDGER),
+    Rule("billing_stripecommand", "created_at", 10 * YEAR, KEEP, LEDGER),
+    Rule("billing_stripeevent", "created_at", 10 * YEAR, KEEP, LEDGER),
+    Rule("billing_stripecustomer", "", None, KEEP, CUSTOMER),
+    Rule("billing_stripesweep", "", None, KEEP, SITE),
     Rule("billing_ratecard", "valid_from_at", 10 * YEAR, KEEP, LEDGER),
     # with their account
     Rule("accounts_user", "", None, KEEP, ACCOUNT),

@@ -33,6 +33,7 @@ class World:
         self._states()
         self.key, _ = factories.make_key(self.acme)
         self.pairing = factories.make_pairing()
+        self.top_up = factories.make_card_top_up(self.acme)
         self.erasure = erasures.request(owner=factories.make_owner(), actor=None)
         self.cookies = {
             "public": {},
@@ -105,6 +106,7 @@ def arguments(world: World) -> dict[str, tuple[Any, ...]]:
         "erasure_cancel": (erasures.token_of(world.erasure),),
         "consent_notice": ("run_jobs", 1),
         "job_detail": (world.done.public_id,),
+        **dict.fromkeys(("top_up_pay", "top_up_done", "top_up_left"), (world.top_up.public_id,)),
         "account_confirm_email": ("x",),
         "account_reset_password_from_key": ("1", "x-y"),
         "admin:accounts_vehicle_change": (world.vehicle.pk,),

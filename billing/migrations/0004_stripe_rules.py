@@ -104,7 +104,7 @@ def write_transitions(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0010_stripe")]
+    dependencies = [("billing", "0003_stripe")]
 
     operations = [
         migrations.RunPython(write_transitions, migrations.RunPython.noop),

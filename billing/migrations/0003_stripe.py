@@ -12,7 +12,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0006_more_notices"),
+        ("accounts", "0011_rules_changed"),
         ("billing", "0002_rules"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
