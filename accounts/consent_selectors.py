@@ -1,9 +1,11 @@
 """What an owner has allowed, for pages: every purpose with its newest text, the last decision, and whether it counts."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
+
+from django.utils import timezone
 
 from accounts.models import (
     IN_FORCE,
@@ -15,6 +17,8 @@ from accounts.models import (
     Vehicle,
 )
 from accounts.services import consents, notices
+
+UNDO_FOR = timedelta(minutes=10)
 
 
 def consents_of(
@@ -95,7 +99,12 @@ def _new_text_at(notice: ConsentNotice, row: ConsentCurrent) -> datetime | None:
 def undo_of(owner: Owner, record_id: UUID | str) -> dict[str, Any] | None:
     """The consent that was withdrawn or refused by this record, if nothing was decided since: what could be given instead."""
     row = (
-        ConsentCurrent.objects.filter(owner=owner, record__public_id=record_id, state__in=["withdrawn", "refused"])
+        ConsentCurrent.objects.filter(
+            owner=owner,
+            record__public_id=record_id,
+            state__in=["withdrawn", "refused"],
+            record__at__gt=timezone.now() - UNDO_FOR,
+        )  # fmt: skip
         .exclude(vehicle__retired_at__isnull=False)
         .select_related("record__notice", "vehicle")
         .first()

@@ -207,6 +207,7 @@ LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "dashboard"
 EMAIL_CONFIG = env.email("EMAIL_URL", default="consolemail://")
 vars().update(EMAIL_CONFIG)
+EMAIL_TIMEOUT = 10
 # Where mails lead to. The embedded stack says where it listens.
 _site = env.str("DRIVEWAY_URL", default=f"https://{ALLOWED_HOSTS[0]}" if PRODUCTION else "http://127.0.0.1:8000")
 SITE_URL = env.str("SITE_URL", default=_site).rstrip("/")

@@ -14,9 +14,9 @@ class Unreadable(ValueError):
         super().__init__(f"{code}: {detail}")
 
 
-def read(data: bytes) -> tuple[Any, str]:
+def read(data: bytes, *, max_bytes: int = MAX_BYTES) -> tuple[Any, str]:
     """The document, and its text with plain line ends and nothing after it. Raises Unreadable."""
-    if len(data) > MAX_BYTES:
+    if len(data) > max_bytes:
         raise Unreadable("too_large", f"{len(data)} bytes")
     try:
         text = data.decode("utf-8").replace("\r\n", "\n").rstrip()

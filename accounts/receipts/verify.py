@@ -9,7 +9,7 @@ from accounts.receipts.context import CHAIN, RECEIPT
 from accounts.receipts.documents import GENESIS_HASH, RECEIPT_SCHEMA, chain_hash, chained, text
 from accounts.receipts.keys import CHAIN_DOMAIN, RECORD_DOMAIN, KeyRing
 from accounts.receipts.record import canonical
-from accounts.receipts.strict import Unreadable, read
+from accounts.receipts.strict import MAX_BYTES, Unreadable, read
 
 # Stable codes, each with the sentence for a person; {} is what was found.
 SENTENCES = {
@@ -91,11 +91,11 @@ class Report:
         self.findings.append(Finding(code, position, str(detail)[:200]))
 
 
-def verify(data: bytes, keys: KeyRing) -> Report:
+def verify(data: bytes, keys: KeyRing, *, max_bytes: int = MAX_BYTES) -> Report:
     """Everything that is wrong with a receipt, a list of them, or an owner's whole chain. Never raises on any input."""
     report = Report()
     try:
-        document, given = read(data)
+        document, given = read(data, max_bytes=max_bytes)
         _document(report, document, given, keys)
     except Unreadable as error:
         report.add(error.code, detail=error.detail)
@@ -106,6 +106,8 @@ def verify(data: bytes, keys: KeyRing) -> Report:
 
 def _document(report: Report, document: Any, given: str, keys: KeyRing) -> None:
     if isinstance(document, list):
+        if not document:
+            report.add("not_a_receipt")
         _receipts(report, document, keys)
         return
     kind = document.get("@type") if isinstance(document, dict) else None

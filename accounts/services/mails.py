@@ -18,7 +18,7 @@ from accounts.models import ConsentCurrent, Mail, Owner, User
 from marketplace.core import kicks
 
 logger = logging.getLogger(__name__)
-BATCH, TRIES = 50, 12
+BATCH, TRIES = 10, 12  # a batch is sent well within the claim on it, each mail having EMAIL_TIMEOUT
 FIRST_RETRY, DOUBLINGS = timedelta(minutes=2), 7  # 2 minutes, 4, 8, ... 4 hours: two days in all
 
 
@@ -79,6 +79,8 @@ def _claim(limit: int) -> list[Mail]:
 
 def _settle(mail: Mail, connection: BaseEmailBackend) -> None:
     """Send one claimed mail, or drop it, or leave it for its next try."""
+    if not Mail.objects.filter(pk=mail.pk, sent_at=None, dropped_at=None, tries=mail.tries).exists():
+        return None  # our claim ran out, and another worker has taken it
     owner = Owner.objects.filter(user=mail.user_id).first()
     code = "too_many_tries" if mail.tries > TRIES else _unwanted(mail, owner)
     if code:

@@ -81,10 +81,10 @@ PAUSES = ("hour", "tomorrow", "finish", "open")
 
 
 def next_morning(now: datetime, zone: str) -> datetime:
-    """The next 6:00 in a time zone, in UTC's terms."""
+    """6:00 of the next day in a time zone: in the small hours too, tomorrow is not today."""
     local = now.astimezone(ZoneInfo(zone))
     morning = local.replace(hour=MORNING_HOUR, minute=0, second=0, microsecond=0, fold=0)
-    return morning if morning > local else morning + timedelta(days=1)
+    return morning + timedelta(days=1)
 
 
 def _locked(vehicle: Vehicle) -> OwnerPolicy:

@@ -4,7 +4,7 @@ import re
 
 from django.db import DatabaseError, transaction
 
-from accounts.models import User, Vehicle
+from accounts.models import ConsentCurrent, Purpose, User, Vehicle
 from accounts.services import audit
 from marketplace.core.errors import ConsentRequired, InvalidInput, from_database
 
@@ -23,6 +23,8 @@ def choose_region(*, vehicle: Vehicle, region: str, actor: User | None) -> Vehic
     vehicle.region = region
     try:
         with transaction.atomic():
+            # As a withdrawal does, before the vehicle: so that it sees this region, or this sees its end.
+            list(ConsentCurrent.objects.select_for_update(no_key=True).filter(vehicle=vehicle, purpose=Purpose.REGION))
             vehicle.save(update_fields=["region"])
             audit.record(actor=actor, action="vehicle.region", subject=vehicle.public_id)
     except DatabaseError as error:

@@ -4,7 +4,7 @@ from django.http import HttpRequest
 from django.urls import Resolver404, resolve
 from django.utils.http import url_has_allowed_host_and_scheme
 
-FORMS_ONLY = ("consent_decide", "consent_decide_personal", "consent_withdraw_all", "region_choose")
+FORMS_ONLY = ("policy_pause", "consent_decide", "consent_decide_personal", "consent_withdraw_all", "region_choose")
 
 
 def way_back(request: HttpRequest, default: str) -> str:

@@ -25,7 +25,7 @@ from accounts.models import (
 )
 from accounts.services import consents, notices, regions
 from accounts.views.back import way_back
-from marketplace.core.errors import DomainError
+from marketplace.core.errors import Conflict, DomainError
 
 SAID = {
     ConsentState.GIVEN: "Consent given for %s. You can withdraw it here at any time.",
@@ -135,6 +135,8 @@ def _shown(record: ConsentRecord) -> dict[str, Any]:
 def _decide(request: HttpRequest, purpose: str, name: str, fragment: str, **about: Any) -> HttpResponse:
     version = request.POST.get("notice_version", "")
     try:
+        if request.POST.get("decision") == ConsentState.GIVEN and not version.isdecimal():
+            raise Conflict("Say which version of the text you agree to.", code="notice_changed")
         record = consents.decide(
             purpose=purpose,
             decision=request.POST.get("decision", ""),

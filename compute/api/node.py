@@ -103,7 +103,7 @@ def credentials(request: HttpRequest) -> HttpResponse:
 @node_endpoint
 @require_POST
 def withdraw(request: HttpRequest) -> HttpResponse:
-    """The person at the car withdraws a consent. Always heard, also of a node that is suspended or retired."""
+    """The person at the car withdraws a consent. Heard also of a node that is suspended; 403 `node_retired` for one taken out."""
     node = signed_node(request, body=request.body)
     try:
         message = protocol.unpack_withdrawal(request.body)

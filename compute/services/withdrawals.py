@@ -4,15 +4,18 @@ from accounts.models import VEHICLE_PURPOSES, ConsentCurrent, ConsentState
 from accounts.services import consents
 from compute import protocol
 from compute.models import Node
-from marketplace.core.errors import Conflict, InvalidInput
+from marketplace.core.errors import Conflict, Forbidden, InvalidInput
 
 
 def withdraw(*, node: Node, purpose: str) -> protocol.Withdrawn:
     """Withdraw a consent for the node's vehicle, and write to its owner. Again answers what was recorded the first time.
 
     Without a consent in force nothing is written and `record` is empty; `state` says what there is instead.
-    Raises InvalidInput `purpose_unknown` for a purpose that is not about a vehicle.
+    Raises InvalidInput `purpose_unknown` for a purpose that is not about a vehicle, Forbidden `node_retired`: a computer that
+    was lost speaks for nobody at the car.
     """
+    if node.status == Node.Status.RETIRED:
+        raise Forbidden("This computer was taken out of the car.", code="node_retired")
     if purpose not in VEHICLE_PURPOSES:
         raise InvalidInput("A car can withdraw: " + ", ".join(VEHICLE_PURPOSES) + ".", code="purpose_unknown")
     try:

@@ -44,7 +44,13 @@ class Portal:
         return code.group(1)
 
     def decide(self, vehicle_id: str, decision: str, purpose: str = "run_jobs") -> None:
-        page = self._post(f"/vehicles/{vehicle_id}/consents/{purpose}", decision=decision)
+        address = f"/vehicles/{vehicle_id}/consents/{purpose}"
+        shown = re.search(
+            f'action="{address}".*?name="notice_version" value="(\\d+)"', self.client.get("/consents/").text, re.DOTALL
+        )
+        if shown is None:
+            raise PortalError(f"no text of {purpose} is shown")
+        page = self._post(address, decision=decision, notice_version=shown.group(1))
         if page.status_code != 200:
             raise PortalError(f"{decision} answered {page.status_code}")
 

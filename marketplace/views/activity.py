@@ -10,6 +10,7 @@ from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django import forms
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
@@ -49,7 +50,10 @@ COLUMNS = (
 
 
 class FilterForm(forms.Form):
-    day = forms.DateField(required=False, label="Day", widget=forms.DateInput(attrs={"type": "date"}))
+    day = forms.DateField(
+        required=False, label="Day", widget=forms.DateInput(attrs={"type": "date"}),
+        validators=[MinValueValidator(date(2000, 1, 1)), MaxValueValidator(date(2999, 12, 31))],
+    )  # fmt: skip
     outcome = forms.ChoiceField(required=False, label="Outcome", choices=[("", "All"), *OUTCOMES.items()])
     before = forms.IntegerField(required=False, min_value=1, max_value=BIGGEST_ID, widget=forms.HiddenInput)
 
@@ -120,6 +124,8 @@ def _why_unpaid(attempt: Attempt) -> str:
         return "Its answer is right; its pay is being booked."
     if attempt.status_code.startswith("consent_"):
         return CONSENT_ENDED
+    if attempt.status == Attempt.Status.CANCELLED and attempt.reported_at:
+        return "Its answer was in, but the job was cancelled before it was checked."
     return WHY_UNPAID[Attempt.Status(attempt.status)]
 
 

@@ -120,7 +120,8 @@ def node_replace(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpRes
     error = ""
     if request.method == "POST":
         try:
-            if node is not None:
+            # A form that has stood open since another computer served must not take out the one that serves now.
+            if node is not None and request.POST.get("node", str(node.public_id)) == str(node.public_id):
                 nodes.retire(node=node, why=request.POST.get("why", ""), actor=signed_in(request))
                 messages.success(request, RETIRED % vehicle.label)
             return redirect("node_replace", vehicle.public_id)

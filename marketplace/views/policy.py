@@ -7,7 +7,6 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -16,6 +15,7 @@ from accounts.models import Owner, OwnerPolicy, Vehicle
 from accounts.policies import presets, rules, summary
 from accounts.policies.forms import PolicyForm
 from accounts.services import policies
+from accounts.views.back import way_back
 from compute.services import kicks
 from marketplace.core.errors import DomainError, InvalidInput
 
@@ -48,10 +48,7 @@ def policy_pause(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpRes
         messages.error(request, error.message)
     else:
         messages.success(request, SAID[kind] % {"label": vehicle.label})
-    back = request.POST.get("next", "")
-    if not url_has_allowed_host_and_scheme(back, allowed_hosts=None):
-        back = reverse("policy_edit", args=[public_id]) + "#pause"
-    return redirect(back)
+    return redirect(way_back(request, reverse("policy_edit", args=[public_id]) + "#pause"))
 
 
 SAID = {

@@ -68,11 +68,18 @@ def test_without_consent_there_is_nothing_to_withdraw(decision):
     assert not Mail.objects.filter(kind="consent-withdrawn-in-car").exists()
 
 
-@pytest.mark.parametrize("status", ["suspended", "retired"])
-def test_a_node_that_may_no_longer_work_may_still_withdraw(car, status):
-    Node.objects.filter(pk=car.node.pk).update(status=status)
+def test_a_suspended_node_may_still_withdraw(car):
+    Node.objects.filter(pk=car.node.pk).update(status="suspended")
     assert answer(ask(car)).state == "withdrawn"
     assert not ConsentCurrent.objects.get(vehicle=car.node.vehicle).is_in_force
+
+
+def test_a_computer_that_was_taken_out_speaks_for_nobody(car):
+    """Its key may be in anybody's hands."""
+    nodes.retire(node=car.node, why="lost", actor=None)
+    response = ask(car)
+    assert (response.status_code, response.json()["error"]["code"]) == (403, "node_retired")
+    assert ConsentCurrent.objects.get(vehicle=car.node.vehicle).is_in_force
 
 
 def test_another_purpose_leaves_the_first_alone(car):
