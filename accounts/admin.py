@@ -114,8 +114,8 @@ class AuditEventAdmin(OwnerDataAdmin):
     def owners_of(self, keys: Iterable[Any]) -> set[tuple[int, int | None]]:
         """Those who acted, and those whom the act was about."""
         keys = list(keys)
-        subjects = AuditEvent.objects.filter(pk__in=keys).values_list("subject", flat=True)
-        return super().owners_of(keys) | owners_of_subjects(subjects)
+        rows = AuditEvent.objects.filter(pk__in=keys).values_list("subject", "details__vehicle")
+        return super().owners_of(keys) | owners_of_subjects(str(name) for row in rows for name in row if name)
 
 
 @admin.register(AccessEvent)

@@ -104,7 +104,7 @@ def undo_of(owner: Owner, record_id: UUID | str) -> dict[str, Any] | None:
             record__public_id=record_id,
             state__in=["withdrawn", "refused"],
             record__at__gt=timezone.now() - UNDO_FOR,
-        )  # fmt: skip
+        )
         .exclude(vehicle__retired_at__isnull=False)
         .select_related("record__notice", "vehicle")
         .first()

@@ -4,7 +4,7 @@ from accounts.models import Purpose
 from marketplace.core.privacy import CONTRACT, LEGAL, SECURITY, Column, Erasure, Group, Table
 
 ACCOUNT = "As long as you have the account"
-CHAIN = "Seven years: your consents are proof of what you allowed"
+CHAIN = "At least seven years: your consents are proof of what you allowed"
 IDS_ONLY = "a number without a person: records that must be kept point to it"
 EVIDENCE = "proof of what was allowed when, by account numbers only; a signed chain breaks if a link is taken out"
 
@@ -261,7 +261,7 @@ ACCESS = Table(
     group=Group.TRAIL,
     owner="owner",
     purpose=LEGAL,
-    retention="Three years",
+    retention="At least three years",
     erasure=Erasure.KEEP,
     why="proof of who looked, by account numbers only",
     columns={
@@ -282,7 +282,7 @@ AUDIT = Table(
     group=Group.TRAIL,
     owner="actor__owner",
     purpose=SECURITY,
-    retention="Seven years",
+    retention="At least seven years",
     erasure=Erasure.KEEP,
     why="proof of who did what, by account numbers only",
     columns={

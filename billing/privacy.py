@@ -3,7 +3,7 @@
 from marketplace.core.privacy import LEGAL, Column, Erasure, Group, Table
 
 LEDGER = "the ledger must be kept by tax and accounting law; it names account numbers only"
-YEARS = "Ten years (tax and accounting law)"
+YEARS = "At least ten years (tax and accounting law)"
 
 ACCOUNT = Table(
     model="billing.LedgerAccount",

@@ -4,7 +4,7 @@ from accounts.models import Purpose
 from marketplace.core.privacy import LEGAL, SECURITY, Column, Erasure, Group, Table
 
 PAID = "evidence beneath money that was paid, by account numbers only"
-RECORDS = "Ten years: what was paid rests on it (tax law)"
+RECORDS = "At least ten years: what was paid rests on it (tax law)"
 DAYS_90 = "90 days, or until you withdraw that consent"
 
 NODE = Table(

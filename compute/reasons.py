@@ -57,3 +57,8 @@ def setting(code: str) -> str:
     """The policy field that caused it, or ""."""
     reason = REASONS.get(code)
     return reason.setting if reason else ""
+
+
+def is_of_the_car(code: str) -> bool:
+    """Whether the car gave this reason for standing still: a rule of its owner, or what it knows of itself."""
+    return code in REASONS and code not in ("away", "agent_stopped") and not code.startswith(("consent_", "node_"))

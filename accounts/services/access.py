@@ -53,12 +53,12 @@ def record_export(*, owner: Owner, actor: User | None, what: str) -> None:
     )  # fmt: skip
 
 
-def name_of(actor: User | None) -> str:
+def name_of(actor: User | None, *, reader: Owner) -> str:
     """Who looked, as the owner reads it: the role and first name of staff, never more."""
     if actor is None:
         return "Driveway's own software"
     operator = getattr(actor, "operator", None)
     if operator is None:
-        return "You" if hasattr(actor, "owner") else "Driveway staff"
+        return "You" if actor.pk == reader.user_id else "Driveway staff"
     first = actor.name.split()[0] if actor.name.strip() else "no name"
     return f"{first} ({operator.get_role_display().lower()})"

@@ -69,7 +69,7 @@ def _enrol(options: argparse.Namespace) -> int:
 
 def _pair(options: argparse.Namespace) -> int:
     os.umask(0o077)
-    open_sensors(options.sensors, options.state)
+    open_sensors(options.sensors, options.state).close()
     screen: Screen = Plain(sys.stdout)
     if options.json:
         screen = Json(sys.stdout)

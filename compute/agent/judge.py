@@ -33,7 +33,6 @@ class Judge:
         self.reading: VehicleState = NEVER
         self.source = sensors.source
         self._sensors, self._book, self._traffic, self._now = sensors, book, traffic, now
-        self._network: str | None = None
         self._looked_s = time.monotonic()
         self._was_running = False
         self.figures: Figures = book.figures(now(), zone_or_utc(policy.time_zone))
@@ -63,9 +62,8 @@ class Judge:
         work_ms = round(step_s * 1000) if self._was_running and step_s <= _MAX_STEP_S else 0
         self._was_running = is_running
         # Until it is known, the network may be one that costs.
-        self._network = self.reading.network or self._network
         sent, received = self._traffic.take()
-        if self._network in ("wifi", "ethernet"):
+        if self.reading.network in ("wifi", "ethernet"):
             sent = received = 0
         where = zone_or_utc(self.policy.time_zone)
         self._book.count(now, where, sent=sent, received=received, work_ms=work_ms)

@@ -13,6 +13,7 @@ from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 
 from compute import protocol, tensors
+from compute.reasons import is_of_the_car
 from compute.services import limits
 from marketplace.core.db import execute_batch, from_jsonb, insert_batch
 from marketplace.core.errors import InvalidInput
@@ -164,7 +165,7 @@ def _keep(
 def _conclusion(report: protocol.Report, payload: protocol.MeterPayload, row: AttemptRow) -> tuple[str, str, str]:
     """(status, code, result digest) that a live attempt moves to."""
     if report.outcome == "cancelled":
-        return "cancelled", report.code[:64] or "cancelled_by_node", ""
+        return "cancelled", _why_stopped(report.code), ""
     if report.outcome == "error":
         return "failed", report.code[:64] or "error", ""
     if (payload.model, payload.input, payload.items) != (row.model_sha256, row.input_sha256, row.items):
@@ -174,6 +175,11 @@ def _conclusion(report: protocol.Report, payload: protocol.MeterPayload, row: At
     except InvalidInput as error:
         return "failed", error.code, ""
     return "reported", "", payload.output
+
+
+def _why_stopped(code: str) -> str:
+    """Which of the owner's rules stopped it is not kept with the work: a dated list of departures needs a consent of its own."""
+    return "stopped_by_car" if is_of_the_car(code) else code[:64] or "cancelled_by_node"
 
 
 def _check_result(report: protocol.Report, payload: protocol.MeterPayload, row: AttemptRow) -> None:

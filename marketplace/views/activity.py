@@ -124,6 +124,8 @@ def _why_unpaid(attempt: Attempt) -> str:
         return "Its answer is right; its pay is being booked."
     if attempt.status_code.startswith("consent_"):
         return CONSENT_ENDED
+    if attempt.status_code == "stopped_by_car":
+        return "The car stopped it, as your rules say. Which rule is not kept."
     if attempt.status == Attempt.Status.CANCELLED and attempt.reported_at:
         return "Its answer was in, but the job was cancelled before it was checked."
     return WHY_UNPAID[Attempt.Status(attempt.status)]

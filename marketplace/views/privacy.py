@@ -26,7 +26,7 @@ EXPORTS_SHOWN = 5
 @require_GET
 @owner_required
 def privacy(request: HttpRequest, owner: Owner) -> HttpResponse:
-    looks = AccessEvent.objects.filter(owner=owner).select_related("actor__operator", "actor__owner", "vehicle")
+    looks = AccessEvent.objects.filter(owner=owner).select_related("actor__operator", "owner", "vehicle")
     log = Paginator(looks.order_by("-at", "-id"), LOG_PAGE).get_page(request.GET.get("page"))
     scheduled = erasures.scheduled(owner)
     context = {
@@ -44,7 +44,7 @@ def privacy(request: HttpRequest, owner: Owner) -> HttpResponse:
 
 def _look(event: AccessEvent) -> dict[str, Any]:
     return {
-        "who": access.name_of(event.actor),
+        "who": access.name_of(event.actor, reader=event.owner),
         "at": event.at,
         "what": event.what,
         "vehicle": event.vehicle.label if event.vehicle else "",

@@ -53,7 +53,9 @@ def test_every_purpose_is_asked_for_every_car_and_nothing_is_answered(client, al
 def test_deciding_there_comes_back_to_the_same_place(client, vehicle):
     here = f"/consents/#run_jobs-{vehicle.public_id}"
     path = f"/vehicles/{vehicle.public_id}/consents/run_jobs"
-    answer = client.post(path, {"decision": "given", "notice_version": "1", "notice_language": "en", "next": here})
+    answer = client.post(
+        path, {"decision": "given", "notice_version": "1", "notice_version": "1", "notice_language": "en", "next": here}
+    )
     assert answer["Location"] == here
     text = page(client)
     assert 'value="given" aria-pressed="true" disabled' in text
@@ -79,19 +81,19 @@ def test_deciding_there_comes_back_to_the_same_place(client, vehicle):
 def test_the_way_back_is_a_page_of_ours(client, vehicle, sent, referer, expected):
     headers = {"Referer": referer} if referer else {}
     path = f"/vehicles/{vehicle.public_id}/consents/run_jobs"
-    answer = client.post(path, {"decision": "given", "next": sent}, headers=headers)
+    answer = client.post(path, {"decision": "given", "notice_version": "1", "next": sent}, headers=headers)
     assert answer["Location"] == (expected or f"/consents/#run_jobs-{vehicle.public_id}")
     assert client.post("/vehicles/stop", {"next": sent}, headers=headers)["Location"] == (expected or "/vehicles/")
 
 
 def test_a_withdrawal_can_be_undone_with_one_click_once(client, vehicle):
     path = f"/vehicles/{vehicle.public_id}/consents/run_jobs"
-    client.post(path, {"decision": "given"})
+    client.post(path, {"decision": "given", "notice_version": "1"})
     assert "Undo" not in page(client)
     client.post(path, {"decision": "withdrawn"})
     assert "Undo: give consent again" in page(client)
     assert "Undo" not in page(client)
-    client.post(path, {"decision": "given"})
+    client.post(path, {"decision": "given", "notice_version": "1"})
     client.post(path, {"decision": "withdrawn"})
     factories.decide(vehicle, "given")  # decided since: there is nothing to undo
     assert "Undo" not in page(client)
@@ -104,16 +106,19 @@ def test_the_personal_purpose(client, alice, vehicle):
     record = ConsentRecord.objects.latest("seq")
     assert (record.state, record.vehicle, record.owner) == ("withdrawn", None, alice)
     assert "Undo" in page(client)
-    assert client.post("/consents/run_jobs", {"decision": "given"}).status_code == 404
+    assert client.post("/consents/run_jobs", {"decision": "given", "notice_version": "1"}).status_code == 404
     assert (
-        client.post(f"/vehicles/{vehicle.public_id}/consents/product_email", {"decision": "given"}).status_code == 404
+        client.post(
+            f"/vehicles/{vehicle.public_id}/consents/product_email", {"decision": "given", "notice_version": "1"}
+        ).status_code
+        == 404
     )
 
 
 def test_stopping_all_cars_leaves_the_person_alone(client, alice, vehicle):
     for purpose in ("run_jobs", "availability"):
         factories.decide(vehicle, "given", purpose)
-    client.post("/consents/product_email", {"decision": "given"})
+    client.post("/consents/product_email", {"decision": "given", "notice_version": "1"})
     said = client.post("/vehicles/stop", {"next": "/consents/"}, follow=True).content.decode()
     assert "2 consents withdrawn" in said
     assert "Stop all my cars" not in said  # nothing left to stop
@@ -127,7 +132,7 @@ def test_an_owner_reads_and_signs_in_their_language(client, alice, vehicle):
     assert 'lang="de">Aufträge von Kunden ausführen</h2>' in text
     assert "/notices/run_jobs/1?language=de" in text
     assert text.count('name="notice_language" value="de"') == 6
-    fields = {"decision": "given", "notice_version": "1", "notice_language": "de"}
+    fields = {"decision": "given", "notice_version": "1", "notice_version": "1", "notice_language": "de"}
     client.post(f"/vehicles/{vehicle.public_id}/consents/run_jobs", fields)
     said = json.loads(bytes(ConsentRecord.objects.get().payload))
     assert (said["language"], said["privacy_notice"]["title"]) == ("de", "Aufträge von Kunden ausführen")
@@ -139,7 +144,7 @@ def test_a_new_text_is_offered_before_and_asked_after(client, vehicle):
     text = page(client)
     assert "Agree to the new text" in text
     assert "takes effect" in text
-    fields = {"decision": "given", "notice_version": "2", "notice_language": "en"}
+    fields = {"decision": "given", "notice_version": "1", "notice_version": "2", "notice_language": "en"}
     client.post(f"/vehicles/{vehicle.public_id}/consents/run_jobs", fields)
     assert "Agree to the new text" not in page(client)
 
@@ -158,7 +163,10 @@ def test_renewing_near_the_end(client, vehicle, monkeypatch):
         patch.setattr(consents, "_database_clock", lambda: timezone.now() - timedelta(days=350))
         factories.decide(vehicle, "given")
     assert ">Renew<" in page(client)
-    client.post(f"/vehicles/{vehicle.public_id}/consents/run_jobs", {"decision": "given", "notice_version": "1"})
+    client.post(
+        f"/vehicles/{vehicle.public_id}/consents/run_jobs",
+        {"decision": "given", "notice_version": "1", "notice_version": "1"},
+    )
     text = page(client)
     assert ">Renew<" not in text
     assert "Renewed" in text

@@ -200,13 +200,13 @@ def test_tomorrow_is_six_in_the_morning_where_the_car_is(vehicle):
     policy = policies.pause(vehicle=vehicle, kind="tomorrow", actor=None)
     local = policy.paused_until_at.astimezone(policies.ZoneInfo("America/New_York"))
     assert (local.hour, local.minute) == (6, 0)
-    assert timedelta(0) < policy.paused_until_at - timezone.now() <= timedelta(days=1)
+    assert timedelta(0) < policy.paused_until_at - timezone.now() <= timedelta(days=1, hours=6)
 
 
 @pytest.mark.parametrize(
     ("now", "zone", "morning"),
     [
-        ("2026-06-01T03:59", "Europe/Berlin", "2026-06-01T04:00"),
+        ("2026-06-01T03:59", "Europe/Berlin", "2026-06-02T04:00"),  # 5:59 of the same day is not tomorrow
         ("2026-06-01T04:00", "Europe/Berlin", "2026-06-02T04:00"),
         ("2026-06-01T23:30", "Europe/Berlin", "2026-06-02T04:00"),
         ("2026-10-24T20:00", "Europe/Berlin", "2026-10-25T05:00"),  # the clocks go back in between

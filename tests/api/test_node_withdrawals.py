@@ -1,4 +1,4 @@
-"""The person at the car withdraws: signed by its node, heard whatever became of the node, written once."""
+"""The person at the car withdraws: signed by its node, heard unless the node was taken out, written once."""
 
 import json
 
@@ -11,6 +11,7 @@ from accounts.receipts.verify import verify
 from accounts.services import receipts
 from compute import protocol
 from compute.models import Attempt, Node
+from compute.services import nodes
 from tests import factories
 
 pytestmark = pytest.mark.django_db

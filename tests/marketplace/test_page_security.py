@@ -128,7 +128,13 @@ def test_pages_of_an_owner(cast, client_of):
         check_page(client.get(f"/vehicles/{vehicle.public_id}{page}"))
     for path in ("/vehicles/", "/vehicles/add", "/settings/", f"/vehicles/{car.node.vehicle.public_id}"):
         check_page(client.get(path))
-    check_page(client.post(f"/vehicles/{vehicle.public_id}/consents/run_jobs", {"decision": "given"}, follow=True))
+    check_page(
+        client.post(
+            f"/vehicles/{vehicle.public_id}/consents/run_jobs",
+            {"decision": "given", "notice_version": "1"},
+            follow=True,
+        )
+    )
 
 
 def test_pages_of_a_customer(acme, customer):

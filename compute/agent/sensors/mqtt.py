@@ -48,6 +48,7 @@ class MqttSensors:
         self._note = "The broker has not answered yet."
         self._is_refused = False
         self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=f"driveway-{secrets.token_hex(8)}")
+        self._client.suppress_exceptions = True  # a packet that cannot be read must not end the thread
         self._client.on_connect, self._client.on_disconnect = self._on_connect, self._on_disconnect
         self._client.on_connect_fail, self._client.on_message = self._on_connect_fail, self._on_message
         self._client.on_subscribe = self._on_subscribe
@@ -111,8 +112,10 @@ class MqttSensors:
         properties: Properties | None,
     ) -> None:
         if refused := [topic for topic, code in zip(self._topics, codes, strict=False) if code.is_failure]:
-            log.warning("The broker refuses %d topics, for instance %s.", len(refused), refused[0])
-        self._say("")
+            # What it does not tell would read as "nothing going on": somebody may be in the car.
+            self._say(f"The broker refuses {len(refused)} topics, for instance {refused[0]}.")
+        else:
+            self._say("")
 
     def _on_connect_fail(self, client: paho.Client, data: object) -> None:
         self._forget("The broker cannot be reached.")
@@ -129,7 +132,10 @@ class MqttSensors:
             self._forget("The connection to the broker is lost.")
 
     def _on_message(self, client: paho.Client, data: object, message: paho.MQTTMessage) -> None:
-        name = self._topics.get(message.topic)
+        try:
+            name = self._topics.get(message.topic)
+        except UnicodeDecodeError:  # not one that we asked for, then
+            return
         if name is None:
             return
         if len(message.payload) > _MAX_PAYLOAD_BYTES:
