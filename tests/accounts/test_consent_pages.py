@@ -53,9 +53,7 @@ def test_every_purpose_is_asked_for_every_car_and_nothing_is_answered(client, al
 def test_deciding_there_comes_back_to_the_same_place(client, vehicle):
     here = f"/consents/#run_jobs-{vehicle.public_id}"
     path = f"/vehicles/{vehicle.public_id}/consents/run_jobs"
-    answer = client.post(
-        path, {"decision": "given", "notice_version": "1", "notice_version": "1", "notice_language": "en", "next": here}
-    )
+    answer = client.post(path, {"decision": "given", "notice_version": "1", "notice_language": "en", "next": here})
     assert answer["Location"] == here
     text = page(client)
     assert 'value="given" aria-pressed="true" disabled' in text
@@ -132,7 +130,7 @@ def test_an_owner_reads_and_signs_in_their_language(client, alice, vehicle):
     assert 'lang="de">Aufträge von Kunden ausführen</h2>' in text
     assert "/notices/run_jobs/1?language=de" in text
     assert text.count('name="notice_language" value="de"') == 6
-    fields = {"decision": "given", "notice_version": "1", "notice_version": "1", "notice_language": "de"}
+    fields = {"decision": "given", "notice_version": "1", "notice_language": "de"}
     client.post(f"/vehicles/{vehicle.public_id}/consents/run_jobs", fields)
     said = json.loads(bytes(ConsentRecord.objects.get().payload))
     assert (said["language"], said["privacy_notice"]["title"]) == ("de", "Aufträge von Kunden ausführen")
@@ -144,7 +142,7 @@ def test_a_new_text_is_offered_before_and_asked_after(client, vehicle):
     text = page(client)
     assert "Agree to the new text" in text
     assert "takes effect" in text
-    fields = {"decision": "given", "notice_version": "1", "notice_version": "2", "notice_language": "en"}
+    fields = {"decision": "given", "notice_version": "2", "notice_language": "en"}
     client.post(f"/vehicles/{vehicle.public_id}/consents/run_jobs", fields)
     assert "Agree to the new text" not in page(client)
 
@@ -165,7 +163,7 @@ def test_renewing_near_the_end(client, vehicle, monkeypatch):
     assert ">Renew<" in page(client)
     client.post(
         f"/vehicles/{vehicle.public_id}/consents/run_jobs",
-        {"decision": "given", "notice_version": "1", "notice_version": "1"},
+        {"decision": "given", "notice_version": "1"},
     )
     text = page(client)
     assert ">Renew<" not in text
