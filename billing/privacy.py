@@ -99,4 +99,6 @@ TABLES = (ACCOUNT, EARNED, PAID_OUT, RATED)
 OF_OTHERS = {
     "billing.JobOrder": "A customer's order",
     "billing.TopUp": "A customer's money",
+    "billing.CardTopUp": "A customer's money",
+    "billing.CardTopUpEvent": "A customer's money",
 }

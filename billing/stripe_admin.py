@@ -4,6 +4,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from accounts.owner_data_admin import OwnerDataAdmin
 from billing.models import BalanceTransaction, CardTopUp, StripeCommand, StripeEvent, StripeSweep
 from billing.services import inbox, outbox
 from marketplace.core.admin import ReadOnlyAdmin
@@ -46,7 +47,8 @@ class StripeEventAdmin(ReadOnlyAdmin):
 
 
 @admin.register(CardTopUp)
-class CardTopUpAdmin(ReadOnlyAdmin):
+class CardTopUpAdmin(OwnerDataAdmin):
+    owner_paths = (("requested_by__owner__pk", None),)  # somebody who asked may own cars as well
     list_display = ("public_id", "organization", "amount", "status", "status_code", "created_at")
     list_filter = ("status",)
     list_select_related = ("organization",)

@@ -14,6 +14,7 @@ from accounts.services import audit
 from marketplace.core.errors import Conflict, InvalidInput
 
 MORNING_HOUR = 6
+LEAST_NIGHT = timedelta(hours=4)
 SAME_PAUSE = timedelta(minutes=1)  # asking again within it is the same wish
 
 
@@ -81,10 +82,11 @@ PAUSES = ("hour", "tomorrow", "finish", "open")
 
 
 def next_morning(now: datetime, zone: str) -> datetime:
-    """6:00 of the next day in a time zone: in the small hours too, tomorrow is not today."""
+    """The next 6:00 in a time zone that is at least a few hours off: at ten to six, tomorrow is not in ten minutes."""
     local = now.astimezone(ZoneInfo(zone))
     morning = local.replace(hour=MORNING_HOUR, minute=0, second=0, microsecond=0, fold=0)
-    return morning + timedelta(days=1)
+    is_near = morning - local < LEAST_NIGHT
+    return morning + timedelta(days=1) if is_near else morning
 
 
 def _locked(vehicle: Vehicle) -> OwnerPolicy:

@@ -35,6 +35,13 @@ def page(client, path="/consents/"):
     return answer.content.decode()
 
 
+def test_consent_names_the_text_that_was_read(client, vehicle):
+    for version in ("", "newest"):
+        fields = {"decision": "given", "notice_version": version}
+        client.post(f"/vehicles/{vehicle.public_id}/consents/run_jobs", fields)
+    assert not ConsentRecord.objects.exists()
+
+
 def test_every_purpose_is_asked_for_every_car_and_nothing_is_answered(client, alice, vehicle):
     other = factories.make_vehicle(alice, consent="")
     text = page(client)
@@ -99,7 +106,7 @@ def test_a_withdrawal_can_be_undone_with_one_click_once(client, vehicle):
 
 def test_the_personal_purpose(client, alice, vehicle):
     for decision in ("given", "withdrawn"):
-        answer = client.post("/consents/product_email", {"decision": decision})
+        answer = client.post("/consents/product_email", {"decision": decision, "notice_version": "1"})
         assert answer["Location"] == "/consents/#product_email"
     record = ConsentRecord.objects.latest("seq")
     assert (record.state, record.vehicle, record.owner) == ("withdrawn", None, alice)

@@ -215,6 +215,15 @@ def test_the_task_empties_the_outbox_and_may_run_twice(alice, texts, monkeypatch
     assert len(post.outbox) == 5
 
 
+def test_a_mail_that_another_worker_took_over_is_not_sent_twice(alice, texts):
+    queue(alice)
+    (ours,) = mails._claim(1)
+    Mail.objects.update(not_before_at=timezone.now())  # our claim ran out
+    assert mails.send_due() == 1
+    mails._settle(ours, post.get_connection())
+    assert len(post.outbox) == 1
+
+
 def test_a_staff_member_without_an_owner_gets_mail_too(texts):
     user = factories.make_user("opal@example.com")
     mails.queue(user=user, kind="export-ready", dedupe_key="x", context={"at": "2026-11-24T06:02:00+00:00"})

@@ -219,6 +219,15 @@ def test_the_page_says_what_follows_and_does_it(client, alice):
     assert client.post(path, {"why": "lost"}).status_code == 302, "a second click"
 
 
+def test_a_form_from_before_the_present_computer_takes_out_nothing(client, alice):
+    car = factories.make_car(alice)
+    before = str(car.node.public_id)
+    nodes.retire(node=car.node, why="lost", actor=None)
+    present = factories.make_node(car.node.vehicle).node
+    client.post(f"/vehicles/{car.node.vehicle.public_id}/computer", {"why": "lost", "node": before})
+    assert Node.objects.get(pk=present.pk).status == "active"
+
+
 def test_without_a_choice_nothing_happens(client, alice):
     car = factories.make_car(alice)
     page = client.post(f"/vehicles/{car.node.vehicle.public_id}/computer", {"why": "bored"})

@@ -9,7 +9,7 @@ from django.db import connection, transaction
 
 from compute import protocol
 from compute.link import outbound
-from compute.models import Attempt
+from compute.models import Attempt, AttemptEvent
 from compute.services import dispatch, jobs, leases
 from compute.services.leases import GRANT_SALT, check_grant
 from marketplace.core.errors import Forbidden
@@ -165,6 +165,13 @@ def test_a_withdrawal_is_told_with_its_reason_and_nothing_more_is_offered(car, a
 def test_what_a_car_cancelled_itself_is_not_told_back(car, attempt):
     car.sync(reports=(car.report(attempt, outcome="cancelled", code="driving"),))
     assert cancels(car.sync()) == []
+
+
+def test_which_rule_of_its_owner_stopped_a_car_is_not_kept_with_the_work(car, attempt):
+    """A dated list of departures would need the consent to keep availability."""
+    car.sync(reports=(car.report(attempt, outcome="cancelled", code="driving"),))
+    assert Attempt.objects.get(pk=attempt.pk).status_code == "stopped_by_car"
+    assert not AttemptEvent.objects.filter(reason="driving").exists()
 
 
 def test_cancels_of_one_car_are_not_told_to_another(car, attempt):
