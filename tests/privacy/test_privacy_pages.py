@@ -214,7 +214,7 @@ def test_the_word_and_the_money_must_be_said(client, fields):
     assert not ErasureRequest.objects.exists()
 
 
-def test_work_that_is_still_being_checked_must_be_given_up_too(client, client_of):
+def test_work_that_is_still_being_checked_must_be_given_up_too(db, client_of):
     """The ledger says nothing yet: one unit is reported and not verified, later verified and not settled."""
     owner = factories.make_owner()
     cars = [factories.make_car(owner), factories.make_car()]
