@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.core import signing
+from django.db.models import Case, When
 from django.utils import timezone
 
 from accounts.models import ErasureRequest, Membership, Operator, Owner, User
@@ -13,6 +14,7 @@ from marketplace.core.errors import Conflict, NotFound
 from marketplace.core.states import transition
 
 CLOSED_BEFORE = "closed_before"  # the account was closed already: taking the erasure back leaves it closed
+UNFINISHED = "unfinished"  # a sweep tried and failed: an operator must look
 SALT = "accounts.erasure"
 
 
@@ -70,9 +72,10 @@ def scheduled(owner: Owner) -> ErasureRequest | None:
 
 
 def due() -> list[ErasureRequest]:
-    """Erasures whose cooling-off period is over, oldest first."""
+    """Erasures whose cooling-off period is over, oldest first; those that failed before come last, and hold up no others."""
     rows = ErasureRequest.objects.filter(status=ErasureRequest.Status.SCHEDULED, due_at__lte=timezone.now())
-    return list(rows.select_related("owner__user").order_by("due_at")[:50])
+    failed = Case(When(status_code=UNFINISHED, then=1), default=0)
+    return list(rows.select_related("owner__user").order_by(failed, "due_at")[:50])
 
 
 def token_of(request: ErasureRequest) -> str:

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from accounts.models import DataExport, Owner, User
+from accounts.models import DataExport, ErasureRequest, Owner, User
 from accounts.services import access, audit, mails
 from marketplace.core.errors import Conflict
 from marketplace.core.states import transition
@@ -15,13 +15,17 @@ from marketplace.core.states import transition
 Status = DataExport.Status
 
 
+@transaction.atomic
 def request(*, owner: Owner, actor: User | None) -> DataExport:
     """Ask for an archive of everything. While one is being made, asking again returns that one.
 
-    Raises Conflict for an erased account.
+    Raises Conflict for an account that has been erased, or whose erasure is due: its last step holds the owner's row too.
     """
-    if Owner.objects.filter(pk=owner.pk, erased_at__isnull=False).exists():
+    owner = Owner.objects.select_for_update(no_key=True).get(pk=owner.pk)
+    if owner.erased_at:
         raise Conflict("This account has been erased.", code="erased")
+    if owner.erasures.filter(status=ErasureRequest.Status.SCHEDULED, due_at__lte=timezone.now()).exists():
+        raise Conflict("The erasure of this account has begun: no export can be made.", code="erasure_begun")
     try:
         with transaction.atomic():
             row = DataExport.objects.create(owner=owner)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -61,7 +62,7 @@ def _build(export_id: int) -> bool:
 def write(owner: Owner, path: Path) -> tuple[int, str]:
     """Write the whole archive to `path`; returns size and SHA-256. Nothing of it is there before all of it is."""
     root = private_folder()
-    with tempfile.TemporaryDirectory(dir=root, prefix="making-") as folder:
+    with tempfile.TemporaryDirectory(dir=root, prefix=_unfinished(owner)) as folder:
         made = Path(folder) / "archive.zip"
         with os.fdopen(os.open(made, os.O_CREAT | os.O_RDWR, 0o600), "w+b") as file:
             with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -73,6 +74,16 @@ def write(owner: Owner, path: Path) -> tuple[int, str]:
         size = made.stat().st_size
         made.replace(path)
     return size, digest
+
+
+def remove_unfinished(owner: Owner) -> None:
+    """What killed workers left of this owner's archives. None may be in the making."""
+    for folder in Path(settings.EXPORT_ROOT).glob(f"{_unfinished(owner)}*"):
+        shutil.rmtree(folder)
+
+
+def _unfinished(owner: Owner) -> str:
+    return f"making-{owner.public_id}-"
 
 
 def private_folder() -> Path:

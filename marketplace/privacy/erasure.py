@@ -20,7 +20,7 @@ from accounts.services import audit, erasures, exports, mails, vehicles
 from compute.models import Node
 from marketplace.core.privacy import Erasure
 from marketplace.core.states import transition
-from marketplace.privacy import inventory, proof, search
+from marketplace.privacy import archive, inventory, proof, search
 
 logger = logging.getLogger(__name__)
 LAST_MAIL_WAIT = timedelta(days=1)  # an address that takes no mail does not hold up its own destruction
@@ -38,7 +38,7 @@ def sweep() -> int:
             done += erase(request=request)
         except Exception:
             logger.exception("erasure %s is not finished", request.public_id)
-            ErasureRequest.objects.filter(pk=request.pk, status="scheduled").update(status_code="unfinished")
+            ErasureRequest.objects.filter(pk=request.pk, status="scheduled").update(status_code=erasures.UNFINISHED)
     return done
 
 
@@ -69,13 +69,14 @@ def retire_vehicles(owner: Owner) -> None:
 
 
 def destroy_exports(owner: Owner) -> None:
-    """Waits for an export that is being made, then deletes its file with the others."""
+    """Waits for an export that is being made, then deletes its file with the others, and what a killed worker left of one."""
     DataExport.objects.filter(owner=owner, status=DataExport.Status.REQUESTED).update(
         status=DataExport.Status.FAILED, status_code="erased"
     )
     exports.expire(owner=owner)
     for export in owner.exports.all():
         exports.path_of(export).unlink(missing_ok=True)
+    archive.remove_unfinished(owner)
 
 
 # The category of a reason, without the words (the database allows this change and no other).
@@ -102,11 +103,15 @@ def needles_of(owner: Owner, also: tuple[str, ...] = ()) -> list[search.Needle]:
 @transaction.atomic
 def finish(request: ErasureRequest, also: tuple[str, ...] = ()) -> bool:
     """Destroy the person, look everywhere, sign the proof: all of it or nothing. False when it was done, or is being done."""
+    # The owner's row first, as everywhere: nobody asks for another export meanwhile, and what came before the lock goes too.
+    if not Owner.objects.select_for_update(no_key=True, skip_locked=True).filter(pk=request.owner_id).exists():
+        return False
     locked = ErasureRequest.objects.select_for_update(skip_locked=True, of=["self"]).filter(pk=request.pk)
     row = locked.filter(status=ErasureRequest.Status.SCHEDULED).select_related("owner__user").first()
     if row is None:
         return False
     owner = row.owner
+    destroy_exports(owner)
     looked_for = needles_of(owner, also)
     destroyed = {"sessions": destroy_sessions(owner.user, looked_for), **scrub_trails(owner, looked_for)}
     audit.record(actor=None, action="erasure.done", subject=owner.public_id)
@@ -185,14 +190,17 @@ def type_of(table: Any) -> Any:
 
 
 def others(owner: Owner, looked_for: list[search.Needle], found: search.Found) -> dict[str, int]:
-    """Rows elsewhere that hold the same name, because other people and things are called so too. Raises Residue for the rest.
+    """Rows elsewhere that hold the same name or address. Raises Residue for the rest.
 
-    An address and a VIN are nobody else's: found in any table, session, export or cache, they are residue. So is a name in
-    a row about this owner. Customers' files are theirs: a match there is counted, and says nothing about the owner.
+    Others are called so too, and what others wrote in rows of their own (a customer's name of a job) is theirs, and holds up
+    nobody's erasure: such rows are counted in the proof. Anything in a row about this owner is residue, so is an address in
+    a session, an export or the cache, and a VIN anywhere. Customers' files are theirs: a match there is counted.
     """
     namesakes: dict[str, int] = {}
     for (place, kind), rows in found.hits.items():
-        elsewhere = kind == "name" and not _about(owner, place, looked_for)
+        of_kind = [needle for needle in looked_for if needle.kind == kind]
+        theirs = kind == "name" or (kind == "email" and place in found.tables)
+        elsewhere = theirs and not _about(owner, place, of_kind)
         if place != search.CUSTOMERS_FILES and not elsewhere:
             raise Residue(f"{rows} with {kind} in {place}")
         namesakes[place] = namesakes.get(place, 0) + rows
@@ -207,7 +215,7 @@ def _about(owner: Owner, table_name: str, looked_for: list[search.Needle]) -> in
 def _mentioned(column: str, looked_for: list[search.Needle]) -> Q:
     found = Q(pk__in=[])
     for needle in looked_for:
-        lookup, text = ("iregex", needle.word) if needle.is_word else ("icontains", needle.text)
+        lookup, text = ("icontains", needle.text) if needle.kind == "vin" else ("iregex", needle.pattern)
         found |= Q(**{f"{column}__{lookup}": text})
     return found
 

@@ -15,7 +15,8 @@ from marketplace.privacy.search import Found, Needle
 DOMAIN = b"driveway-erasure-v1\n"
 NOTES = [
     "Searched: every column that can hold text, of every table, in one transaction with the destruction; case-insensitive, "
-    "as written, as JSON, in hex and in base64. Names count as whole words.",
+    "as written, as JSON, in hex and in base64. Names count as whole words where people write, addresses as whole addresses.",
+    "Rows of others that hold the same name or address (what a customer wrote in its own rows) are counted, not altered.",
     "The VIN itself was never kept: its keyed hash was searched and destroyed.",
     "Backups are not searched: they run out on their own schedule.",
 ]
@@ -29,7 +30,7 @@ def compose(
     found: Found,
     namesakes: dict[str, int],
 ) -> dict[str, Any]:
-    """What is signed. `namesakes` are rows of others that hold the same words; everything else found nothing."""
+    """What is signed. `namesakes` are rows of others that hold the same name or address; everything else found nothing."""
     kinds = [needle.kind for needle in looked_for]
     return {
         "v": 1,

@@ -3,7 +3,7 @@
 import base64
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,19 @@ from django.db import connection
 from django.db.models import QuerySet
 from redis import Redis
 
+from marketplace.privacy import code_written
+
 SHORTEST = 3  # a name of two letters is in every hash
 CHUNK_BYTES = 4 * 1024 * 1024
 CUSTOMERS_FILES = "customers' files"
 FILE_BYTES_MAX = 16 * 1024**3  # beyond it only the names of files are searched, and the proof says of how many
+
+# Where an address begins and ends, for PostgreSQL and Python alike: "ann@gmail.com" is not in "joann@gmail.com", nor in
+# "ann@gmail.com.au", and is at the end of a sentence. The letters of an escape (JSON's, Python's, PostgreSQL's) are no
+# part of it: "\nann@gmail.com" in JSON is a line that begins with the address.
+_ESCAPES = (r"\\[abfnrtv]", r"\\x[0-9a-f]{2}", r"\\u[0-9a-f]{4}", r"\\[0-7]{3}")
+ADDRESS_BEGINS = rf"(?:(?<![\w.+-])|{'|'.join(f'(?<={escape})' for escape in _ESCAPES)})"
+ADDRESS_ENDS = r"(?![\w+-]|\.\w)"
 
 
 @dataclass(frozen=True)
@@ -28,24 +37,36 @@ class Needle:
     text: str
 
     @property
-    def is_word(self) -> bool:
-        return self.kind == "name"
-
-    @property
-    def word(self) -> str:
-        """A regular expression of PostgreSQL's: the whole word. "Al" is not in "signal"."""
+    def pattern(self) -> str:
+        """A regular expression of PostgreSQL's: a whole name ("Al" is not in "signal"), a whole address."""
+        if self.kind == "email":
+            return self.address_pattern(_regex)
         return rf"\m{_regex(self.text)}\M" if _as_word(self, self.text) else _regex(self.text)
 
-    def forms(self) -> set[str]:
-        """As written, as JSON writes it, as PostgreSQL writes bytes, in hex, and in base64 at each of its three alignments."""
+    def address_pattern(self, escape: Callable[[str], str]) -> str:
+        """Any way to write the address, with its borders."""
+        return f"{ADDRESS_BEGINS}(?:{'|'.join(escape(form) for form in sorted(self.written()))}){ADDRESS_ENDS}"
+
+    def written(self) -> set[str]:
+        """As written, as JSON writes it, as PostgreSQL and Python write bytes."""
         found: set[str] = set()
         for text in {self.text, self.text.lower(), self.text.upper()}:
             data = text.encode()
             found |= {text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], _escaped(data)}
-            found |= {repr(data)[2:-1], data.hex(), *_base64_cores(data)}
+            found.add(repr(data)[2:-1])
+        return found
+
+    def coded(self) -> set[str]:
+        """In hex, and in base64 at each of its three alignments: letters that have no borders."""
+        found: set[str] = set()
+        for text in {self.text, self.text.lower(), self.text.upper()}:
+            found |= {text.encode().hex(), *_base64_cores(text.encode())}
         if re.fullmatch(r"[0-9a-f]{64}", self.text):  # a hash may be kept as its bytes
             found |= {_escaped(bytes.fromhex(self.text)), *_base64_cores(bytes.fromhex(self.text))}
         return found
+
+    def forms(self) -> set[str]:
+        return self.written() | self.coded()
 
 
 def needles(*, emails: Iterable[str], names: Iterable[str], vins: Iterable[str]) -> list[Needle]:
@@ -114,9 +135,9 @@ def in_rows(table: str, rows: QuerySet[Any], looked_for: list[Needle]) -> int:
     if not columns or not looked_for:
         return 0
     subquery, parameters = rows.order_by().values("pk").query.sql_with_params()
-    document, condition, patterns = _document(columns), *_condition(looked_for)
+    documents, condition, patterns = _documents(table, columns), *_condition(looked_for)
     key = rows.model._meta.pk.column
-    sql = f"SELECT count(*) FROM (SELECT {document} AS doc FROM {_quoted(table)} WHERE {_quoted(key)} IN ({subquery})) d WHERE {condition}"  # noqa: S608 - names from the catalogue, values bound
+    sql = f"SELECT count(*) FROM (SELECT {documents} FROM {_quoted(table)} WHERE {_quoted(key)} IN ({subquery})) d WHERE {condition}"  # noqa: S608 - names from the catalogue, values bound
     with connection.cursor() as cursor:
         cursor.execute(sql, [*parameters, *patterns])
         return int(cursor.fetchone()[0])
@@ -130,8 +151,8 @@ def _search_table(table: str, columns: list[tuple[str, str]], looked_for: list[N
         condition, patterns = _condition([needle for needle in looked_for if needle.kind == kind])
         counts.append(f"count(*) FILTER (WHERE {condition})")
         parameters += patterns
-    document = _document(columns) if columns else "''"
-    sql = f"SELECT {', '.join(counts)} FROM (SELECT {document} AS doc FROM {_quoted(table)}) d"  # noqa: S608 - as above
+    documents = _documents(table, columns) if columns else "1"
+    sql = f"SELECT {', '.join(counts)} FROM (SELECT {documents} FROM {_quoted(table)}) d"  # noqa: S608 - as above
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
         rows, *hits = cursor.fetchone()
@@ -141,35 +162,59 @@ def _search_table(table: str, columns: list[tuple[str, str]], looked_for: list[N
         found.add(table, kind, count)
 
 
-def _document(columns: list[tuple[str, str]]) -> str:
-    """All that a row says, as one text. Bytes are written so that what is readable in them stays so, once more with spaces
-    for what is not: a name begins a word after any byte.
+def _documents(table: str, columns: list[tuple[str, str]]) -> str:
+    """All that a row says as one text, `doc`; and `words`, what of it people wrote, where names are looked for."""
+    texts = {name: _text(name, kind) for name, kind in columns}
+    left_out = code_written.COLUMNS.get(table, frozenset())
+    words = {name: text for name, text in texts.items() if name not in left_out}
+    for name in words.keys() & code_written.VALUES.get(table, {}).keys():
+        value = code_written.VALUES[table][name]
+        words[name] = f"regexp_replace({_quoted(name)}::text, '{value}', '')"
+    return f"{_joined(texts)} AS doc, {_joined(words)} AS words"
+
+
+def _joined(texts: dict[str, str]) -> str:
+    return f"concat_ws(E'\\n', {', '.join(texts.values())})" if texts else "''"
+
+
+def _text(name: str, kind: str) -> str:
+    """Bytes are written so that what is readable in them stays so, once more with spaces for what is not: a name begins a
+    word after any byte.
     """
-    parts = []
-    for name, kind in columns:
-        text = f"encode({_quoted(name)}, 'escape')" if kind == "bytea" else f"{_quoted(name)}::text"
-        parts.append(text)
-        if kind == "bytea":
-            parts.append(rf"regexp_replace({text}, '\\[0-7]{{3}}', ' ', 'g')")
-    return f"concat_ws(E'\\n', {', '.join(parts)})"
+    if kind != "bytea":
+        return f"{_quoted(name)}::text"
+    text = f"encode({_quoted(name)}, 'escape')"
+    return rf"{text}, regexp_replace({text}, '\\[0-7]{{3}}', ' ', 'g')"
 
 
 def _condition(looked_for: list[Needle]) -> tuple[str, list[Any]]:
-    """SQL over `doc` and its parameters."""
-    likes = [_like(form) for needle in looked_for for form in needle.forms() if not _as_word(needle, form)]
-    words = [needle.word for needle in looked_for if _as_word(needle, needle.text)]
-    parts, parameters = [], []
-    if likes:
-        parts.append("doc ILIKE ANY(%s)")
-        parameters.append(likes)
-    if words:
-        parts.append("doc ~* ANY(%s)")
-        parameters.append(words)
-    return " OR ".join(parts), parameters
+    """SQL over `doc` and `words`, and its parameters. Addresses are found by the quick LIKE first, then by their borders."""
+    names = [needle for needle in looked_for if needle.kind == "name"]
+    emails = [needle for needle in looked_for if needle.kind == "email"]
+    whole = [needle for needle in looked_for if needle.kind not in ("name", "email")]
+    word_forms = [_like(form) for needle in names for form in needle.forms() if not _as_word(needle, form)]
+    doc_forms = [form for needle in whole for form in needle.forms()]
+    doc_forms += [form for needle in emails for form in needle.coded()]
+    groups = [
+        ("words ILIKE ANY(%s)", [word_forms]),
+        ("words ~* ANY(%s)", [[needle.pattern for needle in names if _as_word(needle, needle.text)]]),
+        ("doc ILIKE ANY(%s)", [[_like(form) for form in doc_forms]]),
+        (
+            "(doc ILIKE ANY(%s) AND doc ~* ANY(%s))",
+            [
+                [_like(form) for needle in emails for form in needle.written()],
+                [needle.pattern for needle in emails],
+            ],
+        ),
+    ]
+    used = [(sql, values) for sql, values in groups if values[0]]
+    return " OR ".join(sql for sql, _ in used), [value for _, values in used for value in values]
 
 
 def _as_word(needle: Needle, form: str) -> bool:
-    return needle.is_word and form.lower() == needle.text.lower() and bool(re.fullmatch(r"\w.*\w", form, re.DOTALL))
+    return (
+        needle.kind == "name" and form.lower() == needle.text.lower() and bool(re.fullmatch(r"\w.*\w", form, re.DOTALL))
+    )
 
 
 def _search_sessions(looked_for: list[Needle], found: Found) -> None:
@@ -242,7 +287,9 @@ def mentions(text: str, looked_for: list[Needle]) -> bool:
     """Whether a text holds any of the needles, by the same rule as the search of tables."""
     lowered = text.lower()
     for needle in looked_for:
-        for form in needle.forms():
+        if needle.kind == "email" and re.search(needle.address_pattern(re.escape), text, re.IGNORECASE):
+            return True
+        for form in needle.coded() if needle.kind == "email" else needle.forms():
             if _as_word(needle, form):
                 if re.search(rf"(?<!\w){re.escape(form)}(?!\w)", text, re.IGNORECASE):
                     return True
@@ -252,9 +299,14 @@ def mentions(text: str, looked_for: list[Needle]) -> bool:
 
 
 def _bytes_pattern(looked_for: list[Needle], kind: str) -> re.Pattern[bytes]:
-    forms = {form.encode() for needle in looked_for if needle.kind == kind for form in needle.forms()}
-    return re.compile(rb"(?<!\w)(?:" + b"|".join(map(re.escape, sorted(forms))) + rb")(?!\w)" if kind == "name"
-                      else b"|".join(map(re.escape, sorted(forms))), re.IGNORECASE)  # fmt: skip
+    same = [needle for needle in looked_for if needle.kind == kind]
+    forms = {form for needle in same for form in (needle.coded() if kind == "email" else needle.forms())}
+    either = "|".join(map(re.escape, sorted(forms)))
+    if kind == "name":
+        either = rf"(?<!\w)(?:{either})(?!\w)"
+    if kind == "email":
+        either = "|".join([either, *(needle.address_pattern(re.escape) for needle in same)])
+    return re.compile(either.encode(), re.IGNORECASE)
 
 
 def _base64_cores(data: bytes) -> list[str]:

@@ -15,6 +15,7 @@ from accounts.access import owner_required, signed_in
 from accounts.models import Owner
 from accounts.services import closing, erasures
 from billing.models import LedgerAccount
+from compute.models import Attempt, UsageRecord
 from marketplace.core.errors import DomainError, NotFound
 from marketplace.core.money import format_micro
 from marketplace.core.privacy import Erasure
@@ -82,9 +83,17 @@ def destroyed() -> list[str]:
 
 
 def owed_to(owner: Owner) -> str:
-    """What is still owed, in each currency; "" for nothing."""
+    """What is still owed, in each currency, with work whose pay is not known yet; "" for nothing."""
     accounts = LedgerAccount.objects.filter(owner=owner, balance_micro__gt=0)
-    return ", ".join(format_micro(account.balance_micro, account.currency) for account in accounts)
+    balances = ", ".join(format_micro(account.balance_micro, account.currency) for account in accounts)
+    unchecked = "the pay for work that is still being checked" if work_unpaid(owner) else ""
+    return " and ".join(filter(None, [balances, unchecked]))
+
+
+def work_unpaid(owner: Owner) -> bool:
+    """Whether work of the owner's was reported and not yet verified, or verified and not yet settled."""
+    reported = Attempt.objects.filter(owner=owner, status=Attempt.Status.REPORTED)
+    return reported.exists() or UsageRecord.objects.filter(owner=owner, settled_at=None).exists()
 
 
 @never_cache

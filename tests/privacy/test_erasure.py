@@ -214,8 +214,8 @@ def test_a_namesake_is_counted_and_left_alone(zenobia):
 
 
 def test_what_is_found_afterwards_stops_the_last_step(zenobia, cast):
-    """An address in a place that nobody thought of: nothing is committed, and the owner is not told that it is done."""
-    type(cast.acme).objects.filter(pk=cast.acme.pk).update(category=f"ask {EMAIL}")
+    """An address in a row about the owner where nobody thought of one: nothing is committed."""
+    Node.objects.filter(pk=zenobia.car.node.pk).update(agent_version=f"by {EMAIL}")
     row = due(request(zenobia))
     erasure.sweep()
     last_mail_sent()
@@ -223,8 +223,77 @@ def test_what_is_found_afterwards_stops_the_last_step(zenobia, cast):
     row.refresh_from_db()
     assert (row.status, row.status_code) == ("scheduled", "unfinished")
     assert User.objects.filter(email=EMAIL).exists()
-    type(cast.acme).objects.filter(pk=cast.acme.pk).update(category="Research")
+    Node.objects.filter(pk=zenobia.car.node.pk).update(agent_version="1")
     assert erasure.sweep() == 1
+
+
+def test_a_similar_address_of_somebody_else_is_not_the_owners(zenobia, cast, client_of):
+    """joann@ is not ann@: nothing of joann's is blanked, nobody is signed out, and ann is erased."""
+    similar = factories.make_owner(f"jo{EMAIL}")
+    session = client_of(similar.user).session
+    session["note"] = f"wrote from jo{EMAIL}"
+    session.save()
+    audit.record(actor=cast.opal, action="note", subject="somebody", reason=f"jo{EMAIL} wrote, and {EMAIL}.au")
+    row = carried_out(zenobia)
+    assert (row.status, row.proof["same_words_in_rows_of_others"]) == ("done", {})
+    assert "jo" in AuditEvent.objects.get(actor=cast.opal).details["reason"]
+    assert Session.objects.filter(pk=session.session_key).exists()
+
+
+def test_what_a_customer_wrote_is_counted_and_holds_up_nothing(zenobia, cast):
+    type(cast.acme).objects.filter(pk=cast.acme.pk).update(category=f"ask {EMAIL}", name=f"Friends of {EMAIL}.")
+    row = carried_out(zenobia)
+    assert row.proof["same_words_in_rows_of_others"] == {"accounts_organization": 1}
+
+
+@pytest.mark.parametrize("name", ["Owner", "Export", "Erased", "Withdrawn", "Retired", "Invalid"])
+def test_a_name_that_the_code_writes_too_can_be_erased(zenobia, name):
+    User.objects.filter(pk=zenobia.user.pk).update(name=name)
+    Owner.objects.filter(pk=zenobia.owner.pk).update(name=name)
+    exports.request(owner=zenobia.owner, actor=zenobia.user)
+    access.record_export(owner=zenobia.owner, actor=zenobia.user, what="Download of the export")
+    zenobia.owner.refresh_from_db()
+    zenobia.user.refresh_from_db()
+    assert carried_out(zenobia).status == "done"
+
+
+def test_erasures_that_failed_hold_up_no_others(zenobia):
+    blocked = due(request(zenobia))
+    ErasureRequest.objects.filter(pk=blocked.pk).update(status_code="unfinished", due_at=timezone.now() - timedelta(9))
+    other = factories.make_owner()
+    later = erasures.request(owner=other, actor=other.user, cooling_off=timedelta(0))
+    assert erasures.due() == [later, blocked]
+
+
+def test_what_a_killed_worker_left_of_an_export_goes_too(zenobia, settings):
+    mine, others = (settings.EXPORT_ROOT / f"making-{who}-x1" for who in (zenobia.owner.public_id, "someone"))
+    for folder in (mine, others):
+        folder.mkdir(parents=True)
+        (folder / "archive.zip").write_bytes(b"PK")
+    carried_out(zenobia)
+    assert not mine.exists()
+    assert others.exists()
+
+
+def test_once_an_erasure_is_due_no_export_begins(zenobia):
+    row = request(zenobia)
+    exports.request(owner=zenobia.owner, actor=zenobia.user)  # in the cooling-off period it is the owner's right
+    due(row)
+    with pytest.raises(Conflict) as refused:
+        exports.request(owner=zenobia.owner, actor=zenobia.user)
+    assert refused.value.code == "erasure_begun"
+
+
+def test_an_export_that_came_between_the_steps_and_the_lock_is_destroyed(zenobia, monkeypatch):
+    def between(owner):
+        row = owner.exports.create()
+        archive.build(export_id=row.pk)
+        assert exports.path_of(row).exists()
+
+    monkeypatch.setattr(erasure, "STEPS", (*erasure.STEPS, between))
+    carried_out(zenobia)
+    (row,) = zenobia.owner.exports.all()
+    assert (row.status, exports.path_of(row).exists()) == ("expired", False)
 
 
 @pytest.mark.parametrize("step", [*range(len(erasure.STEPS)), "scrub_trails", "destroy_rows", "others", "compose"])
@@ -330,6 +399,30 @@ def test_a_name_counts_as_a_whole_word():
     needle = [search.Needle("name", "Ann Lee")]
     assert search.mentions("dear ann lee,", needle)
     assert not search.mentions("Joann Leeds", needle)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("ann@gmail.com", True),
+        ("write to Ann@Gmail.com.", True),
+        ("<ann@gmail.com>, (ann@gmail.com)", True),
+        ("a\nann@gmail.com\n", True),
+        ("joann@gmail.com", False),
+        ("jo.ann@gmail.com jo+ann@gmail.com jo-ann@gmail.com jo_ann@gmail.com", False),
+        ("ann@gmail.com.au ann@gmail.community", False),
+    ],
+)
+def test_an_address_counts_as_a_whole(db, cast, text, found):
+    """The same answer from PostgreSQL as text, JSON and bytes, from a session's text and from a file."""
+    needle = [search.Needle("email", "ann@gmail.com")]
+    audit.record(actor=cast.opal, action="note", subject="x", reason=text)
+    type(cast.acme).objects.filter(pk=cast.acme.pk).update(name=text)
+    hits = search.everywhere(needle).hits
+    assert {place for place, _ in hits} == ({"accounts_auditevent", "accounts_organization"} if found else set())
+    assert AuditEvent.objects.filter(erasure._mentioned("details", needle)).exists() == found
+    assert search.mentions(text, needle) == search.mentions(json.dumps(text), needle) == found
+    assert bool(search._bytes_pattern(needle, "email").search(text.encode())) == found
 
 
 def test_a_name_with_quotes_and_signs_is_found(zenobia):

@@ -26,7 +26,9 @@ from accounts.models import (
 )
 from accounts.services import access, erasures, exports, vehicles
 from billing.models import LedgerAccount
+from billing.services import settlement
 from compute.models import Attempt, Node
+from compute.services import verification
 from marketplace.core.errors import Conflict
 from marketplace.core.privacy import KEPT
 from marketplace.privacy import archive, erasure, inventory
@@ -210,6 +212,29 @@ def test_the_word_and_the_money_must_be_said(client, fields):
     just_proved(client)
     assert give_up(client, **fields).status_code == 400
     assert not ErasureRequest.objects.exists()
+
+
+def test_work_that_is_still_being_checked_must_be_given_up_too(db, client_of):
+    """The ledger says nothing yet: one unit is reported and not verified, later verified and not settled."""
+    owner = factories.make_owner()
+    cars = [factories.make_car(owner), factories.make_car()]
+    factories.make_ordered_job(factories.make_organization(wallet_micro=10_000_000), items=400, unit_items=400)
+    page = client_of(owner.user)
+    just_proved(page)
+    assert "still being checked" not in text_of(page.get("/privacy/erasure"))
+    for car in cars:
+        car.sync(capacity=1)
+    factories.dispatch.dispatch()
+    for car in cars:
+        leases = car.sync().leases
+        car.sync(reports=tuple(car.report(lease, compute_ms=5_000, energy_mwh=20) for lease in leases))
+    for _ in ("reported", "verified"):
+        assert "the pay for work that is still being checked is owed to me" in text_of(page.get("/privacy/erasure"))
+        assert "The pay for work that is still being checked is owed to you" in text_of(page.get("/privacy/close"))
+        assert give_up(page, gives_up="").status_code == 400
+        verification.verify()
+    settlement.settle_usage()
+    assert "still being checked" not in text_of(page.get("/privacy/erasure"))
 
 
 def test_one_click_takes_it_back_from_the_page_or_the_mail(client, zenobia):
