@@ -210,7 +210,7 @@ def test_the_stop_button_withdraws_every_purpose_of_every_car(alice, client_of):
 def test_deciding_on_the_page(alice, vehicle, client_of):
     client, path = client_of(alice.user), f"/vehicles/{vehicle.public_id}/consents/run_jobs"
     for decision in ("refused", "given", "given", "withdrawn"):
-        answer = client.post(path, {"decision": decision})
+        answer = client.post(path, {"decision": decision, "notice_version": "1"})
         assert answer["Location"] == f"/consents/#run_jobs-{vehicle.public_id}"
     records = ConsentRecord.objects.order_by("seq")
     assert [record.state for record in records] == ["refused", "given", "withdrawn"]

@@ -6,10 +6,10 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from marketplace.embedded import REPOSITORY
+from tests.marketplace.test_page_security import SECRETS
 
 WHOLE = {
-    "DRIVEWAY_ENV": "production", "DJANGO_SECRET_KEY": "x" * 60, "ALLOWED_HOSTS": "driveway.example",
-    "DATABASE_URL": "postgres:///x", "REDIS_URL": "redis://x", "RECEIPT_SIGNING_KEY": "11" * 32,
+    **SECRETS, "DRIVEWAY_ENV": "production",
     "STRIPE_SECRET_KEY": "sk_live_x", "STRIPE_WEBHOOK_SECRETS": "whsec_a,whsec_b",
     "STRIPE_API_BASE": "https://api.stripe.com",
 }  # fmt: skip
