@@ -105,7 +105,7 @@ PAIRING = Table(
     owner="node__vehicle__owner",
     vehicle="node__vehicle",
     purpose=SECURITY,
-    retention="30 days after they end",
+    retention="A day after they end",
     erasure=Erasure.DELETE,
     columns={
         "id": Column("Number of the pairing"),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from celery import shared_task
 
 from compute.models import InferenceJob, ModelArtifact
-from compute.services import absences, artifacts, dispatch, history, jobs, kicks, pairings, prices, verification
+from compute.services import absences, artifacts, dispatch, history, jobs, kicks, prices, verification
 
 logger = logging.getLogger(__name__)
 ROUND_BUDGET_S = 5.0
@@ -52,11 +52,6 @@ def assemble_jobs() -> None:
 def close_away() -> None:
     while history.close_away():
         pass
-
-
-@shared_task(name="compute.delete_pairings")
-def delete_pairings() -> None:
-    pairings.delete_ended()
 
 
 @shared_task(name="compute.price_nodes")

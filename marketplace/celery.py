@@ -43,7 +43,6 @@ app.conf.beat_schedule = {
     "plan-jobs": {"task": "compute.plan_jobs", "schedule": 5.0},
     "assemble-jobs": {"task": "compute.assemble_jobs", "schedule": 5.0},
     "close-away": {"task": "compute.close_away", "schedule": 15.0},
-    "delete-pairings": {"task": "compute.delete_pairings", "schedule": 3600.0},
     "close-jobs": {"task": "billing.close_jobs", "schedule": 5.0},
     "price-nodes": {"task": "compute.price_nodes", "schedule": 60.0},
     "send-mails": {"task": "accounts.send_mails", "schedule": 5.0},

@@ -25,7 +25,6 @@ from compute.services import nodes, throttle
 from marketplace.core.errors import Conflict, NotFound
 
 LIFETIME = timedelta(minutes=15)
-KEPT = timedelta(days=1)  # after its end: then nothing is left of a computer that nobody claimed
 CODE_LENGTH = 9  # of 31 letters: 44.6 bits, of which a quarter of an hour of guessing finds nothing
 SEPARATORS = re.compile(r"[\s_\-\u2010-\u2015\u2212]+")
 CODE = re.compile(f"[{nodes.CODE_ALPHABET}]{{{CODE_LENGTH}}}")
@@ -138,11 +137,6 @@ def confirm(*, code: str, owner: Owner, vehicle: Vehicle | NewVehicle, actor: Us
     )
     Pairing.objects.filter(pk=row.pk).update(node=node)
     return node
-
-
-def delete_ended() -> int:
-    """Forget pairings that ended a day ago. Returns how many."""
-    return Pairing.objects.filter(expires_at__lt=timezone.now() - KEPT).delete()[0]
 
 
 def plain(code: str) -> str:

@@ -45,7 +45,7 @@ RULES: tuple[Rule, ...] = (
     Rule("compute_availabilityspan", "ended_at", 90, DELETE, "the text of consent `availability` says so"),
     Rule("compute_healthday", "day", 90, DELETE, "the text of consent `reliability` says so"),
     Rule("compute_enrolmentcode", "expires_at", 30, DELETE, "of no use after it ends; a month to answer questions"),
-    Rule("compute_pairing", "expires_at", 30, DELETE, "of no use after it ends; a month to answer questions"),
+    Rule("compute_pairing", "expires_at", 1, DELETE, "nothing is left of a computer that nobody claimed"),
     Rule("accounts_idempotencyrecord", "created_at", 30, DELETE, "nobody repeats a request after a month"),
     Rule("django_session", "expire_date", 0, DELETE, "a session that is over"),
     Rule(
