@@ -237,6 +237,27 @@ METER = Table(
     },
 )
 
+CONFLICT = Table(
+    model="compute.MeterConflict",
+    title="A second record under a number that was used",
+    group=Group.WORK,
+    owner="node__vehicle__owner",
+    purpose=LEGAL,
+    retention=RECORDS,
+    erasure=Erasure.KEEP,
+    why=PAID,
+    columns={
+        "id": Column("Number of the row"),
+        "first_id": Column("The record that came first"),
+        "node_id": Column("The computer"),
+        "seq": Column("Place in the computer's chain of records"),
+        "hash": Column("Its hash"),
+        "record": Column("The record itself, byte for byte"),
+        "signature": Column("The car's signature"),
+        "received_at": Column("When it arrived"),
+    },
+)
+
 USAGE = Table(
     model="compute.UsageRecord",
     title="Work that counts for pay",
@@ -266,7 +287,8 @@ USAGE = Table(
 )
 
 TABLES = (
-    NODE, PRESENCE, NODE_EVENT, ENROLMENT, PAIRING, AVAILABILITY, HEALTH, ATTEMPT, ATTEMPT_EVENT, METER, USAGE,
+    NODE, PRESENCE, NODE_EVENT, ENROLMENT, PAIRING, AVAILABILITY, HEALTH, ATTEMPT, ATTEMPT_EVENT, METER, CONFLICT,
+    USAGE,
 )  # fmt: skip
 
 OF_OTHERS = {

@@ -34,7 +34,16 @@ class CardTopUp(PublicIdModel):
         Status.EXPIRED: (Status.PAID,),
     }
 
+    class Origin(models.TextChoices):
+        CHECKOUT = "checkout", "Paid on Stripe's page"
+        AUTO = "auto", "Automatic recharge"
+
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="card_top_ups")
+    origin = models.CharField(max_length=16, choices=Origin, default=Origin.CHECKOUT, db_default=Origin.CHECKOUT)
+    saved_card = models.ForeignKey(
+        "billing.SavedCard", on_delete=models.PROTECT, null=True, related_name="top_ups", help_text="What is charged."
+    )
+    saves_card = models.BooleanField(default=False, db_default=False, help_text="Keep the card for later, if it pays.")
     customer = models.ForeignKey(StripeCustomer, on_delete=models.PROTECT, related_name="card_top_ups")
     command = models.OneToOneField(StripeCommand, on_delete=models.PROTECT, related_name="card_top_up")
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
@@ -61,6 +70,17 @@ class CardTopUp(PublicIdModel):
                 condition=models.Q(status="paid", top_up__isnull=False)
                 | ~models.Q(status="paid") & models.Q(top_up=None),
                 name="card_top_up_paid",
+            ),
+            # However many workers see a low wallet at once.
+            models.UniqueConstraint(
+                fields=["organization"],
+                condition=models.Q(origin="auto", status__in=["created", "open", "processing"]),
+                name="auto_recharge_one_in_flight",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(origin="checkout", saved_card=None)
+                | models.Q(origin="auto", saved_card__isnull=False),
+                name="card_top_up_origin",
             ),
         ]
         indexes = [models.Index(fields=["organization", "-id"], name="card_top_up_by_organization")]

@@ -11,8 +11,8 @@ from marketplace.core.models import TimestampedModel
 
 DEBIT, CREDIT = 1, -1
 
-OF_ONE_ORGANIZATION = models.Q(organization__isnull=False, owner=None, floor_zero=True, tracked=True)
-OF_ONE_OWNER = models.Q(organization=None, owner__isnull=False, floor_zero=False, tracked=True)
+OF_ONE_ORGANIZATION = models.Q(organization__isnull=False, owner=None, tracked=True)
+OF_ONE_OWNER = models.Q(organization=None, owner__isnull=False, tracked=True)
 OF_THE_PLATFORM = models.Q(organization=None, owner=None, floor_zero=False, tracked=False)
 
 
@@ -24,23 +24,45 @@ class LedgerAccount(TimestampedModel):
 
     class Kind(models.TextChoices):
         WALLET = "wallet", "Wallet"  # what an organization may spend
+        PROMO_WALLET = "promo_wallet", "Promotional credit"  # the same, given by the platform: never paid out
         HOLD = "hold", "Held for jobs"  # what its open orders may still cost
+        DISPUTED = "disputed", "Owed for disputed payments"  # what a bank took back and the wallet did not cover
         PAYABLE = "payable", "Owed to an owner"
+        RESERVE = "reserve", "Held while disputed"  # earnings that a customer disputes
+        IN_TRANSIT = "in_transit", "On its way to an owner"
         STRIPE_CLEARING = "stripe_clearing", "At Stripe"
         BANK_CLEARING = "bank_clearing", "At the bank"
         REVENUE = "revenue", "Revenue"
         VERIFICATION = "verification", "Verification expense"  # copies that check others' work
         PROCESSING_FEE = "processing_fee", "Payment processing expense"
+        PROMOTION = "promotion", "Promotion expense"
+        DISPUTE_LOSS = "dispute_loss", "Loss from disputed payments"
+        ADJUSTMENT = "adjustment", "Goodwill and corrections"
 
-    OF_ORGANIZATION: ClassVar = (Kind.WALLET, Kind.HOLD)
+    OF_ORGANIZATION: ClassVar = (Kind.WALLET, Kind.PROMO_WALLET, Kind.HOLD, Kind.DISPUTED)
+    OF_OWNER: ClassVar = (Kind.PAYABLE, Kind.RESERVE, Kind.IN_TRANSIT)
     OF_PLATFORM: ClassVar = (
         Kind.STRIPE_CLEARING,
         Kind.BANK_CLEARING,
         Kind.REVENUE,
         Kind.VERIFICATION,
         Kind.PROCESSING_FEE,
+        Kind.PROMOTION,
+        Kind.DISPUTE_LOSS,
+        Kind.ADJUSTMENT,
     )
-    DEBIT_NORMAL: ClassVar = (Kind.STRIPE_CLEARING, Kind.BANK_CLEARING, Kind.VERIFICATION, Kind.PROCESSING_FEE)
+    DEBIT_NORMAL: ClassVar = (
+        Kind.DISPUTED,
+        Kind.STRIPE_CLEARING,
+        Kind.BANK_CLEARING,
+        Kind.VERIFICATION,
+        Kind.PROCESSING_FEE,
+        Kind.PROMOTION,
+        Kind.DISPUTE_LOSS,
+        Kind.ADJUSTMENT,
+    )
+    # Never below zero. What an owner is owed may be: corrections net on the next statement.
+    FLOORED: ClassVar = (Kind.WALLET, Kind.PROMO_WALLET, Kind.HOLD, Kind.DISPUTED, Kind.RESERVE, Kind.IN_TRANSIT)
 
     key = models.TextField(unique=True)
     kind = models.CharField(max_length=20, choices=Kind)
@@ -70,11 +92,32 @@ class LedgerAccount(TimestampedModel):
             ),
             # A wallet without its floor, or an account of nobody, cannot be made.
             models.CheckConstraint(
-                condition=OF_ONE_ORGANIZATION & models.Q(kind__in=["wallet", "hold"], side=CREDIT)
-                | OF_ONE_OWNER & models.Q(kind="payable", side=CREDIT)
+                condition=OF_ONE_ORGANIZATION
+                & models.Q(floor_zero=True)
+                & (
+                    models.Q(kind__in=["wallet", "promo_wallet", "hold"], side=CREDIT)
+                    | models.Q(kind="disputed", side=DEBIT)
+                )
+                | OF_ONE_OWNER
+                & models.Q(side=CREDIT)
+                & (
+                    models.Q(kind="payable", floor_zero=False)
+                    | models.Q(kind__in=["reserve", "in_transit"], floor_zero=True)
+                )
                 | OF_THE_PLATFORM & models.Q(kind="revenue", side=CREDIT)
                 | OF_THE_PLATFORM
-                & models.Q(kind__in=["stripe_clearing", "bank_clearing", "verification", "processing_fee"], side=DEBIT),
+                & models.Q(
+                    kind__in=[
+                        "stripe_clearing",
+                        "bank_clearing",
+                        "verification",
+                        "processing_fee",
+                        "promotion",
+                        "dispute_loss",
+                        "adjustment",
+                    ],
+                    side=DEBIT,
+                ),
                 name="ledger_account_shape",
             ),
         ]
@@ -99,6 +142,17 @@ class LedgerTransfer(models.Model):
         REVENUE = "revenue", "Platform's share"
         VERIFICATION = "verification", "Pay for verification"
         FEE = "fee", "Payment processing fee"
+        PROMO = "promo", "Promotional credit"
+        REFUND = "refund", "Refund to the source"
+        DISPUTE = "dispute", "Disputed payment"  # a bank took it back, or gave it back
+        OFFSET = "offset", "Set off against the wallet"
+        WRITE_OFF = "write_off", "Written off"
+        RESERVE = "reserve", "Held while disputed"  # and let go
+        CORRECTION = "correction", "Correction"
+        ADJUSTMENT = "adjustment", "Adjustment"
+        PAYOUT = "payout", "Payout"  # from what is owed to what is on its way
+        TRANSFER = "transfer", "Transfer to an owner's account"  # sent by Stripe, or fetched back
+        RETURN = "return", "Payout returned"
         REVERSAL = "reversal", "Reversal"
 
     public_id = models.UUIDField(db_default=RandomUUID(), unique=True, editable=False)

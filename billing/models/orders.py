@@ -26,11 +26,15 @@ class JobOrder(TimestampedModel):
     rate_card = models.ForeignKey(RateCard, on_delete=models.PROTECT)
     # Repeated from the card, so that rating reads one row.
     price_micro_per_hour = models.BigIntegerField()
+    price_micro_per_kwh = models.BigIntegerField(default=0, db_default=0)
     owner_share_permille = models.PositiveSmallIntegerField()
     estimate_low_micro = models.BigIntegerField()
     estimate_high_micro = models.BigIntegerField()
     cap_micro = models.BigIntegerField(null=True, help_text="The customer's own limit, if one was given.")
     held_micro = models.BigIntegerField()
+    held_promo_micro = models.BigIntegerField(
+        default=0, db_default=0, help_text="The part of the hold that is promotional credit; charges use it up first."
+    )
     charged_micro = models.BigIntegerField(default=0, db_default=0)
     status = models.CharField(max_length=16, choices=Status, default=Status.HELD)
     status_code = models.CharField(max_length=64, blank=True, db_default="")
@@ -42,7 +46,12 @@ class JobOrder(TimestampedModel):
                 condition=models.Q(charged_micro__gte=0, charged_micro__lte=models.F("held_micro")),
                 name="job_order_charged_within_hold",
             ),
-            models.CheckConstraint(condition=models.Q(held_micro__gt=0), name="job_order_held"),
+            models.CheckConstraint(
+                condition=models.Q(
+                    held_micro__gt=0, held_promo_micro__gte=0, held_promo_micro__lte=models.F("held_micro")
+                ),
+                name="job_order_held",
+            ),
             models.CheckConstraint(
                 condition=models.Q(cap_micro=None) | models.Q(held_micro__lte=models.F("cap_micro")),
                 name="job_order_within_cap",

@@ -17,6 +17,14 @@ class StripeCommand(TimestampedModel):
     class Kind(models.TextChoices):
         CREATE_CUSTOMER = "create_customer"
         CREATE_CHECKOUT_SESSION = "create_checkout_session"
+        CREATE_SETUP_SESSION = "create_setup_session"
+        CHARGE_SAVED_CARD = "charge_saved_card"
+        DETACH_CARD = "detach_card"
+        CREATE_REFUND = "create_refund"
+        SUBMIT_EVIDENCE = "submit_evidence"
+        CREATE_ACCOUNT = "create_account"
+        CREATE_TRANSFER = "create_transfer"
+        REVERSE_TRANSFER = "reverse_transfer"
 
     class Status(models.TextChoices):
         QUEUED = "queued", "To be sent"

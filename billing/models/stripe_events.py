@@ -34,6 +34,9 @@ class StripeEvent(TimestampedModel):
     type = models.CharField(max_length=255)
     is_thin = models.BooleanField(help_text="Of API v2: names an object, does not show it.")
     object_id = models.CharField(max_length=255, blank=True)
+    account_id = models.CharField(
+        max_length=255, blank=True, default="", db_default="", help_text="Whose account it happened on; empty: ours."
+    )
     api_version = models.CharField(max_length=64, blank=True)
     occurred_at = models.DateTimeField()
     source = models.CharField(max_length=16, choices=Source)

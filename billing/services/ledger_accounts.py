@@ -34,7 +34,7 @@ class Place:
             organization_id=self.organization_id,
             owner_id=self.owner_id,
             side=DEBIT if self.kind in LedgerAccount.DEBIT_NORMAL else CREDIT,
-            floor_zero=self.kind in LedgerAccount.OF_ORGANIZATION,
+            floor_zero=self.kind in LedgerAccount.FLOORED,
             tracked=self.kind not in LedgerAccount.OF_PLATFORM,
         )
 

@@ -2,7 +2,7 @@ from compute.models.artifacts import InputFile, ModelArtifact, ModelArtifactEven
 from compute.models.attempts import Attempt, AttemptEvent
 from compute.models.history import AvailabilitySpan, HealthDay
 from compute.models.jobs import InferenceJob, InferenceJobEvent, WorkUnit
-from compute.models.metering import MeterRecord, UsageRecord
+from compute.models.metering import MeterConflict, MeterRecord, UsageRecord
 from compute.models.nodes import EnrolmentCode, HardwareClass, Node, NodeEvent, NodePresence, Pairing
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "InferenceJob",
     "InferenceJobEvent",
     "InputFile",
+    "MeterConflict",
     "MeterRecord",
     "ModelArtifact",
     "ModelArtifactEvent",

@@ -44,6 +44,11 @@ class InferenceJob(PublicIdModel):
     atol_scale = models.FloatField(default=1e-5)
     # What an owner is paid for an hour of this job; bound when the job was ordered.
     pay_micro_per_hour = models.BigIntegerField(default=0)
+    # Time of a unit counts up to this many thousandths of the trial run's: a hold below the highest estimate lowers it, so
+    # that nothing is worked that the hold does not pay.
+    paid_time_permille = models.PositiveIntegerField(default=3000, db_default=3000)
+    # Copies that every unit gets, whoever runs it: the order's tier of verification.
+    copies_min = models.PositiveSmallIntegerField(default=1, db_default=1)
     result_sha256 = models.CharField(max_length=64, blank=True)
     result_bytes = models.BigIntegerField(default=0)
     started_at = models.DateTimeField(null=True, blank=True)

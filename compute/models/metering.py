@@ -41,6 +41,24 @@ class MeterRecord(models.Model):
         return f"{self.node_id}#{self.seq}"
 
 
+class MeterConflict(models.Model):
+    """A second record that a node signed under a number it had used for another: quarantined, never paid. Append-only."""
+
+    first = models.ForeignKey(MeterRecord, on_delete=models.PROTECT, related_name="conflicts")
+    node = models.ForeignKey(Node, on_delete=models.PROTECT, related_name="meter_conflicts")
+    seq = models.PositiveBigIntegerField()
+    hash = models.CharField(max_length=64)
+    record = models.BinaryField()
+    signature = models.BinaryField()
+    received_at = models.DateTimeField(db_default=models.functions.Now())
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["node", "seq", "hash"], name="meter_conflict_once")]
+
+    def __str__(self) -> str:
+        return f"{self.node_id}#{self.seq} again"
+
+
 class UsageRecord(models.Model):
     """The settled quantity of one valid attempt. Billing sets `settled_at` once; nothing else ever changes."""
 

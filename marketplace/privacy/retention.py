@@ -36,6 +36,7 @@ YEAR = 365
 PROOF = "proof of consent: the records' own retention period (P7Y); append-only, archived by partition afterwards"
 PAID = "evidence beneath money that was paid: tax and accounting law; append-only, archived by partition afterwards"
 LEDGER = "the ledger: tax and accounting law; append-only, archived by partition afterwards"
+BENEATH = "as long as the document or the days that it belongs to: tax and accounting law"
 ACCOUNT = "lives and ends with its account: the erasure destroys what is personal in it"
 CUSTOMER = "a customer's: kept while the contract lasts"
 SITE = "the site's own: no person data"
@@ -88,6 +89,36 @@ RULES: tuple[Rule, ...] = (
     Rule("billing_stripecustomer", "", None, KEEP, CUSTOMER),
     Rule("billing_stripesweep", "", None, KEEP, SITE),
     Rule("billing_ratecard", "valid_from_at", 10 * YEAR, KEEP, LEDGER),
+    Rule("billing_promocredit", "created_at", 10 * YEAR, KEEP, LEDGER),
+    Rule("billing_refund", "created_at", 10 * YEAR, KEEP, LEDGER),
+    Rule("billing_carddispute", "created_at", 10 * YEAR, KEEP, LEDGER),
+    Rule("billing_statement", "created_at", 10 * YEAR, KEEP, LEDGER),
+    Rule("billing_payout", "created_at", 10 * YEAR, KEEP, LEDGER),
+    Rule("billing_invoice", "created_at", 10 * YEAR, KEEP, LEDGER),
+    Rule("billing_usagevoid", "created_at", 10 * YEAR, KEEP, LEDGER),
+    Rule("billing_dispute", "created_at", 10 * YEAR, KEEP, LEDGER),
+    Rule("billing_disputemessage", "created_at", 10 * YEAR, KEEP, LEDGER),
+    Rule("billing_approval", "created_at", 10 * YEAR, KEEP, LEDGER),
+    Rule("billing_refundevent", "at", 10 * YEAR, KEEP, LEDGER),
+    Rule("billing_carddisputeevent", "at", 10 * YEAR, KEEP, LEDGER),
+    Rule("billing_payoutevent", "at", 10 * YEAR, KEEP, LEDGER),
+    Rule("billing_disputeevent", "at", 10 * YEAR, KEEP, LEDGER),
+    Rule("billing_connectedaccountevent", "at", 10 * YEAR, KEEP, LEDGER),
+    Rule("billing_savedcardevent", "at", 10 * YEAR, KEEP, LEDGER),
+    Rule("billing_statemententry", "", None, KEEP, BENEATH),
+    Rule("billing_statementline", "", None, KEEP, BENEATH),
+    Rule("billing_invoiceentry", "", None, KEEP, BENEATH),
+    Rule("billing_invoiceline", "", None, KEEP, BENEATH),
+    Rule("billing_earningsday", "", None, KEEP, BENEATH),
+    Rule("billing_spendday", "", None, KEEP, BENEATH),
+    Rule("billing_autorecharge", "", None, KEEP, CUSTOMER),
+    Rule("billing_spendcap", "", None, KEEP, CUSTOMER),
+    Rule("billing_billingprofile", "", None, KEEP, CUSTOMER),
+    Rule("billing_savedcard", "", None, KEEP, CUSTOMER),
+    Rule("billing_connectedaccount", "", None, KEEP, LEDGER),
+    Rule("billing_ledgercheck", "created_at", 10 * YEAR, KEEP, SITE),
+    Rule("billing_ledgerdifference", "created_at", 10 * YEAR, KEEP, SITE),
+    Rule("compute_meterconflict", "received_at", 10 * YEAR, KEEP, PAID),
     # with their account
     Rule("accounts_user", "", None, KEEP, ACCOUNT),
     Rule("accounts_owner", "", None, KEEP, ACCOUNT),

@@ -72,7 +72,7 @@ def test_an_operator_tops_up_a_wallet_once(market, desk, opal):
 def test_a_new_price_is_a_new_card(market, desk):
     form = {
         "hardware_class": market.hardware_class.pk, "currency": "USD", "valid_from_at_0": "2030-01-01",
-        "valid_from_at_1": "00:00", "price_micro_per_hour": 90_000, "owner_share_permille": 750,
+        "valid_from_at_1": "00:00", "price_micro_per_hour": 90_000, "price_micro_per_kwh": 0, "mode": "batch", "tier": "standard", "owner_share_permille": 750,
         "min_owner_micro_per_hour": 20_000,
     }  # fmt: skip
     assert desk.post(url(RateCard, "add"), form).status_code == 302

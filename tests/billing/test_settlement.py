@@ -165,7 +165,7 @@ def test_usage_after_closing_is_the_platforms_to_pay(market):
         ("UPDATE billing_ratedusage SET owner_micro = owner_micro + 1", "DW002"),
         ("UPDATE billing_ratedusage SET energy_cost_nano = 0", "DW002"),
         ("DELETE FROM billing_ratedusage", "DW002"),
-        ("TRUNCATE billing_ratedusage", "DW002"),
+        ("TRUNCATE billing_ratedusage CASCADE", "DW002"),
         ("UPDATE compute_usagerecord SET settled_at = NULL", "DW002"),
         (f"INSERT INTO billing_ratedusage {COLUMNS} SELECT id, %(order)s, 5, 3, 1, 0, 0 FROM compute_usagerecord", "23514"),
         (f"INSERT INTO billing_ratedusage {COLUMNS} SELECT id, %(order)s, 5, 3, 2, 0, 0 FROM compute_usagerecord", "23514"),

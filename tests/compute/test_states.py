@@ -8,7 +8,19 @@ from django.db import models
 from django.utils import timezone
 
 from accounts.models import DataExport, ErasureRequest, StateTransition
-from billing.models import CardTopUp, JobOrder, StripeCommand, StripeEvent
+from billing.models import (
+    Approval,
+    CardDispute,
+    CardTopUp,
+    ConnectedAccount,
+    Dispute,
+    JobOrder,
+    Payout,
+    Refund,
+    SavedCard,
+    StripeCommand,
+    StripeEvent,
+)
 from compute.models import Attempt, AttemptEvent, InferenceJob, ModelArtifact, Node, NodeEvent, WorkUnit
 from compute.services import dispatch, jobs
 from marketplace.core.errors import InvalidTransition
@@ -29,6 +41,15 @@ MACHINES: list[type[models.Model]] = [
     ErasureRequest,
 ]
 STRIPE_MACHINES = [CardTopUp, StripeCommand, StripeEvent]  # tests/billing/cards/test_rules.py
+MONEY_MACHINES = [
+    Approval,
+    CardDispute,
+    ConnectedAccount,
+    Dispute,
+    Payout,
+    Refund,
+    SavedCard,
+]  # tests/billing/test_machines.py
 # The least that each row needs to exist; foreign keys lead nowhere, since rows are staged without them.
 BARE: dict[type[models.Model], dict[str, Any]] = {
     Node: {"vehicle_id": 1, "hardware_class_id": 1, "public_key": "00"},
@@ -92,7 +113,7 @@ def test_the_database_knows_the_transitions_of_the_model(model):
 
 
 def test_the_database_knows_no_other_machine():
-    known = {table(model) for model in [*MACHINES, *STRIPE_MACHINES]}
+    known = {table(model) for model in [*MACHINES, *STRIPE_MACHINES, *MONEY_MACHINES]}
     assert set(StateTransition.objects.values_list("machine", flat=True)) == known
 
 

@@ -38,6 +38,9 @@ ALLOWED = {
     "compute_healthday.reports_cool": "a count by day of a band of the computer's own heat, under consent `reliability`",
     "compute_healthday.reports_warm": "the same",
     "compute_healthday.reports_hot": "the same",
+    "billing_connectedaccount.country": "that an owner is paid in: not the car's whereabouts",
+    "billing_billingprofile.address": "a customer's, for invoices",
+    "billing_invoice.customer_address": "the same",
     "account_emailconfirmation.email_address_id": "of a person, for mail",
 }
 

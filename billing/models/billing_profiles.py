@@ -1,0 +1,30 @@
+from django.conf import settings
+from django.db import models
+
+from accounts.models import Organization
+from marketplace.core.models import TimestampedModel
+
+
+class BillingProfile(TimestampedModel):
+    """What a customer wants on invoices, and when to be told that the wallet runs low. No row: the organization's name, no mail."""
+
+    organization = models.OneToOneField(Organization, on_delete=models.PROTECT, related_name="billing_profile")
+    legal_name = models.CharField(max_length=200, blank=True, default="")
+    address = models.TextField(max_length=500, blank=True, default="")
+    tax_id = models.CharField(max_length=40, blank=True, default="", help_text="VAT number or the like.")
+    low_balance_micro = models.BigIntegerField(null=True, help_text="Mail when less than this is free to spend.")
+    # Once for each time that the wallet falls below: forgotten when it is above again.
+    low_balance_mailed_at = models.DateTimeField(null=True)
+    changed_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    changed_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(low_balance_micro=None) | models.Q(low_balance_micro__gte=0),
+                name="billing_profile_low_balance",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.legal_name or str(self.organization)

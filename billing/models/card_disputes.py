@@ -1,0 +1,70 @@
+from typing import ClassVar
+
+from django.db import models
+
+from accounts.models import Organization
+from billing.models.topups import TopUp
+from marketplace.core.models import PublicIdModel
+from marketplace.core.states import TransitionEvent, Transitions
+
+
+class CardDispute(PublicIdModel):
+    """A cardholder told the bank that a payment was not theirs, or not right (a chargeback). Stripe's Dispute.
+
+    When the bank takes the money, the wallet gives what it has and the rest is owed (ledger account `disputed`). When it is
+    lost, what is still owed after `write_off` is our loss.
+    """
+
+    class Status(models.TextChoices):
+        WARNING = "warning", "The bank asks"  # no money has moved
+        NEEDS_RESPONSE = "needs_response", "Waits for our evidence"
+        UNDER_REVIEW = "under_review", "At the bank"
+        WON = "won", "Won"
+        LOST = "lost", "Lost"
+        CLOSED = "closed", "Closed without a chargeback"
+
+    TRANSITIONS: ClassVar[Transitions] = {
+        Status.WARNING: (Status.NEEDS_RESPONSE, Status.UNDER_REVIEW, Status.WON, Status.LOST, Status.CLOSED),
+        Status.NEEDS_RESPONSE: (Status.UNDER_REVIEW, Status.WON, Status.LOST, Status.CLOSED),
+        Status.UNDER_REVIEW: (Status.NEEDS_RESPONSE, Status.WON, Status.LOST, Status.CLOSED),
+        Status.LOST: (Status.WON,),  # a second look at the bank may turn it
+    }
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="card_disputes")
+    top_up = models.ForeignKey(TopUp, on_delete=models.PROTECT, related_name="card_disputes")
+    stripe_id = models.CharField(max_length=255, unique=True)
+    amount_micro = models.BigIntegerField()
+    currency = models.CharField(max_length=3)
+    reason = models.CharField(max_length=64)
+    status = models.CharField(max_length=16, choices=Status)
+    status_code = models.CharField(max_length=64, blank=True, db_default="")
+    evidence_due_at = models.DateTimeField(null=True)
+    evidence = models.TextField(blank=True, db_default="", help_text="What an operator told the bank.")
+    evidence_at = models.DateTimeField(null=True)
+    # What the ledger has done for it, so that each is done once.
+    withdrawn_at = models.DateTimeField(null=True)
+    reinstated_at = models.DateTimeField(null=True)
+    written_off_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=models.Q(amount_micro__gt=0), name="card_dispute_amount"),
+            models.CheckConstraint(
+                condition=models.Q(reinstated_at=None) | models.Q(withdrawn_at__isnull=False),
+                name="card_dispute_reinstated",
+            ),
+        ]
+        indexes = [models.Index(fields=["organization", "-id"], name="card_dispute_by_organization")]
+
+    def __str__(self) -> str:
+        return f"{self.stripe_id}: {self.amount_micro} {self.currency}"
+
+
+class CardDisputeEvent(TransitionEvent):
+    """One change of state of a card dispute, written by the database."""
+
+    card_dispute = models.ForeignKey(CardDispute, on_delete=models.PROTECT, related_name="events")
+
+    def __str__(self) -> str:
+        return f"{self.from_status} -> {self.to_status}"

@@ -1,0 +1,40 @@
+from django.db import models
+
+from marketplace.core.models import TimestampedModel
+
+
+class LedgerCheck(TimestampedModel):
+    """One run of the ledger's checks over one snapshot. Append-only."""
+
+    checks = models.PositiveIntegerField(help_text="How many were made.")
+    differences = models.PositiveIntegerField()
+    took_ms = models.PositiveIntegerField()
+
+    class Meta:
+        indexes = [models.Index(fields=["-id"], name="ledger_check_latest")]
+
+    def __str__(self) -> str:
+        return f"{self.created_at:%Y-%m-%d %H:%M}: {self.differences} differences"
+
+
+class LedgerDifference(TimestampedModel):
+    """Something that did not add up, from the check that found it first to the one that found it gone. Operators see it."""
+
+    check_name = models.CharField(max_length=64)
+    subject = models.CharField(max_length=300)
+    expected_micro = models.BigIntegerField()
+    actual_micro = models.BigIntegerField()
+    first_seen = models.ForeignKey(LedgerCheck, on_delete=models.PROTECT, related_name="+")
+    last_seen = models.ForeignKey(LedgerCheck, on_delete=models.PROTECT, related_name="+")
+    gone_at = models.DateTimeField(null=True)
+    note = models.CharField(max_length=500, blank=True, db_default="", help_text="What an operator found out.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["check_name", "subject"], condition=models.Q(gone_at=None), name="ledger_difference_open"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.check_name}: {self.subject}"

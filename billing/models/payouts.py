@@ -1,0 +1,92 @@
+from typing import ClassVar
+
+from django.db import models
+
+from accounts.models import Owner
+from billing.models.connected_accounts import ConnectedAccount
+from billing.models.ledger import LedgerTransfer
+from billing.models.statements import Statement
+from billing.models.stripe_commands import StripeCommand
+from marketplace.core.models import PublicIdModel
+from marketplace.core.states import TransitionEvent, Transitions
+
+
+class Payout(PublicIdModel):
+    """The whole cents of one statement, on their way to the owner.
+
+    Made with its statement: `posting` moves the amount from `payable` to `in_transit`. After the hold days, and once the
+    owner's account is ready, a Stripe transfer is sent (`transfer_group` is the statement's id; `sent` moves `in_transit` to
+    `stripe_clearing`). What cannot be paid comes back to `payable` (`returned`) and is part of the next statement.
+    """
+
+    class Status(models.TextChoices):
+        SCHEDULED = "scheduled", "Scheduled"
+        SENDING = "sending", "Being sent"
+        PAID = "paid", "Paid"
+        RETURNED = "returned", "Returned to your balance"
+        REVERSED = "reversed", "Taken back"  # fraud or a wrong payee, by two operators
+
+    TRANSITIONS: ClassVar[Transitions] = {
+        Status.SCHEDULED: (Status.SENDING, Status.RETURNED),
+        Status.SENDING: (Status.PAID, Status.RETURNED),
+        Status.PAID: (Status.REVERSED,),
+    }
+
+    statement = models.OneToOneField(Statement, on_delete=models.PROTECT, related_name="payout")
+    owner = models.ForeignKey(Owner, on_delete=models.PROTECT, related_name="payouts")
+    amount_micro = models.BigIntegerField()
+    currency = models.CharField(max_length=3)
+    due_at = models.DateTimeField(help_text="Not sent before: the end of the period and the hold days.")
+    held_at = models.DateTimeField(null=True, help_text="Two operators hold it; lifted by two.")
+    held_reason = models.CharField(max_length=200, blank=True, db_default="")
+    status = models.CharField(max_length=16, choices=Status, default=Status.SCHEDULED)
+    # While scheduled: why it waits, e.g. account_not_ready, balance_low, held.
+    status_code = models.CharField(max_length=64, blank=True, db_default="")
+    account = models.ForeignKey(ConnectedAccount, on_delete=models.PROTECT, null=True, related_name="payouts")
+    command = models.OneToOneField(StripeCommand, on_delete=models.PROTECT, null=True, related_name="payout")
+    reverse_command = models.OneToOneField(
+        StripeCommand, on_delete=models.PROTECT, null=True, related_name="reversed_payout"
+    )
+    stripe_transfer_id = models.CharField(max_length=255, null=True, unique=True)  # noqa: DJ001 - unique once known
+    posting = models.OneToOneField(LedgerTransfer, on_delete=models.PROTECT, related_name="payout")
+    sent = models.OneToOneField(LedgerTransfer, on_delete=models.PROTECT, null=True, related_name="payout_sent")
+    returned = models.OneToOneField(LedgerTransfer, on_delete=models.PROTECT, null=True, related_name="payout_returned")
+    paid_at = models.DateTimeField(null=True, help_text="When Stripe made the transfer: the tax year counts it.")
+    # From Stripe to the owner's bank, as Stripe says it: "", pending, paid, failed.
+    bank_status = models.CharField(max_length=16, blank=True, db_default="")
+    bank_code = models.CharField(max_length=64, blank=True, db_default="")
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=models.Q(amount_micro__gt=0), name="payout_amount"),
+            models.CheckConstraint(
+                condition=models.Q(status__in=["paid", "reversed"], sent__isnull=False, paid_at__isnull=False,
+                                   returned__isnull=True)
+                | models.Q(status="returned", returned__isnull=False, sent=None)
+                | models.Q(status__in=["scheduled", "sending"], sent=None, returned=None),
+                name="payout_postings",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(status="scheduled", command=None)
+                | models.Q(status__in=["sending", "paid", "reversed"], command__isnull=False, account__isnull=False)
+                | models.Q(status="returned"),
+                name="payout_command",
+            ),
+        ]  # fmt: skip
+        indexes = [
+            models.Index(fields=["due_at"], condition=models.Q(status="scheduled"), name="payout_due"),
+            models.Index(fields=["owner", "-id"], name="payout_by_owner"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount_micro} {self.currency} to owner {self.owner_id}"
+
+
+class PayoutEvent(TransitionEvent):
+    """One change of state of a payout, written by the database."""
+
+    payout = models.ForeignKey(Payout, on_delete=models.PROTECT, related_name="events")
+
+    def __str__(self) -> str:
+        return f"{self.from_status} -> {self.to_status}"

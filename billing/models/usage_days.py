@@ -1,0 +1,52 @@
+from django.db import models
+
+from accounts.models import Organization, Owner, Vehicle
+from compute.models import ModelArtifact
+
+
+class EarningsDay(models.Model):
+    """What a vehicle earned its owner on a day (UTC): rolled up by the settlement, in its transaction.
+
+    A void takes away what its usage added. The ledger's check compares it with the ratings.
+    """
+
+    owner = models.ForeignKey(Owner, on_delete=models.PROTECT, related_name="+", db_constraint=False)
+    vehicle = models.ForeignKey(Vehicle, on_delete=models.PROTECT, related_name="+", db_constraint=False)
+    currency = models.CharField(max_length=3)
+    day = models.DateField()
+    attempts = models.BigIntegerField()
+    compute_ms = models.BigIntegerField()
+    energy_mwh = models.BigIntegerField()
+    gross_micro = models.BigIntegerField()
+    energy_cost_nano = models.BigIntegerField()
+    wear_nano = models.BigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["owner", "day", "vehicle", "currency"], name="earnings_day_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.day}: {self.gross_micro} {self.currency}"
+
+
+class SpendDay(models.Model):
+    """What a model cost a customer on a day (UTC): rolled up by the settlement, in its transaction. As EarningsDay."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+", db_constraint=False)
+    artifact = models.ForeignKey(ModelArtifact, on_delete=models.PROTECT, related_name="+", db_constraint=False)
+    currency = models.CharField(max_length=3)
+    day = models.DateField()
+    units = models.BigIntegerField()
+    items = models.BigIntegerField()
+    compute_ms = models.BigIntegerField()
+    energy_mwh = models.BigIntegerField()
+    charged_micro = models.BigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "day", "artifact", "currency"], name="spend_day_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.day}: {self.charged_micro} {self.currency}"

@@ -1,0 +1,23 @@
+from django.conf import settings
+from django.db import models
+
+from billing.models.settlement import RatedUsage
+from marketplace.core.models import PublicIdModel
+
+
+class UsageVoid(PublicIdModel):
+    """A usage record that the platform takes back, as an event of its own: both stay visible. Append-only but for `settled_at`.
+
+    Settling it posts corrections that mirror what its rating paid and charged. Only the platform voids, never a node.
+    """
+
+    rated = models.OneToOneField(RatedUsage, on_delete=models.PROTECT, related_name="void")
+    reason = models.CharField(max_length=200)
+    voided_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    settled_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["id"], condition=models.Q(settled_at=None), name="usage_void_unsettled")]
+
+    def __str__(self) -> str:
+        return f"void of rating {self.rated_id}"
