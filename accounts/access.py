@@ -5,6 +5,7 @@ from functools import wraps
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponseBase
 
 from accounts.models import Membership, Organization, Owner, User
@@ -41,6 +42,25 @@ def organization_required(view: View) -> View:
         return view(request, organization_of(signed_in(request)), *args, **kwargs)
 
     return wrapper
+
+
+def finance_required(view: View) -> View:
+    """As organization_required, for what spends or moves money: admins and finance. Other members get 403."""
+
+    @login_required
+    @wraps(view)
+    def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        organization = organization_of(signed_in(request))
+        if not may_move_money(signed_in(request)):
+            raise PermissionDenied("Only an admin or somebody of finance may do this.")
+        return view(request, organization, *args, **kwargs)
+
+    return wrapper
+
+
+def may_move_money(user: User) -> bool:
+    """Pages hide from others what they could not do."""
+    return Membership.objects.filter(user=user, role__in=[Membership.Role.ADMIN, Membership.Role.FINANCE]).exists()
 
 
 def organization_of(user: User) -> Organization:

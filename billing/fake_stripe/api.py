@@ -17,9 +17,13 @@ from billing.fake_stripe.forms import decode
 from billing.fake_stripe.objects import public
 from billing.fake_stripe.payments import Payments
 from billing.fake_stripe.resources import Resources
+from billing.fake_stripe.section import Section
 from billing.fake_stripe.store import Store
 
 KEY_PREFIX = "sk_test_fake"
+SECTIONS: list[type[Section]] = [
+    Resources,
+]
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class FakeStripe:
         self.store = Store(path)
         self.emitter = Emitter(self.store, clock)
         self.payments = Payments(self.emitter)
-        self.resources = Resources(self.emitter, self.payments, base_url)
+        self.sections = [section(self.emitter, self.payments, base_url) for section in SECTIONS]
         self.lock = threading.Lock()
 
     def handle(self, method: str, url: str, headers: Mapping[str, str], body: str = "") -> Answer:
@@ -84,8 +88,9 @@ class FakeStripe:
         return 200, text, False
 
     def _route(self, method: str, path: str, params: dict[str, Any]) -> dict[str, Any]:
-        for known_method, pattern, handler in self.resources.routes:
-            match = re.fullmatch(pattern, path)
-            if match and method == known_method:
-                return handler(params, **match.groupdict())
+        for section in self.sections:
+            for known_method, pattern, handler in section.routes:
+                match = re.fullmatch(pattern, path)
+                if match and method == known_method:
+                    return handler(params, **match.groupdict())
         raise ApiError(404, f"Unrecognized request URL ({method}: {path}).")
