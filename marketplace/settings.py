@@ -146,6 +146,14 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 
+# A signed record that claims more processor time than a car's cores had since its lease, and this besides, is not paid.
+METER_CLOCK_SLACK_MS = env.int("METER_CLOCK_SLACK_MS", default=5_000)
+
+# Packages of records beneath a statement are signed with the Ed25519 seed, OCMF records with the P-256 key (both hex).
+STATEMENT_SIGNING_KEY = required("STATEMENT_SIGNING_KEY", "33" * 32)
+STATEMENT_RETIRED_PUBLIC_KEYS = env.list("STATEMENT_RETIRED_PUBLIC_KEYS", default=[])
+OCMF_SIGNING_KEY = required("OCMF_SIGNING_KEY", "44" * 32)
+
 # Consent receipts are signed with this Ed25519 seed (hex). Public keys of seeds used before still verify.
 RECEIPT_SIGNING_KEY = required("RECEIPT_SIGNING_KEY", "11" * 32)
 RECEIPT_RETIRED_PUBLIC_KEYS = env.list("RECEIPT_RETIRED_PUBLIC_KEYS", default=[])
