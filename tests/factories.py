@@ -254,7 +254,7 @@ def signed_request(
     }  # fmt: skip
 
 
-def complete(job: InferenceJob, *, compute_ms: int = 10, cars: Sequence[Car] = ()) -> InferenceJob:
+def complete(job: InferenceJob, *, compute_ms: int = 10, energy_mwh: int = 1, cars: Sequence[Car] = ()) -> InferenceJob:
     """Run the job to its end on two cars of two owners, through sync, dispatch, verification and assembly."""
     from compute.services import verification
 
@@ -265,7 +265,8 @@ def complete(job: InferenceJob, *, compute_ms: int = 10, cars: Sequence[Car] = (
         dispatch.dispatch()
         for car in cars:
             leases = car.sync().leases
-            car.sync(reports=tuple(car.report(lease, result=ramp(lease), compute_ms=compute_ms) for lease in leases))
+            used = {"compute_ms": compute_ms, "energy_mwh": energy_mwh}
+            car.sync(reports=tuple(car.report(lease, result=ramp(lease), **used) for lease in leases))
         verification.verify()
     for car in cars:
         car.sync(available=False)

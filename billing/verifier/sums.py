@@ -64,6 +64,7 @@ def check(manifest: Manifest, sums: Sums, tell: Tell) -> None:
     _check_entries(manifest.entries, sums, tell)
     _check_lines(manifest.lines, sums, tell)
     _check_figures(manifest, sums, tell)
+    _check_quantities(manifest, tell)
     _check_payout(manifest, tell)
 
 
@@ -115,6 +116,16 @@ def _check_figures(manifest: Manifest, sums: Sums, tell: Tell) -> None:
     _compare(tell, where, "carried", statement.carried_micro, carried)
     listed = sum(line.amount_micro for line in manifest.lines)
     _compare(tell, where, "lines", listed, sum(figures.values()) - figures["paid_out"])
+
+
+def _check_quantities(manifest: Manifest, tell: Tell) -> None:
+    """What the statement says was worked is what its lines of work say."""
+    statement, work = manifest.statement, [line for line in manifest.lines if line.key.kind in WORK_LINES]
+    for name in ("attempts", "compute_ms", "energy_mwh", "energy_cost_nano", "wear_nano"):
+        stated, computed = getattr(statement, name), sum(getattr(line, name) for line in work)
+        if stated != computed:
+            where = f"statement {statement.number}"
+            tell(Finding("quantities", where, f"It says {name} {stated}, its lines come to {computed}."))
 
 
 def _check_payout(manifest: Manifest, tell: Tell) -> None:
