@@ -117,9 +117,7 @@ def estimate(
     step = min(items, unit_items or jobs.items_by_time(artifact))
     classes = [each.hardware_class for each in cards]
     on_each = [_slices(artifact, items, step, c.slowness_permille, c.power_mw) for c in classes]
-    widest = _slices(
-        artifact, items, step, max(c.slowness_permille for c in classes), max(c.power_mw for c in classes)
-    )
+    widest = _slices(artifact, items, step, max(c.slowness_permille for c in classes), max(c.power_mw for c in classes))
     return Estimate(
         items=items,
         units=-(-items // step),

@@ -121,4 +121,3 @@ def _said(card: RateCard) -> dict[str, Any]:
         "valid_from_at": card.valid_from_at.isoformat(),
         **{name: getattr(card, name) for name in names},
     }
-

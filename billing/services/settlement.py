@@ -69,10 +69,14 @@ WITH priced AS (
            billing_full_micro(u.compute_ms, u.energy_mwh, o.price_micro_per_hour, o.price_micro_per_kwh) AS full_micro,
            billing_owner_micro(u.compute_ms, u.energy_mwh, o.price_micro_per_hour, o.price_micro_per_kwh,
                                o.owner_share_permille) AS owner_micro,
-           billing_round_half_even(u.energy_mwh::numeric * COALESCE(
-               accounts_tariff_micro(p.tariff_micro_per_kwh, p.tariff_windows, COALESCE(NULLIF(p.time_zone, ''), w.time_zone),
-                                     COALESCE(a.leased_at, u.created_at)),
-               %(tariff)s::bigint), 1000) AS energy_cost_nano,
+           -- Only a price that changes by the hour asks for the attempt: one look-up for each, whatever the table's size.
+           billing_round_half_even(u.energy_mwh::numeric * CASE
+               WHEN p.id IS NULL THEN %(tariff)s::bigint
+               WHEN p.tariff_windows = '[]' THEN p.tariff_micro_per_kwh
+               ELSE accounts_tariff_micro(p.tariff_micro_per_kwh, p.tariff_windows,
+                   COALESCE(NULLIF(p.time_zone, ''), w.time_zone),
+                   COALESCE((SELECT leased_at FROM compute_attempt WHERE id = u.attempt_id), u.created_at)) END,
+               1000) AS energy_cost_nano,
            billing_round_half_even(u.energy_mwh::numeric * COALESCE(p.wear_micro_per_kwh, %(wear)s::bigint), 1000) AS wear_nano
       FROM compute_usagerecord u
       JOIN billing_joborder o ON o.job_id = u.job_id
@@ -80,7 +84,6 @@ WITH priced AS (
       JOIN compute_inferencejob j ON j.id = u.job_id
       LEFT JOIN accounts_ownerpolicy p ON p.vehicle_id = u.vehicle_id
       LEFT JOIN accounts_owner w ON w.id = u.owner_id
-      LEFT JOIN compute_attempt a ON a.id = u.attempt_id
      WHERE u.id = ANY(%(usage)b::bigint[])
 ), summed AS (
     SELECT *, date_trunc('month', day::timestamp)::date AS month,
@@ -171,8 +174,9 @@ def settle_usage(*, limit: int = BATCH) -> int:
     _make_accounts(usage)
     execute_batch(LOCK_ORDERS, [usage])
     # A vehicle always has a policy; without one the costs of a new policy stand.
-    values = {name: OwnerPolicy._meta.get_field(f"{name}_micro_per_kwh").get_default() for name in ("tariff", "wear")}
-    execute_batch(SETTLE, {"usage": usage, **values})
+    tariff = OwnerPolicy._meta.get_field("tariff_micro_per_kwh").get_default()
+    wear = OwnerPolicy._meta.get_field("wear_micro_per_kwh").get_default()
+    execute_batch(SETTLE, {"usage": usage, "tariff": tariff, "wear": wear})
     return len(usage)
 
 
