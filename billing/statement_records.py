@@ -23,7 +23,8 @@ LINE_KINDS = {"share": "work", "verification": "check"}
 COLUMNS = """
        n.public_id, m.seq, m.record, m.signature, j.public_id, u.created_at, u.attempt_id, u.items, u.compute_ms, u.energy_mwh,
        c.currency, o.price_micro_per_hour, o.price_micro_per_kwh, o.owner_share_permille, r.owner_micro,
-       a.us_per_item, j.paid_time_permille, f.slowness_permille, f.power_mw,
+       a.us_per_item, j.paid_time_permille, LEAST(f.slowness_permille, j.slowness_max_permille),
+       LEAST(f.power_mw, j.power_max_mw),
        r.energy_cost_nano, r.wear_nano,
        CASE WHEN v.owner_id = u.owner_id THEN
             accounts_tariff_micro(p.tariff_micro_per_kwh, p.tariff_windows, COALESCE(NULLIF(p.time_zone, ''), w.time_zone),

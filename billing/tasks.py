@@ -7,7 +7,7 @@ from celery import shared_task
 from django.conf import settings
 
 from billing.gateway import StripeUnavailable
-from billing.services import closing, inbox, ledger, outbox, settlement, summaries, sweeps
+from billing.services import closing, inbox, ledger, outbox, settlement, summaries, sweeps, voids
 from compute.services import kicks
 
 logger = logging.getLogger(__name__)
@@ -20,6 +20,14 @@ def settle_usage() -> None:
     kicks.begin("billing.settle_usage")
     until = time.monotonic() + BUDGET_S
     while settlement.settle_usage() and time.monotonic() < until:
+        pass
+
+
+@shared_task(name=voids.TASK)
+def settle_voids() -> None:
+    kicks.begin(voids.TASK)
+    until = time.monotonic() + BUDGET_S
+    while voids.settle_voids() and time.monotonic() < until:
         pass
 
 

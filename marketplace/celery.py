@@ -39,6 +39,7 @@ app.conf.beat_schedule = {
     # what                        task                            seconds
     "dispatch-rounds": {"task": "compute.dispatch_round", "schedule": 1.0},
     "settle-usage": {"task": "billing.settle_usage", "schedule": 1.0},
+    "settle-voids": {"task": "billing.settle_voids", "schedule": 60.0},
     "admit-models": {"task": "compute.admit_models", "schedule": 10.0},
     "plan-jobs": {"task": "compute.plan_jobs", "schedule": 5.0},
     "assemble-jobs": {"task": "compute.assemble_jobs", "schedule": 5.0},

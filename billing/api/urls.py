@@ -4,6 +4,7 @@ from billing.api import top_ups, views
 
 urlpatterns = [
     path("estimates", views.Estimates.as_view(), name="api_estimates"),
+    path("prices", views.Prices.as_view(), name="api_prices"),
     path("jobs", views.Jobs.as_view(), name="api_jobs"),
     path("wallet", views.Wallet.as_view(), name="api_wallet"),
     path("wallet/top-ups", top_ups.TopUps.as_view(), name="api_top_ups"),

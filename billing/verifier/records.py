@@ -15,10 +15,8 @@ from billing.verifier.format import Node, Record
 from billing.verifier.keys import signed
 from compute import protocol
 
-MS_PER_HOUR = 3_600_000
 NANO_PER_MICRO = 1_000
 MWH_PER_KWH = 1_000_000
-US_PER_MS, PERMILLE = 1_000, 1_000
 CLOCKS_DIFFER = timedelta(minutes=5)
 Tell = Callable[[Finding], None]
 
@@ -35,13 +33,15 @@ class Checked:
 def limit_ms(record: Record) -> int:
     """The longest time that is billed for a unit: so many times what the trial run took, on computers of this class."""
     bound = record.bound
-    parts = bound.items * bound.us_per_item * bound.slowness_permille * bound.paid_time_permille
-    return -(-parts // (US_PER_MS * PERMILLE * PERMILLE))
+    return rating.paid_time_ms(
+        items=bound.items, us_per_item=bound.us_per_item, slowness_permille=bound.slowness_permille,
+        paid_time_permille=bound.paid_time_permille,
+    )  # fmt: skip
 
 
 def limit_mwh(record: Record, billed_ms: int) -> int:
     """The most energy that is billed for that time: the class's draw, and half as much again."""
-    return -(-record.bound.power_mw * billed_ms * 3 // (2 * MS_PER_HOUR))
+    return rating.energy_mwh(compute_ms=billed_ms, power_mw=record.bound.power_mw)
 
 
 def owner_micro(record: Record) -> int:

@@ -26,7 +26,7 @@ SELECT id, power_mw, slowness_permille, created_at FROM compute_hardwareclass;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("compute", "0006_money")]
+    dependencies = [("compute", "0007_paid_bounds")]
 
     operations = [
         migrations.CreateModel(

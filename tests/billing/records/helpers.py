@@ -25,17 +25,17 @@ from billing.models import (
     StatementLine,
     UsageVoid,
 )
-from billing.services import ledger, settlement
+from billing.services import ledger, orders, rates, settlement, voids
 from billing.services.ledger import Place, Posting
 from billing.verifier import format as form
 from billing.verifier.keys import fingerprint
 from billing.verifier.source import open_source
 from billing.verifier.verify import Report, verify
-from compute.models import ModelArtifact
+from compute.services import jobs
 from tests import factories
 from tests.factories import Car
 
-COMPUTE_MS = 36_000  # a hundredth of an hour: 700 micro at 0.07 an hour, exactly, whichever way it is rounded
+COMPUTE_MS = 36_000  # a hundredth of an hour
 CENT = 10_000
 
 
@@ -44,8 +44,13 @@ def work(
 ) -> None:
     """A job that both cars compute, unit by unit; settled. Signed for real, through sync and verification."""
     customer = factories.make_organization(wallet_micro=10_000_000)
-    job = factories.make_ordered_job(customer, items=items, unit_items=unit_items)
-    ModelArtifact.objects.filter(pk=job.artifact_id).update(us_per_item=10**7)  # heavy enough to be paid
+    rates.default_rates()
+    job = orders.order_job(
+        organization=customer, artifact=factories.make_artifact(customer, us_per_item=10**7),
+        input_file=factories.make_input(customer, items=items), unit_items=unit_items,
+    )  # fmt: skip
+    jobs.plan_job(job_id=job.pk)
+    job.refresh_from_db()
     with override_settings(METER_CLOCK_SLACK_MS=10**9):
         factories.complete(job, compute_ms=compute_ms, energy_mwh=energy_mwh, cars=cars)
     settlement.settle_usage()
@@ -125,18 +130,8 @@ def _pay(owner: Owner, amount_micro: int) -> None:
 
 
 def void(rated: RatedUsage, reason: str = "the customer's model was wrong") -> UsageVoid:
-    """As settling a void of work that the customer paid posts it."""
-    row = UsageVoid.objects.create(rated=rated, reason=reason)
-    usage = rated.usage
-    payable = Place(kind="payable", currency="USD", owner_id=usage.owner_id)
-    wallet = Place(kind="wallet", currency="USD", organization_id=usage.organization_id)
-    made = ledger.accounts([payable, wallet])
-    ledger.post([
-        Posting(
-            kind="correction", debit=made[payable], credit=made[wallet], amount_micro=rated.owner_micro,
-            idempotency_key=f"void:{row.public_id}:owner", meta={"void": row.pk, "rated": rated.pk},
-        )
-    ])  # fmt: skip
+    row = voids.void(rated=rated, reason=reason, actor=None)
+    voids.settle_voids()
     return row
 
 

@@ -46,7 +46,7 @@ def test_what_was_paid_follows_from_what_was_signed(cars, owner, tmp_path):
     report = checked(data, tmp_path)
     assert report.findings == []
     assert (report.records, report.links, report.missing) == (3, 2, [])
-    assert report.total.amount_micro == statement.earned_micro == 3 * 700
+    assert report.total.amount_micro == statement.earned_micro > 0
     assert report.ocmf == 1
     (line,) = report.nodes
     assert line.public_key == cars[0].node.public_key
@@ -105,7 +105,7 @@ def test_a_void_takes_back_what_its_record_was_paid(cars, owner, tmp_path):
     rated = RatedUsage.objects.filter(usage__owner=owner).earliest("id")
     void(rated)
     second = close_statement(owner)
-    assert second.corrected_micro == -700
+    assert second.corrected_micro == -rated.owner_micro < 0
     assert checked(package(first), tmp_path).findings == []  # a closed statement stays as it was
     report = checked(package(second), tmp_path)
     assert report.findings == []
@@ -132,7 +132,7 @@ def test_work_elsewhere_in_the_chain_is_named(cars, owner, tmp_path):
 def test_a_payout_is_all_whole_coins(cars, owner, tmp_path):
     work(cars, items=24, unit_items=8, compute_ms=6 * COMPUTE_MS)
     statement = close_statement(owner, pay=True)
-    assert (statement.paid_out_micro, statement.carried_micro) == (CENT, 3 * 6 * 700 - CENT)
+    assert (statement.paid_out_micro, statement.earned_micro) == (CENT, CENT + statement.carried_micro)
     assert checked(package(statement), tmp_path).findings == []
 
 
