@@ -1,6 +1,6 @@
 from django.urls import path, re_path
 
-from billing.api import top_ups, views
+from billing.api import top_ups, usage_events, views
 
 urlpatterns = [
     path("estimates", views.Estimates.as_view(), name="api_estimates"),
@@ -9,5 +9,6 @@ urlpatterns = [
     path("wallet", views.Wallet.as_view(), name="api_wallet"),
     path("wallet/top-ups", top_ups.TopUps.as_view(), name="api_top_ups"),
     path("wallet/top-ups/<uuid:public_id>", top_ups.TopUp.as_view(), name="api_top_up"),
+    path("usage/events", usage_events.UsageEvents.as_view(), name="api_usage_events"),
     re_path(r"^.*$", views.Nothing.as_view(), name="api_nothing"),  # the last of all under /api/v1/
 ]

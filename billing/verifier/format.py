@@ -115,7 +115,7 @@ class Record(Strict, frozen=True):
     event: UsageEvent
     node: Id
     seq: Number
-    record: Annotated[str, Meta(max_length=20_000)]  # base64 of the signed bytes
+    record: Annotated[str, Meta(max_length=12_000)]  # base64 of the signed bytes
     signature: Signature
     bound: Bound
     costs: Costs

@@ -130,6 +130,8 @@ def record(reported: Reported) -> dict[tuple[int, int], protocol.Ack]:
 
 def _check_record(reporter: Reporter, report: protocol.Report) -> protocol.MeterPayload:
     """The payload of a record that this node signed. Raises InvalidInput."""
+    if len(report.record) > limits.RECORD_MAX_BYTES:
+        raise InvalidInput("The meter record is too large.", code="record_invalid")
     try:
         payload = protocol.unpack_meter(report.record)
         _public_key(reporter.public_key).verify(protocol.signed_bytes(report.record), report.signature)

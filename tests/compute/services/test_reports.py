@@ -179,6 +179,12 @@ def test_a_record_about_something_else_or_out_of_range_is_refused(car, attempt, 
     assert state(attempt)[0] == "leased"
 
 
+def test_a_record_larger_than_any_agent_writes_is_refused(car, attempt):
+    report = falsified(car.report(attempt, advance=False), car, agent="a" * 9000)
+    assert tell(car, report) == [("refused", "record_invalid")]
+    assert MeterRecord.objects.count() == 0
+
+
 @pytest.mark.parametrize("seq", [2, 3, 1000])
 def test_a_gap_in_the_chain_is_refused(car, attempt, seq):
     assert tell(car, car.report(attempt, advance=False, seq=seq)) == [("refused", "meter_gap")]
