@@ -4,6 +4,7 @@ import hashlib
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -16,7 +17,7 @@ from django.utils import timezone
 
 from accounts.models import ApiKey, Organization, Owner, Scope, User, Vehicle
 from accounts.services import api_keys, consents, registration, vehicles
-from billing.models import CardTopUp
+from billing.models import CardTopUp, Statement
 from billing.services import card_top_ups, rates, wallets
 from compute import blobs, protocol
 from compute.agent.signing import sign_request
@@ -61,6 +62,23 @@ def make_card_top_up(organization: Organization, amount_micro: int = 50_000_000)
         organization=organization, amount_micro=amount_micro, idempotency_key=f"test-{number()}",
         site_url="http://testserver", actor=None,
     )  # fmt: skip
+
+
+def make_statement(owner: Owner) -> Statement:
+    """Of a month in which nothing happened."""
+    end = timezone.now()
+    zero = dict.fromkeys(
+        ("opening_micro", "earned_micro", "corrected_micro", "other_micro", "paid_out_micro", "carried_micro",
+         "energy_cost_nano", "wear_nano", "compute_ms", "energy_mwh", "attempts"), 0,
+    )  # fmt: skip
+    return Statement.objects.create(
+        owner=owner,
+        number=1,
+        currency=owner.currency,
+        period_start_at=end - timedelta(days=30),
+        period_end_at=end,
+        **zero,
+    )
 
 
 def make_key(organization: Organization, *, scopes: Sequence[str] | None = None) -> tuple[ApiKey, str]:

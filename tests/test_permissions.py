@@ -45,6 +45,7 @@ GET    unsubscribe            200   200        200  200    200    200         20
 POST   unsubscribe            200   200        200  200    200    200         200  200  200   200   200  200   200
 GET    schema                 200   200        200  200    200    200         200  200  200   200   200  200   200
 GET    api_docs               200   200        200  200    200    200         200  200  200   200   200  200   200
+GET    statement_keys         200   200        200  200    200    200         200  200  200   200   200  200   200
 
 GET    dashboard              in    >vehicles  >vehicles >jobs >jobs >operations in in in in in in in
 GET    vehicle_list           in    200        200  404    404    404         in   in   in    in    in   in    in
@@ -91,6 +92,7 @@ POST   vehicle_claim          in    >vehicles  >vehicles 404 404  404         in
 GET    access_reason          in    404        404  404    404    200         in   in   in    in    in   in    in
 POST   access_reason          in    404        404  404    404    >operations in   in   in    in    in   in    in
 POST   access_reason_end      in    404        404  404    404    >operations in   in   in    in    in   in    in
+GET    statement_package      in    200        404  404    404    404         in   in   in    in    in   in    in
 
 GET    job_list               in    404        404  200    200    404         in   in   in    in    in   in    in
 GET    job_detail             in    404        404  200    404    404         in   in   in    in    in   in    in
@@ -121,6 +123,7 @@ GET    api_wallet             401   401        401  401    401    401         20
 GET    api_top_ups            401   401        401  401    401    401         200  200  403   401   401  401   401
 POST   api_top_ups            401   401        401  401    401    401         201  201  403   401   401  401   401
 GET    api_top_up             401   401        401  401    401    401         200  404  403   401   401  401   401
+GET    api_usage_events       401   401        401  401    401    401         200  200  403   401   401  401   401
 GET    api_nothing            404   404        404  404    404    404         404  404  404   404   404  404   404
 
 POST   node_enrol             401   401        401  401    401    401         401  401  401   401   200  401   401
@@ -235,6 +238,7 @@ class World:
             owner=self.forgotten, status="done", due_at=timezone.now(), proof={"v": 1}, proof_signature="00"
         )
         self.top_up = factories.make_card_top_up(acme)
+        self.statement = factories.make_statement(alice)
         self.own_key, key = factories.make_key(acme)
         dead_key, dead = factories.make_key(acme)
         api_keys.revoke_api_key(key=dead_key, actor=None)
@@ -267,6 +271,7 @@ class World:
             "export_download": (self.export.public_id,), "erasure_cancel": (erasures.token_of(self.erasure),),
             "erasure_proof": (self.erased.public_id,), "vehicle_sold": (vehicle,),
             **dict.fromkeys(("top_up_pay", "top_up_done", "top_up_left", "api_top_up"), (self.top_up.public_id,)),
+            "statement_package": (self.statement.public_id,),
             "api_key_revoke": (self.own_key.public_id,), "api_model": (self.model.public_id,), "api_job": (job,),
             "api_job_cancel": (job,), "api_job_result": (done,), "node_blob": (self.lease.input_sha256,),
             "node_result": (self.lease.attempt,), "node_nothing": ("nothing",),

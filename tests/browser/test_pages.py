@@ -41,7 +41,7 @@ ROWS = [(actor, name) for actor, names in PAGES.items() for name in names]
 
 # Names that are no page of their own, and why.
 NO_PAGE = {
-    "healthz": "JSON", "erasure_proof": "JSON", "schema": "YAML", "dashboard": "leads elsewhere",
+    "healthz": "JSON", "erasure_proof": "JSON", "schema": "YAML", "statement_keys": "JSON", "statement_package": "a file", "dashboard": "leads elsewhere",
     "job_result": "a file", "receipt": "a file", "receipt_list": "a file", "export_download": "a file",
     "policy_pause": "POST", "top_up_start": "POST", "stripe_webhook": "POST", "consent_decide_personal": "POST", "region_choose": "POST", "export_request": "POST",
     "account_reopen": "POST", "access_reason_end": "POST", "mfa_download_recovery_codes": "a file",
