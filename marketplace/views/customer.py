@@ -56,7 +56,9 @@ def job_list(request: HttpRequest, organization: Organization) -> HttpResponse:
 @organization_required
 def job_detail(request: HttpRequest, organization: Organization, public_id: UUID) -> HttpResponse:
     order = get_object_or_404(
-        JobOrder.objects.select_related("job__artifact", "rate_card"), organization=organization, job__public_id=public_id
+        JobOrder.objects.select_related("job__artifact", "rate_card"),
+        organization=organization,
+        job__public_id=public_id,
     )
     template = "compute/_job_progress.html" if "fragment" in request.GET else "compute/job_detail.html"
     return render(request, template, {"job": _detail(order)})
