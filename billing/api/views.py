@@ -20,7 +20,6 @@ from billing.api.serializers import (
     WalletResponse,
 )
 from billing.services import orders, wallets
-from billing.services.estimates import estimate
 from compute.api.customer import organization_of, page
 from compute.models import InferenceJob, InputFile, ModelArtifact
 from marketplace.core.errors import NotFound
@@ -44,7 +43,9 @@ class Estimates(APIView):
         organization, wanted = organization_of(request), body.validated_data
         items = wanted.get("items") or _input_file(organization, wanted["input_file"]).items
         artifact = _artifact(organization, wanted["model"])
-        quote = estimate(artifact=artifact, items=items, unit_items=wanted.get("unit_items"), tier=wanted["tier"])
+        quote = orders.estimate(
+            artifact=artifact, items=items, unit_items=wanted.get("unit_items"), tier=wanted["tier"]
+        )
         return Response(EstimateResponse(quote).data)
 
 
