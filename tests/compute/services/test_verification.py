@@ -126,13 +126,7 @@ def _fields(report):
 # What is paid
 
 
-@pytest.fixture
-def no_clock(settings):
-    """Work of minutes, reported at once: the platform's clock would not believe it."""
-    settings.METER_CLOCK_SLACK_MS = 10**12
-
-
-def test_claimed_time_is_clamped_to_three_times_the_trial_and_energy_to_the_class(no_clock):
+def test_claimed_time_is_clamped_to_three_times_the_trial_and_energy_to_the_class():
     cars = present()
     trust(cars)
     one_unit(cars)  # 4 items of 1 ms each
@@ -144,7 +138,7 @@ def test_claimed_time_is_clamped_to_three_times_the_trial_and_energy_to_the_clas
     assert usage.energy_mwh == 1
 
 
-def test_a_slower_class_may_take_longer(no_clock):
+def test_a_slower_class_may_take_longer():
     cars = present()
     trust(cars)
     execute("UPDATE compute_hardwareclass SET slowness_permille = 2500")
@@ -154,7 +148,7 @@ def test_a_slower_class_may_take_longer(no_clock):
     assert UsageRecord.objects.get().compute_ms == 30
 
 
-def test_honest_claims_are_paid_as_claimed(no_clock):
+def test_honest_claims_are_paid_as_claimed():
     cars = present()
     trust(cars)
     one_unit(cars, artifact=factories.make_artifact(factories.make_organization(), us_per_item=60_000_000))
