@@ -88,7 +88,7 @@ def dead(command: StripeCommand, error: DomainError) -> None:
     if not command.outcome_unknown and refusal in LOW:
         transition(row, Status.SCHEDULED, code="balance_low", command=None, account=None)
     elif not command.outcome_unknown and refusal in NOT_READY:
-        _doubt(row.account_id)
+        _doubt(command)
         transition(row, Status.SCHEDULED, code="account_not_ready", command=None, account=None)
     else:
         row.status_code = "outcome_unknown" if command.outcome_unknown else error.code
@@ -116,8 +116,8 @@ def _sent(found: Transfer, command: StripeCommand) -> Sent:
     return Sent(found.id, made_at=found.created_at)
 
 
-def _doubt(account_id: int | None) -> None:
+def _doubt(command: StripeCommand) -> None:
     """We thought that it was ready. Until it is read again, nothing more is sent there."""
-    account = ConnectedAccount.objects.select_for_update().filter(pk=account_id, status=ConnectedAccount.Status.ACTIVE)
-    for row in account:
+    destination, ready = (command.params or {}).get("destination"), ConnectedAccount.Status.ACTIVE
+    for row in ConnectedAccount.objects.select_for_update().filter(stripe_id=destination, status=ready):
         transition(row, ConnectedAccount.Status.PENDING, code="transfer_refused")
