@@ -5,12 +5,13 @@ from datetime import timedelta
 import pytest
 
 from accounts.models import Mail, Owner
+from billing.fake_stripe.payees import Payees
 from billing.gateway import StripeUnavailable
-from billing.models import ConnectedAccount, LedgerTransfer, Payout, StripeCommand
-from billing.services import inbox, ledger, outbox, payouts, sweeps
+from billing.models import ConnectedAccount, LedgerTransfer, Payout, StripeCommand, StripeEvent
+from billing.services import inbox, outbox, payouts, sweeps
 from marketplace.core.errors import Conflict
 from tests import factories
-from tests.billing.payouts.helpers import balance, become, begin, fund, make_payout, ready_owner, transfers
+from tests.billing.payouts.helpers import balance, become, begin, differences, fund, make_payout, ready_owner, transfers
 from tests.conformance.fixture import FakeWorld
 
 pytestmark = pytest.mark.django_db
@@ -51,7 +52,7 @@ def test_what_is_due_is_transferred_and_booked_on_the_day_of_the_transfer(stripe
     assert (balance(owner, "in_transit"), balance(owner, "payable")) == (0, 0)
     assert Mail.objects.filter(user=owner.user, kind="payout-sent").count() == 1
     assert payout.command.idempotency_key == f"payout:{payout.public_id}:transfer:v1"
-    assert ledger.recompute() == []
+    assert differences() == []
     sweeps.sweep_balance()  # the transfer's movement is kept, and has no fee
 
 
@@ -139,7 +140,7 @@ def test_a_transfer_whose_answer_got_lost_is_looked_for_and_made_once(stripe: Fa
     assert now(payout).status == "sending"
     stripe.run()
     assert (now(payout).status, len(transfers(stripe))) == ("paid", 1)
-    assert ledger.recompute() == []
+    assert differences() == []
 
 
 @pytest.mark.parametrize("point", ["before", "after"])
@@ -210,8 +211,6 @@ def test_an_account_that_stripe_does_not_let_us_pay_is_doubted_until_it_is_read_
     payout = make_payout(owner)
     payouts.send_due()
     account = ConnectedAccount.objects.get(owner=owner)
-    from billing.fake_stripe.payees import Payees
-
     Payees(stripe.fake.emitter).decide(account.stripe_id, "restricted")
     outbox.send_due()
     assert (now(payout).status, payout.status_code) == ("scheduled", "account_not_ready")
@@ -244,7 +243,7 @@ def test_any_other_refusal_waits_for_operators(stripe: FakeWorld):
     for act in (payouts.return_to_balance, payouts.hold):
         with pytest.raises(Conflict):
             act(payout=again, reason="x", actor=None)
-    assert ledger.recompute() == []
+    assert differences() == []
 
 
 def test_an_unknown_outcome_that_was_given_up_is_given_back_to_nobody(stripe: FakeWorld):
@@ -293,7 +292,7 @@ def test_a_payout_is_fetched_back_once(stripe: FakeWorld, fault: str):
     assert (now(payout).status, balance(owner, "payable")) == ("reversed", 25_000_000)
     assert [row["amount_reversed"] for row in transfers(stripe)] == [2500]
     assert LedgerTransfer.objects.filter(idempotency_key=f"payout:{payout.public_id}:reversed").count() == 1
-    assert ledger.recompute() == []
+    assert differences() == []
 
 
 def test_what_the_owner_has_spent_cannot_be_fetched_back(stripe: FakeWorld):
@@ -302,8 +301,6 @@ def test_what_the_owner_has_spent_cannot_be_fetched_back(stripe: FakeWorld):
     payout = make_payout(owner)
     payouts.send_due()
     stripe.run()
-    from billing.fake_stripe.payees import Payees
-
     Payees(stripe.fake.emitter).pay_bank(ConnectedAccount.objects.get(owner=owner).stripe_id)
     payouts.reverse(payout=payout, reason="fraud", actor=None)
     stripe.run()
@@ -320,7 +317,5 @@ def test_a_part_fetched_back_in_stripes_dashboard_is_for_operators(stripe: FakeW
     stripe.fake.emitter.changed("transfer.reversed", stripe.fake.store.get(made["id"]))
     stripe.deliver_all()
     inbox.process_due()
-    from billing.models import StripeEvent
-
     assert StripeEvent.objects.get(type="transfer.reversed").status_code == "partly_reversed"
     assert now(payout).status == "paid"
