@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from accounts.models import ApiKey, Organization, Owner, Scope, User, Vehicle
 from accounts.services import api_keys, consents, registration, vehicles
-from billing.models import CardTopUp
+from billing.models import CardTopUp, ConnectedAccount, StripeCommand
 from billing.services import card_top_ups, rates, wallets
 from compute import blobs, protocol
 from compute.agent.signing import sign_request
@@ -61,6 +61,19 @@ def make_card_top_up(organization: Organization, amount_micro: int = 50_000_000)
         organization=organization, amount_micro=amount_micro, idempotency_key=f"test-{number()}",
         site_url="http://testserver", actor=None,
     )  # fmt: skip
+
+
+def make_connected_account(owner: Owner, *, path: Sequence[str] = ("onboarding",), **fields: Any) -> ConnectedAccount:
+    """Where the owner is paid, without Stripe; `path` are the states that it went through."""
+    command = StripeCommand.objects.create(kind="create_account", idempotency_key=f"account:{number()}", subject_id=0)
+    account = ConnectedAccount.objects.create(
+        owner=owner, command=command, country="DE", currency=owner.currency, stripe_id=f"acct_{number()}"
+    )
+    for status in path:
+        ConnectedAccount.objects.filter(pk=account.pk).update(status=status)
+    ConnectedAccount.objects.filter(pk=account.pk).update(checked_at=timezone.now(), **fields)
+    account.refresh_from_db()
+    return account
 
 
 def make_key(organization: Organization, *, scopes: Sequence[str] | None = None) -> tuple[ApiKey, str]:
