@@ -80,7 +80,7 @@ def why(payout: Payout) -> str:
     if payout.status == Payout.Status.PAID and payout.bank_status == "failed":
         return "It waits in your account at Stripe. Check your bank account there."
     if payout.status == Payout.Status.RETURNED:
-        return "Back in your balance, and part of your next statement."
+        return "It is part of your next statement."
     if payout.status == Payout.Status.REVERSED:
         return "Taken back, and owed to you again. Our staff has told you why."
     return ""

@@ -122,6 +122,7 @@ def payout_list(request: HttpRequest, owner: Owner) -> HttpResponse:
     context = {
         "page": page,
         "payouts": [_row(payout) for payout in page],
+        "has_account": account is not None,
         "is_ready": account is not None and account.status == account.Status.ACTIVE,
         **_terms(owner),
     }
