@@ -39,7 +39,10 @@ def send(command: StripeCommand) -> Sent:
     if owner.erased_at:
         raise StripeRefused("The owner has been erased.", code="owner_closed")
     person = {"contact_email": owner.user.email, "display_name": owner.name}
-    made = gateway.create_account((command.params or {}) | person, idempotency_key=command.idempotency_key)
+    try:
+        made = gateway.create_account((command.params or {}) | person, idempotency_key=command.idempotency_key)
+    except StripeRefused as error:  # its words may repeat ours, and are kept with the command
+        raise type(error)("Stripe refused the account.", code=error.code, **error.fields) from error
     return Sent(made.id)
 
 
