@@ -31,6 +31,11 @@ KINDS = {
     "export-ready": Kind("Your data can be downloaded"),
     "erasure-scheduled": Kind("Your account will be erased"),
     "erasure-done": Kind("Your account was erased"),
+    "payout-sent": Kind("A payout is on its way"),
+    "payout-bank-failed": Kind("Your bank did not take a payout"),
+    "payout-account-ready": Kind("You can be paid now"),
+    "payout-account-action": Kind("Stripe needs something before it pays you"),
+    "payout-account-restricted": Kind("Stripe does not let us pay you"),
     # Optional.
     "vehicle-away": Kind("A car has not been heard of for a day", optional=True),
     "rules-changed": Kind("The rules of one of your cars were changed", optional=True),

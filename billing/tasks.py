@@ -7,7 +7,19 @@ from celery import shared_task
 from django.conf import settings
 
 from billing.gateway import StripeUnavailable
-from billing.services import closing, inbox, ledger, outbox, settlement, summaries, sweeps, voids
+from billing.services import (
+    bank_payouts,
+    closing,
+    connected_accounts,
+    inbox,
+    ledger,
+    outbox,
+    payouts,
+    settlement,
+    summaries,
+    sweeps,
+    voids,
+)
 from compute.services import kicks
 
 logger = logging.getLogger(__name__)
@@ -70,3 +82,27 @@ def sweep_stripe() -> None:
         sweeps.sweep_balance()
     except StripeUnavailable as error:
         logger.warning("Stripe could not be swept: %s", error)
+
+
+@shared_task(name=connected_accounts.SEND_PAYOUTS)
+def send_payouts() -> None:
+    """What is due and covered. When Stripe is away, the next run does it."""
+    kicks.begin(connected_accounts.SEND_PAYOUTS)
+    until = time.monotonic() + BUDGET_S
+    try:
+        while payouts.send_due() and time.monotonic() < until:
+            pass
+    except StripeUnavailable as error:
+        logger.warning("payouts could not be sent: %s", error)
+
+
+@shared_task(name="billing.refresh_payees")
+def refresh_payees() -> None:
+    """Accounts that are not ready and payouts that are not at a bank, as Stripe has them: what webhooks lost."""
+    if not settings.STRIPE_SECRET_KEY:
+        return
+    try:
+        connected_accounts.refresh_unready()
+        bank_payouts.refresh_open()
+    except StripeUnavailable as error:
+        logger.warning("payees could not be read again: %s", error)

@@ -188,6 +188,16 @@ if (
     raise ImproperlyConfigured(
         "With STRIPE_SECRET_KEY, production needs STRIPE_WEBHOOK_SECRETS, and the real Stripe over https. See .env.example."
     )
+# Where owners fill in their accounts: Stripe's pages, or the fake's.
+STRIPE_CONNECT_ORIGIN = env.str(
+    "STRIPE_CONNECT_ORIGIN",
+    default="https://connect.stripe.com" if STRIPE_API_BASE == "https://api.stripe.com" else STRIPE_API_BASE,
+)
+# Transfers from a balance reach the US, Canada, the UK, Switzerland and the EEA; others need Stripe's cross-border payouts.
+EEA = "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IS IT LI LT LU LV MT NL NO PL PT RO SE SI SK"
+PAYOUT_COUNTRIES = env.list("PAYOUT_COUNTRIES", default=["US", "CA", "GB", "CH", *EEA.split()])
+PAYOUT_HOLD_DAYS = env.int("PAYOUT_HOLD_DAYS", default=7)  # after the end of a period: disputes of its work come first
+PAYOUT_MIN_MICRO = env.int("PAYOUT_MIN_MICRO", default=10_000_000)
 TOP_UP_MIN_MICRO = 5_000_000
 TOP_UP_MAX_MICRO = 2_000_000_000
 

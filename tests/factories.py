@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from accounts.models import ApiKey, Organization, Owner, Scope, User, Vehicle
 from accounts.services import api_keys, consents, registration, vehicles
-from billing.models import CardTopUp, Statement
+from billing.models import CardTopUp, ConnectedAccount, Statement, StripeCommand
 from billing.services import card_top_ups, rates, wallets
 from compute import blobs, protocol
 from compute.agent.signing import sign_request
@@ -79,6 +79,16 @@ def make_statement(owner: Owner) -> Statement:
         period_end_at=end,
         **zero,
     )
+def make_connected_account(owner: Owner, *, path: Sequence[str] = ("onboarding",), **fields: Any) -> ConnectedAccount:
+    """Where the owner is paid, without Stripe; `path` are the states that it went through."""
+    command = StripeCommand.objects.create(kind="create_account", idempotency_key=f"account:{number()}", subject_id=0)
+    account = ConnectedAccount.objects.create(
+        owner=owner, command=command, country="DE", currency=owner.currency, stripe_id=f"acct_{number()}"
+    for status in path:
+        ConnectedAccount.objects.filter(pk=account.pk).update(status=status)
+    ConnectedAccount.objects.filter(pk=account.pk).update(checked_at=timezone.now(), **fields)
+    account.refresh_from_db()
+    return account
 
 
 def make_key(organization: Organization, *, scopes: Sequence[str] | None = None) -> tuple[ApiKey, str]:

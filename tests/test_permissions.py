@@ -98,6 +98,13 @@ GET    job_list               in    404        404  200    200    404         in
 GET    job_detail             in    404        404  200    404    404         in   in   in    in    in   in    in
 GET    job_result             in    404        404  200    404    404         in   in   in    in    in   in    in
 GET    wallet                 in    404        404  200    200    404         in   in   in    in    in   in    in
+GET    payout_list            in    200        200  404    404    404         in   in   in    in    in   in    in
+GET    payout_account         in    200        200  404    404    404         in   in   in    in    in   in    in
+POST   payout_account_start   in    400        400  404    404    404         in   in   in    in    in   in    in
+GET    payout_account_return  in    >payouts   >payouts 404 404   404         in   in   in    in    in   in    in
+GET    payout_account_refresh in    >payouts   >payouts 404 404   404         in   in   in    in    in   in    in
+POST   payout_dashboard       in    >payouts   >payouts 404 404   404         in   in   in    in    in   in    in
+POST   payout_final           in    >payouts   >payouts 404 404   404         in   in   in    in    in   in    in
 POST   top_up_start           in    404        404  >wallet >wallet 404       in   in   in    in    in   in    in
 GET    top_up_pay             in    404        404  200    404    404         in   in   in    in    in   in    in
 GET    top_up_done            in    404        404  200    404    404         in   in   in    in    in   in    in
@@ -191,6 +198,9 @@ FORMS = {
     "owner_settings",
     "pair",
     "pair_confirm",
+    "payout_account_start",
+    "payout_dashboard",
+    "payout_final",
     "policy_edit",
     "policy_pause",
     "receipt_verify",
@@ -305,6 +315,7 @@ class World:
             "api_estimates": (wanted, {}),
             "api_jobs": (wanted, {"Idempotency-Key": "k"}),
             "api_top_ups": ({"amount_micro": 10_000_000}, {"Idempotency-Key": "k"}),
+            "payout_account_start": ({"country": "BR", "key": "6ba7b810-9dad-11d1-80b4-00c04fd430c8"}, {}),
             "top_up_start": ({"choice": "25", "key": "6ba7b810-9dad-11d1-80b4-00c04fd430c8"}, {}),
             "node_enrol": (protocol.pack(factories.enrolment(self.code, public)), {}),
             "node_sync": (protocol.pack(sync), {}),

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from billing import gateway
 from billing.gateway import CheckoutSession
-from billing.services import card_top_ups
+from billing.services import card_top_ups, payout_reversals
 
 # Takes the id of the event's object; False when it is nothing of ours. Raises DomainErrors.
 Handler = Callable[[str], bool]
@@ -33,6 +33,11 @@ def _apply(session: CheckoutSession) -> bool:
     return True
 
 
+def _transfer(object_id: str) -> bool:
+    """Fetched back from an owner's account, perhaps in Stripe's dashboard."""
+    return payout_reversals.apply(gateway.retrieve_transfer(object_id))
+
+
 HANDLERS: dict[str, Handler] = {
     "checkout.session.completed": _session,
     "checkout.session.async_payment_succeeded": _session,
@@ -40,4 +45,5 @@ HANDLERS: dict[str, Handler] = {
     "checkout.session.expired": _session,
     "payment_intent.payment_failed": _payment,
     "charge.updated": _charge,
+    "transfer.reversed": _transfer,
 }

@@ -13,9 +13,10 @@ from django.utils import timezone
 
 from accounts.models import Owner, User
 from accounts.services import erasures, registration, unsubscribes
-from billing.services import settlement
+from billing.services import payouts, settlement
 from compute.models import Attempt, AvailabilitySpan, ModelArtifact, NodePresence
 from tests import factories
+from tests.billing.payouts.helpers import make_payout
 
 
 class World:
@@ -34,6 +35,7 @@ class World:
         self.key, _ = factories.make_key(self.acme)
         self.pairing = factories.make_pairing()
         self.top_up = factories.make_card_top_up(self.acme)
+        self._payouts()
         self.erasure = erasures.request(owner=factories.make_owner(), actor=None)
         self.cookies = {
             "public": {},
@@ -55,6 +57,26 @@ class World:
         failed = factories.lease_to(self.car, factories.make_ordered_job(self.acme, items=4))
         Attempt.objects.filter(pk=failed.pk).update(status="failed", status_code="crashed", ended_at=timezone.now())
         settlement.settle_usage()
+
+    def _payouts(self) -> None:
+        """An account of which Stripe wants more, and payouts that wait for it and that are over."""
+        wants = [("identity.individual.documents.primary_verification", "user", "past_due"),
+                 ("external_account", "user", "currently_due"), ("identity.individual.address.line1", "stripe", "currently_due"),
+                 ("identity.individual.phone", "user", "eventually_due"), ("a.name.of.stripes." + "x" * 30, "user", "currently_due")]  # fmt: skip
+        entries = [
+            {
+                "name": name,
+                "waits_for": who,
+                "due": due,
+                "errors": ["verification_document_not_readable"] * (due == "past_due"),
+            }
+            for name, who, due in wants
+        ]
+        factories.make_connected_account(self.alice, requirements=entries, status_code="requirements_past_due")
+        for code in ("account_not_ready", "held", ""):
+            row = make_payout(self.alice, 123_450_000)
+            type(row).objects.filter(pk=row.pk).update(status_code=code)
+        payouts.return_to_balance(payout=make_payout(self.alice), reason="test", actor=None)
 
     def _states(self) -> None:
         """A car that its rules stop, with a history of availability; long words; another locale than the default."""
