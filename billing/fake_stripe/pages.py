@@ -135,7 +135,7 @@ class Pages:
     def _bank(self, session: Object) -> Page:
         return _page(
             "Your bank",
-            f"""<h1>Your bank asks: is it you?</h1><p>{_amount(session)} for {escape(session["_name"])}.</p>
+            f"""<h1>Your bank asks: is it you?</h1><p>{_asked(session)}</p>
 <form method="post" action="/c/pay/{session["id"]}/bank"><button name="answer" value="yes">Yes, it is me</button>
 <button class="plain" name="answer" value="no">No</button></form>""",
         )
@@ -176,6 +176,13 @@ def _page(title: str, content: str, status: int = 200) -> Page:
 
 def _to(url: str) -> Page:
     return Page(303, "", {"Location": url})
+
+
+def _asked(session: Object) -> str:
+    """What the bank is asked about."""
+    if session["mode"] == "setup":
+        return "A shop wants to keep your card for later payments."
+    return f"{_amount(session)} for {escape(session['_name'])}."
 
 
 def _amount(session: Object) -> str:

@@ -20,26 +20,36 @@ from billing.gateway.errors import (
     WebhookInvalid,
 )
 from billing.gateway.events import Event, list_events, verify
+from billing.gateway.payment_intents import Payment, charge_card, find_payment, retrieve_payment
+from billing.gateway.payment_methods import Card, detach_card, list_cards, retrieve_card
 
 __all__ = [
     "BalanceMovement",
+    "Card",
     "CardDeclined",
     "CheckoutSession",
     "Event",
+    "Payment",
     "StripeMisconfigured",
     "StripeMissing",
     "StripeRefused",
     "StripeUnavailable",
     "StripeUnknownOutcome",
     "WebhookInvalid",
+    "charge_card",
     "create_checkout_session",
     "create_customer",
+    "detach_card",
     "find_checkout_session",
     "find_customer",
+    "find_payment",
     "find_session_of_payment",
     "list_balance",
+    "list_cards",
     "list_events",
     "payment_of_charge",
+    "retrieve_card",
     "retrieve_checkout_session",
+    "retrieve_payment",
     "verify",
 ]
