@@ -5,7 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from billing.models import StripeCommand
-from billing.services import checkout_commands, customer_commands
+from billing.services import (
+    charge_commands,
+    checkout_commands,
+    customer_commands,
+    detach_commands,
+    setup_commands,
+)
 from billing.services.sent import Sent
 from marketplace.core.errors import DomainError
 
@@ -28,5 +34,8 @@ KINDS: dict[str, CommandKind] = {
     for kind, module in {
         StripeCommand.Kind.CREATE_CUSTOMER: customer_commands,
         StripeCommand.Kind.CREATE_CHECKOUT_SESSION: checkout_commands,
+        StripeCommand.Kind.CREATE_SETUP_SESSION: setup_commands,
+        StripeCommand.Kind.CHARGE_SAVED_CARD: charge_commands,
+        StripeCommand.Kind.DETACH_CARD: detach_commands,
     }.items()
 }
