@@ -30,6 +30,10 @@ KINDS = {
     "export-ready": Kind("Your data can be downloaded"),
     "erasure-scheduled": Kind("Your account will be erased"),
     "erasure-done": Kind("Your account was erased"),
+    # To a customer's admins and people of finance, about its money.
+    "recharge-paused": Kind("An automatic recharge did not work and is paused"),
+    "card-expiring": Kind("The card of the automatic recharge expires soon"),
+    "balance-low": Kind("Little is left in the wallet"),
     # Optional.
     "vehicle-away": Kind("A car has not been heard of for a day", optional=True),
     "rules-changed": Kind("The rules of one of your cars were changed", optional=True),

@@ -101,8 +101,8 @@ class Pages:
             return _to(session["success_url"].replace("{CHECKOUT_SESSION_ID}", session_id))
         now = self.payments.open_session(session_id)
         intent = self.fake.store.get(now["payment_intent"] or now["setup_intent"]) or {}
-        error = intent.get("last_payment_error") or intent["last_setup_error"]
-        return self._pay(session, error["message"])
+        refusal = intent.get("last_payment_error") or intent["last_setup_error"]
+        return self._pay(session, refusal["message"])
 
     def _door(self, session: Object) -> Any:
         return self.setups if session["mode"] == "setup" else self.payments
