@@ -1,5 +1,7 @@
 """What a customer wants of automatic recharges."""
 
+from uuid import UUID
+
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
@@ -21,11 +23,11 @@ def change(
     threshold_micro: int,
     amount_micro: int,
     monthly_cap_micro: int,
-    card: SavedCard,
+    card_id: UUID,
     actor: User | None,
     resume: bool = False,
 ) -> AutoRecharge:
-    """Set the standing order. The same again changes nothing.
+    """Set the standing order; `card_id` is a saved card's public id. The same again changes nothing.
 
     One that was paused stays so, unless the card is another one or `resume` says that somebody has looked.
     Raises InvalidInput: `card_off`, `amount_too_small`, `amount_too_large` or `amount_not_whole` for what one charge may be,
@@ -35,7 +37,7 @@ def change(
     _check(organization, threshold_micro, amount_micro, monthly_cap_micro)
     with transaction.atomic():
         StripeCustomer.objects.select_for_update(no_key=True).filter(organization=organization).first()
-        chosen = _card(organization, card, is_on)
+        chosen = _card(organization, card_id, is_on)
         row = AutoRecharge.objects.select_for_update().filter(organization=organization).first()
         row = row or AutoRecharge(organization=organization, card=chosen)
         before = _values(row)
@@ -73,9 +75,9 @@ def _check(organization: Organization, threshold_micro: int, amount_micro: int, 
         raise InvalidInput("The most for a month is too large.", code="cap_too_large", max_micro=largest)
 
 
-def _card(organization: Organization, card: SavedCard, is_on: bool) -> SavedCard:
+def _card(organization: Organization, card_id: UUID, is_on: bool) -> SavedCard:
     """The card as it is now. To switch off needs none that works."""
-    row = SavedCard.objects.filter(pk=card.pk, organization=organization).first()
+    row = SavedCard.objects.filter(organization=organization, public_id=card_id).first()
     if row is None or (is_on and row.status != SavedCard.Status.ACTIVE):
         raise Conflict("This card is not saved any more.", code="card_not_saved")
     if is_on and has_expired(row):

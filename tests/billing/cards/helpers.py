@@ -47,4 +47,4 @@ def recharge(organization, card, **values) -> AutoRecharge:
     wanted = {
         "is_on": True, "threshold_micro": 20_000_000, "amount_micro": 50_000_000, "monthly_cap_micro": 200_000_000, **values
     }  # fmt: skip
-    return auto_recharge_settings.change(organization=organization, card=card, actor=None, **wanted)
+    return auto_recharge_settings.change(organization=organization, card_id=card.public_id, actor=None, **wanted)
