@@ -20,6 +20,7 @@ from accounts.forms import add_error
 from accounts.models import Organization
 from billing import wallet_history
 from billing.models import CardTopUp
+from billing.recharge_reasons import reason
 from billing.services import auto_recharges, card_top_ups
 from marketplace.core.errors import DomainError
 from marketplace.core.money import MICRO, format_micro
@@ -187,6 +188,7 @@ def _top_up(
         "amount": format_micro(row.amount_micro, row.currency),
         "available": format_micro(wallet_history.purse(organization).free_micro, organization.currency),
         "may_pay": may_move_money(signed_in(request)),
+        "reason": reason(row.status_code),
         "came_from": came_from,
         "problem": problem,
         "waits": row.status in ("created", "processing") or (came_from == "done" and row.status == "open"),
