@@ -16,8 +16,8 @@ from django.utils import timezone
 
 from accounts.models import ApiKey, Organization, Owner, Scope, User, Vehicle
 from accounts.services import api_keys, consents, registration, vehicles
-from billing.models import CardTopUp
-from billing.services import card_top_ups, rates, wallets
+from billing.models import CardTopUp, SavedCard
+from billing.services import card_top_ups, rates, stripe_customers, wallets
 from compute import blobs, protocol
 from compute.agent.signing import sign_request
 from compute.models import Attempt, HardwareClass, InferenceJob, InputFile, ModelArtifact, Node, WorkUnit
@@ -60,6 +60,16 @@ def make_card_top_up(organization: Organization, amount_micro: int = 50_000_000)
     return card_top_ups.start(
         organization=organization, amount_micro=amount_micro, idempotency_key=f"test-{number()}",
         site_url="http://testserver", actor=None,
+    )  # fmt: skip
+
+
+def make_saved_card(organization: Organization, *, last4: str = "4242", **fields: Any) -> SavedCard:
+    """As Stripe's page leaves it, without Stripe. The first one is the default."""
+    customer, _ = stripe_customers.customer_of(organization)
+    is_first = not organization.saved_cards.filter(status="active").exists()
+    values = {"brand": "visa", "exp_month": 12, "exp_year": timezone.now().year + 3, "is_default": is_first, **fields}
+    return SavedCard.objects.create(
+        organization=organization, customer=customer, status="active", payment_method_id=f"pm_{number()}", last4=last4, **values
     )  # fmt: skip
 
 
