@@ -12,6 +12,7 @@ import numpy as np
 import safetensors.numpy
 from asgiref.sync import async_to_sync
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import ApiKey, Organization, Owner, Scope, User, Vehicle
@@ -65,7 +66,8 @@ def make_card_top_up(organization: Organization, amount_micro: int = 50_000_000)
 
 def make_saved_card(organization: Organization, *, last4: str = "4242", **fields: Any) -> SavedCard:
     """As Stripe's page leaves it, without Stripe. The first one is the default."""
-    customer, _ = stripe_customers.customer_of(organization)
+    with transaction.atomic():
+        customer, _ = stripe_customers.customer_of(organization)
     is_first = not organization.saved_cards.filter(status="active").exists()
     values = {"brand": "visa", "exp_month": 12, "exp_year": timezone.now().year + 3, "is_default": is_first, **fields}
     return SavedCard.objects.create(

@@ -18,7 +18,7 @@ WITH low AS (
      WHERE p.low_balance_mailed_at IS NULL AND p.low_balance_micro IS NOT NULL AND {FREE} < p.low_balance_micro
      ORDER BY p.id LIMIT %s FOR UPDATE OF p SKIP LOCKED),
 told AS (
-    UPDATE billing_billingprofile p SET low_balance_mailed_at = now() FROM low
+    UPDATE billing_billingprofile p SET low_balance_mailed_at = clock_timestamp() FROM low
      WHERE low.id = p.id AND p.low_balance_mailed_at IS NULL
     RETURNING low.*, p.low_balance_mailed_at AS at),
 mails AS (

@@ -1,6 +1,9 @@
 """Before the card expires that a customer's automatic recharge uses: a mail to its admins and people of finance."""
 
+from datetime import datetime
+
 from django.db import connection, transaction
+from django.utils import timezone
 
 from billing.card_dates import SOON
 from marketplace.core import kicks
@@ -18,7 +21,7 @@ due AS (
       FROM expiring e
       JOIN accounts_membership m ON m.organization_id = e.organization_id AND m.role IN ('admin', 'finance')
       JOIN accounts_user u ON u.id = m.user_id AND u.is_active
-     WHERE e.ends_at > now() AND e.ends_at <= now() + make_interval(days => %s))
+     WHERE e.ends_at > %(now)s AND e.ends_at <= %(soon)s)
 INSERT INTO accounts_mail (user_id, kind, context, dedupe_key, not_before_at, tries, created_at, dropped_code)
 SELECT user_id, 'card-expiring',
        jsonb_build_object('organization', name, 'brand', brand, 'last4', last4, 'month', exp_month, 'year', exp_year),
@@ -28,10 +31,11 @@ ON CONFLICT (dedupe_key) DO NOTHING
 
 
 @transaction.atomic
-def mail_expiring() -> int:
+def mail_expiring(now: datetime | None = None) -> int:
     """Tell once for each card and expiry date, thirty days before its end. How many mails were queued."""
+    moment = now or timezone.now()
     with connection.cursor() as cursor:
-        cursor.execute(TELL, [SOON.days])
+        cursor.execute(TELL, {"now": moment, "soon": moment + SOON})
         count: int = cursor.rowcount
     if count:
         kicks.kick("accounts.send_mails")
