@@ -14,11 +14,11 @@ def start(organization, amount_micro: int = 50_000_000, key: str = "") -> CardTo
     return top_up
 
 
-def ask(organization, amount_micro: int = 50_000_000, key: str = "") -> CardTopUp:
+def ask(organization, amount_micro: int = 50_000_000, key: str = "", saves_card: bool = False) -> CardTopUp:
     """Only ask: the commands wait."""
     return card_top_ups.start(
         organization=organization, amount_micro=amount_micro, idempotency_key=key or f"k{count()}",
-        site_url="http://testserver", actor=None,
+        site_url="http://testserver", actor=None, saves_card=saves_card,
     )  # fmt: skip
 
 
