@@ -6,6 +6,7 @@ from html import escape
 from string import Template
 from typing import Any
 
+from billing.fake_stripe import waiting
 from billing.fake_stripe.api import FakeStripe
 from billing.fake_stripe.errors import ApiError
 from billing.fake_stripe.numbers import (
@@ -69,6 +70,8 @@ class Pages:
             self.payments.expire_old()
             if path == "/" and method == "GET":
                 return self._desk()
+            if method == "POST" and (waits := waiting.SETTLE.fullmatch(path)):
+                return self._settle_charge(waits.group(1), paid=form.get("answer") == "yes")
             match = re.fullmatch(r"/c/pay/(cs_test_\w+)(/\w+)?", path)
             session = self.fake.store.get(match.group(1), "checkout.session") if match else None
             if match is None or session is None:
@@ -77,6 +80,13 @@ class Pages:
             if method == "GET":
                 return self._pay(session)
             return self._act(session, step, form)
+
+    def _settle_charge(self, intent_id: str, *, paid: bool) -> Page:
+        try:
+            self.payments.settle_payment(intent_id, paid=paid)
+        except ApiError as error:
+            return _page("Nothing waits", f"<h1>{escape(error.body['error']['message'])}</h1>", 410)
+        return _to("/")
 
     def _act(self, session: Object, step: str, form: dict[str, str]) -> Page:
         session_id = session["id"]
@@ -147,7 +157,7 @@ class Pages:
             "Desk",
             f"""<h1>The fake's desk</h1><p>What waiting would bring can be brought about here.</p>
 <div class="wide"><table><thead><tr><th>Session</th><th>Amount</th><th>State</th><th>Make it</th></tr></thead>
-<tbody>{rows or '<tr><td colspan="4">No session yet.</td></tr>'}</tbody></table></div>""",
+<tbody>{rows or '<tr><td colspan="4">No session yet.</td></tr>'}</tbody></table></div>{waiting.table(self.payments)}""",
         )
 
     def _desk_row(self, session: Object) -> str:

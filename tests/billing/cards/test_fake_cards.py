@@ -3,6 +3,7 @@
 import pytest
 
 from billing.fake_stripe import FakeStripe
+from billing.fake_stripe.pages import Pages
 from billing.fake_stripe.setups import Setups
 from tests.billing.cards.test_fake import ask
 
@@ -66,3 +67,16 @@ def test_a_card_is_known_by_its_fingerprint_and_never_by_its_number(fake: FakeSt
     cards = [ask(fake, "GET", f"/v1/payment_methods/{card}")[1] for card in (first, second)]
     assert cards[0]["card"]["fingerprint"] == cards[1]["card"]["fingerprint"]
     assert "424242424242" not in repr(cards)
+
+
+def test_the_desk_settles_charges_that_wait(fake: FakeStripe):
+    customer, account = saved(fake, "000123456789")
+    body = f"{CHARGE}&customer={customer}&payment_method={account}"
+    intent = ask(fake, "POST", "/v1/payment_intents", body)[1]
+    assert intent["status"] == "processing"
+    pages, path = Pages(fake), f"/c/charge/{intent['id']}/settle"
+    assert path in pages.show("GET", "/", {}).body
+    assert pages.show("POST", path, {"answer": "yes"}).status == 303
+    assert ask(fake, "GET", f"/v1/payment_intents/{intent['id']}")[1]["status"] == "succeeded"
+    assert pages.show("POST", path, {"answer": "yes"}).status == 410
+    assert path not in pages.show("GET", "/", {}).body
