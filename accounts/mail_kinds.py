@@ -36,6 +36,10 @@ KINDS = {
     "payout-account-ready": Kind("You can be paid now"),
     "payout-account-action": Kind("Stripe needs something before it pays you"),
     "payout-account-restricted": Kind("Stripe does not let us pay you"),
+    # To a customer's admins and people of finance, about its money.
+    "recharge-paused": Kind("An automatic recharge did not work and is paused"),
+    "card-expiring": Kind("The card of the automatic recharge expires soon"),
+    "balance-low": Kind("Little is left in the wallet"),
     # Optional.
     "vehicle-away": Kind("A car has not been heard of for a day", optional=True),
     "rules-changed": Kind("The rules of one of your cars were changed", optional=True),

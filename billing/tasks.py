@@ -8,13 +8,16 @@ from django.conf import settings
 
 from billing.gateway import StripeUnavailable
 from billing.services import (
+    auto_recharges,
     bank_payouts,
     closing,
     connected_accounts,
     inbox,
     ledger,
+    low_balance,
     outbox,
     payouts,
+    saved_card_mails,
     settlement,
     summaries,
     sweeps,
@@ -70,6 +73,25 @@ def send_stripe_commands() -> None:
 def process_stripe_events() -> None:
     kicks.begin(inbox.TASK)
     inbox.process_due()
+
+
+@shared_task(name=auto_recharges.TASK)
+def recharge_low() -> None:
+    """Until nobody is left whose wallet is low. Nothing without a key."""
+    kicks.begin(auto_recharges.TASK)
+    until = time.monotonic() + BUDGET_S
+    while settings.STRIPE_SECRET_KEY and auto_recharges.recharge_low() and time.monotonic() < until:
+        pass
+
+
+@shared_task(name="billing.mail_low_balances")
+def mail_low_balances() -> None:
+    low_balance.mail_low()
+
+
+@shared_task(name="billing.mail_expiring_cards")
+def mail_expiring_cards() -> None:
+    saved_card_mails.mail_expiring()
 
 
 @shared_task(name="billing.sweep_stripe")

@@ -200,6 +200,7 @@ PAYOUT_HOLD_DAYS = env.int("PAYOUT_HOLD_DAYS", default=7)  # after the end of a 
 PAYOUT_MIN_MICRO = env.int("PAYOUT_MIN_MICRO", default=10_000_000)
 TOP_UP_MIN_MICRO = 5_000_000
 TOP_UP_MAX_MICRO = 2_000_000_000
+AUTO_RECHARGE_MAX_MICRO = env.int("AUTO_RECHARGE_MAX_MICRO", default=50_000_000_000)  # of a month, and of a threshold
 
 # Accounts
 AUTH_USER_MODEL = "accounts.User"

@@ -13,12 +13,13 @@ import numpy as np
 import safetensors.numpy
 from asgiref.sync import async_to_sync
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import ApiKey, Organization, Owner, Scope, User, Vehicle
 from accounts.services import api_keys, consents, registration, vehicles
-from billing.models import CardTopUp, ConnectedAccount, Statement, StripeCommand
-from billing.services import card_top_ups, rates, wallets
+from billing.models import CardTopUp, ConnectedAccount, SavedCard, Statement, StripeCommand
+from billing.services import card_top_ups, rates, stripe_customers, wallets
 from compute import blobs, protocol
 from compute.agent.signing import sign_request
 from compute.models import Attempt, HardwareClass, InferenceJob, InputFile, ModelArtifact, Node, WorkUnit
@@ -79,16 +80,30 @@ def make_statement(owner: Owner) -> Statement:
         period_end_at=end,
         **zero,
     )
+
+
 def make_connected_account(owner: Owner, *, path: Sequence[str] = ("onboarding",), **fields: Any) -> ConnectedAccount:
     """Where the owner is paid, without Stripe; `path` are the states that it went through."""
     command = StripeCommand.objects.create(kind="create_account", idempotency_key=f"account:{number()}", subject_id=0)
     account = ConnectedAccount.objects.create(
         owner=owner, command=command, country="DE", currency=owner.currency, stripe_id=f"acct_{number()}"
+    )
     for status in path:
         ConnectedAccount.objects.filter(pk=account.pk).update(status=status)
     ConnectedAccount.objects.filter(pk=account.pk).update(checked_at=timezone.now(), **fields)
     account.refresh_from_db()
     return account
+
+
+def make_saved_card(organization: Organization, *, last4: str = "4242", **fields: Any) -> SavedCard:
+    """As Stripe's page leaves it, without Stripe. The first one is the default."""
+    with transaction.atomic():
+        customer, _ = stripe_customers.customer_of(organization)
+    is_first = not organization.saved_cards.filter(status="active").exists()
+    values = {"brand": "visa", "exp_month": 12, "exp_year": timezone.now().year + 3, "is_default": is_first, **fields}
+    return SavedCard.objects.create(
+        organization=organization, customer=customer, status="active", payment_method_id=f"pm_{number()}", last4=last4, **values
+    )  # fmt: skip
 
 
 def make_key(organization: Organization, *, scopes: Sequence[str] | None = None) -> tuple[ApiKey, str]:

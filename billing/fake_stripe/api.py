@@ -15,9 +15,11 @@ from billing.fake_stripe.emitter import Emitter
 from billing.fake_stripe.errors import ApiError
 from billing.fake_stripe.forms import decode
 from billing.fake_stripe.objects import public
+from billing.fake_stripe.off_session import OffSession
 from billing.fake_stripe.payee_accounts import PayeeAccounts
 from billing.fake_stripe.payments import Payments
 from billing.fake_stripe.resources import Resources
+from billing.fake_stripe.saved_cards import SavedCards
 from billing.fake_stripe.section import Section
 from billing.fake_stripe.store import Store
 from billing.fake_stripe.transfers import Transfers
@@ -27,6 +29,8 @@ SECTIONS: list[type[Section]] = [
     Resources,
     PayeeAccounts,
     Transfers,
+    SavedCards,
+    OffSession,
 ]
 
 
@@ -87,16 +91,16 @@ class FakeStripe:
             return known[1], known[2], True
         self.emitter.request = (request_id, key)
         try:
-            answer = self._route(method, parts.path, params)
+            status, answer = 200, self._route(method, parts.path, params)
         except ApiError as error:
-            if error.began and key and method == "POST":
-                self.store.remember(key, fingerprint, error.status, json.dumps(error.body))
-            raise
+            if error.status != 402 and not error.began:  # refused before anything was done: the key stays free
+                raise
+            status, answer = error.status, error.body
         text = json.dumps(public(answer))
         if key and method == "POST":
-            self.store.remember(key, fingerprint, 200, text)
+            self.store.remember(key, fingerprint, status, text)
         self.emitter.request = (None, None)
-        return 200, text, False
+        return status, text, False
 
     def _route(self, method: str, path: str, params: dict[str, Any]) -> dict[str, Any]:
         for section in self.sections:

@@ -7,9 +7,12 @@ from typing import Any
 from billing.models import StripeCommand
 from billing.services import (
     account_commands,
+    charge_commands,
     checkout_commands,
     customer_commands,
+    detach_commands,
     reversal_commands,
+    setup_commands,
     transfer_commands,
 )
 from billing.services.sent import Sent
@@ -50,5 +53,8 @@ KINDS: dict[str, CommandKind] = {
         StripeCommand.Kind.CREATE_ACCOUNT: account_commands,
         StripeCommand.Kind.CREATE_TRANSFER: transfer_commands,
         StripeCommand.Kind.REVERSE_TRANSFER: reversal_commands,
+        StripeCommand.Kind.CREATE_SETUP_SESSION: setup_commands,
+        StripeCommand.Kind.CHARGE_SAVED_CARD: charge_commands,
+        StripeCommand.Kind.DETACH_CARD: detach_commands,
     }.items()
 }

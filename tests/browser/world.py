@@ -13,8 +13,10 @@ from django.utils import timezone
 
 from accounts.models import Owner, User
 from accounts.services import erasures, registration, unsubscribes
-from billing.services import payouts, settlement
+from billing.models import AutoRecharge, CardTopUp
+from billing.services import auto_recharge_settings, auto_recharges, payouts, settlement, top_up_credits
 from compute.models import Attempt, AvailabilitySpan, ModelArtifact, NodePresence
+from marketplace.core.states import transition
 from tests import factories
 from tests.billing.payouts.helpers import make_payout
 
@@ -36,6 +38,7 @@ class World:
         self.pairing = factories.make_pairing()
         self.top_up = factories.make_card_top_up(self.acme)
         self._payouts()
+        self._cards()
         self.erasure = erasures.request(owner=factories.make_owner(), actor=None)
         self.cookies = {
             "public": {},
@@ -77,6 +80,29 @@ class World:
             row = make_payout(self.alice, 123_450_000)
             type(row).objects.filter(pk=row.pk).update(status_code=code)
         payouts.return_to_balance(payout=make_payout(self.alice), reason="test", actor=None)
+
+    def _cards(self) -> None:
+        """Two cards, one of them about to end; a recharge that paid once, and is paused since a bank asked."""
+        self.card = factories.make_saved_card(self.acme)
+        now = timezone.now()
+        other = factories.make_saved_card(
+            self.acme, last4="4444", brand="mastercard", exp_month=now.month, exp_year=now.year
+        )
+        auto_recharge_settings.change(
+            organization=self.acme, is_on=True, threshold_micro=2 * 10**7, amount_micro=5 * 10**7,
+            monthly_cap_micro=2 * 10**8, card_id=other.public_id, actor=None,
+        )  # fmt: skip
+        for status, code in (("paid", ""), ("failed", "authentication_required")):
+            auto_recharges.recharge_low()
+            row = CardTopUp.objects.get(origin="auto", status="created")
+            row.payment_intent_id = f"pi_{row.pk}"
+            row.save()
+            if status == "paid":
+                top_up_credits.credit(row, row.payment_intent_id)
+                AutoRecharge.objects.update(threshold_micro=9 * 10**7)
+            else:
+                transition(row, status, code=code, ended_at=now)
+        AutoRecharge.objects.update(paused_code="authentication_required", paused_at=now)
 
     def _states(self) -> None:
         """A car that its rules stop, with a history of availability; long words; another locale than the default."""
@@ -130,6 +156,7 @@ def arguments(world: World) -> dict[str, tuple[Any, ...]]:
         "consent_notice": ("run_jobs", 1),
         "job_detail": (world.done.public_id,),
         **dict.fromkeys(("top_up_pay", "top_up_done", "top_up_left"), (world.top_up.public_id,)),
+        "saved_card_done": (world.card.public_id,),
         "account_confirm_email": ("x",),
         "account_reset_password_from_key": ("1", "x-y"),
         "admin:accounts_vehicle_change": (world.vehicle.pk,),
