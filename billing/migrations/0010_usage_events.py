@@ -19,6 +19,6 @@ END $$;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0014_rating")]
+    dependencies = [("billing", "0009_rating")]
 
     operations = [migrations.RunSQL(INDEX, migrations.RunSQL.noop)]

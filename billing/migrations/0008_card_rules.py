@@ -42,6 +42,6 @@ CREATE TRIGGER own_card BEFORE INSERT OR UPDATE ON billing_autorecharge
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0006_money_rules")]
+    dependencies = [("billing", "0007_payouts")]
 
     operations = [migrations.RunSQL(RECHARGES, migrations.RunSQL.noop)]

@@ -60,7 +60,7 @@ CREATE TRIGGER void_unsettled BEFORE INSERT ON billing_usagevoid
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0006_money_rules"), ("compute", "0007_paid_bounds")]
+    dependencies = [("billing", "0008_card_rules"), ("compute", "0007_paid_bounds")]
 
     operations = [
         migrations.RunSQL(RATING, migrations.RunSQL.noop),
