@@ -1,7 +1,7 @@
 """The one formula by which work becomes money, as anybody may compute it again: pure, and of the standard library alone.
 
 `driveway-verify` runs this module on machines without Django, so it imports nothing of ours. The database settles by the
-same formula (billing_full_micro and billing_owner_micro in migrations/0014_rating.py); a property test holds them equal.
+same formula (billing_full_micro and billing_owner_micro in migrations/0009_rating.py); a property test holds them equal.
 """
 
 MS_PER_HOUR = 3_600_000

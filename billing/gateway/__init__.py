@@ -30,6 +30,8 @@ from billing.gateway.errors import (
     WebhookInvalid,
 )
 from billing.gateway.events import Event, list_events, verify
+from billing.gateway.payment_intents import Payment, charge_card, find_payment, retrieve_payment
+from billing.gateway.payment_methods import Card, detach_card, list_cards, retrieve_card
 from billing.gateway.transfers import (
     Transfer,
     available_minor,

@@ -1,7 +1,7 @@
 """Automatic recharges: a wallet that is low is topped up from a saved card, one charge at a time, so much a month at most.
 
 A round is three statements, however many customers there are. It runs on beat and on a kick; the database has the last word
-on one in flight and on the month's cap (migrations/0009_card_rules.py).
+on one in flight and on the month's cap (migrations/0008_card_rules.py).
 """
 
 from dataclasses import dataclass
