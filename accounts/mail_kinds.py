@@ -31,6 +31,7 @@ KINDS = {
     "export-ready": Kind("Your data can be downloaded"),
     "erasure-scheduled": Kind("Your account will be erased"),
     "erasure-done": Kind("Your account was erased"),
+    "statement-ready": Kind("A statement of what you earned"),
     "payout-sent": Kind("A payout is on its way"),
     "payout-bank-failed": Kind("Your bank did not take a payout"),
     "payout-account-ready": Kind("You can be paid now"),

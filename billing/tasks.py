@@ -19,6 +19,7 @@ from billing.services import (
     payouts,
     saved_card_mails,
     settlement,
+    statements,
     summaries,
     sweeps,
     voids,
@@ -128,3 +129,9 @@ def refresh_payees() -> None:
         bank_payouts.refresh_open()
     except StripeUnavailable as error:
         logger.warning("payees could not be read again: %s", error)
+
+
+@shared_task(name="billing.close_statements")
+def close_statements() -> None:
+    """The month that is over, when its grace is: repeatable, so every few hours."""
+    statements.close_month()

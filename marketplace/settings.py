@@ -196,6 +196,7 @@ STRIPE_CONNECT_ORIGIN = env.str(
 # Transfers from a balance reach the US, Canada, the UK, Switzerland and the EEA; others need Stripe's cross-border payouts.
 EEA = "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IS IT LI LT LU LV MT NL NO PL PT RO SE SI SK"
 PAYOUT_COUNTRIES = env.list("PAYOUT_COUNTRIES", default=["US", "CA", "GB", "CH", *EEA.split()])
+STATEMENT_GRACE_H = env.int("STATEMENT_GRACE_H", default=48)  # after a month's end, for work that is verified late
 PAYOUT_HOLD_DAYS = env.int("PAYOUT_HOLD_DAYS", default=7)  # after the end of a period: disputes of its work come first
 PAYOUT_MIN_MICRO = env.int("PAYOUT_MIN_MICRO", default=10_000_000)
 TOP_UP_MIN_MICRO = 5_000_000

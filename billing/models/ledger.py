@@ -157,8 +157,8 @@ class LedgerTransfer(models.Model):
 
     public_id = models.UUIDField(db_default=RandomUUID(), unique=True, editable=False)
     kind = models.CharField(max_length=20, choices=Kind)
-    debit = models.ForeignKey(LedgerAccount, on_delete=models.PROTECT, related_name="debits")
-    credit = models.ForeignKey(LedgerAccount, on_delete=models.PROTECT, related_name="credits")
+    debit = models.ForeignKey(LedgerAccount, on_delete=models.PROTECT, related_name="debits", db_index=False)
+    credit = models.ForeignKey(LedgerAccount, on_delete=models.PROTECT, related_name="credits", db_index=False)
     amount_micro = models.BigIntegerField()
     currency = models.CharField(max_length=3)
     idempotency_key = models.TextField(unique=True)
@@ -169,6 +169,11 @@ class LedgerTransfer(models.Model):
     reverses = models.OneToOneField("self", on_delete=models.PROTECT, null=True, related_name="reversed_by")
 
     class Meta:
+        # Statements and invoices look for what an account did since the last one.
+        indexes = [
+            models.Index(fields=["debit", "posted_at"], name="ledger_transfer_debits"),
+            models.Index(fields=["credit", "posted_at"], name="ledger_transfer_credits"),
+        ]
         constraints = [
             models.CheckConstraint(condition=models.Q(amount_micro__gt=0), name="ledger_transfer_amount"),
             models.CheckConstraint(condition=~models.Q(debit=models.F("credit")), name="ledger_transfer_two_accounts"),

@@ -1,0 +1,148 @@
+"""The statements of SQL with which owners' statements are closed, a chunk of owners at a time. See statements.py."""
+
+# Everybody's accounts, in the order in which every posting locks them: nothing slips onto them meanwhile.
+LOCK = """
+SELECT id FROM billing_ledgeraccount WHERE owner_id = ANY(%(owners)s) ORDER BY id FOR NO KEY UPDATE
+"""
+
+# What is on no statement yet. It was posted after the last period's end: what counts for a later time (effective_at) was
+# posted later, and what came late was posted after that statement, which is made after its period. A day for clocks.
+OPEN = """
+last AS (
+    SELECT DISTINCT ON (s.owner_id, s.currency) s.owner_id, s.currency, s.period_end_at, s.carried_micro
+      FROM billing_statement s WHERE s.owner_id = ANY(%(owners)s)
+     ORDER BY s.owner_id, s.currency, s.period_start_at DESC
+), accounts AS (
+    SELECT a.id, a.owner_id, a.currency, l.period_end_at, COALESCE(l.carried_micro, 0) AS opening_micro
+      FROM billing_ledgeraccount a
+      LEFT JOIN last l ON l.owner_id = a.owner_id AND l.currency = a.currency
+     WHERE a.kind = 'payable' AND a.owner_id = ANY(%(owners)s)
+       AND (l.period_end_at IS NULL OR l.period_end_at < %(until)s::timestamptz)
+), open AS (
+    SELECT a.id AS account_id, a.owner_id, a.currency, t.id AS transfer_id, t.kind, t.effective_at, t.meta, t.signed_micro
+      FROM accounts a CROSS JOIN LATERAL (
+           SELECT id, kind, effective_at, posted_at, meta, amount_micro AS signed_micro
+             FROM billing_ledgertransfer WHERE credit_id = a.id
+           UNION ALL SELECT id, kind, effective_at, posted_at, meta, -amount_micro
+             FROM billing_ledgertransfer WHERE debit_id = a.id) t
+     WHERE t.effective_at < %(until)s::timestamptz
+       AND (a.period_end_at IS NULL OR t.posted_at >= a.period_end_at - interval '1 day')
+       AND NOT EXISTS (SELECT FROM billing_statemententry e WHERE e.transfer_id = t.id)
+)
+"""
+
+STATEMENTS = (
+    "WITH"
+    + OPEN
+    + """, sums AS (
+    SELECT account_id, min(effective_at) AS first_at,
+           COALESCE(sum(signed_micro) FILTER (WHERE kind IN ('share', 'verification')), 0)::bigint AS earned,
+           COALESCE(sum(signed_micro) FILTER (WHERE kind IN ('correction', 'adjustment', 'reversal')), 0)::bigint AS corrected,
+           COALESCE(sum(signed_micro) FILTER (WHERE kind IN ('reserve', 'return', 'transfer')), 0)::bigint AS other
+      FROM open GROUP BY account_id
+), work AS (
+    SELECT o.account_id, count(*) AS attempts, sum(u.compute_ms)::bigint AS compute_ms,
+           sum(u.energy_mwh)::bigint AS energy_mwh, sum(r.energy_cost_nano)::bigint AS energy_cost_nano,
+           sum(r.wear_nano)::bigint AS wear_nano
+      FROM open o JOIN billing_ratedusage r ON r.owner_transfer_id = o.transfer_id
+      JOIN compute_usagerecord u ON u.id = r.usage_id
+     GROUP BY o.account_id
+), totals AS (
+    SELECT a.*, s.first_at, COALESCE(s.earned, 0) AS earned, COALESCE(s.corrected, 0) AS corrected,
+           COALESCE(s.other, 0) AS other,
+           a.opening_micro + COALESCE(s.earned, 0) + COALESCE(s.corrected, 0) + COALESCE(s.other, 0) AS gross,
+           CASE WHEN w.erased_at IS NULL THEN c.coin END AS coin
+      FROM accounts a JOIN accounts_owner w ON w.id = a.owner_id
+      LEFT JOIN sums s ON s.account_id = a.id
+      LEFT JOIN unnest(%(currencies)s::text[], %(coins)s::bigint[]) AS c(currency, coin) ON c.currency = a.currency
+), due AS (
+    SELECT t.*, CASE WHEN t.gross >= GREATEST(%(minimum)s, t.coin) THEN t.gross - mod(t.gross, t.coin) ELSE 0 END AS paid_out
+      FROM totals t
+)
+INSERT INTO billing_statement
+       (public_id, created_at, owner_id, number, currency, period_start_at, period_end_at, opening_micro, earned_micro,
+        corrected_micro, other_micro, paid_out_micro, carried_micro, energy_cost_nano, wear_nano, compute_ms, energy_mwh,
+        attempts)
+SELECT gen_random_uuid(), now(), d.owner_id,
+       COALESCE((SELECT max(number) FROM billing_statement s WHERE s.owner_id = d.owner_id), 0)
+           + row_number() OVER (PARTITION BY d.owner_id ORDER BY d.currency),
+       d.currency, COALESCE(d.period_end_at, date_trunc('month', d.first_at, 'UTC')), %(until)s,
+       d.opening_micro, d.earned, d.corrected, d.other, d.paid_out, d.gross - d.paid_out,
+       COALESCE(w.energy_cost_nano, 0), COALESCE(w.wear_nano, 0), COALESCE(w.compute_ms, 0), COALESCE(w.energy_mwh, 0),
+       COALESCE(w.attempts, 0)
+  FROM due d LEFT JOIN work w ON w.account_id = d.id
+ WHERE d.first_at IS NOT NULL OR d.paid_out > 0
+RETURNING id, owner_id, currency, paid_out_micro
+"""
+)
+
+ENTRIES = (
+    "WITH"
+    + OPEN
+    + """
+INSERT INTO billing_statemententry (statement_id, transfer_id, amount_micro)
+SELECT s.id, o.transfer_id, o.signed_micro
+  FROM open o JOIN billing_statement s ON s.owner_id = o.owner_id AND s.currency = o.currency AND s.id = ANY(%(made)s)
+"""
+)
+
+LINES = """
+INSERT INTO billing_statementline
+       (statement_id, kind, vehicle_id, hardware_class_id, service_month, is_late, attempts, compute_ms, energy_mwh,
+        amount_micro, energy_cost_nano, wear_nano, note)
+SELECT s.id, CASE t.kind WHEN 'share' THEN 'work' ELSE 'check' END, u.vehicle_id, u.hardware_class_id, m.month,
+       m.month < (date_trunc('month', s.period_start_at, 'UTC') AT TIME ZONE 'UTC')::date, count(*), sum(u.compute_ms),
+       sum(u.energy_mwh), sum(r.owner_micro), sum(r.energy_cost_nano), sum(r.wear_nano), ''
+  FROM billing_statement s
+  JOIN billing_statemententry e ON e.statement_id = s.id
+  JOIN billing_ledgertransfer t ON t.id = e.transfer_id AND t.kind IN ('share', 'verification')
+  JOIN billing_ratedusage r ON r.owner_transfer_id = t.id
+  JOIN compute_usagerecord u ON u.id = r.usage_id
+ CROSS JOIN LATERAL (SELECT (date_trunc('month', u.created_at, 'UTC') AT TIME ZONE 'UTC')::date AS month) m
+ WHERE s.id = ANY(%(made)s)
+ GROUP BY 1, 2, 3, 4, 5, 6
+UNION ALL
+SELECT s.id, CASE WHEN t.kind IN ('correction', 'reversal') THEN 'correction' WHEN t.kind = 'adjustment' THEN 'adjustment'
+                  WHEN t.kind = 'reserve' THEN 'reserve' ELSE 'return' END,
+       NULL, NULL, (date_trunc('month', t.effective_at, 'UTC') AT TIME ZONE 'UTC')::date, t.effective_at < s.period_start_at,
+       0, 0, 0, e.amount_micro, 0, 0,
+       left(COALESCE(t.meta ->> 'note', CASE WHEN t.meta ? 'void' THEN 'Work taken back' ELSE '' END), 200)
+  FROM billing_statement s
+  JOIN billing_statemententry e ON e.statement_id = s.id
+  JOIN billing_ledgertransfer t ON t.id = e.transfer_id AND t.kind NOT IN ('share', 'verification', 'payout')
+ WHERE s.id = ANY(%(made)s)
+ ORDER BY 1, 5, 2, 3, 4
+"""
+
+PAYOUTS = """
+WITH due AS (
+    SELECT s.*, p.id AS payable_id, i.id AS in_transit_id
+      FROM billing_statement s
+      JOIN billing_ledgeraccount p ON p.kind = 'payable' AND p.owner_id = s.owner_id AND p.currency = s.currency
+      JOIN billing_ledgeraccount i ON i.kind = 'in_transit' AND i.owner_id = s.owner_id AND i.currency = s.currency
+     WHERE s.id = ANY(%(made)s) AND s.paid_out_micro > 0
+), posted AS (
+    INSERT INTO billing_ledgertransfer (kind, debit_id, credit_id, amount_micro, currency, idempotency_key, meta)
+    SELECT 'payout', payable_id, in_transit_id, paid_out_micro, currency, 'payout:' || public_id,
+           jsonb_build_object('statement', public_id)
+      FROM due
+    RETURNING id, idempotency_key
+)
+SELECT d.id, d.owner_id, d.paid_out_micro, d.currency, d.period_end_at, t.id
+  FROM due d JOIN posted t ON t.idempotency_key = 'payout:' || d.public_id ORDER BY d.id
+"""
+
+MAILS = """
+INSERT INTO accounts_mail (user_id, kind, context, dedupe_key, not_before_at, tries, created_at, dropped_code)
+SELECT o.user_id, 'statement-ready',
+       jsonb_build_object('statement', s.public_id, 'number', s.number, 'currency', s.currency, 'earned_micro', s.earned_micro,
+                          'paid_out_micro', s.paid_out_micro, 'carried_micro', s.carried_micro,
+                          'from_on', (s.period_start_at AT TIME ZONE 'UTC')::date,
+                          'to_on', ((s.period_end_at - interval '1 microsecond') AT TIME ZONE 'UTC')::date,
+                          'due_at', to_char(p.due_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"+00:00"')),
+       'statement-ready:' || s.id, now(), 0, now(), ''
+  FROM billing_statement s JOIN accounts_owner o ON o.id = s.owner_id
+  LEFT JOIN billing_payout p ON p.statement_id = s.id
+ WHERE s.id = ANY(%(made)s) AND o.erased_at IS NULL AND o.deactivated_at IS NULL
+ON CONFLICT (dedupe_key) DO NOTHING
+"""

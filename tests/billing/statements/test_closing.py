@@ -1,0 +1,213 @@
+"""Closing owners' statements: arithmetic, lines, lateness, payouts; each movement on exactly one statement, whatever happens."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import transaction
+from django.utils import timezone
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from accounts.models import Mail
+from billing.models import (
+    LedgerAccount,
+    LedgerTransfer,
+    Payout,
+    RatedUsage,
+    Statement,
+    StatementEntry,
+    StatementLine,
+)
+from billing.services import ledger, statements, voids
+from billing.services.ledger import Place, Posting
+from billing.services.settlement import settle_usage
+from tests.billing.helpers import HOUR_MS, Market, make_market, make_usage, number, order
+from tests.compute.helpers import in_threads
+
+pytestmark = pytest.mark.django_db
+CENT = 10_000
+
+
+@pytest.fixture
+def market(settings: Any) -> Market:
+    settings.PAYOUT_MIN_MICRO = CENT
+    return make_market(top_up_micro=1_000_000_000)
+
+
+def work(market: Market, *, node: int = 0, ms: int = HOUR_MS, settle: bool = True) -> Any:
+    usage = make_usage(order(market.organization).job, market.nodes[node], compute_ms=ms, energy_mwh=5_000)
+    if settle:
+        settle_usage()
+    return usage
+
+
+def adjust(market: Market, micro: int, *, at: datetime | None = None) -> None:
+    owner = market.nodes[0].vehicle.owner
+    places = [Place(kind="adjustment", currency="USD"), Place(kind="payable", currency="USD", owner_id=owner.pk)]
+    debit, credit = (ledger.accounts(places)[place] for place in (places if micro > 0 else places[::-1]))
+    ledger.post([
+        Posting(kind="adjustment", debit=debit, credit=credit, amount_micro=abs(micro), effective_at=at,
+                idempotency_key=f"adjustment:test-{number()}", meta={"note": "By hand"}),
+    ])  # fmt: skip
+
+
+def close(until: datetime | None = None) -> int:
+    return statements.close_due(until=until or timezone.now())
+
+
+def owed(node: Any) -> int:
+    return LedgerAccount.objects.get(kind="payable", owner=node.vehicle.owner).balance_micro
+
+
+def test_a_statement_says_what_was_earned_and_pays_whole_coins(market: Market):
+    usages = [work(market), work(market, ms=HOUR_MS // 7), work(market, node=1)]
+    credited = owed(market.nodes[0])
+    assert close() == 2
+    statement = Statement.objects.get(owner=market.nodes[0].vehicle.owner)
+    assert (statement.number, statement.opening_micro, statement.earned_micro, statement.attempts) == (
+        1,
+        0,
+        credited,
+        2,
+    )
+    assert statement.compute_ms == sum(usage.compute_ms for usage in usages[:2])
+    assert statement.paid_out_micro == credited // CENT * CENT > 0
+    assert statement.carried_micro == credited % CENT == owed(market.nodes[0])
+    payout = statement.payout
+    assert (payout.amount_micro, payout.status) == (statement.paid_out_micro, "scheduled")
+    assert payout.due_at == statement.period_end_at + timedelta(days=7)
+    (line,) = statement.lines.all()
+    assert (line.kind, line.amount_micro, line.attempts, line.is_late) == ("work", credited, 2, False)
+    assert Mail.objects.filter(kind="statement-ready").count() == 2
+    assert ledger.recompute() == []
+
+
+def test_closing_again_makes_nothing_and_the_next_one_goes_on(market: Market):
+    work(market)
+    first_end = timezone.now()
+    assert close(first_end) == 1
+    assert close(first_end) == 0
+    assert close() == 0
+    work(market)
+    assert close() == 1
+    first, second = Statement.objects.order_by("number")
+    assert (second.number, second.opening_micro, second.period_start_at) == (
+        2,
+        first.carried_micro,
+        first.period_end_at,
+    )
+
+
+def test_what_comes_late_is_on_the_next_statement_and_says_so(market: Market, settings: Any):
+    start = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    before = start - timedelta(days=5)
+    adjust(market, 30_000, at=before)
+    assert close(start) == 1
+    adjust(market, 40_000, at=before)  # posted after the close
+    assert close(start) == 0
+    assert close() == 1
+    (line,) = Statement.objects.get(number=2).lines.all()
+    assert (line.kind, line.amount_micro, line.is_late, line.note) == ("adjustment", 40_000, True, "By hand")
+    assert line.service_month == before.date().replace(day=1)
+
+
+def test_work_of_the_month_that_is_not_over_waits(market: Market):
+    work(market)
+    start = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    assert close(start) == 0
+    assert not StatementEntry.objects.exists()
+
+
+def test_below_the_minimum_and_below_zero_are_carried(market: Market, settings: Any):
+    settings.PAYOUT_MIN_MICRO = 10**9
+    work(market)
+    close()
+    statement = Statement.objects.get()
+    assert (statement.paid_out_micro, statement.carried_micro) == (0, statement.earned_micro)
+    adjust(market, -statement.carried_micro - 5)
+    close()
+    last = Statement.objects.get(number=2)
+    assert (last.carried_micro, last.paid_out_micro, owed(market.nodes[0])) == (-5, 0, -5)
+    assert not Payout.objects.exists()
+
+
+def test_what_was_taken_back_is_a_line_of_its_own(market: Market):
+    usage = work(market)
+    close()
+    voids.void(rated=RatedUsage.objects.get(usage=usage), reason="The car's clock was wrong.", actor=None)
+    voids.settle_voids()
+    close()
+    last = Statement.objects.get(number=2)
+    (line,) = last.lines.all()
+    assert (line.kind, line.note, line.amount_micro) == ("correction", "Work taken back", last.corrected_micro)
+    assert last.carried_micro == owed(market.nodes[0]) < 0
+    assert ledger.recompute() == []
+
+
+def test_an_owner_who_leaves_is_paid_whatever_the_minimum(market: Market, settings: Any):
+    settings.PAYOUT_MIN_MICRO = 10**12
+    work(market)
+    owner = market.nodes[0].vehicle.owner
+    assert statements.close_owner(owner=owner, until=timezone.now()) == 1
+    assert Payout.objects.get().amount_micro == Statement.objects.get().paid_out_micro > 0
+
+
+def test_the_command_says_what_it_did(market: Market, capsys: pytest.CaptureFixture[str]):
+    work(market)
+    call_command("close_statements", "--until", "now")
+    assert "1 statements closed, $" in capsys.readouterr().out
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_at_once_state_each_movement_once(settings: Any):
+    settings.PAYOUT_MIN_MICRO = CENT
+    market = make_market(top_up_micro=1_000_000_000)
+    for node in (0, 1, 0):
+        work(market, node=node)
+    now = timezone.now()
+    made = in_threads([lambda: close(now)] * 3)
+    assert sum(made) == 2
+    assert Payout.objects.count() == 2
+    assert ledger.recompute() == []
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["work", "work", "late", "take", "give", "void", "close", "close"]), st.integers(0, 6)),
+    max_size=14,
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(steps=STEPS)
+def test_whatever_happens_nothing_is_lost_or_stated_twice(db: None, steps: list[tuple[str, int]]):
+    with transaction.atomic():
+        market = make_market(top_up_micro=1_000_000_000)
+        for step, n in steps:
+            if step == "work":
+                work(market, node=n % 2, ms=HOUR_MS // (n + 1) + n, settle=n % 3 > 0)
+            elif step in ("take", "give"):
+                adjust(market, (-1 if step == "take" else 1) * (n * 7_777 + 1))
+            elif step == "late":
+                adjust(market, n * 3_333 + 1, at=timezone.now() - timedelta(days=40))
+            elif step == "void" and (rated := RatedUsage.objects.filter(void=None).first()):
+                voids.void(rated=rated, reason="A test of voids.", actor=None)
+                voids.settle_voids()
+            elif step == "close":
+                close()
+        settle_usage()
+        close()
+        for account in LedgerAccount.objects.filter(kind="payable"):
+            last = Statement.objects.filter(owner=account.owner_id).order_by("number").last()
+            assert (last.carried_micro if last else 0) == account.balance_micro
+            assert not last or abs(last.carried_micro) < CENT or last.carried_micro < 10_000_000
+        moves = LedgerTransfer.objects.filter(debit__kind="payable") | LedgerTransfer.objects.filter(
+            credit__kind="payable"
+        )
+        assert StatementEntry.objects.count() == moves.count()
+        assert sum(StatementLine.objects.values_list("amount_micro", flat=True)) - sum(
+            Payout.objects.values_list("amount_micro", flat=True)
+        ) == sum(LedgerAccount.objects.filter(kind="payable").values_list("balance_micro", flat=True))
+        assert ledger.recompute() == []
+        transaction.set_rollback(True)
