@@ -1,5 +1,7 @@
 """The statements of SQL with which owners' statements are closed, a chunk of owners at a time. See statements.py."""
 
+# `made` are the statements of this chunk, once there are any.
+
 # Everybody's accounts, in the order in which every posting locks them: nothing slips onto them meanwhile.
 LOCK = """
 SELECT id FROM billing_ledgeraccount WHERE owner_id = ANY(%(owners)s) ORDER BY id FOR NO KEY UPDATE
@@ -10,7 +12,7 @@ SELECT id FROM billing_ledgeraccount WHERE owner_id = ANY(%(owners)s) ORDER BY i
 OPEN = """
 last AS (
     SELECT DISTINCT ON (s.owner_id, s.currency) s.owner_id, s.currency, s.period_end_at, s.carried_micro
-      FROM billing_statement s WHERE s.owner_id = ANY(%(owners)s)
+      FROM billing_statement s WHERE s.owner_id = ANY(%(owners)s) AND s.id <> ALL(%(made)s)
      ORDER BY s.owner_id, s.currency, s.period_start_at DESC
 ), accounts AS (
     SELECT a.id, a.owner_id, a.currency, l.period_end_at, COALESCE(l.carried_micro, 0) AS opening_micro
@@ -32,7 +34,7 @@ last AS (
 """
 
 STATEMENTS = (
-    "WITH"
+    "WITH"  # noqa: S608 - constants
     + OPEN
     + """, sums AS (
     SELECT account_id, min(effective_at) AS first_at,

@@ -71,7 +71,7 @@ def _close(owners: Sequence[int], until: datetime, minimum_micro: int) -> list[i
     )
     values: dict[str, Any] = {
         "owners": list(owners), "until": until, "minimum": minimum_micro, "currencies": currencies,
-        "coins": [micro_per_minor(currency) for currency in currencies],
+        "coins": [micro_per_minor(currency) for currency in currencies], "made": [],
     }  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(sql.LOCK, values)

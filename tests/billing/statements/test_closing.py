@@ -167,7 +167,7 @@ def test_two_at_once_state_each_movement_once(settings: Any):
     for node in (0, 1, 0):
         work(market, node=node)
     now = timezone.now()
-    made = in_threads([lambda: close(now)] * 3)
+    made = in_threads(*[lambda: close(now)] * 3)
     assert sum(made) == 2
     assert Payout.objects.count() == 2
     assert ledger.recompute() == []
