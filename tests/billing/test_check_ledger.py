@@ -13,6 +13,7 @@ from billing.services.settlement import settle_usage
 from billing.tasks import check_ledger, close_jobs
 from billing.tasks import settle_usage as settle_usage_task
 from tests.billing.helpers import end_job, make_market, make_usage, order
+from tests.database import execute, unguarded
 
 pytestmark = pytest.mark.django_db
 
@@ -32,10 +33,8 @@ def books():
 
 
 def tamper(sql: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL session_replication_role = replica")
-        cursor.execute(sql)
-        cursor.execute("SET LOCAL session_replication_role = DEFAULT")
+    with unguarded():
+        execute(sql)
 
 
 NEW = "(kind, debit_id, credit_id, amount_micro, currency, idempotency_key) SELECT"

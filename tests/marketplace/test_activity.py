@@ -14,6 +14,7 @@ from billing.services import settlement
 from compute import activity
 from compute.models import Attempt
 from tests import factories
+from tests.database import as_owner, unguarded
 from tests.marketplace.test_pages import text_of
 
 pytestmark = pytest.mark.django_db
@@ -34,8 +35,7 @@ def history(vehicle, count, *, status="cancelled", every=timedelta(hours=1)):
     attempt = factories.lease_to(factories.make_car(vehicle.owner)) if not Attempt.objects.exists() else None
     model = attempt or Attempt.objects.first()
     first = Attempt.objects.count() + 10_000
-    with connection.cursor() as cursor:
-        cursor.execute("SET session_replication_role = replica")
+    with unguarded(), connection.cursor() as cursor:
         cursor.execute(
             """INSERT INTO compute_attempt (unit_id, job_id, node_id, vehicle_id, owner_id, consent_record_id, fence, status,
                                             leased_at, expires_at)
@@ -43,7 +43,6 @@ def history(vehicle, count, *, status="cancelled", every=timedelta(hours=1)):
             [model.unit_id, model.job_id, model.node_id, vehicle.pk, vehicle.owner_id, model.consent_record_id, first,
              status, every, count],
         )  # fmt: skip
-        cursor.execute("SET session_replication_role = DEFAULT")
 
 
 @pytest.fixture
