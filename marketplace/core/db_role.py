@@ -111,7 +111,9 @@ def make(*, role: str, cursor: Any) -> None:
     if exists:
         return
     if not may:
-        raise RoleUnfit(f"The role {role} is missing. As an administrator: CREATE ROLE {_quoted(role)} LOGIN PASSWORD '...'")
+        raise RoleUnfit(
+            f"The role {role} is missing. As an administrator: CREATE ROLE {_quoted(role)} LOGIN PASSWORD '...'"
+        )
     cursor.execute(f"""DO $$ BEGIN CREATE ROLE {_quoted(role)} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION;
         EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$""")
 

@@ -183,7 +183,7 @@ def test_a_page_and_a_day_are_read_by_the_index(car):
         "vehicle": vehicle.pk, "before": 10**9, "after": 0, "since": None, "until": None, "status": "", "each": 25,
         "window": activity.WINDOW, "at": timezone.now(),
     }  # fmt: skip
-    with connection.cursor() as cursor:
+    with as_owner(), connection.cursor() as cursor:
         cursor.execute("ANALYZE compute_attempt; SET LOCAL enable_seqscan = off")
         for sql in (activity.PAGE, activity.LAST_BY):
             cursor.execute("EXPLAIN " + sql, values)
