@@ -46,7 +46,9 @@ def run(*, names: Collection[str] = tuple(CHECKS)) -> list[Difference]:
             checks=len(names), differences=len(found), took_ms=round((time.monotonic() - began_at) * 1000)
         )
         _write(check, found)
-        LedgerDifference.objects.filter(gone_at=None, check_name__in=names).exclude(last_seen=check).update(gone_at=Now())
+        LedgerDifference.objects.filter(gone_at=None, check_name__in=names).exclude(last_seen=check).update(
+            gone_at=Now()
+        )
     for difference in found:
         logger.error("the ledger does not add up: %s", difference)
     return found
@@ -62,7 +64,12 @@ def note(*, difference: LedgerDifference, text: str, actor: User) -> LedgerDiffe
         row.note = text
         row.save(update_fields=["note"])
         audit.record(
-            actor=actor, action="ledger_difference.note", subject=row.pk, check=row.check_name, of=row.subject, note=text
+            actor=actor,
+            action="ledger_difference.note",
+            subject=row.pk,
+            check=row.check_name,
+            of=row.subject,
+            note=text,
         )
     return row
 

@@ -250,7 +250,9 @@ def job_dispute(market: Market, owner: Owner) -> None:
             post("correction", reserve, wallet, CENT, f"{key}:owner:{owner.pk}")
             post("reserve", reserve, payable, CENT, f"{key}:let_go:{owner.pk}")
             post("correction", place("revenue"), wallet, CENT, f"{key}:platform")
-            Dispute.objects.filter(pk=made.pk).update(status="upheld", granted_micro=2 * CENT, decided_at=timezone.now())
+            Dispute.objects.filter(pk=made.pk).update(
+                status="upheld", granted_micro=2 * CENT, decided_at=timezone.now()
+            )
 
 
 def adjustment(market: Market, operators: list[User]) -> None:
@@ -319,7 +321,9 @@ def _state(owner: Owner, start: datetime, end: datetime, *, paid_out: int) -> St
         **{f"{name}_micro": micro for name, micro in sums.items()},
     )  # fmt: skip
     if paid_out:
-        entries[post("payout", payable, place("in_transit", owner=owner), paid_out, f"payout:{row.public_id}")] = -paid_out
+        entries[
+            post("payout", payable, place("in_transit", owner=owner), paid_out, f"payout:{row.public_id}")
+        ] = -paid_out
     for transfer, micro in entries.items():
         StatementEntry.objects.create(statement=row, transfer=transfer, amount_micro=micro)
     for name, kind in (("earned", "work"), ("corrected", "correction"), ("other", "reserve")):
