@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from django.db import connection, transaction
 from django.db.models.functions import Now
@@ -78,7 +79,7 @@ def _write(check: LedgerCheck, found: Sequence[Difference]) -> None:
     if not found:
         return
     rows = {(one.check, one.subject): (one.expected_micro, one.actual_micro) for one in found}
-    columns = [
+    columns: list[list[Any]] = [
         [name for name, _ in rows], [subject for _, subject in rows],
         [expected for expected, _ in rows.values()], [actual for _, actual in rows.values()],
     ]  # fmt: skip

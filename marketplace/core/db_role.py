@@ -148,10 +148,10 @@ def _grant_tables(cursor: CursorWrapper, role: str) -> None:
     for relation, is_sequence, *facts in cursor.fetchall():
         allowed = ("USAGE",) if is_sequence else privileges(relation, *facts)
         alike.setdefault(", ".join(allowed), []).append(_quoted(relation))
-    for allowed, relations in alike.items():
-        kind = "SEQUENCE" if allowed == "USAGE" else "TABLE"
+    for granted, relations in alike.items():
+        kind = "SEQUENCE" if granted == "USAGE" else "TABLE"
         cursor.execute(f"REVOKE ALL ON {kind} {', '.join(relations)} FROM {role}")
-        cursor.execute(f"GRANT {allowed} ON {kind} {', '.join(relations)} TO {role}")
+        cursor.execute(f"GRANT {granted} ON {kind} {', '.join(relations)} TO {role}")
 
 
 def _quoted(name: str) -> str:

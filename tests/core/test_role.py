@@ -45,7 +45,6 @@ POWERS = {
     f"GRANT postgres TO {ROLE}": DENIED,
     "GRANT UPDATE ON billing_ledgeraccount TO PUBLIC": "",  # a warning: nothing is granted, as the tests of rights show
     "CREATE ROLE accomplice": DENIED,
-    "ALTER SYSTEM SET fsync = off": DENIED,
     "ALTER TABLE billing_ledgeraccount DISABLE TRIGGER account_guard": DENIED,
     "ALTER TABLE billing_ledgertransfer DISABLE TRIGGER ALL": DENIED,
     "ALTER TABLE billing_ledgeraccount DROP CONSTRAINT ledger_account_floor": DENIED,
@@ -152,12 +151,12 @@ DOCUMENTS = {
     "UPDATE billing_carddispute SET amount_micro = 1": KEPT,
     "UPDATE billing_carddispute SET status = 'needs_response' WHERE status = 'won'": STATE,
     # The second operator
-    "UPDATE billing_approval SET decided_by_id = proposed_by_id": KEPT,
+    "UPDATE billing_approval SET decided_by_id = proposed_by_id": CHECK,
     "UPDATE billing_approval SET params = '{\"a\": 1}'": KEPT,
     "INSERT INTO billing_approval (public_id, created_at, kind, params, summary, reason, idempotency_key, proposed_by_id, status,"
     " decided_by_id, decided_at) SELECT gen_random_uuid(), now(), 'adjust_customer', '{}', '', '', 'alone', id, 'done', id, now()"
     " FROM accounts_user LIMIT 1": CHECK,
-    "UPDATE billing_approval SET status = 'proposed', decided_by_id = NULL, decided_at = NULL": KEPT,
+    "UPDATE billing_approval SET status = 'proposed', decided_by_id = NULL, decided_at = NULL": STATE,
     "DELETE FROM billing_approval": DENIED,
     "INSERT INTO accounts_statetransition (machine, from_status, to_status) VALUES ('billing_payout', 'paid', 'scheduled')": DENIED,
 }
@@ -184,8 +183,8 @@ PEOPLE = {
     "DELETE FROM compute_attempt": DENIED,
     "UPDATE compute_attempt SET status = 'leased' WHERE status = 'valid'": STATE,
     "INSERT INTO compute_attempt (unit_id, job_id, node_id, vehicle_id, owner_id, consent_record_id, fence, status, expires_at)"
-    " SELECT unit_id, job_id, node_id, vehicle_id, owner_id, consent_record_id + 10000, fence + 9, 'leased', now()"
-    " FROM compute_attempt LIMIT 1": CONSENT,
+    " SELECT a.unit_id, a.job_id, b.node_id, b.vehicle_id, b.owner_id, b.consent_record_id + 10000, a.fence + 9, 'leased', now()"
+    " FROM compute_attempt a JOIN compute_attempt b ON b.owner_id <> a.owner_id ORDER BY a.id DESC, b.id DESC LIMIT 1": CONSENT,
     "UPDATE compute_meterrecord SET compute_ms = 1": DENIED,
     "INSERT INTO compute_meterrecord (node_id, attempt_id, seq, prev_hash, hash, record, signature, outcome, compute_ms, energy_mwh,"
     " energy_method, output_sha256) SELECT node_id, attempt_id, seq + 100, prev_hash, hash, record, signature, outcome, 1, 1, '', ''"
