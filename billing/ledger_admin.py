@@ -24,6 +24,8 @@ from marketplace.core.admin import ReadOnlyAdmin
 from marketplace.core.errors import DomainError
 from marketplace.core.money import format_micro
 
+MICRO_PER_CENT = 10_000
+
 
 class LedgerPageAdmin(OwnerDataAdmin):
     """A row's page is one of ours, read only, over a template that names what it shows."""
@@ -70,7 +72,7 @@ class LedgerAccountAdmin(LedgerPageAdmin):
     @admin.display(description="Balance", ordering="balance_micro")
     def balance(self, account: LedgerAccount) -> str:
         """On its normal side; the few that keep none are summed up, one query each on a page."""
-        return format_micro(ledger_explorer.balances([account])[account.pk], account.currency)
+        return money(ledger_explorer.balances([account])[account.pk], account.currency)
 
     def page_context(self, request: HttpRequest, row: LedgerAccount) -> dict[str, Any]:
         form = MovementsForm(request.GET)
@@ -113,7 +115,7 @@ class LedgerTransferAdmin(LedgerPageAdmin):
 
     @admin.display(description="Amount", ordering="amount_micro")
     def amount(self, transfer: LedgerTransfer) -> str:
-        return format_micro(transfer.amount_micro, transfer.currency)
+        return money(transfer.amount_micro, transfer.currency)
 
     @admin.display(description="Debit", ordering="debit__key")
     def from_account(self, transfer: LedgerTransfer) -> SafeString:
@@ -125,7 +127,8 @@ class LedgerTransferAdmin(LedgerPageAdmin):
 
     def page_context(self, request: HttpRequest, row: LedgerTransfer) -> dict[str, Any]:
         return {
-            "amount": format_micro(row.amount_micro, row.currency),
+            "title": f"Transfer {row.pk}",
+            "amount": money(row.amount_micro, row.currency),
             "sides": [
                 ("Debit", row.debit, whose(row.debit), link(row.debit)),
                 ("Credit", row.credit, whose(row.credit), link(row.credit)),
@@ -199,7 +202,10 @@ def whose(account: LedgerAccount) -> str:
 
 
 def money(amount_micro: int | None, currency: str) -> str:
-    return "" if amount_micro is None else format_micro(amount_micro, currency)
+    """To the last micro-unit: whoever looks at the ledger wants to see all of it."""
+    if amount_micro is None:
+        return ""
+    return format_micro(amount_micro, currency, places=6 if amount_micro % MICRO_PER_CENT else 2)
 
 
 def link(row: Model) -> SafeString:
