@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 
+import psycopg
 from django.db import connection
 
 from benchmarks.dispatch.fleet import Agent, Fleet, plan
@@ -50,8 +52,8 @@ def run_round(site: Site, fleet: Fleet, *, units: int, capacity: int) -> Round:
     job = plan(fleet, units)
     agent = Agent(fleet, capacity=capacity, home=site.home)
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("CHECKPOINT")
+        with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as owner:
+            owner.execute("CHECKPOINT")
         watch = CpuWatch({**site.pids(), "light agent": agent.process.pid}, backends)
         started = time.monotonic()
         agent.go()
