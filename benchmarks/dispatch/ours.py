@@ -71,9 +71,9 @@ def run_round(site: Site, fleet: Fleet, *, units: int, capacity: int) -> Round:
 
 def backends() -> dict[int, str]:
     """Process id -> what PostgreSQL's process works for."""
-    with connection.cursor() as cursor:
-        cursor.execute(BACKENDS)
-        return {pid: f"postgres for {name}" if name else f"postgres {kind}" for pid, name, kind in cursor.fetchall()}
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as owner:  # others are shown theirs only
+        rows = owner.execute(BACKENDS).fetchall()
+    return {pid: f"postgres for {name}" if name else f"postgres {kind}" for pid, name, kind in rows}
 
 
 def _accepted(job: InferenceJob) -> int:
