@@ -85,9 +85,13 @@ def post(kind: str, debit: LedgerAccount, credit: LedgerAccount, micro: int, key
     return ledger.post([posting]).transfers[0]
 
 
-def command(kind: str) -> StripeCommand:
+def command(kind: str, subject_id: int = 0) -> StripeCommand:
     return StripeCommand.objects.create(
-        kind=kind, subject_id=number(), idempotency_key=f"{kind}:{number()}", params={}, object_id=f"obj_{number()}"
+        kind=kind,
+        subject_id=subject_id or number(),
+        idempotency_key=f"{kind}:{number()}",
+        params={},
+        object_id=f"obj_{number()}",
     )
 
 
@@ -149,13 +153,14 @@ def void_one(market: Market) -> None:
     rated = RatedUsage.objects.filter(owner_transfer__kind="share").order_by("id").last()
     copy = RatedUsage.objects.filter(owner_transfer__kind="verification").get()
     wallet = place("wallet", market.organization)
-    void = UsageVoid.objects.create(rated=rated, reason="wrong", settled_at=timezone.now())
+    void = UsageVoid.objects.create(rated=rated, reason="wrong")
     payable = place("payable", owner=rated.usage.owner)
     post("correction", payable, wallet, rated.owner_micro, f"void:{void.public_id}:owner")
     post("correction", place("revenue"), wallet, rated.platform_micro, f"void:{void.public_id}:platform")
-    void = UsageVoid.objects.create(rated=copy, reason="wrong", settled_at=timezone.now())
+    void = UsageVoid.objects.create(rated=copy, reason="wrong")
     payable = place("payable", owner=copy.usage.owner)
     post("correction", payable, place("verification"), copy.owner_micro, f"void:{void.public_id}:owner")
+    UsageVoid.objects.update(settled_at=timezone.now())
 
 
 def roll_up() -> None:
@@ -291,7 +296,9 @@ def next_statement(owner: Owner, status: str, index: int) -> None:
         back = post("return", transit, payable, CENT, f"{key}:returned")
         Payout.objects.filter(pk=payout.pk).update(status="returned", returned=back, ended_at=now)
     if status in ("paid", "reversed"):
-        Payout.objects.filter(pk=payout.pk).update(status="sending", command=command("transfer"), account=account)
+        Payout.objects.filter(pk=payout.pk).update(
+            status="sending", command=command("create_transfer", payout.pk), account=account
+        )
         sent = post("transfer", transit, clearing, CENT, f"{key}:sent")
         Payout.objects.filter(pk=payout.pk).update(status="paid", sent=sent, paid_at=now, stripe_transfer_id=tr)
         booked("transfer", tr, -CENT)
