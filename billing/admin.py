@@ -11,39 +11,14 @@ from django.http import HttpRequest
 
 from accounts.models import User
 from accounts.owner_data_admin import OwnerDataAdmin
-from billing import payout_admin, rates_admin, stripe_admin
-from billing.models import JobOrder, LedgerAccount, LedgerTransfer, RatedUsage, TopUp
+from billing import ledger_admin, payout_admin, rates_admin, stripe_admin
+from billing.models import JobOrder, RatedUsage, TopUp
 from billing.services import wallets
 from marketplace.core.admin import ReadOnlyAdmin
 from marketplace.core.money import MICRO, format_micro
 
-__all__ = ["payout_admin", "rates_admin", "stripe_admin"]
+__all__ = ["ledger_admin", "payout_admin", "rates_admin", "stripe_admin"]
 AMOUNT_MAX = 1_000_000
-
-
-@admin.register(LedgerAccount)
-class LedgerAccountAdmin(OwnerDataAdmin):
-    list_display = ("key", "kind", "balance", "version")
-    list_filter = ("kind", "currency")
-    search_fields = ("key",)
-
-    @admin.display(description="Balance", ordering="balance_micro")
-    def balance(self, account: LedgerAccount) -> str:
-        return format_micro(account.balance_micro, account.currency) if account.tracked else "sum of transfers"
-
-
-@admin.register(LedgerTransfer)
-class LedgerTransferAdmin(OwnerDataAdmin):
-    owner_paths = (("debit__owner_id", None), ("credit__owner_id", None))
-    list_display = ("id", "kind", "debit", "credit", "amount", "posted_at")
-    list_filter = ("kind", "currency")
-    list_select_related = ("debit", "credit")
-    search_fields = ("idempotency_key", "public_id")
-    ordering = ("-id",)
-
-    @admin.display(description="Amount", ordering="amount_micro")
-    def amount(self, transfer: LedgerTransfer) -> str:
-        return format_micro(transfer.amount_micro, transfer.currency)
 
 
 @admin.register(JobOrder)

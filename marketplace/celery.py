@@ -4,6 +4,7 @@ import os
 from typing import Any
 
 from celery import Celery
+from celery.schedules import crontab
 from celery.signals import task_postrun, worker_process_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "marketplace.settings")
@@ -64,4 +65,5 @@ app.conf.beat_schedule = {
     "erase-due": {"task": "privacy.erase_due", "schedule": 300.0},
     "retention": {"task": "privacy.retention", "schedule": 86_400.0},
     "check-ledger": {"task": "billing.check_ledger", "schedule": 3600.0},
+    "check-whole-ledger": {"task": "billing.check_whole_ledger", "schedule": crontab(hour=3, minute=20)},  # UTC
 }

@@ -8,9 +8,11 @@ from allauth.mfa.models import Authenticator
 from django.contrib import admin
 from django.contrib.auth.models import Group
 from django.http import Http404, HttpRequest, HttpResponseBase
+from django.template.response import TemplateResponse
 
 from accounts import access_reason
 from accounts.owner_data_admin import check_site
+from billing.ledger_admin import open_differences
 
 # Secrets of second factors, and rows that only allauth should write.
 HIDDEN = (Group, EmailAddress, Authenticator)
@@ -27,6 +29,7 @@ def operations_site() -> admin.AdminSite:
     site.login = secure_admin_login(site.login)  # type: ignore[method-assign]
     site.autocomplete_view = _no_autocomplete  # type: ignore[method-assign, assignment]
     _show_reason(site)
+    _show_differences(site)
     for model in HIDDEN:
         if site.is_registered(model):
             site.unregister(model)
@@ -46,3 +49,14 @@ def _show_reason(site: admin.AdminSite) -> None:
         return {**plain(request), "access_reason": access_reason.present(request)}
 
     site.each_context = each_context  # type: ignore[method-assign]
+
+
+def _show_differences(site: admin.AdminSite) -> None:
+    """On the front page: whether the ledger adds up."""
+    plain = site.index
+
+    def index(request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        may_see = request.user.has_perm("billing.view_ledgerdifference")
+        return plain(request, {**(extra_context or {}), "ledger": open_differences() if may_see else None})
+
+    site.index = index  # type: ignore[method-assign]

@@ -96,6 +96,8 @@ TEMPLATES = [
 ]
 
 # Database
+# The site's own role, which owns no table: `migrate` (DATABASE_OWNER_URL) gives it what it needs. See marketplace/core/db_role.py
+DATABASE_APP_ROLE = env.str("DATABASE_APP_ROLE", default="driveway_app")
 DATABASES = {"default": env.db_url_config(required("DATABASE_URL", "postgres:///driveway"))}
 DATABASES["default"]["ENGINE"] = "django.db.backends.postgresql"
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True  # after a restart of PostgreSQL the pool replaces what broke

@@ -1,25 +1,45 @@
 """The cast, and real servers: alice and bob own cars, acme and globex are customers, opal is staff, anonymous is anybody."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.conf import settings
+from django.db import connection
 from django.db.backends.postgresql.operations import DatabaseOperations
 from django.test import Client, override_settings
 
 from accounts.models import Organization, Owner, User
 from accounts.services import registration
 from tests import factories
+from tests.database import unguarded
 
 # Rows that migrations wrote are part of the schema: a flush keeps them.
 KEPT = {"accounts_statetransition", "accounts_consentnotice"}
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _flush_append_only_tables() -> Iterator[None]:
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """The owner makes the database; then every connection takes the application's role, which proves that its grants suffice."""
+    parameters = connection.settings_dict["OPTIONS"]
+    with django_db_blocker.unblock():
+        connection.close()
+        connection.close_pool()
+    parameters["options"] = f"-c role={settings.DATABASE_APP_ROLE}"
+    with _flushing_as_owner():
+        yield
+    with django_db_blocker.unblock():
+        connection.close()
+        connection.close_pool()
+    del parameters["options"]
+
+
+@contextmanager
+def _flushing_as_owner() -> Iterator[None]:
     """Transactional tests end in TRUNCATE, which our append-only tables refuse: flush as a replica would, without triggers."""
     flush, run = DatabaseOperations.sql_flush, DatabaseOperations.execute_sql_flush
 
@@ -27,8 +47,8 @@ def _flush_append_only_tables() -> Iterator[None]:
         return flush(self, style, [table for table in tables if table not in KEPT], **options)
 
     def execute_sql_flush(self: Any, sql_list: Any) -> Any:
-        quiet = ["SET session_replication_role = replica", *sql_list, "SET session_replication_role = DEFAULT"]
-        return run(self, quiet)
+        with unguarded():
+            return run(self, sql_list)
 
     DatabaseOperations.sql_flush, DatabaseOperations.execute_sql_flush = sql_flush, execute_sql_flush
     yield

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +15,15 @@ import psycopg
 
 from marketplace import embedded
 
-FROM_OUTSIDE = ("DATABASE_URL", "REDIS_URL", "NATS_URL", "NATS_PUBLIC_URLS", "NATS_TRUST_FILE", "BLOB_ROOT")
+FROM_OUTSIDE = (
+    "DATABASE_URL",
+    "DATABASE_OWNER_URL",
+    "REDIS_URL",
+    "NATS_URL",
+    "NATS_PUBLIC_URLS",
+    "NATS_TRUST_FILE",
+    "BLOB_ROOT",
+)
 
 
 @contextmanager
@@ -35,11 +45,11 @@ def scratch_database(*, connections: int) -> Iterator[None]:
         embedded.provide(*embedded.ALL)
         _keep_commit_times()
         import django
-        from django.core.management import call_command
         from django.db import connection
 
         django.setup()
-        call_command("migrate", verbosity=0)
+        # As the owner of the tables, in a process of its own: this one races as the application's role.
+        subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity=0"], cwd=embedded.REPOSITORY, check=True)
         try:
             yield
         finally:
@@ -51,7 +61,7 @@ def scratch_database(*, connections: int) -> Iterator[None]:
 
 
 def _keep_commit_times() -> None:
-    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as connection:
         connection.execute("ALTER SYSTEM SET track_commit_timestamp = on")
     server = embedded.attached()["postgres"]
     server.stop()

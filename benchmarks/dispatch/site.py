@@ -32,7 +32,15 @@ class Site:
         self.trace = home / "trace"
 
     def __enter__(self) -> Site:
-        for name in ("DATABASE_URL", "REDIS_URL", "NATS_URL", "NATS_PUBLIC_URLS", "NATS_TRUST_FILE", "BLOB_ROOT"):
+        for name in (
+            "DATABASE_URL",
+            "DATABASE_OWNER_URL",
+            "REDIS_URL",
+            "NATS_URL",
+            "NATS_PUBLIC_URLS",
+            "NATS_TRUST_FILE",
+            "BLOB_ROOT",
+        ):
             os.environ.pop(name, None)
         os.environ |= {
             "DRIVEWAY_HOME": str(self.home), "DRIVEWAY_ENV": "development", "DRIVEWAY_NATS": "on",
@@ -108,7 +116,7 @@ class Site:
 
     def _wipe(self) -> None:
         """Begin with nothing, whatever an earlier run left."""
-        url = os.environ["DATABASE_URL"]
+        url = os.environ["DATABASE_OWNER_URL"]
         with psycopg.connect(url.replace(f"/{DATABASE}?", "/postgres?"), autocommit=True) as connection:
             connection.execute(f'DROP DATABASE IF EXISTS "{DATABASE}" WITH (FORCE)')
             connection.execute(f'CREATE DATABASE "{DATABASE}"')

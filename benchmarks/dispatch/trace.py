@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 from django.db import connection
 
 MODULES = (
@@ -29,10 +31,10 @@ class Line:
 
 def track_functions(on: bool) -> None:
     """Let PostgreSQL count the time of trigger functions, in sessions that begin after this."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"ALTER DATABASE {connection.ops.quote_name(connection.settings_dict['NAME'])} "
-                       f"SET track_functions = '{'pl' if on else 'none'}'")  # fmt: skip
-        cursor.execute("SELECT pg_stat_reset()")
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as owner:
+        owner.execute(f"ALTER DATABASE {connection.ops.quote_name(connection.settings_dict['NAME'])} "
+                      f"SET track_functions = '{'pl' if on else 'none'}'")  # fmt: skip
+        owner.execute("SELECT pg_stat_reset()")
 
 
 def statements(folder: Path) -> list[Line]:

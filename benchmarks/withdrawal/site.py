@@ -10,7 +10,15 @@ from pathlib import Path
 from marketplace import embedded
 from marketplace.embedded.stack import Stack
 
-FROM_OUTSIDE = ("DATABASE_URL", "REDIS_URL", "NATS_URL", "NATS_PUBLIC_URLS", "NATS_TRUST_FILE", "BLOB_ROOT")
+FROM_OUTSIDE = (
+    "DATABASE_URL",
+    "DATABASE_OWNER_URL",
+    "REDIS_URL",
+    "NATS_URL",
+    "NATS_PUBLIC_URLS",
+    "NATS_TRUST_FILE",
+    "BLOB_ROOT",
+)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Local servers from wheels: PostgreSQL, Redis and NATS without root, docker or an installed service, and a fake Stripe.
 
-`provide("postgres", "redis", "nats", "stripe")` makes sure that DATABASE_URL, REDIS_URL, NATS_URL with
+`provide("postgres", "redis", "nats", "stripe")` makes sure that DATABASE_URL with DATABASE_OWNER_URL, REDIS_URL, NATS_URL with
 NATS_TRUST_FILE, and STRIPE_SECRET_KEY with what belongs to it are in the environment. A variable that is set already wins and nothing is started for it,
 which is how production runs. Everything lives under `home()`; deleting that folder, when nothing runs, starts
 over.
@@ -29,6 +29,7 @@ __all__ = [
     "EmbeddedError",
     "ServerName",
     "attached",
+    "become_owner",
     "home",
     "leave",
     "provide",
@@ -55,6 +56,8 @@ COMMAND_SERVERS: dict[str, tuple[ServerName, ...]] = {
     **dict.fromkeys(("check_ledger", "createsuperuser", "dbshell", "makemigrations", "migrate"), ("postgres",)),
     **dict.fromkeys(("showmigrations", "sqlmigrate"), ("postgres",)),
 }
+# Commands that run as the owner of the tables. Everything else runs as the role that owns nothing.
+OWNER_COMMANDS = ("migrate",)
 _attached: dict[str, Server] = {}
 
 
@@ -105,6 +108,14 @@ def provide_for_command(arguments: Sequence[str]) -> None:
         provide_all(*servers)
     except EmbeddedError as error:
         raise SystemExit(str(error)) from error
+    if command in OWNER_COMMANDS:
+        become_owner()
+
+
+def become_owner() -> None:
+    """Let this process connect as the owner of the tables, if DATABASE_OWNER_URL says who that is."""
+    if os.environ.get("DATABASE_OWNER_URL"):
+        os.environ["DATABASE_URL"] = os.environ["DATABASE_OWNER_URL"]
 
 
 def read_dotenv() -> None:

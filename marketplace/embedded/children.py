@@ -64,9 +64,11 @@ class Children:
             record = {"pid": identity.pid, "created_at": identity.created_at}
             write_private(_pid_path(self.home, name), json.dumps(record))
 
-    def run(self, name: str, *arguments: str, timeout_s: float = 300.0) -> None:
-        """Run Python to its end. Raises EmbeddedError with its output if it fails."""
-        process = self._python(name, *arguments)
+    def run(
+        self, name: str, *arguments: str, variables: Mapping[str, str] | None = None, timeout_s: float = 300.0
+    ) -> None:
+        """Run Python to its end, with more variables if given. Raises EmbeddedError with its output if it fails."""
+        process = self._python(name, *arguments, variables=variables)
         try:
             code = process.wait(timeout_s)
         except BaseException:
@@ -117,11 +119,13 @@ class Children:
         self.processes[name].wait()
         _pid_path(self.home, name).unlink(missing_ok=True)
 
-    def _python(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+    def _python(
+        self, name: str, *arguments: str, variables: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
         return spawn(
             [sys.executable, *arguments],
             log_path=self.log_path(name),
-            environment=self.environment,
+            environment={**self.environment, **(variables or {})},
             cwd=self.repository,
             dies_with_parent=True,
         )

@@ -27,7 +27,9 @@ from marketplace.embedded.server import Server, State
 
 VERSION = 18
 DATABASE = "driveway"
-ROLE = "postgres"
+OWNER = "postgres"
+# What the site connects as: it owns nothing and may only what `migrate` grants (marketplace/core/db_role.py).
+APP_ROLE = "driveway_app"
 SOCKET_NAME = ".s.PGSQL.5432"
 # sun_path is 108 bytes on Linux and 104 on macOS, with a closing NUL.
 SOCKET_PATH_LIMIT = 103
@@ -84,15 +86,17 @@ class Postgres(Server):
         return True
 
     def finish(self, state: State) -> None:
-        """Make the site's database."""
+        """Make the site's database and role."""
         with self._connect(state) as connection:
+            if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [APP_ROLE]).fetchone():
+                connection.execute(f'CREATE ROLE "{APP_ROLE}" LOGIN')
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
                 connection.execute(f'CREATE DATABASE "{DATABASE}"')
 
     def environment(self, state: State) -> dict[str, str]:
-        """DATABASE_URL with the socket's folder as `?host=`: libpq and django-environ both read that."""
-        host = quote(state["socket_folder"], safe="")
-        return {"DATABASE_URL": f"postgres://{ROLE}@/{DATABASE}?host={host}"}
+        """The site's URL and its owner's, with the socket's folder as `?host=`: libpq and django-environ both read that."""
+        place = f"/{DATABASE}?host={quote(state['socket_folder'], safe='')}"
+        return {"DATABASE_URL": f"postgres://{APP_ROLE}@{place}", "DATABASE_OWNER_URL": f"postgres://{OWNER}@{place}"}
 
     def end_leftover(self) -> None:
         """Clear what a kill -9 leaves: a pid file whose pid may be somebody else's, and orphaned backends.
@@ -130,7 +134,7 @@ class Postgres(Server):
 
     def _connect(self, state: State) -> psycopg.Connection[tuple[object, ...]]:
         return psycopg.connect(
-            host=state["socket_folder"], user=ROLE, dbname="postgres", connect_timeout=5, autocommit=True
+            host=state["socket_folder"], user=OWNER, dbname="postgres", connect_timeout=5, autocommit=True
         )
 
     def _initdb(self) -> None:
@@ -147,7 +151,7 @@ class Postgres(Server):
             _own(unfinished)
         done = subprocess.run(
             [
-                *(str(_programs() / "initdb"), "-D", str(unfinished), "-U", ROLE, "--auth=trust"),
+                *(str(_programs() / "initdb"), "-D", str(unfinished), "-U", OWNER, "--auth=trust"),
                 *("--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"),
             ],
             stdout=subprocess.PIPE,

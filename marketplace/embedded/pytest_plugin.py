@@ -7,15 +7,25 @@ inherit the variables from the controller and so start nothing.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 
 import pytest
 
-from marketplace.embedded import ALL, provide_all
+from marketplace.embedded import ALL, become_owner, provide_all
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_load_initial_conftests() -> Generator[None, None, None]:
-    """Provide PostgreSQL, Redis, NATS and development secrets before the settings are read."""
+    """Provide PostgreSQL, Redis, NATS and development secrets before the settings are read.
+
+    Test databases are made by the owner, whom the settings therefore name; the tests then run as the application's role
+    (tests/conftest.py), and processes that they start log in as it.
+    """
     provide_all(*ALL)
-    return (yield)
+    site = os.environ.get("DATABASE_URL", "")
+    become_owner()
+    try:
+        return (yield)
+    finally:
+        os.environ["DATABASE_URL"] = site

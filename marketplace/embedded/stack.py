@@ -142,10 +142,13 @@ class Stack:
             "ORT_DISABLE_TELEMETRY": "1",
             "PYTHONUNBUFFERED": "1",
         }
+        # The site's processes do not know who owns the tables.
+        owner = {name: url for name in ("DATABASE_OWNER_URL",) if (url := self.environment.pop(name, ""))}
         children = self.children = Children(
             home=self.home, repository=embedded.REPOSITORY, port=self.port, environment=self.environment
         )
-        self._timed("Tables", lambda: children.run("migrate", "manage.py", "migrate", "--noinput"))
+        migrate = ("manage.py", "migrate", "--noinput")
+        self._timed("Tables", lambda: children.run("migrate", *migrate, variables=owner))
         private_folder(self.home / "beat")
         for spec in CHILDREN:
             if os.environ.get("NATS_URL") or not spec.needs_nats:

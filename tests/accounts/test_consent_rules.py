@@ -1,4 +1,4 @@
-"""Consent attacked with raw SQL, as the application's own role could: the database refuses, whoever asks."""
+"""Consent attacked with raw SQL, as even the tables' owner: the database refuses, whoever asks."""
 
 import hashlib
 import json
@@ -15,6 +15,7 @@ from accounts.receipts import record as consent_record
 from accounts.services import consents, notices
 from compute.models import Attempt
 from tests import factories
+from tests.database import sqlstate_of
 
 pytestmark = pytest.mark.django_db
 APPEND_ONLY, BROKEN_CHAIN, NO_CONSENT = "DW002", "DW004", "DW003"
@@ -68,13 +69,7 @@ def insert(row: dict[str, Any]) -> ConsentRecord:
 
 def refusal(statement: str, *parameters: Any) -> str:
     """The SQLSTATE with which the database refuses, or "" when it does what it is told."""
-    try:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # the test's own rows are not committed yet
-            cursor.execute(statement, parameters)
-    except DatabaseError as error:
-        return getattr(error.__cause__, "sqlstate", None) or str(error)
-    return ""
+    return sqlstate_of(statement, parameters)
 
 
 def refusal_of(row: dict[str, Any]) -> str:

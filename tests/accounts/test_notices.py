@@ -14,7 +14,7 @@ from compute.selectors import consent_violations
 from compute.services import dispatch, nodes
 from marketplace.core.errors import Conflict, ConsentRequired, InvalidInput
 from tests import factories
-from tests.compute.helpers import execute
+from tests.database import execute, unguarded
 
 pytestmark = pytest.mark.django_db
 TEXT = {"title": "Run jobs", "summary": "In short.", "body": "At length.\n\nAnd more.", "validity_days": 365}
@@ -105,9 +105,8 @@ def test_consent_does_not_stretch_to_a_new_text_but_counts_until_it_takes_effect
     assert current(vehicle).is_in_force
     assert car.sync().withheld == ""
     factories.lease_to(car)
-    execute("SET session_replication_role = replica")
-    ConsentNotice.objects.filter(version=2).update(effective_at=timezone.now())  # time passes
-    execute("SET session_replication_role = DEFAULT")
+    with unguarded():
+        ConsentNotice.objects.filter(version=2).update(effective_at=timezone.now())  # time passes
     now = current(vehicle)
     assert (now.state, now.is_given, now.is_in_force) == ("given", True, False)
     assert not ConsentCurrent.objects.in_force("run_jobs").exists()
@@ -167,10 +166,9 @@ def test_an_auditor_sees_a_lease_on_an_old_text():
     car = factories.make_car()
     attempt = factories.lease_to(car)
     assert consent_violations() == 0
-    execute("SET session_replication_role = replica")
-    notice = in_effect()
-    ConsentNotice.objects.filter(pk=notice.pk).update(effective_at=attempt.leased_at - timedelta(seconds=1))
-    execute("SET session_replication_role = DEFAULT")
+    with unguarded():
+        notice = in_effect()
+        ConsentNotice.objects.filter(pk=notice.pk).update(effective_at=attempt.leased_at - timedelta(seconds=1))
     assert consent_violations() == 1
 
 
@@ -231,9 +229,8 @@ def test_reminders_go_thirty_and_seven_days_before_once_each(ends_in):
 def test_who_was_told_of_thirty_days_is_told_of_seven_and_a_renewed_consent_begins_anew(ends_in):
     vehicle = ends_in(20)
     remind_of_consents()
-    execute("SET session_replication_role = replica")
-    ConsentCurrent.objects.update(expires_at=timezone.now() + timedelta(days=5))
-    execute("SET session_replication_role = DEFAULT")
+    with unguarded():
+        ConsentCurrent.objects.update(expires_at=timezone.now() + timedelta(days=5))
     remind_of_consents()
     kinds = list(Mail.objects.order_by("id").values_list("context__days", flat=True))
     assert kinds == [30, 7]

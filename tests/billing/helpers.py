@@ -5,7 +5,6 @@ import itertools
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from accounts.models import Organization, Owner, OwnerPolicy, User, Vehicle
@@ -26,20 +25,11 @@ from compute.models import (
     UsageRecord,
     WorkUnit,
 )
+from tests.database import sqlstate_of
 
+__all__ = ["sqlstate_of"]
 HOUR_MS = 3_600_000
 _numbers = itertools.count(1)
-
-
-def sqlstate_of(sql: str, parameters: object = ()) -> str:
-    """Run raw SQL; the SQLSTATE of the database's refusal, or "" when it had its way."""
-    try:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # or TRUNCATE would trip over checks still to come
-            cursor.execute(sql, parameters)
-    except DatabaseError as error:
-        return error.__cause__.sqlstate
-    return ""
 
 
 def number() -> int:

@@ -5,7 +5,6 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.core import mail as post
-from django.db import connection
 from django.utils import timezone
 
 from accounts.models import Mail, Owner
@@ -13,6 +12,7 @@ from accounts.services import mails
 from billing.models import RatedUsage
 from billing.services import settlement, summaries, voids
 from tests import factories
+from tests.database import execute, unguarded
 
 pytestmark = pytest.mark.django_db
 ZONE = "Pacific/Auckland"
@@ -20,10 +20,8 @@ ZONE = "Pacific/Auckland"
 
 def rated_at(at):
     """Move the ratings, which nothing may change, as a replica would."""
-    with connection.cursor() as cursor:
-        cursor.execute("SET session_replication_role = replica")
-        cursor.execute("UPDATE billing_ratedusage SET created_at = %s", [at])
-        cursor.execute("SET session_replication_role = DEFAULT")
+    with unguarded():
+        execute("UPDATE billing_ratedusage SET created_at = %s", at)
 
 
 @pytest.fixture

@@ -3,12 +3,12 @@
 from datetime import UTC, datetime
 
 import pytest
-from django.db import connection
 
 from accounts.models import OwnerPolicy
 from billing.models import RatedUsage
 from billing.services.settlement import settle_usage
 from tests.billing.helpers import make_market, make_usage, order
+from tests.database import execute, unguarded
 
 pytestmark = pytest.mark.django_db
 KWH = 1_000_000
@@ -17,10 +17,8 @@ NIGHT = [[day, 22 * 60, 6 * 60, 90_000] for day in range(7)]
 
 def lease_back_then(attempt: int, moment: datetime) -> None:
     """When an attempt was leased never changes: only a replica's session may say otherwise."""
-    with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL session_replication_role = replica")
-        cursor.execute("UPDATE compute_attempt SET leased_at = %s WHERE id = %s", [moment, attempt])
-        cursor.execute("SET LOCAL session_replication_role = DEFAULT")
+    with unguarded():
+        execute("UPDATE compute_attempt SET leased_at = %s WHERE id = %s", moment, attempt)
 
 
 def cost_of(market, *moments: datetime) -> list[int]:

@@ -35,7 +35,9 @@ PAGES = {
         "mfa_index", "mfa_reauthenticate", "mfa_view_recovery_codes", "mfa_generate_recovery_codes", "mfa_deactivate_totp",
     ],
     "customer": ["job_list", "job_detail", "api_keys", "wallet", "top_up_pay", "top_up_done", "top_up_left", "auto_recharge", "saved_card_done"],
-    "operator": ["admin:index", "access_reason", "admin:accounts_vehicle_changelist", "admin:accounts_vehicle_change"],
+    "operator": ["admin:index", "access_reason", "admin:accounts_vehicle_changelist", "admin:accounts_vehicle_change",
+                 "admin:billing_ledgeraccount_changelist", "admin:billing_ledgeraccount_change",
+                 "admin:billing_ledgertransfer_change", "admin:billing_ledgerdifference_change"],
 }  # fmt: skip
 ROWS = [(actor, name) for actor, names in PAGES.items() for name in names]
 

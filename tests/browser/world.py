@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from accounts.models import Owner, User
 from accounts.services import erasures, registration, unsubscribes
-from billing.models import AutoRecharge, CardTopUp
+from billing.models import AutoRecharge, CardTopUp, LedgerCheck, LedgerDifference, LedgerTransfer
 from billing.services import auto_recharge_settings, auto_recharges, payouts, settlement, top_up_credits
 from compute.models import Attempt, AvailabilitySpan, ModelArtifact, NodePresence
 from marketplace.core.states import transition
@@ -116,6 +116,12 @@ class World:
                 node=self.car.node, vehicle=self.vehicle, available=available, reason=reason, started_at=start,
                 ended_at=start + timedelta(hours=4),
             )  # fmt: skip
+        self.transfer = LedgerTransfer.objects.filter(kind="top_up").earliest("id")
+        check = LedgerCheck.objects.create(checks=40, differences=1, took_ms=9)
+        self.difference = LedgerDifference.objects.create(
+            check_name="balances", subject=self.transfer.credit.key, expected_micro=1, actual_micro=2, first_seen=check,
+            last_seen=check,
+        )  # fmt: skip
         type(self.vehicle).objects.filter(pk=self.bare.pk).update(label="W" * 60, make_model="Longest " * 9)
         Owner.objects.filter(pk=self.alice.pk).update(locale="de-DE", time_zone="Europe/Berlin")
 
@@ -160,4 +166,7 @@ def arguments(world: World) -> dict[str, tuple[Any, ...]]:
         "account_confirm_email": ("x",),
         "account_reset_password_from_key": ("1", "x-y"),
         "admin:accounts_vehicle_change": (world.vehicle.pk,),
+        "admin:billing_ledgeraccount_change": (world.transfer.credit_id,),
+        "admin:billing_ledgertransfer_change": (world.transfer.pk,),
+        "admin:billing_ledgerdifference_change": (world.difference.pk,),
     }

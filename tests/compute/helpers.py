@@ -1,40 +1,19 @@
 """What the tests of compute share: raw SQL and its refusals, cars that are present, work done by them."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import pytest
-from django.db import DatabaseError, connection, transaction
+from django.db import connection
 
 from compute import protocol
 from compute.models import Attempt, Node, WorkUnit
 from compute.services import dispatch, verification
 from tests import factories
+from tests.database import execute, refused, unguarded
 from tests.factories import Car
 
-
-def execute(sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, list(parameters) or None)
-        return cursor.fetchall() if cursor.description else []
-
-
-@contextmanager
-def refused(sqlstate: str) -> Iterator[None]:
-    """The block must be refused by the database with this SQLSTATE; what it did before is undone."""
-    with pytest.raises(DatabaseError) as caught, transaction.atomic():
-        yield
-    assert caught.value.__cause__.sqlstate == sqlstate, caught.value
-
-
-@contextmanager
-def unguarded() -> Iterator[None]:
-    """Triggers and foreign keys off, as on a replica: to stage what the rules would not let happen."""
-    execute("SET session_replication_role = replica")
-    yield
-    execute("SET session_replication_role = DEFAULT")
+__all__ = ["execute", "refused", "unguarded"]
 
 
 def present(count: int = 1, *, capacity: int = 2, owner: Any = None, **fields: Any) -> list[Car]:

@@ -14,6 +14,7 @@ from billing.services import settlement
 from compute import activity
 from compute.models import Attempt
 from tests import factories
+from tests.database import as_owner, unguarded
 from tests.marketplace.test_pages import text_of
 
 pytestmark = pytest.mark.django_db
@@ -34,8 +35,7 @@ def history(vehicle, count, *, status="cancelled", every=timedelta(hours=1)):
     attempt = factories.lease_to(factories.make_car(vehicle.owner)) if not Attempt.objects.exists() else None
     model = attempt or Attempt.objects.first()
     first = Attempt.objects.count() + 10_000
-    with connection.cursor() as cursor:
-        cursor.execute("SET session_replication_role = replica")
+    with unguarded(), connection.cursor() as cursor:
         cursor.execute(
             """INSERT INTO compute_attempt (unit_id, job_id, node_id, vehicle_id, owner_id, consent_record_id, fence, status,
                                             leased_at, expires_at)
@@ -43,7 +43,6 @@ def history(vehicle, count, *, status="cancelled", every=timedelta(hours=1)):
             [model.unit_id, model.job_id, model.node_id, vehicle.pk, vehicle.owner_id, model.consent_record_id, first,
              status, every, count],
         )  # fmt: skip
-        cursor.execute("SET session_replication_role = DEFAULT")
 
 
 @pytest.fixture
@@ -184,7 +183,7 @@ def test_a_page_and_a_day_are_read_by_the_index(car):
         "vehicle": vehicle.pk, "before": 10**9, "after": 0, "since": None, "until": None, "status": "", "each": 25,
         "window": activity.WINDOW, "at": timezone.now(),
     }  # fmt: skip
-    with connection.cursor() as cursor:
+    with as_owner(), connection.cursor() as cursor:
         cursor.execute("ANALYZE compute_attempt; SET LOCAL enable_seqscan = off")
         for sql in (activity.PAGE, activity.LAST_BY):
             cursor.execute("EXPLAIN " + sql, values)

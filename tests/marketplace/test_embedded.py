@@ -22,7 +22,15 @@ from marketplace.embedded.process import EmbeddedError, Identity, log_tail, spaw
 from marketplace.embedded.redis import Redis
 from marketplace.embedded.secrets import development_secrets
 
-VARIABLES = ("DATABASE_URL", "REDIS_URL", "NATS_URL", "NATS_TRUST_FILE", "DRIVEWAY_NATS", "DRIVEWAY_PORT")
+VARIABLES = (
+    "DATABASE_URL",
+    "REDIS_URL",
+    "NATS_URL",
+    "NATS_TRUST_FILE",
+    "DATABASE_OWNER_URL",
+    "DRIVEWAY_NATS",
+    "DRIVEWAY_PORT",
+)
 
 HOLDER = """
 import os, sys
@@ -77,6 +85,11 @@ def urls_of(process) -> list[str]:
     return process.stdout.readline().split()
 
 
+def as_owner(url: str) -> str:
+    """The role of the site owns no table and can make none."""
+    return url.replace("driveway_app@", "postgres@")
+
+
 def postmaster_started_at(url: str) -> object:
     with psycopg.connect(url) as connection:
         return connection.execute("SELECT pg_postmaster_start_time()").fetchone()[0]
@@ -98,7 +111,7 @@ def test_provide_starts_all_three_and_leaving_stops_them(home):
     assert len(lines) == 3
     embedded.leave()
     assert not any(server.is_running() for server in servers.values())
-    assert not set(VARIABLES[:4]) & set(os.environ)
+    assert not set(VARIABLES[:5]) & set(os.environ)
 
 
 def test_django_environ_reads_the_socket_from_the_url(home):
@@ -144,7 +157,7 @@ def test_two_processes_at_once_share_one_server(home):
 def test_servers_left_by_a_killed_process_are_replaced_and_keep_their_data(home):
     with holder("postgres", "redis", "nats") as process:
         database_url, redis_url, nats_url = urls_of(process)
-        with psycopg.connect(database_url) as connection:
+        with psycopg.connect(as_owner(database_url)) as connection:
             connection.execute("CREATE TABLE IF NOT EXISTS kept (at timestamptz DEFAULT now())")
             connection.execute("INSERT INTO kept DEFAULT VALUES")
         redis.from_url(redis_url).set("kept", "yes")
@@ -155,14 +168,14 @@ def test_servers_left_by_a_killed_process_are_replaced_and_keep_their_data(home)
     embedded.provide("postgres", "redis", "nats")
     assert not leftover.is_running()
     assert (os.environ["REDIS_URL"], os.environ["NATS_URL"]) == (redis_url, nats_url)
-    with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"]) as connection:
         assert connection.execute("SELECT count(*) FROM kept").fetchone()[0] >= 1
     assert redis.from_url(os.environ["REDIS_URL"]).get("kept") == b"yes"
 
 
 def test_a_killed_server_comes_back_at_the_same_address(home):
     embedded.provide("postgres", "redis", "nats")
-    with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"]) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS acknowledged (n int)")
         connection.execute("INSERT INTO acknowledged VALUES (1)")
     redis.from_url(os.environ["REDIS_URL"]).set("acknowledged", "1")
@@ -170,7 +183,7 @@ def test_a_killed_server_comes_back_at_the_same_address(home):
         server.kill()
         assert not server.is_running()
         server.start()
-    with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"]) as connection:
         assert connection.execute("SELECT n FROM acknowledged").fetchone() == (1,)
     assert redis.from_url(os.environ["REDIS_URL"]).get("acknowledged") == b"1"
 

@@ -1,0 +1,24 @@
+from typing import Any
+
+from django.conf import settings
+from django.core.management import CommandError
+from django.core.management.commands import migrate
+from django.db import connections
+
+from marketplace.core import db_role
+from marketplace.core.db_role import RoleUnfit
+
+
+class Command(migrate.Command):
+    """Django's `migrate`, as the owner of the tables; then the application's role gets exactly what it needs."""
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        role, using = settings.DATABASE_APP_ROLE, options["database"]
+        try:
+            with connections[using].cursor() as cursor:
+                db_role.refuse_as_owner(role=role, cursor=cursor)
+            super().handle(*args, **options)
+            if not (options["plan"] or options["check_unapplied"]):
+                db_role.grant(role=role, using=using)
+        except RoleUnfit as error:
+            raise CommandError(error.message) from error

@@ -1,0 +1,78 @@
+"""Chargebacks, what they left owed, jobs in dispute, and adjustments by operators."""
+
+# Each dispute's postings on the account of what is owed: what the bank took, gave back, the wallet gave, and was written off.
+CARD_DISPUTES = """
+SELECT 'card dispute ' || d.stripe_id || ' ' || part.name, part.expected, part.actual
+  FROM billing_carddispute d
+  LEFT JOIN (SELECT stripe_id, sum(micro) AS owed_micro,
+                    sum(micro) FILTER (WHERE part = 'withdrawn') AS withdrawn_micro,
+                    sum(-micro) FILTER (WHERE part = 'reinstated') AS reinstated_micro
+               FROM at_banks GROUP BY stripe_id) m ON m.stripe_id = d.stripe_id
+ CROSS JOIN LATERAL (VALUES
+      ('withdrawn', CASE WHEN d.withdrawn_at IS NULL THEN 0 ELSE d.amount_micro END, COALESCE(m.withdrawn_micro, 0)),
+      ('reinstated', CASE WHEN d.reinstated_at IS NULL THEN 0 ELSE d.amount_micro END, COALESCE(m.reinstated_micro, 0)),
+      ('owed', CASE WHEN d.withdrawn_at IS NULL OR d.reinstated_at IS NOT NULL OR d.written_off_at IS NOT NULL THEN 0
+                    ELSE GREATEST(m.owed_micro, 0) END, COALESCE(m.owed_micro, 0))
+      ) AS part (name, expected, actual)
+ WHERE part.expected <> part.actual
+"""
+# What an organization owes for disputed payments is what is left of its disputes.
+DISPUTED = """
+SELECT COALESCE(a.key, 'organization ' || owed.organization_id), COALESCE(owed.micro, 0), COALESCE(a.balance_micro, 0)
+  FROM (SELECT * FROM billing_ledgeraccount WHERE kind = 'disputed') a
+  FULL JOIN (SELECT d.organization_id, d.currency, sum(m.micro) AS micro
+               FROM billing_carddispute d JOIN at_banks m ON m.stripe_id = d.stripe_id GROUP BY 1, 2) owed
+    ON owed.organization_id = a.organization_id AND owed.currency = a.currency
+ WHERE COALESCE(owed.micro, 0) <> COALESCE(a.balance_micro, 0)
+"""
+# Earnings are held while a job is in dispute, and not a moment longer.
+RESERVED = """
+SELECT 'dispute ' || COALESCE(d.public_id::text, m.dispute), CASE WHEN d.status = 'open' THEN d.reserved_micro ELSE 0 END,
+       COALESCE(m.micro, 0)
+  FROM billing_dispute d
+  FULL JOIN (SELECT split_part(t.idempotency_key, ':', 2) AS dispute,
+                    sum(CASE WHEN a.id = t.credit_id THEN t.amount_micro ELSE -t.amount_micro END) AS micro
+               FROM billing_ledgeraccount a JOIN billing_ledgertransfer t ON a.id IN (t.debit_id, t.credit_id)
+              WHERE a.kind = 'reserve' GROUP BY 1) m ON m.dispute = d.public_id::text
+ WHERE CASE WHEN d.status = 'open' THEN d.reserved_micro ELSE 0 END <> COALESCE(m.micro, 0)
+"""
+# What a decided dispute granted a customer was given.
+GRANTED = """
+SELECT 'dispute ' || d.public_id, CASE WHEN d.status = 'upheld' THEN d.granted_micro ELSE 0 END, COALESCE(m.micro, 0)
+  FROM billing_dispute d
+  LEFT JOIN (SELECT split_part(t.idempotency_key, ':', 2) AS dispute, sum(t.amount_micro) AS micro
+               FROM billing_ledgertransfer t JOIN billing_ledgeraccount a ON a.id = t.credit_id
+              WHERE a.kind = 'wallet' AND t.kind IN ('correction', 'adjustment') AND t.idempotency_key LIKE 'dispute:%'
+              GROUP BY 1) m ON m.dispute = d.public_id::text
+ WHERE d.organization_id IS NOT NULL
+   AND CASE WHEN d.status = 'upheld' THEN d.granted_micro ELSE 0 END <> COALESCE(m.micro, 0)
+"""
+# An adjustment was approved by a second operator, and what was approved was done.
+ADJUSTMENTS = """
+SELECT 'transfer ' || t.id, 0, t.amount_micro
+  FROM billing_ledgertransfer t
+  LEFT JOIN billing_approval p ON t.idempotency_key = 'adjustment:' || p.public_id AND p.status = 'done'
+                              AND p.kind IN ('adjust_customer', 'adjust_owner')
+  LEFT JOIN billing_dispute d ON d.public_id::text = split_part(t.idempotency_key, ':', 2) AND t.idempotency_key LIKE 'dispute:%'
+ WHERE t.kind = 'adjustment' AND p.id IS NULL AND d.id IS NULL
+UNION ALL
+SELECT 'approval ' || p.public_id, 1, 0 FROM billing_approval p
+ WHERE p.status = 'done' AND p.kind IN ('adjust_customer', 'adjust_owner')
+   AND NOT EXISTS (SELECT FROM billing_ledgertransfer t WHERE t.idempotency_key = 'adjustment:' || p.public_id)
+"""
+
+CHECKS = {
+    "card_disputes": ("a chargeback is its postings", CARD_DISPUTES),
+    "disputed": ("owed for chargebacks = what is left of them", DISPUTED),
+    "reserved": ("held while disputed = open disputes", RESERVED),
+    "granted": ("what a dispute granted was given", GRANTED),
+    "adjustments": ("an adjustment was approved, and done", ADJUSTMENTS),
+}
+WITH = {
+    "at_banks": """
+    SELECT split_part(t.idempotency_key, ':', 2) AS stripe_id, split_part(t.idempotency_key, ':', 3) AS part,
+           CASE WHEN a.id = t.debit_id THEN t.amount_micro ELSE -t.amount_micro END AS micro
+      FROM billing_ledgeraccount a JOIN billing_ledgertransfer t ON a.id IN (t.debit_id, t.credit_id)
+     WHERE a.kind = 'disputed'
+    """,
+}

@@ -1,0 +1,76 @@
+"""What customers ordered: holds, charges, and the rest that went back. Promotional credit is used up first."""
+
+# What is held for an organization is what its open orders may still cost.
+HOLDS = """
+SELECT COALESCE(a.key, 'organization ' || o.organization_id), COALESCE(o.micro, 0), COALESCE(a.balance_micro, 0)
+  FROM (SELECT * FROM billing_ledgeraccount WHERE kind = 'hold') a
+  FULL JOIN (SELECT o.organization_id, r.currency, sum(o.held_micro - o.charged_micro) AS micro
+               FROM billing_joborder o JOIN billing_ratecard r ON r.id = o.rate_card_id
+              WHERE o.status = 'held' GROUP BY 1, 2) o
+    ON a.organization_id = o.organization_id AND a.currency = o.currency
+ WHERE COALESCE(a.balance_micro, 0) <> COALESCE(o.micro, 0)
+"""
+# Each order has its hold, from the wallet and from promotional credit.
+ORDERS_HELD = """
+SELECT 'order ' || o.id || part.name, part.micro, COALESCE(h.amount_micro, 0)
+  FROM billing_joborder o
+ CROSS JOIN LATERAL (VALUES ('', 'wallet', o.held_micro - o.held_promo_micro),
+                            (':promo', 'promo_wallet', o.held_promo_micro)) AS part (name, kind, micro)
+  LEFT JOIN billing_ledgertransfer h ON h.idempotency_key = 'hold:' || o.job_id || part.name AND h.kind = 'hold'
+  LEFT JOIN billing_ledgeraccount d ON d.id = h.debit_id
+ WHERE part.micro <> COALESCE(h.amount_micro, 0) OR d.kind <> part.kind OR d.organization_id <> o.organization_id
+"""
+# After closing, the rest went back to where it came from: charges use the promotional part up first.
+ORDERS_RELEASED = """
+SELECT 'order ' || o.id || part.name, part.micro, COALESCE(x.amount_micro, 0)
+  FROM billing_joborder o
+ CROSS JOIN LATERAL (SELECT CASE WHEN o.status = 'closed' THEN o.held_micro - o.charged_micro ELSE 0 END AS micro,
+                            CASE WHEN o.status = 'closed' THEN GREATEST(o.held_promo_micro - o.charged_micro, 0)
+                                 ELSE 0 END AS promo_micro) AS rest
+ CROSS JOIN LATERAL (VALUES ('', 'wallet', rest.micro - rest.promo_micro),
+                            (':promo', 'promo_wallet', rest.promo_micro)) AS part (name, kind, micro)
+  LEFT JOIN billing_ledgertransfer x ON x.idempotency_key = 'release:' || o.job_id || part.name AND x.kind = 'release'
+  LEFT JOIN billing_ledgeraccount c ON c.id = x.credit_id
+ WHERE part.micro <> COALESCE(x.amount_micro, 0) OR c.kind <> part.kind OR c.organization_id <> o.organization_id
+"""
+ORDERS_CHARGED = """
+SELECT 'order ' || o.id, COALESCE(sum(r.charged_micro), 0), o.charged_micro
+  FROM billing_joborder o LEFT JOIN billing_ratedusage r ON r.order_id = o.id
+ GROUP BY o.id HAVING o.charged_micro <> COALESCE(sum(r.charged_micro), 0)
+"""
+PROMO_CREDITS = """
+SELECT 'promotional credit ' || p.id, p.amount_micro, COALESCE(x.amount_micro, 0)
+  FROM billing_promocredit p
+  LEFT JOIN (SELECT t.*, c.organization_id FROM billing_ledgertransfer t JOIN billing_ledgeraccount c ON c.id = t.credit_id
+              WHERE t.kind = 'promo' AND c.kind = 'promo_wallet') x
+    ON x.id = p.transfer_id AND x.organization_id = p.organization_id AND x.currency = p.currency
+ WHERE p.amount_micro IS DISTINCT FROM x.amount_micro
+UNION ALL
+SELECT 'transfer ' || t.id, 0, t.amount_micro FROM billing_ledgertransfer t
+ WHERE t.kind = 'promo' AND NOT EXISTS (SELECT FROM billing_promocredit p WHERE p.transfer_id = t.id)
+"""
+# What is left of promotional credit: all that was given, less what open orders hold and closed ones used.
+PROMO_WALLETS = """
+SELECT COALESCE(a.key, 'organization ' || given.organization_id), COALESCE(given.micro, 0) - COALESCE(used.micro, 0),
+       COALESCE(a.balance_micro, 0)
+  FROM (SELECT * FROM billing_ledgeraccount WHERE kind = 'promo_wallet') a
+  FULL JOIN (SELECT organization_id, currency, sum(amount_micro) AS micro FROM billing_promocredit GROUP BY 1, 2) given
+    ON given.organization_id = a.organization_id AND given.currency = a.currency
+  LEFT JOIN (SELECT o.organization_id, r.currency,
+                    sum(CASE WHEN o.status = 'held' THEN o.held_promo_micro
+                             ELSE LEAST(o.held_promo_micro, o.charged_micro) END) AS micro
+               FROM billing_joborder o JOIN billing_ratecard r ON r.id = o.rate_card_id
+              WHERE o.held_promo_micro > 0 GROUP BY 1, 2) used
+    ON used.organization_id = COALESCE(a.organization_id, given.organization_id)
+   AND used.currency = COALESCE(a.currency, given.currency)
+ WHERE COALESCE(a.balance_micro, 0) <> COALESCE(given.micro, 0) - COALESCE(used.micro, 0)
+"""
+
+CHECKS = {
+    "holds": ("held = what open orders may still cost", HOLDS),
+    "orders_held": ("an order's hold was transferred", ORDERS_HELD),
+    "orders_released": ("a closed order's rest went back", ORDERS_RELEASED),
+    "orders_charged": ("an order's charge = its rated usage", ORDERS_CHARGED),
+    "promo_credits": ("promotional credit is its transfer", PROMO_CREDITS),
+    "promo_wallets": ("promotional credit left = given - used", PROMO_WALLETS),
+}

@@ -1,0 +1,82 @@
+"""The account "at Stripe" against what Stripe itself booked, both ways, each movement by its own object.
+
+A list may show a movement before its event came to us, and Stripe books some things later than it says so: what only Stripe
+has is a difference after an hour, what only we have after a day.
+"""
+
+# Fees have a check of their own: each is posted under its balance transaction's id.
+STRIPE_BOOKED = """
+SELECT 'balance transaction ' || b.stripe_id, b.amount_micro, COALESCE(p.micro, 0)
+  FROM booked b
+  LEFT JOIN at_stripe p ON p.source = b.source AND p.currency = b.currency AND sign(p.micro) = sign(b.amount_micro)
+ WHERE b.type <> 'stripe_fee' AND b.amount_micro <> COALESCE(p.micro, 0) AND b.occurred_at < now() - interval '1 hour'
+"""
+STRIPE_UNBOOKED = """
+SELECT p.subject, COALESCE(b.micro, 0), p.micro
+  FROM at_stripe p
+  LEFT JOIN (SELECT source, currency, sign(amount_micro) AS sign, sum(amount_micro) AS micro FROM booked
+              WHERE type <> 'stripe_fee' GROUP BY 1, 2, 3) b
+    ON b.source = p.source AND b.currency = p.currency AND b.sign = sign(p.micro)
+ WHERE p.since_at < now() - interval '1 day' AND p.micro <> COALESCE(b.micro, 0)
+"""
+STRIPE_FEES = """
+SELECT 'balance transaction ' || b.stripe_id, fee.micro,
+       COALESCE(CASE WHEN d.kind = 'processing_fee' THEN f.amount_micro ELSE -f.amount_micro END, 0)
+  FROM billing_balancetransaction b
+ CROSS JOIN LATERAL (SELECT b.fee_micro - CASE WHEN b.type = 'stripe_fee' THEN b.amount_micro ELSE 0 END AS micro) fee
+  LEFT JOIN billing_ledgertransfer f ON f.idempotency_key = 'stripe_fee:' || b.stripe_id AND f.kind = 'fee'
+  LEFT JOIN billing_ledgeraccount d ON d.id = f.debit_id
+ WHERE fee.micro <> COALESCE(CASE WHEN d.kind = 'processing_fee' THEN f.amount_micro ELSE -f.amount_micro END, 0)
+"""
+# All that moved the account "at Stripe" is of a kind that the checks above and those of its subject have compared.
+STRIPE_CLEARING = """
+SELECT 'transfer ' || x.id, 0, x.amount_micro
+  FROM billing_ledgertransfer x JOIN billing_ledgeraccount a ON a.id IN (x.debit_id, x.credit_id)
+ WHERE a.kind = 'stripe_clearing'
+   AND (x.kind NOT IN ('top_up', 'fee', 'refund', 'reversal', 'dispute', 'transfer')
+     OR x.kind = 'fee' AND NOT EXISTS (SELECT FROM billing_balancetransaction b
+                                        WHERE x.idempotency_key = 'stripe_fee:' || b.stripe_id)
+     OR x.kind = 'reversal' AND NOT EXISTS (SELECT FROM billing_refund r WHERE r.returned_id = x.id))
+"""
+
+CHECKS = {
+    "stripe_booked": ("what Stripe booked, we posted", STRIPE_BOOKED),
+    "stripe_fees": ("a fee that Stripe took is our expense", STRIPE_FEES),
+    "stripe_unbooked": ("what we posted a day ago, Stripe has booked", STRIPE_UNBOOKED),
+    "stripe_clearing": ("what is at Stripe came from there", STRIPE_CLEARING),
+}
+WITH = {
+    # A payment goes by its payment intent, a reversed transfer by the transfer, all else by its own id.
+    "booked": """
+    SELECT b.*, CASE WHEN b.type IN ('charge', 'payment') THEN b.payment_intent_id
+                     WHEN b.type = 'transfer_refund' THEN COALESCE((
+                         SELECT p.stripe_transfer_id FROM billing_payout p
+                           JOIN billing_stripecommand c ON c.id = p.reverse_command_id
+                          WHERE c.object_id = b.source_id), b.source_id)
+                     ELSE b.source_id END AS source
+      FROM billing_balancetransaction b
+    """,
+    # A refund that Stripe never knew of went nowhere, and came back.
+    "at_stripe": """
+    SELECT 'top-up ' || id AS subject, reference AS source, currency, amount_micro AS micro, created_at AS since_at
+      FROM billing_topup WHERE method = 'stripe'
+    UNION ALL
+    SELECT 'refund ' || public_id, COALESCE(stripe_id, ''), currency, -amount_micro, created_at
+      FROM billing_refund WHERE stripe_id IS NOT NULL OR status <> 'failed'
+    UNION ALL
+    SELECT 'refund ' || public_id || ' returned', stripe_id, currency, amount_micro, ended_at
+      FROM billing_refund WHERE stripe_id IS NOT NULL AND status = 'failed'
+    UNION ALL
+    SELECT 'card dispute ' || stripe_id || ' withdrawn', stripe_id, currency, -amount_micro, withdrawn_at
+      FROM billing_carddispute WHERE withdrawn_at IS NOT NULL
+    UNION ALL
+    SELECT 'card dispute ' || stripe_id || ' reinstated', stripe_id, currency, amount_micro, reinstated_at
+      FROM billing_carddispute WHERE reinstated_at IS NOT NULL
+    UNION ALL
+    SELECT 'payout ' || public_id, stripe_transfer_id, currency, -amount_micro, paid_at
+      FROM billing_payout WHERE status IN ('paid', 'reversed')
+    UNION ALL
+    SELECT 'payout ' || public_id || ' taken back', stripe_transfer_id, currency, amount_micro, ended_at
+      FROM billing_payout WHERE status = 'reversed'
+    """,
+}

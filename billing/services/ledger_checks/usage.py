@@ -1,0 +1,110 @@
+"""Work: what was rated, paid, charged, taken back, and added up by day."""
+
+# What was credited to an owner for work is the sum of the owner's rated usage.
+PAYABLES = """
+SELECT COALESCE(paid.key, 'owner ' || rated.owner_id), COALESCE(rated.micro, 0), COALESCE(paid.micro, 0)
+  FROM (SELECT u.owner_id, c.currency, sum(r.owner_micro) AS micro
+          FROM billing_ratedusage r JOIN compute_usagerecord u ON u.id = r.usage_id
+          JOIN billing_joborder o ON o.id = r.order_id JOIN billing_ratecard c ON c.id = o.rate_card_id
+         GROUP BY 1, 2) rated
+  FULL JOIN (SELECT a.owner_id, a.currency, a.key, sum(t.amount_micro) AS micro
+               FROM billing_ledgertransfer t JOIN billing_ledgeraccount a ON a.id = t.credit_id
+              WHERE t.kind IN ('share', 'verification') AND a.kind = 'payable' GROUP BY 1, 2, 3) paid
+    ON paid.owner_id = rated.owner_id AND paid.currency = rated.currency
+ WHERE COALESCE(rated.micro, 0) <> COALESCE(paid.micro, 0)
+"""
+# A settlement transfer is the sum of its rows, and goes to their owner.
+SHARES = """
+SELECT 'transfer ' || t.id, COALESCE(sum(r.owner_micro), 0), t.amount_micro
+  FROM billing_ledgertransfer t JOIN billing_ledgeraccount a ON a.id = t.credit_id
+  LEFT JOIN billing_ratedusage r ON r.owner_transfer_id = t.id
+  LEFT JOIN compute_usagerecord u ON u.id = r.usage_id
+ WHERE t.kind IN ('share', 'verification')
+ GROUP BY t.id
+HAVING t.amount_micro <> COALESCE(sum(r.owner_micro), 0) OR bool_or(a.owner_id IS DISTINCT FROM u.owner_id)
+"""
+REVENUE = """
+SELECT 'transfer ' || t.id, COALESCE(sum(r.micro), 0), t.amount_micro
+  FROM billing_ledgertransfer t
+  LEFT JOIN (SELECT r.revenue_transfer_id,
+                    CASE WHEN p.kind = 'share' THEN r.platform_micro ELSE r.charged_micro END AS micro
+               FROM billing_ratedusage r LEFT JOIN billing_ledgertransfer p ON p.id = r.owner_transfer_id) r
+    ON r.revenue_transfer_id = t.id
+ WHERE t.kind = 'revenue' GROUP BY t.id HAVING t.amount_micro <> COALESCE(sum(r.micro), 0)
+"""
+USAGE_SETTLED = """
+SELECT 'usage ' || u.id, (u.settled_at IS NOT NULL)::int, (r.id IS NOT NULL)::int
+  FROM compute_usagerecord u LEFT JOIN billing_ratedusage r ON r.usage_id = u.id
+ WHERE (u.settled_at IS NULL) <> (r.id IS NULL)
+"""
+USAGE_ORDERED = """
+SELECT 'usage ' || u.id, 1, 0 FROM compute_usagerecord u
+ WHERE NOT EXISTS (SELECT FROM billing_joborder o WHERE o.job_id = u.job_id)
+"""
+# A settled void took from the owner what its rating had paid, and gave the customer what it had charged.
+VOIDS = """
+SELECT 'void ' || v.public_id || ' ' || part.name, part.expected, part.actual
+  FROM billing_usagevoid v
+  JOIN billing_ratedusage r ON r.id = v.rated_id
+  JOIN compute_usagerecord u ON u.id = r.usage_id
+  LEFT JOIN LATERAL (
+      SELECT sum(t.amount_micro) FILTER (WHERE d.kind = 'payable' AND d.owner_id = u.owner_id) AS owner_micro,
+             sum(t.amount_micro) FILTER (WHERE c.kind IN ('wallet', 'promo_wallet')
+                                           AND c.organization_id = u.organization_id) AS customer_micro
+        FROM billing_ledgertransfer t
+        JOIN billing_ledgeraccount d ON d.id = t.debit_id JOIN billing_ledgeraccount c ON c.id = t.credit_id
+       WHERE t.kind = 'correction'
+         AND t.idempotency_key IN ('void:' || v.public_id || ':owner', 'void:' || v.public_id || ':platform')) moved ON true
+ CROSS JOIN LATERAL (VALUES
+      ('owner', CASE WHEN v.settled_at IS NULL THEN 0 ELSE r.owner_micro END, COALESCE(moved.owner_micro, 0)),
+      ('customer', CASE WHEN v.settled_at IS NULL THEN 0 ELSE r.charged_micro END, COALESCE(moved.customer_micro, 0))
+      ) AS part (name, expected, actual)
+ WHERE part.expected <> part.actual
+"""
+# A correction belongs to a void or to a dispute.
+CORRECTIONS = """
+SELECT 'transfer ' || t.id, 0, t.amount_micro
+  FROM billing_ledgertransfer t
+  LEFT JOIN billing_usagevoid v ON v.public_id::text = split_part(t.idempotency_key, ':', 2) AND t.idempotency_key LIKE 'void:%'
+  LEFT JOIN billing_dispute d ON d.public_id::text = split_part(t.idempotency_key, ':', 2) AND t.idempotency_key LIKE 'dispute:%'
+ WHERE t.kind = 'correction' AND v.id IS NULL AND d.id IS NULL
+"""
+# The days that pages and charts read, added up, against the ratings, less what was voided.
+EARNINGS_DAYS = """
+SELECT format('owner %s, vehicle %s, %s', COALESCE(r.owner_id, d.owner_id), COALESCE(r.vehicle_id, d.vehicle_id),
+              COALESCE(r.currency, d.currency)), COALESCE(r.micro, 0), COALESCE(d.micro, 0)
+  FROM (SELECT u.owner_id, u.vehicle_id, c.currency,
+               sum(r.owner_micro) FILTER (WHERE v.settled_at IS NULL) AS micro
+          FROM billing_ratedusage r JOIN compute_usagerecord u ON u.id = r.usage_id
+          JOIN billing_joborder o ON o.id = r.order_id JOIN billing_ratecard c ON c.id = o.rate_card_id
+          LEFT JOIN billing_usagevoid v ON v.rated_id = r.id GROUP BY 1, 2, 3) r
+  FULL JOIN (SELECT owner_id, vehicle_id, currency, sum(gross_micro) AS micro FROM billing_earningsday GROUP BY 1, 2, 3) d
+    ON (d.owner_id, d.vehicle_id) = (r.owner_id, r.vehicle_id) AND d.currency = r.currency
+ WHERE COALESCE(r.micro, 0) <> COALESCE(d.micro, 0)
+"""
+SPEND_DAYS = """
+SELECT format('organization %s, model %s, %s', COALESCE(r.organization_id, d.organization_id),
+              COALESCE(r.artifact_id, d.artifact_id), COALESCE(r.currency, d.currency)),
+       COALESCE(r.micro, 0), COALESCE(d.micro, 0)
+  FROM (SELECT o.organization_id, j.artifact_id, c.currency,
+               sum(r.charged_micro) FILTER (WHERE v.settled_at IS NULL) AS micro
+          FROM billing_ratedusage r JOIN billing_joborder o ON o.id = r.order_id
+          JOIN compute_inferencejob j ON j.id = o.job_id JOIN billing_ratecard c ON c.id = o.rate_card_id
+          LEFT JOIN billing_usagevoid v ON v.rated_id = r.id GROUP BY 1, 2, 3) r
+  FULL JOIN (SELECT organization_id, artifact_id, currency, sum(charged_micro) AS micro
+               FROM billing_spendday GROUP BY 1, 2, 3) d
+    ON (d.organization_id, d.artifact_id) = (r.organization_id, r.artifact_id) AND d.currency = r.currency
+ WHERE COALESCE(r.micro, 0) <> COALESCE(d.micro, 0)
+"""
+
+CHECKS = {
+    "payables": ("an owner's credits = the owner's rated usage", PAYABLES),
+    "shares": ("a payment = its rated usage, to its owner", SHARES),
+    "revenue": ("a revenue transfer = its rated usage", REVENUE),
+    "usage_settled": ("usage is settled when it is rated", USAGE_SETTLED),
+    "usage_ordered": ("usage belongs to an order", USAGE_ORDERED),
+    "voids": ("a void takes back what its rating moved", VOIDS),
+    "corrections": ("a correction has its void or dispute", CORRECTIONS),
+    "earnings_days": ("earnings by day = rated usage", EARNINGS_DAYS),
+    "spend_days": ("spending by day = rated usage", SPEND_DAYS),
+}

@@ -1,0 +1,362 @@
+"""Books in which money has gone every way that there is, by the postings that the ledger's checks know; all adds up.
+
+Written by hand, not by the services: so that a service that posts something else is found out by its own tests, not here.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db.models import Sum
+from django.utils import timezone
+
+from accounts.models import Owner, User
+from billing.models import (
+    Approval,
+    BalanceTransaction,
+    CardDispute,
+    ConnectedAccount,
+    Dispute,
+    EarningsDay,
+    Invoice,
+    InvoiceEntry,
+    InvoiceLine,
+    JobOrder,
+    LedgerAccount,
+    LedgerTransfer,
+    Payout,
+    PromoCredit,
+    RatedUsage,
+    Refund,
+    SpendDay,
+    Statement,
+    StatementEntry,
+    StatementLine,
+    StripeCommand,
+    TopUp,
+    UsageVoid,
+)
+from billing.services import ledger
+from billing.services.closing import close_orders
+from billing.services.ledger import Place, Posting
+from billing.services.settlement import settle_usage
+from tests.billing.helpers import Market, end_job, make_job, make_market, make_usage, number, order
+
+CENT = 10_000
+BEGIN = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+@dataclass
+class Books:
+    market: Market
+    owners: list[Owner]
+    operators: list[User]
+    statement: Statement
+    invoice: Invoice
+
+
+def make_books() -> Books:
+    market = make_market()
+    settled_work(market)
+    promotional_credit(market)
+    void_one(market)
+    roll_up()
+    payment = paid_by_card(market)
+    refunds(market, payment)
+    chargebacks(market, payment)
+    operators = [User.objects.create(email=f"operator{number()}@example.com") for _ in range(2)]
+    owners = [node.vehicle.owner for node in market.nodes]
+    job_dispute(market, owners[0])
+    adjustment(market, operators)
+    statement = first_statement(owners[0])
+    for index, status in enumerate(("scheduled", "paid", "returned", "reversed")):
+        next_statement(owners[0], status, index + 1)
+    return Books(market, owners, operators, statement, invoice(market))
+
+
+def place(kind: str, organization: Any = None, owner: Owner | None = None) -> LedgerAccount:
+    return ledger.account(
+        Place(kind=kind, currency="USD", organization_id=organization and organization.pk, owner_id=owner and owner.pk)
+    )
+
+
+def post(kind: str, debit: LedgerAccount, credit: LedgerAccount, micro: int, key: str, **fields: Any) -> LedgerTransfer:
+    posting = Posting(kind=kind, debit=debit, credit=credit, amount_micro=micro, idempotency_key=key, **fields)
+    return ledger.post([posting]).transfers[0]
+
+
+def command(kind: str, subject_id: int = 0) -> StripeCommand:
+    return StripeCommand.objects.create(
+        kind=kind,
+        subject_id=subject_id or number(),
+        idempotency_key=f"{kind}:{number()}",
+        params={},
+        object_id=f"obj_{number()}",
+    )
+
+
+def booked(type_: str, source: str, micro: int, *, fee: int = 0, intent: str = "") -> BalanceTransaction:
+    """A movement as Stripe lists it, and its fee."""
+    row = BalanceTransaction.objects.create(
+        stripe_id=f"txn_{number()}", type=type_, source_id=source, payment_intent_id=intent, currency="USD",
+        amount_micro=micro, fee_micro=fee, net_micro=micro - fee, occurred_at=timezone.now() - timedelta(hours=2),
+        available_at=timezone.now(),
+    )  # fmt: skip
+    cost = fee - (micro if type_ == "stripe_fee" else 0)
+    if cost:
+        post("fee", place("processing_fee"), place("stripe_clearing"), cost, f"stripe_fee:{row.stripe_id}")
+    return row
+
+
+def settled_work(market: Market) -> None:
+    """A closed order with a copy, and an open one."""
+    closed = order(market.organization)
+    first = make_usage(closed.job, market.nodes[0])
+    make_usage(closed.job, market.nodes[1], copy_of=first)
+    settle_usage()
+    end_job(closed.job)
+    close_orders()
+    order(market.organization)
+
+
+def promotional_credit(market: Market) -> None:
+    """0.50 given; an order that used up all that it held of it, one that did not, and one that still holds some."""
+    organization = market.organization
+    wallet, promo, hold = (place(kind, organization) for kind in ("wallet", "promo_wallet", "hold"))
+    given = post("promo", place("promotion"), promo, 50 * CENT, "promo:1")
+    PromoCredit.objects.create(
+        organization=organization, amount_micro=50 * CENT, currency="USD", reason="Welcome", idempotency_key="1",
+        transfer=given,
+    )  # fmt: skip
+    for held_promo, hours in ((5 * CENT, 1), (15 * CENT, 1), (20 * CENT, 0)):
+        job = make_job(organization)
+        row = JobOrder.objects.create(
+            job=job, organization=organization, rate_card=market.card, price_micro_per_hour=100_000,
+            owner_share_permille=700, estimate_low_micro=10 * CENT, estimate_high_micro=20 * CENT, held_micro=20 * CENT,
+            held_promo_micro=held_promo,
+        )  # fmt: skip
+        post("hold", promo, hold, held_promo, f"hold:{job.pk}:promo")
+        if held_promo < 20 * CENT:
+            post("hold", wallet, hold, 20 * CENT - held_promo, f"hold:{job.pk}")
+        if hours:
+            make_usage(job, market.nodes[0])
+            settle_usage()
+            row.refresh_from_db()
+            JobOrder.objects.filter(pk=row.pk).update(status="closed", closed_at=timezone.now())
+            to_promo = max(0, held_promo - row.charged_micro)
+            post("release", hold, wallet, 20 * CENT - row.charged_micro - to_promo, f"release:{job.pk}")
+            if to_promo:
+                post("release", hold, promo, to_promo, f"release:{job.pk}:promo")
+
+
+def void_one(market: Market) -> None:
+    rated = RatedUsage.objects.filter(owner_transfer__kind="share").order_by("id").last()
+    copy = RatedUsage.objects.filter(owner_transfer__kind="verification").get()
+    wallet = place("wallet", market.organization)
+    void = UsageVoid.objects.create(rated=rated, reason="wrong")
+    payable = place("payable", owner=rated.usage.owner)
+    post("correction", payable, wallet, rated.owner_micro, f"void:{void.public_id}:owner")
+    post("correction", place("revenue"), wallet, rated.platform_micro, f"void:{void.public_id}:platform")
+    void = UsageVoid.objects.create(rated=copy, reason="wrong")
+    payable = place("payable", owner=copy.usage.owner)
+    post("correction", payable, place("verification"), copy.owner_micro, f"void:{void.public_id}:owner")
+    UsageVoid.objects.update(settled_at=timezone.now())
+
+
+def roll_up() -> None:
+    """The days, from the ratings: whether or not the settlement of the service has written them."""
+    EarningsDay.objects.all().delete()
+    SpendDay.objects.all().delete()
+    for rated in RatedUsage.objects.filter(void=None).select_related("usage", "order__job"):
+        usage, day = rated.usage, {"day": rated.created_at.date(), "currency": "USD"}
+        zero = {"compute_ms": 0, "energy_mwh": 0}
+        earned, _ = EarningsDay.objects.get_or_create(
+            owner_id=usage.owner_id, vehicle_id=usage.vehicle_id, **day,
+            defaults={**zero, "attempts": 0, "gross_micro": 0, "energy_cost_nano": 0, "wear_nano": 0},
+        )  # fmt: skip
+        earned.gross_micro += rated.owner_micro
+        earned.save()
+        spent, _ = SpendDay.objects.get_or_create(
+            organization_id=usage.organization_id, artifact_id=rated.order.job.artifact_id, **day,
+            defaults={**zero, "units": 0, "items": 0, "charged_micro": 0},
+        )  # fmt: skip
+        spent.charged_micro += rated.charged_micro
+        spent.save()
+
+
+def paid_by_card(market: Market) -> TopUp:
+    """50.00 by card, with Stripe's fee, and a fee that Stripe took for itself."""
+    wallet = place("wallet", market.organization)
+    moved = post("top_up", place("stripe_clearing"), wallet, 50_000_000, "top_up:card")
+    booked("charge", "ch_1", 50_000_000, fee=1_750_000, intent="pi_1")
+    booked("stripe_fee", "fee_1", -200_000)
+    return TopUp.objects.create(
+        organization=market.organization, amount_micro=50_000_000, currency="USD", method="stripe", reference="pi_1",
+        idempotency_key="card", transfer=moved,
+    )  # fmt: skip
+
+
+def refunds(market: Market, payment: TopUp) -> None:
+    """One that went, one that came back from the bank, and one that Stripe refused before it knew of it."""
+    organization, clearing = market.organization, place("stripe_clearing")
+    wallet = place("wallet", organization)
+    for name, status, stripe_id in (("a", "succeeded", "re_a"), ("b", "failed", "re_b"), ("c", "failed", None)):
+        sent = post("refund", wallet, clearing, 2_000_000, f"refund:{name}")
+        row = Refund.objects.create(
+            organization=organization, top_up=payment, command=command("refund"), amount_micro=2_000_000, currency="USD",
+            idempotency_key=name, stripe_id=stripe_id, transfer=sent,
+        )  # fmt: skip
+        if stripe_id:
+            booked("refund", stripe_id, -2_000_000, intent="pi_1")
+        if status == "failed":
+            back = post("reversal", clearing, wallet, 2_000_000, f"refund:{name}:returned", reverses=sent)
+            Refund.objects.filter(pk=row.pk).update(status="failed", returned=back, ended_at=timezone.now())
+            if stripe_id:
+                booked("refund_failure", stripe_id, 2_000_000, intent="pi_1")
+        else:
+            Refund.objects.filter(pk=row.pk).update(status="succeeded", ended_at=timezone.now())
+
+
+def chargebacks(market: Market, payment: TopUp) -> None:
+    """One lost and written off, one won, and one that is still owed; of each the wallet gave a part."""
+    organization, clearing, now = market.organization, place("stripe_clearing"), timezone.now()
+    wallet, disputed = place("wallet", organization), place("disputed", organization)
+    for name, status in (("du_lost", "lost"), ("du_won", "won"), ("du_open", "under_review")):
+        CardDispute.objects.create(
+            organization=organization, top_up=payment, stripe_id=name, amount_micro=5_000_000, currency="USD",
+            reason="fraudulent", status=status, withdrawn_at=now, reinstated_at=now if status == "won" else None,
+            written_off_at=now if status == "lost" else None,
+        )  # fmt: skip
+        key = f"card_dispute:{name}"
+        post("dispute", disputed, clearing, 5_000_000, f"{key}:withdrawn")
+        booked("adjustment", name, -5_000_000, fee=15_000_000 // 10)
+        post("offset", wallet, disputed, 1_000_000, f"{key}:offset:1")
+        if status == "lost":
+            post("write_off", place("dispute_loss"), disputed, 4_000_000, f"{key}:write_off")
+        if status == "won":
+            post("offset", disputed, wallet, 1_000_000, f"{key}:offset_back")
+            post("dispute", clearing, disputed, 5_000_000, f"{key}:reinstated")
+            booked("adjustment", name, 5_000_000)
+
+
+def job_dispute(market: Market, owner: Owner) -> None:
+    """One open, with earnings held; one upheld, of which the owner and we bear a part."""
+    payable, reserve = place("payable", owner=owner), place("reserve", owner=owner)
+    wallet = place("wallet", market.organization)
+    orders = JobOrder.objects.order_by("id")
+    for row, status in ((orders[0], "open"), (orders[1], "upheld")):
+        made = Dispute.objects.create(
+            organization=market.organization, order=row, reason="Wrong answers", claimed_micro=3 * CENT, currency="USD",
+            idempotency_key=f"dispute-{status}", reserved_micro=2 * CENT,
+        )  # fmt: skip
+        key = f"dispute:{made.public_id}"
+        post("reserve", payable, reserve, 2 * CENT, f"{key}:reserve:{owner.pk}")
+        if status == "upheld":
+            post("correction", reserve, wallet, CENT, f"{key}:owner:{owner.pk}")
+            post("reserve", reserve, payable, CENT, f"{key}:let_go:{owner.pk}")
+            post("correction", place("revenue"), wallet, CENT, f"{key}:platform")
+            Dispute.objects.filter(pk=made.pk).update(
+                status="upheld", granted_micro=2 * CENT, decided_at=timezone.now()
+            )
+
+
+def adjustment(market: Market, operators: list[User]) -> None:
+    approval = Approval.objects.create(
+        kind="adjust_customer", params={}, summary="1.00 to a customer", reason="Goodwill", idempotency_key="approval-1",
+        proposed_by=operators[0],
+    )  # fmt: skip
+    wallet = place("wallet", market.organization)
+    post("adjustment", place("adjustment"), wallet, 1_000_000, f"adjustment:{approval.public_id}")
+    Approval.objects.filter(pk=approval.pk).update(status="done", decided_by=operators[1], decided_at=timezone.now())
+
+
+EARNED, CORRECTED = ("share", "verification"), ("correction", "adjustment", "reversal")
+
+
+def first_statement(owner: Owner) -> Statement:
+    """Everything so far, nothing paid out; it closed an hour ago, as far as the clock of the rows goes."""
+    return _state(owner, BEGIN, timezone.now() + timedelta(seconds=1), paid_out=0)
+
+
+def next_statement(owner: Owner, status: str, index: int) -> None:
+    """A day later: 0.10 for more work; the payout of a cent, in one of its states."""
+    payable, transit = place("payable", owner=owner), place("in_transit", owner=owner)
+    clearing = place("stripe_clearing")
+    last = Statement.objects.filter(owner=owner).latest("period_start_at")
+    statement = _state(owner, last.period_end_at, last.period_end_at + timedelta(days=1), paid_out=CENT)
+    account = ConnectedAccount.objects.filter(owner=owner).first() or ConnectedAccount.objects.create(
+        owner=owner, command=command("account"), country="US", currency="USD", stripe_id="acct_1"
+    )
+    posting = LedgerTransfer.objects.get(idempotency_key=f"payout:{statement.public_id}")
+    payout = Payout.objects.create(
+        statement=statement, owner=owner, amount_micro=CENT, currency="USD", due_at=timezone.now(), posting=posting
+    )
+    key, tr, now = f"payout:{payout.public_id}", f"tr_{index}", timezone.now()
+    if status == "returned":
+        back = post("return", transit, payable, CENT, f"{key}:returned")
+        Payout.objects.filter(pk=payout.pk).update(status="returned", returned=back, ended_at=now)
+    if status in ("paid", "reversed"):
+        Payout.objects.filter(pk=payout.pk).update(
+            status="sending", command=command("create_transfer", payout.pk), account=account
+        )
+        sent = post("transfer", transit, clearing, CENT, f"{key}:sent")
+        Payout.objects.filter(pk=payout.pk).update(status="paid", sent=sent, paid_at=now, stripe_transfer_id=tr)
+        booked("transfer", tr, -CENT)
+    if status == "reversed":
+        back = command("reversal")
+        post("transfer", clearing, payable, CENT, f"{key}:reversed")
+        Payout.objects.filter(pk=payout.pk).update(status="reversed", reverse_command=back, ended_at=now)
+        booked("transfer_refund", back.object_id, CENT)
+
+
+def _state(owner: Owner, start: datetime, end: datetime, *, paid_out: int) -> Statement:
+    payable = place("payable", owner=owner)
+    last = Statement.objects.filter(owner=owner).order_by("period_start_at").last()
+    entries = {
+        transfer: transfer.amount_micro if transfer.credit_id == payable.pk else -transfer.amount_micro
+        for transfer in payable.debits.filter(statement_entry=None) | payable.credits.filter(statement_entry=None)
+    }
+    sums = {"earned": 0, "corrected": 0, "other": 0}
+    for transfer, micro in entries.items():
+        name = "earned" if transfer.kind in EARNED else "corrected" if transfer.kind in CORRECTED else "other"
+        sums[name] += micro
+    opening = last.carried_micro if last else 0
+    row = Statement.objects.create(
+        owner=owner, number=last.number + 1 if last else 1, currency="USD", period_start_at=start, period_end_at=end,
+        opening_micro=opening, paid_out_micro=paid_out, carried_micro=opening + sum(sums.values()) - paid_out,
+        energy_cost_nano=0, wear_nano=0, compute_ms=0, energy_mwh=0, attempts=0,
+        **{f"{name}_micro": micro for name, micro in sums.items()},
+    )  # fmt: skip
+    if paid_out:
+        entries[
+            post("payout", payable, place("in_transit", owner=owner), paid_out, f"payout:{row.public_id}")
+        ] = -paid_out
+    for transfer, micro in entries.items():
+        StatementEntry.objects.create(statement=row, transfer=transfer, amount_micro=micro)
+    for name, kind in (("earned", "work"), ("corrected", "correction"), ("other", "reserve")):
+        if sums[name]:
+            StatementLine.objects.create(statement=row, kind=kind, service_month=start.date(), amount_micro=sums[name])
+    return row
+
+
+def invoice(market: Market) -> Invoice:
+    """Everything so far."""
+    hold, wallet = place("hold", market.organization), place("wallet", market.organization)
+    charges = list(hold.debits.filter(kind__in=("share", "revenue")))
+    given_back = list(wallet.credits.filter(kind="correction"))
+    charged, corrected = sum(t.amount_micro for t in charges), -sum(t.amount_micro for t in given_back)
+    row = Invoice.objects.create(
+        organization=market.organization, number=1, currency="USD", period_start_at=BEGIN,
+        period_end_at=timezone.now() + timedelta(seconds=1), charged_micro=charged, corrected_micro=corrected,
+        total_micro=charged + corrected, customer_name="Acme",
+    )  # fmt: skip
+    for transfer in (*charges, *given_back):
+        micro = transfer.amount_micro if transfer in charges else -transfer.amount_micro
+        InvoiceEntry.objects.create(invoice=row, transfer=transfer, amount_micro=micro)
+    InvoiceLine.objects.create(invoice=row, kind="work", description="Work", amount_micro=charged)
+    InvoiceLine.objects.create(invoice=row, kind="correction", description="Corrections", amount_micro=corrected)
+    return row
+
+
+def balance(kind: str) -> int:
+    return LedgerAccount.objects.filter(kind=kind).aggregate(micro=Sum("balance_micro"))["micro"]
