@@ -4,8 +4,9 @@ from rest_framework.authentication import BaseAuthentication, get_authorization_
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
-from accounts.models import ApiKey
+from accounts.models import ApiKey, Organization
 from accounts.services import api_keys
+from marketplace.core.errors import Forbidden
 
 
 class ApiKeyAuthentication(BaseAuthentication):
@@ -20,6 +21,8 @@ class ApiKeyAuthentication(BaseAuthentication):
         key = api_keys.find(words[1].decode("latin-1"))
         if key is None:
             raise AuthenticationFailed("This API key is unknown, revoked or expired.")
+        if key.organization.status == Organization.Status.SUSPENDED:
+            raise Forbidden("This organization is suspended. Sign in to see why.", code="organization_suspended")
         return None, key
 
     def authenticate_header(self, request: Request) -> str:

@@ -30,6 +30,11 @@ KINDS = {
     "export-ready": Kind("Your data can be downloaded"),
     "erasure-scheduled": Kind("Your account will be erased"),
     "erasure-done": Kind("Your account was erased"),
+    # To those who look after a customer's money.
+    "refund-sent": Kind("A refund was sent"),
+    "refund-failed": Kind("A refund failed, and the money is back in the wallet"),
+    "card-dispute-opened": Kind("A payment into the wallet is disputed"),
+    "card-dispute-ended": Kind("A dispute of a payment into the wallet ended"),
     # Optional.
     "vehicle-away": Kind("A car has not been heard of for a day", optional=True),
     "rules-changed": Kind("The rules of one of your cars were changed", optional=True),

@@ -7,7 +7,7 @@ from celery import shared_task
 from django.conf import settings
 
 from billing.gateway import StripeUnavailable
-from billing.services import closing, inbox, ledger, outbox, settlement, summaries, sweeps
+from billing.services import card_disputes, closing, inbox, ledger, outbox, settlement, summaries, sweeps
 from compute.services import kicks
 
 logger = logging.getLogger(__name__)
@@ -52,6 +52,12 @@ def process_stripe_events() -> None:
     inbox.process_due()
 
 
+@shared_task(name="billing.collect_owed")
+def collect_owed() -> None:
+    """Wallets that owe for disputed payments give what ended jobs gave back to them."""
+    card_disputes.collect_owed()
+
+
 @shared_task(name="billing.sweep_stripe")
 def sweep_stripe() -> None:
     """What webhooks lost, and what Stripe booked. Nothing without a key; when Stripe is away, the next run does it."""
@@ -60,5 +66,6 @@ def sweep_stripe() -> None:
     try:
         sweeps.sweep_events()
         sweeps.sweep_balance()
+        sweeps.sweep_money()
     except StripeUnavailable as error:
         logger.warning("Stripe could not be swept: %s", error)

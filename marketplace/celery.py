@@ -51,6 +51,7 @@ app.conf.beat_schedule = {
     "send-stripe-commands": {"task": "billing.send_stripe_commands", "schedule": 5.0},
     "process-stripe-events": {"task": "billing.process_stripe_events", "schedule": 5.0},
     "sweep-stripe": {"task": "billing.sweep_stripe", "schedule": 300.0},
+    "collect-owed": {"task": "billing.collect_owed", "schedule": 60.0},
     "expire-consents": {"task": "accounts.expire_consents", "schedule": 60.0},
     "remind-of-consents": {"task": "accounts.remind_of_consents", "schedule": 3600.0},
     "build-exports": {"task": "privacy.build_exports", "schedule": 60.0},

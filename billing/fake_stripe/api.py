@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from billing.fake_stripe.disputes import Disputes
 from billing.fake_stripe.emitter import Emitter
 from billing.fake_stripe.errors import ApiError
 from billing.fake_stripe.forms import decode
 from billing.fake_stripe.objects import public
 from billing.fake_stripe.payments import Payments
+from billing.fake_stripe.refunds import Refunds
 from billing.fake_stripe.resources import Resources
 from billing.fake_stripe.section import Section
 from billing.fake_stripe.store import Store
@@ -23,6 +25,8 @@ from billing.fake_stripe.store import Store
 KEY_PREFIX = "sk_test_fake"
 SECTIONS: list[type[Section]] = [
     Resources,
+    Refunds,
+    Disputes,
 ]
 
 

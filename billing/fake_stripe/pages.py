@@ -7,7 +7,9 @@ from string import Template
 from typing import Any
 
 from billing.fake_stripe.api import FakeStripe
+from billing.fake_stripe.desk import Desk
 from billing.fake_stripe.errors import ApiError
+from billing.fake_stripe.late_numbers import LATE
 from billing.fake_stripe.objects import Object
 from billing.fake_stripe.payments import ASKS, BANK_DEBIT, DECLINED, PAYS
 from billing.fake_stripe.styles import STYLE
@@ -27,6 +29,7 @@ NUMBERS = [
     ("4000000000009995", "has insufficient funds"),
     (ASKS[0], "asks your bank first (3D Secure)"),
     (BANK_DEBIT, "is a bank account: settles later, on the fake's desk"),
+    *LATE.items(),
 ]
 
 
@@ -41,13 +44,17 @@ class Pages:
     """Server-rendered, without scripts. Changes are POSTs."""
 
     def __init__(self, fake: FakeStripe) -> None:
-        self.fake, self.payments = fake, fake.payments
+        self.fake, self.payments, self.desk = fake, fake.payments, Desk(fake)
 
     def show(self, method: str, path: str, form: dict[str, str]) -> Page:
         with self.fake.lock:
             self.payments.expire_old()
             if path == "/" and method == "GET":
                 return self._desk()
+            asked = re.fullmatch(r"/desk/([\w-]+)/(\w+)", path)
+            if asked and method == "POST" and asked[1] in self.desk.steps:
+                problem = self.desk.act(asked[1], asked[2])
+                return self._desk(problem) if problem else _to("/")
             match = re.fullmatch(r"/c/pay/(cs_test_\w+)(/\w+)?", path)
             session = self.fake.store.get(match.group(1), "checkout.session") if match else None
             if match is None or session is None:
@@ -107,15 +114,10 @@ class Pages:
 <button class="plain" name="answer" value="no">No</button></form>""",
         )
 
-    def _desk(self) -> Page:
-        """Every session, and what can be made to happen to it."""
+    def _desk(self, problem: str = "") -> Page:
+        """Every session, payment, refund and dispute, and what can be made to happen to it."""
         rows = "".join(f"<tr>{self._desk_row(row)}</tr>" for row in self.fake.store.newest("checkout.session"))
-        return _page(
-            "Desk",
-            f"""<h1>The fake's desk</h1><p>What waiting would bring can be brought about here.</p>
-<div class="wide"><table><thead><tr><th>Session</th><th>Amount</th><th>State</th><th>Make it</th></tr></thead>
-<tbody>{rows or '<tr><td colspan="4">No session yet.</td></tr>'}</tbody></table></div>""",
-        )
+        return _page("Desk", self.desk.show(rows, problem), 409 if problem else 200)
 
     def _desk_row(self, session: Object) -> str:
         intent: dict[str, Any] = self.fake.store.get(str(session["payment_intent"])) or {}

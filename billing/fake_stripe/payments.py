@@ -1,10 +1,12 @@
 """What happens on the page: cards that pay, cards that are refused, a bank that asks, a debit that takes days."""
 
+from collections.abc import Callable
 from typing import Any
 
-from billing.fake_stripe import objects
+from billing.fake_stripe import late_objects, objects
 from billing.fake_stripe.emitter import Emitter
 from billing.fake_stripe.errors import ApiError
+from billing.fake_stripe.late_numbers import LATE
 from billing.fake_stripe.objects import Object
 
 PAYS = "4242424242424242"
@@ -23,6 +25,8 @@ class Payments:
 
     def __init__(self, emitter: Emitter) -> None:
         self.emitter, self.store, self.now = emitter, emitter.store, emitter.now
+        self.when_time_passes: list[Callable[[], None]] = []
+        self.when_paid: list[Callable[[Object], None]] = []  # what the number of a card brings about then
         self.book_later = False  # Stripe may show a balance transaction only after a while
 
     def pay(self, session_id: str, number: str) -> str:
@@ -32,10 +36,11 @@ class Payments:
         """
         session = self.open_session(session_id)
         number = number.replace(" ", "")
-        if number not in (PAYS, BANK_DEBIT, *DECLINED, *ASKS):
+        if number not in (PAYS, BANK_DEBIT, *DECLINED, *ASKS, *LATE):
             raise ApiError(402, "Your card number is incorrect.", kind="card_error", code="incorrect_number")
         intent = self._intent(session)
-        intent["payment_method"] = self.store.new_id("pm")
+        method = {"id": self.store.new_id("pm"), "object": "payment_method", "created": self.now(), "_number": number}
+        intent["payment_method"] = self.store.put(method)["id"]
         if number in DECLINED:
             return self._decline(intent, *DECLINED[number])
         if number in ASKS:
@@ -84,6 +89,8 @@ class Payments:
         for session in self.store.newest("checkout.session"):
             if session["status"] == "open" and session["expires_at"] <= self.now():
                 self.expire(session["id"])
+        for act in self.when_time_passes:
+            act()
 
     def book(self) -> None:
         """Book every charge that waits for it."""
@@ -108,6 +115,11 @@ class Payments:
         self.store.put(session)
         return self.emitter.changed("payment_intent.created", intent)
 
+    def number_of(self, charge: Object) -> str:
+        """What the payer typed."""
+        method = self.store.get(str(charge["payment_method"]), "payment_method") or {}
+        return str(method.get("_number", ""))
+
     def _decline(self, intent: Object, code: str, message: str) -> str:
         charge = objects.charge(self.store.new_id("ch"), self.now(), of=intent, paid=False, declined=message)
         self.emitter.changed("charge.failed", charge)
@@ -126,12 +138,15 @@ class Payments:
 
     def _take(self, intent: Object) -> None:
         charge = objects.charge(self.store.new_id("ch"), self.now(), of=intent, paid=True)
+        charge["payment_method_details"] = late_objects.details(self.number_of(charge))
         if not self.book_later:
             self._book(charge)
         self.emitter.changed("charge.succeeded", charge)
         intent |= {"status": "succeeded", "amount_received": intent["amount"], "latest_charge": charge["id"]}
         intent["last_payment_error"] = None
         self.emitter.changed("payment_intent.succeeded", intent)
+        for act in self.when_paid:
+            act(charge)
 
     def _book(self, charge: Object) -> None:
         fee = (charge["amount"] * FEE_PERMILLE + 999) // 1000 + FEE_FIXED

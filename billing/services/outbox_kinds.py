@@ -5,7 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from billing.models import StripeCommand
-from billing.services import checkout_commands, customer_commands
+from billing.services import (
+    checkout_commands,
+    customer_commands,
+    evidence_commands,
+    refund_commands,
+)
 from billing.services.sent import Sent
 from marketplace.core.errors import DomainError
 
@@ -14,19 +19,34 @@ __all__ = ["KINDS", "CommandKind", "Sent"]
 
 @dataclass(frozen=True)
 class CommandKind:
-    """`params` and `done` run in a transaction with the command; `send` and `find` call Stripe outside of one."""
+    """`params` and `done` run in a transaction with the command; `send` and `find` call Stripe outside of one.
+
+    A module may have `may_retry`: it raises when a dead command must not be tried again. Runs with the command locked.
+    """
 
     params: Callable[[StripeCommand], dict[str, Any]]
     send: Callable[[StripeCommand], Sent]
     find: Callable[[StripeCommand], Sent | None]
     done: Callable[[StripeCommand, Sent], None]
     dead: Callable[[StripeCommand, DomainError], None]
+    may_retry: Callable[[StripeCommand], None]
+
+
+def _anything(command: StripeCommand) -> None:
+    """Most dead commands may be tried again."""
+
+
+def _kind(module: Any) -> CommandKind:
+    may_retry = getattr(module, "may_retry", _anything)
+    return CommandKind(module.params, module.send, module.find, module.done, module.dead, may_retry)
 
 
 KINDS: dict[str, CommandKind] = {
-    kind.value: CommandKind(module.params, module.send, module.find, module.done, module.dead)
+    kind.value: _kind(module)
     for kind, module in {
         StripeCommand.Kind.CREATE_CUSTOMER: customer_commands,
         StripeCommand.Kind.CREATE_CHECKOUT_SESSION: checkout_commands,
+        StripeCommand.Kind.CREATE_REFUND: refund_commands,
+        StripeCommand.Kind.SUBMIT_EVIDENCE: evidence_commands,
     }.items()
 }

@@ -3,7 +3,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Sent:
-    """What Stripe answered to a command: the object that it made."""
+    """What Stripe answered to a command: the object that it made, and how it stands, where that matters."""
 
     object_id: str
     url: str = ""
+    status: str = ""
+    status_code: str = ""
