@@ -1,6 +1,6 @@
 from django.urls import path, re_path
 
-from billing.api import top_ups, views
+from billing.api import refunds, top_ups, views
 
 urlpatterns = [
     path("estimates", views.Estimates.as_view(), name="api_estimates"),
@@ -8,5 +8,6 @@ urlpatterns = [
     path("wallet", views.Wallet.as_view(), name="api_wallet"),
     path("wallet/top-ups", top_ups.TopUps.as_view(), name="api_top_ups"),
     path("wallet/top-ups/<uuid:public_id>", top_ups.TopUp.as_view(), name="api_top_up"),
+    path("wallet/refunds", refunds.Refunds.as_view(), name="api_refunds"),
     re_path(r"^.*$", views.Nothing.as_view(), name="api_nothing"),  # the last of all under /api/v1/
 ]

@@ -22,10 +22,18 @@ from billing.models import CardTopUp
 from billing.services import card_top_ups, wallets
 from marketplace.core.errors import DomainError
 from marketplace.core.money import MICRO, format_micro
+from marketplace.views import refunds
 
 SHOWN = 50
 CHOICES = (25, 50, 100, 250)
-MOVES = {"top_up": "Top-up", "hold": "Held for a job", "release": "Given back by a job", "reversal": "Correction"}
+MOVES = {
+    "top_up": "Top-up",
+    "hold": "Held for a job",
+    "release": "Given back by a job",
+    "reversal": "Correction",
+    "refund": "Refund",
+    "offset": "For a disputed payment",
+}
 # The form's answer leads to Stripe, and browsers hold redirects of a form to this rule too.
 to_checkout = csp_update({"form-action": [SELF, settings.STRIPE_CHECKOUT_ORIGIN]})
 
@@ -126,6 +134,8 @@ def _page(request: HttpRequest, organization: Organization, form: TopUpForm, *, 
         "currency": currency,
         "by_card": bool(settings.STRIPE_SECRET_KEY),
         "top_ups": [_row(row, currency) for row in wallet_history.top_ups(organization, limit=SHOWN)],
+        "refunds": refunds.rows(organization),
+        "disputes": refunds.open_disputes(organization),
         "moves": [_move(row, currency) for row in wallet_history.movements(organization, limit=SHOWN)],
     }
     return render(request, "billing/wallet.html", context, status=status)

@@ -4,6 +4,7 @@ import itertools
 import random
 
 import pytest
+from django.db import transaction
 
 from accounts.models import AuditEvent, Mail, Organization, User
 from billing import gateway
@@ -68,7 +69,7 @@ def test_what_was_spent_is_owed_and_paid_by_what_comes_later(stripe: FakeWorld):
     market = make_market(top_up_micro=0)
     organization = market.organization
     lot = pay(stripe, organization, 5_000_000)
-    job = order(organization, items=100_000)
+    job = order(organization, items=30_000)
     held = job.held_micro
     late(stripe, lot)
     assert (balance(organization), balance(organization, "disputed")) == (0, held)
@@ -99,7 +100,7 @@ def test_won_brings_everything_back(stripe: FakeWorld):
     market = make_market(top_up_micro=0)
     organization = market.organization
     lot = pay(stripe, organization, 5_000_000)
-    held = order(organization, items=100_000).held_micro
+    held = order(organization, items=30_000).held_micro
     dispute_id = late(stripe, lot)
     assert balance(organization, "disputed") == held
     dispute_desk(stripe).decide(dispute_id, won=True)
@@ -159,7 +160,7 @@ def test_answers_in_any_order_end_alike(stripe: FakeWorld, end: str):
     market = make_market(top_up_micro=0)
     organization, desk = market.organization, dispute_desk(stripe)
     lot = pay(stripe, organization, 5_000_000)
-    held = order(organization, items=100_000).held_micro
+    held = order(organization, items=30_000).held_micro
     dispute_id = desk.open(charge_of(stripe, lot), inquiry=True)
     seen = [gateway.retrieve_dispute(dispute_id)]
     desk.escalate(dispute_id)
@@ -171,15 +172,19 @@ def test_answers_in_any_order_end_alike(stripe: FakeWorld, end: str):
     for word in end.split(" then "):
         desk.decide(dispute_id, won=word == "won")
         seen.append(gateway.retrieve_dispute(dispute_id))
-    orders = list(itertools.permutations(seen))
-    chosen = random.Random(1).choice(orders)
-    for found in [*chosen, *chosen[::-1], seen[-1]]:
-        assert card_disputes.apply(found)
-    dispute = CardDispute.objects.get()
     given = 5_000_000 - held
     expected = (end.split()[-1], given, 0) if end.endswith("won") else ("lost", 0, held)
-    assert (dispute.status, balance(organization), balance(organization, "disputed")) == expected
-    assert suspended(organization) is (dispute.status == "lost")
+    orders = list(itertools.permutations(seen))
+    for chosen in random.Random(1).sample(orders, 20):
+        with transaction.atomic():
+            for found in (*chosen, *chosen[:2], seen[-1], seen[0]):
+                assert card_disputes.apply(found)
+            dispute = CardDispute.objects.get()
+            assert (dispute.status, balance(organization), balance(organization, "disputed")) == expected
+            assert suspended(organization) is (dispute.status == "lost")
+            transaction.set_rollback(True)
+    settle(stripe)
+    assert (CardDispute.objects.get().status, balance(organization)) == expected[:2]
     books(stripe)
 
 
@@ -281,7 +286,7 @@ def test_written_off_is_our_loss_until_it_is_won_after_all(stripe: FakeWorld, op
     market = make_market(top_up_micro=0)
     organization = market.organization
     lot = pay(stripe, organization, 5_000_000)
-    held = order(organization, items=100_000).held_micro
+    held = order(organization, items=30_000).held_micro
     dispute_id = late(stripe, lot)
     dispute = CardDispute.objects.get()
     with pytest.raises(Conflict, match="Only a lost"):
