@@ -12,13 +12,13 @@ from django.http import HttpRequest
 
 from accounts.models import User
 from accounts.owner_data_admin import OwnerDataAdmin
-from billing import stripe_admin
+from billing import refund_admin, stripe_admin
 from billing.models import JobOrder, LedgerAccount, LedgerTransfer, RateCard, RatedUsage, TopUp
 from billing.services import wallets
 from marketplace.core.admin import ReadOnlyAdmin
 from marketplace.core.money import MICRO, format_micro
 
-__all__ = ["stripe_admin"]
+__all__ = ["refund_admin", "stripe_admin"]
 AMOUNT_MAX = 1_000_000
 
 

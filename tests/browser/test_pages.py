@@ -34,7 +34,7 @@ PAGES = {
     "guarded": [
         "mfa_index", "mfa_reauthenticate", "mfa_view_recovery_codes", "mfa_generate_recovery_codes", "mfa_deactivate_totp",
     ],
-    "customer": ["job_list", "job_detail", "api_keys", "wallet", "top_up_pay", "top_up_done", "top_up_left"],
+    "customer": ["job_list", "job_detail", "api_keys", "wallet", "top_up_pay", "top_up_done", "top_up_left", "refund_request"],
     "operator": ["admin:index", "access_reason", "admin:accounts_vehicle_changelist", "admin:accounts_vehicle_change"],
 }  # fmt: skip
 ROWS = [(actor, name) for actor, names in PAGES.items() for name in names]
