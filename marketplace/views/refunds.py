@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -67,7 +68,7 @@ def rows(organization: Organization) -> list[dict[str, Any]]:
             "at": row.created_at,
             "paid_at": row.top_up.created_at,
             "status": row.status,
-            "label": row.get_status_display(),
+            "label": _("Back in the wallet") if row.status == Refund.Status.FAILED else row.get_status_display(),
             "code": row.status_code,
             "amount": format_micro(row.amount_micro, row.currency),
             "receipt": _receipt(row),
@@ -98,6 +99,7 @@ def _page(request: HttpRequest, organization: Organization, form: RefundForm, *,
         "lots": _lots(lots),
         "total": format_micro(sum(left for top_up, left in lots), currency),
         "currency": currency,
+        "oldest_days": settings.REFUND_MAX_AGE_DAYS,
         "is_suspended": organization.status == Organization.Status.SUSPENDED,
         "disputes": open_disputes(organization),
         "refunds": rows(organization),
