@@ -1,4 +1,4 @@
-"""While a payment is disputed, or owed for, the organization orders nothing and its keys open nothing.
+"""While a payment is disputed, or owed for, the organization orders nothing and its keys only read.
 
 `suspended_at` and `lifted_at` of the disputes say that it was us, and for what: a suspension by somebody else stays.
 """

@@ -70,8 +70,10 @@ def test_a_suspended_customer_sees_why_and_gets_nothing(stripe: FakeWorld, acme,
         assert "A payment is disputed" in browser.get(path).content.decode()
     answer = browser.post("/wallet/refund", {"amount": "10.00", "key": uuid.uuid4()})
     assert (answer.status_code, "suspended" in answer.content.decode()) == (400, True)
-    for path in ("/api/v1/wallet", "/api/v1/jobs", "/api/v1/wallet/refunds"):
-        refused = Client().get(path, headers={"Authorization": f"Bearer {key}"})
+    headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": "k"}
+    assert Client().get("/api/v1/wallet", headers=headers).status_code == 200
+    for path in ("/api/v1/models", "/api/v1/jobs", "/api/v1/wallet/refunds"):
+        refused = Client().post(path, {}, content_type="application/json", headers=headers)
         assert (refused.status_code, refused.json()["error"]["code"]) == (403, "organization_suspended"), path
 
 
