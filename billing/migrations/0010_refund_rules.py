@@ -91,6 +91,29 @@ class Migration(migrations.Migration):
                 condition=models.Q(lifted_at=None) | models.Q(suspended_at__isnull=False), name="card_dispute_lifted"
             ),
         ),
+        migrations.AddIndex(
+            "balancetransaction", models.Index(fields=["source_id"], name="balance_transaction_source")
+        ),
+        migrations.AddIndex(
+            "balancetransaction",
+            models.Index(
+                fields=["occurred_at"],
+                condition=models.Q(type__in=["adjustment", "refund_failure", "payment_failure_refund"]),
+                name="balance_transaction_late",
+            ),
+        ),
+        migrations.AddIndex(
+            "refund",
+            models.Index(fields=["created_at"], condition=models.Q(status="pending"), name="refund_pending"),
+        ),
+        migrations.AddIndex(
+            "carddispute",
+            models.Index(
+                fields=["organization"],
+                condition=models.Q(withdrawn_at__isnull=False, reinstated_at=None, written_off_at=None),
+                name="card_dispute_taken",
+            ),
+        ),
         migrations.RunSQL(REFUNDS, migrations.RunSQL.noop),
         migrations.RunSQL(CARD_DISPUTES, migrations.RunSQL.noop),
         migrations.RunSQL(PROMO_CREDITS, migrations.RunSQL.noop),

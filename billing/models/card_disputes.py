@@ -62,7 +62,14 @@ class CardDispute(PublicIdModel):
                 condition=models.Q(lifted_at=None) | models.Q(suspended_at__isnull=False), name="card_dispute_lifted"
             ),
         ]
-        indexes = [models.Index(fields=["organization", "-id"], name="card_dispute_by_organization")]
+        indexes = [
+            models.Index(fields=["organization", "-id"], name="card_dispute_by_organization"),
+            models.Index(
+                fields=["organization"],
+                condition=models.Q(withdrawn_at__isnull=False, reinstated_at=None, written_off_at=None),
+                name="card_dispute_taken",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.stripe_id}: {self.amount_micro} {self.currency}"

@@ -126,7 +126,9 @@ def collect(organization: Organization) -> int:
 def owing(*, limit: int) -> list[Organization]:
     """Organizations that owe something and have something: what ended jobs or a failed refund gave back."""
     rich = LedgerAccount.objects.filter(kind=Kind.WALLET, balance_micro__gt=0, currency=F("organization__currency"))
-    ids = _owing().filter(organization__in=rich.values("organization")).values("organization")[:limit]
+    taken = CardDispute.objects.filter(withdrawn_at__isnull=False, reinstated_at=None, written_off_at=None)
+    owe = _owing().filter(organization__in=taken.values("organization"))
+    ids = owe.filter(organization__in=rich.values("organization")).values("organization")[:limit]
     return list(Organization.objects.filter(pk__in=ids).order_by("pk"))
 
 

@@ -4,7 +4,6 @@ import logging
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from accounts.models import User
@@ -29,7 +28,7 @@ MEANS = {
     "failed": Status.FAILED,
     "canceled": Status.FAILED,
 }
-LOOK_AGAIN = timedelta(hours=1)
+LOOK_AGAIN, REACH = timedelta(hours=1), timedelta(days=90)
 
 
 class RefundMismatch(Conflict):
@@ -105,14 +104,15 @@ def sweep(*, limit: int = 100) -> int:
 
     Returns how many were looked at. Raises StripeUnavailable.
     """
+    now, known = timezone.now(), Refund.objects.filter(stripe_id__isnull=False)
     back = BalanceTransaction.objects.filter(
-        source_id=OuterRef("stripe_id"), type__in=("refund_failure", "payment_failure_refund")
-    )
-    wanting = Q(status=Status.PENDING, created_at__lt=timezone.now() - LOOK_AGAIN) | Q(
-        Exists(back), status__in=(Status.PENDING, Status.SUCCEEDED)
-    )
-    rows = list(Refund.objects.filter(wanting, stripe_id__isnull=False).order_by("id")[:limit])
-    for row in rows:
+        type__in=("refund_failure", "payment_failure_refund"), occurred_at__gt=now - REACH
+    ).values("source_id")
+    returned = known.filter(stripe_id__in=back, status__in=(Status.PENDING, Status.SUCCEEDED))
+    # In no order: were there more than `limit`, each would have its turn.
+    waiting = known.filter(status=Status.PENDING, created_at__lt=now - LOOK_AGAIN).order_by("?")
+    rows = {row.pk: row for row in (*returned[:limit], *waiting[:limit])}
+    for row in rows.values():
         refresh(row)
     return len(rows)
 
