@@ -2,10 +2,12 @@
 
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 
-from accounts.models import ApiKey
+from accounts.models import ApiKey, Organization
 from accounts.services import api_keys
+from marketplace.core.errors import Forbidden
 
 
 class ApiKeyAuthentication(BaseAuthentication):
@@ -20,6 +22,9 @@ class ApiKeyAuthentication(BaseAuthentication):
         key = api_keys.find(words[1].decode("latin-1"))
         if key is None:
             raise AuthenticationFailed("This API key is unknown, revoked or expired.")
+        # What it paid for stays readable: results, jobs, the wallet.
+        if request.method not in SAFE_METHODS and key.organization.status == Organization.Status.SUSPENDED:
+            raise Forbidden("This organization is suspended. Sign in to see why.", code="organization_suspended")
         return None, key
 
     def authenticate_header(self, request: Request) -> str:

@@ -41,6 +41,10 @@ KINDS = {
     "recharge-paused": Kind("An automatic recharge did not work and is paused"),
     "card-expiring": Kind("The card of the automatic recharge expires soon"),
     "balance-low": Kind("Little is left in the wallet"),
+    "refund-sent": Kind("A refund was sent"),
+    "refund-failed": Kind("A refund failed, and the money is back in the wallet"),
+    "card-dispute-opened": Kind("A payment into the wallet is disputed"),
+    "card-dispute-ended": Kind("A dispute of a payment into the wallet ended"),
     # Optional.
     "vehicle-away": Kind("A car has not been heard of for a day", optional=True),
     "rules-changed": Kind("The rules of one of your cars were changed", optional=True),

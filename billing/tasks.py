@@ -10,6 +10,7 @@ from billing.gateway import StripeUnavailable
 from billing.services import (
     auto_recharges,
     bank_payouts,
+    card_disputes,
     checks,
     closing,
     connected_accounts,
@@ -101,6 +102,12 @@ def mail_expiring_cards() -> None:
     saved_card_mails.mail_expiring()
 
 
+@shared_task(name="billing.collect_owed")
+def collect_owed() -> None:
+    """Wallets that owe for disputed payments give what ended jobs gave back to them."""
+    card_disputes.collect_owed()
+
+
 @shared_task(name="billing.sweep_stripe")
 def sweep_stripe() -> None:
     """What webhooks lost, and what Stripe booked. Nothing without a key; when Stripe is away, the next run does it."""
@@ -109,6 +116,7 @@ def sweep_stripe() -> None:
     try:
         sweeps.sweep_events()
         sweeps.sweep_balance()
+        sweeps.sweep_money()
     except StripeUnavailable as error:
         logger.warning("Stripe could not be swept: %s", error)
 

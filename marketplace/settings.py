@@ -204,6 +204,8 @@ PAYOUT_MIN_MICRO = env.int("PAYOUT_MIN_MICRO", default=10_000_000)
 TOP_UP_MIN_MICRO = 5_000_000
 TOP_UP_MAX_MICRO = 2_000_000_000
 AUTO_RECHARGE_MAX_MICRO = env.int("AUTO_RECHARGE_MAX_MICRO", default=50_000_000_000)  # of a month, and of a threshold
+REFUND_MAX_AGE_DAYS = env.int("REFUND_MAX_AGE_DAYS", default=180)  # banks refuse refunds of payments that are older
+PROMO_CREDIT_MAX_MICRO = env.int("PROMO_CREDIT_MAX_MICRO", default=1_000_000_000)  # of one grant
 
 # Accounts
 AUTH_USER_MODEL = "accounts.User"

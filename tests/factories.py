@@ -18,8 +18,17 @@ from django.utils import timezone
 
 from accounts.models import ApiKey, Organization, Owner, Scope, User, Vehicle
 from accounts.services import api_keys, consents, registration, vehicles
-from billing.models import CardTopUp, ConnectedAccount, SavedCard, Statement, StripeCommand
-from billing.services import card_top_ups, rates, stripe_customers, wallets
+from billing.models import (
+    CardTopUp,
+    ConnectedAccount,
+    Refund,
+    SavedCard,
+    Statement,
+    StripeCommand,
+    StripeCustomer,
+    TopUp,
+)
+from billing.services import card_top_ups, rates, refund_outcomes, refunds, stripe_customers, wallets
 from compute import blobs, protocol
 from compute.agent.signing import sign_request
 from compute.models import Attempt, HardwareClass, InferenceJob, InputFile, ModelArtifact, Node, WorkUnit
@@ -55,6 +64,39 @@ def top_up(organization: Organization, amount_micro: int) -> None:
         organization=organization, amount_micro=amount_micro, method="manual", reference="test",
         idempotency_key=f"test-{number()}", actor=None,
     )  # fmt: skip
+
+
+def make_card_lot(organization: Organization, amount_micro: int) -> TopUp:
+    """In the wallet, paid by a saved card, as far as our rows know."""
+    customer, _ = StripeCustomer.objects.get_or_create(organization=organization)
+    card = SavedCard.objects.create(
+        organization=organization, customer=customer, payment_method_id=f"pm_test_{number()}", brand="Visa", last4="4242",
+        status="active",
+    )  # fmt: skip
+    made = wallets.top_up(
+        organization=organization, amount_micro=amount_micro, method="stripe", reference=f"pi_test_{number()}",
+        idempotency_key=f"test-{number()}", actor=None,
+    )  # fmt: skip
+    wish = StripeCommand.objects.create(kind="charge_saved_card", idempotency_key=f"test:{number()}", subject_id=0)
+    StripeCommand.objects.filter(pk=wish.pk).update(status="done", done_at=timezone.now())
+    CardTopUp.objects.create(
+        organization=organization, customer=customer, command=wish, amount_micro=amount_micro, origin="auto",
+        currency=organization.currency, idempotency_key=f"test-{number()}", site_url="", status="paid", saved_card=card,
+        payment_intent_id=made.reference, top_up=made,
+    )  # fmt: skip
+    return made
+
+
+def make_refund(organization: Organization, amount_micro: int, *, status: str = "", code: str = "") -> Refund:
+    """Asked for; with a status of Stripe's, as it came from there."""
+    (refund,) = refunds.request(
+        organization=organization, amount_micro=amount_micro, idempotency_key=f"test-{number()}", actor=None
+    )
+    if status:
+        with transaction.atomic():
+            row = refund_outcomes.locked(refund)
+            refund_outcomes.settle(row, stripe_id=f"re_test_{number()}", status=status, code=code)
+    return refund
 
 
 def make_card_top_up(organization: Organization, amount_micro: int = 50_000_000) -> CardTopUp:

@@ -115,6 +115,8 @@ POST   saved_card_add         in    404        404  >wallet >wallet 404       in
 GET    saved_card_done        in    404        404  200    404    404         in   in   in    in    in   in    in
 POST   saved_card_default     in    404        404  >wallet 404   404         in   in   in    in    in   in    in
 POST   saved_card_remove      in    404        404  >wallet 404   404         in   in   in    in    in   in    in
+GET    refund_request         in    404        404  200    200    404         in   in   in    in    in   in    in
+POST   refund_request         in    404        404  400    400    404         in   in   in    in    in   in    in
 POST   stripe_webhook         400   400        400  400    400    400         400  400  400   400   400  400   400
 GET    api_keys               in    404        404  200    200    404         in   in   in    in    in   in    in
 POST   api_key_create         in    404        404  200    200    404         in   in   in    in    in   in    in
@@ -139,6 +141,8 @@ GET    api_top_up             401   401        401  401    401    401         20
 GET    api_usage_events       401   401        401  401    401    401         200  200  403   401   401  401   401
 GET    api_auto_recharge      401   401        401  401    401    401         200  200  403   401   401  401   401
 PUT    api_auto_recharge      401   401        401  401    401    401         200  409  403   401   401  401   401
+GET    api_refunds            401   401        401  401    401    401         200  200  403   401   401  401   401
+POST   api_refunds            401   401        401  401    401    401         400  400  403   401   401  401   401
 GET    api_nothing            404   404        404  404    404    404         404  404  404   404   404  404   404
 
 POST   node_enrol             401   401        401  401    401    401         401  401  401   401   200  401   401
@@ -213,6 +217,7 @@ FORMS = {
     "policy_edit",
     "policy_pause",
     "receipt_verify",
+    "refund_request",
     "region_choose",
     "saved_card_add",
     "saved_card_default",
@@ -228,6 +233,7 @@ NEEDS = {
     ("POST", "api_job_cancel"): "jobs:write", ("GET", "api_wallet"): "wallet:read",
     ("GET", "api_top_ups"): "wallet:read", ("POST", "api_top_ups"): "wallet:write", ("GET", "api_top_up"): "wallet:read",
     ("GET", "api_auto_recharge"): "wallet:read", ("PUT", "api_auto_recharge"): "wallet:write",
+    ("GET", "api_refunds"): "wallet:read", ("POST", "api_refunds"): "wallet:write",
 }  # fmt: skip
 
 
@@ -331,6 +337,8 @@ class World:
             "api_jobs": (wanted, {"Idempotency-Key": "k"}),
             "api_top_ups": ({"amount_micro": 10_000_000}, {"Idempotency-Key": "k"}),
             "payout_account_start": ({"country": "BR", "key": "6ba7b810-9dad-11d1-80b4-00c04fd430c8"}, {}),
+            "api_refunds": ({"amount_micro": 10_000_000}, {"Idempotency-Key": "k"}),  # nothing came by card: refused
+            "refund_request": ({"amount": "10.00", "key": "6ba7b810-9dad-11d1-80b4-00c04fd430c9"}, {}),
             "top_up_start": ({"choice": "25", "key": "6ba7b810-9dad-11d1-80b4-00c04fd430c8"}, {}),
             "saved_card_add": ({"key": "6ba7b810-9dad-11d1-80b4-00c04fd430c8"}, {}),
             "auto_recharge": (
@@ -521,7 +529,7 @@ def test_every_method_is_in_the_table(there: World) -> None:
     listed = {(method, name) for method, name, _ in ROWS}
     for name in {name for _, name in listed}:
         first = name.split("_")[0]
-        customer = first in ("job", "wallet", "top") or name.startswith("api_key")
+        customer = first in ("job", "wallet", "top", "refund") or name.startswith("api_key")
         actor = {"node": "node", "api": "key"}.get(first, "alice") if not customer else "acme"
         for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
             if (method, name) not in listed:

@@ -1,6 +1,6 @@
 from django.urls import path, re_path
 
-from billing.api import recharges, top_ups, usage_events, views
+from billing.api import recharges, refunds, top_ups, usage_events, views
 
 urlpatterns = [
     path("estimates", views.Estimates.as_view(), name="api_estimates"),
@@ -11,5 +11,6 @@ urlpatterns = [
     path("wallet/top-ups/<uuid:public_id>", top_ups.TopUp.as_view(), name="api_top_up"),
     path("usage/events", usage_events.UsageEvents.as_view(), name="api_usage_events"),
     path("wallet/auto-recharge", recharges.AutoRecharge.as_view(), name="api_auto_recharge"),
+    path("wallet/refunds", refunds.Refunds.as_view(), name="api_refunds"),
     re_path(r"^.*$", views.Nothing.as_view(), name="api_nothing"),  # the last of all under /api/v1/
 ]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from billing.fake_stripe.disputes import Disputes
 from billing.fake_stripe.emitter import Emitter
 from billing.fake_stripe.errors import ApiError
 from billing.fake_stripe.forms import decode
@@ -18,6 +19,7 @@ from billing.fake_stripe.objects import public
 from billing.fake_stripe.off_session import OffSession
 from billing.fake_stripe.payee_accounts import PayeeAccounts
 from billing.fake_stripe.payments import Payments
+from billing.fake_stripe.refunds import Refunds
 from billing.fake_stripe.resources import Resources
 from billing.fake_stripe.saved_cards import SavedCards
 from billing.fake_stripe.section import Section
@@ -31,6 +33,8 @@ SECTIONS: list[type[Section]] = [
     Transfers,
     SavedCards,
     OffSession,
+    Refunds,
+    Disputes,
 ]
 
 

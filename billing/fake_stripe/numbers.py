@@ -1,5 +1,7 @@
 """Numbers that a person may type, and what the bank behind each does: the test numbers of Stripe's documentation."""
 
+from billing.fake_stripe.late_numbers import LATE
+
 PAYS, ALSO_PAYS = "4242424242424242", "5555555555554444"
 DECLINED = {
     "4000000000000002": ("generic_decline", "Your card was declined."),
@@ -11,7 +13,7 @@ ASKS_ALWAYS = "4000002760003184"  # also when the card was saved: nobody is ther
 ASKS_AND_IS_EMPTY = "4000008260003178"
 SAVED_BUT_DECLINED = "4000000000000341"  # can be saved, and is refused whenever it is charged
 BANK_DEBIT = "000123456789"  # pays or bounces later
-KNOWN = (PAYS, ALSO_PAYS, BANK_DEBIT, *DECLINED, *ASKS, ASKS_ALWAYS, ASKS_AND_IS_EMPTY, SAVED_BUT_DECLINED)
+KNOWN = (PAYS, ALSO_PAYS, BANK_DEBIT, *DECLINED, *ASKS, ASKS_ALWAYS, ASKS_AND_IS_EMPTY, SAVED_BUT_DECLINED, *LATE)
 QUESTIONS = (*ASKS, ASKS_ALWAYS, ASKS_AND_IS_EMPTY)
 
 # What comes of a charge: while the customer is on the page (after the bank's question, if it asks), and while nobody is there.

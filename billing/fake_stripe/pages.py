@@ -8,7 +8,9 @@ from typing import Any
 
 from billing.fake_stripe import waiting
 from billing.fake_stripe.api import FakeStripe
+from billing.fake_stripe.desk import Desk
 from billing.fake_stripe.errors import ApiError
+from billing.fake_stripe.late_numbers import LATE
 from billing.fake_stripe.numbers import (
     ALSO_PAYS,
     ASKS,
@@ -38,6 +40,7 @@ NUMBERS = [
     ("4000000000009995", "has insufficient funds"),
     (ASKS[0], "asks your bank first (3D Secure)"),
     (BANK_DEBIT, "is a bank account: settles later, on the fake's desk"),
+    *LATE.items(),
 ]
 # What matters for a card that is kept: how it does when nobody is there.
 SAVED_NUMBERS = [
@@ -64,6 +67,7 @@ class Pages:
 
     def __init__(self, fake: FakeStripe) -> None:
         self.fake, self.payments, self.setups = fake, fake.payments, Setups(fake.payments)
+        self.desk = Desk(fake)
 
     def show(self, method: str, path: str, form: dict[str, str]) -> Page:
         with self.fake.lock:
@@ -72,6 +76,10 @@ class Pages:
                 return self._desk()
             if method == "POST" and (waits := waiting.SETTLE.fullmatch(path)):
                 return self._settle_charge(waits.group(1), paid=form.get("answer") == "yes")
+            asked = re.fullmatch(r"/desk/([\w-]+)/(\w+)", path)
+            if asked and method == "POST" and asked[1] in self.desk.steps:
+                problem = self.desk.act(asked[1], asked[2])
+                return self._desk(problem) if problem else _to("/")
             match = re.fullmatch(r"/c/pay/(cs_test_\w+)(/\w+)?", path)
             session = self.fake.store.get(match.group(1), "checkout.session") if match else None
             if match is None or session is None:
@@ -150,15 +158,10 @@ class Pages:
 <button class="plain" name="answer" value="no">No</button></form>""",
         )
 
-    def _desk(self) -> Page:
-        """Every session, and what can be made to happen to it."""
+    def _desk(self, problem: str = "") -> Page:
+        """Every session, payment, refund and dispute, and what can be made to happen to it."""
         rows = "".join(f"<tr>{self._desk_row(row)}</tr>" for row in self.fake.store.newest("checkout.session"))
-        return _page(
-            "Desk",
-            f"""<h1>The fake's desk</h1><p>What waiting would bring can be brought about here.</p>
-<div class="wide"><table><thead><tr><th>Session</th><th>Amount</th><th>State</th><th>Make it</th></tr></thead>
-<tbody>{rows or '<tr><td colspan="4">No session yet.</td></tr>'}</tbody></table></div>{waiting.table(self.payments)}""",
-        )
+        return _page("Desk", self.desk.show(rows, problem) + waiting.table(self.payments), 409 if problem else 200)
 
     def _desk_row(self, session: Object) -> str:
         intent: dict[str, Any] = self.fake.store.get(str(session["payment_intent"])) or {}

@@ -1,9 +1,10 @@
 """What happens on the page: cards that pay, cards that are refused, a bank that asks, a debit that takes days."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from billing.fake_stripe import card_objects, objects
+from billing.fake_stripe import card_objects, late_objects, objects
 from billing.fake_stripe.emitter import Emitter
 from billing.fake_stripe.errors import ApiError
 from billing.fake_stripe.numbers import ASKS, BANK_DEBIT, DECLINED, KNOWN, ON_SESSION, PAYS, QUESTIONS
@@ -19,6 +20,8 @@ class Payments:
 
     def __init__(self, emitter: Emitter) -> None:
         self.emitter, self.store, self.now = emitter, emitter.store, emitter.now
+        self.when_time_passes: list[Callable[[], None]] = []
+        self.when_paid: list[Callable[[Object], None]] = []  # what the number of a card brings about then
         self.book_later = False  # Stripe may show a balance transaction only after a while
 
     def pay(self, session_id: str, number: str) -> str:
@@ -103,6 +106,8 @@ class Payments:
         for session in self.store.newest("checkout.session"):
             if session["status"] == "open" and session["expires_at"] <= self.now():
                 self.expire(session["id"])
+        for act in self.when_time_passes:
+            act()
 
     def book(self) -> None:
         """Book every charge that waits for it."""
@@ -126,6 +131,11 @@ class Payments:
         session["payment_intent"] = intent["id"]
         self.store.put(session)
         return self.emitter.changed("payment_intent.created", intent)
+
+    def number_of(self, charge: Object) -> str:
+        """What the payer typed."""
+        method = self.store.get(str(charge["payment_method"]), "payment_method") or {}
+        return str(method.get("_number", ""))
 
     def wait(self, intent: Object) -> None:
         """A debit that takes days."""
@@ -152,6 +162,7 @@ class Payments:
     def take(self, intent: Object) -> None:
         """The money is ours; a card that shall be kept is kept."""
         charge = objects.charge(self.store.new_id("ch"), self.now(), of=intent, paid=True)
+        charge["payment_method_details"] = late_objects.details(self.number_of(charge))
         if not self.book_later:
             self._book(charge)
         self.emitter.changed("charge.succeeded", charge)
@@ -160,6 +171,8 @@ class Payments:
         if intent["setup_future_usage"] and intent["payment_method"]:
             self.attach(intent["payment_method"], intent["customer"])
         self.emitter.changed("payment_intent.succeeded", intent)
+        for act in self.when_paid:
+            act(charge)
 
     def _book(self, charge: Object) -> None:
         fee = (charge["amount"] * FEE_PERMILLE + 999) // 1000 + FEE_FIXED

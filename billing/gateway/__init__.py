@@ -11,6 +11,7 @@ from billing.gateway.accounts import (
 )
 from billing.gateway.balance import BalanceMovement, list_balance
 from billing.gateway.bank_payouts import BankPayout, list_bank_payouts, retrieve_bank_payout
+from billing.gateway.charges import source_of_payment
 from billing.gateway.checkout import (
     CheckoutSession,
     create_checkout_session,
@@ -20,6 +21,7 @@ from billing.gateway.checkout import (
     retrieve_checkout_session,
 )
 from billing.gateway.customers import create_customer, find_customer
+from billing.gateway.disputes import BankDispute, retrieve_dispute, submit_evidence
 from billing.gateway.errors import (
     CardDeclined,
     StripeMisconfigured,
@@ -32,6 +34,7 @@ from billing.gateway.errors import (
 from billing.gateway.events import Event, list_events, verify
 from billing.gateway.payment_intents import Payment, charge_card, find_payment, retrieve_payment
 from billing.gateway.payment_methods import Card, detach_card, list_cards, retrieve_card
+from billing.gateway.refunds import CardRefund, create_refund, find_refund, retrieve_refund
 from billing.gateway.transfers import (
     Transfer,
     available_minor,
@@ -44,9 +47,11 @@ from billing.gateway.transfers import (
 
 __all__ = [
     "BalanceMovement",
+    "BankDispute",
     "BankPayout",
     "Card",
     "CardDeclined",
+    "CardRefund",
     "CheckoutSession",
     "Event",
     "PayeeAccount",
@@ -65,12 +70,14 @@ __all__ = [
     "create_account",
     "create_checkout_session",
     "create_customer",
+    "create_refund",
     "create_transfer",
     "detach_card",
     "find_account",
     "find_checkout_session",
     "find_customer",
     "find_payment",
+    "find_refund",
     "find_reversal",
     "find_session_of_payment",
     "find_transfer",
@@ -84,8 +91,12 @@ __all__ = [
     "retrieve_bank_payout",
     "retrieve_card",
     "retrieve_checkout_session",
+    "retrieve_dispute",
     "retrieve_payment",
+    "retrieve_refund",
     "retrieve_transfer",
     "reverse_transfer",
+    "source_of_payment",
+    "submit_evidence",
     "verify",
 ]

@@ -28,7 +28,16 @@ class BalanceTransaction(TimestampedModel):
                 name="balance_transaction_adds_up",
             )
         ]
-        indexes = [models.Index(fields=["payment_intent_id"], name="balance_transaction_intent")]
+        indexes = [
+            models.Index(fields=["payment_intent_id"], name="balance_transaction_intent"),
+            models.Index(fields=["source_id"], name="balance_transaction_source"),
+            # What a sweep looks for: money that moved after a payment was over.
+            models.Index(
+                fields=["occurred_at"],
+                condition=models.Q(type__in=["adjustment", "refund_failure", "payment_failure_refund"]),
+                name="balance_transaction_late",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.type} {self.stripe_id}"

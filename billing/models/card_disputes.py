@@ -29,6 +29,7 @@ class CardDispute(PublicIdModel):
         Status.UNDER_REVIEW: (Status.NEEDS_RESPONSE, Status.WON, Status.LOST, Status.CLOSED),
         Status.LOST: (Status.WON,),  # a second look at the bank may turn it
     }
+    OPEN: ClassVar = (Status.WARNING, Status.NEEDS_RESPONSE, Status.UNDER_REVIEW)
 
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="card_disputes")
     top_up = models.ForeignKey(TopUp, on_delete=models.PROTECT, related_name="card_disputes")
@@ -45,6 +46,9 @@ class CardDispute(PublicIdModel):
     withdrawn_at = models.DateTimeField(null=True)
     reinstated_at = models.DateTimeField(null=True)
     written_off_at = models.DateTimeField(null=True)
+    # Whether the organization was suspended for it, so that a suspension of somebody else's stays. Once a dispute.
+    suspended_at = models.DateTimeField(null=True)
+    lifted_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -54,8 +58,18 @@ class CardDispute(PublicIdModel):
                 condition=models.Q(reinstated_at=None) | models.Q(withdrawn_at__isnull=False),
                 name="card_dispute_reinstated",
             ),
+            models.CheckConstraint(
+                condition=models.Q(lifted_at=None) | models.Q(suspended_at__isnull=False), name="card_dispute_lifted"
+            ),
         ]
-        indexes = [models.Index(fields=["organization", "-id"], name="card_dispute_by_organization")]
+        indexes = [
+            models.Index(fields=["organization", "-id"], name="card_dispute_by_organization"),
+            models.Index(
+                fields=["organization"],
+                condition=models.Q(withdrawn_at__isnull=False, reinstated_at=None, written_off_at=None),
+                name="card_dispute_taken",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.stripe_id}: {self.amount_micro} {self.currency}"

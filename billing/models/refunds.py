@@ -54,7 +54,10 @@ class Refund(PublicIdModel):
                 name="refund_returned",
             ),
         ]
-        indexes = [models.Index(fields=["organization", "-id"], name="refund_by_organization")]
+        indexes = [
+            models.Index(fields=["organization", "-id"], name="refund_by_organization"),
+            models.Index(fields=["created_at"], condition=models.Q(status="pending"), name="refund_pending"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.amount_micro} {self.currency} to {self.organization}"

@@ -4,7 +4,14 @@ from collections.abc import Callable
 
 from billing import gateway
 from billing.gateway import CheckoutSession, Payment
-from billing.services import auto_recharge_outcomes, card_top_ups, payout_reversals, saved_cards
+from billing.services import (
+    auto_recharge_outcomes,
+    card_disputes,
+    card_top_ups,
+    payout_reversals,
+    refund_outcomes,
+    saved_cards,
+)
 
 # Takes the id of the event's object; False when it is nothing of ours. Raises DomainErrors.
 Handler = Callable[[str], bool]
@@ -43,6 +50,18 @@ def _charge(object_id: str) -> bool:
     return bool(payment_id) and _payment(payment_id)
 
 
+def _refund(object_id: str) -> bool:
+    return refund_outcomes.apply(gateway.retrieve_refund(object_id))
+
+
+def dispute(object_id: str) -> bool:
+    """Its event may come before that of the payment: that is credited first then."""
+    found = gateway.retrieve_dispute(object_id)
+    if card_disputes.apply(found):
+        return True
+    return bool(found.payment_intent_id) and _payment(found.payment_intent_id) and card_disputes.apply(found)
+
+
 def _apply(session: CheckoutSession) -> bool:
     if session.command.startswith("card_top_up:"):
         card_top_ups.apply(session)
@@ -76,4 +95,13 @@ HANDLERS: dict[str, Handler] = {
     "payment_method.detached": _card,
     "charge.updated": _charge,
     "transfer.reversed": _transfer,
+    "refund.created": _refund,
+    "refund.updated": _refund,
+    "refund.failed": _refund,
+    "charge.refund.updated": _refund,
+    "charge.dispute.created": dispute,
+    "charge.dispute.updated": dispute,
+    "charge.dispute.funds_withdrawn": dispute,
+    "charge.dispute.funds_reinstated": dispute,
+    "charge.dispute.closed": dispute,
 }

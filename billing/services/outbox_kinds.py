@@ -11,6 +11,8 @@ from billing.services import (
     checkout_commands,
     customer_commands,
     detach_commands,
+    evidence_commands,
+    refund_commands,
     reversal_commands,
     setup_commands,
     transfer_commands,
@@ -56,5 +58,7 @@ KINDS: dict[str, CommandKind] = {
         StripeCommand.Kind.CREATE_SETUP_SESSION: setup_commands,
         StripeCommand.Kind.CHARGE_SAVED_CARD: charge_commands,
         StripeCommand.Kind.DETACH_CARD: detach_commands,
+        StripeCommand.Kind.CREATE_REFUND: refund_commands,
+        StripeCommand.Kind.SUBMIT_EVIDENCE: evidence_commands,
     }.items()
 }

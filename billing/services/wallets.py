@@ -5,7 +5,7 @@ from django.db import transaction
 from accounts.models import Organization, User
 from accounts.services import audit
 from billing.models import LedgerAccount, LedgerTransfer, TopUp
-from billing.services import ledger
+from billing.services import dispute_debts, ledger
 from billing.services.ledger import Place, Posting
 from marketplace.core.errors import Conflict, InvalidInput
 
@@ -61,6 +61,7 @@ def top_up(
     if method not in CLEARING or not idempotency_key:
         raise InvalidInput("Choose a method, and give a key that names this top-up.", method=method)
     with transaction.atomic():
+        owes = dispute_debts.lock_if_owed(organization)
         clearing = Place(kind=CLEARING[method], currency=organization.currency)
         wallet = Place(kind=LedgerAccount.Kind.WALLET, currency=organization.currency, organization_id=organization.pk)
         accounts = ledger.accounts([clearing, wallet])
@@ -89,6 +90,8 @@ def top_up(
             actor=actor, action="wallet.top_up", subject=organization.public_id,
             amount_micro=amount_micro, currency=organization.currency, method=method, reference=reference,
         )  # fmt: skip
+        if owes:
+            dispute_debts.collect(organization)
     return created
 
 

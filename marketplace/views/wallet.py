@@ -24,6 +24,7 @@ from billing.recharge_reasons import reason
 from billing.services import auto_recharges, card_top_ups
 from marketplace.core.errors import DomainError
 from marketplace.core.money import MICRO, format_micro
+from marketplace.views import refunds
 
 SHOWN = 50
 AMOUNT = re.compile(r"\d{1,8}(\.\d{1,2})?")
@@ -159,6 +160,8 @@ def _page(
         "may_pay": may_pay,
         "recharge": _recharge(organization),
         "top_ups": [_row(row, currency, may_pay) for row in wallet_history.top_ups(organization, limit=SHOWN)],
+        "refunds": refunds.rows(organization),
+        "disputes": refunds.open_disputes(organization),
         "moves": [_move(row, currency) for row in wallet_history.movements(organization, limit=SHOWN)],
     }
     return render(request, "billing/wallet.html", context, status=status)

@@ -34,7 +34,7 @@ PAGES = {
     "guarded": [
         "mfa_index", "mfa_reauthenticate", "mfa_view_recovery_codes", "mfa_generate_recovery_codes", "mfa_deactivate_totp",
     ],
-    "customer": ["job_list", "job_detail", "api_keys", "wallet", "top_up_pay", "top_up_done", "top_up_left", "auto_recharge", "saved_card_done"],
+    "customer": ["job_list", "job_detail", "api_keys", "wallet", "top_up_pay", "top_up_done", "top_up_left", "auto_recharge", "saved_card_done", "refund_request"],
     "operator": ["admin:index", "access_reason", "admin:accounts_vehicle_changelist", "admin:accounts_vehicle_change",
                  "admin:billing_ledgeraccount_changelist", "admin:billing_ledgeraccount_change",
                  "admin:billing_ledgertransfer_change", "admin:billing_ledgerdifference_change"],

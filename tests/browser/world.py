@@ -39,6 +39,15 @@ class World:
         self.top_up = factories.make_card_top_up(self.acme)
         self._payouts()
         self._cards()
+        for micro in (25_000_000, 40_000_000):
+            factories.make_card_lot(self.acme, micro)
+        for micro, status, code in (
+            (5, "succeeded", ""),
+            (8, "pending", ""),
+            (3, "failed", "expired_or_canceled_card"),
+        ):
+            factories.make_refund(self.acme, micro * 10**6, status=status, code=code)
+        factories.make_refund(self.acme, 2_000_000)
         self.erasure = erasures.request(owner=factories.make_owner(), actor=None)
         self.cookies = {
             "public": {},

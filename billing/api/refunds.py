@@ -1,0 +1,73 @@
+"""`/api/v1/wallet/refunds`: have unspent money paid back to the cards it came from, and see what became of it."""
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.idempotency import KEY_MAX_LENGTH
+from billing.api.serializers import AMOUNT_MAX_MICRO
+from billing.api.views import IDEMPOTENCY_KEY
+from billing.models import Refund
+from billing.services import refunds
+from compute.api.customer import organization_of, page
+from marketplace.core.errors import InvalidInput
+
+
+class RefundRequest(serializers.Serializer[Any]):
+    amount_micro = serializers.IntegerField(
+        min_value=1, max_value=AMOUNT_MAX_MICRO, help_text="A whole number of the currency's smallest coin."
+    )
+    reason = serializers.CharField(max_length=200, required=False, default="", allow_blank=True)
+
+
+class RefundResponse(serializers.Serializer[Any]):
+    id = serializers.UUIDField(source="public_id")
+    top_up = serializers.UUIDField(source="top_up.card_top_up.public_id", help_text="The top-up that it goes back to.")
+    status = serializers.CharField(help_text="requested, pending, succeeded or failed: then it is back in the wallet.")
+    status_code = serializers.CharField(help_text="Why it failed.")
+    amount_micro = serializers.IntegerField()
+    currency = serializers.CharField()
+    created_at = serializers.DateTimeField()
+    ended_at = serializers.DateTimeField(allow_null=True)
+
+
+class Refunds(APIView):
+    """Ask for a refund, or list them."""
+
+    required_scopes = {"GET": "wallet:read", "POST": "wallet:write"}
+
+    @extend_schema(operation_id="refunds_list", responses=RefundResponse(many=True))
+    def get(self, request: Request) -> Response:
+        rows = Refund.objects.filter(organization=organization_of(request)).select_related("top_up__card_top_up")
+        return page(self, request, rows, RefundResponse)
+
+    @extend_schema(
+        operation_id="refunds_create",
+        parameters=[IDEMPOTENCY_KEY],
+        request=RefundRequest,
+        responses={201: RefundResponse(many=True)},
+    )
+    def post(self, request: Request) -> Response:
+        """Take money out of the wallet and send it back to where it came from, the newest payment first.
+
+        One refund for each top-up that it takes. The same key and body again give the same refunds, as they are by then.
+        """
+        key = request.headers.get("Idempotency-Key", "")
+        if not key or len(key) > KEY_MAX_LENGTH:
+            raise InvalidInput(
+                f"Send an Idempotency-Key header of 1 to {KEY_MAX_LENGTH} characters.", code="idempotency_key_missing"
+            )
+        body = RefundRequest(data=request.data)
+        body.is_valid(raise_exception=True)
+        # Not @idempotent, as for top-ups: its transaction would forbid the call to Stripe.
+        made = refunds.request(
+            organization=organization_of(request), amount_micro=body.validated_data["amount_micro"],
+            idempotency_key=f"api:{key}", reason=body.validated_data["reason"], actor=None,
+        )  # fmt: skip
+        refunds.send(made)
+        rows = Refund.objects.filter(pk__in=[row.pk for row in made]).select_related("top_up__card_top_up")
+        return Response(RefundResponse(rows.order_by("id"), many=True).data, status=201)

@@ -1,0 +1,103 @@
+"""Money that goes back, in the back office: refunds, chargebacks with our answer to the bank, promotional credit."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
+
+from accounts.access import signed_in
+from accounts.owner_data_admin import OwnerDataAdmin
+from billing.models import CardDispute, PromoCredit, Refund
+from billing.services import card_disputes, dispute_debts, dispute_suspensions, refund_outcomes
+from marketplace.core.errors import DomainError
+from marketplace.core.money import format_micro
+
+
+class MoneyBackAdmin(OwnerDataAdmin):
+    """Read only; acts are for superusers, each through its service."""
+
+    ordering = ("-id",)
+    list_select_related = ("organization",)
+
+    @admin.display(description="Amount", ordering="amount_micro")
+    def amount(self, row: Any) -> str:
+        return format_micro(row.amount_micro, row.currency)
+
+    def has_money_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.is_active and request.user.is_superuser)
+
+
+@admin.register(Refund)
+class RefundAdmin(MoneyBackAdmin):
+    owner_paths = (("requested_by__owner__pk", None),)  # somebody who asked may own cars as well
+    list_display = ("public_id", "organization", "amount", "status", "status_code", "stripe_id", "created_at")
+    list_filter = ("status",)
+    search_fields = ("public_id", "stripe_id", "organization__name")
+    actions = ("resolve",)
+
+    @admin.action(description="Look at Stripe, and give back what is not there", permissions=["money"])
+    def resolve(self, request: HttpRequest, rows: QuerySet[Refund]) -> None:
+        """For refunds whose command was given up without a clear answer."""
+        for row in rows.filter(status=Refund.Status.REQUESTED):
+            _tell(request, row, lambda it: refund_outcomes.resolve(refund=it, actor=signed_in(request)).status)
+
+
+@admin.register(CardDispute)
+class CardDisputeAdmin(MoneyBackAdmin):
+    owner_paths = (("top_up__transfer__credit__owner_id", None),)
+    list_display = (
+        "stripe_id", "organization", "amount", "reason", "status", "evidence_due_at", "evidence_at", "withdrawn_at",
+        "reinstated_at", "written_off_at",
+    )  # fmt: skip
+    list_filter = ("status", "reason")
+    search_fields = ("stripe_id", "organization__name")
+    actions = ("answer", "write_off", "lift")
+
+    @admin.action(description="Answer the bank with evidence", permissions=["money"])
+    def answer(self, request: HttpRequest, rows: QuerySet[CardDispute]) -> TemplateResponse | None:
+        """How each stands, and what to tell the bank. It hears us once, so that the text is asked for one at a time."""
+        chosen, text = list(rows.select_related("organization", "top_up")[:1]), request.POST.get("text", "")
+        if "confirmed" in request.POST and chosen:
+            try:
+                card_disputes.submit_evidence(dispute=chosen[0], text=text, actor=signed_in(request))
+            except DomainError as error:
+                messages.error(request, error.message)
+            else:
+                messages.success(request, f"{chosen[0]}: the answer goes to the bank.")
+                return None
+        context = {**self.admin_site.each_context(request), "title": "Answer the bank", "opts": self.opts}
+        context |= {"rows_shown": chosen, "text": text, "action": "answer", "longest": card_disputes.EVIDENCE_MAX}
+        context |= {"debts": [dispute_debts.debt(row) for row in chosen]}
+        return TemplateResponse(request, "admin/card_dispute_answer.html", context)
+
+    @admin.action(description="Write off what is owed for lost disputes", permissions=["money"])
+    def write_off(self, request: HttpRequest, rows: QuerySet[CardDispute]) -> None:
+        def work(row: CardDispute) -> str:
+            return format_micro(card_disputes.write_off(dispute=row, actor=signed_in(request)), row.currency)
+
+        for row in rows:
+            _tell(request, row, work)
+
+    @admin.action(description="Let the organization order again in spite of it", permissions=["money"])
+    def lift(self, request: HttpRequest, rows: QuerySet[CardDispute]) -> None:
+        for row in rows:
+            dispute_suspensions.lift(organization=row.organization, actor=signed_in(request))
+            messages.success(request, f"{row.organization} may order again.")
+
+
+@admin.register(PromoCredit)
+class PromoCreditAdmin(MoneyBackAdmin):
+    owner_paths = (("granted_by__owner__pk", None),)
+    list_display = ("organization", "amount", "reason", "granted_by", "created_at")
+    search_fields = ("organization__name", "reason")
+
+
+def _tell(request: HttpRequest, row: Any, work: Callable[[Any], str]) -> None:
+    """Do it, and say how it went."""
+    try:
+        messages.success(request, f"{row}: {work(row)}")
+    except DomainError as error:
+        messages.error(request, f"{row}: {error.message}")

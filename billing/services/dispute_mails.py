@@ -1,0 +1,23 @@
+from accounts.services import mails
+from billing.models import CardDispute
+from billing.recipients import money_people
+
+Status = CardDispute.Status
+
+
+def tell(dispute: CardDispute) -> None:
+    """Mail who looks after the organization's money: when a dispute opens, when it takes money, and how it ends."""
+    is_open = dispute.status in CardDispute.OPEN
+    if is_open:
+        kind, word = "card-dispute-opened", "taken" if dispute.withdrawn_at else "asked"
+    else:
+        kind, word = "card-dispute-ended", dispute.status
+    organization = dispute.organization
+    for user in money_people(organization):
+        mails.queue(
+            user=user, kind=kind, dedupe_key=f"{kind}:{dispute.public_id}:{word}:{user.pk}",
+            context={
+                "organization": organization.name, "amount_micro": dispute.amount_micro, "currency": dispute.currency,
+                "word": word, "paid_on": dispute.top_up.created_at.date().isoformat(),
+            },
+        )  # fmt: skip

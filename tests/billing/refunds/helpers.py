@@ -1,0 +1,92 @@
+"""A customer whose wallet was filled by cards, at the fake, and what becomes of it there."""
+
+from typing import Any
+
+from accounts.models import Membership, Organization, User
+from billing.fake_stripe.disputes import Disputes
+from billing.fake_stripe.refunds import Refunds
+from billing.models import LedgerAccount, TopUp
+from billing.services import ledger, refunds, sweeps
+from tests.billing.cards.helpers import start
+from tests.billing.helpers import make_organization, number
+from tests.conformance.fixture import FakeWorld
+
+HELD = ("balances", "floors", "sums", "reversals", "top_ups", "top_ups_missing", "card_top_ups", "stripe_fees", "holds")
+
+
+def customer() -> Organization:
+    """With somebody of finance, and a developer, who is told nothing."""
+    organization = make_organization()
+    for role in ("finance", "developer"):
+        user = User.objects.create(email=f"{role}{number()}@example.com")
+        Membership.objects.create(organization=organization, user=user, role=role)
+    return organization
+
+
+def pay(
+    stripe: FakeWorld, organization: Organization, amount_micro: int = 50_000_000, card: str = "4242424242424242"
+) -> TopUp:
+    """A top-up by card that is in the wallet."""
+    wish = start(organization, amount_micro)
+    stripe.pay(wish, card)
+    settle(stripe)
+    wish.refresh_from_db()
+    assert wish.top_up
+    return wish.top_up
+
+
+def settle(stripe: FakeWorld) -> None:
+    """Every webhook arrives, every worker runs, every sweep lists; the books hold."""
+    stripe.run()
+    stripe.deliver_all()
+    stripe.run()
+    check()
+
+
+def check() -> None:
+    """What this part cannot break; the checks of its own postings are compared with Stripe's balance in `books`."""
+    assert [found for found in ledger.recompute() if found.check in HELD] == []
+
+
+def books(stripe: FakeWorld) -> None:
+    """Everything at Stripe, by its own balance, is what our ledger has there."""
+    sweeps.sweep_balance()
+    at_stripe = sum(row["net"] for row in stripe.fake.store.newest("balance_transaction")) * 10_000
+    assert clearing() == at_stripe
+    check()
+
+
+def clearing() -> int:
+    from billing.models import LedgerTransfer
+
+    rows = LedgerTransfer.objects.values_list("amount_micro", "debit__kind", "credit__kind")
+    return sum(micro * ((debit == "stripe_clearing") - (credit == "stripe_clearing")) for micro, debit, credit in rows)
+
+
+def balance(organization: Organization, kind: str = "wallet") -> int:
+    return sum(
+        LedgerAccount.objects.filter(organization=organization, kind=kind).values_list("balance_micro", flat=True)
+    )
+
+
+def ask(organization: Organization, amount_micro: int, key: str = "") -> Any:
+    return refunds.request(
+        organization=organization, amount_micro=amount_micro, idempotency_key=key or f"r{number()}", reason="unused",
+        actor=None,
+    )  # fmt: skip
+
+
+def part(stripe: FakeWorld, kind: type[Any]) -> Any:
+    return next(section for section in stripe.fake.sections if isinstance(section, kind))
+
+
+def refund_desk(stripe: FakeWorld) -> Refunds:
+    return part(stripe, Refunds)
+
+
+def dispute_desk(stripe: FakeWorld) -> Disputes:
+    return part(stripe, Disputes)
+
+
+def charge_of(stripe: FakeWorld, top_up: TopUp) -> str:
+    return stripe.fake.store.get(top_up.reference)["latest_charge"]
