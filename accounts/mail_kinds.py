@@ -30,6 +30,8 @@ KINDS = {
     "export-ready": Kind("Your data can be downloaded"),
     "erasure-scheduled": Kind("Your account will be erased"),
     "erasure-done": Kind("Your account was erased"),
+    "dispute-message": Kind("We answered a dispute of yours"),
+    "dispute-decided": Kind("A dispute of yours was decided"),
     # Optional.
     "vehicle-away": Kind("A car has not been heard of for a day", optional=True),
     "rules-changed": Kind("The rules of one of your cars were changed", optional=True),
