@@ -4,15 +4,29 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('billing', '0006_money_rules'),
+        ("billing", "0006_money_rules"),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name='approval',
-            name='kind',
-            field=models.CharField(choices=[('refund', "Refund to a customer's card"), ('adjust_customer', "Adjust a customer's wallet"), ('adjust_owner', 'Adjust what an owner is owed'), ('hold_payout', 'Hold a payout'), ('release_payout', 'Let a held payout go'), ('return_payout', "Return a payout to the owner's balance"), ('reverse_payout', 'Take a payout back (fraud, wrong payee)'), ('promo_credit', 'Promotional credit'), ('write_off', 'Write off what a lost dispute left owed'), ('void_usage', 'Void usage'), ('decide_dispute', 'Uphold a dispute')], max_length=24),
+            model_name="approval",
+            name="kind",
+            field=models.CharField(
+                choices=[
+                    ("refund", "Refund to a customer's card"),
+                    ("adjust_customer", "Adjust a customer's wallet"),
+                    ("adjust_owner", "Adjust what an owner is owed"),
+                    ("hold_payout", "Hold a payout"),
+                    ("release_payout", "Let a held payout go"),
+                    ("return_payout", "Return a payout to the owner's balance"),
+                    ("reverse_payout", "Take a payout back (fraud, wrong payee)"),
+                    ("promo_credit", "Promotional credit"),
+                    ("write_off", "Write off what a lost dispute left owed"),
+                    ("void_usage", "Void usage"),
+                    ("decide_dispute", "Uphold a dispute"),
+                ],
+                max_length=24,
+            ),
         ),
     ]
