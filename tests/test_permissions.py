@@ -95,6 +95,13 @@ POST   access_reason_end      in    404        404  404    404    >operations in
 GET    job_list               in    404        404  200    200    404         in   in   in    in    in   in    in
 GET    job_detail             in    404        404  200    404    404         in   in   in    in    in   in    in
 GET    job_result             in    404        404  200    404    404         in   in   in    in    in   in    in
+GET    dispute_open_order     in    404        404  200    404    404         in   in   in    in    in   in    in
+POST   dispute_open_order     in    404        404  >disputes 404 404         in   in   in    in    in   in    in
+GET    dispute_open_statement in    200        404  404    404    404         in   in   in    in    in   in    in
+POST   dispute_open_statement in    >disputes  404  404    404    404         in   in   in    in    in   in    in
+GET    dispute_list           in    200        200  200    200    404         in   in   in    in    in   in    in
+GET    dispute_detail         in    404        404  200    404    404         in   in   in    in    in   in    in
+POST   dispute_detail         in    404        404  >disputes 404 404         in   in   in    in    in   in    in
 GET    wallet                 in    404        404  200    200    404         in   in   in    in    in   in    in
 POST   top_up_start           in    404        404  >wallet >wallet 404       in   in   in    in    in   in    in
 GET    top_up_pay             in    404        404  200    404    404         in   in   in    in    in   in    in
