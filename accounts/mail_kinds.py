@@ -45,6 +45,8 @@ KINDS = {
     "refund-failed": Kind("A refund failed, and the money is back in the wallet"),
     "card-dispute-opened": Kind("A payment into the wallet is disputed"),
     "card-dispute-ended": Kind("A dispute of a payment into the wallet ended"),
+    "dispute-message": Kind("We answered a dispute of yours"),
+    "dispute-decided": Kind("A dispute of yours was decided"),
     # Optional.
     "vehicle-away": Kind("A car has not been heard of for a day", optional=True),
     "rules-changed": Kind("The rules of one of your cars were changed", optional=True),

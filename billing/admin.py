@@ -11,13 +11,29 @@ from django.http import HttpRequest
 
 from accounts.models import User
 from accounts.owner_data_admin import OwnerDataAdmin
-from billing import ledger_admin, payout_admin, rates_admin, refund_admin, stripe_admin
+from billing import (
+    approval_admin,
+    dispute_admin,
+    ledger_admin,
+    payout_admin,
+    rates_admin,
+    refund_admin,
+    stripe_admin,
+)
 from billing.models import JobOrder, RatedUsage, TopUp
 from billing.services import wallets
 from marketplace.core.admin import ReadOnlyAdmin
 from marketplace.core.money import MICRO, format_micro
 
-__all__ = ["ledger_admin", "payout_admin", "rates_admin", "refund_admin", "stripe_admin"]
+__all__ = [
+    "approval_admin",
+    "dispute_admin",
+    "ledger_admin",
+    "payout_admin",
+    "rates_admin",
+    "refund_admin",
+    "stripe_admin",
+]
 AMOUNT_MAX = 1_000_000
 
 

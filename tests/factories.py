@@ -382,3 +382,24 @@ def body_of(answer: Any) -> bytes:
         return b"".join([chunk async for chunk in answer])
 
     return async_to_sync(read)() if getattr(answer, "is_async", False) else b"".join(answer)
+
+
+def make_charged_order(organization: Organization) -> JobOrder:
+    """Of a job that ended and cost something."""
+    job = make_ordered_job(organization, items=4)
+    order = JobOrder.objects.get(job=job)
+    jobs.cancel_job(job=job)
+    JobOrder.objects.filter(pk=order.pk).update(charged_micro=order.held_micro)
+    JobOrder.objects.filter(pk=order.pk).update(status="closed", closed_at=timezone.now())
+    order.refresh_from_db()
+    return order
+
+
+def make_dispute(organization: Organization) -> Dispute:
+    """Of an order of its own, just opened."""
+    order = make_charged_order(organization)
+    user = organization.memberships.select_related("user").first()
+    return Dispute.objects.create(
+        organization=organization, order=order, opened_by=user.user if user else None, reason="The results are wrong.",
+        claimed_micro=1, currency=organization.currency, idempotency_key=f"dispute-{number()}",
+    )  # fmt: skip

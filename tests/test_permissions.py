@@ -97,6 +97,13 @@ GET    statement_package      in    200        404  404    404    404         in
 GET    job_list               in    404        404  200    200    404         in   in   in    in    in   in    in
 GET    job_detail             in    404        404  200    404    404         in   in   in    in    in   in    in
 GET    job_result             in    404        404  200    404    404         in   in   in    in    in   in    in
+GET    dispute_open_order     in    404        404  200    404    404         in   in   in    in    in   in    in
+POST   dispute_open_order     in    404        404  >disputes 404 404         in   in   in    in    in   in    in
+GET    dispute_open_statement in    200        404  404    404    404         in   in   in    in    in   in    in
+POST   dispute_open_statement in    >disputes  404  404    404    404         in   in   in    in    in   in    in
+GET    dispute_list           in    200        200  200    200    404         in   in   in    in    in   in    in
+GET    dispute_detail         in    404        404  200    404    404         in   in   in    in    in   in    in
+POST   dispute_detail         in    404        404  >disputes 404 404         in   in   in    in    in   in    in
 GET    wallet                 in    404        404  200    200    404         in   in   in    in    in   in    in
 GET    payout_list            in    200        200  404    404    404         in   in   in    in    in   in    in
 GET    payout_account         in    200        200  404    404    404         in   in   in    in    in   in    in
@@ -217,6 +224,9 @@ FORMS = {
     "policy_edit",
     "policy_pause",
     "receipt_verify",
+    "dispute_detail",
+    "dispute_open_order",
+    "dispute_open_statement",
     "refund_request",
     "region_choose",
     "saved_card_add",
@@ -268,6 +278,7 @@ class World:
         )
         self.top_up = factories.make_card_top_up(acme)
         self.statement = factories.make_statement(alice)
+        self.disputed, self.dispute = factories.make_charged_order(acme), factories.make_dispute(acme)
         self.card = factories.make_saved_card(acme)
         self.own_key, key = factories.make_key(acme)
         dead_key, dead = factories.make_key(acme)
@@ -302,6 +313,9 @@ class World:
             "erasure_proof": (self.erased.public_id,), "vehicle_sold": (vehicle,),
             **dict.fromkeys(("top_up_pay", "top_up_done", "top_up_left", "api_top_up"), (self.top_up.public_id,)),
             "statement_package": (self.statement.public_id,),
+            "dispute_open_order": (self.disputed.job.public_id,),
+            "dispute_open_statement": (self.statement.public_id,),
+            "dispute_detail": (self.dispute.public_id,),
             **dict.fromkeys(("saved_card_done", "saved_card_default", "saved_card_remove"), (self.card.public_id,)),
             "api_key_revoke": (self.own_key.public_id,), "api_model": (self.model.public_id,), "api_job": (job,),
             "api_job_cancel": (job,), "api_job_result": (done,), "node_blob": (self.lease.input_sha256,),
@@ -338,6 +352,15 @@ class World:
             "api_top_ups": ({"amount_micro": 10_000_000}, {"Idempotency-Key": "k"}),
             "payout_account_start": ({"country": "BR", "key": "6ba7b810-9dad-11d1-80b4-00c04fd430c8"}, {}),
             "api_refunds": ({"amount_micro": 10_000_000}, {"Idempotency-Key": "k"}),  # nothing came by card: refused
+            "dispute_open_order": (
+                {"amount": "0.000001", "reason": "The results are wrong.", "key": str(self.own_key.public_id)},
+                {},
+            ),
+            "dispute_open_statement": (
+                {"amount": "1", "reason": "A car is missing here.", "key": str(self.own_key.public_id)},
+                {},
+            ),
+            "dispute_detail": ({"text": "One more thing."}, {}),
             "refund_request": ({"amount": "10.00", "key": "6ba7b810-9dad-11d1-80b4-00c04fd430c9"}, {}),
             "top_up_start": ({"choice": "25", "key": "6ba7b810-9dad-11d1-80b4-00c04fd430c8"}, {}),
             "saved_card_add": ({"key": "6ba7b810-9dad-11d1-80b4-00c04fd430c8"}, {}),

@@ -24,6 +24,7 @@ class Approval(PublicIdModel):
         PROMO_CREDIT = "promo_credit", "Promotional credit"
         WRITE_OFF = "write_off", "Write off what a lost dispute left owed"
         VOID_USAGE = "void_usage", "Void usage"
+        DECIDE_DISPUTE = "decide_dispute", "Uphold a dispute"
 
     class Status(models.TextChoices):
         PROPOSED = "proposed", "Waits for a second operator"

@@ -1,0 +1,98 @@
+"""Disputes of customers and owners in the back office: read both sides, answer, reject, or propose to uphold."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+
+from accounts.access import signed_in
+from accounts.owner_data_admin import OwnerDataAdmin
+from billing.models import Approval, Dispute, DisputeMessage
+from billing.services import dispute_decisions, disputes
+from marketplace.core.errors import DomainError
+from marketplace.core.money import MICRO, format_micro
+
+
+class MessageInline(admin.TabularInline[DisputeMessage, Dispute]):
+    model = DisputeMessage
+    fields = readonly_fields = ("created_at", "author", "from_operator", "text")
+    extra = 0
+    can_delete = False
+    ordering = ("id",)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Dispute)
+class DisputeAdmin(OwnerDataAdmin):
+    owner_paths = (("owner_id", None), ("opened_by__owner__pk", None))
+    change_form_template = "admin/dispute.html"
+    inlines = (MessageInline,)
+    list_display = ("public_id", "side", "claimed", "status", "created_at", "decided_at")
+    list_filter = ("status",)
+    list_select_related = ("organization", "owner")
+    search_fields = ("public_id", "order__job__public_id", "statement__public_id")
+    ordering = ("-id",)
+    fields = (
+        "public_id", "status", "side", "about", "reason", "claimed", "reserved", "granted", "bearer", "decision",
+        "decided_by", "decided_at", "created_at",
+    )  # fmt: skip
+
+    @admin.display(description="Opened by")
+    def side(self, row: Dispute) -> str:
+        return f"Customer {row.organization}" if row.organization_id else f"Owner {row.owner}"
+
+    @admin.display(description="About")
+    def about(self, row: Dispute) -> str:
+        if row.order_id:
+            url = reverse("admin:billing_joborder_change", args=[row.order_id])
+            return format_html('<a href="{}">order of job {}</a>', url, row.order.job.public_id)  # type: ignore[union-attr]
+        url = reverse("admin:billing_statement_change", args=[row.statement_id])
+        return format_html('<a href="{}">{}</a>', url, row.statement)
+
+    @admin.display(description="Claimed")
+    def claimed(self, row: Dispute) -> str:
+        return format_micro(row.claimed_micro, row.currency)
+
+    @admin.display(description="Held while open")
+    def reserved(self, row: Dispute) -> str:
+        return format_micro(row.reserved_micro, row.currency)
+
+    @admin.display(description="Granted")
+    def granted(self, row: Dispute) -> str:
+        return format_micro(row.granted_micro, row.currency)
+
+    def get_urls(self) -> list[URLPattern]:
+        decide = path("<int:object_id>/decide/", self.admin_site.admin_view(self.decide), name="billing_dispute_decide")
+        return [decide, *super().get_urls()]
+
+    def decide(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        dispute = get_object_or_404(Dispute, pk=object_id)
+        back = HttpResponseRedirect(reverse("admin:billing_dispute_change", args=[object_id]))
+        if request.method != "POST":
+            return back
+        text, actor = request.POST.get("text", ""), signed_in(request)
+        try:
+            match request.POST.get("act"):
+                case "answer":
+                    disputes.add_message(dispute=dispute, text=text, author=actor, from_operator=True)
+                    messages.success(request, "Sent.")
+                case "reject":
+                    dispute_decisions.reject(dispute=dispute, decision=text, actor=actor)
+                    messages.success(request, "Not upheld. Both sides can read why.")
+        except DomainError as error:
+            messages.error(request, error.message)
+        return back
+
+    def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
+        row = Dispute.objects.filter(pk=object_id).first()
+        about: dict[str, Any] = {"kind": Approval.Kind.DECIDE_DISPUTE, "subject": row.public_id if row else ""}
+        about |= {"amount": row.claimed_micro / MICRO} if row else {}
+        uphold_url = f"{reverse('admin:billing_approval_add')}?{urlencode(about)}"
+        context = {"waits": row is not None and row.status == Dispute.Status.OPEN, "uphold_url": uphold_url}
+        return super().change_view(request, object_id, form_url, context)

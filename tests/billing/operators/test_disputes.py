@@ -1,0 +1,155 @@
+"""Disputes: what is held, what a decision moves, and that nothing is moved twice."""
+
+import pytest
+from django.test import override_settings
+
+from accounts.models import Mail
+from billing.models import Dispute, LedgerAccount, LedgerTransfer
+from billing.services import closing, dispute_decisions, disputes, ledger
+from billing.services.settlement import settle_usage
+from marketplace.core.errors import DomainError
+from tests import factories
+from tests.billing.helpers import HOUR_MS, end_job, make_card, make_class, make_node, make_usage, order, top_up
+
+pytestmark = pytest.mark.django_db
+
+
+def balance(kind: str, **who: object) -> int:
+    row = LedgerAccount.objects.filter(kind=kind, **who).first()
+    return row.balance_micro if row else 0
+
+
+class Scene:
+    """A job that cost something, worked by two owners, and closed."""
+
+    def __init__(self) -> None:
+        self.customer = factories.make_organization("customer@example.com")
+        self.user = self.customer.memberships.get().user
+        self.opal = factories.make_user("opal@example.com")
+        hardware = make_class()
+        make_card(hardware)
+        self.nodes = [make_node(hardware), make_node(hardware)]
+        top_up(self.customer, 10_000_000)
+        self.order = order(self.customer)
+        for node in self.nodes:
+            make_usage(self.order.job, node, compute_ms=HOUR_MS // 2)
+        settle_usage()
+        end_job(self.order.job)
+        closing.close_orders()
+        self.order.refresh_from_db()
+
+    def open(self, micro: int = 0, key: str = "k") -> Dispute:
+        return disputes.open_order(
+            organization=self.customer, order=self.order, reason="The results are wrong.",
+            claimed_micro=micro or self.order.charged_micro, idempotency_key=key, actor=self.user,
+        )  # fmt: skip
+
+    def owed(self) -> list[int]:
+        return [balance("payable", owner=node.vehicle.owner) for node in self.nodes]
+
+    def held(self) -> list[int]:
+        return [balance("reserve", owner=node.vehicle.owner) for node in self.nodes]
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def test_what_the_owners_earned_is_held_while_a_job_is_disputed(scene: Scene):
+    earned = scene.owed()
+    dispute = scene.open()
+    assert scene.held() == earned
+    assert scene.owed() == [0, 0]
+    assert dispute.reserved_micro == sum(earned) > 0
+    assert ledger.recompute() == []
+
+
+def test_the_same_key_opens_one_and_another_amount_is_refused(scene: Scene):
+    first = scene.open()
+    assert scene.open() == first
+    with pytest.raises(DomainError) as refused:
+        scene.open(1)
+    assert refused.value.code == "idempotency_conflict"
+    with pytest.raises(DomainError) as refused:
+        scene.open(key="other")
+    assert refused.value.code == "dispute_open"
+    assert LedgerTransfer.objects.filter(kind="reserve").count() == 2
+
+
+@pytest.mark.parametrize("micro", [-1, 10**12])
+def test_nobody_claims_more_than_was_charged(scene: Scene, micro: int):
+    with pytest.raises(DomainError) as refused:
+        scene.open(micro)
+    assert refused.value.code == "amount_invalid"
+
+
+def test_after_the_days_of_the_settings_it_is_too_late(scene: Scene):
+    with override_settings(DISPUTE_DAYS=-1), pytest.raises(DomainError) as refused:
+        scene.open()
+    assert refused.value.code == "too_late"
+
+
+def test_withdrawing_lets_the_earnings_go(scene: Scene):
+    earned = scene.owed()
+    dispute = disputes.withdraw(dispute=scene.open(), actor=scene.user)
+    assert (dispute.status, scene.owed(), scene.held()) == ("withdrawn", earned, [0, 0])
+    assert ledger.recompute() == []
+
+
+def test_a_rejected_dispute_changes_nothing_in_the_end(scene: Scene):
+    earned, spendable = scene.owed(), balance("wallet", organization=scene.customer)
+    dispute = scene.open()
+    for _ in range(2):
+        dispute_decisions.reject(dispute=dispute, decision="We looked: they are right.", actor=scene.opal)
+    assert (scene.owed(), balance("wallet", organization=scene.customer)) == (earned, spendable)
+    assert Mail.objects.filter(kind="dispute-decided", user=scene.user).count() == 1
+    assert ledger.recompute() == []
+
+
+@pytest.mark.parametrize("part", [1, 7, 10])
+def test_upheld_at_the_owners_cost_every_side_gives_back_its_part(scene: Scene, part: int):
+    earned, spendable = scene.owed(), balance("wallet", organization=scene.customer)
+    dispute = scene.open()
+    granted = scene.order.charged_micro * part // 10
+    for _ in range(2):
+        dispute_decisions.uphold(
+            dispute=dispute, granted_micro=granted, bearer="owner", decision="The results were wrong.", actor=scene.opal
+        )
+    assert balance("wallet", organization=scene.customer) == spendable + granted
+    given = [before - after for before, after in zip(earned, scene.owed(), strict=True)]
+    assert given == [micro * granted // scene.order.charged_micro for micro in earned]
+    assert scene.held() == [0, 0]
+    assert ledger.recompute() == []
+
+
+def test_upheld_at_our_cost_the_owners_keep_what_they_earned(scene: Scene):
+    earned, spendable = scene.owed(), balance("wallet", organization=scene.customer)
+    dispute_decisions.uphold(
+        dispute=scene.open(), granted_micro=5, bearer="platform", decision="Our planner was at fault.", actor=scene.opal
+    )
+    assert scene.owed() == earned
+    assert balance("wallet", organization=scene.customer) == spendable + 5
+    assert ledger.recompute() == []
+
+
+def test_what_was_granted_cannot_be_claimed_again(scene: Scene):
+    charged = scene.order.charged_micro
+    dispute_decisions.uphold(
+        dispute=scene.open(charged), granted_micro=charged, bearer="platform", decision="All of it is given back.",
+        actor=scene.opal,
+    )  # fmt: skip
+    with pytest.raises(DomainError) as refused:
+        scene.open(1, key="again")
+    assert refused.value.code == "amount_invalid"
+
+
+def test_messages_come_from_both_sides_until_it_ends(scene: Scene):
+    dispute = scene.open()
+    disputes.add_message(dispute=dispute, text="Here is a sample.", author=scene.user, from_operator=False)
+    disputes.add_message(dispute=dispute, text="Thank you, we look.", author=scene.opal, from_operator=True)
+    assert Mail.objects.filter(kind="dispute-message", user=scene.user).count() == 1
+    disputes.withdraw(dispute=dispute, actor=scene.user)
+    with pytest.raises(DomainError) as refused:
+        disputes.add_message(dispute=dispute, text="Too late", author=scene.user, from_operator=False)
+    assert refused.value.code == "dispute_ended"
