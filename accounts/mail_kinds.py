@@ -40,6 +40,7 @@ KINDS = {
     "recharge-paused": Kind("An automatic recharge did not work and is paused"),
     "card-expiring": Kind("The card of the automatic recharge expires soon"),
     "balance-low": Kind("Little is left in the wallet"),
+    "invoice-ready": Kind("An invoice is ready"),
     # Optional.
     "vehicle-away": Kind("A car has not been heard of for a day", optional=True),
     "rules-changed": Kind("The rules of one of your cars were changed", optional=True),

@@ -203,6 +203,9 @@ STRIPE_CONNECT_ORIGIN = env.str(
 EEA = "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IS IT LI LT LU LV MT NL NO PL PT RO SE SI SK"
 PAYOUT_COUNTRIES = env.list("PAYOUT_COUNTRIES", default=["US", "CA", "GB", "CH", *EEA.split()])
 PAYOUT_HOLD_DAYS = env.int("PAYOUT_HOLD_DAYS", default=7)  # after the end of a period: disputes of its work come first
+STATEMENT_GRACE_H = env.int(
+    "STATEMENT_GRACE_H", default=48
+)  # after a month's end: work that is still being checked belongs to it
 PAYOUT_MIN_MICRO = env.int("PAYOUT_MIN_MICRO", default=10_000_000)
 TOP_UP_MIN_MICRO = 5_000_000
 TOP_UP_MAX_MICRO = 2_000_000_000
