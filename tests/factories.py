@@ -18,8 +18,17 @@ from django.utils import timezone
 
 from accounts.models import ApiKey, Organization, Owner, Scope, User, Vehicle
 from accounts.services import api_keys, consents, registration, vehicles
-from billing.models import CardTopUp, ConnectedAccount, SavedCard, Statement, StripeCommand
-from billing.services import card_top_ups, rates, stripe_customers, wallets
+from billing.models import CardTopUp, ConnectedAccount, Invoice, Refund, SavedCard, Statement, StripeCommand
+from billing.services import (
+    card_top_ups,
+    invoices,
+    ledger,
+    rates,
+    settlement,
+    stripe_customers,
+    top_up_credits,
+    wallets,
+)
 from compute import blobs, protocol
 from compute.agent.signing import sign_request
 from compute.models import Attempt, HardwareClass, InferenceJob, InputFile, ModelArtifact, Node, WorkUnit
@@ -63,6 +72,46 @@ def make_card_top_up(organization: Organization, amount_micro: int = 50_000_000)
         organization=organization, amount_micro=amount_micro, idempotency_key=f"test-{number()}",
         site_url="http://testserver", actor=None,
     )  # fmt: skip
+
+
+def make_paid_top_up(organization: Organization, amount_micro: int = 50_000_000) -> CardTopUp:
+    row = make_card_top_up(organization, amount_micro)
+    row.payment_intent_id = f"pi_{row.pk}"
+    row.save()
+    with transaction.atomic():
+        top_up_credits.credit(row, row.payment_intent_id)
+    return row
+
+
+def make_refund(organization: Organization, amount_micro: int = 20_000_000) -> Refund:
+    """Made by Stripe, of a top-up of its own."""
+    top_up, key = make_paid_top_up(organization).top_up, f"refund:{number()}"
+    command = StripeCommand.objects.create(kind="create_refund", idempotency_key=key, subject_id=0)
+    posting = ledger.Posting(
+        kind="refund", debit=ledger.wallet(organization, organization.currency), amount_micro=amount_micro,
+        credit=ledger.platform("stripe_clearing", organization.currency), idempotency_key=key,
+    )  # fmt: skip
+    row = Refund.objects.create(
+        organization=organization, top_up=top_up, command=command, amount_micro=amount_micro, idempotency_key=key,
+        currency=organization.currency, transfer=ledger.post([posting]).transfers[0],
+    )  # fmt: skip
+    Refund.objects.filter(pk=row.pk).update(status="succeeded", stripe_id=f"re_{row.pk}", ended_at=timezone.now())
+    row.refresh_from_db()
+    return row
+
+
+def make_invoice(organization: Organization) -> Invoice:
+    """Of what is on none yet; of a dollar that the platform gives back, if that is nothing."""
+    before = Invoice.objects.filter(organization=organization).count()
+    settlement.settle_usage()
+    if not invoices.close_due(until=timezone.now()):
+        adjustment = ledger.platform("adjustment", organization.currency)
+        wallet = ledger.wallet(organization, organization.currency)
+        ledger.post([
+            ledger.Posting(kind="correction", debit=adjustment, credit=wallet, amount_micro=10**6, idempotency_key=f"test:{number()}")
+        ])  # fmt: skip
+        invoices.close_due(until=timezone.now())
+    return Invoice.objects.get(organization=organization, number=before + 1)
 
 
 def make_statement(owner: Owner) -> Statement:

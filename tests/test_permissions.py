@@ -115,6 +115,11 @@ POST   saved_card_add         in    404        404  >wallet >wallet 404       in
 GET    saved_card_done        in    404        404  200    404    404         in   in   in    in    in   in    in
 POST   saved_card_default     in    404        404  >wallet 404   404         in   in   in    in    in   in    in
 POST   saved_card_remove      in    404        404  >wallet 404   404         in   in   in    in    in   in    in
+GET    invoice_list           in    404        404  200    200    404         in   in   in    in    in   in    in
+GET    invoice_detail         in    404        404  200    404    404         in   in   in    in    in   in    in
+GET    invoice_pdf            in    404        404  200    404    404         in   in   in    in    in   in    in
+GET    top_up_receipt         in    404        404  200    404    404         in   in   in    in    in   in    in
+GET    refund_receipt         in    404        404  200    404    404         in   in   in    in    in   in    in
 POST   stripe_webhook         400   400        400  400    400    400         400  400  400   400   400  400   400
 GET    api_keys               in    404        404  200    200    404         in   in   in    in    in   in    in
 POST   api_key_create         in    404        404  200    200    404         in   in   in    in    in   in    in
@@ -139,6 +144,9 @@ GET    api_top_up             401   401        401  401    401    401         20
 GET    api_usage_events       401   401        401  401    401    401         200  200  403   401   401  401   401
 GET    api_auto_recharge      401   401        401  401    401    401         200  200  403   401   401  401   401
 PUT    api_auto_recharge      401   401        401  401    401    401         200  409  403   401   401  401   401
+GET    api_invoices           401   401        401  401    401    401         200  200  403   401   401  401   401
+GET    api_invoice            401   401        401  401    401    401         200  404  403   401   401  401   401
+GET    api_invoice_pdf        401   401        401  401    401    401         200  404  403   401   401  401   401
 GET    api_nothing            404   404        404  404    404    404         404  404  404   404   404  404   404
 
 POST   node_enrol             401   401        401  401    401    401         401  401  401   401   200  401   401
@@ -227,6 +235,7 @@ NEEDS = {
     ("POST", "api_models"): "models:write", ("POST", "api_files"): "jobs:write", ("POST", "api_jobs"): "jobs:write",
     ("POST", "api_job_cancel"): "jobs:write", ("GET", "api_wallet"): "wallet:read",
     ("GET", "api_top_ups"): "wallet:read", ("POST", "api_top_ups"): "wallet:write", ("GET", "api_top_up"): "wallet:read",
+    **{("GET", name): "wallet:read" for name in ("api_invoices", "api_invoice", "api_invoice_pdf")},
     ("GET", "api_auto_recharge"): "wallet:read", ("PUT", "api_auto_recharge"): "wallet:write",
 }  # fmt: skip
 
@@ -263,6 +272,9 @@ class World:
         self.top_up = factories.make_card_top_up(acme)
         self.statement = factories.make_statement(alice)
         self.card = factories.make_saved_card(acme)
+        self.invoice, self.paid, self.refund = (
+            factories.make_invoice(acme), factories.make_paid_top_up(acme), factories.make_refund(acme)
+        )  # fmt: skip
         self.own_key, key = factories.make_key(acme)
         dead_key, dead = factories.make_key(acme)
         api_keys.revoke_api_key(key=dead_key, actor=None)
@@ -295,6 +307,10 @@ class World:
             "export_download": (self.export.public_id,), "erasure_cancel": (erasures.token_of(self.erasure),),
             "erasure_proof": (self.erased.public_id,), "vehicle_sold": (vehicle,),
             **dict.fromkeys(("top_up_pay", "top_up_done", "top_up_left", "api_top_up"), (self.top_up.public_id,)),
+            **dict.fromkeys(
+                ("invoice_detail", "invoice_pdf", "api_invoice", "api_invoice_pdf"), (self.invoice.public_id,)
+            ),
+            "top_up_receipt": (self.paid.public_id,), "refund_receipt": (self.refund.public_id,),
             "statement_package": (self.statement.public_id,),
             **dict.fromkeys(("saved_card_done", "saved_card_default", "saved_card_remove"), (self.card.public_id,)),
             "api_key_revoke": (self.own_key.public_id,), "api_model": (self.model.public_id,), "api_job": (job,),
@@ -521,7 +537,7 @@ def test_every_method_is_in_the_table(there: World) -> None:
     listed = {(method, name) for method, name, _ in ROWS}
     for name in {name for _, name in listed}:
         first = name.split("_")[0]
-        customer = first in ("job", "wallet", "top") or name.startswith("api_key")
+        customer = first in ("job", "wallet", "top", "invoice", "refund") or name.startswith("api_key")
         actor = {"node": "node", "api": "key"}.get(first, "alice") if not customer else "acme"
         for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
             if (method, name) not in listed:
