@@ -88,7 +88,7 @@ def make_refund(organization: Organization, amount_micro: int = 20_000_000) -> R
     top_up, key = make_paid_top_up(organization).top_up, f"refund:{number()}"
     command = StripeCommand.objects.create(kind="create_refund", idempotency_key=key, subject_id=0)
     posting = ledger.Posting(
-        kind="refund", debit=ledger.wallet(organization, organization.currency), amount_micro=amount_micro,
+        kind="refund", debit=ledger.wallet(organization), amount_micro=amount_micro,
         credit=ledger.platform("stripe_clearing", organization.currency), idempotency_key=key,
     )  # fmt: skip
     row = Refund.objects.create(
@@ -106,7 +106,7 @@ def make_invoice(organization: Organization) -> Invoice:
     settlement.settle_usage()
     if not invoices.close_due(until=timezone.now()):
         adjustment = ledger.platform("adjustment", organization.currency)
-        wallet = ledger.wallet(organization, organization.currency)
+        wallet = ledger.wallet(organization)
         ledger.post([
             ledger.Posting(kind="correction", debit=adjustment, credit=wallet, amount_micro=10**6, idempotency_key=f"test:{number()}")
         ])  # fmt: skip
