@@ -14,6 +14,7 @@ from accounts.models import Organization
 from billing import invoice_words
 from billing.documents import invoice as invoice_paper
 from billing.documents import receipt as receipt_paper
+from billing.documents.amounts import exact
 from billing.models import CardTopUp, Invoice, Refund
 
 PAGE, LINES = 25, 100
@@ -34,9 +35,11 @@ def invoice_list(request: HttpRequest, organization: Organization) -> HttpRespon
 def invoice_detail(request: HttpRequest, organization: Organization, public_id: UUID) -> HttpResponse:
     invoice = get_object_or_404(_invoices(organization), public_id=public_id)
     lines = invoice.lines.select_related("order__job").order_by("id")
+    page = Paginator(lines, LINES).get_page(request.GET.get("page"))
     context = {
         **_shown(invoice),
-        "page": Paginator(lines, LINES).get_page(request.GET.get("page")),
+        "page": page,
+        "lines": [{"line": line, "amount": exact(line.amount_micro, invoice.currency)} for line in page],
         "sums": invoice_paper.sums(invoice),
         "payment": invoice_paper.payment(invoice),
         "paid": invoice_paper.PAID,
