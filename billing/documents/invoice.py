@@ -12,7 +12,7 @@ from marketplace.core import locale
 
 PAID = "Paid from the prepaid wallet. Nothing is due."
 COLUMNS = (
-    Column("Job", 4), Column("Items", 1.3, right=True), Column("Compute time", 1.6, right=True),
+    Column("Job", 5), Column("Items", 1.3, right=True), Column("Compute time", 1.7, right=True),
     Column("Energy", 1.5, right=True), Column("Price", 2.2, right=True), Column("Amount", 1.8, right=True),
 )  # fmt: skip
 
@@ -50,7 +50,7 @@ def _paper(invoice: Invoice) -> Document:
 def _rows(invoice: Invoice) -> Iterator[tuple[str, ...]]:
     lines = InvoiceLine.objects.filter(invoice=invoice).select_related("order__job").order_by("id")
     for line in lines.iterator(chunk_size=2000):
-        name = f"{line.description}\nJob {line.order.job.public_id}" if line.order else line.description
+        name = f"{line.description}\n{line.order.job.public_id}" if line.order else line.description
         if line.kind == InvoiceLine.Kind.CORRECTION:
             yield name, "", "", "", "", exact(line.amount_micro, invoice.currency)
             continue

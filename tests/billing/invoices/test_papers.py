@@ -53,13 +53,12 @@ def test_an_invoice_says_who_what_and_that_it_is_paid(market, settings):
     text = text_of(made)
     for part in (
         number(invoice), "Driveway Inc. 9 Kerb Street Tax ID US-99", "Žižka & Søn 1 High Street Tax ID DK7",
-        "model Job", "1 h 0 min", "15.0 Wh", "$0.10 / h", "$0.20 / kWh", "$0.103000",
+        f"model {placed.job.public_id} 1 1 h 0 min", "1 h 0 min", "15.0 Wh", "$0.10 / h", "$0.20 / kWh", "$0.103000",
         "Charge given back: model", "-$0.10", "Verified work $0.203000", "Corrections -$0.10", "Total $0.103000",
         "Paid by promotional credit $0.06", "Paid from the wallet $0.143000", "Given back to the wallet -$0.10", "Amount due $0.00",
         "Paid from the prepaid wallet. Nothing is due.", "Page 1 of 1",
     ):  # fmt: skip
         assert part in text, part
-    assert str(placed.job.public_id) in text.replace(" ", "")
 
 
 def test_an_invoice_of_many_jobs_runs_over_pages(market):
