@@ -47,6 +47,7 @@ KINDS = {
     "card-dispute-ended": Kind("A dispute of a payment into the wallet ended"),
     "dispute-message": Kind("We answered a dispute of yours"),
     "dispute-decided": Kind("A dispute of yours was decided"),
+    "invoice-ready": Kind("An invoice is ready"),
     # Optional.
     "vehicle-away": Kind("A car has not been heard of for a day", optional=True),
     "rules-changed": Kind("The rules of one of your cars were changed", optional=True),

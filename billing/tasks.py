@@ -5,6 +5,7 @@ import time
 
 from celery import shared_task
 from django.conf import settings
+from django.utils import timezone
 
 from billing.gateway import StripeUnavailable
 from billing.services import (
@@ -15,6 +16,7 @@ from billing.services import (
     closing,
     connected_accounts,
     inbox,
+    invoices,
     ledger_checks,
     low_balance,
     outbox,
@@ -90,6 +92,12 @@ def recharge_low() -> None:
     until = time.monotonic() + BUDGET_S
     while settings.STRIPE_SECRET_KEY and auto_recharges.recharge_low() and time.monotonic() < until:
         pass
+
+
+@shared_task(name="billing.close_invoices")
+def close_invoices() -> None:
+    """Those of the last month, once its time of grace has passed; at any later run too, if this one was missed."""
+    invoices.close_due(until=invoices.month_due(timezone.now()))
 
 
 @shared_task(name="billing.mail_low_balances")

@@ -50,6 +50,7 @@ app.conf.beat_schedule = {
     "send-mails": {"task": "accounts.send_mails", "schedule": 5.0},
     "find-away-vehicles": {"task": "compute.tell_of_absences", "schedule": 600.0},
     "close-statements": {"task": "billing.close_statements", "schedule": 3600.0},
+    "close-invoices": {"task": "billing.close_invoices", "schedule": 3600.0},
     "summarize-earnings": {"task": "billing.summarize_earnings", "schedule": 6 * 3600.0},
     "send-stripe-commands": {"task": "billing.send_stripe_commands", "schedule": 5.0},
     "process-stripe-events": {"task": "billing.process_stripe_events", "schedule": 5.0},

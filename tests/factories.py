@@ -21,6 +21,9 @@ from accounts.services import api_keys, consents, registration, vehicles
 from billing.models import (
     CardTopUp,
     ConnectedAccount,
+    Dispute,
+    Invoice,
+    JobOrder,
     Refund,
     SavedCard,
     Statement,
@@ -28,7 +31,18 @@ from billing.models import (
     StripeCustomer,
     TopUp,
 )
-from billing.services import card_top_ups, rates, refund_outcomes, refunds, stripe_customers, wallets
+from billing.services import (
+    card_top_ups,
+    invoices,
+    ledger,
+    rates,
+    refund_outcomes,
+    refunds,
+    settlement,
+    stripe_customers,
+    top_up_credits,
+    wallets,
+)
 from compute import blobs, protocol
 from compute.agent.signing import sign_request
 from compute.models import Attempt, HardwareClass, InferenceJob, InputFile, ModelArtifact, Node, WorkUnit
@@ -99,12 +113,41 @@ def make_refund(organization: Organization, amount_micro: int, *, status: str = 
     return refund
 
 
+def make_refund_done(organization: Organization, amount_micro: int = 20_000_000) -> Refund:
+    """Of a top-up of its own, made by Stripe."""
+    make_card_lot(organization, amount_micro)
+    return make_refund(organization, amount_micro, status="succeeded")
+
+
 def make_card_top_up(organization: Organization, amount_micro: int = 50_000_000) -> CardTopUp:
     """Asked for, nothing sent to Stripe yet."""
     return card_top_ups.start(
         organization=organization, amount_micro=amount_micro, idempotency_key=f"test-{number()}",
         site_url="http://testserver", actor=None,
     )  # fmt: skip
+
+
+def make_paid_top_up(organization: Organization, amount_micro: int = 50_000_000) -> CardTopUp:
+    row = make_card_top_up(organization, amount_micro)
+    row.payment_intent_id = f"pi_{row.pk}"
+    row.save()
+    with transaction.atomic():
+        top_up_credits.credit(row, row.payment_intent_id)
+    return row
+
+
+def make_invoice(organization: Organization) -> Invoice:
+    """Of what is on none yet; of a dollar that the platform gives back, if that is nothing."""
+    before = Invoice.objects.filter(organization=organization).count()
+    settlement.settle_usage()
+    if not invoices.close_due(until=timezone.now()):
+        adjustment = ledger.platform("adjustment", organization.currency)
+        wallet = ledger.wallet(organization)
+        ledger.post([
+            ledger.Posting(kind="correction", debit=adjustment, credit=wallet, amount_micro=10**6, idempotency_key=f"test:{number()}")
+        ])  # fmt: skip
+        invoices.close_due(until=timezone.now())
+    return Invoice.objects.get(organization=organization, number=before + 1)
 
 
 def make_statement(owner: Owner) -> Statement:

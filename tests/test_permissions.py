@@ -124,6 +124,11 @@ POST   saved_card_default     in    404        404  >wallet 404   404         in
 POST   saved_card_remove      in    404        404  >wallet 404   404         in   in   in    in    in   in    in
 GET    refund_request         in    404        404  200    200    404         in   in   in    in    in   in    in
 POST   refund_request         in    404        404  400    400    404         in   in   in    in    in   in    in
+GET    invoice_list           in    404        404  200    200    404         in   in   in    in    in   in    in
+GET    invoice_detail         in    404        404  200    404    404         in   in   in    in    in   in    in
+GET    invoice_pdf            in    404        404  200    404    404         in   in   in    in    in   in    in
+GET    top_up_receipt         in    404        404  200    404    404         in   in   in    in    in   in    in
+GET    refund_receipt         in    404        404  200    404    404         in   in   in    in    in   in    in
 POST   stripe_webhook         400   400        400  400    400    400         400  400  400   400   400  400   400
 GET    api_keys               in    404        404  200    200    404         in   in   in    in    in   in    in
 POST   api_key_create         in    404        404  200    200    404         in   in   in    in    in   in    in
@@ -150,6 +155,9 @@ GET    api_auto_recharge      401   401        401  401    401    401         20
 PUT    api_auto_recharge      401   401        401  401    401    401         200  409  403   401   401  401   401
 GET    api_refunds            401   401        401  401    401    401         200  200  403   401   401  401   401
 POST   api_refunds            401   401        401  401    401    401         400  400  403   401   401  401   401
+GET    api_invoices           401   401        401  401    401    401         200  200  403   401   401  401   401
+GET    api_invoice            401   401        401  401    401    401         200  404  403   401   401  401   401
+GET    api_invoice_pdf        401   401        401  401    401    401         200  404  403   401   401  401   401
 GET    api_nothing            404   404        404  404    404    404         404  404  404   404   404  404   404
 
 POST   node_enrol             401   401        401  401    401    401         401  401  401   401   200  401   401
@@ -242,6 +250,7 @@ NEEDS = {
     ("POST", "api_models"): "models:write", ("POST", "api_files"): "jobs:write", ("POST", "api_jobs"): "jobs:write",
     ("POST", "api_job_cancel"): "jobs:write", ("GET", "api_wallet"): "wallet:read",
     ("GET", "api_top_ups"): "wallet:read", ("POST", "api_top_ups"): "wallet:write", ("GET", "api_top_up"): "wallet:read",
+    **{("GET", name): "wallet:read" for name in ("api_invoices", "api_invoice", "api_invoice_pdf")},
     ("GET", "api_auto_recharge"): "wallet:read", ("PUT", "api_auto_recharge"): "wallet:write",
     ("GET", "api_refunds"): "wallet:read", ("POST", "api_refunds"): "wallet:write",
 }  # fmt: skip
@@ -280,6 +289,9 @@ class World:
         self.statement = factories.make_statement(alice)
         self.disputed, self.dispute = factories.make_charged_order(acme), factories.make_dispute(acme)
         self.card = factories.make_saved_card(acme)
+        self.invoice, self.paid, self.refund = (
+            factories.make_invoice(acme), factories.make_paid_top_up(acme), factories.make_refund_done(acme)
+        )  # fmt: skip
         self.own_key, key = factories.make_key(acme)
         dead_key, dead = factories.make_key(acme)
         api_keys.revoke_api_key(key=dead_key, actor=None)
@@ -312,6 +324,10 @@ class World:
             "export_download": (self.export.public_id,), "erasure_cancel": (erasures.token_of(self.erasure),),
             "erasure_proof": (self.erased.public_id,), "vehicle_sold": (vehicle,),
             **dict.fromkeys(("top_up_pay", "top_up_done", "top_up_left", "api_top_up"), (self.top_up.public_id,)),
+            **dict.fromkeys(
+                ("invoice_detail", "invoice_pdf", "api_invoice", "api_invoice_pdf"), (self.invoice.public_id,)
+            ),
+            "top_up_receipt": (self.paid.public_id,), "refund_receipt": (self.refund.public_id,),
             "statement_package": (self.statement.public_id,),
             "dispute_open_order": (self.disputed.job.public_id,),
             "dispute_open_statement": (self.statement.public_id,),
@@ -552,7 +568,7 @@ def test_every_method_is_in_the_table(there: World) -> None:
     listed = {(method, name) for method, name, _ in ROWS}
     for name in {name for _, name in listed}:
         first = name.split("_")[0]
-        customer = first in ("job", "wallet", "top", "refund") or name.startswith("api_key")
+        customer = first in ("job", "wallet", "top", "invoice", "refund") or name.startswith("api_key")
         actor = {"node": "node", "api": "key"}.get(first, "alice") if not customer else "acme"
         for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
             if (method, name) not in listed:

@@ -13,8 +13,16 @@ from django.utils import timezone
 
 from accounts.models import Owner, User
 from accounts.services import erasures, registration, unsubscribes
-from billing.models import AutoRecharge, CardTopUp, LedgerCheck, LedgerDifference, LedgerTransfer
-from billing.services import auto_recharge_settings, auto_recharges, payouts, settlement, top_up_credits
+from billing.models import (
+    AutoRecharge,
+    BillingProfile,
+    CardTopUp,
+    LedgerCheck,
+    LedgerDifference,
+    LedgerTransfer,
+    RatedUsage,
+)
+from billing.services import auto_recharge_settings, auto_recharges, payouts, settlement, top_up_credits, voids
 from compute.models import Attempt, AvailabilitySpan, ModelArtifact, NodePresence
 from marketplace.core.states import transition
 from tests import factories
@@ -48,6 +56,7 @@ class World:
         ):
             factories.make_refund(self.acme, micro * 10**6, status=status, code=code)
         factories.make_refund(self.acme, 2_000_000)
+        self._invoices()
         self.erasure = erasures.request(owner=factories.make_owner(), actor=None)
         self.cookies = {
             "public": {},
@@ -113,6 +122,19 @@ class World:
                 transition(row, status, code=code, ended_at=now)
         AutoRecharge.objects.update(paused_code="authentication_required", paused_at=now)
 
+    def _invoices(self) -> None:
+        """A month of work, and one in which a charge was given back; a customer with a long name and an address."""
+        BillingProfile.objects.create(
+            organization=self.acme, legal_name="Acme Machine Intelligence " * 3, address="1 High Street\nLeeds LS1 4DY",
+            tax_id="GB123456789",
+        )  # fmt: skip
+        self.invoice = factories.make_invoice(self.acme)
+        voids.void(
+            rated=RatedUsage.objects.filter(order__organization=self.acme).earliest("id"), reason="test", actor=None
+        )
+        voids.settle_voids()
+        factories.make_invoice(self.acme)
+
     def _states(self) -> None:
         """A car that its rules stop, with a history of availability; long words; another locale than the default."""
         factories.decide(self.vehicle, "given", "availability")
@@ -171,6 +193,7 @@ def arguments(world: World) -> dict[str, tuple[Any, ...]]:
         "consent_notice": ("run_jobs", 1),
         "job_detail": (world.done.public_id,),
         **dict.fromkeys(("top_up_pay", "top_up_done", "top_up_left"), (world.top_up.public_id,)),
+        "invoice_detail": (world.invoice.public_id,),
         "saved_card_done": (world.card.public_id,),
         "account_confirm_email": ("x",),
         "account_reset_password_from_key": ("1", "x-y"),

@@ -1,0 +1,108 @@
+"""`/api/v1/invoices`: what work cost, month by month, as JSON and on paper."""
+
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from billing.documents import invoice as invoice_paper
+from billing.invoice_words import number_of
+from billing.models import Invoice, InvoiceLine
+from compute.api.customer import organization_of, page
+from marketplace.core.errors import NotFound
+
+
+class PdfRenderer(JSONRenderer):
+    """Lets a client ask for this type; the answer is written as it is."""
+
+    media_type = "application/pdf"
+    format = "pdf"
+
+
+class InvoiceOut(serializers.Serializer[Any]):
+    id = serializers.UUIDField(source="public_id")
+    number = serializers.SerializerMethodField(help_text="As it is on the paper.")
+    currency = serializers.CharField()
+    period_start_at = serializers.DateTimeField()
+    period_end_at = serializers.DateTimeField(help_text="Not part of the period.")
+    charged_micro = serializers.IntegerField(help_text="Verified work.")
+    corrected_micro = serializers.IntegerField(help_text="Charges given back: negative.")
+    total_micro = serializers.IntegerField(help_text="Paid from the prepaid wallet already.")
+    promo_micro = serializers.IntegerField(help_text="The part of it that promotional credit paid.")
+    customer_name = serializers.CharField()
+    customer_address = serializers.CharField()
+    created_at = serializers.DateTimeField()
+
+    def get_number(self, invoice: Invoice) -> str:
+        return number_of(invoice)
+
+
+class InvoiceLineOut(serializers.Serializer[Any]):
+    kind = serializers.ChoiceField(InvoiceLine.Kind.choices)
+    job = serializers.UUIDField(source="order.job.public_id", default=None, allow_null=True)
+    description = serializers.CharField()
+    items = serializers.IntegerField()
+    compute_ms = serializers.IntegerField()
+    energy_mwh = serializers.IntegerField(help_text="Milliwatt-hours.")
+    price_micro_per_hour = serializers.IntegerField()
+    price_micro_per_kwh = serializers.IntegerField()
+    amount_micro = serializers.IntegerField(help_text="Signed: what it charged.")
+
+
+class InvoiceDetailOut(InvoiceOut):
+    lines = InvoiceLineOut(many=True)
+
+
+class Invoices(APIView):
+    required_scope = "wallet:read"
+
+    @extend_schema(operation_id="invoices_list", responses=InvoiceOut(many=True))
+    def get(self, request: Request) -> Response:
+        """Newest first. A charge is on exactly one; what was verified or corrected late is on the next."""
+        rows = Invoice.objects.filter(organization=organization_of(request)).select_related("organization")
+        return page(self, request, rows, InvoiceOut)
+
+
+class InvoiceDetail(APIView):
+    required_scope = "wallet:read"
+
+    @extend_schema(operation_id="invoices_get", responses=InvoiceDetailOut)
+    def get(self, request: Request, public_id: UUID) -> Response:
+        """With a line for each job and each correction."""
+        invoice = _mine(request, public_id)
+        lines = invoice.lines.select_related("order__job").order_by("id")
+        return Response({**InvoiceOut(invoice).data, "lines": InvoiceLineOut(lines, many=True).data})
+
+
+class InvoicePdf(APIView):
+    required_scope = "wallet:read"
+    renderer_classes = [JSONRenderer, PdfRenderer]
+
+    @extend_schema(operation_id="invoices_pdf", responses={(200, "application/pdf"): OpenApiTypes.BINARY})
+    def get(self, request: Request, public_id: UUID) -> HttpResponse:
+        """On paper: the same bytes each time."""
+        invoice = _mine(request, public_id)
+        response = HttpResponse(invoice_paper.render(invoice), content_type="application/pdf")
+        response["Content-Disposition"] = f'attachment; filename="{invoice_paper.file_name(invoice)}"'
+        return response
+
+    def handle_exception(self, error: Exception) -> Response:
+        """A refusal has the shape and the type of every refusal."""
+        response = super().handle_exception(error)
+        self.request.accepted_renderer, self.request.accepted_media_type = JSONRenderer(), JSONRenderer.media_type
+        return response
+
+
+def _mine(request: Request, public_id: UUID) -> Invoice:
+    rows = Invoice.objects.filter(organization=organization_of(request)).select_related("organization")
+    found = rows.filter(public_id=public_id).first()
+    if found is None:
+        raise NotFound("No such invoice.", invoice=str(public_id))
+    return found

@@ -1,0 +1,82 @@
+"""An invoice on paper: every job with its figures, and how it was paid."""
+
+from collections.abc import Iterator
+
+from billing.documents.amounts import exact
+from billing.documents.parties import seller
+from billing.documents.pdf import Document
+from billing.documents.table import Column
+from billing.invoice_words import first_day, last_day, number_of
+from billing.models import Invoice, InvoiceLine
+from marketplace.core import locale
+
+PAID = "Paid from the prepaid wallet. Nothing is due."
+COLUMNS = (
+    Column("Job", 5), Column("Items", 1.3, right=True), Column("Compute time", 1.7, right=True),
+    Column("Energy", 1.5, right=True), Column("Price", 2.2, right=True), Column("Amount", 1.8, right=True),
+)  # fmt: skip
+
+
+def render(invoice: Invoice) -> bytes:
+    """The PDF. The same invoice always makes the same bytes."""
+    with locale.use(locale.DEFAULT, "UTC"):
+        return _paper(invoice).render()
+
+
+def file_name(invoice: Invoice) -> str:
+    return f"invoice-{number_of(invoice)}.pdf"
+
+
+def _paper(invoice: Invoice) -> Document:
+    paper = Document(title="Invoice", number=number_of(invoice), made_at=invoice.created_at, note=PAID)
+    paper.addresses(("From", seller()), ("To", f"{invoice.customer_name}\n{invoice.customer_address}".strip()))
+    paper.facts([
+        ("Date", locale.day(invoice.created_at.date())),
+        ("Period (UTC)", f"{locale.day(first_day(invoice))} to {locale.day(last_day(invoice))}"),
+        ("Currency", invoice.currency),
+    ])  # fmt: skip
+    paper.grid(COLUMNS, _rows(invoice))
+    paper.totals(sums(invoice))
+    paper.totals(payment(invoice))
+    paper.paragraph(PAID)
+    paper.paragraph(
+        "Work that was verified late, and corrections, are on the next invoice after they were booked, whatever period they"
+        " belong to.",
+        small=True,
+    )
+    return paper
+
+
+def _rows(invoice: Invoice) -> Iterator[tuple[str, ...]]:
+    lines = InvoiceLine.objects.filter(invoice=invoice).select_related("order__job").order_by("id")
+    for line in lines.iterator(chunk_size=2000):
+        name = f"{line.description}\n{line.order.job.public_id}" if line.order else line.description
+        if line.kind == InvoiceLine.Kind.CORRECTION:
+            yield name, "", "", "", "", exact(line.amount_micro, invoice.currency)
+            continue
+        price = f"{exact(line.price_micro_per_hour, invoice.currency)} / h"
+        if line.price_micro_per_kwh:
+            price += f"\n{exact(line.price_micro_per_kwh, invoice.currency)} / kWh"
+        yield (
+            name, locale.number(line.items), locale.duration(line.compute_ms), locale.energy(line.energy_mwh), price,
+            exact(line.amount_micro, invoice.currency),
+        )  # fmt: skip
+
+
+def sums(invoice: Invoice) -> list[tuple[str, str]]:
+    """What it adds up to; the last is the total."""
+    parts = [("Verified work", invoice.charged_micro)]
+    if invoice.corrected_micro:
+        parts.append(("Corrections", invoice.corrected_micro))
+    return [(name, exact(micro, invoice.currency)) for name, micro in (*parts, ("Total", invoice.total_micro))]
+
+
+def payment(invoice: Invoice) -> list[tuple[str, str]]:
+    """How that was paid; the last is what is still due: nothing."""
+    parts = [("Paid by promotional credit", invoice.promo_micro)] if invoice.promo_micro else []
+    from_wallet = invoice.charged_micro - invoice.promo_micro
+    if from_wallet:
+        parts.append(("Paid from the wallet", from_wallet))
+    if invoice.corrected_micro:
+        parts.append(("Given back to the wallet", invoice.corrected_micro))
+    return [(name, exact(micro, invoice.currency)) for name, micro in (*parts, ("Amount due", 0))]

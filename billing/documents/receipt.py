@@ -1,0 +1,51 @@
+"""Receipts of money that came into a wallet by card, and of money that went back."""
+
+from datetime import datetime
+from uuid import UUID
+
+from billing.documents.amounts import exact
+from billing.documents.parties import customer, seller
+from billing.documents.pdf import Document
+from billing.models import CardTopUp, Refund
+from marketplace.core import locale
+
+TOP_UP = (
+    "Prepaid credit for compute on Driveway. This is a receipt for a payment, not an invoice: what is bought with it is"
+    " on the invoices of the months in which the work was verified."
+)
+REFUND = "Unspent prepaid credit, paid back to the card that it came from. A bank can take some days to show it."
+
+
+def number_of(public_id: UUID) -> str:
+    return f"R-{public_id.hex[:12].upper()}"
+
+
+def render_top_up(row: CardTopUp) -> bytes:
+    """Of a top-up that is paid."""
+    assert row.top_up is not None
+    facts = [
+        ("Paid by", "Saved card, by automatic recharge" if row.origin == row.Origin.AUTO else "Card, through Stripe"),
+        ("Payment", row.payment_intent_id or ""),
+        ("Top-up", str(row.public_id)),
+    ]
+    return _render("Receipt", row, row.top_up.created_at, "Received on", facts, ("Received", row.amount_micro), TOP_UP)
+
+
+def render_refund(row: Refund) -> bytes:
+    """Of a refund that Stripe has made."""
+    facts = [("Refund at Stripe", row.stripe_id or ""), ("Refund", str(row.public_id)), ("Reason", row.reason)]
+    made_at = row.ended_at or row.created_at
+    return _render("Refund receipt", row, made_at, "Refunded on", facts, ("Refunded", row.amount_micro), REFUND)
+
+
+def _render(
+    title: str, row: CardTopUp | Refund, made_at: datetime, when: str, facts: list[tuple[str, str]],
+    total: tuple[str, int], text: str,
+) -> bytes:  # fmt: skip
+    with locale.use(locale.DEFAULT, "UTC"):
+        paper = Document(title=title, number=number_of(row.public_id), made_at=made_at, note="Nothing is due.")
+        paper.addresses(("From", seller()), ("To", customer(row.organization)))
+        paper.facts([(when, locale.moment(made_at)), *(fact for fact in facts if fact[1])])
+        paper.totals([(total[0], exact(total[1], row.currency))])
+        paper.paragraph(text)
+        return paper.render()
