@@ -51,6 +51,20 @@ class Customer:
     def wallet(self) -> dict[str, Any]:
         return self._json(self._client.get("/wallet"))
 
+    def top_up(self, key: str, amount_micro: int) -> dict[str, Any]:
+        body = {"amount_micro": amount_micro}
+        return self._json(self._client.post("/wallet/top-ups", json=body, headers={"Idempotency-Key": key}))
+
+    def top_up_state(self, top_up_id: str) -> dict[str, Any]:
+        return self._json(self._client.get(f"/wallet/top-ups/{top_up_id}"))
+
+    def invoices(self) -> list[dict[str, Any]]:
+        """Newest first."""
+        return list(self._json(self._client.get("/invoices"))["results"])
+
+    def invoice_pdf(self, invoice_id: str) -> bytes:
+        return self._client.get(f"/invoices/{invoice_id}.pdf").content
+
     @staticmethod
     def _json(response: httpx.Response) -> dict[str, Any]:
         if response.is_error:

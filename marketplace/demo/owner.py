@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import httpx
 
 CSRF = re.compile(r'name="csrfmiddlewaretoken" value="([^"]+)"')
+KEY = re.compile(r'name="key" value="([^"]+)"')
 CODE = re.compile(r"\b([2-9A-Z]{4}-[2-9A-Z]{4}-[2-9A-Z]{4})\b")
 
 
@@ -53,6 +54,18 @@ class Portal:
         page = self._post(address, decision=decision, notice_version=shown.group(1))
         if page.status_code != 200:
             raise PortalError(f"{decision} answered {page.status_code}")
+
+    def start_onboarding(self, *, country: str) -> str:
+        """The address of Stripe's page, to which our button leads."""
+        page = self.client.get("/payouts/account")
+        token, key = CSRF.search(page.text), KEY.search(page.text)
+        if token is None:
+            raise PortalError("the page about payouts has no form")
+        fields = {"csrfmiddlewaretoken": token.group(1), "country": country, "key": key.group(1) if key else ""}
+        answer = self.client.post("/payouts/account/start", data=fields, follow_redirects=False)
+        if answer.status_code != 302:
+            raise PortalError(f"starting to be paid answered {answer.status_code}")
+        return str(answer.headers["location"])
 
     def _post(self, path: str, *, form_page: str = "/vehicles/", **fields: str) -> httpx.Response:
         form = self.client.get(form_page)

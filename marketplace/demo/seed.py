@@ -1,17 +1,15 @@
-"""People and money of the demo: two owners, a customer with a wallet and a key, an operator. Run as often as you like."""
+"""People of the demo: two owners, a customer with a key, an operator. Run as often as you like."""
 
 from dataclasses import dataclass
 
 from accounts.models import Organization, Scope, User
 from accounts.services import api_keys, registration
-from billing.services import rates, wallets
-from marketplace.core.money import MICRO
+from billing.services import rates
 from marketplace.demo import store
 
 OWNERS = {"alice@demo.example": "Alice Meyer", "bob@demo.example": "Bob Okafor"}
 CUSTOMER, ORGANIZATION = "acme@demo.example", "Acme Research"
 OPERATOR = "opal@demo.example"
-WALLET_FLOOR_MICRO, TOP_UP_MICRO = 10 * MICRO, 25 * MICRO
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,6 @@ def seed() -> Seeded:
     organization = registration.register_organization(user=customer, name=ORGANIZATION)
     registration.register_operator(user=_user(OPERATOR, "Opal Lind"))
     rates.default_rates()
-    _top_up(organization, customer)
     passwords = {email: store.password_of(email) for email in (*OWNERS, CUSTOMER, OPERATOR)}
     return Seeded(passwords, _api_key(organization, customer), organization)
 
@@ -48,20 +45,6 @@ def _user(email: str, name: str) -> User:
         user.set_password(store.password_of(email))
         user.save(update_fields=["password"])
     return user
-
-
-def _top_up(organization: Organization, actor: User) -> None:
-    if wallets.summary(organization).available_micro >= WALLET_FLOOR_MICRO:
-        return
-    number = organization.top_ups.count() + 1
-    wallets.top_up(
-        organization=organization,
-        amount_micro=TOP_UP_MICRO,
-        method="manual",
-        reference=f"demo top-up {number}",
-        idempotency_key=f"demo-{number}",
-        actor=actor,
-    )
 
 
 def _api_key(organization: Organization, actor: User) -> str:

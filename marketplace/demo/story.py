@@ -5,7 +5,7 @@ from pathlib import Path
 
 from compute.models import InferenceJob
 from compute.reasons import sentence
-from marketplace.demo import comparison, fleet, receipts, report
+from marketplace.demo import comparison, fleet, money, receipts, report
 from marketplace.demo.customer import Customer
 from marketplace.demo.fleet import CARS, Car, wait_until
 from marketplace.demo.incidents import STOP_LIMIT_S, Incident
@@ -32,12 +32,16 @@ def tell(stack: Stack, home: Path, files: int) -> bool:
         out.line(
             f"  {len(paths)} real files, {len({p.suffix for p in paths})} suffixes, features {features.dtype} {features.shape}"
         )
-        run = JobRun(Customer(stack.url, people.api_key), model, cars, portals)
+        customer = Customer(stack.url, people.api_key)
+        money.top_up(customer)
+        money.ask_price()
+        run = JobRun(customer, model, cars, portals)
         run.submit(features)
         run.watch()
         _result(out, comparison.compare(model, paths, features, run.result(), unit=UNIT_ITEMS, batch=run.batch))
         _report(out, run, cars, "NATS" if "nats" in stack.alive() else "HTTPS")
         alice = cars["alice-2"].spec.owner
+        money.settle(out, customer, portals, home / "demo", stack.environment)
         receipts.show(out, portals[alice], alice, home / "demo", stack.environment)
     return out.ok
 
