@@ -6,19 +6,18 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Model
 from django.forms import ModelForm
 from django.http import HttpRequest
 
 from accounts.models import User
 from accounts.owner_data_admin import OwnerDataAdmin
-from billing import stripe_admin
-from billing.models import JobOrder, LedgerAccount, LedgerTransfer, RateCard, RatedUsage, TopUp
+from billing import payout_admin, rates_admin, stripe_admin
+from billing.models import JobOrder, LedgerAccount, LedgerTransfer, RatedUsage, TopUp
 from billing.services import wallets
 from marketplace.core.admin import ReadOnlyAdmin
 from marketplace.core.money import MICRO, format_micro
 
-__all__ = ["stripe_admin"]
+__all__ = ["payout_admin", "rates_admin", "stripe_admin"]
 AMOUNT_MAX = 1_000_000
 
 
@@ -63,26 +62,6 @@ class RatedUsageAdmin(OwnerDataAdmin):
     list_select_related = ("usage", "order")
     search_fields = ("order__job__public_id",)
     ordering = ("-id",)
-
-
-@admin.register(RateCard)
-class RateCardAdmin(admin.ModelAdmin[RateCard]):
-    """A new price is a new card: cards are added, never changed."""
-
-    list_display = (
-        "hardware_class",
-        "currency",
-        "valid_from_at",
-        "price_micro_per_hour",
-        "owner_share_permille",
-    )
-    list_filter = ("hardware_class",)
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
 
 
 class TopUpForm(forms.ModelForm[TopUp]):

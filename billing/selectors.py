@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from django.db import connection
 from django.db.models import QuerySet
@@ -11,19 +11,37 @@ from accounts.models import Owner, Vehicle
 from billing.models import RateCard
 from compute.models import HardwareClass
 
+BATCH, STANDARD = RateCard.Mode.BATCH, RateCard.Tier.STANDARD
 
-def in_force(hardware_class: HardwareClass, at: datetime, *, currency: str = "USD") -> RateCard | None:
+
+def in_force(
+    hardware_class: HardwareClass, at: datetime, *, currency: str = "USD", mode: str = BATCH, tier: str = STANDARD
+) -> RateCard | None:
     """The card that prices work of a class ordered at a moment: the newest that was valid by then."""
-    return cards_in_force([hardware_class], at, currency=currency).first()
+    return cards_in_force([hardware_class], at, currency=currency, mode=mode, tier=tier).first()
 
 
-def cards_in_force(classes: Iterable[HardwareClass], at: datetime, *, currency: str = "USD") -> QuerySet[RateCard]:
+def cards_in_force(
+    classes: Iterable[HardwareClass], at: datetime, *, currency: str = "USD", mode: str = BATCH, tier: str = STANDARD
+) -> QuerySet[RateCard]:
     """At most one card for each class, as `in_force`."""
+    begun = RateCard.objects.filter(
+        hardware_class__in=list(classes), currency=currency, mode=mode, tier=tier, valid_from_at__lte=at
+    )
     return (
-        RateCard.objects.filter(hardware_class__in=list(classes), currency=currency, valid_from_at__lte=at)
-        .select_related("hardware_class")
+        begun.select_related("hardware_class")
         .order_by("hardware_class_id", "-valid_from_at")
         .distinct("hardware_class_id")
+    )
+
+
+def price_list(at: datetime, *, currency: str) -> QuerySet[RateCard]:
+    """The card in force of each class, mode and tier in a currency, in that order."""
+    return (
+        RateCard.objects.filter(currency=currency, valid_from_at__lte=at)
+        .select_related("hardware_class")
+        .order_by("hardware_class_id", "mode", "tier", "-valid_from_at")
+        .distinct("hardware_class_id", "mode", "tier")
     )
 
 
@@ -46,27 +64,25 @@ class Earnings:
         return self.gross_micro - self.energy_cost_micro - self.wear_micro
 
 
-# Grouped by vehicle, or by owner when asked to put NULL in its place.
+# Grouped by vehicle, or by owner when asked to put NULL in its place. From the days, so that it costs the same whatever the number
+# of attempts; voids have taken away what they undid.
 EARNED = """
-SELECT u.owner_id, CASE WHEN %(by_vehicle)s THEN u.vehicle_id END, c.currency, count(*),
-       sum(u.compute_ms)::bigint, sum(u.energy_mwh)::bigint,
-       sum(r.owner_micro)::bigint, billing_round_half_even(sum(r.energy_cost_nano), 1000), billing_round_half_even(sum(r.wear_nano), 1000)
-  FROM billing_ratedusage r
-  JOIN compute_usagerecord u ON u.id = r.usage_id
-  JOIN billing_joborder o ON o.id = r.order_id
-  JOIN billing_ratecard c ON c.id = o.rate_card_id
- WHERE (%(owners)s::bigint[] IS NULL OR u.owner_id = ANY(%(owners)s))
-   AND (%(vehicles)s::bigint[] IS NULL OR u.vehicle_id = ANY(%(vehicles)s))
-   AND (%(since)s::timestamptz IS NULL OR r.created_at >= %(since)s)
-   AND (%(until)s::timestamptz IS NULL OR r.created_at < %(until)s)
+SELECT owner_id, CASE WHEN %(by_vehicle)s THEN vehicle_id END, currency, sum(attempts)::bigint,
+       sum(compute_ms)::bigint, sum(energy_mwh)::bigint, sum(gross_micro)::bigint,
+       billing_round_half_even(sum(energy_cost_nano), 1000), billing_round_half_even(sum(wear_nano), 1000)
+  FROM billing_earningsday
+ WHERE (%(owners)s::bigint[] IS NULL OR owner_id = ANY(%(owners)s))
+   AND (%(vehicles)s::bigint[] IS NULL OR vehicle_id = ANY(%(vehicles)s))
+   AND (%(since)s::date IS NULL OR day >= %(since)s)
+   AND (%(until)s::date IS NULL OR day < %(until)s)
  GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 """
 
 
 def earnings_by_owner(
-    owners: Iterable[Owner] | None = None, *, since: datetime | None = None, until: datetime | None = None
+    owners: Iterable[Owner] | None = None, *, since: date | None = None, until: date | None = None
 ) -> list[Earnings]:
-    """One row for each owner and currency with work settled in [since, until), by owner id; None: all."""
+    """One row for each owner and currency with work verified on the days (UTC) in [since, until), by owner id; None: all."""
     return _earned(owners, since, until, by_vehicle=False)
 
 
@@ -74,15 +90,15 @@ def earnings_by_vehicle(
     owners: Iterable[Owner] | None = None,
     *,
     vehicles: Iterable[Vehicle] | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
+    since: date | None = None,
+    until: date | None = None,
 ) -> list[Earnings]:
     """As `earnings_by_owner`, with one row for each vehicle (of these, or of all) and currency."""
     return _earned(owners, since, until, by_vehicle=True, vehicles=vehicles)
 
 
 def _earned(
-    owners: Iterable[Owner] | None, since: datetime | None, until: datetime | None, *, by_vehicle: bool,
+    owners: Iterable[Owner] | None, since: date | None, until: date | None, *, by_vehicle: bool,
     vehicles: Iterable[Vehicle] | None = None,
 ) -> list[Earnings]:  # fmt: skip
     values = {

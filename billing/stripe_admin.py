@@ -5,7 +5,15 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from accounts.owner_data_admin import OwnerDataAdmin
-from billing.models import BalanceTransaction, CardTopUp, StripeCommand, StripeEvent, StripeSweep
+from billing.models import (
+    AutoRecharge,
+    BalanceTransaction,
+    CardTopUp,
+    SavedCard,
+    StripeCommand,
+    StripeEvent,
+    StripeSweep,
+)
 from billing.services import inbox, outbox
 from marketplace.core.admin import ReadOnlyAdmin
 from marketplace.core.errors import DomainError
@@ -49,8 +57,8 @@ class StripeEventAdmin(ReadOnlyAdmin):
 @admin.register(CardTopUp)
 class CardTopUpAdmin(OwnerDataAdmin):
     owner_paths = (("requested_by__owner__pk", None),)  # somebody who asked may own cars as well
-    list_display = ("public_id", "organization", "amount", "status", "status_code", "created_at")
-    list_filter = ("status",)
+    list_display = ("public_id", "organization", "amount", "origin", "status", "status_code", "created_at")
+    list_filter = ("status", "origin")
     list_select_related = ("organization",)
     search_fields = ("public_id", "session_id", "payment_intent_id", "organization__name")
     ordering = ("-id",)
@@ -58,6 +66,38 @@ class CardTopUpAdmin(OwnerDataAdmin):
     @admin.display(description="Amount", ordering="amount_micro")
     def amount(self, row: CardTopUp) -> str:
         return format_micro(row.amount_micro, row.currency)
+
+
+@admin.register(SavedCard)
+class SavedCardAdmin(OwnerDataAdmin):
+    owner_paths = (("requested_by__owner__pk", None),)
+    list_display = ("public_id", "organization", "brand", "last4", "is_default", "status", "status_code", "created_at")
+    list_filter = ("status",)
+    list_select_related = ("organization",)
+    search_fields = ("public_id", "payment_method_id", "organization__name")
+    ordering = ("-id",)
+
+
+@admin.register(AutoRecharge)
+class AutoRechargeAdmin(OwnerDataAdmin):
+    owner_paths = (("changed_by__owner__pk", None),)
+    list_display = ("organization", "is_on", "threshold", "amount", "monthly_cap", "paused_code", "paused_at")
+    list_filter = ("is_on", "paused_code")
+    list_select_related = ("organization",)
+    search_fields = ("organization__name",)
+    ordering = ("-id",)
+
+    @admin.display(description="Below")
+    def threshold(self, row: AutoRecharge) -> str:
+        return format_micro(row.threshold_micro, row.organization.currency)
+
+    @admin.display(description="Amount")
+    def amount(self, row: AutoRecharge) -> str:
+        return format_micro(row.amount_micro, row.organization.currency)
+
+    @admin.display(description="At most a month")
+    def monthly_cap(self, row: AutoRecharge) -> str:
+        return format_micro(row.monthly_cap_micro, row.organization.currency)
 
 
 @admin.register(BalanceTransaction)

@@ -7,7 +7,22 @@ from celery import shared_task
 from django.conf import settings
 
 from billing.gateway import StripeUnavailable
-from billing.services import closing, inbox, ledger, outbox, settlement, summaries, sweeps
+from billing.services import (
+    auto_recharges,
+    bank_payouts,
+    closing,
+    connected_accounts,
+    inbox,
+    ledger,
+    low_balance,
+    outbox,
+    payouts,
+    saved_card_mails,
+    settlement,
+    summaries,
+    sweeps,
+    voids,
+)
 from compute.services import kicks
 
 logger = logging.getLogger(__name__)
@@ -20,6 +35,14 @@ def settle_usage() -> None:
     kicks.begin("billing.settle_usage")
     until = time.monotonic() + BUDGET_S
     while settlement.settle_usage() and time.monotonic() < until:
+        pass
+
+
+@shared_task(name=voids.TASK)
+def settle_voids() -> None:
+    kicks.begin(voids.TASK)
+    until = time.monotonic() + BUDGET_S
+    while voids.settle_voids() and time.monotonic() < until:
         pass
 
 
@@ -52,6 +75,25 @@ def process_stripe_events() -> None:
     inbox.process_due()
 
 
+@shared_task(name=auto_recharges.TASK)
+def recharge_low() -> None:
+    """Until nobody is left whose wallet is low. Nothing without a key."""
+    kicks.begin(auto_recharges.TASK)
+    until = time.monotonic() + BUDGET_S
+    while settings.STRIPE_SECRET_KEY and auto_recharges.recharge_low() and time.monotonic() < until:
+        pass
+
+
+@shared_task(name="billing.mail_low_balances")
+def mail_low_balances() -> None:
+    low_balance.mail_low()
+
+
+@shared_task(name="billing.mail_expiring_cards")
+def mail_expiring_cards() -> None:
+    saved_card_mails.mail_expiring()
+
+
 @shared_task(name="billing.sweep_stripe")
 def sweep_stripe() -> None:
     """What webhooks lost, and what Stripe booked. Nothing without a key; when Stripe is away, the next run does it."""
@@ -62,3 +104,27 @@ def sweep_stripe() -> None:
         sweeps.sweep_balance()
     except StripeUnavailable as error:
         logger.warning("Stripe could not be swept: %s", error)
+
+
+@shared_task(name=connected_accounts.SEND_PAYOUTS)
+def send_payouts() -> None:
+    """What is due and covered. When Stripe is away, the next run does it."""
+    kicks.begin(connected_accounts.SEND_PAYOUTS)
+    until = time.monotonic() + BUDGET_S
+    try:
+        while payouts.send_due() and time.monotonic() < until:
+            pass
+    except StripeUnavailable as error:
+        logger.warning("payouts could not be sent: %s", error)
+
+
+@shared_task(name="billing.refresh_payees")
+def refresh_payees() -> None:
+    """Accounts that are not ready and payouts that are not at a bank, as Stripe has them: what webhooks lost."""
+    if not settings.STRIPE_SECRET_KEY:
+        return
+    try:
+        connected_accounts.refresh_unready()
+        bank_payouts.refresh_open()
+    except StripeUnavailable as error:
+        logger.warning("payees could not be read again: %s", error)

@@ -1,4 +1,4 @@
-"""What a customer sees of the wallet: its movements, straight from the ledger, and its top-ups."""
+"""What a customer sees of the wallet: what is in it and its movements, straight from the ledger, and its top-ups."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -10,12 +10,37 @@ from django.db.models import Q
 from accounts.models import Organization
 from billing.models import CardTopUp, LedgerAccount, LedgerTransfer, TopUp
 
+Kind = LedgerAccount.Kind
+
+
+@dataclass(frozen=True)
+class Purse:
+    """What a customer has here. `promo_micro` is the part of what is free that is promotional credit: spent first."""
+
+    currency: str
+    free_micro: int
+    promo_micro: int
+    held_micro: int
+    owed_micro: int  # for disputed payments that the wallet did not cover
+
+
+def purse(organization: Organization) -> Purse:
+    """Straight from the ledger's balances, in one query. An organization that never topped up has zeros."""
+    accounts = LedgerAccount.objects.filter(organization=organization, currency=organization.currency)
+    balance = dict(accounts.values_list("kind", "balance_micro"))
+    promo = balance.get(Kind.PROMO_WALLET, 0)
+    return Purse(
+        organization.currency, balance.get(Kind.WALLET, 0) + promo, promo, balance.get(Kind.HOLD, 0),
+        balance.get(Kind.DISPUTED, 0),
+    )  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Movement:
-    """One transfer as the wallet felt it. `after_micro` is what was free to spend when it was done."""
+    """One transfer as the customer felt it. `after_micro` is what was free to spend when it was done."""
 
     kind: str
+    is_promo: bool  # of the promotional credit
     amount_micro: int
     after_micro: int
     at: datetime
@@ -23,21 +48,24 @@ class Movement:
 
 
 def movements(organization: Organization, *, limit: int) -> list[Movement]:
-    """The last movements of the wallet, newest first. The balance is walked back from today's."""
-    account = LedgerAccount.objects.filter(
-        organization=organization, kind=LedgerAccount.Kind.WALLET, currency=organization.currency
-    ).first()
-    if account is None:
-        return []
-    transfers = LedgerTransfer.objects.filter(Q(debit=account) | Q(credit=account)).order_by("-id")[:limit]
-    return list(_walk(account, transfers))
+    """The last movements of what is free to spend, newest first. The balance is walked back from today's."""
+    spendable = LedgerAccount.objects.filter(
+        organization=organization, kind__in=[Kind.WALLET, Kind.PROMO_WALLET], currency=organization.currency
+    )
+    accounts = {account.pk: account for account in spendable}
+    ids = list(accounts)
+    transfers = LedgerTransfer.objects.filter(Q(debit__in=ids) | Q(credit__in=ids)).order_by("-id")[:limit]
+    return list(_walk(accounts, transfers)) if accounts else []
 
 
-def _walk(account: LedgerAccount, transfers: Iterable[LedgerTransfer]) -> Iterator[Movement]:
-    after = account.balance_micro
+def _walk(accounts: dict[int, LedgerAccount], transfers: Iterable[LedgerTransfer]) -> Iterator[Movement]:
+    after = sum(account.balance_micro for account in accounts.values())
     for transfer in transfers:
-        amount = transfer.amount_micro if transfer.credit_id == account.pk else -transfer.amount_micro
-        yield Movement(transfer.kind, amount, after, transfer.posted_at, str(transfer.public_id))
+        came = transfer.credit_id in accounts
+        account = accounts[transfer.credit_id if came else transfer.debit_id]
+        amount = transfer.amount_micro if came else -transfer.amount_micro
+        is_promo = account.kind == Kind.PROMO_WALLET
+        yield Movement(transfer.kind, is_promo, amount, after, transfer.posted_at, str(transfer.public_id))
         after -= amount
 
 
@@ -46,7 +74,7 @@ class TopUpRow:
     """A top-up by whatever way, with its state in words for `status`."""
 
     public_id: UUID
-    by_card: bool
+    by: str  # checkout, auto or manual
     status: str
     status_label: str
     amount_micro: int
@@ -62,13 +90,13 @@ def top_ups(organization: Organization, *, limit: int) -> list[TopUpRow]:
     rows = [
         *(
             TopUpRow(
-                row.public_id, True, row.status, row.get_status_display(), row.amount_micro,
+                row.public_id, row.origin, row.status, row.get_status_display(), row.amount_micro,
                 row.declined_code if row.status == row.Status.OPEN else row.status_code, row.created_at, row.page_url,
             )
             for row in cards
         ),
         *(
-            TopUpRow(row.public_id, False, "paid", "Paid", row.amount_micro, row.reference, row.created_at, "")
+            TopUpRow(row.public_id, "manual", "paid", "Paid", row.amount_micro, row.reference, row.created_at, "")
             for row in manual
         ),
     ]  # fmt: skip

@@ -5,8 +5,10 @@ from django.contrib import admin
 from accounts.owner_data_admin import OwnerDataAdmin
 from compute.models import (
     Attempt,
+    ClassFigures,
     HardwareClass,
     InferenceJob,
+    MeterConflict,
     MeterRecord,
     ModelArtifact,
     Node,
@@ -74,6 +76,24 @@ class MeterRecordAdmin(OwnerDataAdmin):
     list_filter = ("outcome", "energy_method")
     list_select_related = ("node__vehicle",)
     exclude = ("record", "signature")
+    ordering = ("-id",)
+
+
+@admin.register(MeterConflict)
+class MeterConflictAdmin(OwnerDataAdmin):
+    """Nodes that signed twice under one number; `first` is the record that counts."""
+
+    owner_paths = (("node__vehicle__owner_id", "node__vehicle_id"),)
+    list_display = ("node", "seq", "first", "hash", "received_at")
+    list_select_related = ("node__vehicle", "first")
+    exclude = ("record", "signature")
+    ordering = ("-id",)
+
+
+@admin.register(ClassFigures)
+class ClassFiguresAdmin(ReadOnlyAdmin):
+    list_display = ("hardware_class", "power_mw", "slowness_permille", "valid_from_at")
+    list_select_related = ("hardware_class",)
     ordering = ("-id",)
 
 

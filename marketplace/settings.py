@@ -146,6 +146,14 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 
+# A signed record that claims more processor time than a car's cores had since its lease, and this besides, is not paid.
+METER_CLOCK_SLACK_MS = env.int("METER_CLOCK_SLACK_MS", default=5_000)
+
+# Packages of records beneath a statement are signed with the Ed25519 seed, OCMF records with the P-256 key (both hex).
+STATEMENT_SIGNING_KEY = required("STATEMENT_SIGNING_KEY", "33" * 32)
+STATEMENT_RETIRED_PUBLIC_KEYS = env.list("STATEMENT_RETIRED_PUBLIC_KEYS", default=[])
+OCMF_SIGNING_KEY = required("OCMF_SIGNING_KEY", "44" * 32)
+
 # Consent receipts are signed with this Ed25519 seed (hex). Public keys of seeds used before still verify.
 RECEIPT_SIGNING_KEY = required("RECEIPT_SIGNING_KEY", "11" * 32)
 RECEIPT_RETIRED_PUBLIC_KEYS = env.list("RECEIPT_RETIRED_PUBLIC_KEYS", default=[])
@@ -180,8 +188,19 @@ if (
     raise ImproperlyConfigured(
         "With STRIPE_SECRET_KEY, production needs STRIPE_WEBHOOK_SECRETS, and the real Stripe over https. See .env.example."
     )
+# Where owners fill in their accounts: Stripe's pages, or the fake's.
+STRIPE_CONNECT_ORIGIN = env.str(
+    "STRIPE_CONNECT_ORIGIN",
+    default="https://connect.stripe.com" if STRIPE_API_BASE == "https://api.stripe.com" else STRIPE_API_BASE,
+)
+# Transfers from a balance reach the US, Canada, the UK, Switzerland and the EEA; others need Stripe's cross-border payouts.
+EEA = "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IS IT LI LT LU LV MT NL NO PL PT RO SE SI SK"
+PAYOUT_COUNTRIES = env.list("PAYOUT_COUNTRIES", default=["US", "CA", "GB", "CH", *EEA.split()])
+PAYOUT_HOLD_DAYS = env.int("PAYOUT_HOLD_DAYS", default=7)  # after the end of a period: disputes of its work come first
+PAYOUT_MIN_MICRO = env.int("PAYOUT_MIN_MICRO", default=10_000_000)
 TOP_UP_MIN_MICRO = 5_000_000
 TOP_UP_MAX_MICRO = 2_000_000_000
+AUTO_RECHARGE_MAX_MICRO = env.int("AUTO_RECHARGE_MAX_MICRO", default=50_000_000_000)  # of a month, and of a threshold
 
 # Accounts
 AUTH_USER_MODEL = "accounts.User"

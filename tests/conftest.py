@@ -39,6 +39,7 @@ def _flush_append_only_tables() -> Iterator[None]:
 def _own_blobs_and_cache(settings: Any, tmp_path: Path, worker_id: str) -> None:
     """Each test has its own blobs and its own part of Redis, which outlives a run."""
     settings.BLOB_ROOT = tmp_path / "blobs"
+    settings.METER_CLOCK_SLACK_MS = 10**12  # tests report work of minutes at once
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # slow ones are for people
     settings.CACHES = {
         "default": {**settings.CACHES["default"], "KEY_PREFIX": f"{worker_id}-{tmp_path.name}-{uuid4()}"}

@@ -4,6 +4,7 @@ import hashlib
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -12,12 +13,13 @@ import numpy as np
 import safetensors.numpy
 from asgiref.sync import async_to_sync
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import ApiKey, Organization, Owner, Scope, User, Vehicle
 from accounts.services import api_keys, consents, registration, vehicles
-from billing.models import CardTopUp
-from billing.services import card_top_ups, rates, wallets
+from billing.models import CardTopUp, ConnectedAccount, SavedCard, Statement, StripeCommand
+from billing.services import card_top_ups, rates, stripe_customers, wallets
 from compute import blobs, protocol
 from compute.agent.signing import sign_request
 from compute.models import Attempt, HardwareClass, InferenceJob, InputFile, ModelArtifact, Node, WorkUnit
@@ -60,6 +62,47 @@ def make_card_top_up(organization: Organization, amount_micro: int = 50_000_000)
     return card_top_ups.start(
         organization=organization, amount_micro=amount_micro, idempotency_key=f"test-{number()}",
         site_url="http://testserver", actor=None,
+    )  # fmt: skip
+
+
+def make_statement(owner: Owner) -> Statement:
+    """Of a month in which nothing happened."""
+    end = timezone.now()
+    zero = dict.fromkeys(
+        ("opening_micro", "earned_micro", "corrected_micro", "other_micro", "paid_out_micro", "carried_micro",
+         "energy_cost_nano", "wear_nano", "compute_ms", "energy_mwh", "attempts"), 0,
+    )  # fmt: skip
+    return Statement.objects.create(
+        owner=owner,
+        number=1,
+        currency=owner.currency,
+        period_start_at=end - timedelta(days=30),
+        period_end_at=end,
+        **zero,
+    )
+
+
+def make_connected_account(owner: Owner, *, path: Sequence[str] = ("onboarding",), **fields: Any) -> ConnectedAccount:
+    """Where the owner is paid, without Stripe; `path` are the states that it went through."""
+    command = StripeCommand.objects.create(kind="create_account", idempotency_key=f"account:{number()}", subject_id=0)
+    account = ConnectedAccount.objects.create(
+        owner=owner, command=command, country="DE", currency=owner.currency, stripe_id=f"acct_{number()}"
+    )
+    for status in path:
+        ConnectedAccount.objects.filter(pk=account.pk).update(status=status)
+    ConnectedAccount.objects.filter(pk=account.pk).update(checked_at=timezone.now(), **fields)
+    account.refresh_from_db()
+    return account
+
+
+def make_saved_card(organization: Organization, *, last4: str = "4242", **fields: Any) -> SavedCard:
+    """As Stripe's page leaves it, without Stripe. The first one is the default."""
+    with transaction.atomic():
+        customer, _ = stripe_customers.customer_of(organization)
+    is_first = not organization.saved_cards.filter(status="active").exists()
+    values = {"brand": "visa", "exp_month": 12, "exp_year": timezone.now().year + 3, "is_default": is_first, **fields}
+    return SavedCard.objects.create(
+        organization=organization, customer=customer, status="active", payment_method_id=f"pm_{number()}", last4=last4, **values
     )  # fmt: skip
 
 
@@ -254,7 +297,7 @@ def signed_request(
     }  # fmt: skip
 
 
-def complete(job: InferenceJob, *, compute_ms: int = 10, cars: Sequence[Car] = ()) -> InferenceJob:
+def complete(job: InferenceJob, *, compute_ms: int = 10, energy_mwh: int = 1, cars: Sequence[Car] = ()) -> InferenceJob:
     """Run the job to its end on two cars of two owners, through sync, dispatch, verification and assembly."""
     from compute.services import verification
 
@@ -265,7 +308,8 @@ def complete(job: InferenceJob, *, compute_ms: int = 10, cars: Sequence[Car] = (
         dispatch.dispatch()
         for car in cars:
             leases = car.sync().leases
-            car.sync(reports=tuple(car.report(lease, result=ramp(lease), compute_ms=compute_ms) for lease in leases))
+            used = {"compute_ms": compute_ms, "energy_mwh": energy_mwh}
+            car.sync(reports=tuple(car.report(lease, result=ramp(lease), **used) for lease in leases))
         verification.verify()
     for car in cars:
         car.sync(available=False)

@@ -45,6 +45,7 @@ GET    unsubscribe            200   200        200  200    200    200         20
 POST   unsubscribe            200   200        200  200    200    200         200  200  200   200   200  200   200
 GET    schema                 200   200        200  200    200    200         200  200  200   200   200  200   200
 GET    api_docs               200   200        200  200    200    200         200  200  200   200   200  200   200
+GET    statement_keys         200   200        200  200    200    200         200  200  200   200   200  200   200
 
 GET    dashboard              in    >vehicles  >vehicles >jobs >jobs >operations in in in in in in in
 GET    vehicle_list           in    200        200  404    404    404         in   in   in    in    in   in    in
@@ -91,15 +92,29 @@ POST   vehicle_claim          in    >vehicles  >vehicles 404 404  404         in
 GET    access_reason          in    404        404  404    404    200         in   in   in    in    in   in    in
 POST   access_reason          in    404        404  404    404    >operations in   in   in    in    in   in    in
 POST   access_reason_end      in    404        404  404    404    >operations in   in   in    in    in   in    in
+GET    statement_package      in    200        404  404    404    404         in   in   in    in    in   in    in
 
 GET    job_list               in    404        404  200    200    404         in   in   in    in    in   in    in
 GET    job_detail             in    404        404  200    404    404         in   in   in    in    in   in    in
 GET    job_result             in    404        404  200    404    404         in   in   in    in    in   in    in
 GET    wallet                 in    404        404  200    200    404         in   in   in    in    in   in    in
+GET    payout_list            in    200        200  404    404    404         in   in   in    in    in   in    in
+GET    payout_account         in    200        200  404    404    404         in   in   in    in    in   in    in
+POST   payout_account_start   in    400        400  404    404    404         in   in   in    in    in   in    in
+GET    payout_account_return  in    >payouts   >payouts 404 404   404         in   in   in    in    in   in    in
+GET    payout_account_refresh in    >payouts   >payouts 404 404   404         in   in   in    in    in   in    in
+POST   payout_dashboard       in    >payouts   >payouts 404 404   404         in   in   in    in    in   in    in
+POST   payout_final           in    >payouts   >payouts 404 404   404         in   in   in    in    in   in    in
 POST   top_up_start           in    404        404  >wallet >wallet 404       in   in   in    in    in   in    in
 GET    top_up_pay             in    404        404  200    404    404         in   in   in    in    in   in    in
 GET    top_up_done            in    404        404  200    404    404         in   in   in    in    in   in    in
 GET    top_up_left            in    404        404  200    404    404         in   in   in    in    in   in    in
+GET    auto_recharge          in    404        404  200    200    404         in   in   in    in    in   in    in
+POST   auto_recharge          in    404        404  >wallet 400   404         in   in   in    in    in   in    in
+POST   saved_card_add         in    404        404  >wallet >wallet 404       in   in   in    in    in   in    in
+GET    saved_card_done        in    404        404  200    404    404         in   in   in    in    in   in    in
+POST   saved_card_default     in    404        404  >wallet 404   404         in   in   in    in    in   in    in
+POST   saved_card_remove      in    404        404  >wallet 404   404         in   in   in    in    in   in    in
 POST   stripe_webhook         400   400        400  400    400    400         400  400  400   400   400  400   400
 GET    api_keys               in    404        404  200    200    404         in   in   in    in    in   in    in
 POST   api_key_create         in    404        404  200    200    404         in   in   in    in    in   in    in
@@ -111,6 +126,7 @@ GET    api_model              401   401        401  401    401    401         20
 GET    api_files              401   401        401  401    401    401         200  200  403   401   401  401   401
 POST   api_files              401   401        401  401    401    401         201  201  403   401   401  401   401
 POST   api_estimates          401   401        401  401    401    401         200  404  403   401   401  401   401
+GET    api_prices             401   401        401  401    401    401         200  200  403   401   401  401   401
 GET    api_jobs               401   401        401  401    401    401         200  200  403   401   401  401   401
 POST   api_jobs               401   401        401  401    401    401         201  404  403   401   401  401   401
 GET    api_job                401   401        401  401    401    401         200  404  403   401   401  401   401
@@ -120,6 +136,9 @@ GET    api_wallet             401   401        401  401    401    401         20
 GET    api_top_ups            401   401        401  401    401    401         200  200  403   401   401  401   401
 POST   api_top_ups            401   401        401  401    401    401         201  201  403   401   401  401   401
 GET    api_top_up             401   401        401  401    401    401         200  404  403   401   401  401   401
+GET    api_usage_events       401   401        401  401    401    401         200  200  403   401   401  401   401
+GET    api_auto_recharge      401   401        401  401    401    401         200  200  403   401   401  401   401
+PUT    api_auto_recharge      401   401        401  401    401    401         200  409  403   401   401  401   401
 GET    api_nothing            404   404        404  404    404    404         404  404  404   404   404  404   404
 
 POST   node_enrol             401   401        401  401    401    401         401  401  401   401   200  401   401
@@ -177,6 +196,7 @@ FORMS = {
     "account_reopen",
     "api_key_create",
     "api_key_revoke",
+    "auto_recharge",
     "consent_decide",
     "consent_decide_personal",
     "consent_withdraw_all",
@@ -187,10 +207,16 @@ FORMS = {
     "owner_settings",
     "pair",
     "pair_confirm",
+    "payout_account_start",
+    "payout_dashboard",
+    "payout_final",
     "policy_edit",
     "policy_pause",
     "receipt_verify",
     "region_choose",
+    "saved_card_add",
+    "saved_card_default",
+    "saved_card_remove",
     "top_up_start",
     "unsubscribe",
     "vehicle_add",
@@ -201,6 +227,7 @@ NEEDS = {
     ("POST", "api_models"): "models:write", ("POST", "api_files"): "jobs:write", ("POST", "api_jobs"): "jobs:write",
     ("POST", "api_job_cancel"): "jobs:write", ("GET", "api_wallet"): "wallet:read",
     ("GET", "api_top_ups"): "wallet:read", ("POST", "api_top_ups"): "wallet:write", ("GET", "api_top_up"): "wallet:read",
+    ("GET", "api_auto_recharge"): "wallet:read", ("PUT", "api_auto_recharge"): "wallet:write",
 }  # fmt: skip
 
 
@@ -234,6 +261,8 @@ class World:
             owner=self.forgotten, status="done", due_at=timezone.now(), proof={"v": 1}, proof_signature="00"
         )
         self.top_up = factories.make_card_top_up(acme)
+        self.statement = factories.make_statement(alice)
+        self.card = factories.make_saved_card(acme)
         self.own_key, key = factories.make_key(acme)
         dead_key, dead = factories.make_key(acme)
         api_keys.revoke_api_key(key=dead_key, actor=None)
@@ -266,6 +295,8 @@ class World:
             "export_download": (self.export.public_id,), "erasure_cancel": (erasures.token_of(self.erasure),),
             "erasure_proof": (self.erased.public_id,), "vehicle_sold": (vehicle,),
             **dict.fromkeys(("top_up_pay", "top_up_done", "top_up_left", "api_top_up"), (self.top_up.public_id,)),
+            "statement_package": (self.statement.public_id,),
+            **dict.fromkeys(("saved_card_done", "saved_card_default", "saved_card_remove"), (self.card.public_id,)),
             "api_key_revoke": (self.own_key.public_id,), "api_model": (self.model.public_id,), "api_job": (job,),
             "api_job_cancel": (job,), "api_job_result": (done,), "node_blob": (self.lease.input_sha256,),
             "node_result": (self.lease.attempt,), "node_nothing": ("nothing",),
@@ -299,7 +330,23 @@ class World:
             "api_estimates": (wanted, {}),
             "api_jobs": (wanted, {"Idempotency-Key": "k"}),
             "api_top_ups": ({"amount_micro": 10_000_000}, {"Idempotency-Key": "k"}),
+            "payout_account_start": ({"country": "BR", "key": "6ba7b810-9dad-11d1-80b4-00c04fd430c8"}, {}),
             "top_up_start": ({"choice": "25", "key": "6ba7b810-9dad-11d1-80b4-00c04fd430c8"}, {}),
+            "saved_card_add": ({"key": "6ba7b810-9dad-11d1-80b4-00c04fd430c8"}, {}),
+            "auto_recharge": (
+                {
+                    "is_on": "on",
+                    "threshold": "20",
+                    "amount": "50",
+                    "monthly_cap": "200",
+                    "card": str(self.card.public_id),
+                },
+                {},
+            ),
+            "api_auto_recharge": (
+                {"is_on": True, "threshold_micro": 0, "amount_micro": 5 * 10**7, "monthly_cap_micro": 5 * 10**7},
+                {},
+            ),
             "node_enrol": (protocol.pack(factories.enrolment(self.code, public)), {}),
             "node_sync": (protocol.pack(sync), {}),
             "node_blob": (b"", {protocol.GRANT_HEADER: self.lease.grant}),

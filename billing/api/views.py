@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -9,11 +10,13 @@ from rest_framework.views import APIView
 
 from accounts.idempotency import KEY_MAX_LENGTH, idempotent
 from accounts.models import ApiKey, Organization
+from billing import selectors
 from billing.api.serializers import (
     EstimateRequest,
     EstimateResponse,
     JobRequest,
     JobResponse,
+    PriceResponse,
     WalletResponse,
 )
 from billing.services import orders, wallets
@@ -40,8 +43,25 @@ class Estimates(APIView):
         organization, wanted = organization_of(request), body.validated_data
         items = wanted.get("items") or _input_file(organization, wanted["input_file"]).items
         artifact = _artifact(organization, wanted["model"])
-        estimate = orders.estimate(artifact=artifact, items=items, unit_items=wanted.get("unit_items"))
-        return Response(EstimateResponse(estimate).data)
+        quote = orders.estimate(
+            artifact=artifact, items=items, unit_items=wanted.get("unit_items"), tier=wanted["tier"]
+        )
+        return Response(EstimateResponse(quote).data)
+
+
+class Prices(APIView):
+    required_scope = "jobs:read"
+
+    @extend_schema(operation_id="prices_list", responses=PriceResponse(many=True))
+    def get(self, request: Request) -> Response:
+        """The prices in force in your currency: one for each class of vehicle computers, mode and tier.
+
+        A job is priced by the dearest class that may run it; the estimate says which price that is. A new price never
+        touches a job that was ordered before.
+        """
+        organization = organization_of(request)
+        cards = selectors.price_list(timezone.now(), currency=organization.currency)
+        return Response(PriceResponse(cards, many=True).data)
 
 
 class Jobs(APIView):
@@ -73,6 +93,7 @@ class Jobs(APIView):
             input_file=_input_file(organization, wanted["input_file"]),
             unit_items=wanted.get("unit_items"),
             cap_micro=wanted.get("cap_micro"),
+            tier=wanted["tier"],
             api_key=request.auth if isinstance(request.auth, ApiKey) else None,
         )
         return Response(JobResponse(job).data, status=201)

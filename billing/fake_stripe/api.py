@@ -15,14 +15,22 @@ from billing.fake_stripe.emitter import Emitter
 from billing.fake_stripe.errors import ApiError
 from billing.fake_stripe.forms import decode
 from billing.fake_stripe.objects import public
+from billing.fake_stripe.off_session import OffSession
+from billing.fake_stripe.payee_accounts import PayeeAccounts
 from billing.fake_stripe.payments import Payments
 from billing.fake_stripe.resources import Resources
+from billing.fake_stripe.saved_cards import SavedCards
 from billing.fake_stripe.section import Section
 from billing.fake_stripe.store import Store
+from billing.fake_stripe.transfers import Transfers
 
 KEY_PREFIX = "sk_test_fake"
 SECTIONS: list[type[Section]] = [
     Resources,
+    PayeeAccounts,
+    Transfers,
+    SavedCards,
+    OffSession,
 ]
 
 
@@ -55,9 +63,11 @@ class FakeStripe:
         with self.lock:
             try:
                 self._check_key(headers.get("authorization", ""))
+                self.emitter.account = headers.get("stripe-account", "")
                 status, text, replayed = self._once(method, url, headers.get("idempotency-key"), body, request_id)
             except ApiError as error:
-                status, text, replayed = error.status, json.dumps(error.body), False
+                told = error.body_v2 if urlsplit(url).path.startswith("/v2/") else error.body
+                status, text, replayed = error.status, json.dumps(told), False
         more = {"Idempotent-Replayed": "true"} if replayed else {}
         return Answer(status, text, {"Request-Id": request_id, "Content-Type": "application/json", **more})
 
@@ -68,7 +78,7 @@ class FakeStripe:
     def _once(self, method: str, url: str, key: str | None, body: str, request_id: str) -> tuple[int, str, bool]:
         """A POST under a key is done once: the same again gets the same answer, another one is refused."""
         parts = urlsplit(url)
-        params = decode(parts.query if method == "GET" else body)
+        params = _params(method, parts.path, parts.query, body)
         same = json.dumps([method, parts.path, params], sort_keys=True)
         fingerprint = hashlib.sha256(same.encode()).hexdigest()
         known = self.store.answer(key) if key and method == "POST" else None
@@ -80,12 +90,17 @@ class FakeStripe:
         if known:
             return known[1], known[2], True
         self.emitter.request = (request_id, key)
-        answer = self._route(method, parts.path, params)
+        try:
+            status, answer = 200, self._route(method, parts.path, params)
+        except ApiError as error:
+            if error.status != 402 and not error.began:  # refused before anything was done: the key stays free
+                raise
+            status, answer = error.status, error.body
         text = json.dumps(public(answer))
         if key and method == "POST":
-            self.store.remember(key, fingerprint, 200, text)
+            self.store.remember(key, fingerprint, status, text)
         self.emitter.request = (None, None)
-        return 200, text, False
+        return status, text, False
 
     def _route(self, method: str, path: str, params: dict[str, Any]) -> dict[str, Any]:
         for section in self.sections:
@@ -94,3 +109,18 @@ class FakeStripe:
                 if match and method == known_method:
                     return handler(params, **match.groupdict())
         raise ApiError(404, f"Unrecognized request URL ({method}: {path}).")
+
+
+def _params(method: str, path: str, query: str, body: str) -> dict[str, Any]:
+    """The query of a GET; else a form, or JSON in API v2."""
+    if method == "GET":
+        return decode(query)
+    if not path.startswith("/v2/"):
+        return decode(body)
+    try:
+        found = json.loads(body or "{}")
+    except ValueError as error:
+        raise ApiError(400, "The body is not JSON.", code="invalid_json") from error
+    if not isinstance(found, dict):
+        raise ApiError(400, "The body is not an object.", code="invalid_json")
+    return found

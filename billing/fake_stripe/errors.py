@@ -2,15 +2,18 @@ from typing import Any
 
 
 class ApiError(Exception):
-    """An answer that is an error, in Stripe's shape."""
+    """An answer that is an error, in Stripe's shape. What had `began` is remembered under its key, as a success is."""
 
     def __init__(
-        self, status: int, message: str, *, kind: str = "invalid_request_error", code: str = "", param: str = ""
-    ) -> None:
+        self, status: int, message: str, *, kind: str = "invalid_request_error", code: str = "", param: str = "",
+        began: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__(message)
-        self.status = status
+        self.status, self.began = status, began
         fields = {"type": kind, "message": message, "code": code, "param": param}
         self.body: dict[str, Any] = {"error": {name: value for name, value in fields.items() if value}}
+        code = code or ("not_found" if status == 404 else kind)
+        self.body_v2: dict[str, Any] = {"error": {"type": kind, "code": code, "message": message}}
 
 
 def missing(object_id: str, what: str) -> ApiError:

@@ -15,23 +15,24 @@ def customer(object_id: str, now: int, *, name: str, email: str | None, metadata
 
 
 def session(
-    object_id: str, now: int, *, url: str, amount: int, currency: str, customer_id: str | None, reference: str | None,
+    object_id: str, now: int, *, url: str, amount: int | None, currency: str, customer_id: str | None, reference: str | None,
     metadata: dict[str, str], intent_metadata: dict[str, str], name: str, success_url: str, cancel_url: str | None,
+    future_usage: str | None = None,
 ) -> Object:  # fmt: skip
-    """A Checkout session. Names with a `_` in front are ours: see `public`."""
+    """A Checkout session that takes a payment of `amount`. Names with a `_` in front are ours: see `public`."""
     return {
         "id": object_id, "object": "checkout.session", "created": now, "expires_at": now + 86_400, "livemode": False,
         "mode": "payment", "ui_mode": "hosted_page", "status": "open", "payment_status": "unpaid", "url": url,
         "amount_subtotal": amount, "amount_total": amount, "currency": currency, "customer": customer_id,
         "customer_email": None, "customer_details": None, "client_reference_id": reference, "metadata": metadata,
-        "payment_intent": None, "payment_method_types": ["card"], "payment_method_collection": "if_required",
+        "payment_intent": None, "setup_intent": None, "payment_method_types": ["card"], "payment_method_collection": "if_required",
         "success_url": success_url, "cancel_url": cancel_url, "shipping_options": [], "custom_fields": [],
         "custom_text": {
             "after_submit": None, "shipping_address": None, "submit": None, "terms_of_service_acceptance": None,
         },
         "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
         "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0},
-        "_intent_metadata": intent_metadata, "_name": name,
+        "_intent_metadata": intent_metadata, "_name": name, "_future_usage": future_usage,
     }  # fmt: skip
 
 
@@ -44,7 +45,7 @@ def payment_intent(object_id: str, now: int, *, of: Object) -> Object:
         "last_payment_error": None, "payment_method": None, "payment_method_types": ["card"], "next_action": None,
         "capture_method": "automatic_async", "confirmation_method": "automatic", "canceled_at": None,
         "cancellation_reason": None, "client_secret": f"{object_id}_secret_fake", "description": None,
-        "_session": of["id"],
+        "setup_future_usage": of["_future_usage"], "_session": of["id"],
     }  # fmt: skip
 
 

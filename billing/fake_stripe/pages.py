@@ -6,10 +6,21 @@ from html import escape
 from string import Template
 from typing import Any
 
+from billing.fake_stripe import waiting
 from billing.fake_stripe.api import FakeStripe
 from billing.fake_stripe.errors import ApiError
+from billing.fake_stripe.numbers import (
+    ALSO_PAYS,
+    ASKS,
+    ASKS_ALWAYS,
+    ASKS_AND_IS_EMPTY,
+    BANK_DEBIT,
+    DECLINED,
+    PAYS,
+    SAVED_BUT_DECLINED,
+)
 from billing.fake_stripe.objects import Object
-from billing.fake_stripe.payments import ASKS, BANK_DEBIT, DECLINED, PAYS
+from billing.fake_stripe.setups import Setups
 from billing.fake_stripe.styles import STYLE
 
 HEADERS = {
@@ -28,6 +39,17 @@ NUMBERS = [
     (ASKS[0], "asks your bank first (3D Secure)"),
     (BANK_DEBIT, "is a bank account: settles later, on the fake's desk"),
 ]
+# What matters for a card that is kept: how it does when nobody is there.
+SAVED_NUMBERS = [
+    (PAYS, "pays, always"),
+    (ALSO_PAYS, "pays too: a second card"),
+    (ASKS[0], "asks your bank now, and pays later"),
+    (ASKS_ALWAYS, "asks your bank now, and whenever it is charged"),
+    (ASKS_AND_IS_EMPTY, "asks your bank now, and has insufficient funds later"),
+    (SAVED_BUT_DECLINED, "can be saved, and is declined later"),
+    (next(iter(DECLINED)), "is declined now"),
+    (BANK_DEBIT, "is a bank account: settles later, on the fake's desk"),
+]
 
 
 @dataclass(frozen=True)
@@ -41,13 +63,15 @@ class Pages:
     """Server-rendered, without scripts. Changes are POSTs."""
 
     def __init__(self, fake: FakeStripe) -> None:
-        self.fake, self.payments = fake, fake.payments
+        self.fake, self.payments, self.setups = fake, fake.payments, Setups(fake.payments)
 
     def show(self, method: str, path: str, form: dict[str, str]) -> Page:
         with self.fake.lock:
             self.payments.expire_old()
             if path == "/" and method == "GET":
                 return self._desk()
+            if method == "POST" and (waits := waiting.SETTLE.fullmatch(path)):
+                return self._settle_charge(waits.group(1), paid=form.get("answer") == "yes")
             match = re.fullmatch(r"/c/pay/(cs_test_\w+)(/\w+)?", path)
             session = self.fake.store.get(match.group(1), "checkout.session") if match else None
             if match is None or session is None:
@@ -57,52 +81,71 @@ class Pages:
                 return self._pay(session)
             return self._act(session, step, form)
 
+    def _settle_charge(self, intent_id: str, *, paid: bool) -> Page:
+        try:
+            self.payments.settle_payment(intent_id, paid=paid)
+        except ApiError as error:
+            return _page("Nothing waits", f"<h1>{escape(error.body['error']['message'])}</h1>", 410)
+        return _to("/")
+
     def _act(self, session: Object, step: str, form: dict[str, str]) -> Page:
         session_id = session["id"]
         try:
             if step == "bank":
-                outcome = self.payments.answer_bank(session_id, passed=form.get("answer") == "yes")
+                outcome = self._door(session).answer_bank(session_id, passed=form.get("answer") == "yes")
             elif step == "expire":
                 self.payments.expire(session_id)
                 return _to("/")
             elif step == "settle":
                 self.payments.settle(session_id, paid=form.get("answer") == "yes")
                 return _to("/")
+            elif session["mode"] == "setup":
+                outcome = self.setups.save(session_id, form.get("number", ""))
             else:
                 outcome = self.payments.pay(session_id, form.get("number", ""))
         except ApiError as error:
             return self._pay(session, error.body["error"]["message"])
         if outcome == "asks":
             return self._bank(session)
-        if outcome in ("paid", "processing"):
+        if outcome in ("paid", "processing", "saved"):
             return _to(session["success_url"].replace("{CHECKOUT_SESSION_ID}", session_id))
-        intent = self.fake.store.get(self.payments.open_session(session_id)["payment_intent"]) or {}
-        return self._pay(session, intent["last_payment_error"]["message"])
+        now = self.payments.open_session(session_id)
+        intent = self.fake.store.get(now["payment_intent"] or now["setup_intent"]) or {}
+        refusal = intent.get("last_payment_error") or intent["last_setup_error"]
+        return self._pay(session, refusal["message"])
+
+    def _door(self, session: Object) -> Any:
+        return self.setups if session["mode"] == "setup" else self.payments
 
     def _pay(self, session: Object, problem: str = "") -> Page:
         if session["status"] != "open":
             return _page(
                 "Closed", f"<h1>This payment page is closed.</h1><p>It is {escape(session['status'])}.</p>", 410
             )
+        is_setup = session["mode"] == "setup"
         choices = "".join(
             f'<label class="choice"><input type="radio" name="number" value="{number}"{" checked" * (number == PAYS)}>'
             f" <span><code>{_spaced(number)}</code> {escape(what)}</span></label>"
-            for number, what in NUMBERS
+            for number, what in (SAVED_NUMBERS if is_setup or session["_future_usage"] else NUMBERS)
         )
         alert = f'<p class="problem" role="alert">{escape(problem)}</p>' if problem else ""
         back = session["cancel_url"]
-        leave = f'<p><a href="{escape(back)}">Go back without paying</a></p>' if back else ""
+        leave = (
+            f'<p><a href="{escape(back)}">Go back without {"saving" if is_setup else "paying"}</a></p>' if back else ""
+        )
+        kept = "<p>The card is kept for later payments.</p>" if is_setup or session["_future_usage"] else ""
+        amount = "" if is_setup else f'<p class="amount">{_amount(session)}</p>'
         return _page(
-            "Pay",
-            f"""<h1>{escape(session["_name"])}</h1><p class="amount">{_amount(session)}</p>{alert}
-<form method="post" action="/c/pay/{session["id"]}"><fieldset><legend>Pay with a card that</legend>{choices}</fieldset>
-<button>Pay {_amount(session)}</button></form>{leave}""",
+            "Save a card" if is_setup else "Pay",
+            f"""<h1>{escape(session["_name"])}</h1>{amount}{kept}{alert}
+<form method="post" action="/c/pay/{session["id"]}"><fieldset><legend>{"Save" if is_setup else "Pay with"} a card that</legend>
+{choices}</fieldset><button>{"Save the card" if is_setup else f"Pay {_amount(session)}"}</button></form>{leave}""",
         )
 
     def _bank(self, session: Object) -> Page:
         return _page(
             "Your bank",
-            f"""<h1>Your bank asks: is it you?</h1><p>{_amount(session)} for {escape(session["_name"])}.</p>
+            f"""<h1>Your bank asks: is it you?</h1><p>{_asked(session)}</p>
 <form method="post" action="/c/pay/{session["id"]}/bank"><button name="answer" value="yes">Yes, it is me</button>
 <button class="plain" name="answer" value="no">No</button></form>""",
         )
@@ -114,7 +157,7 @@ class Pages:
             "Desk",
             f"""<h1>The fake's desk</h1><p>What waiting would bring can be brought about here.</p>
 <div class="wide"><table><thead><tr><th>Session</th><th>Amount</th><th>State</th><th>Make it</th></tr></thead>
-<tbody>{rows or '<tr><td colspan="4">No session yet.</td></tr>'}</tbody></table></div>""",
+<tbody>{rows or '<tr><td colspan="4">No session yet.</td></tr>'}</tbody></table></div>{waiting.table(self.payments)}""",
         )
 
     def _desk_row(self, session: Object) -> str:
@@ -145,7 +188,16 @@ def _to(url: str) -> Page:
     return Page(303, "", {"Location": url})
 
 
+def _asked(session: Object) -> str:
+    """What the bank is asked about."""
+    if session["mode"] == "setup":
+        return "A shop wants to keep your card for later payments."
+    return f"{_amount(session)} for {escape(session['_name'])}."
+
+
 def _amount(session: Object) -> str:
+    if session["amount_total"] is None:
+        return "A card"
     return f"{session['amount_total'] / 100:,.2f} {escape(session['currency'].upper())}"
 
 

@@ -1,20 +1,16 @@
 """What happens on the page: cards that pay, cards that are refused, a bank that asks, a debit that takes days."""
 
+from datetime import UTC, datetime
 from typing import Any
 
-from billing.fake_stripe import objects
+from billing.fake_stripe import card_objects, objects
 from billing.fake_stripe.emitter import Emitter
 from billing.fake_stripe.errors import ApiError
+from billing.fake_stripe.numbers import ASKS, BANK_DEBIT, DECLINED, KNOWN, ON_SESSION, PAYS, QUESTIONS
 from billing.fake_stripe.objects import Object
 
-PAYS = "4242424242424242"
-DECLINED = {
-    "4000000000000002": ("generic_decline", "Your card was declined."),
-    "4000000000009995": ("insufficient_funds", "Your card has insufficient funds."),
-    "4000000000000069": ("expired_card", "Your card has expired."),
-}
-ASKS = ("4000002500003155", "4000000000003220")  # 3D Secure: the bank wants to know that it is you
-BANK_DEBIT = "000123456789"  # pays or bounces later
+__all__ = ["ASKS", "BANK_DEBIT", "DECLINED", "PAYS", "Payments"]
+
 FEE_PERMILLE, FEE_FIXED = 29, 30
 
 
@@ -31,23 +27,37 @@ class Payments:
         Raises ApiError when the session is not open or the number is nobody's.
         """
         session = self.open_session(session_id)
-        number = number.replace(" ", "")
-        if number not in (PAYS, BANK_DEBIT, *DECLINED, *ASKS):
-            raise ApiError(402, "Your card number is incorrect.", kind="card_error", code="incorrect_number")
+        method = self.typed(number)
+        number = method["_number"]
         intent = self._intent(session)
-        intent["payment_method"] = self.store.new_id("pm")
-        if number in DECLINED:
-            return self._decline(intent, *DECLINED[number])
-        if number in ASKS:
+        intent["payment_method"] = method["id"]
+        if number in QUESTIONS:
             intent["status"] = "requires_action"
             self.emitter.changed("payment_intent.requires_action", intent)
             return "asks"
+        if number in ON_SESSION:
+            return self.decline(intent, *ON_SESSION[number])
         if number == BANK_DEBIT:
-            intent["status"] = "processing"
-            self.emitter.changed("payment_intent.processing", intent)
+            self.wait(intent)
             self._complete(session, paid=False)
             return "processing"
         return self._succeed(session, intent)
+
+    def typed(self, number: str) -> Object:
+        """What somebody typed, as an object. Raises ApiError for a number that is nobody's."""
+        number = number.replace(" ", "")
+        if number not in KNOWN:
+            raise ApiError(402, "Your card number is incorrect.", kind="card_error", code="incorrect_number")
+        year = datetime.fromtimestamp(self.now(), tz=UTC).year
+        made = card_objects.payment_method(self.store.new_id("pm"), self.now(), number=number, year=year)
+        return self.store.put(made)
+
+    def attach(self, method_id: str, customer_id: str) -> None:
+        """Keep what was typed for the customer."""
+        method = self.store.get(method_id, "payment_method")
+        if method and method["customer"] is None and customer_id:
+            method["customer"] = customer_id
+            self.emitter.changed("payment_method.attached", method)
 
     def answer_bank(self, session_id: str, *, passed: bool) -> str:
         """The end of 3D Secure."""
@@ -56,22 +66,31 @@ class Payments:
         if intent["status"] != "requires_action":
             raise ApiError(400, "The bank asks nothing.")
         if not passed:
-            return self._decline(intent, "authentication_required", "The bank could not tell that it was you.")
+            return self.decline(intent, "authentication_required", "The bank could not tell that it was you.")
+        method: Object = self.store.get(intent["payment_method"]) or {}
+        if method["_number"] in ON_SESSION:
+            return self.decline(intent, *ON_SESSION[method["_number"]])
         return self._succeed(session, intent)
 
     def settle(self, session_id: str, *, paid: bool) -> None:
-        """The end of a bank debit."""
+        """The end of a bank debit on a page."""
         session: Object = self.store.get(session_id, "checkout.session") or {}
-        intent: Object = self.store.get(str(session.get("payment_intent")), "payment_intent") or {}
-        if intent.get("status") != "processing":
-            raise ApiError(400, "No bank debit is under way.")
+        self.settle_payment(str(session.get("payment_intent")), paid=paid)
         if paid:
-            self._take(intent)
             session["payment_status"] = "paid"
             self.emitter.changed("checkout.session.async_payment_succeeded", session)
         else:
-            self._decline(intent, "debit_not_authorized", "The bank returned the debit.")
             self.emitter.changed("checkout.session.async_payment_failed", session)
+
+    def settle_payment(self, intent_id: str, *, paid: bool) -> None:
+        """The end of a bank debit, wherever it began."""
+        intent: Object = self.store.get(intent_id, "payment_intent") or {}
+        if intent.get("status") != "processing":
+            raise ApiError(400, "No bank debit is under way.")
+        if paid:
+            self.take(intent)
+        else:
+            self.decline(intent, "debit_not_authorized", "The bank returned the debit.")
 
     def expire(self, session_id: str) -> Object:
         """End an open session unpaid."""
@@ -108,29 +127,38 @@ class Payments:
         self.store.put(session)
         return self.emitter.changed("payment_intent.created", intent)
 
-    def _decline(self, intent: Object, code: str, message: str) -> str:
+    def wait(self, intent: Object) -> None:
+        """A debit that takes days."""
+        intent["status"] = "processing"
+        self.emitter.changed("payment_intent.processing", intent)
+
+    def decline(self, intent: Object, code: str, message: str) -> str:
+        """Refused: the intent says why. Returns the decline's code."""
         charge = objects.charge(self.store.new_id("ch"), self.now(), of=intent, paid=False, declined=message)
         self.emitter.changed("charge.failed", charge)
         error: dict[str, Any] = {
-            "type": "card_error", "code": "card_declined", "decline_code": code, "message": message,
-            "charge": charge["id"],
+            "type": "card_error", "code": code if code == "authentication_required" else "card_declined",
+            "decline_code": code, "message": message, "charge": charge["id"],
         }  # fmt: skip
         intent |= {"status": "requires_payment_method", "last_payment_error": error, "latest_charge": charge["id"]}
         self.emitter.changed("payment_intent.payment_failed", intent)
         return code
 
     def _succeed(self, session: Object, intent: Object) -> str:
-        self._take(intent)
+        self.take(intent)
         self._complete(session, paid=True)
         return "paid"
 
-    def _take(self, intent: Object) -> None:
+    def take(self, intent: Object) -> None:
+        """The money is ours; a card that shall be kept is kept."""
         charge = objects.charge(self.store.new_id("ch"), self.now(), of=intent, paid=True)
         if not self.book_later:
             self._book(charge)
         self.emitter.changed("charge.succeeded", charge)
         intent |= {"status": "succeeded", "amount_received": intent["amount"], "latest_charge": charge["id"]}
         intent["last_payment_error"] = None
+        if intent["setup_future_usage"] and intent["payment_method"]:
+            self.attach(intent["payment_method"], intent["customer"])
         self.emitter.changed("payment_intent.succeeded", intent)
 
     def _book(self, charge: Object) -> None:

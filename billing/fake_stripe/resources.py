@@ -46,24 +46,29 @@ class Resources(Section):
     def create_session(self, params: Form) -> Object:
         only(params, {
             "mode", "ui_mode", "customer", "client_reference_id", "line_items", "adaptive_pricing", "metadata",
-            "payment_intent_data", "success_url", "cancel_url",
+            "payment_intent_data", "setup_intent_data", "currency", "success_url", "cancel_url",
         })  # fmt: skip
-        if params.get("mode") != "payment" or params.get("ui_mode") != "hosted_page":
-            raise ApiError(400, "This fake knows only hosted pages that take one payment.", param="mode")
-        for name in ("line_items", "success_url"):
+        if params.get("mode") not in ("payment", "setup") or params.get("ui_mode") != "hosted_page":
+            raise ApiError(400, "This fake knows only hosted pages that take one payment or keep a card.", param="mode")
+        is_setup = params["mode"] == "setup"
+        for name in ("currency" if is_setup else "line_items", "success_url"):
             if not params.get(name):
                 raise parameter_missing(name)
         customer_id = params.get("customer")
         if customer_id and self.store.get(customer_id, "customer") is None:
             raise ApiError(400, f"No such customer: '{customer_id}'", code="resource_missing", param="customer")
-        amount, currency, name = _total(params["line_items"])
+        amount, currency, name = (None, params["currency"], "Save a card") if is_setup else _total(params["line_items"])
+        data = params.get("setup_intent_data" if is_setup else "payment_intent_data", {})
         session_id = self.store.new_id("cs_test")
         made = objects.session(
             session_id, self.now(), url=f"{self.base_url}/c/pay/{session_id}", amount=amount, currency=currency,
             customer_id=customer_id, reference=params.get("client_reference_id"), metadata=params.get("metadata", {}),
-            intent_metadata=params.get("payment_intent_data", {}).get("metadata", {}), name=name,
+            intent_metadata=data.get("metadata", {}), name=name, future_usage=data.get("setup_future_usage"),
             success_url=params["success_url"], cancel_url=params.get("cancel_url"),
         )  # fmt: skip
+        if is_setup:
+            made |= {"mode": "setup", "payment_status": "no_payment_required", "payment_method_collection": "always"}
+            made["total_details"] = None
         return self.store.put(made)
 
     def list_sessions(self, params: Form) -> Object:

@@ -32,11 +32,15 @@ class Section:
             only(params, {"expand"})
             self.payments.expire_old()
             found = self.store.get(object_id, kind)
-            if found is None:
+            if found is None or not self.is_here(found):
                 raise missing(object_id, kind)
             return self.expanded(found, params.get("expand", []))
 
         return get
+
+    def is_here(self, item: Object) -> bool:
+        """Each account sees its own objects only."""
+        return bool(item.get("_account", "") == self.emitter.account)
 
     def page(self, kind: str, url: str, params: Form, filters: Iterable[str]) -> Object:
         """A list as Stripe pages it: newest first, from after the object that the last page ended with."""
@@ -44,7 +48,7 @@ class Section:
         rows = [
             row
             for row in self.store.newest(kind)
-            if _in_span(row["created"], params.get("created")) and wanted.items() <= row.items()
+            if _in_span(row["created"], params.get("created")) and wanted.items() <= row.items() and self.is_here(row)
         ]
         if after := params.get("starting_after"):
             ids = [row["id"] for row in rows]

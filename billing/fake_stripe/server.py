@@ -13,6 +13,7 @@ import httpx
 
 from billing.fake_stripe.api import FakeStripe
 from billing.fake_stripe.pages import Page, Pages
+from billing.fake_stripe.payee_pages import PATHS, PayeePages
 from billing.fake_stripe.webhooks import Delivery, signature
 
 logger = logging.getLogger("fake_stripe")
@@ -28,7 +29,7 @@ class Server:
 
     def __init__(self, fake: FakeStripe, *, secret: str, webhook_url: Callable[[], str | None]) -> None:
         self.fake, self.secret, self.webhook_url = fake, secret, webhook_url
-        self.pages = Pages(fake)
+        self.pages, self.payee_pages = Pages(fake), PayeePages(fake)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -44,7 +45,8 @@ class Server:
             answer = self.fake.handle(method, f"{path}?{query}", headers, body.decode())
             await _respond(send, answer.status, answer.body, dict(answer.headers))
             return
-        page: Page = self.pages.show(method, path, dict(parse_qsl(body.decode())))
+        pages = self.payee_pages if path.startswith(PATHS) else self.pages
+        page: Page = pages.show(method, path, dict(parse_qsl(body.decode())))
         await _respond(send, page.status, page.body, page.headers)
 
     async def _live(self, receive: Receive, send: Send) -> None:

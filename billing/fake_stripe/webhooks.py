@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from billing.fake_stripe.objects import public
 from billing.fake_stripe.store import Store
 
 RETRIES = 12
@@ -53,7 +54,7 @@ class Deliveries:
             " WHERE NOT d.done AND d.due <= ? ORDER BY d.due, d.seq LIMIT ?",
             (now, limit),
         )
-        return [Delivery(seq, body.encode(), attempts) for seq, body, attempts in rows]
+        return [Delivery(seq, body_of(json.loads(body)), attempts) for seq, body, attempts in rows]
 
     def ended(self, delivery: Delivery, *, ok: bool, now: float) -> None:
         """Sent; or to be tried again, later each time, until we give up."""
@@ -72,4 +73,4 @@ def signature(body: bytes, secret: str, *, at: int) -> str:
 
 def body_of(event: dict[str, Any]) -> bytes:
     """An event as the webhook carries it."""
-    return json.dumps(event).encode()
+    return json.dumps(public(event)).encode()

@@ -1,6 +1,16 @@
 """The only door to Stripe: nothing else imports its SDK. Narrow functions in, our own records out."""
 
+from billing.gateway.accounts import (
+    PayeeAccount,
+    Requirement,
+    account_link,
+    create_account,
+    find_account,
+    login_link,
+    retrieve_account,
+)
 from billing.gateway.balance import BalanceMovement, list_balance
+from billing.gateway.bank_payouts import BankPayout, list_bank_payouts, retrieve_bank_payout
 from billing.gateway.checkout import (
     CheckoutSession,
     create_checkout_session,
@@ -20,26 +30,62 @@ from billing.gateway.errors import (
     WebhookInvalid,
 )
 from billing.gateway.events import Event, list_events, verify
+from billing.gateway.payment_intents import Payment, charge_card, find_payment, retrieve_payment
+from billing.gateway.payment_methods import Card, detach_card, list_cards, retrieve_card
+from billing.gateway.transfers import (
+    Transfer,
+    available_minor,
+    create_transfer,
+    find_reversal,
+    find_transfer,
+    retrieve_transfer,
+    reverse_transfer,
+)
 
 __all__ = [
     "BalanceMovement",
+    "BankPayout",
+    "Card",
     "CardDeclined",
     "CheckoutSession",
     "Event",
+    "PayeeAccount",
+    "Payment",
+    "Requirement",
     "StripeMisconfigured",
     "StripeMissing",
     "StripeRefused",
     "StripeUnavailable",
     "StripeUnknownOutcome",
+    "Transfer",
     "WebhookInvalid",
+    "account_link",
+    "available_minor",
+    "charge_card",
+    "create_account",
     "create_checkout_session",
     "create_customer",
+    "create_transfer",
+    "detach_card",
+    "find_account",
     "find_checkout_session",
     "find_customer",
+    "find_payment",
+    "find_reversal",
     "find_session_of_payment",
+    "find_transfer",
     "list_balance",
+    "list_bank_payouts",
+    "list_cards",
     "list_events",
+    "login_link",
     "payment_of_charge",
+    "retrieve_account",
+    "retrieve_bank_payout",
+    "retrieve_card",
     "retrieve_checkout_session",
+    "retrieve_payment",
+    "retrieve_transfer",
+    "reverse_transfer",
     "verify",
 ]

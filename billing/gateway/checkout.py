@@ -1,23 +1,31 @@
-"""Checkout sessions: a page of Stripe's on which a customer pays once."""
+"""Checkout sessions: a page of Stripe's on which a customer pays once, or has a card kept."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from billing.gateway.balance import BalanceMovement, movement
+from billing.gateway.balance import BalanceMovement
 from billing.gateway.client import read, write
+from billing.gateway.payment_intents import balance_of, decline_code
+from billing.gateway.payment_methods import Card, card_of
 
 if TYPE_CHECKING:
-    from stripe import PaymentIntent
     from stripe.checkout import Session
 
-EXPAND = ["payment_intent.latest_charge.balance_transaction"]
+EXPAND = [
+    "payment_intent.latest_charge.balance_transaction",
+    "payment_intent.payment_method",
+    "setup_intent.payment_method",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckoutSession:
-    """A session as Stripe has it now. Amounts in the currency's smallest coin; `balance` once Stripe has booked it."""
+    """A session as Stripe has it now. Amounts in the currency's smallest coin; `balance` once Stripe has booked it.
+
+    `card` is what Stripe keeps for later, once it does: of a payment that asked for it, or of a page that only saves.
+    """
 
     id: str
     url: str
@@ -31,8 +39,10 @@ class CheckoutSession:
     livemode: bool
     payment_intent_id: str
     payment_status_of_intent: str
+    setup_status: str  # of a page that saves a card: succeeded, processing, ...
     decline_code: str
     balance: BalanceMovement | None
+    card: Card | None
 
 
 def create_checkout_session(params: dict[str, Any], *, idempotency_key: str) -> CheckoutSession:
@@ -42,7 +52,7 @@ def create_checkout_session(params: dict[str, Any], *, idempotency_key: str) -> 
 
 
 def retrieve_checkout_session(session_id: str) -> CheckoutSession:
-    """The session with its payment, charge and balance transaction. Raises as `read`."""
+    """The session with its payment, charge, balance transaction and card. Raises as `read`."""
     return _session(read(lambda stripe: stripe.v1.checkout.sessions.retrieve(session_id, {"expand": EXPAND})))
 
 
@@ -71,6 +81,7 @@ def payment_of_charge(charge_id: str) -> str:
 
 def _session(row: Session) -> CheckoutSession:
     intent = row.payment_intent if not isinstance(row.payment_intent, str) else None
+    setup = row.setup_intent if not isinstance(row.setup_intent, str) else None
     metadata = row.metadata.to_dict() if row.metadata is not None else {}
     return CheckoutSession(
         id=row.id,
@@ -85,24 +96,21 @@ def _session(row: Session) -> CheckoutSession:
         livemode=row.livemode,
         payment_intent_id=_id(row.payment_intent),
         payment_status_of_intent=intent.status if intent else "",
-        decline_code=_decline_code(intent),
-        balance=_balance(intent),
+        setup_status=setup.status if setup else "",
+        decline_code=decline_code(intent),
+        balance=balance_of(intent),
+        card=_kept(intent, setup),
     )
+
+
+def _kept(payment: Any, setup: Any) -> Card | None:
+    """A payment without `setup_future_usage` shows its card too, but Stripe does not keep that one."""
+    if payment is not None and not payment.setup_future_usage:
+        return None
+    method = getattr(payment or setup, "payment_method", None)
+    return card_of(method) if method is not None and not isinstance(method, str) else None
 
 
 def _id(reference: Any) -> str:
     """Stripe shows a reference as an id, or as the whole object when asked to expand it."""
     return str(reference if isinstance(reference, str) else getattr(reference, "id", None) or "")
-
-
-def _decline_code(intent: PaymentIntent | None) -> str:
-    error = intent.last_payment_error if intent else None
-    return str(getattr(error, "decline_code", None) or getattr(error, "code", None) or "")
-
-
-def _balance(intent: PaymentIntent | None) -> BalanceMovement | None:
-    charge = intent.latest_charge if intent else None
-    row = getattr(charge, "balance_transaction", None)
-    if row is None or isinstance(row, str) or intent is None:
-        return None
-    return movement(row, payment_intent_id=intent.id)

@@ -26,6 +26,7 @@ class Event:
     type: str
     is_thin: bool
     object_id: str
+    account_id: str  # whose account it happened on; empty: ours
     api_version: str
     livemode: bool
     occurred_at: datetime
@@ -75,6 +76,7 @@ def _envelope(payload: dict[str, Any], digest: str) -> Event:
         type=_text(payload["type"]),
         is_thin=is_thin,
         object_id=str(about.get("id") or ""),  # a balance has none
+        account_id=str(payload.get("context" if is_thin else "account") or ""),
         api_version=str(payload.get("api_version") or ""),
         livemode=bool(payload["livemode"]),
         occurred_at=occurred_at,

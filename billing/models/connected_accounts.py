@@ -25,7 +25,7 @@ class ConnectedAccount(PublicIdModel):
 
     TRANSITIONS: ClassVar[Transitions] = {
         Status.CREATED: (Status.ONBOARDING, Status.PENDING, Status.ACTIVE, Status.RESTRICTED, Status.FAILED),
-        Status.FAILED: (Status.ONBOARDING, Status.PENDING, Status.ACTIVE, Status.RESTRICTED),
+        Status.FAILED: (Status.ONBOARDING, Status.PENDING, Status.ACTIVE, Status.RESTRICTED, Status.CLOSED),
         Status.ONBOARDING: (Status.PENDING, Status.ACTIVE, Status.RESTRICTED, Status.CLOSED),
         Status.PENDING: (Status.ONBOARDING, Status.ACTIVE, Status.RESTRICTED, Status.CLOSED),
         Status.ACTIVE: (Status.ONBOARDING, Status.PENDING, Status.RESTRICTED, Status.CLOSED),
@@ -41,7 +41,9 @@ class ConnectedAccount(PublicIdModel):
     status_code = models.CharField(max_length=64, blank=True, db_default="")
     transfers_status = models.CharField(max_length=32, blank=True, db_default="")
     payouts_status = models.CharField(max_length=32, blank=True, db_default="")
+    # What Stripe wants: name, waits_for (user, stripe), due (currently_due, past_due, eventually_due), errors.
     requirements = models.JSONField(default=list, db_default=[])
+    deadline_at = models.DateTimeField(null=True, help_text="When the first requirement becomes past due.")
     checked_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
 

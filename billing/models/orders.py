@@ -77,3 +77,8 @@ class JobOrder(TimestampedModel):
     def left_micro(self) -> int:
         """What the job may still cost."""
         return self.held_micro - self.charged_micro if self.status == self.Status.HELD else 0
+
+    @property
+    def left_promo_micro(self) -> int:
+        """The part of it that is promotional credit, which charges use up first."""
+        return max(0, min(self.held_promo_micro - self.charged_micro, self.left_micro))

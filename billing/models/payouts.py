@@ -28,7 +28,7 @@ class Payout(PublicIdModel):
 
     TRANSITIONS: ClassVar[Transitions] = {
         Status.SCHEDULED: (Status.SENDING, Status.RETURNED),
-        Status.SENDING: (Status.PAID, Status.RETURNED),
+        Status.SENDING: (Status.PAID, Status.RETURNED, Status.SCHEDULED),  # back only when nothing was done
         Status.PAID: (Status.REVERSED,),
     }
 
@@ -53,6 +53,7 @@ class Payout(PublicIdModel):
     returned = models.OneToOneField(LedgerTransfer, on_delete=models.PROTECT, null=True, related_name="payout_returned")
     paid_at = models.DateTimeField(null=True, help_text="When Stripe made the transfer: the tax year counts it.")
     # From Stripe to the owner's bank, as Stripe says it: "", pending, paid, failed.
+    bank_payout_id = models.CharField(max_length=255, blank=True, db_default="")
     bank_status = models.CharField(max_length=16, blank=True, db_default="")
     bank_code = models.CharField(max_length=64, blank=True, db_default="")
     ended_at = models.DateTimeField(null=True)

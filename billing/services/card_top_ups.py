@@ -9,9 +9,11 @@ from accounts.services import audit
 from billing import gateway
 from billing.gateway import CheckoutSession
 from billing.minor_units import to_micro, to_minor
-from billing.models import CardTopUp, StripeCommand, TopUp
-from billing.services import balance, outbox, wallets
+from billing.models import CardTopUp, StripeCommand
+from billing.services import balance, outbox, saved_cards
+from billing.services.row_ids import next_id
 from billing.services.stripe_customers import customer_of
+from billing.services.top_up_credits import credit
 from marketplace.core.errors import Conflict, DomainError, InvalidInput
 from marketplace.core.states import transition
 
@@ -26,22 +28,30 @@ class SessionMismatch(Conflict):
 
 
 def start(
-    *, organization: Organization, amount_micro: int, idempotency_key: str, site_url: str, actor: User | None
+    *,
+    organization: Organization,
+    amount_micro: int,
+    idempotency_key: str,
+    site_url: str,
+    actor: User | None,
+    saves_card: bool = False,
 ) -> CardTopUp:
     """Ask for a top-up: its row, and the command that opens the page to pay on. The same key again returns the first.
+
+    With `saves_card` Stripe keeps the card that pays, for automatic recharges.
 
     Raises InvalidInput (`card_off`, `amount_too_small`, `amount_too_large`, `amount_not_whole`) and Conflict:
     `idempotency_conflict` when the key was used with another amount, `too_many_open` when others wait to be paid.
     """
-    _check_amount(amount_micro, organization.currency)
+    check_amount(amount_micro, organization.currency)
     try:
         with transaction.atomic():
-            return _create(organization, amount_micro, idempotency_key, site_url, actor)
+            return _create(organization, amount_micro, idempotency_key, site_url, actor, saves_card)
     except IntegrityError:
         first = CardTopUp.objects.filter(organization=organization, idempotency_key=idempotency_key).first()
         if first is None:
             raise
-    if first.amount_micro != amount_micro:
+    if (first.amount_micro, first.saves_card) != (amount_micro, saves_card):
         raise Conflict("This key was used with another amount.", code="idempotency_conflict")
     return first
 
@@ -63,7 +73,8 @@ def apply(session: CheckoutSession) -> CardTopUp:
     """Bring the top-up to where its session is. Any number of times, in any order, by any number of processes.
 
     The session must be fresh from Stripe: an older one changes nothing that a newer one said, since money only comes.
-    Raises CardTopUp.DoesNotExist when the session is not of ours, and SessionMismatch.
+    Outside a transaction: a card that shall be kept is looked up. Raises CardTopUp.DoesNotExist when the session is not of
+    ours, SessionMismatch, and StripeUnavailable, with the money credited all the same.
     """
     with transaction.atomic():
         row = CardTopUp.objects.select_for_update(of=("self",)).select_related("organization", "customer", "command").get(
@@ -72,29 +83,38 @@ def apply(session: CheckoutSession) -> CardTopUp:
         _check_session(row, session)
         _adopt(row, session)
         if session.payment_status == "paid":
-            _credit(row, session)
+            credit(row, session.payment_intent_id)
         elif session.status == "complete":
             _wait_for_bank(row, session)
         elif session.status == "expired" and row.status in (Status.CREATED, Status.OPEN):
             transition(row, Status.EXPIRED, ended_at=timezone.now())
     if session.balance:
         balance.record([session.balance])
+    if row.saves_card and row.status == Status.PAID and session.card:
+        saved_cards.keep(top_up=row, card=session.card)
     return row
 
 
 def _create(
-    organization: Organization, amount_micro: int, idempotency_key: str, site_url: str, actor: User | None
+    organization: Organization,
+    amount_micro: int,
+    idempotency_key: str,
+    site_url: str,
+    actor: User | None,
+    saves_card: bool,
 ) -> CardTopUp:
     customer, customer_command = customer_of(organization)
-    waiting = CardTopUp.objects.filter(organization=organization, status__in=[Status.CREATED, Status.OPEN])
+    waiting = CardTopUp.objects.filter(
+        organization=organization, origin=CardTopUp.Origin.CHECKOUT, status__in=[Status.CREATED, Status.OPEN]
+    )
     if waiting.exclude(idempotency_key=idempotency_key).count() >= OPEN_MAX:
         raise Conflict("Too many top-ups wait to be paid: pay one, or wait a day.", code="too_many_open")
     row = CardTopUp(
         organization=organization, customer=customer, requested_by=actor, amount_micro=amount_micro,
-        currency=organization.currency, idempotency_key=idempotency_key, site_url=site_url,
+        currency=organization.currency, idempotency_key=idempotency_key, site_url=site_url, saves_card=saves_card,
     )  # fmt: skip
     # The command names the row and the row its command: the id is drawn first.
-    row.pk = _next_id()
+    row.pk = next_id(CardTopUp)
     row.command = outbox.queue(
         kind=StripeCommand.Kind.CREATE_CHECKOUT_SESSION, idempotency_key=f"card_top_up:{row.public_id}:session:v1",
         subject_id=row.pk, after=customer_command,
@@ -107,13 +127,8 @@ def _create(
     return row
 
 
-def _next_id() -> int:
-    with transaction.get_connection().cursor() as cursor:
-        cursor.execute("SELECT nextval(pg_get_serial_sequence('billing_cardtopup', 'id'))")
-        return int(cursor.fetchone()[0])
-
-
-def _check_amount(amount_micro: int, currency: str) -> None:
+def check_amount(amount_micro: int, currency: str) -> None:
+    """What one payment by card may be. Raises InvalidInput as `start`."""
     if not settings.STRIPE_SECRET_KEY:
         raise InvalidInput("Top-ups by card are switched off here.", code="card_off")
     smallest, largest = settings.TOP_UP_MIN_MICRO, settings.TOP_UP_MAX_MICRO
@@ -147,16 +162,6 @@ def _adopt(row: CardTopUp, session: CheckoutSession) -> None:
     row.declined_code = session.decline_code or row.declined_code
     if before != (row.session_id, row.checkout_url, row.payment_intent_id, row.declined_code):
         row.save(update_fields=["session_id", "checkout_url", "payment_intent_id", "declined_code"])
-
-
-def _credit(row: CardTopUp, session: CheckoutSession) -> None:
-    if row.status == Status.PAID:
-        return
-    row.top_up = wallets.top_up(
-        organization=row.organization, amount_micro=row.amount_micro, method=TopUp.Method.STRIPE,
-        reference=session.payment_intent_id, idempotency_key=f"card:{row.public_id}", actor=row.requested_by,
-    )  # fmt: skip
-    transition(row, Status.PAID, top_up=row.top_up, ended_at=timezone.now())
 
 
 def _wait_for_bank(row: CardTopUp, session: CheckoutSession) -> None:

@@ -17,7 +17,7 @@ CLOCKS_DIFFER = timedelta(hours=1)
 
 
 def params(command: StripeCommand) -> dict[str, Any]:
-    """One payment of one amount. The payment methods are those switched on at Stripe."""
+    """One payment of one amount. The payment methods are those switched on at Stripe; the card is kept on asking only."""
     row = CardTopUp.objects.select_related("customer").get(pk=command.subject_id)
     metadata = {"card_top_up": str(row.public_id), "command": command.idempotency_key}
     return {
@@ -34,7 +34,10 @@ def params(command: StripeCommand) -> dict[str, Any]:
             },
         }],
         "adaptive_pricing": {"enabled": False},  # the wallet is credited with exactly what was asked for
-        "payment_intent_data": {"metadata": metadata},
+        "payment_intent_data": {
+            "metadata": metadata,
+            **({"setup_future_usage": "off_session"} if row.saves_card else {}),
+        },
         "metadata": metadata,
         "success_url": _url(row, "top_up_done"),
         "cancel_url": _url(row, "top_up_left"),

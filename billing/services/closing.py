@@ -1,11 +1,10 @@
-"""When a job has ended and all its usage is settled, the rest of its hold goes back to the wallet."""
+"""When a job has ended and all its usage is settled, the rest of its hold goes back to where it came from."""
 
 from django.db.models import Exists, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Now
 
-from billing.models import JobOrder, LedgerAccount, LedgerTransfer
-from billing.services import ledger
-from billing.services.ledger import Place, Posting
+from billing.models import JobOrder
+from billing.services import holds, ledger
 from compute.models import Attempt, InferenceJob, UsageRecord
 from marketplace.core.db import atomic_retrying
 
@@ -19,19 +18,7 @@ def close_orders(*, limit: int = 1000) -> int:
     orders = list(_due().select_related("rate_card")[:limit])
     if not orders:
         return 0
-    accounts = ledger.accounts({place for order in orders for place in (_hold(order), _wallet(order))})
-    releases = [
-        Posting(
-            kind=LedgerTransfer.Kind.RELEASE,
-            debit=accounts[_hold(order)],
-            credit=accounts[_wallet(order)],
-            amount_micro=order.left_micro,
-            idempotency_key=f"release:{order.job_id}",
-            meta={"order": order.pk},
-        )
-        for order in orders
-        if order.left_micro
-    ]
+    releases = holds.releases(orders)
     JobOrder.objects.filter(pk__in=[order.pk for order in orders]).update(
         status=JobOrder.Status.CLOSED,
         status_code=Subquery(InferenceJob.objects.filter(pk=OuterRef("job_id")).values("status")[:1]),
@@ -48,16 +35,4 @@ def _due() -> QuerySet[JobOrder]:
         JobOrder.objects.select_for_update(skip_locked=True, of=["self"])
         .filter(~Exists(unsettled), ~Exists(live), status=JobOrder.Status.HELD, job__status__in=ENDED)
         .order_by("pk")
-    )
-
-
-def _hold(order: JobOrder) -> Place:
-    return Place(kind=LedgerAccount.Kind.HOLD, currency=order.rate_card.currency, organization_id=order.organization_id)
-
-
-def _wallet(order: JobOrder) -> Place:
-    return Place(
-        kind=LedgerAccount.Kind.WALLET,
-        currency=order.rate_card.currency,
-        organization_id=order.organization_id,
     )

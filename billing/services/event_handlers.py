@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from billing import gateway
-from billing.gateway import CheckoutSession
-from billing.services import card_top_ups
+from billing.gateway import CheckoutSession, Payment
+from billing.services import auto_recharge_outcomes, card_top_ups, payout_reversals, saved_cards
 
 # Takes the id of the event's object; False when it is nothing of ours. Raises DomainErrors.
 Handler = Callable[[str], bool]
@@ -15,9 +15,26 @@ def _session(object_id: str) -> bool:
 
 
 def _payment(object_id: str) -> bool:
-    """A refused card, for instance: the page stays open, and the customer sees why."""
+    """On a page: a refused card, for instance; the page stays open, and the customer sees why. Or of a saved card."""
+    payment = gateway.retrieve_payment(object_id)
+    if _of_saved_card(payment):
+        auto_recharge_outcomes.apply(payment)
+        return True
     session_id = gateway.find_session_of_payment(object_id)
     return bool(session_id) and _session(session_id)
+
+
+def _saved_card_payment(object_id: str) -> bool:
+    """What a payment on a page comes to is told by its session."""
+    payment = gateway.retrieve_payment(object_id)
+    if not _of_saved_card(payment):
+        return False
+    auto_recharge_outcomes.apply(payment)
+    return True
+
+
+def _card(object_id: str) -> bool:
+    return saved_cards.refresh_from_bank(gateway.retrieve_card(object_id))
 
 
 def _charge(object_id: str) -> bool:
@@ -27,10 +44,22 @@ def _charge(object_id: str) -> bool:
 
 
 def _apply(session: CheckoutSession) -> bool:
-    if not session.command.startswith("card_top_up:"):
+    if session.command.startswith("card_top_up:"):
+        card_top_ups.apply(session)
+    elif session.command.startswith("saved_card:"):
+        saved_cards.apply(session)
+    else:
         return False
-    card_top_ups.apply(session)
     return True
+
+
+def _transfer(object_id: str) -> bool:
+    """Fetched back from an owner's account, perhaps in Stripe's dashboard."""
+    return payout_reversals.apply(gateway.retrieve_transfer(object_id))
+
+
+def _of_saved_card(payment: Payment) -> bool:
+    return payment.command.startswith("card_top_up:") and ":charge:" in payment.command
 
 
 HANDLERS: dict[str, Handler] = {
@@ -39,5 +68,12 @@ HANDLERS: dict[str, Handler] = {
     "checkout.session.async_payment_failed": _session,
     "checkout.session.expired": _session,
     "payment_intent.payment_failed": _payment,
+    "payment_intent.succeeded": _saved_card_payment,
+    "payment_intent.processing": _saved_card_payment,
+    "payment_intent.canceled": _saved_card_payment,
+    "payment_method.automatically_updated": _card,
+    "payment_method.updated": _card,
+    "payment_method.detached": _card,
     "charge.updated": _charge,
+    "transfer.reversed": _transfer,
 }

@@ -4,8 +4,9 @@ So it does not matter how often an event comes, in what order, or whether a webh
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 
 from django.conf import settings
 from django.db import transaction
@@ -13,6 +14,7 @@ from django.utils import timezone
 
 from billing.gateway import Event, StripeUnavailable
 from billing.models import StripeEvent
+from billing.services.connect_handlers import CONNECTED, THIN
 from billing.services.event_handlers import HANDLERS
 from compute.services.kicks import kick
 from marketplace.core.errors import DomainError
@@ -59,7 +61,7 @@ def retry(*, event: StripeEvent) -> None:
 def _row(event: Event, source: str) -> StripeEvent:
     return StripeEvent(
         event_id=event.id, type=event.type, is_thin=event.is_thin, object_id=event.object_id[:255],
-        api_version=event.api_version[:64], livemode=event.livemode, occurred_at=event.occurred_at, source=source,
+        account_id=event.account_id[:255], api_version=event.api_version[:64], livemode=event.livemode, occurred_at=event.occurred_at, source=source,
         payload_sha256=event.payload_sha256,
     )  # fmt: skip
 
@@ -81,7 +83,7 @@ def _claim() -> StripeEvent | None:
 
 
 def _work(event: StripeEvent) -> None:
-    handler = None if event.is_thin else HANDLERS.get(event.type)
+    handler = _handler(event)
     if event.attempts > ATTEMPTS:
         _end(event, Status.DEAD, "crashed", "It was begun many times and never came to an end.")
     elif event.livemode != settings.STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_")):
@@ -90,7 +92,7 @@ def _work(event: StripeEvent) -> None:
         _end(event, Status.SKIPPED, "unknown_type")
     else:
         try:
-            ours = handler(event.object_id)
+            ours = handler()
         except StripeUnavailable as error:
             _later(event, error)
         except DomainError as error:
@@ -98,6 +100,15 @@ def _work(event: StripeEvent) -> None:
             _end(event, Status.DEAD, error.code, f"{error.message} {error.fields or ''}".strip())
         else:
             _end(event, Status.PROCESSED if ours else Status.SKIPPED, "" if ours else "not_ours")
+
+
+def _handler(event: StripeEvent) -> Callable[[], bool] | None:
+    """What is done about such an event. One on somebody else's account names an object that our own does not have."""
+    if event.account_id and not event.is_thin:
+        connected = CONNECTED.get(event.type)
+        return connected and partial(connected, event.account_id, event.object_id)
+    handler = (THIN if event.is_thin else HANDLERS).get(event.type)
+    return handler and partial(handler, event.object_id)
 
 
 def _end(event: StripeEvent, status: str, code: str, message: str = "") -> None:

@@ -87,17 +87,22 @@ SELECT a.key, COALESCE(o.micro, 0), a.balance_micro
 """
 # Each order has its hold, and after closing the release of the rest.
 ORDERS_HELD = """
-SELECT 'order ' || o.id, o.held_micro, COALESCE(h.amount_micro, 0)
+SELECT 'order ' || o.id, o.held_micro, COALESCE(w.amount_micro, 0) + COALESCE(p.amount_micro, 0)
   FROM billing_joborder o
-  LEFT JOIN billing_ledgertransfer h ON h.idempotency_key = 'hold:' || o.job_id AND h.kind = 'hold'
- WHERE o.held_micro IS DISTINCT FROM h.amount_micro
+  LEFT JOIN billing_ledgertransfer w ON w.idempotency_key = 'hold:' || o.job_id AND w.kind = 'hold'
+  LEFT JOIN billing_ledgertransfer p ON p.idempotency_key = 'hold:' || o.job_id || ':promo' AND p.kind = 'hold'
+ WHERE (o.held_micro - o.held_promo_micro, o.held_promo_micro)
+       IS DISTINCT FROM (COALESCE(w.amount_micro, 0), COALESCE(p.amount_micro, 0))
 """
+# Charges use promotional credit up first, the rest of each pocket goes back to it.
 ORDERS_RELEASED = """
-SELECT 'order ' || o.id, o.held_micro - o.charged_micro, COALESCE(x.amount_micro, 0)
+SELECT 'order ' || o.id, o.held_micro - o.charged_micro, COALESCE(w.amount_micro, 0) + COALESCE(p.amount_micro, 0)
   FROM billing_joborder o
-  LEFT JOIN billing_ledgertransfer x ON x.idempotency_key = 'release:' || o.job_id AND x.kind = 'release'
- WHERE COALESCE(x.amount_micro, 0)
-       <> CASE WHEN o.status = 'closed' THEN o.held_micro - o.charged_micro ELSE 0 END
+  LEFT JOIN billing_ledgertransfer w ON w.idempotency_key = 'release:' || o.job_id AND w.kind = 'release'
+  LEFT JOIN billing_ledgertransfer p ON p.idempotency_key = 'release:' || o.job_id || ':promo' AND p.kind = 'release'
+  CROSS JOIN LATERAL (SELECT CASE WHEN o.status = 'closed' THEN o.held_micro - o.charged_micro ELSE 0 END AS micro) rest
+  CROSS JOIN LATERAL (SELECT LEAST(rest.micro, GREATEST(0, o.held_promo_micro - o.charged_micro)) AS micro) promo
+ WHERE (rest.micro - promo.micro, promo.micro) IS DISTINCT FROM (COALESCE(w.amount_micro, 0), COALESCE(p.amount_micro, 0))
 """
 ORDERS_CHARGED = """
 SELECT 'order ' || o.id, COALESCE(sum(r.charged_micro), 0), o.charged_micro

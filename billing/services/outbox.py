@@ -69,8 +69,14 @@ def send_due(*, limit: int = 100) -> int:
 
 
 def retry(*, command: StripeCommand) -> None:
-    """An operator's word that a dead command shall be tried again. Raises InvalidTransition when it is not dead."""
+    """An operator's word that a dead command shall be tried again.
+
+    Raises InvalidTransition when it is not dead, and Conflict when its subject no longer waits for it.
+    """
     with transaction.atomic():
+        command = StripeCommand.objects.select_for_update().get(pk=command.pk)
+        if command.status == Status.DEAD:
+            KINDS[command.kind].may_retry(command)
         transition(command, Status.QUEUED, due_at=timezone.now(), attempts=0, message="")
         kick(TASK)
 

@@ -5,7 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from billing.models import StripeCommand
-from billing.services import checkout_commands, customer_commands
+from billing.services import (
+    account_commands,
+    charge_commands,
+    checkout_commands,
+    customer_commands,
+    detach_commands,
+    reversal_commands,
+    setup_commands,
+    transfer_commands,
+)
 from billing.services.sent import Sent
 from marketplace.core.errors import DomainError
 
@@ -14,19 +23,38 @@ __all__ = ["KINDS", "CommandKind", "Sent"]
 
 @dataclass(frozen=True)
 class CommandKind:
-    """`params` and `done` run in a transaction with the command; `send` and `find` call Stripe outside of one."""
+    """`params` and `done` run in a transaction with the command; `send` and `find` call Stripe outside of one.
+
+    A module may have `may_retry`: it raises when a dead command must not be tried again. Runs with the command locked.
+    """
 
     params: Callable[[StripeCommand], dict[str, Any]]
     send: Callable[[StripeCommand], Sent]
     find: Callable[[StripeCommand], Sent | None]
     done: Callable[[StripeCommand, Sent], None]
     dead: Callable[[StripeCommand, DomainError], None]
+    may_retry: Callable[[StripeCommand], None]
+
+
+def _anything(command: StripeCommand) -> None:
+    """Most dead commands may be tried again."""
+
+
+def _kind(module: Any) -> CommandKind:
+    may_retry = getattr(module, "may_retry", _anything)
+    return CommandKind(module.params, module.send, module.find, module.done, module.dead, may_retry)
 
 
 KINDS: dict[str, CommandKind] = {
-    kind.value: CommandKind(module.params, module.send, module.find, module.done, module.dead)
+    kind.value: _kind(module)
     for kind, module in {
         StripeCommand.Kind.CREATE_CUSTOMER: customer_commands,
         StripeCommand.Kind.CREATE_CHECKOUT_SESSION: checkout_commands,
+        StripeCommand.Kind.CREATE_ACCOUNT: account_commands,
+        StripeCommand.Kind.CREATE_TRANSFER: transfer_commands,
+        StripeCommand.Kind.REVERSE_TRANSFER: reversal_commands,
+        StripeCommand.Kind.CREATE_SETUP_SESSION: setup_commands,
+        StripeCommand.Kind.CHARGE_SAVED_CARD: charge_commands,
+        StripeCommand.Kind.DETACH_CARD: detach_commands,
     }.items()
 }

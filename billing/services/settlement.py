@@ -1,15 +1,18 @@
 """Usage becomes money: the hold pays owner and platform, the platform pays the copies that check others.
 
-For each usage record, at the price bound in its job's order:
-- the full price is compute_ms x price, rounded once, half to even (marketplace.core.money.price_of_time);
-- the owner's share is the full price x share, rounded down, for the canonical attempt and for copies alike;
+For each usage record, at the prices bound in its job's order (billing/rating.py has the formula):
+- the full price is time x its price + energy x its price, rounded once, half to even;
+- the owner's part is the share of the time's price and all of the energy's, rounded down, for the canonical attempt and for
+  copies alike;
 - the customer is charged the full price of the canonical attempt, never more than is left of the hold.
-What the charge covers, it pays: the owner's share first, the rest is revenue. When it does not cover the
-share (the hold is used up, or the record is a copy) the platform pays the owner in full, as an expense of
-verification, and any charge is revenue. So one side pays each row, and a transfer is the sum of its rows.
+What the charge covers, it pays: the owner's part first, the rest is revenue. An order holds the most that verification can
+count, so the charge covers it; a copy is the platform's expense of verification. Should a charge ever not cover the owner's part
+(usage that came when the order was closed), the platform pays the owner in full, and any charge is revenue. So one side pays
+each row, and a transfer is the sum of its rows: those of one order that were verified in one month (UTC).
 
 The owner's own costs are by the policy as it is now, at the tariff of the moment when the attempt was leased: the one
-that dispatch weighed.
+that dispatch weighed. What was earned and spent is added up by day of verification in the same statement, in the order of the
+days' keys, so that two settlements wait for each other and never in a circle.
 """
 
 from django.db import connection
@@ -18,43 +21,72 @@ from accounts.models import OwnerPolicy
 from billing.models import LedgerAccount
 from billing.services import ledger
 from billing.services.ledger import Place
-from marketplace.core.db import atomic_retrying
-from marketplace.core.money import MS_PER_HOUR, MWH_PER_KWH, NANO_PER_MICRO
+from marketplace.core.db import atomic_retrying, execute_batch
+
+# Large enough that one transfer sums much of an order, small enough that nobody waits long for the rows that it locks.
+BATCH = 25_000
 
 # Usage whose job nobody ordered is left alone; check_ledger reports it.
 CLAIM = """
-SELECT u.id, o.id, o.organization_id, u.owner_id, c.currency
-  FROM compute_usagerecord u
-  JOIN billing_joborder o ON o.job_id = u.job_id
-  JOIN billing_ratecard c ON c.id = o.rate_card_id
- WHERE u.settled_at IS NULL ORDER BY u.id LIMIT %s FOR UPDATE OF u SKIP LOCKED
+SELECT u.id FROM compute_usagerecord u
+ WHERE u.settled_at IS NULL AND EXISTS (SELECT FROM billing_joborder o WHERE o.job_id = u.job_id)
+ ORDER BY u.id LIMIT %s FOR UPDATE OF u SKIP LOCKED
 """
 
-# Another settlement may hold other usage of these orders: wait for what it charges.
-LOCK_ORDERS = "SELECT FROM billing_joborder WHERE id = ANY(%s) ORDER BY id FOR UPDATE"
-
-SETTLE = """
-WITH priced AS (
-    SELECT u.id, u.owner_id, u.is_canonical, o.id AS order_id, o.organization_id, c.currency,
-           o.owner_share_permille,
-           CASE WHEN o.status = 'held' THEN o.held_micro - o.charged_micro ELSE 0 END AS left_micro,
-           billing_round_half_even(u.compute_ms::numeric * o.price_micro_per_hour,
-                                   %(ms_per_hour)s) AS full_micro,
-           billing_round_half_even(u.energy_mwh::numeric * %(nano)s * COALESCE(
-               accounts_tariff_micro(p.tariff_micro_per_kwh, p.tariff_windows, COALESCE(NULLIF(p.time_zone, ''), w.time_zone),
-                                     COALESCE(a.leased_at, u.created_at)),
-               %(tariff)s), %(mwh_per_kwh)s) AS energy_cost_nano,
-           billing_round_half_even(u.energy_mwh::numeric * COALESCE(p.wear_micro_per_kwh, %(wear)s) * %(nano)s,
-                                   %(mwh_per_kwh)s) AS wear_nano
+# Accounts that this usage needs and that nobody has made yet: hardly ever any.
+MISSING = """
+WITH places AS MATERIALIZED (
+    SELECT DISTINCT u.organization_id, u.owner_id, c.currency
       FROM compute_usagerecord u
       JOIN billing_joborder o ON o.job_id = u.job_id
       JOIN billing_ratecard c ON c.id = o.rate_card_id
+     WHERE u.id = ANY(%b::bigint[])
+), wanted AS (
+    SELECT DISTINCT 'hold' AS kind, currency, organization_id, NULL::bigint AS owner_id FROM places
+    UNION ALL SELECT DISTINCT 'payable', currency, NULL::bigint, owner_id FROM places
+    UNION ALL SELECT DISTINCT kind, currency, NULL::bigint, NULL::bigint
+      FROM places, (VALUES ('revenue'), ('verification')) AS p (kind)
+)
+SELECT w.* FROM wanted w
+  LEFT JOIN billing_ledgeraccount a ON a.key = CASE
+       WHEN w.organization_id IS NOT NULL THEN format('organization:%%s:%%s:%%s', w.organization_id, w.kind, w.currency)
+       WHEN w.owner_id IS NOT NULL THEN format('owner:%%s:%%s:%%s', w.owner_id, w.kind, w.currency)
+       ELSE format('platform:%%s:%%s', w.kind, w.currency) END
+ WHERE a.id IS NULL
+"""
+
+# Another settlement may hold other usage of these orders: wait for what it charges.
+LOCK_ORDERS = """
+SELECT FROM billing_joborder
+ WHERE job_id IN (SELECT job_id FROM compute_usagerecord WHERE id = ANY(%b::bigint[])) ORDER BY id FOR UPDATE
+"""
+
+SETTLE = """
+WITH priced AS (
+    SELECT u.id, u.owner_id, u.vehicle_id, u.is_canonical, u.items, u.compute_ms, u.energy_mwh, u.created_at,
+           (u.created_at AT TIME ZONE 'UTC')::date AS day, o.id AS order_id, o.organization_id, j.artifact_id, c.currency,
+           CASE WHEN o.status = 'held' THEN o.held_micro - o.charged_micro ELSE 0 END AS left_micro,
+           billing_full_micro(u.compute_ms, u.energy_mwh, o.price_micro_per_hour, o.price_micro_per_kwh) AS full_micro,
+           billing_owner_micro(u.compute_ms, u.energy_mwh, o.price_micro_per_hour, o.price_micro_per_kwh,
+                               o.owner_share_permille) AS owner_micro,
+           -- Only a price that changes by the hour asks for the attempt: one look-up for each, whatever the table's size.
+           billing_round_half_even(u.energy_mwh::numeric * CASE
+               WHEN p.id IS NULL THEN %(tariff)s::bigint
+               WHEN p.tariff_windows = '[]' THEN p.tariff_micro_per_kwh
+               ELSE accounts_tariff_micro(p.tariff_micro_per_kwh, p.tariff_windows,
+                   COALESCE(NULLIF(p.time_zone, ''), w.time_zone),
+                   COALESCE((SELECT leased_at FROM compute_attempt WHERE id = u.attempt_id), u.created_at)) END,
+               1000) AS energy_cost_nano,
+           billing_round_half_even(u.energy_mwh::numeric * COALESCE(p.wear_micro_per_kwh, %(wear)s::bigint), 1000) AS wear_nano
+      FROM compute_usagerecord u
+      JOIN billing_joborder o ON o.job_id = u.job_id
+      JOIN billing_ratecard c ON c.id = o.rate_card_id
+      JOIN compute_inferencejob j ON j.id = u.job_id
       LEFT JOIN accounts_ownerpolicy p ON p.vehicle_id = u.vehicle_id
       LEFT JOIN accounts_owner w ON w.id = u.owner_id
-      LEFT JOIN compute_attempt a ON a.id = u.attempt_id
-     WHERE u.id = ANY(%(usage)s)
+     WHERE u.id = ANY(%(usage)b::bigint[])
 ), summed AS (
-    SELECT *, div(full_micro::numeric * owner_share_permille, 1000)::bigint AS owner_micro,
+    SELECT *, date_trunc('month', day::timestamp)::date AS month,
            sum(full_micro) FILTER (WHERE is_canonical) OVER (PARTITION BY order_id ORDER BY id) AS upto_micro
       FROM priced
 ), charged AS (
@@ -62,38 +94,35 @@ WITH priced AS (
                    THEN LEAST(upto_micro, left_micro) - LEAST(upto_micro - full_micro, left_micro)
                    ELSE 0 END::bigint AS charged_micro
       FROM summed
-), sided AS (
-    SELECT *, CASE WHEN is_canonical AND charged_micro >= owner_micro
-                   THEN 'share' ELSE 'verification' END AS paid_by
-      FROM charged
 ), rated AS MATERIALIZED (
-    SELECT *, charged_micro - CASE WHEN paid_by = 'share' THEN owner_micro ELSE 0 END AS revenue_micro,
-           format('settle:%%s:%%s-%%s:%%s:owner:%%s', order_id, min(id) OVER mine, max(id) OVER mine,
-                  paid_by, owner_id) AS owner_key,
-           format('settle:%%s:%%s-%%s:revenue', order_id, min(id) OVER ours, max(id) OVER ours) AS revenue_key
-      FROM sided
-    WINDOW mine AS (PARTITION BY order_id, owner_id, paid_by), ours AS (PARTITION BY order_id)
-), payments AS (
-    SELECT paid_by AS kind, owner_key AS key, order_id, organization_id, owner_id, currency,
-           sum(owner_micro)::bigint AS amount_micro, count(*) AS rows
+    SELECT *, CASE WHEN is_canonical AND charged_micro >= owner_micro THEN 'share' ELSE 'verification' END AS paid_by,
+           charged_micro - CASE WHEN is_canonical AND charged_micro >= owner_micro THEN owner_micro ELSE 0 END
+               AS revenue_micro
+      FROM charged
+), payments AS MATERIALIZED (
+    SELECT paid_by AS kind, order_id, month, organization_id, owner_id, currency, max(created_at) AS effective_at,
+           sum(owner_micro)::bigint AS amount_micro, count(*) AS rows,
+           format('settle:%%s:%%s-%%s:%%s:owner:%%s', order_id, min(id), max(id), paid_by, owner_id) AS key
       FROM rated WHERE owner_micro > 0 GROUP BY 1, 2, 3, 4, 5, 6
     UNION ALL
-    SELECT 'revenue', revenue_key, order_id, organization_id, NULL, currency,
-           sum(revenue_micro)::bigint, count(*)
+    SELECT 'revenue', order_id, month, organization_id, NULL, currency, max(created_at),
+           sum(revenue_micro)::bigint, count(*), format('settle:%%s:%%s-%%s:revenue', order_id, min(id), max(id))
       FROM rated WHERE revenue_micro > 0 GROUP BY 2, 3, 4, 6
 ), posted AS (
     INSERT INTO billing_ledgertransfer
-           (kind, debit_id, credit_id, amount_micro, currency, idempotency_key, meta)
-    SELECT s.kind, d.id, c.id, s.amount_micro, s.currency, s.key,
+           (kind, debit_id, credit_id, amount_micro, currency, idempotency_key, effective_at, meta)
+    SELECT s.kind, d.id, c.id, s.amount_micro, s.currency, s.key, s.effective_at,
            jsonb_build_object('order', s.order_id, 'rows', s.rows)
       FROM payments s
-      LEFT JOIN billing_ledgeraccount d ON d.currency = s.currency
-            AND (s.kind = 'verification' AND d.kind = 'verification'
-                 OR s.kind <> 'verification' AND d.kind = 'hold' AND d.organization_id = s.organization_id)
-      LEFT JOIN billing_ledgeraccount c ON c.currency = s.currency
-            AND (s.kind = 'revenue' AND c.kind = 'revenue'
-                 OR s.kind <> 'revenue' AND c.kind = 'payable' AND c.owner_id = s.owner_id)
+      LEFT JOIN billing_ledgeraccount d ON d.key = CASE s.kind
+           WHEN 'verification' THEN format('platform:verification:%%s', s.currency)
+           ELSE format('organization:%%s:hold:%%s', s.organization_id, s.currency) END
+      LEFT JOIN billing_ledgeraccount c ON c.key = CASE s.kind
+           WHEN 'revenue' THEN format('platform:revenue:%%s', s.currency)
+           ELSE format('owner:%%s:payable:%%s', s.owner_id, s.currency) END
     RETURNING id, idempotency_key
+), paid AS MATERIALIZED (
+    SELECT p.kind, p.order_id, p.month, p.owner_id, x.id FROM payments p JOIN posted x ON x.idempotency_key = p.key
 ), kept AS (
     INSERT INTO billing_ratedusage
            (usage_id, order_id, charged_micro, owner_micro, platform_micro,
@@ -101,48 +130,59 @@ WITH priced AS (
     SELECT r.id, r.order_id, r.charged_micro, r.owner_micro, r.charged_micro - r.owner_micro,
            r.energy_cost_nano, r.wear_nano, o.id, v.id
       FROM rated r
-      LEFT JOIN posted o ON o.idempotency_key = r.owner_key AND r.owner_micro > 0
-      LEFT JOIN posted v ON v.idempotency_key = r.revenue_key AND r.revenue_micro > 0
+      LEFT JOIN paid o ON (o.kind, o.order_id, o.month, o.owner_id) = (r.paid_by, r.order_id, r.month, r.owner_id)
+           AND r.owner_micro > 0
+      LEFT JOIN paid v ON (v.kind, v.order_id, v.month) = ('revenue', r.order_id, r.month) AND r.revenue_micro > 0
+), earned AS (
+    INSERT INTO billing_earningsday AS d
+           (owner_id, vehicle_id, currency, day, attempts, compute_ms, energy_mwh, gross_micro, energy_cost_nano, wear_nano)
+    SELECT owner_id, vehicle_id, currency, day, count(*), sum(compute_ms), sum(energy_mwh),
+           sum(owner_micro), sum(energy_cost_nano), sum(wear_nano)
+      FROM rated GROUP BY owner_id, vehicle_id, currency, day ORDER BY owner_id, day, vehicle_id, currency
+    ON CONFLICT (owner_id, day, vehicle_id, currency) DO UPDATE SET
+        attempts = d.attempts + EXCLUDED.attempts, compute_ms = d.compute_ms + EXCLUDED.compute_ms,
+        energy_mwh = d.energy_mwh + EXCLUDED.energy_mwh, gross_micro = d.gross_micro + EXCLUDED.gross_micro,
+        energy_cost_nano = d.energy_cost_nano + EXCLUDED.energy_cost_nano, wear_nano = d.wear_nano + EXCLUDED.wear_nano
+), spent AS (
+    INSERT INTO billing_spendday AS d
+           (organization_id, artifact_id, currency, day, units, items, compute_ms, energy_mwh, charged_micro)
+    SELECT organization_id, artifact_id, currency, day, count(*), sum(items), sum(compute_ms), sum(energy_mwh),
+           sum(charged_micro)
+      FROM rated WHERE is_canonical
+     GROUP BY organization_id, artifact_id, currency, day ORDER BY organization_id, day, artifact_id, currency
+    ON CONFLICT (organization_id, day, artifact_id, currency) DO UPDATE SET
+        units = d.units + EXCLUDED.units, items = d.items + EXCLUDED.items,
+        compute_ms = d.compute_ms + EXCLUDED.compute_ms, energy_mwh = d.energy_mwh + EXCLUDED.energy_mwh,
+        charged_micro = d.charged_micro + EXCLUDED.charged_micro
 ), advanced AS (
     UPDATE billing_joborder o SET charged_micro = o.charged_micro + t.micro
       FROM (SELECT order_id, sum(charged_micro)::bigint AS micro FROM rated GROUP BY order_id) t
      WHERE o.id = t.order_id AND t.micro > 0
 )
-UPDATE compute_usagerecord SET settled_at = now() WHERE id = ANY(%(usage)s)
+UPDATE compute_usagerecord SET settled_at = now() WHERE id = ANY(%(usage)b::bigint[])
 """
 
 
 @atomic_retrying
-def settle_usage(*, limit: int = 5000) -> int:
+def settle_usage(*, limit: int = BATCH) -> int:
     """Settle up to `limit` usage records, oldest first. Returns how many; safe in many processes at once."""
     with connection.cursor() as cursor:
         cursor.execute(CLAIM, [limit])
-        claimed = cursor.fetchall()
-        if not claimed:
-            return 0
-        usage, orders, *_ = zip(*claimed, strict=True)
-        ledger.accounts({place for row in claimed for place in _places(*row[2:])})
-        cursor.execute(LOCK_ORDERS, [sorted(set(orders))])
-        cursor.execute(
-            SETTLE,
-            {
-                "usage": list(usage),
-                "ms_per_hour": MS_PER_HOUR,
-                "mwh_per_kwh": MWH_PER_KWH,
-                "nano": NANO_PER_MICRO,
-                # A vehicle always has a policy; without one the costs of a new policy stand.
-                "tariff": OwnerPolicy._meta.get_field("tariff_micro_per_kwh").get_default(),
-                "wear": OwnerPolicy._meta.get_field("wear_micro_per_kwh").get_default(),
-            },
-        )
-    return len(claimed)
+        usage = [row[0] for row in cursor]
+    if not usage:
+        return 0
+    _make_accounts(usage)
+    execute_batch(LOCK_ORDERS, [usage])
+    # A vehicle always has a policy; without one the costs of a new policy stand.
+    tariff = OwnerPolicy._meta.get_field("tariff_micro_per_kwh").get_default()
+    wear = OwnerPolicy._meta.get_field("wear_micro_per_kwh").get_default()
+    execute_batch(SETTLE, {"usage": usage, "tariff": tariff, "wear": wear})
+    return len(usage)
 
 
-def _places(organization_id: int, owner_id: int, currency: str) -> list[Place]:
-    kinds = LedgerAccount.Kind
-    return [
-        Place(kind=kinds.HOLD, currency=currency, organization_id=organization_id),
-        Place(kind=kinds.PAYABLE, currency=currency, owner_id=owner_id),
-        Place(kind=kinds.REVENUE, currency=currency),
-        Place(kind=kinds.VERIFICATION, currency=currency),
-    ]
+def _make_accounts(usage: list[int]) -> None:
+    missing = execute_batch(MISSING, [usage])
+    ledger.accounts(
+        Place(kind=LedgerAccount.Kind(kind), currency=currency, organization_id=organization, owner_id=owner)
+        for kind, currency, organization, owner in missing
+    )

@@ -1,4 +1,7 @@
-"""Once a month, to owners who want it: what their cars earned in the calendar month before, in their own time zone."""
+"""Once a month, to owners who want it: what their cars earned in the calendar month before, in their own time zone.
+
+From the ratings, since EarningsDay knows days of UTC only; what was voided since is not told.
+"""
 
 from django.db import connection, transaction
 
@@ -32,6 +35,7 @@ SELECT d.user_id, 'earnings-summary',
       JOIN billing_joborder o ON o.id = r.order_id
       JOIN billing_ratecard c ON c.id = o.rate_card_id AND c.currency = d.currency
      WHERE v.owner_id = d.id AND u.owner_id = d.id
+       AND NOT EXISTS (SELECT FROM billing_usagevoid x WHERE x.rated_id = r.id AND x.settled_at IS NOT NULL)
        AND r.created_at >= d.month_start AT TIME ZONE d.zone AND r.created_at < d.month_end AT TIME ZONE d.zone) e
     ON e.attempts > 0
  WHERE NOT EXISTS (SELECT FROM accounts_mail m WHERE m.dedupe_key = d.key)

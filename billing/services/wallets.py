@@ -18,12 +18,16 @@ CLEARING = {
 
 @dataclass(frozen=True)
 class WalletSummary:
-    """`balance_micro` is all its money here: `held_micro` for open orders and `available_micro` to spend."""
+    """`balance_micro` is all its money here: `held_micro` for open orders and `available_micro` to spend.
+
+    `promo_micro` is the part of what is available that is promotional credit: spent first, never refunded.
+    """
 
     currency: str
     balance_micro: int
     held_micro: int
     available_micro: int
+    promo_micro: int = 0
 
 
 def summary(organization: Organization) -> WalletSummary:
@@ -33,8 +37,9 @@ def summary(organization: Organization) -> WalletSummary:
             organization=organization, currency=organization.currency, kind__in=LedgerAccount.OF_ORGANIZATION
         ).values_list("kind", "balance_micro")
     )
-    available, held = balances.get("wallet", 0), balances.get("hold", 0)
-    return WalletSummary(organization.currency, available + held, held, available)
+    promo, held = balances.get("promo_wallet", 0), balances.get("hold", 0)
+    available = balances.get("wallet", 0) + promo
+    return WalletSummary(organization.currency, available + held, held, available, promo)
 
 
 def top_up(

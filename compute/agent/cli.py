@@ -1,4 +1,4 @@
-"""`driveway-agent`: pair or enrol a vehicle, run its agent, ask how it is, try its sensors, withdraw consent."""
+"""`driveway-agent`: pair or enrol a vehicle, run its agent, ask how it is, show its key, try its sensors, withdraw consent."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from compute.agent.enrolment import enrol
 from compute.agent.errors import AgentError
 from compute.agent.files import is_locked
 from compute.agent.hardware import describe
+from compute.agent.identity import load_identity
 from compute.agent.inspection import inspect
 from compute.agent.pair import Screen, pair
 from compute.agent.screen import Json, Plain, Terminal
@@ -121,6 +122,11 @@ def _status(options: argparse.Namespace) -> int:
     return OK if is_running else NOT_RUNNING
 
 
+def _key(options: argparse.Namespace) -> int:
+    print(load_identity(options.state).public_key_hex)
+    return OK
+
+
 def _sensors(options: argparse.Namespace) -> int:
     found = inspect(state=options.state, sensors=options.sensors, within_s=options.wait)
     print(msgspec.json.format(msgspec.json.encode(found)).decode() if options.json else found.in_words())
@@ -145,6 +151,10 @@ def _parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", parents=[common], help="say how the agent is", epilog=_EXIT_CODES)
     status.add_argument("--json", action="store_true", help="print status.json")
     status.set_defaults(command=_status)
+    key = commands.add_parser(
+        "key", parents=[common], help="print the public key that verifies what this vehicle signs"
+    )
+    key.set_defaults(command=_key)
     _add_sensors(commands.add_parser("sensors", help="read the car once, and say what follows"))
     _add_withdraw(commands.add_parser("withdraw", parents=[common], help="take back the owner's consent, here and now"))
     return parser

@@ -3,12 +3,13 @@ from compute.models.attempts import Attempt, AttemptEvent
 from compute.models.history import AvailabilitySpan, HealthDay
 from compute.models.jobs import InferenceJob, InferenceJobEvent, WorkUnit
 from compute.models.metering import MeterConflict, MeterRecord, UsageRecord
-from compute.models.nodes import EnrolmentCode, HardwareClass, Node, NodeEvent, NodePresence, Pairing
+from compute.models.nodes import ClassFigures, EnrolmentCode, HardwareClass, Node, NodeEvent, NodePresence, Pairing
 
 __all__ = [
     "Attempt",
     "AttemptEvent",
     "AvailabilitySpan",
+    "ClassFigures",
     "EnrolmentCode",
     "HardwareClass",
     "HealthDay",

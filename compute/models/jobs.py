@@ -47,6 +47,10 @@ class InferenceJob(PublicIdModel):
     # Time of a unit counts up to this many thousandths of the trial run's: a hold below the highest estimate lowers it, so
     # that nothing is worked that the hold does not pay.
     paid_time_permille = models.PositiveIntegerField(default=3000, db_default=3000)
+    # The slowest and the hungriest class that the hold was computed for: a class that joins later counts as at most these,
+    # and is not offered units that it would be paid too little time for. Null: any class.
+    slowness_max_permille = models.PositiveIntegerField(null=True)
+    power_max_mw = models.PositiveIntegerField(null=True)
     # Copies that every unit gets, whoever runs it: the order's tier of verification.
     copies_min = models.PositiveSmallIntegerField(default=1, db_default=1)
     result_sha256 = models.CharField(max_length=64, blank=True)

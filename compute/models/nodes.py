@@ -32,6 +32,25 @@ class HardwareClass(TimestampedModel):
         return self.slug
 
 
+class ClassFigures(models.Model):
+    """A class's figures from a moment on, written by the database at each change: they bound what was paid. Append-only.
+
+    Who recomputes old work needs those that were in force then (docs/metering.md).
+    """
+
+    hardware_class = models.ForeignKey(HardwareClass, on_delete=models.PROTECT, related_name="figures")
+    power_mw = models.PositiveIntegerField()
+    slowness_permille = models.PositiveIntegerField()
+    valid_from_at = models.DateTimeField(db_default=models.functions.Now())
+
+    class Meta:
+        verbose_name_plural = "class figures"
+        indexes = [models.Index(fields=["hardware_class", "-id"], name="class_figures_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.hardware_class_id} from {self.valid_from_at:%Y-%m-%d}"
+
+
 class NodeQuerySet(models.QuerySet["Node"]):
     def in_use(self) -> Self:
         """All but retired ones: at most one a vehicle."""

@@ -1,7 +1,8 @@
 """Which unit goes to which node: one greedy pass over units in priority order, nodes taken in turn.
 
 A unit's first copy may go to any class; later copies go to the first one's class, or they could not be compared, and to
-another owner, or they would prove nothing. An offer must pay at least what the node's hour costs its owner.
+another owner, or they would prove nothing. An offer must pay at least what the node's hour costs its owner, and as much time
+as the node's class takes.
 """
 
 from collections import deque
@@ -11,6 +12,7 @@ from random import Random
 
 from compute.scheduling.trust import QUORUM, replication_probability
 
+ANY_SLOWNESS = 2**31 - 1
 SEARCH_LIMIT = 64  # nodes looked at for one copy: keeps a round linear in units, however odd the fleet
 
 
@@ -27,6 +29,7 @@ class NodeOffer:
     valid_streak: int
     cost_micro_per_hour: int
     memory_bytes: int
+    slowness_permille: int = 1000
 
 
 @dataclass(slots=True)
@@ -43,6 +46,7 @@ class UnitNeed:
     nodes: Sequence[int]
     pay_micro_per_hour: int
     memory_bytes: int
+    slowness_max_permille: int = ANY_SLOWNESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,4 +124,5 @@ def _fits(unit: UnitNeed, owners: set[int], offer: NodeOffer) -> bool:
         and offer.node not in unit.nodes
         and offer.cost_micro_per_hour <= unit.pay_micro_per_hour
         and offer.memory_bytes >= unit.memory_bytes
+        and offer.slowness_permille <= unit.slowness_max_permille
     )

@@ -25,7 +25,7 @@ ROUND_LOCK = 0x44525659  # "DRVY": one round at a time in a cell
 # the attempts to cancel.
 OFFERS = """
 SELECT n.id, v.owner_id, v.id, c.record_id, n.hardware_class_id, p.capacity - held.n, n.valid_streak,
-       n.cost_micro_per_hour, h.memory_bytes
+       n.cost_micro_per_hour, h.memory_bytes, h.slowness_permille
   FROM compute_nodepresence p
   JOIN compute_node n ON n.id = p.node_id AND n.status = 'active'
   JOIN compute_hardwareclass h ON h.id = n.hardware_class_id
@@ -54,7 +54,7 @@ SELECT u.id, u.job_id, u.copies_wanted, u.copies_live, u.copies_made,
        CASE WHEN u.copies_made > 0 THEN ARRAY(SELECT node_id FROM compute_attempt a WHERE a.unit_id = u.id
                                               AND (a.status IN ('failed', 'invalid')
                                                    OR a.ended_at > now() - make_interval(secs => %s))) ELSE '{}' END,
-       j.pay_micro_per_hour, m.memory_bytes
+       j.pay_micro_per_hour, m.memory_bytes, COALESCE(j.slowness_max_permille, 2147483647)
   FROM compute_workunit u
   JOIN compute_inferencejob j ON j.id = u.job_id AND j.status = 'running'
   JOIN compute_modelartifact m ON m.id = j.artifact_id

@@ -21,6 +21,8 @@ from marketplace.core.states import transition
 
 UNIT_INPUT_MAX_BYTES = 64 * 1024**2
 UNITS_MAX = 200_000
+# A unit's time counts up to this many thousandths of the trial run's: a node's own clock is only a claim (reliability.md 2.5).
+PAID_TIME_MAX_PERMILLE = 3_000
 # As batch services elsewhere: what is not done in a day ends, finished work is charged, the rest of the hold returns.
 COMPLETION_WINDOW = timedelta(hours=24)
 PLAN_BATCH = 1000
@@ -37,9 +39,14 @@ def create_job(
     api_key: ApiKey | None,
     priority: int,
     pay_micro_per_hour: int,
+    paid_time_permille: int = PAID_TIME_MAX_PERMILLE,
+    slowness_max_permille: int | None = None,
+    power_max_mw: int | None = None,
+    copies_min: int = 1,
 ) -> InferenceJob:
     """A queued job; a worker slices it into units. `unit_items` None lets the platform choose about a minute's work.
 
+    Verification counts no more than the three bounds allow; every unit gets at least `copies_min` copies, whoever runs it.
     Raises Forbidden `organization_suspended`, Conflict `model_not_admitted`, InvalidInput `input_mismatch` or `too_many_units`.
     """
     if organization.status != Organization.Status.ACTIVE:
@@ -60,6 +67,10 @@ def create_job(
         unit_items=step,
         priority=priority,
         pay_micro_per_hour=pay_micro_per_hour,
+        paid_time_permille=paid_time_permille,
+        slowness_max_permille=slowness_max_permille,
+        power_max_mw=power_max_mw,
+        copies_min=copies_min,
     )
     kicks.kick("compute.plan_jobs")
     return job
@@ -154,6 +165,7 @@ def _units(job: InferenceJob) -> Iterator[WorkUnit]:
             input_sha256=blob.sha256,
             input_bytes=blob.size_bytes,
             priority=job.priority,
+            copies_wanted=job.copies_min,
         )
 
 

@@ -11,6 +11,7 @@ BIGINT_MAX = 2**63 - 1
 INTEGER_MAX = 2**31 - 1
 SMALLINT_MAX = 2**15 - 1
 QUANTITY_MAX = 10**12  # milliseconds or milliwatt-hours of one execution: thirty years, a gigawatt-hour
+RECORD_MAX_BYTES = 8 * 1024  # an agent's own are of some 700 bytes
 WORD = re.compile(r"[A-Za-z0-9_.+-]{1,48}")
 OUTCOMES = ("ok", "error", "cancelled")
 METHOD = re.compile(r"[a-z0-9_]{1,32}")

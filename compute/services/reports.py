@@ -3,24 +3,29 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 import msgspec
-from django.db import connection
+from django.conf import settings
 from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 
 from compute import protocol, tensors
 from compute.reasons import is_of_the_car
-from compute.services import limits
+from compute.services import limits, meter_conflicts
+from compute.services.meter_conflicts import Repeated
 from marketplace.core.db import execute_batch, from_jsonb, insert_batch
 from marketplace.core.errors import InvalidInput
 
 ATTEMPTS = """
-SELECT a.id, a.node_id, a.fence, a.status, a.status_code, a.result_sha256, u.items, u.input_sha256, m.sha256, m.outputs
+SELECT a.id, a.node_id, a.fence, a.status, a.status_code, a.result_sha256, u.items, u.input_sha256, m.sha256, m.outputs,
+       n.cores, (extract(epoch FROM clock_timestamp() - a.leased_at) * 1000)::bigint,
+       (extract(epoch FROM clock_timestamp()) * 1000)::bigint
   FROM compute_attempt a
+  JOIN compute_node n ON n.id = a.node_id
   JOIN compute_workunit u ON u.id = a.unit_id
   JOIN compute_inferencejob j ON j.id = a.job_id
   JOIN compute_modelartifact m ON m.id = j.artifact_id
@@ -42,6 +47,10 @@ UPDATE compute_attempt a
   FROM unnest(%b::bigint[], %b::text[], %b::text[], %b::text[], %b::bytea[]) AS r(id, status, code, sha256, result)
  WHERE a.id = r.id AND a.status = 'leased'
 """
+
+# How a record may be dated, by the platform's clock: as metering elsewhere has it (docs/metering.md).
+OLDEST_MS = int(timedelta(days=35).total_seconds() * 1000)
+AHEAD_MS = int(timedelta(minutes=5).total_seconds() * 1000)
 
 HEADS = """
 UPDATE compute_nodepresence p SET meter_seq = h.seq, meter_hash = h.hash
@@ -72,6 +81,9 @@ class AttemptRow:
     input_sha256: str
     model_sha256: str
     outputs: Any
+    cores: int
+    held_ms: int  # since it was leased, by the platform's clock
+    now_unix_ms: int
 
 
 @dataclass
@@ -81,6 +93,7 @@ class Batch:
     meters: list[tuple[Any, ...]] = field(default_factory=list)
     concluded: dict[int, tuple[Any, ...]] = field(default_factory=dict)
     advanced: dict[int, Reporter] = field(default_factory=dict)
+    repeated: list[tuple[protocol.Report, Repeated]] = field(default_factory=list)
 
 
 Reported = Sequence[tuple[Reporter, protocol.Report]]
@@ -91,7 +104,8 @@ def record(reported: Reported) -> dict[tuple[int, int], protocol.Ack]:
 
     The caller holds the nodes' presence locks and the transaction. Codes of refusal: `record_invalid`,
     `signature_invalid`, `meter_gap`, `meter_conflict`, `foreign_attempt`, `stale_fence`, `result_missing`,
-    `result_shape`, `result_unreadable`, or the code with which the attempt ended.
+    `result_shape`, `result_unreadable`, `record_dated`, `record_impossible`, or the code with which the attempt ended.
+    A refusal is final: the agent forgets the report.
     """
     if not reported:
         return {}
@@ -103,13 +117,21 @@ def record(reported: Reported) -> dict[tuple[int, int], protocol.Ack]:
         except InvalidInput as error:
             acks[reporter.id, report.attempt] = _ack(report, "refused", error.code)
     for reporter, report, payload in sorted(checked, key=lambda each: each[2].seq):
-        acks[reporter.id, report.attempt] = _accept(batch, reporter, report, payload, rows.get(report.attempt))
+        ack = _accept(batch, reporter, report, payload, rows.get(report.attempt))
+        if ack is not None:
+            acks[reporter.id, report.attempt] = ack
     _write(batch)
+    verdicts = meter_conflicts.judge([repeated for _, repeated in batch.repeated])
+    for (report, repeated), verdict in zip(batch.repeated, verdicts, strict=True):
+        status, code = ("duplicate", "") if verdict == "duplicate" else ("refused", verdict)
+        acks[repeated.node_id, report.attempt] = _ack(report, status, code)
     return acks
 
 
 def _check_record(reporter: Reporter, report: protocol.Report) -> protocol.MeterPayload:
     """The payload of a record that this node signed. Raises InvalidInput."""
+    if len(report.record) > limits.RECORD_MAX_BYTES:
+        raise InvalidInput("The meter record is too large.", code="record_invalid")
     try:
         payload = protocol.unpack_meter(report.record)
         _public_key(reporter.public_key).verify(protocol.signed_bytes(report.record), report.signature)
@@ -124,10 +146,13 @@ def _check_record(reporter: Reporter, report: protocol.Report) -> protocol.Meter
 
 def _accept(
     batch: Batch, reporter: Reporter, report: protocol.Report, payload: protocol.MeterPayload, row: AttemptRow | None
-) -> protocol.Ack:
+) -> protocol.Ack | None:
+    """The answer; None for a number that was used before, which is looked up with all others of its kind."""
     digest = protocol.meter_hash(report.record)
     if payload.seq <= reporter.meter_seq:
-        return _repeated(reporter, report, payload.seq, digest)
+        seen = Repeated(reporter.id, payload.seq, digest, report.record, report.signature)
+        batch.repeated.append((report, seen))
+        return None
     if payload.seq != reporter.meter_seq + 1 or payload.prev != reporter.meter_hash:
         return _ack(report, "refused", "meter_gap")
     is_its_own = row is not None and row.node_id == reporter.id
@@ -170,11 +195,24 @@ def _conclusion(report: protocol.Report, payload: protocol.MeterPayload, row: At
         return "failed", report.code[:64] or "error", ""
     if (payload.model, payload.input, payload.items) != (row.model_sha256, row.input_sha256, row.items):
         return "failed", "record_mismatch", ""
+    if code := _doubt(payload, row):
+        return "failed", code, ""
     try:
         _check_result(report, payload, row)
     except InvalidInput as error:
         return "failed", error.code, ""
     return "reported", "", payload.output
+
+
+def _doubt(payload: protocol.MeterPayload, row: AttemptRow) -> str:
+    """Why a record cannot be true by the platform's own clock, or "". It is kept and not paid."""
+    began, ended = payload.started_unix_ms, payload.ended_unix_ms
+    if not row.now_unix_ms - OLDEST_MS <= began <= ended <= row.now_unix_ms + AHEAD_MS:
+        return "record_dated"
+    # No processor works longer than all its cores did since the lease was given.
+    if payload.compute_ms > row.held_ms * row.cores + settings.METER_CLOCK_SLACK_MS:
+        return "record_impossible"
+    return ""
 
 
 def _why_stopped(code: str) -> str:
@@ -193,14 +231,6 @@ def _check_result(report: protocol.Report, payload: protocol.MeterPayload, row: 
     if hashlib.sha256(report.result).hexdigest() != payload.output:
         raise InvalidInput("The result is not what was signed.", code="result_mismatch")
     tensors.check_result(report.result, from_jsonb(row.outputs), row.items)
-
-
-def _repeated(reporter: Reporter, report: protocol.Report, seq: int, digest: str) -> protocol.Ack:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT hash FROM compute_meterrecord WHERE node_id = %s AND seq = %s", [reporter.id, seq])
-        stored = cursor.fetchone()
-    same = stored is not None and stored[0] == digest
-    return _ack(report, "duplicate", "") if same else _ack(report, "refused", "meter_conflict")
 
 
 def _attempts(ids: Sequence[int]) -> dict[int, AttemptRow]:

@@ -19,8 +19,6 @@ from marketplace.core.errors import InvalidInput, NotFound
 
 BATCH = 5000
 COMPARE_BATCH = 100
-# Paid time is at most this many times the trial run's: a node's own clock is only a claim (reliability.md 2.5).
-CLAMP = 3
 
 SINGLES = """
 SELECT u.id, a.id FROM compute_attempt a JOIN compute_workunit u ON u.id = a.unit_id
@@ -69,12 +67,14 @@ UPDATE compute_inferencejob j SET units_accepted = j.units_accepted + d.n
   FROM (SELECT job_id, count(*) AS n FROM compute_workunit WHERE id = ANY(%b::bigint[]) GROUP BY job_id) d WHERE j.id = d.job_id
 """
 
+# A node's own meters are only claims (reliability.md 2.5). Time counts up to the job's bound, rounded up; energy up to one and
+# a half times what the class draws in that time, rounded up. billing/rating.py has the same two lines for estimates.
 USAGE = """
 INSERT INTO compute_usagerecord (attempt_id, meter_record_id, job_id, organization_id, owner_id, vehicle_id, node_id,
                                  hardware_class_id, is_canonical, items, compute_ms, energy_mwh)
 SELECT a.id, r.id, a.job_id, j.organization_id, a.owner_id, a.vehicle_id, a.node_id, n.hardware_class_id,
        u.canonical_id = a.id, u.items, paid.compute_ms,
-       LEAST(r.energy_mwh, ceil(h.power_mw * paid.compute_ms * 1.5 / 3600000.0))
+       LEAST(r.energy_mwh, div(3 * LEAST(h.power_mw, j.power_max_mw)::numeric * paid.compute_ms + 7199999, 7200000))
   FROM compute_attempt a
   JOIN compute_workunit u ON u.id = a.unit_id
   JOIN compute_inferencejob j ON j.id = a.job_id
@@ -84,7 +84,8 @@ SELECT a.id, r.id, a.job_id, j.organization_id, a.owner_id, a.vehicle_id, a.node
   JOIN LATERAL (SELECT id, compute_ms, energy_mwh FROM compute_meterrecord
                  WHERE attempt_id = a.id AND outcome = 'ok' ORDER BY id LIMIT 1) r ON true
   JOIN LATERAL (SELECT LEAST(r.compute_ms,
-                ceil(u.items * m.us_per_item / 1000.0 * h.slowness_permille / 1000.0 * %s))::bigint AS compute_ms) paid ON true
+                div(u.items::numeric * m.us_per_item * LEAST(h.slowness_permille, j.slowness_max_permille)
+                    * j.paid_time_permille + 999999999, 1000000000))::bigint AS compute_ms) paid ON true
  WHERE a.id = ANY(%b::bigint[])
 ON CONFLICT (attempt_id) DO NOTHING
 """
@@ -234,7 +235,7 @@ def _conclude(verdicts: list[Verdict], *, replicated: bool) -> None:
         (JUDGE, list(map(list, zip(*judged, strict=True)))),
         (ACCEPT, [units, canonical]),
         (COUNT_ACCEPTED, [units]),
-        (USAGE, [CLAMP, [row[0] for row in judged if row[1] == "valid"]]),
+        (USAGE, [[row[0] for row in judged if row[1] == "valid"]]),
     ]
     if replicated:
         statements.append((TRUST, [attempts]))

@@ -32,7 +32,7 @@ def atomic_retrying(work: Callable[P, R]) -> Callable[P, R]:
     return wrapper
 
 
-def execute_batch(sql: str, arrays: Sequence[Any]) -> list[tuple[Any, ...]]:
+def execute_batch(sql: str, arrays: Sequence[Any] | Mapping[str, Any]) -> list[tuple[Any, ...]]:
     """Run a statement whose parameters (`%b`) are long lists, inside a transaction; its rows, if it has any.
 
     Sent apart from the statement and in binary. Django's cursors write every element into the SQL text, which for two

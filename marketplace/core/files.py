@@ -1,6 +1,6 @@
 """Answering with a file from an ASGI process: chunks read in a thread, so that the event loop never waits for a disk."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 from asgiref.sync import sync_to_async
@@ -22,6 +22,23 @@ def file_response(
 
     response = StreamingHttpResponse(chunks(), content_type=content_type)
     response["Content-Length"] = str(path.stat().st_size)
+    response["Content-Disposition"] = f'attachment; filename="{filename}"'
+    response["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def streamed_response(parts: Iterator[bytes], *, filename: str, content_type: str) -> StreamingHttpResponse:
+    """What is made while it is sent, as a download. All parts are made in the request's own thread: they may share a cursor."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        try:
+            while chunk := await sync_to_async(lambda: next(parts, b""), thread_sensitive=True)():
+                yield chunk
+        finally:
+            if isinstance(parts, Generator):
+                await sync_to_async(parts.close, thread_sensitive=True)()
+
+    response = StreamingHttpResponse(chunks(), content_type=content_type)
     response["Content-Disposition"] = f'attachment; filename="{filename}"'
     response["X-Content-Type-Options"] = "nosniff"
     return response

@@ -1,6 +1,6 @@
 """Money is integers: micro-units, millionths of a currency's major unit. No float ever holds money."""
 
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 
 MICRO = 1_000_000
 NANO_PER_MICRO = 1_000
@@ -9,8 +9,9 @@ MWH_PER_KWH = 1_000_000
 
 
 def round_half_even(numerator: int, denominator: int) -> int:
-    """numerator / denominator, rounded once, half to even; both integers, denominator > 0."""
-    return int((Decimal(numerator) / Decimal(denominator)).to_integral_value(ROUND_HALF_EVEN))
+    """numerator / denominator, rounded once, half to even; both integers of any size, denominator > 0."""
+    whole, rest = divmod(numerator, denominator)
+    return whole + (2 * rest > denominator or (2 * rest == denominator and whole % 2 == 1))
 
 
 def price_of_time(duration_ms: int, micro_per_hour: int) -> int:

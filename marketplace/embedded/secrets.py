@@ -11,7 +11,7 @@ from marketplace.embedded.server import locked, private_folder, write_private
 
 
 def provide_secrets(home: Path) -> None:
-    """Put DJANGO_SECRET_KEY and RECEIPT_SIGNING_KEY (hex Ed25519 seed) into os.environ where missing."""
+    """Put DJANGO_SECRET_KEY and the keys that sign receipts, statements and OCMF records into os.environ where missing."""
     for name, value in development_secrets(home).items():
         if not os.environ.get(name):
             os.environ[name] = value
@@ -25,6 +25,8 @@ def development_secrets(home: Path) -> dict[str, str]:
         wanted = {
             "DJANGO_SECRET_KEY": kept.get("DJANGO_SECRET_KEY") or secrets.token_urlsafe(50),
             "RECEIPT_SIGNING_KEY": kept.get("RECEIPT_SIGNING_KEY") or secrets.token_hex(32),
+            "STATEMENT_SIGNING_KEY": kept.get("STATEMENT_SIGNING_KEY") or secrets.token_hex(32),
+            "OCMF_SIGNING_KEY": kept.get("OCMF_SIGNING_KEY") or secrets.token_hex(32),
         }
         if wanted.items() - kept.items():
             write_private(path, json.dumps(kept | wanted, indent=1))

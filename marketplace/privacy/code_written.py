@@ -18,6 +18,7 @@ COLUMNS: dict[str, frozenset[str]] = {
     "billing_ledgertransfer": frozenset({"kind", "currency", "idempotency_key", "meta"}),
     "compute_attempt": frozenset({"status", "status_code"}),
     "compute_attemptevent": frozenset({"from_status", "to_status", "reason"}),
+    "compute_meterconflict": frozenset({"record"}),
     "compute_meterrecord": frozenset({"outcome", "energy_method", "record"}),
     "compute_node": frozenset({"status", "status_code"}),
     "compute_nodeevent": frozenset({"from_status", "to_status", "reason"}),

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET
 
 from accounts.access import organization_required
 from accounts.models import Organization
-from billing.models import JobOrder
+from billing.models import JobOrder, RateCard
 from billing.services import wallets
 from compute import blobs
 from compute.models import InferenceJob, ModelArtifact
@@ -56,7 +56,9 @@ def job_list(request: HttpRequest, organization: Organization) -> HttpResponse:
 @organization_required
 def job_detail(request: HttpRequest, organization: Organization, public_id: UUID) -> HttpResponse:
     order = get_object_or_404(
-        JobOrder.objects.select_related("job__artifact"), organization=organization, job__public_id=public_id
+        JobOrder.objects.select_related("job__artifact", "rate_card"),
+        organization=organization,
+        job__public_id=public_id,
     )
     template = "compute/_job_progress.html" if "fragment" in request.GET else "compute/job_detail.html"
     return render(request, template, {"job": _detail(order)})
@@ -99,6 +101,10 @@ def _detail(order: JobOrder) -> dict[str, Any]:
         **_row(order),
         "cap": format_micro(order.cap_micro if order.cap_micro is not None else order.held_micro, currency),
         "estimate_low": format_micro(order.estimate_low_micro, currency),
+        "tier": order.rate_card.get_tier_display(),
+        "is_quorum": order.rate_card.tier == RateCard.Tier.QUORUM,
+        "price_hour": format_micro(order.price_micro_per_hour, currency, places=4),
+        "price_kwh": format_micro(order.price_micro_per_kwh, currency, places=4),
         "units_active": progress.attempts.get("leased", 0) + progress.attempts.get("reported", 0),
         "attempts_by_outcome": sorted((status.capitalize(), n) for status, n in progress.attempts.items()),
         "replication_overhead": f"{overhead:.2f} results per unit" if overhead else "",

@@ -15,6 +15,7 @@ from accounts.access import owner_required, signed_in
 from accounts.models import Owner
 from accounts.services import closing, erasures
 from billing.models import LedgerAccount
+from billing.services import final_payouts
 from compute.models import Attempt, UsageRecord
 from marketplace.core.errors import DomainError, NotFound
 from marketplace.core.money import format_micro
@@ -66,7 +67,7 @@ def erasure_request(request: HttpRequest, owner: Owner) -> HttpResponse:
     kept = {table.title: table.why for table in inventory.TABLES if table.erasure is Erasure.KEEP}
     context = {
         "form": form, "owed": owed, "days": settings.ERASURE_COOLING_OFF_DAYS, "kept": kept.items(),
-        "destroyed": destroyed(), "erasure": erasures.scheduled(owner),
+        "destroyed": destroyed(), "erasure": erasures.scheduled(owner), **_last_payout(owner),
     }  # fmt: skip
     return render(request, "privacy/erasure.html", context, status=400 if form.errors else 200)
 
@@ -131,7 +132,12 @@ def account_close(request: HttpRequest, owner: Owner) -> HttpResponse:
                 request, f"Your account is closed: {ended} consents withdrawn. What you earned is still paid."
             )
         return redirect("privacy")
-    return render(request, "privacy/close.html", {"owner": owner, "owed": owed_to(owner)})
+    return render(request, "privacy/close.html", {"owner": owner, "owed": owed_to(owner), **_last_payout(owner)})
+
+
+def _last_payout(owner: Owner) -> dict[str, bool]:
+    """Whether what is owed can be paid out first, and whether a payout has still to arrive."""
+    return {"can_be_paid": final_payouts.is_possible(owner), "payout_under_way": final_payouts.under_way(owner)}
 
 
 @require_POST

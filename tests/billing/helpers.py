@@ -10,8 +10,9 @@ from django.utils import timezone
 
 from accounts.models import Organization, Owner, OwnerPolicy, User, Vehicle
 from accounts.services import consents
-from billing.models import JobOrder, RateCard
-from billing.services import wallets
+from billing.models import JobOrder, LedgerAccount, RateCard
+from billing.services import ledger, wallets
+from billing.services.ledger import Place, Posting
 from billing.services.orders import order_job
 from compute.models import (
     Attempt,
@@ -67,7 +68,27 @@ def top_up(organization: Organization, amount_micro: int, key: str = "") -> None
     )
 
 
-def make_class(*, slowness_permille: int = 1000) -> HardwareClass:
+def give_credit(organization: Organization, amount_micro: int) -> None:
+    """Promotional credit, as the ledger sees it."""
+    kinds = LedgerAccount.Kind
+    promotion = Place(kind=kinds.PROMOTION, currency=organization.currency)
+    wallet = Place(kind=kinds.PROMO_WALLET, currency=organization.currency, organization_id=organization.pk)
+    accounts = ledger.accounts([promotion, wallet])
+    ledger.post([
+        Posting(
+            kind="promo", debit=accounts[promotion], credit=accounts[wallet], amount_micro=amount_micro,
+            idempotency_key=f"promo:{organization.pk}:{number()}",
+        )
+    ])  # fmt: skip
+
+
+def balance(organization: Organization, kind: str) -> int:
+    """Of one of the organization's accounts; 0 when there is none yet."""
+    account = LedgerAccount.objects.filter(organization=organization, kind=kind).first()
+    return account.balance_micro if account else 0
+
+
+def make_class(*, slowness_permille: int = 1000, **fields: object) -> HardwareClass:
     return HardwareClass.objects.create(
         slug=f"class-{number()}",
         title="A class",
@@ -76,6 +97,7 @@ def make_class(*, slowness_permille: int = 1000) -> HardwareClass:
         provider="CPUExecutionProvider",
         onnxruntime="1.31.0",
         slowness_permille=slowness_permille,
+        **fields,
     )
 
 
@@ -137,7 +159,8 @@ def make_job(organization: Organization, *, items: int = 3600) -> InferenceJob:
 
 
 def order(organization: Organization, *, items: int = 3600, us_per_item: int = 1_000_000, **fields: object) -> JobOrder:
-    """3,600 items of a second each: an hour of compute, 0.10 at the default price."""
+    """3,600 items of a second each: an hour of compute, 0.10 at the market's price; in one unit unless told otherwise."""
+    fields.setdefault("unit_items", items)
     job = order_job(
         organization=organization,
         artifact=make_artifact(organization, us_per_item=us_per_item),
@@ -218,7 +241,7 @@ def end_job(job: InferenceJob, status: str = "cancelled") -> None:
 
 @dataclass
 class Market:
-    """One hardware class at the default price, two owners with a car each, and a customer with 10.00."""
+    """One hardware class at 0.10 an hour, energy included, two owners with a car each, and a customer with 10.00."""
 
     hardware_class: HardwareClass
     card: RateCard
@@ -226,11 +249,11 @@ class Market:
     organization: Organization
 
 
-def make_market(*, price: int = 100_000, share: int = 700, top_up_micro: int = 10_000_000) -> Market:
+def make_market(*, price: int = 100_000, share: int = 700, top_up_micro: int = 10_000_000, **card: object) -> Market:
     hardware_class = make_class()
     return Market(
         hardware_class=hardware_class,
-        card=make_card(hardware_class, price=price, share=share),
+        card=make_card(hardware_class, price=price, share=share, **card),
         nodes=[make_node(hardware_class), make_node(hardware_class)],
         organization=make_organization(top_up_micro=top_up_micro),
     )

@@ -69,12 +69,40 @@ def test_an_operator_tops_up_a_wallet_once(market, desk, opal):
     assert AuditEvent.objects.filter(action="wallet.top_up", actor=opal).count() == 1
 
 
-def test_a_new_price_is_a_new_card(market, desk):
-    form = {
-        "hardware_class": market.hardware_class.pk, "currency": "USD", "valid_from_at_0": "2030-01-01",
-        "valid_from_at_1": "00:00", "price_micro_per_hour": 90_000, "price_micro_per_kwh": 0, "mode": "batch", "tier": "standard", "owner_share_permille": 750,
-        "min_owner_micro_per_hour": 20_000,
-    }  # fmt: skip
+PRICE = {
+    "currency": "USD", "valid_from_at_0": "2100-01-01", "valid_from_at_1": "00:00", "price_micro_per_hour": 90_000,
+    "price_micro_per_kwh": 1_000, "mode": "batch", "tier": "standard", "owner_share_permille": 750,
+    "min_owner_micro_per_hour": 20_000,
+}  # fmt: skip
+
+
+def test_a_new_price_is_a_new_card(market, desk, opal):
+    form = {**PRICE, "hardware_class": market.hardware_class.pk}
     assert desk.post(url(RateCard, "add"), form).status_code == 302
-    assert desk.post(url(RateCard, "add"), {**form, "owner_share_permille": 100}).status_code == 200
     assert RateCard.objects.count() == 2
+    said = AuditEvent.objects.get(action="rate_card.add", actor=opal).details
+    assert (said["price_micro_per_hour"], said["tier"]) == (90_000, "standard")
+    assert "2100" in desk.get(url(RateCard, "changelist")).content.decode()
+    twin = desk.post(url(RateCard, "add"), form)
+    assert "There is a price for this class, mode and tier from that moment already." in twin.content.decode()
+    assert desk.post(url(RateCard, "add"), {**form, "tier": "quorum"}).status_code == 302
+    assert RateCard.objects.count() == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"owner_share_permille": 100}, "This price and share pay an owner 9000 an hour: less than this floor."),
+        ({"owner_share_permille": 1001}, "The owner&#x27;s share is 0 to 1000 thousandths."),
+        ({"price_micro_per_hour": 0}, "An hour costs more than nothing."),
+        ({"price_micro_per_kwh": -1}, "A kilowatt-hour costs nothing or more."),
+        ({"valid_from_at_0": "2020-01-01"}, "A price holds from now on, or from a moment in the future."),
+        ({"valid_from_at_0": "soon"}, "Enter a valid date."),
+        ({"mode": "gold"}, "Select a valid choice."),
+    ],
+)
+def test_a_price_that_cannot_be_says_why(market, desk, change, words):
+    answer = desk.post(url(RateCard, "add"), {**PRICE, "hardware_class": market.hardware_class.pk, **change})
+    assert answer.status_code == 200
+    assert words in answer.content.decode()
+    assert RateCard.objects.count() == 1

@@ -1,12 +1,14 @@
 import uuid
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 from rest_framework.test import APIClient
 
 from billing.models import JobOrder
 from billing.services import ledger
 from compute.models import InferenceJob
-from tests.billing.helpers import make_artifact, make_input, make_market, make_organization
+from tests.billing.helpers import make_artifact, make_card, make_input, make_market, make_organization
 from tests.factories import make_key
 
 pytestmark = pytest.mark.django_db
@@ -52,14 +54,15 @@ def test_an_estimate_holds_nothing(acme, body):
     answer = acme.post("/api/v1/estimates", body, format="json")
     assert answer.status_code == 200
     assert answer.json() == {
-        "items": 3600, "units": 1, "currency": "USD", "low_micro": 100_000, "high_micro": 300_001,
-        "compute_ms": 3_600_000, "price_micro_per_hour": 100_000,
+        "items": 3600, "units": 1, "currency": "USD", "tier": "standard", "low_micro": 100_000, "high_micro": 300_000,
+        "cap_min_micro": 100_000, "compute_ms": 3_600_000, "price_micro_per_hour": 100_000, "price_micro_per_kwh": 0,
     }  # fmt: skip
     assert acme.get("/api/v1/wallet").json()["held_micro"] == 0
 
 
 def test_an_estimate_of_a_number_of_items(acme, body):
-    answer = acme.post("/api/v1/estimates", {"model": body["model"], "items": 7200}, format="json")
+    wanted = {"model": body["model"], "items": 7200, "unit_items": 7200}
+    answer = acme.post("/api/v1/estimates", wanted, format="json")
     assert answer.json()["low_micro"] == 200_000
 
 
@@ -77,12 +80,31 @@ def test_a_job_is_ordered_and_held(acme, body):
     job = answer.json()
     assert (job["status"], job["items"], job["unit_items"], job["model"]) == ("queued", 3600, 3600, body["model"])
     money = ("estimate_low_micro", "estimate_high_micro", "cap_micro", "held_micro", "charged_micro")
-    assert [job[name] for name in money] == [100_000, 300_001, 150_000, 150_000, 0]
+    assert [job[name] for name in money] == [100_000, 300_000, 150_000, 150_000, 0]
+    assert (job["tier"], job["price_micro_per_hour"], job["price_micro_per_kwh"]) == ("standard", 100_000, 0)
     assert acme.get("/api/v1/wallet").json() == {
         "currency": "USD", "balance_micro": 10_000_000, "held_micro": 150_000, "available_micro": 9_850_000,
+        "promo_micro": 0,
     }  # fmt: skip
     assert InferenceJob.objects.get().api_key is not None
     assert [row["id"] for row in acme.get("/api/v1/jobs").json()["results"]] == [job["id"]]
+
+
+def test_a_job_of_the_tier_quorum_has_its_price_and_two_copies(acme, body, market):
+    make_card(market.hardware_class, price=200_000, share=350, tier="quorum")
+    job = post_job(acme, {**body, "tier": "quorum"}).json()
+    assert (job["tier"], job["price_micro_per_hour"], job["estimate_low_micro"]) == ("quorum", 200_000, 200_000)
+    assert InferenceJob.objects.get().copies_min == 2
+    assert InferenceJob.objects.get().pay_micro_per_hour == 70_000
+
+
+def test_the_price_list_is_what_is_in_force(acme, market):
+    make_card(market.hardware_class, price=90_000, valid_from_at=timezone.now() + timedelta(days=1))
+    make_card(market.hardware_class, price=200_000, tier="quorum", price_micro_per_kwh=7)
+    rows = acme.get("/api/v1/prices").json()
+    shown = [(row["mode"], row["tier"], row["price_micro_per_hour"], row["price_micro_per_kwh"]) for row in rows]
+    assert shown == [("batch", "quorum", 200_000, 7), ("batch", "standard", 100_000, 0)]
+    assert {row["hardware_class"] for row in rows} == {market.hardware_class.slug}
 
 
 def test_the_same_request_again_is_the_same_job(acme, body):
@@ -107,6 +129,7 @@ def test_an_order_needs_a_key(acme, body):
     ("change", "status", "expected"),
     [
         ({"cap_micro": 99_999}, 400, "cap_too_low"),
+        ({"tier": "gold"}, 400, "invalid_input"),
         ({"cap_micro": 0}, 400, "invalid_input"),
         ({"cap_micro": "0.10"}, 400, "invalid_input"),
         ({"cap_micro": 10**18}, 400, "invalid_input"),

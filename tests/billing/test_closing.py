@@ -4,7 +4,7 @@ from billing.models import JobOrder, LedgerTransfer
 from billing.services import ledger, wallets
 from billing.services.closing import close_orders
 from billing.services.settlement import settle_usage
-from tests.billing.helpers import HOUR_MS, end_job, make_attempt, make_market, make_usage, order
+from tests.billing.helpers import HOUR_MS, balance, end_job, give_credit, make_attempt, make_market, make_usage, order
 
 pytestmark = pytest.mark.django_db
 
@@ -27,6 +27,24 @@ def test_when_a_job_ends_the_rest_of_its_hold_comes_back(market, status):
     assert placed.closed_at is not None
     summary = wallets.summary(market.organization)
     assert (summary.held_micro, summary.available_micro) == (0, 9_900_000)
+    assert ledger.recompute() == []
+
+
+@pytest.mark.parametrize(
+    ("compute_ms", "promo", "wallet"),
+    [(0, 60_000, 10_000_000), (HOUR_MS // 2, 10_000, 10_000_000), (HOUR_MS, 0, 9_960_000)],
+)
+def test_charges_use_promotional_credit_up_first(market, compute_ms, promo, wallet):
+    """0.30 held, 0.06 of it credit: what the credit did not pay goes back to it, what the wallet did not pay to the wallet."""
+    give_credit(market.organization, 60_000)
+    placed = order(market.organization)
+    assert (placed.held_micro, placed.held_promo_micro) == (300_000, 60_000)
+    make_usage(placed.job, market.nodes[0], compute_ms=compute_ms)
+    settle_usage()
+    end_job(placed.job)
+    close_orders()
+    assert (balance(market.organization, "promo_wallet"), balance(market.organization, "wallet")) == (promo, wallet)
+    assert balance(market.organization, "hold") == 0
     assert ledger.recompute() == []
 
 

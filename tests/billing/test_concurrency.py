@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from billing.models import JobOrder, LedgerAccount, LedgerTransfer, RatedUsage, TopUp
-from billing.services import ledger, wallets
+from billing.models import EarningsDay, JobOrder, LedgerAccount, LedgerTransfer, RatedUsage, SpendDay, TopUp
+from billing.services import ledger, spend_caps, voids, wallets
 from billing.services.closing import close_orders
 from billing.services.ledger import Place, Posting
 from billing.services.rates import default_rates
@@ -19,6 +19,7 @@ from compute.models import InferenceJob
 from marketplace.core.errors import DomainError
 from tests.billing.helpers import (
     end_job,
+    give_credit,
     make_class,
     make_market,
     make_organization,
@@ -65,6 +66,24 @@ def test_a_wallet_covers_what_it_covers_and_no_more():
     assert ledger.recompute() == []
 
 
+def test_two_pockets_cover_what_they_cover_together():
+    """0.25 of credit and 0.25 in the wallet, eight orders of 0.10 at once: five, though two of them need both pockets."""
+    market = make_market(top_up_micro=250_000)
+    give_credit(market.organization, 250_000)
+    results = at_once(8, lambda _: order(market.organization, cap_micro=100_000).held_micro)
+    assert Counter(map(str, results)) == {"100000": 5, "insufficient_funds": 3}
+    assert sum(JobOrder.objects.values_list("held_promo_micro", flat=True)) == 250_000
+    assert ledger.recompute() == []
+
+
+def test_a_spend_cap_holds_when_orders_come_at_once():
+    market = make_market()
+    spend_caps.set_cap(organization=market.organization, monthly_micro=350_000, actor=None)
+    results = at_once(8, lambda _: order(market.organization, cap_micro=100_000).held_micro)
+    assert Counter(map(str, results)) == {"100000": 3, "spend_cap_reached": 5}
+    assert spend_caps.month(market.organization).left_micro == 50_000
+
+
 def test_one_key_at_once_is_one_top_up():
     organization = make_organization()
     results = at_once(8, lambda _: top_up(organization, 1_000, key="once"))
@@ -84,7 +103,7 @@ def test_accounts_and_cards_are_made_once():
     organization, hardware_class = make_organization(), make_class()
     assert len(set(at_once(8, lambda _: ledger.wallet(organization).pk))) == 1
     at_once(8, lambda _: default_rates())
-    assert hardware_class.rate_cards.count() == 1
+    assert hardware_class.rate_cards.count() == 4
 
 
 def test_transfers_in_circles_never_deadlock_nor_overdraw():
@@ -130,7 +149,17 @@ def test_settling_at_once_settles_each_usage_once():
     assert sum(settled) == RatedUsage.objects.count() == 40
     # Twenty times 400 s at 0.10 an hour are 0.22: the hold of 0.10 is used up exactly, whoever came first.
     assert list(JobOrder.objects.values_list("charged_micro", flat=True)) == [100_000, 100_000]
+    assert sum(EarningsDay.objects.values_list("attempts", flat=True)) == 40
+    assert sum(SpendDay.objects.values_list("charged_micro", flat=True)) == 200_000
+    rows = list(RatedUsage.objects.all())
+    assert sum(EarningsDay.objects.values_list("gross_micro", flat=True)) == sum(row.owner_micro for row in rows)
     assert ledger.recompute() == []
+    # And back again: each is voided once, and nothing of it is left on any day.
+    for row in rows:
+        voids.void(rated=row, reason="test", actor=None)
+    assert sum(at_once(6, lambda _: sum(iter(lambda: voids.settle_voids(limit=7), 0)))) == 40
+    assert set(EarningsDay.objects.values_list("attempts", "gross_micro")) == {(0, 0)}
+    assert wallets.summary(market.organization).available_micro == 10_000_000
 
 
 def test_settling_and_closing_at_once():

@@ -7,13 +7,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accounts.models import Organization, StateTransition
-from billing.models import JobOrder, LedgerTransfer
+from billing import rating
+from billing.models import JobOrder, LedgerTransfer, RateCard
 from billing.services import ledger, orders, wallets
-from compute.models import HardwareClass, InferenceJob, ModelArtifact, Node
-from compute.services.verification import CLAMP
+from billing.services.estimates import Slices
+from compute.models import InferenceJob, ModelArtifact, Node
 from marketplace.core.errors import Conflict, DomainError, Forbidden, InvalidInput, PaymentRequired
-from marketplace.core.money import price_of_time
 from tests.billing.helpers import (
+    balance,
+    give_credit,
     make_artifact,
     make_card,
     make_class,
@@ -42,15 +44,23 @@ def estimate(organization, *, items=3600, us_per_item=1_000_000, **fields) -> or
 
 
 def test_an_hour_of_work_is_estimated_at_its_price_and_at_most_three_times_that(market):
-    """3,600 items of a second each, in one unit: 0.10; at most 3 h and 1 ms, and a micro-unit for rounding."""
+    """3,600 items of a second each, in one unit: 0.10; at most 3 h."""
     quote = estimate(market.organization, unit_items=3600)
     assert (quote.compute_ms, quote.units, quote.currency) == (3_600_000, 1, "USD")
-    assert (quote.low_micro, quote.high_micro) == (100_000, 300_001)
+    assert (quote.low_micro, quote.cap_min_micro, quote.high_micro) == (100_000, 100_000, 300_000)
 
 
-def test_every_unit_may_round_up(market):
+def test_energy_is_a_part_of_the_range(market):
+    """15 W for an hour at 0.20 a kWh are 0.003; at most half as much again, for three hours."""
+    make_card(market.hardware_class, price=97_000, price_micro_per_kwh=200_000, valid_from_at=timezone.now())
+    quote = estimate(market.organization, unit_items=3600)
+    assert (quote.low_micro, quote.cap_min_micro, quote.high_micro) == (100_000, 101_500, 304_500)
+
+
+def test_every_unit_is_rounded_on_its_own(market):
+    """A second at 0.10 an hour is 27.8 micro-units: 28; three of them are 83.3: 83."""
     quote = estimate(market.organization, unit_items=1)
-    assert quote.high_micro == 300_000 + 3600 * 1_000 // 36_000 + 3600
+    assert (quote.low_micro, quote.high_micro) == (3600 * 28, 3600 * 83)
 
 
 def test_units_are_a_minute_when_nobody_says(market):
@@ -69,7 +79,7 @@ def test_the_range_spans_the_classes_and_the_price_is_the_dearest(market):
     make_node(slow)
     quote = estimate(market.organization, unit_items=3600)
     assert quote.rate_card.hardware_class == slow
-    assert (quote.low_micro, quote.high_micro) == (200_000, 1_800_001)
+    assert (quote.low_micro, quote.high_micro) == (200_000, 1_800_000)
 
 
 def test_a_class_without_active_nodes_does_not_count(market):
@@ -82,7 +92,13 @@ def test_a_class_without_active_nodes_does_not_count(market):
 
 def test_a_class_without_a_card_gets_the_default_one():
     make_node(make_class())
-    assert estimate(make_organization()).rate_card.price_micro_per_hour == 100_000
+    assert estimate(make_organization()).rate_card.price_micro_per_hour == 97_000
+
+
+def test_there_is_no_estimate_in_a_tier_that_is_none(market):
+    with pytest.raises(InvalidInput) as caught:
+        estimate(market.organization, tier="gold")
+    assert caught.value.code == "tier_unknown"
 
 
 @pytest.mark.parametrize("fields", [{"items": 0}, {"items": -1}, {"unit_items": 0}])
@@ -112,25 +128,47 @@ def test_a_model_is_priced_once_it_is_admitted(market):
     assert caught.value.code == "model_not_admitted"
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+classes = st.lists(st.tuples(st.integers(1, 9_000), st.integers(0, 400_000)), min_size=1, max_size=3)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    items=st.integers(1, 3_000), unit_items=st.integers(1, 400), us_per_item=st.integers(0, 10**7),
-    slowness=st.integers(1, 9_000), price=st.integers(1, 10**8),
+    items=st.integers(1, 3_000), unit_items=st.integers(1, 400), us_per_item=st.integers(0, 10**7), fleet=classes,
+    hour=st.integers(1, 10**8), kwh=st.integers(0, 10**8), cap=st.floats(0, 1), dice=st.randoms(use_true_random=False),
 )  # fmt: skip
-def test_what_verification_can_count_never_costs_more_than_the_estimate(market, **drawn):
-    """Every unit measured at the clamp of compute.services.verification, and rated on its own."""
-    items, step, us, slowness = drawn["items"], drawn["unit_items"], drawn["us_per_item"], drawn["slowness"]
-    HardwareClass.objects.filter(pk=market.hardware_class.pk).update(slowness_permille=slowness)
-    card = make_card(market.hardware_class, price=drawn["price"], valid_from_at=timezone.now())
-    artifact = ModelArtifact(organization=market.organization, status="admitted", us_per_item=us)
-    quote = orders.estimate(artifact=artifact, items=items, unit_items=step)
+def test_whatever_cars_report_a_hold_pays_it(market, **drawn):
+    """Any mix of classes, of times and energies as far as verification counts them, under any cap that is taken."""
+    items, step, us, fleet = drawn["items"], drawn["unit_items"], drawn["us_per_item"], drawn["fleet"]
+    bounds = {"slowness_permille": max(c[0] for c in fleet), "power_mw": max(c[1] for c in fleet)}
+    card = RateCard(price_micro_per_hour=drawn["hour"], price_micro_per_kwh=drawn["kwh"], owner_share_permille=1000)
+    slices = Slices(items=items, unit_items=min(items, step), us_per_item=us, **bounds)
+    least, most = slices.most_micro(card, 1_000), slices.most_micro(card, 3_000)
+    held = least + int(drawn["cap"] * (most - least))
+    quote = orders.Estimate(
+        items=items,
+        units=1,
+        compute_ms=0,
+        low_micro=0,
+        high_micro=most,
+        cap_min_micro=least,
+        rate_card=card,
+        slices=slices,
+    )
+    permille = quote.paid_time_permille(held)
+    assert 1_000 <= permille <= 3_000
+    assert (permille == 3_000) == (held >= most)
     charged = 0
     for first in range(0, items, step):
-        clamped_ms = -(-min(step, items - first) * us * slowness * CLAMP // 10**6)
-        charged += price_of_time(clamped_ms, card.price_micro_per_hour)
-    assert quote.rate_card == card
-    assert charged <= quote.high_micro
-    assert quote.low_micro <= quote.high_micro
+        slowness, power = drawn["dice"].choice(fleet)
+        ms = rating.paid_time_ms(
+            items=min(step, items - first), us_per_item=us, slowness_permille=slowness, paid_time_permille=permille
+        )
+        reported = drawn["dice"].choice([ms, ms // 2, 0])
+        charged += rating.full_micro(
+            compute_ms=reported, energy_mwh=rating.energy_mwh(compute_ms=reported, power_mw=power),
+            price_micro_per_hour=card.price_micro_per_hour, price_micro_per_kwh=card.price_micro_per_kwh,
+        )  # fmt: skip
+    assert charged <= held
 
 
 # Orders
@@ -159,6 +197,36 @@ def test_a_cap_is_all_that_is_held(market):
     assert order(market.organization, cap_micro=100_000).held_micro == 100_000
 
 
+def test_a_cap_lowers_the_time_that_counts(market):
+    """At 0.15 half as much again as the trial's time; the class that the hold was computed for is bound with it."""
+    job = order(market.organization, cap_micro=150_000).job
+    assert job.paid_time_permille == 1_500
+    assert (job.slowness_max_permille, job.power_max_mw, job.copies_min) == (1_000, 15_000, 1)
+    assert order(market.organization).job.paid_time_permille == 3_000
+
+
+def test_a_hold_takes_promotional_credit_first(market):
+    give_credit(market.organization, 120_000)
+    summary = wallets.summary(market.organization)
+    assert (summary.promo_micro, summary.available_micro, summary.balance_micro) == (120_000, 10_120_000, 10_120_000)
+    first, second = order(market.organization, cap_micro=100_000), order(market.organization, cap_micro=100_000)
+    assert (first.held_promo_micro, second.held_promo_micro) == (100_000, 20_000)
+    assert sorted(LedgerTransfer.objects.filter(kind="hold").values_list("idempotency_key", "amount_micro")) == [
+        (f"hold:{first.job_id}:promo", 100_000), (f"hold:{second.job_id}", 80_000), (f"hold:{second.job_id}:promo", 20_000),
+    ]  # fmt: skip
+    assert (balance(market.organization, "promo_wallet"), balance(market.organization, "wallet")) == (0, 9_920_000)
+    assert ledger.recompute() == []
+
+
+def test_credit_alone_may_pay_a_job_and_what_is_missing_counts_both_pockets():
+    market = make_market(top_up_micro=10_000)
+    give_credit(market.organization, 80_000)
+    error = refused(market, cap_micro=100_000)
+    assert (error.code, error.fields["available_micro"]) == ("insufficient_funds", 90_000)
+    give_credit(market.organization, 20_000)
+    assert order(market.organization, cap_micro=100_000).held_promo_micro == 100_000
+
+
 def test_a_cap_above_the_estimate_holds_no_more_than_the_estimate(market):
     placed = order(market.organization, cap_micro=9_000_000)
     assert placed.held_micro == placed.estimate_high_micro < 9_000_000
@@ -172,9 +240,14 @@ def refused(market, **fields) -> DomainError:
     return caught.value
 
 
-def test_a_cap_below_the_lowest_estimate_is_refused(market):
-    error = refused(market, cap_micro=99_999)
-    assert (error.code, error.fields["estimate_low_micro"]) == ("cap_too_low", 100_000)
+def test_a_cap_that_would_not_pay_the_slowest_class_for_the_trials_time_is_refused(market):
+    """Half as slow again: 0.15, though a fast car might do it for 0.10."""
+    slow = make_class(slowness_permille=1_500)
+    make_card(slow)
+    make_node(slow)
+    error = refused(market, cap_micro=149_999)
+    assert (error.code, error.fields["cap_min_micro"]) == ("cap_too_low", 150_000)
+    assert order(market.organization, cap_micro=150_000).job.paid_time_permille == 1_000
 
 
 def test_a_wallet_that_does_not_cover_the_hold_is_refused(market):

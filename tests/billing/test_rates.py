@@ -4,8 +4,9 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from billing import rating
 from billing.models import RateCard
-from billing.selectors import cards_in_force, in_force
+from billing.selectors import cards_in_force, in_force, price_list
 from billing.services.rates import default_rates
 from tests.billing.helpers import make_card, make_class, sqlstate_of
 
@@ -38,10 +39,39 @@ def test_one_card_for_each_class():
 def test_a_class_without_a_card_gets_the_default_one_once():
     bare, priced = make_class(), make_class()
     make_card(priced, price=5)
-    assert [default_rates(), default_rates()] == [1, 0]
+    assert [default_rates(), default_rates()] == [7, 0], "all four of the one, three of the other"
     card = in_force(bare, timezone.now())
-    assert (card.price_micro_per_hour, card.owner_share_permille, card.owner_micro_per_hour) == (100_000, 700, 70_000)
-    assert RateCard.objects.count() == 2
+    assert (card.price_micro_per_hour, card.price_micro_per_kwh, card.owner_micro_per_hour) == (97_000, 200_000, 67_900)
+    assert RateCard.objects.count() == 8
+    assert in_force(priced, timezone.now()).price_micro_per_hour == 5
+
+
+def test_the_default_prices_hold_what_their_comments_say():
+    make_class()
+    default_rates()
+    cards = {(card.mode, card.tier): card for card in RateCard.objects.select_related("hardware_class")}
+    hour = {"compute_ms": rating.MS_PER_HOUR, "energy_mwh": 15_000}
+    batch = cards["batch", "standard"]
+    prices = {"price_micro_per_hour": batch.price_micro_per_hour, "price_micro_per_kwh": batch.price_micro_per_kwh}
+    assert rating.full_micro(**hour, **prices) == 100_000
+    assert len(cards) == 4
+    for mode in ("batch", "real_time"):
+        standard, quorum = cards[mode, "standard"], cards[mode, "quorum"]
+        assert quorum.price_micro_per_hour == 2 * standard.price_micro_per_hour
+        assert quorum.owner_micro_per_hour == standard.owner_micro_per_hour
+        # The second copy, with the energy of the hungriest class, is paid and something is left.
+        assert quorum.price_micro_per_hour > 2 * quorum.owner_micro_per_hour + 75 * quorum.price_micro_per_kwh // 1000
+    assert cards["real_time", "standard"].price_micro_per_hour > 2 * batch.price_micro_per_hour
+
+
+def test_modes_and_tiers_have_prices_of_their_own():
+    hardware_class, now = make_class(), timezone.now()
+    make_card(hardware_class, price=1_000)
+    dear = make_card(hardware_class, price=2_000, tier="quorum")
+    assert in_force(hardware_class, now).price_micro_per_hour == 1_000
+    assert in_force(hardware_class, now, tier="quorum") == dear
+    assert in_force(hardware_class, now, mode="real_time") is None
+    assert [card.price_micro_per_hour for card in price_list(now, currency="USD")] == [2_000, 1_000]
 
 
 @pytest.mark.parametrize(

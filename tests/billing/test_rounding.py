@@ -1,11 +1,17 @@
 """SQL and Python round alike: the database settles, the application estimates, and both say the same number."""
 
+import subprocess
+import sys
+from fractions import Fraction
+from math import floor
+
 import pytest
 from django.db import connection
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from marketplace.core.money import MS_PER_HOUR, price_of_energy, price_of_time, round_half_even
+from billing import rating
+from marketplace.core.money import MS_PER_HOUR, MWH_PER_KWH, price_of_energy, price_of_time, round_half_even
 
 pytestmark = pytest.mark.django_db
 
@@ -46,6 +52,36 @@ def test_exact_ties(halves):
     rounded = in_sql(pairs)
     assert rounded == [round_half_even(n, d) for n, d in pairs]
     assert all(value % 2 == 0 for value in rounded)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 10**12), st.integers(0, 10**12), st.integers(1, 10**9), st.integers(0, 10**9), st.integers(0, 1000)
+        ),
+        min_size=1, max_size=50,
+    )
+)  # fmt: skip
+def test_rating_is_the_same_in_sql_and_never_pays_an_owner_more_than_the_price(works):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT billing_full_micro(m, e, h, k), billing_owner_micro(m, e, h, k, s) FROM unnest(%s::bigint[],"
+            " %s::bigint[], %s::bigint[], %s::bigint[], %s::int[]) WITH ORDINALITY AS t (m, e, h, k, s, i) ORDER BY i",
+            [list(column) for column in zip(*works, strict=True)],
+        )
+        rated = cursor.fetchall()
+    for (ms, mwh, hour, kwh, share), (full, owner) in zip(works, rated, strict=True):
+        work = {"compute_ms": ms, "energy_mwh": mwh, "price_micro_per_hour": hour, "price_micro_per_kwh": kwh}
+        exact = Fraction(ms * hour, MS_PER_HOUR) + Fraction(mwh * kwh, MWH_PER_KWH)
+        assert full == rating.full_micro(**work) == round(exact)
+        exact_part = Fraction(ms * hour * share, MS_PER_HOUR * 1000) + Fraction(mwh * kwh, MWH_PER_KWH)
+        assert owner == rating.owner_micro(**work, owner_share_permille=share) == floor(exact_part) <= full
+
+
+def test_rating_needs_nothing_but_the_standard_library():
+    code = "import sys; sys.path.insert(0, 'billing'); import rating; print(sorted(sys.modules.keys() & {'django', 'billing'}))"
+    assert subprocess.check_output([sys.executable, "-I", "-c", code], text=True).strip() == "[]"
 
 
 def test_energy():

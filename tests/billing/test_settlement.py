@@ -1,10 +1,12 @@
 """Worked examples of how usage becomes money. The market: 0.10 for a compute-hour, 70 % of it the owner's."""
 
+from datetime import UTC, datetime
+
 import pytest
 from django.db import connection
 
 from accounts.models import OwnerPolicy
-from billing.models import LedgerTransfer, RatedUsage
+from billing.models import EarningsDay, LedgerTransfer, RatedUsage, SpendDay
 from billing.services import ledger, wallets
 from billing.services.closing import close_orders
 from billing.services.settlement import settle_usage
@@ -38,6 +40,16 @@ def balance(kind: str) -> int:
         return account.side * int(cursor.fetchone()[0])
 
 
+def verified_at(at: datetime) -> None:
+    """Date the last usage back, which nothing may do, as a replica would."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET session_replication_role = replica")
+        cursor.execute(
+            "UPDATE compute_usagerecord SET created_at = %s WHERE id = (SELECT max(id) FROM compute_usagerecord)", [at]
+        )
+        cursor.execute("SET session_replication_role = DEFAULT")
+
+
 def test_an_hour_of_work_costs_ten_cents_of_which_the_owner_gets_seven(market):
     paid = order(market.organization)
     make_usage(paid.job, market.nodes[0], compute_ms=HOUR_MS)
@@ -48,6 +60,60 @@ def test_an_hour_of_work_costs_ten_cents_of_which_the_owner_gets_seven(market):
     assert balance("revenue") == 30_000
     assert wallets.summary(market.organization).held_micro == paid.held_micro - 100_000
     assert ledger.recompute() == []
+
+
+def test_energy_is_paid_on_to_the_owner_in_full():
+    """0.015 kWh at 0.20: 0.003 more for the customer, and all of it the owner's."""
+    market = make_market(price_micro_per_kwh=200_000)
+    paid = order(market.organization)
+    first = make_usage(paid.job, market.nodes[0], energy_mwh=15_000)
+    make_usage(paid.job, market.nodes[1], energy_mwh=30_000, copy_of=first)
+    settle_usage()
+    paid.refresh_from_db()
+    assert paid.charged_micro == 103_000
+    assert (payable(market.nodes[0]), payable(market.nodes[1])) == (73_000, 76_000)
+    assert (balance("revenue"), balance("verification")) == (30_000, 76_000)
+    assert ledger.recompute() == []
+
+
+def test_a_transfer_is_of_one_month_and_as_old_as_its_last_work(market):
+    """Three hours, one verified in the last second of October and two in November: two transfers to the owner, two of revenue."""
+    paid = order(market.organization)
+    times = [
+        datetime(2026, 10, 31, 23, 59, 59, 999_999, UTC),
+        datetime(2026, 11, 1, tzinfo=UTC),
+        datetime(2026, 11, 1, 2, tzinfo=UTC),
+    ]
+    for at in times:
+        make_usage(paid.job, market.nodes[0], energy_mwh=15_000)
+        verified_at(at)
+    settle_usage()
+    settled = LedgerTransfer.objects.filter(idempotency_key__startswith=f"settle:{paid.pk}:").order_by(
+        "kind", "effective_at"
+    )
+    assert list(settled.values_list("kind", "amount_micro", "effective_at")) == [
+        ("revenue", 30_000, times[0]), ("revenue", 60_000, times[2]), ("share", 70_000, times[0]), ("share", 140_000, times[2]),
+    ]  # fmt: skip
+    days = EarningsDay.objects.order_by("day").values_list(
+        "day", "attempts", "compute_ms", "energy_mwh", "gross_micro", "wear_nano"
+    )
+    assert list(days) == [
+        (times[0].date(), 1, HOUR_MS, 15_000, 70_000, 900_000), (times[1].date(), 2, 2 * HOUR_MS, 30_000, 140_000, 1_800_000),
+    ]  # fmt: skip
+    spent = SpendDay.objects.order_by("day").values_list("artifact", "units", "items", "charged_micro")
+    assert list(spent) == [(paid.job.artifact_id, 1, 1, 100_000), (paid.job.artifact_id, 2, 2, 200_000)]
+    assert ledger.recompute() == []
+
+
+def test_days_are_added_to_batch_by_batch_and_copies_cost_the_customer_nothing(market):
+    paid = order(market.organization)
+    first = make_usage(paid.job, market.nodes[0])
+    make_usage(paid.job, market.nodes[0])
+    make_usage(paid.job, market.nodes[1], copy_of=first)
+    assert [settle_usage(limit=1) for _ in range(4)] == [1, 1, 1, 0]
+    earned = dict(EarningsDay.objects.values_list("vehicle_id", "gross_micro"))
+    assert earned == {market.nodes[0].vehicle_id: 140_000, market.nodes[1].vehicle_id: 70_000}
+    assert SpendDay.objects.values_list("units", "compute_ms", "charged_micro").get() == (2, 2 * HOUR_MS, 200_000)
 
 
 def test_a_copy_that_checked_the_work_is_paid_by_the_platform(market):

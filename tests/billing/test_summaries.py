@@ -11,7 +11,7 @@ from django.utils import timezone
 from accounts.models import Mail, Owner
 from accounts.services import mails
 from billing.models import RatedUsage
-from billing.services import settlement, summaries
+from billing.services import settlement, summaries, voids
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -75,3 +75,12 @@ def test_a_zone_that_the_database_does_not_know_stops_nobody(owners):
     rated_at(month_start() - timedelta(days=3))
     Owner.objects.filter(pk=owners[0].pk).update(time_zone="Mars/Base")
     assert summaries.summarize() == len(owners)
+
+
+def test_what_was_voided_is_not_told(owners):
+    rated_at(month_start() - timedelta(days=1))
+    for row in RatedUsage.objects.filter(usage__owner=owners[0]):
+        voids.void(rated=row, reason="wrong", actor=None)
+    voids.settle_voids()
+    assert summaries.summarize() == len(owners) - 1
+    assert not Mail.objects.filter(user=owners[0].user).exists()

@@ -29,21 +29,23 @@ PAGES = {
         "vehicle_list", "vehicle_add", "vehicle_detail", "vehicle_activity", "vehicle_enrol", "consent_history",
         "owner_settings", "policy_edit", "consent_centre", "pair", "pair_confirm", "node_replace", "privacy", "erasure_request",
         "account_close", "vehicle_sold", "vehicle_claim", "account_email", "account_change_password", "account_logout", "account_reauthenticate", "mfa_index",
-        "mfa_activate_totp", "mfa_list_webauthn", "mfa_add_webauthn",
+        "mfa_activate_totp", "mfa_list_webauthn", "mfa_add_webauthn", "payout_list", "payout_account",
     ],
     "guarded": [
         "mfa_index", "mfa_reauthenticate", "mfa_view_recovery_codes", "mfa_generate_recovery_codes", "mfa_deactivate_totp",
     ],
-    "customer": ["job_list", "job_detail", "api_keys", "wallet", "top_up_pay", "top_up_done", "top_up_left"],
+    "customer": ["job_list", "job_detail", "api_keys", "wallet", "top_up_pay", "top_up_done", "top_up_left", "auto_recharge", "saved_card_done"],
     "operator": ["admin:index", "access_reason", "admin:accounts_vehicle_changelist", "admin:accounts_vehicle_change"],
 }  # fmt: skip
 ROWS = [(actor, name) for actor, names in PAGES.items() for name in names]
 
 # Names that are no page of their own, and why.
 NO_PAGE = {
-    "healthz": "JSON", "erasure_proof": "JSON", "schema": "YAML", "dashboard": "leads elsewhere",
+    "healthz": "JSON", "erasure_proof": "JSON", "schema": "YAML", "statement_keys": "JSON", "statement_package": "a file", "dashboard": "leads elsewhere",
     "job_result": "a file", "receipt": "a file", "receipt_list": "a file", "export_download": "a file",
-    "policy_pause": "POST", "top_up_start": "POST", "stripe_webhook": "POST", "consent_decide_personal": "POST", "region_choose": "POST", "export_request": "POST",
+    "payout_account_start": "POST", "payout_account_return": "leads elsewhere", "payout_account_refresh": "leads elsewhere",
+    "payout_dashboard": "POST", "payout_final": "POST", "policy_pause": "POST", "top_up_start": "POST", "stripe_webhook": "POST", "consent_decide_personal": "POST", "region_choose": "POST", "export_request": "POST", "saved_card_add": "POST", "saved_card_default": "POST",
+    "saved_card_remove": "POST",
     "account_reopen": "POST", "access_reason_end": "POST", "mfa_download_recovery_codes": "a file",
     "consent_decide": "POST", "consent_withdraw_all": "POST", "api_key_create": "POST", "api_key_revoke": "POST",
     "account_confirm_login_code": "sign-in by code is off", "account_set_password": "everybody has a password",

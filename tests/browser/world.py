@@ -7,15 +7,18 @@ from typing import Any
 from allauth.account.models import EmailAddress
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
-from django.test import Client
+from django.test import Client, override_settings
 from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Owner, User
 from accounts.services import erasures, registration, unsubscribes
-from billing.services import settlement
+from billing.models import AutoRecharge, CardTopUp
+from billing.services import auto_recharge_settings, auto_recharges, payouts, settlement, top_up_credits
 from compute.models import Attempt, AvailabilitySpan, ModelArtifact, NodePresence
+from marketplace.core.states import transition
 from tests import factories
+from tests.billing.payouts.helpers import make_payout
 
 
 class World:
@@ -34,6 +37,8 @@ class World:
         self.key, _ = factories.make_key(self.acme)
         self.pairing = factories.make_pairing()
         self.top_up = factories.make_card_top_up(self.acme)
+        self._payouts()
+        self._cards()
         self.erasure = erasures.request(owner=factories.make_owner(), actor=None)
         self.cookies = {
             "public": {},
@@ -47,13 +52,57 @@ class World:
         """A job that is done and paid, one that is being checked, and one that failed on alice's car."""
         ordered = factories.make_ordered_job(self.acme, items=8, unit_items=4)
         ModelArtifact.objects.update(us_per_item=10**7)  # heavy enough to be paid more than nothing
-        self.done = factories.complete(ordered, compute_ms=40_000, cars=[self.car, self.car2])
+        with override_settings(METER_CLOCK_SLACK_MS=10**6):  # nobody waits for forty seconds of work
+            self.done = factories.complete(ordered, compute_ms=40_000, cars=[self.car, self.car2])
         self.running = factories.make_ordered_job(self.acme, items=4)
         paid = factories.lease_to(self.car, self.running)
         self.car.sync(reports=(self.car.report(paid),))
         failed = factories.lease_to(self.car, factories.make_ordered_job(self.acme, items=4))
         Attempt.objects.filter(pk=failed.pk).update(status="failed", status_code="crashed", ended_at=timezone.now())
         settlement.settle_usage()
+
+    def _payouts(self) -> None:
+        """An account of which Stripe wants more, and payouts that wait for it and that are over."""
+        wants = [("identity.individual.documents.primary_verification", "user", "past_due"),
+                 ("external_account", "user", "currently_due"), ("identity.individual.address.line1", "stripe", "currently_due"),
+                 ("identity.individual.phone", "user", "eventually_due"), ("a.name.of.stripes." + "x" * 30, "user", "currently_due")]  # fmt: skip
+        entries = [
+            {
+                "name": name,
+                "waits_for": who,
+                "due": due,
+                "errors": ["verification_document_not_readable"] * (due == "past_due"),
+            }
+            for name, who, due in wants
+        ]
+        factories.make_connected_account(self.alice, requirements=entries, status_code="requirements_past_due")
+        for code in ("account_not_ready", "held", ""):
+            row = make_payout(self.alice, 123_450_000)
+            type(row).objects.filter(pk=row.pk).update(status_code=code)
+        payouts.return_to_balance(payout=make_payout(self.alice), reason="test", actor=None)
+
+    def _cards(self) -> None:
+        """Two cards, one of them about to end; a recharge that paid once, and is paused since a bank asked."""
+        self.card = factories.make_saved_card(self.acme)
+        now = timezone.now()
+        other = factories.make_saved_card(
+            self.acme, last4="4444", brand="mastercard", exp_month=now.month, exp_year=now.year
+        )
+        auto_recharge_settings.change(
+            organization=self.acme, is_on=True, threshold_micro=2 * 10**7, amount_micro=5 * 10**7,
+            monthly_cap_micro=2 * 10**8, card_id=other.public_id, actor=None,
+        )  # fmt: skip
+        for status, code in (("paid", ""), ("failed", "authentication_required")):
+            auto_recharges.recharge_low()
+            row = CardTopUp.objects.get(origin="auto", status="created")
+            row.payment_intent_id = f"pi_{row.pk}"
+            row.save()
+            if status == "paid":
+                top_up_credits.credit(row, row.payment_intent_id)
+                AutoRecharge.objects.update(threshold_micro=9 * 10**7)
+            else:
+                transition(row, status, code=code, ended_at=now)
+        AutoRecharge.objects.update(paused_code="authentication_required", paused_at=now)
 
     def _states(self) -> None:
         """A car that its rules stop, with a history of availability; long words; another locale than the default."""
@@ -107,6 +156,7 @@ def arguments(world: World) -> dict[str, tuple[Any, ...]]:
         "consent_notice": ("run_jobs", 1),
         "job_detail": (world.done.public_id,),
         **dict.fromkeys(("top_up_pay", "top_up_done", "top_up_left"), (world.top_up.public_id,)),
+        "saved_card_done": (world.card.public_id,),
         "account_confirm_email": ("x",),
         "account_reset_password_from_key": ("1", "x-y"),
         "admin:accounts_vehicle_change": (world.vehicle.pk,),

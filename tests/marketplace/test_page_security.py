@@ -211,6 +211,8 @@ SECRETS = {
     "DATABASE_URL": "postgres://driveway@db/driveway",
     "REDIS_URL": "redis://redis/0",
     "RECEIPT_SIGNING_KEY": "22" * 32,
+    "STATEMENT_SIGNING_KEY": "33" * 32,
+    "OCMF_SIGNING_KEY": "44" * 32,
     "CONTROLLER_NAME": "Driveway Ltd",
     "CONTROLLER_ADDRESS": "1 Road, City",
     "CONTROLLER_CONTACT": "privacy@driveway.example",

@@ -1,6 +1,9 @@
-from billing.models import CardTopUp
-from billing.services import card_top_ups
-from tests.billing.helpers import number
+from billing.fake_stripe.setups import Setups
+from billing.models import AutoRecharge, CardTopUp, SavedCard
+from billing.services import auto_recharge_settings, card_top_ups, saved_cards
+from tests import factories
+from tests.billing.helpers import number as count
+from tests.conformance.fixture import FakeWorld
 
 
 def start(organization, amount_micro: int = 50_000_000, key: str = "") -> CardTopUp:
@@ -11,9 +14,37 @@ def start(organization, amount_micro: int = 50_000_000, key: str = "") -> CardTo
     return top_up
 
 
-def ask(organization, amount_micro: int = 50_000_000, key: str = "") -> CardTopUp:
+def ask(organization, amount_micro: int = 50_000_000, key: str = "", saves_card: bool = False) -> CardTopUp:
     """Only ask: the commands wait."""
     return card_top_ups.start(
-        organization=organization, amount_micro=amount_micro, idempotency_key=key or f"k{number()}",
-        site_url="http://testserver", actor=None,
+        organization=organization, amount_micro=amount_micro, idempotency_key=key or f"k{count()}",
+        site_url="http://testserver", actor=None, saves_card=saves_card,
     )  # fmt: skip
+
+
+def save_card(stripe: FakeWorld, organization, number: str = "4242424242424242") -> SavedCard:
+    """On a page of its own, the bank's question answered, and everything heard of it."""
+    card = saved_cards.start(
+        organization=organization, idempotency_key=f"k{count()}", site_url="http://testserver", actor=None
+    )
+    saved_cards.open_page(card)
+    card.refresh_from_db()
+    setups = Setups(stripe.fake.payments)
+    if setups.save(card.session_id, number) == "asks":
+        setups.answer_bank(card.session_id, passed=True)
+    saved_cards.refresh(card)
+    card.refresh_from_db()
+    return card
+
+
+def recharging(stripe: FakeWorld, number: str = "4242424242424242", **values) -> AutoRecharge:
+    """A customer with nothing in the wallet who wants 50.00 whenever there is less than 20.00, 200.00 a month at most."""
+    organization = factories.make_organization()
+    return recharge(organization, save_card(stripe, organization, number), **values)
+
+
+def recharge(organization, card, **values) -> AutoRecharge:
+    wanted = {
+        "is_on": True, "threshold_micro": 20_000_000, "amount_micro": 50_000_000, "monthly_cap_micro": 200_000_000, **values
+    }  # fmt: skip
+    return auto_recharge_settings.change(organization=organization, card_id=card.public_id, actor=None, **wanted)

@@ -80,7 +80,7 @@ def test_thin_events_are_told_apart_and_kept(stripe: FakeWorld):
     assert stripe.deliver({"object": "v2"}, body=thin_event()) == 200
     inbox.process_due()
     row = StripeEvent.objects.get()
-    assert (row.is_thin, row.status, row.status_code, row.object_id) == (True, "skipped", "unknown_type", "acct_1")
+    assert (row.is_thin, row.status, row.status_code, row.object_id) == (True, "skipped", "not_ours", "acct_1")
 
 
 def test_unknown_types_and_the_other_mode_are_kept_and_skipped(stripe: FakeWorld, paid):

@@ -21,6 +21,7 @@ from billing.models import (
     BalanceTransaction,
     CardTopUp,
     LedgerTransfer,
+    SavedCard,
     StripeCommand,
     StripeCustomer,
     StripeEvent,
@@ -80,7 +81,8 @@ class Machine:
 
     def ask(self, which: int, crash: int) -> None:
         with self.dying_after(crash):
-            card_top_ups.open_page(ask(self.organizations[which % 2], 5_000_000 + which * 10_000, key=f"k{which % 4}"))
+            amount, keeps = 5_000_000 + which * 10_000, which % 4 < 2
+            card_top_ups.open_page(ask(self.organizations[which % 2], amount, key=f"k{which % 4}", saves_card=keeps))
 
     def pay(self, which: int, _: int) -> None:
         if sessions := self.world.sessions():
@@ -153,6 +155,11 @@ class Machine:
             customer = StripeCustomer.objects.filter(organization=organization).values_list("stripe_id", flat=True)
             taken = sum(row["amount_total"] for row in self.paid() if row["customer"] in list(customer))
             assert wallets.summary(organization).balance_micro == taken * 10_000
+        kept = {row["id"] for row in self.world.fake.store.newest("payment_method") if row["customer"]}
+        cards = SavedCard.objects.filter(status="active")
+        assert kept == set(cards.values_list("payment_method_id", flat=True))
+        numbers = list(cards.values_list("organization", "last4"))
+        assert len(numbers) == len(set(numbers))
         booked = list(self.world.fake.store.newest("balance_transaction"))
         fees = sum(LedgerTransfer.objects.filter(kind="fee").values_list("amount_micro", flat=True))
         assert fees == sum(row["fee"] for row in booked) * 10_000

@@ -14,6 +14,7 @@ import pytest
 
 from compute import protocol
 from compute.agent import cli
+from compute.agent.identity import create_identity
 from compute.agent.status import read_status
 from compute.agent.store import Store
 
@@ -157,3 +158,11 @@ async def test_a_life(start, marketplace, tmp_path, models, until, capsys):
     chain = [protocol.unpack_meter(report.record) for report in marketplace.reports]
     assert [record.seq for record in chain] == [1, 2]
     assert chain[1].prev == protocol.meter_hash(marketplace.reports[0].record)
+
+
+def test_the_key_that_verifies_what_the_car_signs_is_printed(tmp_path, capsys):
+    assert cli.main(["key", "--state", str(tmp_path)]) == 1
+    assert "not_enrolled" in capsys.readouterr().err
+    identity = create_identity(tmp_path)
+    assert cli.main(["key", "--state", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == identity.public_key_hex + "\n"

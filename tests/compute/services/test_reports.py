@@ -2,19 +2,24 @@
 
 import json
 from typing import Any
+from unittest import mock
 
 import msgspec
 import numpy as np
 import pytest
 import safetensors.numpy
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
+from accounts.models import AuditEvent, Mail
 from compute import blobs, protocol
-from compute.models import Attempt, MeterRecord, NodePresence
-from compute.services import dispatch, jobs, results, sync
+from compute.models import Attempt, MeterConflict, MeterRecord, Node, NodePresence, UsageRecord
+from compute.services import dispatch, jobs, meter_conflicts, results, sync, verification
 from marketplace.core.errors import Conflict, InvalidInput, NotFound
 from tests import factories
-from tests.compute.helpers import execute, leased, one_unit, present, trust
+from tests.compute.helpers import execute, leased, one_unit, present, refused, trust
 from tests.factories import Car
 
 pytestmark = pytest.mark.django_db
@@ -174,6 +179,12 @@ def test_a_record_about_something_else_or_out_of_range_is_refused(car, attempt, 
     assert state(attempt)[0] == "leased"
 
 
+def test_a_record_larger_than_any_agent_writes_is_refused(car, attempt):
+    report = falsified(car.report(attempt, advance=False), car, agent="a" * 9000)
+    assert tell(car, report) == [("refused", "record_invalid")]
+    assert MeterRecord.objects.count() == 0
+
+
 @pytest.mark.parametrize("seq", [2, 3, 1000])
 def test_a_gap_in_the_chain_is_refused(car, attempt, seq):
     assert tell(car, car.report(attempt, advance=False, seq=seq)) == [("refused", "meter_gap")]
@@ -188,6 +199,100 @@ def test_two_records_of_one_number_conflict(car, attempt):
     assert tell(car, car.report(attempt)) == [("accepted", "")]
     assert tell(car, other) == [("refused", "meter_conflict")]
     assert MeterRecord.objects.get().compute_ms == 10
+
+
+def test_a_second_record_of_a_number_is_set_aside_and_its_node_paused(car, attempt):
+    trust([car])
+    other = car.report(attempt, advance=False, compute_ms=999)
+    tell(car, car.report(attempt))
+    for _ in range(2):  # the agent may ask again; it is told the same, and nothing is written twice
+        assert tell(car, other) == [("refused", "meter_conflict")]
+    conflict, first = MeterConflict.objects.get(), MeterRecord.objects.get()
+    assert (conflict.first, conflict.node, conflict.seq) == (first, car.node, 1)
+    assert (bytes(conflict.record), bytes(conflict.signature)) == (other.record, other.signature)
+    node = Node.objects.get(pk=car.node.pk)
+    assert (node.status, node.status_code, node.valid_streak) == ("suspended", "meter_conflict", 0)
+    assert node.events.latest("id").reason == "meter_conflict"
+    assert Mail.objects.filter(kind="node-paused", user=car.node.vehicle.owner.user).count() == 1
+    assert AuditEvent.objects.get(action="node.suspend").subject == car.id
+    assert car.sync().withheld == "node_suspended"
+    verification.verify()
+    assert not UsageRecord.objects.filter(meter_record__hash=conflict.hash).exists()
+
+
+def test_two_records_of_one_number_in_one_sync_conflict_too(car, attempt):
+    other = car.report(attempt, advance=False, outcome="error")
+    tell(car, other, car.report(attempt))
+    assert MeterRecord.objects.count() == MeterConflict.objects.count() == 1
+    assert Node.objects.get(pk=car.node.pk).status == "suspended"
+
+
+def test_a_node_that_conflicts_without_end_fills_no_disk(car, attempt, monkeypatch):
+    monkeypatch.setattr(meter_conflicts, "KEPT_MAX", 2)
+    tell(car, car.report(attempt))
+    for claim in range(4):
+        other = car.report(attempt, advance=False, seq=1, prev=protocol.GENESIS_HASH, compute_ms=claim)
+        assert tell(car, other) == [("refused", "meter_conflict")]
+    assert MeterConflict.objects.count() == 2
+
+
+def test_replaying_every_report_of_a_node_inserts_nothing():
+    """The promise of docs/metering.md: the paying database removes doubles by its own keys."""
+    cars = present(2)
+    unit = one_unit(cars)
+    reports = {car.id: tuple(car.report(a) for a in leased(car)) for car in cars}
+    for car in cars:
+        car.sync(reports=reports[car.id])
+    verification.verify()
+    before = [list(model.objects.order_by("pk").values()) for model in (MeterRecord, UsageRecord)]
+    assert [len(rows) for rows in before] == [2, 2]
+    for _ in range(2):
+        for car in cars:
+            assert {ack.status for ack in car.sync(reports=reports[car.id]).acks} == {"duplicate"}
+        Attempt.objects.filter(unit=unit).update(cancel_sent_at=None)
+        verification.verify()
+    assert [list(model.objects.order_by("pk").values()) for model in (MeterRecord, UsageRecord)] == before
+    assert MeterConflict.objects.count() == 0
+    with refused("23505"):  # and if a process tried all the same: one record a number, one usage an attempt
+        execute("INSERT INTO compute_meterrecord (node_id, seq, prev_hash, hash, record, signature, outcome, compute_ms,"
+                " energy_mwh, energy_method, output_sha256) SELECT node_id, seq, prev_hash, hash, record, signature,"
+                " outcome, compute_ms, energy_mwh, energy_method, output_sha256 FROM compute_meterrecord")  # fmt: skip
+
+
+def test_looking_for_conflicts_costs_nothing_without_one(car, attempt):
+    report = car.report(attempt)
+    with CaptureQueriesContext(connection) as seen, mock.patch.object(meter_conflicts, "execute_batch") as asked:
+        tell(car, report)
+    assert asked.call_count == 0
+    assert not any("meterconflict" in query["sql"] for query in seen)
+
+
+MS = {"day": 86_400_000, "minute": 60_000}
+
+
+@pytest.mark.parametrize(
+    ("began", "lasted", "code"),
+    [
+        (-34 * MS["day"], 10, ""), (-36 * MS["day"], 10, "record_dated"), (4 * MS["minute"], 10, ""),
+        (6 * MS["minute"], 10, "record_dated"), (0, -1, "record_dated"), (-(10**18), 10, "record_dated"),
+    ],
+)  # fmt: skip
+def test_a_record_dated_out_of_reason_is_kept_and_not_paid(car, attempt, began, lasted, code):
+    start = int(timezone.now().timestamp() * 1000) + began
+    report = car.report(attempt, started_unix_ms=start, ended_unix_ms=start + lasted)
+    assert tell(car, report) == [("refused" if code else "accepted", code)]
+    assert state(attempt) == (("failed", code) if code else ("reported", ""))
+    assert MeterRecord.objects.count() == 1
+
+
+def test_no_processor_works_longer_than_its_cores_did_since_the_lease(car, attempt, settings):
+    settings.METER_CLOCK_SLACK_MS = 0
+    honest = car.report(attempt, advance=False, compute_ms=0)
+    claim = 1000 * 60 * 60  # an hour, seconds after the lease
+    assert tell(car, car.report(attempt, compute_ms=claim)) == [("refused", "record_impossible")]
+    assert state(attempt) == ("failed", "record_impossible")
+    assert MeterRecord.objects.get().compute_ms == claim
+    assert tell(car, honest) == [("refused", "meter_conflict")]
 
 
 @pytest.mark.parametrize("field", ["model", "input", "items"])

@@ -1,0 +1,1 @@
+"""A million usage records rolled up and settled. See benchmarks/README.md."""

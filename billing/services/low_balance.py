@@ -1,0 +1,50 @@
+"""A mail when less is free to spend than the customer said: once for each time that it falls below."""
+
+from django.db import connection, transaction
+
+from marketplace.core import kicks
+
+FREE = """(SELECT COALESCE(sum(a.balance_micro), 0)::bigint FROM billing_ledgeraccount a
+            WHERE a.organization_id = o.id AND a.currency = o.currency AND a.kind IN ('wallet', 'promo_wallet'))"""
+FORGET = f"""
+UPDATE billing_billingprofile p SET low_balance_mailed_at = NULL FROM accounts_organization o
+ WHERE o.id = p.organization_id AND p.low_balance_mailed_at IS NOT NULL
+   AND (p.low_balance_micro IS NULL OR {FREE} >= p.low_balance_micro)
+"""  # noqa: S608 - our own text
+TELL = f"""
+WITH low AS (
+    SELECT p.id, p.low_balance_micro, o.id AS organization_id, o.name, o.currency, {FREE} AS free_micro
+      FROM billing_billingprofile p JOIN accounts_organization o ON o.id = p.organization_id
+     WHERE p.low_balance_mailed_at IS NULL AND p.low_balance_micro IS NOT NULL AND {FREE} < p.low_balance_micro
+     ORDER BY p.id LIMIT %s FOR UPDATE OF p SKIP LOCKED),
+told AS (
+    UPDATE billing_billingprofile p SET low_balance_mailed_at = clock_timestamp() FROM low
+     WHERE low.id = p.id AND p.low_balance_mailed_at IS NULL
+    RETURNING low.*, p.low_balance_mailed_at AS at),
+mails AS (
+    INSERT INTO accounts_mail (user_id, kind, context, dedupe_key, not_before_at, tries, created_at, dropped_code)
+    SELECT m.user_id, 'balance-low',
+           jsonb_build_object('organization', t.name, 'currency', t.currency, 'free_micro', t.free_micro,
+                              'threshold_micro', t.low_balance_micro),
+           'balance-low:' || t.organization_id || ':' || extract(epoch FROM t.at) || ':' || m.user_id, now(), 0, now(), ''
+      FROM told t
+      JOIN accounts_membership m ON m.organization_id = t.organization_id AND m.role IN ('admin', 'finance')
+      JOIN accounts_user u ON u.id = m.user_id AND u.is_active
+    ON CONFLICT (dedupe_key) DO NOTHING)
+SELECT count(*) FROM told
+"""  # noqa: S608
+
+
+@transaction.atomic
+def mail_low(*, limit: int = 500) -> int:
+    """Tell the admins and people of finance of every organization that fell below its threshold. How many organizations.
+
+    What is above again is forgotten first, so that the next fall is told too. Two statements; may run twice, at once.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(FORGET)
+        cursor.execute(TELL, [limit])
+        count = int(cursor.fetchone()[0])
+    if count:
+        kicks.kick("accounts.send_mails")
+    return count

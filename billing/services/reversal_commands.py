@@ -1,0 +1,39 @@
+"""The command that fetches a payout's transfer back: fraud, or a wrong payee. Works while the account there has it."""
+
+from typing import Any
+
+from billing import gateway
+from billing.models import Payout, StripeCommand
+from billing.services import payout_reversals
+from billing.services.sent import Sent
+from marketplace.core.errors import DomainError
+
+
+def params(command: StripeCommand) -> dict[str, Any]:
+    row = Payout.objects.get(pk=command.subject_id)
+    return {"metadata": {"payout": str(row.public_id), "command": command.idempotency_key}}
+
+
+def send(command: StripeCommand) -> Sent:
+    made = gateway.reverse_transfer(_transfer(command), command.params or {}, idempotency_key=command.idempotency_key)
+    return Sent(made)
+
+
+def find(command: StripeCommand) -> Sent | None:
+    found = gateway.find_reversal(_transfer(command), command=command.idempotency_key)
+    return Sent(found) if found else None
+
+
+def done(command: StripeCommand, sent: Sent) -> None:
+    payout_reversals.book(Payout.objects.select_for_update().get(pk=command.subject_id))
+
+
+def dead(command: StripeCommand, error: DomainError) -> None:
+    """Still paid; operators see why it could not be fetched back."""
+    Payout.objects.filter(pk=command.subject_id, status=Payout.Status.PAID).update(
+        status_code=f"reversal_{error.code}"[:64]
+    )
+
+
+def _transfer(command: StripeCommand) -> str:
+    return str(Payout.objects.values_list("stripe_transfer_id", flat=True).get(pk=command.subject_id))

@@ -1,0 +1,61 @@
+"""The command that opens a page of Stripe's which saves a card and takes no money."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.urls import reverse
+from django.utils import timezone
+
+from billing import gateway
+from billing.models import SavedCard, StripeCommand
+from billing.services.sent import Sent
+from marketplace.core.errors import DomainError
+from marketplace.core.states import transition
+
+CLOCKS_DIFFER = timedelta(hours=1)
+
+
+def params(command: StripeCommand) -> dict[str, Any]:
+    """One card, for payments while nobody is there. Without a list of payment methods Stripe wants the currency."""
+    row = SavedCard.objects.select_related("customer", "organization").get(pk=command.subject_id)
+    metadata = {"saved_card": str(row.public_id), "command": command.idempotency_key}
+    return {
+        "mode": "setup",
+        "ui_mode": "hosted_page",
+        "currency": row.organization.currency.lower(),
+        "customer": row.customer.stripe_id,
+        "client_reference_id": str(row.public_id),
+        "setup_intent_data": {"metadata": metadata},
+        "metadata": metadata,
+        "success_url": row.site_url + reverse("saved_card_done", args=[row.public_id]),
+        "cancel_url": row.site_url + reverse("auto_recharge"),
+    }
+
+
+def send(command: StripeCommand) -> Sent:
+    made = gateway.create_checkout_session(command.params or {}, idempotency_key=command.idempotency_key)
+    return Sent(made.id, made.url)
+
+
+def find(command: StripeCommand) -> Sent | None:
+    assert command.first_sent_at is not None  # set by the claim
+    found = gateway.find_checkout_session(
+        customer_id=(command.params or {})["customer"],
+        command=command.idempotency_key,
+        since_unix=int((command.first_sent_at - CLOCKS_DIFFER).timestamp()),
+    )
+    return Sent(found.id, found.url) if found else None
+
+
+def done(command: StripeCommand, sent: Sent) -> None:
+    """Keep the page's address."""
+    SavedCard.objects.filter(pk=command.subject_id, session_id=None).update(
+        session_id=sent.object_id, checkout_url=sent.url
+    )
+
+
+def dead(command: StripeCommand, error: DomainError) -> None:
+    """There is no page to save it on."""
+    row = SavedCard.objects.select_for_update().get(pk=command.subject_id)
+    if row.status == row.Status.PENDING:
+        transition(row, row.Status.FAILED, code=error.code, ended_at=timezone.now())

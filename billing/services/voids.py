@@ -1,0 +1,132 @@
+"""Usage that the platform takes back: an event of its own, and corrections that mirror what its rating paid and charged.
+
+What was charged goes back to the customer's wallet, also when promotional credit had paid it: the platform's mistake is not to
+cost the customer money that may be refunded. The owner's part comes out of what is owed to the owner, which may go below zero
+and nets on the next statement; of work that the platform paid, it goes back to the expense of verification. The order's own
+charge stays as it was, and so do rating and usage: the days lose what the rating had added to them.
+"""
+
+from django.db import connection, transaction
+
+from accounts.models import User
+from accounts.services import audit
+from billing.models import LedgerAccount, RatedUsage, UsageVoid
+from billing.services import ledger
+from billing.services.ledger import Place
+from compute.services import kicks
+from marketplace.core.db import atomic_retrying, execute_batch
+from marketplace.core.errors import InvalidInput
+
+TASK = "billing.settle_voids"
+BATCH = 5_000
+REASON_MAX_LENGTH = 200
+
+CLAIM = "SELECT id FROM billing_usagevoid WHERE settled_at IS NULL ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED"
+
+PLACES = """
+SELECT DISTINCT u.organization_id, u.owner_id, c.currency
+  FROM billing_usagevoid x JOIN billing_ratedusage r ON r.id = x.rated_id JOIN compute_usagerecord u ON u.id = r.usage_id
+  JOIN billing_joborder o ON o.id = r.order_id JOIN billing_ratecard c ON c.id = o.rate_card_id
+ WHERE x.id = ANY(%b::bigint[])
+"""
+
+# Days are changed in the order of their keys, and before the ledger's accounts: as the settlement does it.
+SETTLE = """
+WITH voided AS MATERIALIZED (
+    SELECT x.id AS void_id, x.public_id, r.id AS rated_id, r.owner_micro, r.charged_micro, r.energy_cost_nano, r.wear_nano,
+           r.charged_micro - CASE WHEN t.kind = 'share' THEN r.owner_micro ELSE 0 END AS revenue_micro,
+           COALESCE(t.kind, '') = 'share' AS is_customers, u.is_canonical, u.owner_id, u.vehicle_id, u.organization_id,
+           u.items, u.compute_ms, u.energy_mwh, (u.created_at AT TIME ZONE 'UTC')::date AS day, j.artifact_id, c.currency
+      FROM billing_usagevoid x
+      JOIN billing_ratedusage r ON r.id = x.rated_id
+      LEFT JOIN billing_ledgertransfer t ON t.id = r.owner_transfer_id
+      JOIN compute_usagerecord u ON u.id = r.usage_id
+      JOIN compute_inferencejob j ON j.id = u.job_id
+      JOIN billing_joborder o ON o.id = r.order_id
+      JOIN billing_ratecard c ON c.id = o.rate_card_id
+     WHERE x.id = ANY(%(voids)b::bigint[])
+), corrections AS (
+    SELECT void_id, rated_id, format('void:%%s:owner', public_id) AS key, owner_micro AS amount_micro, currency,
+           format('owner:%%s:payable:%%s', owner_id, currency) AS debit,
+           CASE WHEN is_customers THEN format('organization:%%s:wallet:%%s', organization_id, currency)
+                ELSE format('platform:verification:%%s', currency) END AS credit
+      FROM voided WHERE owner_micro > 0
+    UNION ALL
+    SELECT void_id, rated_id, format('void:%%s:platform', public_id), revenue_micro, currency,
+           format('platform:revenue:%%s', currency), format('organization:%%s:wallet:%%s', organization_id, currency)
+      FROM voided WHERE revenue_micro > 0
+), posted AS (
+    INSERT INTO billing_ledgertransfer (kind, debit_id, credit_id, amount_micro, currency, idempotency_key, meta)
+    SELECT 'correction', d.id, c.id, x.amount_micro, x.currency, x.key,
+           jsonb_build_object('void', x.void_id, 'rated', x.rated_id)
+      FROM corrections x
+      LEFT JOIN billing_ledgeraccount d ON d.key = x.debit
+      LEFT JOIN billing_ledgeraccount c ON c.key = x.credit
+), earned AS (
+    INSERT INTO billing_earningsday AS d
+           (owner_id, vehicle_id, currency, day, attempts, compute_ms, energy_mwh, gross_micro, energy_cost_nano, wear_nano)
+    SELECT owner_id, vehicle_id, currency, day, -count(*), -sum(compute_ms), -sum(energy_mwh),
+           -sum(owner_micro), -sum(energy_cost_nano), -sum(wear_nano)
+      FROM voided GROUP BY owner_id, vehicle_id, currency, day ORDER BY owner_id, day, vehicle_id, currency
+    ON CONFLICT (owner_id, day, vehicle_id, currency) DO UPDATE SET
+        attempts = d.attempts + EXCLUDED.attempts, compute_ms = d.compute_ms + EXCLUDED.compute_ms,
+        energy_mwh = d.energy_mwh + EXCLUDED.energy_mwh, gross_micro = d.gross_micro + EXCLUDED.gross_micro,
+        energy_cost_nano = d.energy_cost_nano + EXCLUDED.energy_cost_nano, wear_nano = d.wear_nano + EXCLUDED.wear_nano
+), spent AS (
+    INSERT INTO billing_spendday AS d
+           (organization_id, artifact_id, currency, day, units, items, compute_ms, energy_mwh, charged_micro)
+    SELECT organization_id, artifact_id, currency, day, -count(*), -sum(items), -sum(compute_ms), -sum(energy_mwh),
+           -sum(charged_micro)
+      FROM voided WHERE is_canonical
+     GROUP BY organization_id, artifact_id, currency, day ORDER BY organization_id, day, artifact_id, currency
+    ON CONFLICT (organization_id, day, artifact_id, currency) DO UPDATE SET
+        units = d.units + EXCLUDED.units, items = d.items + EXCLUDED.items,
+        compute_ms = d.compute_ms + EXCLUDED.compute_ms, energy_mwh = d.energy_mwh + EXCLUDED.energy_mwh,
+        charged_micro = d.charged_micro + EXCLUDED.charged_micro
+)
+UPDATE billing_usagevoid SET settled_at = now() WHERE id = ANY(%(voids)b::bigint[])
+"""
+
+
+@transaction.atomic
+def void(*, rated: RatedUsage, reason: str, actor: User | None) -> UsageVoid:
+    """Take a rated usage back; the corrections follow within the minute. Voiding it again returns the first void.
+
+    Raises InvalidInput `reason_missing` or `reason_too_long`.
+    """
+    reason = reason.strip()
+    if not reason:
+        raise InvalidInput("Say why this usage is taken back.", code="reason_missing")
+    if len(reason) > REASON_MAX_LENGTH:
+        raise InvalidInput(f"A reason has at most {REASON_MAX_LENGTH} characters.", code="reason_too_long")
+    row, created = UsageVoid.objects.get_or_create(rated=rated, defaults={"reason": reason, "voided_by": actor})
+    if created:
+        audit.record(
+            actor=actor, action="usage.void", subject=row.public_id, rated=rated.pk, reason=reason,
+            charged_micro=rated.charged_micro, owner_micro=rated.owner_micro,
+        )  # fmt: skip
+        kicks.kick(TASK)
+    return row
+
+
+@atomic_retrying
+def settle_voids(*, limit: int = BATCH) -> int:
+    """Post the corrections of up to `limit` voids, oldest first. Returns how many; safe in many processes at once."""
+    with connection.cursor() as cursor:
+        cursor.execute(CLAIM, [limit])
+        claimed = [row[0] for row in cursor]
+    if not claimed:
+        return 0
+    kinds = LedgerAccount.Kind
+    ledger.accounts({
+        place
+        for organization, owner, currency in execute_batch(PLACES, [claimed])
+        for place in (
+            Place(kind=kinds.WALLET, currency=currency, organization_id=organization),
+            Place(kind=kinds.PAYABLE, currency=currency, owner_id=owner),
+            Place(kind=kinds.REVENUE, currency=currency),
+            Place(kind=kinds.VERIFICATION, currency=currency),
+        )
+    })  # fmt: skip
+    execute_batch(SETTLE, {"voids": claimed})
+    return len(claimed)

@@ -1,0 +1,5 @@
+import sys
+
+from billing.verifier.cli import main
+
+sys.exit(main())

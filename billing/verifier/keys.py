@@ -1,0 +1,63 @@
+"""Signatures: the platform's over the manifest, the cars' over their records, the platform's over OCMF records."""
+
+import hashlib
+from functools import lru_cache
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+# Points of small order: a signature under them holds for any message (the platform refuses them as well).
+SMALL_ORDER = {
+    bytes(32), b"\x01" + bytes(31), bytes(31) + b"\x80", b"\x01" + bytes(30) + b"\x80",
+    bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"),
+    bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85"),
+    bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"),
+    bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa"),
+    bytes.fromhex("ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"),
+    bytes.fromhex("ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff"),
+    bytes.fromhex("edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"),
+    bytes.fromhex("edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff"),
+    bytes.fromhex("eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"),
+    bytes.fromhex("eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff"),
+}  # fmt: skip
+
+
+def fingerprint(public_key: str) -> str:
+    """`ed25519:` and the SHA-256 of the key: the name that the platform's documents give it."""
+    return f"ed25519:{hashlib.sha256(bytes.fromhex(public_key)).hexdigest()}"
+
+
+def signed(public_key: str, message: bytes, signature: bytes) -> bool:
+    """Did the holder of this Ed25519 key (hex) sign this message?"""
+    try:
+        _ed25519(public_key).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+@lru_cache(maxsize=1000)
+def _ed25519(public_key: str) -> Ed25519PublicKey:
+    raw = bytes.fromhex(public_key)
+    if raw in SMALL_ORDER:
+        raise ValueError("a key of small order signs everything")
+    return Ed25519PublicKey.from_public_bytes(raw)
+
+
+def ocmf_key(pem: bytes) -> ec.EllipticCurvePublicKey | None:
+    """A P-256 public key, or None when this is none."""
+    try:
+        key = serialization.load_pem_public_key(pem)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return None
+    return key if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1) else None
+
+
+def ocmf_signed(key: ec.EllipticCurvePublicKey, payload: bytes, signature: bytes) -> bool:
+    try:
+        key.verify(signature, payload, ec.ECDSA(hashes.SHA256()))
+    except InvalidSignature:
+        return False
+    return True

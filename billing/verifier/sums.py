@@ -1,0 +1,151 @@
+"""From records to transfers, from records to lines, from transfers to the statement, and the payout in whole coins."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from billing.verifier.errors import Finding
+from billing.verifier.format import Entry, Line, LineKey, Manifest, Record, Void
+from billing.verifier.records import Tell
+
+MICRO = 1_000_000
+# Digits of a currency's smallest coin where they are not two; a test holds it to billing.minor_units.
+DIGITS = {"JPY": 0, "KRW": 0, "VND": 0, "CLP": 0, "BHD": 3, "JOD": 3, "KWD": 3, "OMR": 3, "TND": 3}
+# Which figure of the statement a kind of transfer moves.
+FROM_RECORDS = ("share", "verification")
+FIGURES = {
+    "share": "earned", "verification": "earned", "correction": "corrected", "adjustment": "corrected",
+    "reversal": "corrected", "reserve": "other", "return": "other", "transfer": "other", "payout": "paid_out",
+}  # fmt: skip
+WORK_LINES = ("work", "check")
+
+
+@dataclass
+class Quantities:
+    attempts: int = 0
+    compute_ms: int = 0
+    energy_mwh: int = 0
+    amount_micro: int = 0
+    energy_cost_nano: int = 0
+    wear_nano: int = 0
+
+    def add(self, record: Record, sign: int = 1) -> None:
+        data, costs = record.event.data, record.costs
+        self.attempts += sign
+        self.compute_ms += sign * data.compute_ms
+        self.energy_mwh += sign * data.energy_mwh
+        self.amount_micro += sign * data.amounts.owner_micro
+        self.energy_cost_nano += sign * costs.energy_cost_nano
+        self.wear_nano += sign * costs.wear_nano
+
+
+@dataclass
+class Sums:
+    """What the records of a package come to."""
+
+    transfers: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    lines: dict[LineKey, Quantities] = field(default_factory=lambda: defaultdict(Quantities))
+    total: Quantities = field(default_factory=Quantities)
+    voided: dict[str, int] = field(default_factory=dict)
+
+    def add(self, record: Record) -> None:
+        self.transfers[record.transfer] += record.event.data.amounts.owner_micro
+        self.lines[record.line].add(record)
+        self.total.add(record)
+
+    def add_void(self, void: Void, tell: Tell) -> None:
+        if void.transfer in self.voided:
+            tell(Finding("void_twice", f"transfer {void.transfer}", "It takes two records back."))
+        self.voided[void.transfer] = void.original.event.data.amounts.owner_micro
+
+
+def check(manifest: Manifest, sums: Sums, tell: Tell) -> None:
+    """Tells where the sums of the records, the entries and the statement's figures differ."""
+    _check_entries(manifest.entries, sums, tell)
+    _check_lines(manifest.lines, sums, tell)
+    _check_figures(manifest, sums, tell)
+    _check_quantities(manifest, tell)
+    _check_payout(manifest, tell)
+
+
+def _check_entries(entries: Iterable[Entry], sums: Sums, tell: Tell) -> None:
+    seen: set[str] = set()
+    for entry in entries:
+        where = f"transfer {entry.transfer}"
+        if entry.transfer in seen:
+            tell(Finding("transfer_twice", where, "It is an entry twice."))
+        seen.add(entry.transfer)
+        if entry.kind not in FIGURES:
+            tell(Finding("kind_unknown", where, f"{entry.kind!r} is no kind of transfer on what an owner is owed."))
+        if entry.kind in FROM_RECORDS or entry.transfer in sums.transfers:
+            _compare(tell, where, "transfer", entry.amount_micro, sums.transfers.get(entry.transfer, 0))
+        if entry.transfer in sums.voided:
+            _compare(tell, where, "void", entry.amount_micro, -sums.voided[entry.transfer])
+    for transfer in sorted((sums.transfers.keys() | sums.voided.keys()) - seen):
+        tell(Finding("transfer_unknown", f"transfer {transfer}", "Records name it, the statement does not."))
+
+
+def _check_lines(lines: Iterable[Line], sums: Sums, tell: Tell) -> None:
+    found: dict[LineKey, Quantities] = {}
+    for line in lines:
+        if line.key.kind not in WORK_LINES:
+            continue
+        if line.key in found:
+            tell(Finding("line_twice", _name(line.key), "The statement has two such lines."))
+        found[line.key] = Quantities(
+            line.attempts, line.compute_ms, line.energy_mwh, line.amount_micro, line.energy_cost_nano, line.wear_nano
+        )
+    for key in sorted(found.keys() | sums.lines.keys(), key=_name):
+        stated, computed = found.get(key, Quantities()), sums.lines.get(key, Quantities())
+        if stated != computed:
+            tell(Finding("line", _name(key), f"The line says {stated}, its records come to {computed}."))
+
+
+def _check_figures(manifest: Manifest, sums: Sums, tell: Tell) -> None:
+    statement = manifest.statement
+    figures: dict[str, int] = defaultdict(int)
+    for entry in manifest.entries:
+        figures[FIGURES.get(entry.kind, "other")] += entry.amount_micro
+    where = f"statement {statement.number}"
+    for name, stated in (
+        ("earned", statement.earned_micro), ("corrected", statement.corrected_micro),
+        ("other", statement.other_micro), ("paid_out", -statement.paid_out_micro),
+    ):  # fmt: skip
+        _compare(tell, where, name, stated, figures[name])
+    carried = statement.opening_micro + sum(figures.values())
+    _compare(tell, where, "carried", statement.carried_micro, carried)
+    listed = sum(line.amount_micro for line in manifest.lines)
+    _compare(tell, where, "lines", listed, sum(figures.values()) - figures["paid_out"])
+
+
+def _check_quantities(manifest: Manifest, tell: Tell) -> None:
+    """What the statement says was worked is what its lines of work say."""
+    statement, work = manifest.statement, [line for line in manifest.lines if line.key.kind in WORK_LINES]
+    for name in ("attempts", "compute_ms", "energy_mwh", "energy_cost_nano", "wear_nano"):
+        stated, computed = getattr(statement, name), sum(getattr(line, name) for line in work)
+        if stated != computed:
+            where = f"statement {statement.number}"
+            tell(Finding("quantities", where, f"It says {name} {stated}, its lines come to {computed}."))
+
+
+def _check_payout(manifest: Manifest, tell: Tell) -> None:
+    statement, payout = manifest.statement, manifest.payout
+    where = f"statement {statement.number}"
+    _compare(tell, where, "payout", payout.amount_micro if payout else 0, statement.paid_out_micro)
+    if payout is None:
+        return
+    if payout.transfer not in {entry.transfer for entry in manifest.entries if entry.kind == "payout"}:
+        tell(Finding("payout", where, "The payout's transfer is no entry of the statement."))
+    coin = MICRO // 10 ** DIGITS.get(statement.currency, 2)
+    if payout.amount_micro % coin or not 0 <= statement.carried_micro < coin:
+        left = f"{payout.amount_micro} micro paid, {statement.carried_micro} carried over"
+        tell(Finding("payout_coins", where, f"A payout is all that there is in whole coins: {left}."))
+
+
+def _compare(tell: Tell, where: str, code: str, stated: int, computed: int) -> None:
+    if stated != computed:
+        tell(Finding(code, where, f"{code}: the statement says {stated}, recomputed it is {computed}."))
+
+
+def _name(key: LineKey) -> str:
+    return f"line {key.kind} of {key.vehicle or 'no car'}, {key.hardware_class or 'no class'}, {key.service_month}"

@@ -1,0 +1,181 @@
+"""All checks of a package, in one pass over its records."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import msgspec
+
+from billing.verifier import format as form
+from billing.verifier import keys, records, sums
+from billing.verifier.chains import Chains, Missing
+from billing.verifier.errors import Finding, Unreadable
+from billing.verifier.ocmf import OcmfRecords
+from billing.verifier.records import Checked
+from billing.verifier.runs import piece, runs
+from billing.verifier.source import Digest, Source
+from billing.verifier.sums import Quantities, Sums
+
+T = TypeVar("T")
+FINDINGS_KEPT = 1_000
+
+
+@dataclass
+class Report:
+    """What was checked, and all that is wrong."""
+
+    statement: form.StatementFigures
+    owner: str
+    issuer: str
+    platform_key: str
+    platform_key_pinned: bool
+    nodes: list[form.Node]
+    keys_pinned: bool
+    findings: list[Finding] = field(default_factory=list)
+    findings_count: int = 0
+    records: int = 0
+    links: int = 0
+    missing: list[Missing] = field(default_factory=list)
+    gaps: list[form.Gap] = field(default_factory=list)
+    voids: int = 0
+    ocmf: int = 0
+    total: Quantities = field(default_factory=Quantities)
+    stated_micro: int = 0  # corrections and the like that no record bears out
+    costs_settled: int = 0
+
+    @property
+    def holds(self) -> bool:
+        return not self.findings_count
+
+    def tell(self, finding: Finding) -> None:
+        self.findings_count += 1
+        if len(self.findings) < FINDINGS_KEPT:
+            self.findings.append(finding)
+
+
+def verify(source: Source, *, node_keys: Iterable[str] = (), platform_key: str = "") -> Report:
+    """Check everything that can be. `node_keys` are those that the owner sees in the cars. Raises Unreadable."""
+    raw = source.read(form.MANIFEST)
+    manifest = _decoded(form.MANIFEST, raw, form.Manifest)
+    seal = _decoded(form.SEAL, source.read(form.SEAL), form.Seal)
+    pinned = set(node_keys)
+    report = Report(
+        statement=manifest.statement, owner=manifest.owner, issuer=manifest.issuer, platform_key=seal.public_key,
+        platform_key_pinned=bool(platform_key), nodes=manifest.nodes, keys_pinned=bool(pinned), gaps=manifest.gaps,
+    )  # fmt: skip
+    _check_seal(raw, seal, platform_key, report)
+    _check_node_keys(manifest.nodes, pinned, report)
+    _check_files(source, manifest, _check_records(source, manifest, report), report)
+    return report
+
+
+def _check_seal(raw: bytes, seal: form.Seal, platform_key: str, report: Report) -> None:
+    good = keys.signed(seal.public_key, form.SIGNING_DOMAIN + raw, bytes.fromhex(seal.signature))
+    if not good or seal.key_id != keys.fingerprint(seal.public_key):
+        report.tell(Finding("platform_signature", form.MANIFEST, "The platform's signature does not fit it."))
+    if platform_key and seal.public_key != platform_key:
+        report.tell(Finding("platform_key", form.SEAL, "It is signed with another key than the one that you gave."))
+
+
+def _check_node_keys(nodes: list[form.Node], pinned: set[str], report: Report) -> None:
+    for what in ([node.id for node in nodes], [node.public_key for node in nodes]):
+        if len(what) != len(set(what)):
+            report.tell(Finding("node_twice", form.MANIFEST, "A computer or a key is named twice."))
+    for node in nodes:
+        if pinned and node.public_key not in pinned:
+            report.tell(Finding("node_key", f"computer {node.id}", "Its key is none of those that you gave."))
+
+
+def _check_records(source: Source, manifest: form.Manifest, report: Report) -> dict[str, Digest]:
+    """One pass; the digests of the files that it read."""
+    digests: dict[str, list[Digest]] = {form.RECORDS: [], form.VOIDS: [], form.OCMF_RECORDS: []}
+    key = keys.ocmf_key(source.read(form.OCMF_KEY))
+    ocmf = OcmfRecords(source.lines(form.OCMF_RECORDS, digests[form.OCMF_RECORDS]), key, report.tell)
+    report.ocmf = len(ocmf)
+    nodes, tally, chains = {node.id: node for node in manifest.nodes}, Sums(), Chains()
+    lines = source.lines(form.RECORDS, digests[form.RECORDS])
+    checked = _each(lines, nodes, manifest.statement.currency, tally, chains, report)
+    for run in runs(piece(each.record.event.subject, each.payload) for each in checked):
+        ocmf.check(run, report.tell)
+    ocmf.check_rest(report.tell)
+    chains.check_named(manifest.gaps, report.tell)
+    _check_voids(source.lines(form.VOIDS, digests[form.VOIDS]), nodes, manifest, tally, report)
+    sums.check(manifest, tally, report.tell)
+    report.links, report.missing, report.total = chains.links, chains.missing, tally.total
+    proven = {*tally.transfers, *tally.voided}
+    report.stated_micro = sum(
+        entry.amount_micro for entry in manifest.entries if entry.transfer not in proven and entry.kind != "payout"
+    )
+    return {name: found[0] for name, found in digests.items() if found}
+
+
+def _each(
+    lines: Iterable[bytes], nodes: dict[str, form.Node], currency: str, tally: Sums, chains: Chains, report: Report
+) -> Iterator[Checked]:
+    """Each good record, in order of computers and numbers: so that none can be there twice."""
+    last, attempts = ("", 0), set[int]()
+    for line in lines:
+        record = _decoded(form.RECORDS, line, form.Record)
+        where = f"record {record.seq} of {record.node}"
+        if (record.node, record.seq) <= last:
+            report.tell(Finding("record_twice", where, "It is there twice, or out of order."))
+        if record.event.data.attempt in attempts:
+            report.tell(Finding("attempt_twice", where, f"Attempt {record.event.data.attempt} is paid twice."))
+        last = (record.node, record.seq)
+        attempts.add(record.event.data.attempt)
+        report.records += 1
+        report.costs_settled += "settled" in (record.costs.tariff_from, record.costs.wear_from)
+        tally.add(record)
+        checked = records.check(record, nodes, currency, report.tell)
+        if checked:
+            chains.add(checked, report.tell)
+            yield checked
+
+
+def _check_voids(
+    lines: Iterable[bytes], nodes: dict[str, form.Node], manifest: form.Manifest, tally: Sums, report: Report
+) -> None:
+    corrections = {entry.transfer for entry in manifest.entries if entry.kind == "correction"}
+    originals: set[tuple[str, int]] = set()
+    for line in lines:
+        void = _decoded(form.VOIDS, line, form.Void)
+        original = void.original
+        where = f"void {void.id}"
+        if void.transfer not in corrections:
+            report.tell(Finding("void", where, "Its transfer is no correction of this statement."))
+        if (original.node, original.seq) in originals:
+            report.tell(Finding("void_twice", where, "The record is taken back twice."))
+        originals.add((original.node, original.seq))
+        report.voids += 1
+        tally.add_void(void, report.tell)
+        records.check(original, nodes, manifest.statement.currency, report.tell)
+
+
+def _check_files(source: Source, manifest: form.Manifest, digests: dict[str, Digest], report: Report) -> None:
+    if set(manifest.files) != set(form.SEALED_FILES) or source.names() != set(form.FILES):
+        report.tell(Finding("files", form.MANIFEST, "It names other files than there are."))
+    for name in form.SEALED_FILES:
+        stated = manifest.files.get(name)
+        found = digests.get(name) or source.digest(name)
+        if stated is None or (stated.sha256, stated.size_bytes) != (found.sha256, found.size_bytes):
+            report.tell(Finding("file_changed", name, "It is not the file that the platform signed for."))
+
+
+def _decoded(name: str, data: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise Unreadable("malformed", f"{name} is not what the platform writes: {error}.") from error
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """The report for programs."""
+    return {
+        "holds": report.holds,
+        "verdict": "recomputed = paid" if report.holds else "recomputed != paid",
+        "findings_count": report.findings_count,
+        **{name: msgspec.to_builtins(getattr(report, name)) for name in (
+            "statement", "owner", "issuer", "platform_key", "platform_key_pinned", "keys_pinned", "nodes", "records",
+            "links", "missing", "gaps", "voids", "ocmf", "total", "stated_micro", "costs_settled", "findings",
+        )},
+    }  # fmt: skip

@@ -1,0 +1,166 @@
+"""Real workers, killed with SIGKILL while they pay: no transfer twice, none lost. `DRIVEWAY_KILLS=100` for the long run."""
+
+import itertools
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import stripe as sdk
+from django.db import connection
+
+from billing.models import Payout, StripeCommand
+from billing.services import connected_accounts, outbox, payouts
+from marketplace.embedded import REPOSITORY
+from marketplace.embedded.process import free_port, spawn, wait_ready
+from tests import factories
+from tests.billing.payouts.helpers import balance, begin, differences, make_payout
+from tests.conformance import sdk_types
+from tests.conformance.transport import GuardedTransport, to_server
+
+pytestmark = pytest.mark.django_db(transaction=True)
+KILLS = int(os.environ.get("DRIVEWAY_KILLS", "1"))
+KEY = {"Authorization": "Bearer sk_test_fake_kill"}
+# A worker that kills itself with SIGKILL at its n-th command: after Stripe's answer, inside the transaction that books it
+# (just before it commits), just after that, or before anything was sent.
+WORKER = """
+import os, signal, sys
+import django
+django.setup()
+from billing.services import outbox, payouts
+point, left = sys.argv[1], [int(sys.argv[2])]
+def dying(work):
+    def replacement(*arguments, **named):
+        left[0] -= 1
+        if left[0]:
+            return work(*arguments, **named)
+        if point in ("commit", "done"):
+            work(*arguments, **named)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return replacement
+name = {"answer": "_settle", "commit": "transition", "done": "_settle", "claimed": "_work"}[point]
+setattr(outbox, name, dying(getattr(outbox, name)))
+payouts.send_due()
+outbox.send_due()
+"""
+POINTS = ("answer", "commit", "claimed", "done")
+
+
+@pytest.fixture
+def server(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The fake in a process of its own; no webhook arrives."""
+    port = free_port()
+    base, log = f"http://127.0.0.1:{port}", tmp_path / "fake.log"
+    process = spawn(
+        [
+            *(sys.executable, "-m", "billing.fake_stripe", "--port", str(port), "--data", str(tmp_path / "fake.sqlite")),
+            *("--webhook-url", "http://127.0.0.1:9/none", "--lost-permille", "1000"),
+        ],
+        log_path=log, environment=os.environ | {"FAKE_STRIPE_WEBHOOK_SECRET": "whsec_kill"}, cwd=REPOSITORY,
+    )  # fmt: skip
+    wait_ready("fake", process, lambda: answers(base), log_path=log)
+    settings.STRIPE_SECRET_KEY, settings.STRIPE_API_BASE = "sk_test_fake_kill", base
+    transport = GuardedTransport(to_server(sdk.RequestsClient(timeout=10)))
+    monkeypatch.setattr("billing.gateway.client.http_client", lambda: transport)
+    with sdk_types.installed(monkeypatch):
+        yield base
+    process.terminate()
+    process.wait(10)
+
+
+def answers(base: str) -> bool:
+    try:
+        return httpx.get(base, trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def worker(base: str, point: str, dies_at: int) -> int:
+    """Run one against the test's database; how it ended."""
+    name = connection.settings_dict["NAME"]
+    environment = os.environ | {
+        "DJANGO_SETTINGS_MODULE": "marketplace.settings", "LOG_LEVEL": "ERROR",
+        "DATABASE_URL": re.sub(r"/[^/?]+(\?|$)", rf"/{name}\1", os.environ["DATABASE_URL"], count=1),
+        "STRIPE_SECRET_KEY": "sk_test_fake_kill", "STRIPE_API_BASE": base, "STRIPE_WEBHOOK_SECRETS": "whsec_kill",
+    }  # fmt: skip
+    return subprocess.run(
+        [sys.executable, "-c", WORKER, point, str(dies_at)], env=environment, cwd=REPOSITORY, timeout=120, check=False
+    ).returncode
+
+
+def onboarded(base: str) -> Any:
+    """An owner who filled in Stripe's page."""
+    account = begin(factories.make_owner())
+    page = connected_accounts.onboarding_url(account=account, return_url=f"{base}/", refresh_url=f"{base}/x")
+    form = {"name": "A", "bank": "000123456789", "outcome": "ready"}
+    assert httpx.post(page, data=form, trust_env=False).status_code == 303
+    assert connected_accounts.refresh(account=account).status == "active"
+    return account.owner
+
+
+def fund(base: str, payments: int) -> None:
+    """Customers pay 500.00 each on Stripe's page."""
+    line = {"line_items[0][price_data][unit_amount]": "50000", "line_items[0][price_data][currency]": "usd",
+            "line_items[0][price_data][product_data][name]": "Wallet"}  # fmt: skip
+    for _ in range(payments):
+        made = httpx.post(
+            f"{base}/v1/checkout/sessions", headers=KEY, trust_env=False,
+            data={"mode": "payment", "ui_mode": "hosted_page", "success_url": base, **line},
+        ).json()  # fmt: skip
+        httpx.post(made["url"], data={"number": "4242424242424242"}, trust_env=False)
+
+
+def listed(base: str) -> list[dict[str, Any]]:
+    """Every transfer that Stripe made."""
+    found, more = [], True
+    while more:
+        after = f"&starting_after={found[-1]['id']}" if found else ""
+        page = httpx.get(f"{base}/v1/transfers?limit=100{after}", headers=KEY, trust_env=False).json()
+        found, more = found + page["data"], page["has_more"]
+    return found
+
+
+def now_due() -> None:
+    StripeCommand.objects.filter(status="queued").update(due_at="2020-01-01T00:00Z")
+
+
+def test_workers_killed_while_they_pay_lose_and_double_nothing(server: str):
+    chance, ended, began = random.Random(KILLS), dict.fromkeys(POINTS, 0), time.monotonic()
+    fund(server, payments=1 + KILLS // 4)
+    owners = [onboarded(server) for _ in range(min(3, KILLS))]
+    for kill in itertools.count():
+        if sum(ended.values()) == KILLS:
+            break
+        for owner in owners[: chance.randint(1, 3)]:
+            make_payout(owner, chance.randint(1, 3000) * 10_000)
+        point = POINTS[kill % len(POINTS)]
+        now_due()
+        code = worker(server, point, dies_at=chance.randint(1, 2) if kill % 3 else 1)
+        ended[point] += code == -signal.SIGKILL
+        assert code in (0, -signal.SIGKILL)  # one that had less to do than it was to die at ends by itself
+    unknown = StripeCommand.objects.filter(status="queued", outcome_unknown=True).count()
+    for _ in range(3):
+        now_due()
+        payouts.send_due()
+        outbox.send_due()
+    rows = list(Payout.objects.select_related("account"))
+    made = listed(server)
+    print(
+        f"\n{sum(ended.values())} workers killed {ended} in {time.monotonic() - began:.0f} s; {unknown} left in the dark at"
+        f" the end; {len(rows)} payouts, {len(made)} transfers at Stripe,"
+        f" {len({row['metadata']['payout'] for row in made})} of them different"
+    )
+    assert {row.status for row in rows} == {"paid"}
+    assert sorted(
+        (row["metadata"]["payout"], row["id"], row["amount"] * 10_000, row["destination"]) for row in made
+    ) == sorted((str(row.public_id), row.stripe_transfer_id, row.amount_micro, row.account.stripe_id) for row in rows)
+    assert [balance(owner, "in_transit") for owner in owners] == [0] * len(owners)
+    assert differences() == []

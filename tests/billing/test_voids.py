@@ -1,0 +1,166 @@
+"""Voids: corrections that mirror a rating, whoever paid it. The market: 0.10 an hour, 70 % the owner's, 0.20 a kWh besides."""
+
+import pytest
+from django.db import connection
+
+from accounts.models import AuditEvent
+from billing.models import EarningsDay, LedgerTransfer, SpendDay, UsageVoid
+from billing.selectors import earnings_by_owner
+from billing.services import ledger, voids, wallets
+from billing.services.settlement import settle_usage
+from marketplace.core.errors import InvalidInput
+from tests.billing.helpers import balance, give_credit, make_market, make_usage, order, sqlstate_of
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def market():
+    return make_market(price_micro_per_kwh=200_000)
+
+
+def payable(node) -> int:
+    account = ledger.payable(node.vehicle.owner, "USD")
+    account.refresh_from_db()
+    return account.balance_micro
+
+
+def void(usage) -> UsageVoid:
+    row = voids.void(rated=usage.rated, reason=" counted twice ", actor=None)
+    assert [voids.settle_voids(), voids.settle_voids()] == [1, 0]
+    row.refresh_from_db()
+    return row
+
+
+def corrections(row) -> dict[str, tuple[str, str, int]]:
+    found = LedgerTransfer.objects.filter(kind="correction").select_related("debit", "credit")
+    assert all(t.meta == {"void": row.pk, "rated": row.rated_id} for t in found)
+    return {t.idempotency_key: (t.debit.kind, t.credit.kind, t.amount_micro) for t in found}
+
+
+def test_work_that_the_customer_paid_goes_back_to_the_wallet(market):
+    """An hour with 0.015 kWh: 0.103, of which 0.073 were the owner's. He was paid out meanwhile: he owes it now."""
+    usage = make_usage(order(market.organization).job, market.nodes[0], energy_mwh=15_000)
+    settle_usage()
+    assert payable(market.nodes[0]) == 73_000
+    before = wallets.summary(market.organization).balance_micro
+    row = void(usage)
+    assert corrections(row) == {
+        f"void:{row.public_id}:owner": ("payable", "wallet", 73_000),
+        f"void:{row.public_id}:platform": ("revenue", "wallet", 30_000),
+    }
+    assert (payable(market.nodes[0]), wallets.summary(market.organization).balance_micro) == (0, before + 103_000)
+    assert set(EarningsDay.objects.values_list("attempts", "compute_ms", "energy_mwh", "gross_micro", "wear_nano")) == {
+        (0, 0, 0, 0, 0)
+    }
+    assert set(SpendDay.objects.values_list("units", "items", "compute_ms", "charged_micro")) == {(0, 0, 0, 0)}
+    assert earnings_by_owner()[0].gross_micro == 0
+    assert AuditEvent.objects.get(action="usage.void").details["reason"] == "counted twice"
+    assert ledger.recompute() == []
+
+
+def test_an_owner_who_was_paid_out_owes_it(market):
+    usage = make_usage(order(market.organization).job, market.nodes[0])
+    settle_usage()
+    debit, credit = ledger.payable(market.nodes[0].vehicle.owner, "USD"), ledger.platform("bank_clearing", "USD")
+    ledger.post([ledger.Posting(kind="payout", debit=debit, credit=credit, amount_micro=70_000, idempotency_key="out")])
+    void(usage)
+    assert payable(market.nodes[0]) == -70_000
+
+
+def test_a_copy_goes_back_to_the_platforms_expense(market):
+    first = make_usage(order(market.organization).job, market.nodes[0])
+    copy = make_usage(first.job, market.nodes[1], copy_of=first)
+    settle_usage()
+    row = void(copy)
+    assert corrections(row) == {f"void:{row.public_id}:owner": ("payable", "verification", 70_000)}
+    assert (payable(market.nodes[0]), payable(market.nodes[1])) == (70_000, 0)
+    assert SpendDay.objects.get().charged_micro == 100_000
+    assert ledger.recompute() == []
+
+
+def test_work_that_the_hold_paid_in_part(market):
+    """0.15 held, two hours: of the second the customer was charged 0.05, and the platform paid the owner."""
+    placed = order(market.organization, cap_micro=150_000)
+    usage = [make_usage(placed.job, market.nodes[0]) for _ in range(2)][1]
+    settle_usage()
+    row = void(usage)
+    assert corrections(row) == {
+        f"void:{row.public_id}:owner": ("payable", "verification", 70_000),
+        f"void:{row.public_id}:platform": ("revenue", "wallet", 50_000),
+    }
+
+
+def test_what_credit_had_paid_goes_to_the_wallet_too(market):
+    give_credit(market.organization, 500_000)
+    usage = make_usage(order(market.organization).job, market.nodes[0])
+    settle_usage()
+    void(usage)
+    assert balance(market.organization, "wallet") == 10_100_000
+
+
+def test_usage_that_cost_nothing_is_voided_without_a_posting(market):
+    usage = make_usage(order(market.organization).job, market.nodes[0], compute_ms=0)
+    settle_usage()
+    assert corrections(void(usage)) == {}
+
+
+def test_voiding_again_is_the_first_void(market):
+    usage = make_usage(order(market.organization).job, market.nodes[0])
+    settle_usage()
+    row = void(usage)
+    assert voids.void(rated=usage.rated, reason="another", actor=None) == row
+    assert voids.settle_voids() == 0
+    assert AuditEvent.objects.filter(action="usage.void").count() == 1
+    for reason in ("", "  ", "x" * 201):
+        with pytest.raises(InvalidInput):
+            voids.void(rated=usage.rated, reason=reason, actor=None)
+
+
+INSERT = (
+    "INSERT INTO billing_usagevoid (public_id, created_at, rated_id, reason, settled_at)"
+    " SELECT gen_random_uuid(), now(), id, 'x', {} FROM billing_ratedusage"
+)
+
+
+@pytest.mark.parametrize(
+    ("sql", "sqlstate"),
+    [
+        (INSERT.format("now()"), "DW007"),  # settled before it began
+        (INSERT.format("NULL").replace("rated_id", "rated_id").replace(", id,", ", id + 1000000,"), "23503"),
+        (f"{INSERT.format('NULL')}; UPDATE billing_usagevoid SET settled_at = now()", "DW007"),  # without corrections
+        (f"{INSERT.format('NULL')}; {INSERT.format('NULL')}", "23505"),
+        (f"{INSERT.format('NULL')}; UPDATE billing_usagevoid SET reason = 'y'", "DW002"),
+        (f"{INSERT.format('NULL')}; DELETE FROM billing_usagevoid", "DW002"),
+    ],
+)
+def test_a_void_cannot_be_faked(market, sql, sqlstate):
+    make_usage(order(market.organization).job, market.nodes[0])
+    settle_usage()
+    assert sqlstate_of(sql) == sqlstate
+
+
+def test_a_void_is_settled_once(market):
+    usage = make_usage(order(market.organization).job, market.nodes[0])
+    settle_usage()
+    void(usage)
+    assert sqlstate_of("UPDATE billing_usagevoid SET settled_at = NULL") == "DW002"
+    assert sqlstate_of("UPDATE billing_usagevoid SET settled_at = now() + interval '1 s'") == "DW002"
+
+
+def test_corrections_of_another_sum_or_account_settle_nothing(market):
+    usage = make_usage(order(market.organization).job, market.nodes[0])
+    settle_usage()
+    row = voids.void(rated=usage.rated, reason="x", actor=None)
+    wallet, revenue = ledger.wallet(market.organization), ledger.platform("revenue", "USD")
+    owner = ledger.payable(market.nodes[1].vehicle.owner, "USD")  # not who earned it
+    ledger.post([
+        ledger.Posting(kind="correction", debit=owner, credit=wallet, amount_micro=70_000,
+                       idempotency_key=f"void:{row.public_id}:owner"),
+        ledger.Posting(kind="correction", debit=revenue, credit=wallet, amount_micro=30_000,
+                       idempotency_key=f"void:{row.public_id}:platform"),
+    ])  # fmt: skip
+    assert sqlstate_of("UPDATE billing_usagevoid SET settled_at = now()") == "DW007"
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM billing_usagevoid WHERE settled_at IS NULL")
+        assert cursor.fetchone() == (1,)
