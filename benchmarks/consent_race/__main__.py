@@ -7,7 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
-from benchmarks.consent_race.scratch import scratch_database
+from benchmarks.scratch import scratch_database
 from marketplace.embedded import EmbeddedError
 
 

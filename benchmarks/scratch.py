@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,7 +27,7 @@ FROM_OUTSIDE = (
 
 
 @contextmanager
-def scratch_database(*, connections: int) -> Iterator[None]:
+def scratch_database(*, connections: int, settings: Mapping[str, str] | None = None) -> Iterator[None]:
     """Django set up on an empty, migrated database, and the cache on a Redis of its own. Raises EmbeddedError.
 
     PostgreSQL keeps the time of every commit, so that the order of commits can be asked for afterwards.
@@ -38,7 +38,7 @@ def scratch_database(*, connections: int) -> Iterator[None]:
     os.environ |= {
         "DRIVEWAY_HOME": str(home), "DRIVEWAY_ENV": "development", "DRIVEWAY_NATS": "off",
         "DJANGO_SETTINGS_MODULE": "marketplace.settings", "ORT_DISABLE_TELEMETRY": "1",
-        "BLOB_ROOT": str(home / "blobs"), "DATABASE_POOL_SIZE": str(connections),
+        "BLOB_ROOT": str(home / "blobs"), "DATABASE_POOL_SIZE": str(connections), **(settings or {}),
     }  # fmt: skip
     embedded.provide_secrets(home)
     try:

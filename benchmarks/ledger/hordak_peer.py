@@ -1,0 +1,107 @@
+"""The peer's side. Runs in an environment of its own, without any code of ours: hordak_peer.py <shape> <count> <batch>.
+
+django-hordak as its documentation says: `Account.transfer_to` in a transaction, or for many at once `bulk_create` of
+transactions and legs. Prints one line of JSON. Reads PEER_DATABASE_URL.
+"""
+
+import json
+import os
+import sys
+import time
+
+import dj_database_url
+import django
+from django.conf import settings
+
+settings.configure(
+    DATABASES={"default": dj_database_url.parse(os.environ["PEER_DATABASE_URL"])},
+    INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "mptt", "hordak"],
+    DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+    USE_TZ=True,
+    DEFAULT_CURRENCY="USD",
+    CURRENCIES=["USD"],
+    HORDAK_DECIMAL_PLACES=6,
+    HORDAK_MAX_DIGITS=20,
+)
+django.setup()
+
+from django.core.management import call_command  # noqa: E402
+from django.db import transaction  # noqa: E402
+from hordak.models import Account, AccountType, Leg, Transaction  # noqa: E402
+from moneyed import Money  # noqa: E402
+
+ACCOUNTS = 100
+AMOUNT = Money("0.000123", "USD")
+
+
+def accounts(kind: str, count: int) -> list[Account]:
+    made = []
+    for number in range(count):
+        name = f"{kind} {number}"
+        found = Account.objects.filter(name=name).first()
+        made.append(found or Account.objects.create(name=name, type=AccountType.liability, currencies=["USD"]))
+    return made
+
+
+def one_by_one(count: int, _: int) -> float:
+    """Each in a transaction of its own, over a hundred pairs of accounts."""
+    payers, payees = accounts("payer", ACCOUNTS), accounts("payee", ACCOUNTS)
+    started = time.perf_counter()
+    for number in range(count):
+        with transaction.atomic():
+            payers[number % ACCOUNTS].transfer_to(payees[number % ACCOUNTS], AMOUNT)
+    return time.perf_counter() - started
+
+
+def hot_account(count: int, _: int) -> float:
+    """The same, all between one pair."""
+    (payer,), (payee,) = accounts("hot payer", 1), accounts("hot payee", 1)
+    started = time.perf_counter()
+    for _number in range(count):
+        with transaction.atomic():
+            payer.transfer_to(payee, AMOUNT)
+    return time.perf_counter() - started
+
+
+def set_based(count: int, batch: int) -> float:
+    """Many in a transaction: all transactions in one bulk_create, all legs in another."""
+    payers, payees = accounts("payer", ACCOUNTS), accounts("payee", ACCOUNTS)
+    started = time.perf_counter()
+    for begin in range(0, count, batch):
+        size = min(batch, count - begin)
+        with transaction.atomic():
+            made = Transaction.objects.bulk_create([Transaction(description="bench") for _ in range(size)])
+            legs = []
+            for number, row in enumerate(made):
+                legs.append(Leg(transaction=row, account=payers[number % ACCOUNTS], credit=AMOUNT))
+                legs.append(Leg(transaction=row, account=payees[number % ACCOUNTS], debit=AMOUNT))
+            Leg.objects.bulk_create(legs)
+    return time.perf_counter() - started
+
+
+def one_settlement(count: int, _: int) -> float:
+    """One transaction that pays `count` payees: hordak's own model of a settlement, each leg checked by its trigger."""
+    (payer,), payees = accounts("payer", 1), accounts("payee", ACCOUNTS)
+    started = time.perf_counter()
+    with transaction.atomic():
+        row = Transaction.objects.create(description="settlement")
+        legs = [Leg(transaction=row, account=payer, credit=AMOUNT * count)]
+        legs += [Leg(transaction=row, account=payees[number % ACCOUNTS], debit=AMOUNT) for number in range(count)]
+        Leg.objects.bulk_create(legs)
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    shape, count, batch = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    if shape == "migrate":
+        call_command("migrate", verbosity=0)
+        print(json.dumps({}))
+    else:
+        run = {
+            "one by one": one_by_one,
+            "hot account": hot_account,
+            "set-based": set_based,
+            "one settlement": one_settlement,
+        }[shape]
+        seconds = run(count, batch)
+        print(json.dumps({"seconds": seconds, "legs": Leg.objects.count()}))

@@ -1,0 +1,99 @@
+"""Our side: the same transfers, through `ledger.post` and, set-based, also by SQL alone as the settlement does."""
+
+from __future__ import annotations
+
+import itertools
+import time
+
+from django.db import connection, transaction
+
+from accounts.models import Organization, Owner, User
+from billing.models import LedgerAccount, LedgerTransfer
+from billing.services import ledger
+from billing.services.ledger import Place, Posting
+
+ACCOUNTS, AMOUNT_MICRO = 100, 123
+FUNDS_MICRO = 10**15
+_numbers = itertools.count(1)
+
+SQL = """
+INSERT INTO billing_ledgertransfer (kind, debit_id, credit_id, amount_micro, currency, idempotency_key)
+SELECT 'share', (%(debits)s::bigint[])[1 + n %% %(accounts)s], (%(credits)s::bigint[])[1 + n %% %(accounts)s],
+       %(micro)s, 'USD', %(key)s || n
+  FROM generate_series(0, %(count)s - 1) n
+"""
+
+
+class Ours:
+    """A hundred customers with money, whose holds pay a hundred owners."""
+
+    def __init__(self) -> None:
+        self.holds = [_hold(number) for number in range(ACCOUNTS)]
+        self.payables = [_payable(number) for number in range(ACCOUNTS)]
+
+    def run(self, shape: str, count: int, batch: int) -> float:
+        """Seconds for `count` transfers, durable."""
+        return {
+            "one by one": self.one_by_one, "hot account": self.hot_account, "set-based": self.set_based,
+            "set-based, SQL": self.sql, "one settlement": self.one_settlement,
+        }[shape](count, batch)  # fmt: skip
+
+    def one_by_one(self, count: int, _: int) -> float:
+        started = time.perf_counter()
+        for number in range(count):
+            ledger.post([self._posting(number)])
+        return time.perf_counter() - started
+
+    def hot_account(self, count: int, _: int) -> float:
+        """All from one hold to one owner."""
+        started = time.perf_counter()
+        for _number in range(count):
+            ledger.post([self._posting(0)])
+        return time.perf_counter() - started
+
+    def set_based(self, count: int, batch: int) -> float:
+        started = time.perf_counter()
+        for begin in range(0, count, batch):
+            ledger.post([self._posting(number) for number in range(min(batch, count - begin))])
+        return time.perf_counter() - started
+
+    def sql(self, count: int, batch: int) -> float:
+        started = time.perf_counter()
+        for begin in range(0, count, batch):
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute(SQL, {
+                    "debits": [row.pk for row in self.holds], "credits": [row.pk for row in self.payables],
+                    "accounts": ACCOUNTS, "micro": AMOUNT_MICRO, "key": f"bench-sql:{next(_numbers)}:",
+                    "count": min(batch, count - begin),
+                })  # fmt: skip
+        return time.perf_counter() - started
+
+    def one_settlement(self, count: int, _: int) -> float:
+        """One customer pays `count` payees, in one statement, as the settlement does."""
+        return self.sql(count, count)
+
+    def _posting(self, number: int) -> Posting:
+        return Posting(
+            kind=LedgerTransfer.Kind.SHARE, debit=self.holds[number % ACCOUNTS],
+            credit=self.payables[number % ACCOUNTS], amount_micro=AMOUNT_MICRO,
+            idempotency_key=f"bench:{next(_numbers)}",
+        )  # fmt: skip
+
+
+def _hold(number: int) -> LedgerAccount:
+    organization = Organization.objects.create(name=f"Bench {number}")
+    hold = ledger.hold(organization)
+    bank = ledger.account(Place(kind="bank_clearing", currency="USD"))
+    wallet = ledger.wallet(organization)
+    ledger.post([
+        Posting(kind="top_up", debit=bank, credit=wallet, amount_micro=FUNDS_MICRO, idempotency_key=f"bench-up:{number}"),
+    ])  # fmt: skip
+    ledger.post([
+        Posting(kind="hold", debit=wallet, credit=hold, amount_micro=FUNDS_MICRO, idempotency_key=f"bench-hold:{number}"),
+    ])  # fmt: skip
+    return hold
+
+
+def _payable(number: int) -> LedgerAccount:
+    user = User.objects.create(email=f"bench{number}@example.com")
+    return ledger.payable(Owner.objects.create(user=user, name=f"Bench {number}"), "USD")

@@ -1,0 +1,116 @@
+"""`python -m benchmarks.settlement`: see benchmarks/README.md."""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.scratch import scratch_database
+from marketplace.embedded import REPOSITORY, EmbeddedError
+
+PEER_RECORDS, PEER_BATCH = 50_000, 1_000
+
+
+@dataclass
+class Outcome:
+    """Seconds, and megabytes of this process at each tenth of the settlement."""
+
+    records: int
+    settle_s: float
+    memory_mb: list[float]
+    statements: int
+    statements_s: float
+    invoices: int
+    invoices_s: float
+    differences: int
+    check_s: float
+    peer_rate: float
+
+
+def main() -> int:
+    options = arguments()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        with scratch_database(connections=8, settings={"PAYOUT_MIN_MICRO": "10000"}):
+            outcome = _run(options.records, options.batch)
+            text = report(outcome, f"python -m benchmarks.settlement {' '.join(sys.argv[1:])}".strip(), options.batch)
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+        return 130
+    except EmbeddedError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    print(f"\n{text}")
+    if options.out:
+        options.out.write_text(text)
+    return 1 if outcome.differences else 0
+
+
+def _run(records: int, batch: int) -> Outcome:
+    from django.utils import timezone
+
+    from benchmarks.ledger.peer import Peer
+    from benchmarks.settlement import data
+    from billing.services import invoices, ledger, statements
+    from billing.services.settlement import settle_usage
+
+    peer = Peer(REPOSITORY / ".driveway" / "peers" / "hordak")
+    print(f"Making {records:,} usage records", flush=True)
+    data.make(data.Shape(usage=records))
+    print("Settling", flush=True)
+    memory, done, started = [], 0, time.perf_counter()
+    while settled := settle_usage(limit=batch):
+        done += settled
+        while len(memory) < 10 * done // records:
+            memory.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    settle_s = time.perf_counter() - started
+    now = timezone.now()
+    closed, statements_s = _timed(lambda: statements.close_due(until=now))
+    billed, invoices_s = _timed(lambda: invoices.close_due(until=now))
+    differences, check_s = _timed(lambda: len(ledger.recompute()))
+    peer_rate = PEER_RECORDS / peer.run("set-based", PEER_RECORDS, PEER_BATCH)
+    return Outcome(
+        done, settle_s, memory, closed, statements_s, billed, invoices_s, differences, check_s, peer_rate
+    )  # fmt: skip
+
+
+def _timed(work: object) -> tuple[int, float]:
+    started = time.perf_counter()
+    return work(), time.perf_counter() - started  # type: ignore[operator]
+
+
+def report(found: Outcome, command: str, batch: int) -> str:
+    from benchmarks.machine import described
+
+    ours = found.records / found.settle_s
+    return "\n".join([
+        f"# {found.records:,} usage records rolled up and settled", "", f"`{command}`", "", *described("django", "psycopg"),
+        f"- One process, batches of {batch:,}, durable, every trigger and constraint on; peer: django-hordak on the same PostgreSQL,",
+        f"  {PEER_RECORDS:,} two-leg transactions by `bulk_create`, batches of {PEER_BATCH:,}: one for each record, since it has no roll-up", "",
+        "| step | seconds | a second |", "|--|--|--|",
+        f"| rate, post, roll up by day: {found.records:,} records | **{found.settle_s:.1f}** | {ours:,.0f} records |",
+        f"| close owners' statements: {found.statements:,} | {found.statements_s:.1f} | |",
+        f"| close customers' invoices: {found.invoices:,} | {found.invoices_s:.1f} | |",
+        f"| compute the whole ledger again (`check_ledger`): {found.differences} differences | {found.check_s:.1f} | |",
+        f"| hordak: one transaction a record | | {found.peer_rate:,.0f} records |", "",
+        f"Ratio to hordak: **{ours / found.peer_rate:.1f}**. Ours also rates each record, keeps its rating, and holds floors,",
+        "keys and append-only rules; hordak's side only posts two legs that are ready.", "",
+        "Peak memory of the process at each tenth, MB: " + ", ".join(f"{mb:.0f}" for mb in found.memory_mb), "",
+    ])  # fmt: skip
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.settlement", description=__doc__)
+    parser.add_argument("--records", type=int, default=1_000_000, help="usage records (default a million)")
+    parser.add_argument("--batch", type=int, default=25_000, help="records of one transaction (default 25,000)")
+    parser.add_argument("--out", type=Path, help="write the report here (docs/settlement-speed.md)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
