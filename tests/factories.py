@@ -47,6 +47,7 @@ from compute import blobs, protocol
 from compute.agent.signing import sign_request
 from compute.models import Attempt, HardwareClass, InferenceJob, InputFile, ModelArtifact, Node, WorkUnit
 from compute.services import dispatch, jobs, nodes, pairings, sync
+from tests.database import unguarded
 
 PASSWORD = "correct horse battery"
 _numbers = itertools.count(1)
@@ -93,7 +94,8 @@ def make_card_lot(organization: Organization, amount_micro: int) -> TopUp:
     )  # fmt: skip
     wish = StripeCommand.objects.create(kind="charge_saved_card", idempotency_key=f"test:{number()}", subject_id=0)
     StripeCommand.objects.filter(pk=wish.pk).update(status="done", done_at=timezone.now())
-    CardTopUp.objects.create(
+    with unguarded():  # a recharge that nobody ordered
+        CardTopUp.objects.create(
         organization=organization, customer=customer, command=wish, amount_micro=amount_micro, origin="auto",
         currency=organization.currency, idempotency_key=f"test-{number()}", site_url="", status="paid", saved_card=card,
         payment_intent_id=made.reference, top_up=made,
