@@ -169,6 +169,12 @@ AUTHORITY_ADDRESS = required("AUTHORITY_ADDRESS", "2 Example Road, Example City"
 AUTHORITY_CONTACT = required("AUTHORITY_CONTACT", "complaints@authority.example")
 AUTHORITY_URL = required("AUTHORITY_URL", "https://authority.example")
 
+# Papers: who sells (on invoices and receipts), and fonts for names in scripts that Roboto lacks (paths of TTF or OTF files).
+SELLER_NAME = env.str("SELLER_NAME", default="Driveway")
+SELLER_ADDRESS = env.str("SELLER_ADDRESS", default="", multiline=True)
+SELLER_TAX_ID = env.str("SELLER_TAX_ID", default="")
+PDF_FONTS = env.list("PDF_FONTS", default=[])
+
 # Stripe: top-ups by card, off without a key. In development the local fake is started and its key is set.
 STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
 STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="https://api.stripe.com")

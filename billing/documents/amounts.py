@@ -1,0 +1,19 @@
+"""Amounts on papers: exact. Lines must add up to the total as they are printed, to the millionth."""
+
+from decimal import Decimal
+
+from babel.numbers import format_currency
+
+from marketplace.core import locale
+from marketplace.core.money import MICRO
+
+MICRO_PER_CENT = 10_000
+
+
+def exact(amount_micro: int, currency: str) -> str:
+    """Two places when that is the amount, else all six: "$12.30", "$0.000123"."""
+    active = locale.active()
+    places = 2 if amount_micro % MICRO_PER_CENT == 0 else 6
+    pattern = active.currency_formats["standard"].pattern.replace("0.00", "0." + "0" * places)
+    value = Decimal(amount_micro) / MICRO
+    return format_currency(value, currency, format=pattern, locale=active, currency_digits=False)

@@ -1,0 +1,139 @@
+"""Papers that people keep: invoices, receipts, statements. The same facts always make the same bytes.
+
+paper = Document(title="Invoice", number="INV-7", made_at=invoice.created_at)
+paper.addresses(("From", seller), ("To", "Example AI\n1 Main Street"))
+paper.facts([("Period", "Oct 2026")])
+paper.grid([Column("What", 3), Column("Amount", 1, right=True)], rows)
+paper.totals([("Total", "$1.00")])
+return paper.render()
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from fpdf import FPDF
+from fpdf.enums import XPos, YPos
+from fpdf.prefs import ViewerPreferences
+
+from billing.documents import fonts
+from billing.documents.table import Column, draw
+
+INK, SOFT, LINE, BRAND = (27, 38, 36), (74, 88, 85), (204, 212, 208), (13, 89, 62)
+MARGIN_MM, FOOT_MM, LINE_MM = 18.0, 20.0, 5.0
+TEXT_PT, SMALL_PT, TITLE_PT = 9.5, 8.0, 18.0
+SITE = "Driveway"
+
+
+class Document(FPDF):
+    """One A4 paper with our name, its title and number on every page, and "page n of m" at its foot.
+
+    It holds what it is told and nothing else: no clock, no random id, no name of a file or a machine.
+    """
+
+    def __init__(self, *, title: str, number: str, made_at: datetime, note: str = "") -> None:
+        super().__init__(orientation="portrait", unit="mm", format="A4")
+        self.paper_title, self.paper_number, self.note = title, fonts.writable(number), fonts.writable(note)
+        self.add_font("text", "", fonts.roboto("Regular"))
+        self.add_font("text", "B", fonts.roboto("Bold"))
+        for index, path in enumerate(fonts.extra()):
+            self.add_font(f"extra{index}", "", path)
+        self.set_fallback_fonts([f"extra{index}" for index in range(len(fonts.extra()))], exact_match=False)
+        self.set_title(f"{title} {self.paper_number}".strip())
+        self.set_lang("en")
+        self.set_author(SITE)
+        self.set_creator(SITE)
+        self.set_producer(SITE)
+        self.set_creation_date(made_at)
+        self.viewer_preferences = ViewerPreferences(display_doc_title=True)
+        self.set_margins(MARGIN_MM, MARGIN_MM, MARGIN_MM)
+        self.set_auto_page_break(True, FOOT_MM)
+        self.add_page()
+
+    def header(self) -> None:
+        """On every page; FPDF calls it."""
+        self.ink(BRAND, TITLE_PT if self.page_no() == 1 else TEXT_PT, bold=True)
+        self.cell(self.epw / 3, 9, SITE)
+        self.ink(INK, TITLE_PT if self.page_no() == 1 else TEXT_PT, bold=True)
+        self.cell(0, 9, self.paper_title, align="R", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+        self.ink(SOFT, TEXT_PT)
+        self.cell(0, LINE_MM, self.paper_number, align="R", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+        self.rule()
+        self.ln(5)
+
+    def footer(self) -> None:
+        """On every page; FPDF calls it."""
+        self.set_y(-FOOT_MM + 4)
+        self.rule()
+        self.ln(1.5)
+        self.ink(SOFT, SMALL_PT)
+        self.cell(self.epw * 0.8, LINE_MM, self.note)
+        self.cell(0, LINE_MM, f"Page {self.page_no()} of {{nb}}", align="R")
+
+    def addresses(self, *blocks: tuple[str, str]) -> None:
+        """Headings with texts of several lines, side by side."""
+        top, width = self.get_y(), self.epw / max(len(blocks), 1)
+        bottom = top
+        for index, (heading, text) in enumerate(blocks):
+            left = self.l_margin + index * width
+            self.set_xy(left, top)
+            self.ink(SOFT, SMALL_PT)
+            self.cell(width - 6, LINE_MM, heading, new_x=XPos.LEFT, new_y=YPos.NEXT)
+            self.ink(INK, TEXT_PT)
+            self.multi_cell(width - 6, LINE_MM, fonts.writable(text), align="L")
+            bottom = max(bottom, self.get_y())
+        self.set_xy(self.l_margin, bottom)
+        self.ln(5)
+
+    def facts(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Names and values, one a line."""
+        for name, value in pairs:
+            self.ink(SOFT, TEXT_PT)
+            self.cell(45, LINE_MM, fonts.writable(name))
+            self.ink(INK, TEXT_PT)
+            self.multi_cell(0, LINE_MM, fonts.writable(value), align="L", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+        self.ln(5)
+
+    def heading(self, text: str) -> None:
+        if self.will_page_break(4 * LINE_MM):  # never alone at the foot of a page
+            self.add_page()
+        self.ink(INK, TEXT_PT + 2, bold=True)
+        self.cell(0, LINE_MM + 2, fonts.writable(text), new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+
+    def paragraph(self, text: str, *, small: bool = False) -> None:
+        self.ink(SOFT if small else INK, SMALL_PT if small else TEXT_PT)
+        self.multi_cell(0, LINE_MM, fonts.writable(text), align="L", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+        self.ln(2)
+
+    def grid(self, columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
+        """Rows under headings that every page repeats; a row never splits over two pages."""
+        draw(self, columns, rows)
+        self.ln(3)
+
+    def totals(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Sums on the right, kept together; the last one is the sum of sums."""
+        if self.will_page_break(len(pairs) * (LINE_MM + 1) + 4):
+            self.add_page()
+        for index, (name, value) in enumerate(pairs):
+            is_last = index == len(pairs) - 1
+            if is_last and index:
+                self.rule(self.l_margin + self.epw / 2)
+                self.ln(1)
+            self.set_x(self.l_margin + self.epw / 2)
+            self.ink(INK if is_last else SOFT, TEXT_PT, bold=is_last)
+            self.cell(self.epw * 0.3, LINE_MM + 1, fonts.writable(name))
+            self.ink(INK, TEXT_PT, bold=is_last)
+            self.cell(0, LINE_MM + 1, fonts.writable(value), align="R", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+        self.ln(4)
+
+    def render(self) -> bytes:
+        return bytes(self.output())
+
+    def ink(self, color: tuple[int, int, int], size_pt: float, *, bold: bool = False) -> None:
+        self.set_text_color(*color)
+        self.set_font("text", "B" if bold else "", size_pt)
+
+    def rule(self, left: float | None = None) -> None:
+        """A thin line from `left` (the margin) to the right margin."""
+        self.set_draw_color(*LINE)
+        self.set_line_width(0.2)
+        self.line(self.l_margin if left is None else left, self.get_y(), self.w - self.r_margin, self.get_y())
