@@ -67,7 +67,9 @@ class Document(FPDF):
         self.ln(1.5)
         self.ink(SOFT, SMALL_PT)
         self.cell(self.epw * 0.8, LINE_MM, self.note)
-        self.cell(0, LINE_MM, f"Page {self.page_no()} of {{nb}}", align="R")
+        # FPDF measures "{nb}", not the number that replaces it at the end: so not aligned, but put where two digits fit.
+        self.set_x(self.w - self.r_margin - self.get_string_width(f"Page {self.page_no()} of 00") - 2 * self.c_margin)
+        self.cell(0, LINE_MM, f"Page {self.page_no()} of {{nb}}")
 
     def addresses(self, *blocks: tuple[str, str]) -> None:
         """Headings with texts of several lines, side by side."""
