@@ -93,6 +93,12 @@ GET    access_reason          in    404        404  404    404    200         in
 POST   access_reason          in    404        404  404    404    >operations in   in   in    in    in   in    in
 POST   access_reason_end      in    404        404  404    404    >operations in   in   in    in    in   in    in
 GET    statement_package      in    200        404  404    404    404         in   in   in    in    in   in    in
+GET    earnings               in    200        200  404    404    404         in   in   in    in    in   in    in
+GET    earnings_tax           in    200        200  404    404    404         in   in   in    in    in   in    in
+GET    earnings_tax_csv       in    200        200  404    404    404         in   in   in    in    in   in    in
+GET    statement_list         in    200        200  404    404    404         in   in   in    in    in   in    in
+GET    statement_detail       in    200        404  404    404    404         in   in   in    in    in   in    in
+GET    statement_pdf          in    200        404  404    404    404         in   in   in    in    in   in    in
 
 GET    job_list               in    404        404  200    200    404         in   in   in    in    in   in    in
 GET    job_detail             in    404        404  200    404    404         in   in   in    in    in   in    in
@@ -295,7 +301,8 @@ class World:
             "export_download": (self.export.public_id,), "erasure_cancel": (erasures.token_of(self.erasure),),
             "erasure_proof": (self.erased.public_id,), "vehicle_sold": (vehicle,),
             **dict.fromkeys(("top_up_pay", "top_up_done", "top_up_left", "api_top_up"), (self.top_up.public_id,)),
-            "statement_package": (self.statement.public_id,),
+            **dict.fromkeys(("statement_package", "statement_detail", "statement_pdf"), (self.statement.public_id,)),
+            **dict.fromkeys(("earnings_tax", "earnings_tax_csv"), (2026,)),
             **dict.fromkeys(("saved_card_done", "saved_card_default", "saved_card_remove"), (self.card.public_id,)),
             "api_key_revoke": (self.own_key.public_id,), "api_model": (self.model.public_id,), "api_job": (job,),
             "api_job_cancel": (job,), "api_job_result": (done,), "node_blob": (self.lease.input_sha256,),

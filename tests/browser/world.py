@@ -38,6 +38,7 @@ class World:
         self.pairing = factories.make_pairing()
         self.top_up = factories.make_card_top_up(self.acme)
         self._payouts()
+        self._earnings()
         self._cards()
         self.erasure = erasures.request(owner=factories.make_owner(), actor=None)
         self.cookies = {
@@ -80,6 +81,34 @@ class World:
             row = make_payout(self.alice, 123_450_000)
             type(row).objects.filter(pk=row.pk).update(status_code=code)
         payouts.return_to_balance(payout=make_payout(self.alice), reason="test", actor=None)
+
+    def _earnings(self) -> None:
+        """Three weeks of work of two cars, and a statement with every kind of line, late work among it."""
+        today = timezone.now().date()
+        for ago in range(1, 22):
+            for vehicle, gross in ((self.vehicle, 1_234_567), (self.bare, 345_678)):
+                factories.make_earnings_day(
+                    vehicle, today - timedelta(days=ago), gross_micro=gross * (ago % 7), energy_cost_nano=ago * 12_345_678,
+                    wear_nano=ago * 4_567_891, attempts=ago, compute_ms=ago * 3_600_000,
+                )  # fmt: skip
+        month = today.replace(day=1)
+        node = self.car.node
+        work = {"vehicle": self.vehicle, "hardware_class": node.hardware_class, "service_month": month, "attempts": 12,
+                "compute_ms": 7_200_000, "energy_cost_nano": 1_234_567_890, "wear_nano": 234_567_890}  # fmt: skip
+        late = (month - timedelta(days=1)).replace(day=1)
+        lines = [
+            {**work, "kind": "work", "amount_micro": 8_000_000},
+            {**work, "kind": "work", "amount_micro": 1_500_000, "service_month": late, "is_late": True},
+            {**work, "kind": "check", "amount_micro": 500_000, "vehicle": self.bare},
+            {"kind": "correction", "service_month": late, "vehicle": self.vehicle, "amount_micro": -1_200_003, "note": "A result that was wrong"},
+            {"kind": "adjustment", "service_month": month, "amount_micro": 250_000, "note": "Goodwill " * 15},
+            {"kind": "reserve", "service_month": month, "amount_micro": -2_000_000, "note": "A customer disputes a job"},
+            {"kind": "return", "service_month": month, "amount_micro": 1_000_000, "note": "Payout of statement 3"},
+        ]  # fmt: skip
+        self.statement = factories.make_statement(
+            self.alice, number=900, lines=lines, opening_micro=7, earned_micro=10_000_000, corrected_micro=-950_003,
+            other_micro=-1_000_000, carried_micro=8_050_004,
+        )  # fmt: skip
 
     def _cards(self) -> None:
         """Two cards, one of them about to end; a recharge that paid once, and is paused since a bank asked."""
@@ -154,6 +183,8 @@ def arguments(world: World) -> dict[str, tuple[Any, ...]]:
         "unsubscribe": (unsubscribes.token(world.alice),),
         "erasure_cancel": (erasures.token_of(world.erasure),),
         "consent_notice": ("run_jobs", 1),
+        "statement_detail": (world.statement.public_id,),
+        "earnings_tax": (timezone.now().year,),
         "job_detail": (world.done.public_id,),
         **dict.fromkeys(("top_up_pay", "top_up_done", "top_up_left"), (world.top_up.public_id,)),
         "saved_card_done": (world.card.public_id,),
