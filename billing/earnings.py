@@ -161,6 +161,9 @@ def _rows(found: Iterable[tuple[Key, dict[str, Any]]]) -> list[Earned[Key]]:
     energy, wear = RunningSum(), RunningSum()
     rows = []
     for key, row in found:
-        *whole, energy_nano, wear_nano = (int(row.get(f"sum_{name}") or 0) for name in SUMS)
-        rows.append(Earned(key, *whole, energy.add(energy_nano), wear.add(wear_nano)))
+        attempts, compute_ms, energy_mwh, gross_micro, energy_nano, wear_nano = (
+            int(row.get(f"sum_{name}") or 0) for name in SUMS
+        )
+        spent = energy.add(energy_nano), wear.add(wear_nano)
+        rows.append(Earned(key, attempts, compute_ms, energy_mwh, gross_micro, *spent))
     return rows

@@ -1,12 +1,14 @@
 """A statement on paper: every line of work with its costs, what was corrected, and the sum."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from django.conf import settings
 
 from billing.documents.amounts import exact
 from billing.documents.pdf import Document
 from billing.documents.table import Column
+from billing.earnings import Earned
 from billing.models import Statement, StatementLine
 from billing.statement_selectors import Detail, detail, first_day, last_day
 from marketplace.core import locale
@@ -61,12 +63,15 @@ def _paper(shown: Detail) -> Document:
 
 def _work(shown: Detail) -> Iterator[tuple[str, ...]]:
     currency = shown.statement.currency
-    for name, earned in (*((line_name(earned.key), earned) for earned in shown.work), ("Sum", shown.work_total)):
-        amounts = (earned.gross_micro, earned.energy_micro, earned.wear_micro, earned.net_micro)
-        yield (
-            name, locale.number(earned.attempts), locale.duration(earned.compute_ms),
-            *(exact(micro, currency) for micro in amounts),
-        )  # fmt: skip
+    for earned in shown.work:
+        yield _work_row(line_name(earned.key), earned, currency)
+    yield _work_row("Sum", shown.work_total, currency)
+
+
+def _work_row(name: str, earned: Earned[Any], currency: str) -> tuple[str, ...]:
+    amounts = (earned.gross_micro, earned.energy_micro, earned.wear_micro, earned.net_micro)
+    counts = (locale.number(earned.attempts), locale.duration(earned.compute_ms))
+    return (name, *counts, *(exact(micro, currency) for micro in amounts))
 
 
 def line_name(line: StatementLine) -> str:

@@ -127,7 +127,7 @@ def month(value: date) -> str:
 
 def short_month(value: date) -> str:
     """ "Nov", as an axis has room for it."""
-    return format_skeleton("LLL", value, locale=active())
+    return format_date(value, "LLL", locale=active())
 
 
 def moment(at: datetime) -> str:

@@ -40,7 +40,9 @@ def pay(owner: Owner, amount_micro: int, paid_at: datetime) -> Payout:
         kind="create_transfer", idempotency_key=f"test-{payout.pk}", subject_id=payout.pk
     )
     Payout.objects.filter(pk=payout.pk).update(status="sending", command=command, account=account)
-    Payout.objects.filter(pk=payout.pk).update(status="paid", sent=sent, paid_at=paid_at)
+    Payout.objects.filter(pk=payout.pk).update(
+        status="paid", sent=sent, paid_at=paid_at, stripe_transfer_id=f"tr_{payout.pk}"
+    )
     payout.refresh_from_db()
     return payout
 
@@ -64,6 +66,12 @@ def test_by_the_date_of_payment() -> None:
 def test_what_was_taken_back_is_taken_off_when_that_happened() -> None:
     owner = factories.make_owner()
     payout = pay(owner, 10_000_000, datetime(2025, 3, 1, tzinfo=UTC))
+    places = [Place(kind="stripe_clearing", currency="USD"), Place(kind="payable", currency="USD", owner_id=owner.pk)]
+    clearing, payable = (ledger.accounts(places)[place] for place in places)
+    ledger.post([
+        Posting(kind="transfer", debit=clearing, credit=payable, amount_micro=10_000_000,
+                idempotency_key=f"payout:{payout.public_id}:reversed"),
+    ])  # fmt: skip
     Payout.objects.filter(pk=payout.pk).update(status="reversed")
     year = datetime.now(UTC).year
     assert tax.year_of(owner, 2025)[0].paid_micro == 10_000_000
