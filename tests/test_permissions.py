@@ -297,11 +297,11 @@ class World:
         self.statement = factories.make_statement(alice)
         self.disputed, self.dispute = factories.make_charged_order(acme), factories.make_dispute(acme)
         self.card = factories.make_saved_card(acme)
-        with unguarded():  # whose card it was is known without asking Stripe
-            CardTopUp.objects.filter(pk=self.paid.pk).update(origin="auto", saved_card=self.card)
         self.invoice, self.paid, self.refund = (
             factories.make_invoice(acme), factories.make_paid_top_up(acme), factories.make_refund_done(acme)
         )  # fmt: skip
+        with unguarded():  # whose card it was is known without asking Stripe
+            CardTopUp.objects.filter(pk=self.paid.pk).update(origin="auto", saved_card=self.card)
         self.own_key, key = factories.make_key(acme)
         dead_key, dead = factories.make_key(acme)
         api_keys.revoke_api_key(key=dead_key, actor=None)
