@@ -18,7 +18,7 @@ last AS (
     SELECT a.id, a.owner_id, a.currency, l.period_end_at, COALESCE(l.carried_micro, 0) AS opening_micro
       FROM billing_ledgeraccount a
       LEFT JOIN last l ON l.owner_id = a.owner_id AND l.currency = a.currency
-     WHERE a.kind = 'payable' AND a.owner_id = ANY(%(owners)s)
+     WHERE a.kind = 'payable' AND a.id = ANY(%(locked)s)  -- one opened since then is not ours yet
        AND (l.period_end_at IS NULL OR l.period_end_at < %(until)s::timestamptz)
 ), open AS (
     SELECT a.id AS account_id, a.owner_id, a.currency, t.id AS transfer_id, t.kind, t.effective_at, t.meta, t.signed_micro
@@ -53,12 +53,13 @@ STATEMENTS = (
     SELECT a.*, s.first_at, COALESCE(s.earned, 0) AS earned, COALESCE(s.corrected, 0) AS corrected,
            COALESCE(s.other, 0) AS other,
            a.opening_micro + COALESCE(s.earned, 0) + COALESCE(s.corrected, 0) + COALESCE(s.other, 0) AS gross,
-           CASE WHEN w.erased_at IS NULL THEN c.coin END AS coin
+           w.erased_at IS NULL AS may_be_paid, c.coin
       FROM accounts a JOIN accounts_owner w ON w.id = a.owner_id
       LEFT JOIN sums s ON s.account_id = a.id
       LEFT JOIN unnest(%(currencies)s::text[], %(coins)s::bigint[]) AS c(currency, coin) ON c.currency = a.currency
 ), due AS (
-    SELECT t.*, CASE WHEN t.gross >= GREATEST(%(minimum)s, t.coin) THEN t.gross - mod(t.gross, t.coin) ELSE 0 END AS paid_out
+    SELECT t.*, CASE WHEN t.may_be_paid AND t.gross >= GREATEST(%(minimum)s, t.coin)
+                     THEN t.gross - mod(t.gross, t.coin) ELSE 0 END AS paid_out
       FROM totals t
 )
 INSERT INTO billing_statement

@@ -12,11 +12,12 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from accounts.models import Owner
 from billing.minor_units import micro_per_minor
-from billing.models import LedgerAccount, Payout, StatementEntry
+from billing.models import LedgerAccount, Payout, Statement, StatementEntry
 from billing.services import connected_accounts, ledger
 from billing.services import statement_sql as sql
 from billing.services.ledger import Place
@@ -33,7 +34,7 @@ def close_due(*, until: datetime) -> int:
     Nobody gets a statement without a movement or a payout.
     """
     made, after = 0, 0
-    while owners := _owners(after):
+    while owners := _owners(after, until):
         made += len(_close(owners, until, settings.PAYOUT_MIN_MICRO))
         after = owners[-1]
     if made:
@@ -56,8 +57,10 @@ def close_month(*, now: datetime | None = None) -> int:
     return close_due(until=now.replace(day=1, hour=0, minute=0, second=0, microsecond=0))
 
 
-def _owners(after: int) -> list[int]:
-    payables = LedgerAccount.objects.filter(kind=Kind.PAYABLE, owner_id__gt=after)
+def _owners(after: int, until: datetime) -> list[int]:
+    """The next chunk of those who have no statement up to then: every hour asks again."""
+    stated = Statement.objects.filter(owner=OuterRef("owner"), currency=OuterRef("currency"), period_end_at__gte=until)
+    payables = LedgerAccount.objects.filter(~Exists(stated), kind=Kind.PAYABLE, owner_id__gt=after)
     return list(payables.order_by("owner_id").values_list("owner_id", flat=True).distinct()[:CHUNK])
 
 
@@ -75,6 +78,7 @@ def _close(owners: Sequence[int], until: datetime, minimum_micro: int) -> list[i
     }  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(sql.LOCK, values)
+        values["locked"] = [row[0] for row in cursor.fetchall()]
         cursor.execute(sql.STATEMENTS, values)
         rows = cursor.fetchall()
         if not rows:
