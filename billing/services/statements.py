@@ -74,7 +74,7 @@ def _close(owners: Sequence[int], until: datetime, minimum_micro: int) -> list[i
     )
     values: dict[str, Any] = {
         "owners": list(owners), "until": until, "minimum": minimum_micro, "currencies": currencies,
-        "coins": [micro_per_minor(currency) for currency in currencies], "made": [],
+        "coins": [micro_per_minor(currency) for currency in currencies],
     }  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(sql.LOCK, values)
@@ -84,8 +84,6 @@ def _close(owners: Sequence[int], until: datetime, minimum_micro: int) -> list[i
         if not rows:
             return []
         values["made"] = [row[0] for row in rows]
-        cursor.execute(sql.ENTRIES, values)
-        cursor.execute(sql.LINES, values)
         _pay(cursor, values, [row for row in rows if row[3]])
         cursor.execute(sql.MAILS, values)
     return list(values["made"])
