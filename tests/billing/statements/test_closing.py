@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.core import mail as post
 from django.core.management import call_command
 from django.db import transaction
 from django.test import override_settings
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accounts.models import Mail, Owner
+from accounts.services import mails
 from billing.models import (
     LedgerAccount,
     LedgerTransfer,
@@ -21,11 +23,12 @@ from billing.models import (
     StatementEntry,
     StatementLine,
 )
-from billing.services import ledger, ledger_checks, payouts, statements, voids
+from billing.services import ledger, ledger_checks, payouts, statements, summaries, voids
 from billing.services.ledger import Place, Posting
 from billing.services.settlement import settle_usage
 from tests.billing.helpers import HOUR_MS, Market, make_market, make_usage, number, order
 from tests.compute.helpers import in_threads
+from tests.database import execute, unguarded
 
 pytestmark = pytest.mark.django_db
 CENT = 10_000
@@ -247,3 +250,50 @@ def test_who_is_erased_is_stated_but_not_paid_and_stops_nobody(market: Market):
     assert close() == 2
     assert Statement.objects.get(owner=erased).paid_out_micro == 0
     assert Payout.objects.get().owner == other
+
+
+def texts() -> list[str]:
+    assert mails.send_due() == 2
+    return [f"{message.subject} {message.body}".replace("\xa0", " ") for message in post.outbox]
+
+
+def test_the_mail_says_what_is_paid_and_where_from(market: Market):
+    work(market)
+    work(market, node=1)
+    Owner.objects.exclude(pk=market.nodes[0].vehicle.owner_id).update(mails_off=["earnings-summary"])
+    statements.close_due(until=timezone.now())
+    asked, other = texts()
+    assert "Statement 1: $0.070000 will be paid to you" in asked
+    assert "cannot pay you yet" in asked  # nobody has an account at Stripe
+    assert "Net to you: " in asked
+    assert "Net to you: " not in other  # nor asked for the summary
+    assert str(Statement.objects.first().public_id) in asked or "/payouts/" in asked
+
+
+def test_the_mail_says_why_nothing_is_paid(market: Market, settings: Any):
+    settings.PAYOUT_MIN_MICRO = 10_000_000
+    work(market)
+    close()
+    adjust(market, -100_000)
+    close()
+    below, negative = texts()
+    assert "payouts begin at $10.00. $0.070000 stays yours" in below
+    assert "more was corrected than earned" in negative
+    assert "you need not pay anything" in negative
+
+
+def test_a_month_is_told_by_one_mail(market: Market, settings: Any):
+    """The monthly summary goes to whoever asked for it and has no statement."""
+    settings.STATEMENT_GRACE_H = -24
+    start = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    for node in (0, 1):
+        work(market, node=node)
+    with unguarded():
+        for table, column in (("ledgertransfer", "effective_at"), ("ratedusage", "created_at")):
+            execute(f"UPDATE billing_{table} SET {column} = %s", start - timedelta(days=2))
+    told, not_closed = (node.vehicle.owner for node in market.nodes[:2])
+    Owner.objects.update(mails_off=[])
+    assert statements.close_owner(owner=told, until=start) == 1
+    assert summaries.summarize() == 1
+    kinds = dict(Mail.objects.values_list("user_id", "kind"))
+    assert (kinds[told.user_id], kinds[not_closed.user_id]) == ("statement-ready", "earnings-summary")
