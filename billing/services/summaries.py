@@ -4,14 +4,12 @@ From the ratings, since EarningsDay knows days of UTC only; what was voided sinc
 told by that one's mail, with the same figures: so this waits until statements are closed, and finds who was left out.
 """
 
-from datetime import timedelta
-
 from django.conf import settings
 from django.db import connection, transaction
 
 from marketplace.core import kicks
 
-CLOSING = timedelta(days=1)  # in which the statements are surely made, once their grace is over
+CLOSING_H = 24  # in which the statements are surely made, once their grace is over
 
 # A zone that this PostgreSQL does not know counts as UTC: one odd row must not stop everybody's mail.
 SUMMARIZE = """
@@ -44,7 +42,7 @@ SELECT d.user_id, 'earnings-summary',
        AND NOT EXISTS (SELECT FROM billing_usagevoid x WHERE x.rated_id = r.id AND x.settled_at IS NOT NULL)
        AND r.created_at >= d.month_start AT TIME ZONE d.zone AND r.created_at < d.month_end AT TIME ZONE d.zone) e
     ON e.attempts > 0
- WHERE now() >= (d.month_end AT TIME ZONE 'UTC') + %s::interval
+ WHERE now() >= (d.month_end AT TIME ZONE 'UTC') + make_interval(hours => %s)
    AND NOT EXISTS (SELECT FROM accounts_mail m WHERE m.dedupe_key = d.key)
    AND NOT EXISTS (SELECT FROM billing_statement s
                     WHERE s.owner_id = d.id AND s.currency = d.currency AND s.attempts > 0
@@ -58,7 +56,7 @@ ON CONFLICT (dedupe_key) DO NOTHING
 def summarize() -> int:
     """Queue the mail of the last month for every owner who wants it, earned something and was not told yet. Returns how many."""
     with connection.cursor() as cursor:
-        cursor.execute(SUMMARIZE, [timedelta(hours=settings.STATEMENT_GRACE_H) + CLOSING])
+        cursor.execute(SUMMARIZE, [settings.STATEMENT_GRACE_H + CLOSING_H])
         count: int = cursor.rowcount
     if count:
         kicks.kick("accounts.send_mails")
