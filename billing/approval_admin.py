@@ -56,6 +56,9 @@ class ApprovalForm(forms.ModelForm[Approval]):
         model = Approval
         fields = ("kind", "reason", "idempotency_key")
 
+    def validate_unique(self) -> None:
+        """The same key again is the same proposal, says the service."""
+
     def params(self) -> dict[str, Any]:
         data = self.cleaned_data
         name, with_amount = SUBJECTS[Kind(data["kind"])]
@@ -117,7 +120,9 @@ class ApprovalAdmin(OwnerDataAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         decide = path(
-            "<int:object_id>/decide/", self.admin_site.admin_view(self.decide), name="billing_approval_decide"
+            "<int:object_id>/decide/",
+            self._guarded(self.admin_site.admin_view(self.decide), "decide"),
+            name="billing_approval_decide",
         )
         return [decide, *super().get_urls()]
 

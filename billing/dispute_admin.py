@@ -68,7 +68,11 @@ class DisputeAdmin(OwnerDataAdmin):
         return format_micro(row.granted_micro, row.currency)
 
     def get_urls(self) -> list[URLPattern]:
-        decide = path("<int:object_id>/decide/", self.admin_site.admin_view(self.decide), name="billing_dispute_decide")
+        decide = path(
+            "<int:object_id>/decide/",
+            self._guarded(self.admin_site.admin_view(self.decide), "decide"),
+            name="billing_dispute_decide",
+        )
         return [decide, *super().get_urls()]
 
     def decide(self, request: HttpRequest, object_id: int) -> HttpResponse:

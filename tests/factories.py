@@ -4,7 +4,7 @@ import hashlib
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import httpx
@@ -22,11 +22,13 @@ from billing.models import (
     CardTopUp,
     ConnectedAccount,
     Dispute,
+    EarningsDay,
     Invoice,
     JobOrder,
     Refund,
     SavedCard,
     Statement,
+    StatementLine,
     StripeCommand,
     StripeCustomer,
     TopUp,
@@ -47,6 +49,7 @@ from compute import blobs, protocol
 from compute.agent.signing import sign_request
 from compute.models import Attempt, HardwareClass, InferenceJob, InputFile, ModelArtifact, Node, WorkUnit
 from compute.services import dispatch, jobs, nodes, pairings, sync
+from tests.database import unguarded
 
 PASSWORD = "correct horse battery"
 _numbers = itertools.count(1)
@@ -93,7 +96,8 @@ def make_card_lot(organization: Organization, amount_micro: int) -> TopUp:
     )  # fmt: skip
     wish = StripeCommand.objects.create(kind="charge_saved_card", idempotency_key=f"test:{number()}", subject_id=0)
     StripeCommand.objects.filter(pk=wish.pk).update(status="done", done_at=timezone.now())
-    CardTopUp.objects.create(
+    with unguarded():  # a recharge that nobody ordered
+        CardTopUp.objects.create(
         organization=organization, customer=customer, command=wish, amount_micro=amount_micro, origin="auto",
         currency=organization.currency, idempotency_key=f"test-{number()}", site_url="", status="paid", saved_card=card,
         payment_intent_id=made.reference, top_up=made,
@@ -116,7 +120,9 @@ def make_refund(organization: Organization, amount_micro: int, *, status: str = 
 def make_refund_done(organization: Organization, amount_micro: int = 20_000_000) -> Refund:
     """Of a top-up of its own, made by Stripe."""
     make_card_lot(organization, amount_micro)
-    return make_refund(organization, amount_micro, status="succeeded")
+    refund = make_refund(organization, amount_micro, status="succeeded")
+    refund.refresh_from_db()
+    return refund
 
 
 def make_card_top_up(organization: Organization, amount_micro: int = 50_000_000) -> CardTopUp:
@@ -150,20 +156,32 @@ def make_invoice(organization: Organization) -> Invoice:
     return Invoice.objects.get(organization=organization, number=before + 1)
 
 
-def make_statement(owner: Owner) -> Statement:
-    """Of a month in which nothing happened."""
+def make_statement(owner: Owner, *, lines: Sequence[dict[str, Any]] = (), **fields: Any) -> Statement:
+    """Of a month in which nothing happened but what `fields` and `lines` say; nothing is posted."""
     end = timezone.now()
     zero = dict.fromkeys(
         ("opening_micro", "earned_micro", "corrected_micro", "other_micro", "paid_out_micro", "carried_micro",
          "energy_cost_nano", "wear_nano", "compute_ms", "energy_mwh", "attempts"), 0,
     )  # fmt: skip
-    return Statement.objects.create(
-        owner=owner,
-        number=1,
-        currency=owner.currency,
-        period_start_at=end - timedelta(days=30),
-        period_end_at=end,
-        **zero,
+    values = {
+        "number": 1, "currency": owner.currency, "period_start_at": end - timedelta(days=30), "period_end_at": end, **zero,
+        **fields,
+    }  # fmt: skip
+    statement = Statement.objects.create(owner=owner, **values)
+    StatementLine.objects.bulk_create(StatementLine(statement=statement, **line) for line in lines)
+    return statement
+
+
+def make_earnings_day(vehicle: Vehicle, day: date, *, gross_micro: int, **fields: Any) -> EarningsDay:
+    """As the settlement rolls it up, without the work beneath."""
+    values = {"attempts": 1, "compute_ms": 60_000, "energy_mwh": 500, "energy_cost_nano": 0, "wear_nano": 0, **fields}
+    return EarningsDay.objects.create(
+        owner=vehicle.owner,
+        vehicle=vehicle,
+        currency=vehicle.owner.currency,
+        day=day,
+        gross_micro=gross_micro,
+        **values,
     )
 
 

@@ -19,12 +19,14 @@ from django.utils import timezone
 
 from accounts.models import ConsentRecord, ErasureRequest, Scope
 from accounts.services import api_keys, erasures, exports, receipts, registration, unsubscribes
+from billing.models import CardTopUp
 from compute import protocol
 from compute.services import nodes
 from marketplace.privacy import archive
 from tests import factories
 from tests.api.test_files import ROWS as ARRAY
 from tests.api.test_files import npy
+from tests.database import unguarded
 
 pytestmark = pytest.mark.django_db
 
@@ -93,6 +95,12 @@ GET    access_reason          in    404        404  404    404    200         in
 POST   access_reason          in    404        404  404    404    >operations in   in   in    in    in   in    in
 POST   access_reason_end      in    404        404  404    404    >operations in   in   in    in    in   in    in
 GET    statement_package      in    200        404  404    404    404         in   in   in    in    in   in    in
+GET    earnings               in    200        200  404    404    404         in   in   in    in    in   in    in
+GET    earnings_tax           in    200        200  404    404    404         in   in   in    in    in   in    in
+GET    earnings_tax_csv       in    200        200  404    404    404         in   in   in    in    in   in    in
+GET    statement_list         in    200        200  404    404    404         in   in   in    in    in   in    in
+GET    statement_detail       in    200        404  404    404    404         in   in   in    in    in   in    in
+GET    statement_pdf          in    200        404  404    404    404         in   in   in    in    in   in    in
 
 GET    job_list               in    404        404  200    200    404         in   in   in    in    in   in    in
 GET    job_detail             in    404        404  200    404    404         in   in   in    in    in   in    in
@@ -123,7 +131,7 @@ GET    saved_card_done        in    404        404  200    404    404         in
 POST   saved_card_default     in    404        404  >wallet 404   404         in   in   in    in    in   in    in
 POST   saved_card_remove      in    404        404  >wallet 404   404         in   in   in    in    in   in    in
 GET    refund_request         in    404        404  200    200    404         in   in   in    in    in   in    in
-POST   refund_request         in    404        404  400    400    404         in   in   in    in    in   in    in
+POST   refund_request         in    404        404  >wallet 400   404         in   in   in    in    in   in    in
 GET    invoice_list           in    404        404  200    200    404         in   in   in    in    in   in    in
 GET    invoice_detail         in    404        404  200    404    404         in   in   in    in    in   in    in
 GET    invoice_pdf            in    404        404  200    404    404         in   in   in    in    in   in    in
@@ -154,7 +162,7 @@ GET    api_usage_events       401   401        401  401    401    401         20
 GET    api_auto_recharge      401   401        401  401    401    401         200  200  403   401   401  401   401
 PUT    api_auto_recharge      401   401        401  401    401    401         200  409  403   401   401  401   401
 GET    api_refunds            401   401        401  401    401    401         200  200  403   401   401  401   401
-POST   api_refunds            401   401        401  401    401    401         400  400  403   401   401  401   401
+POST   api_refunds            401   401        401  401    401    401         201  400  403   401   401  401   401
 GET    api_invoices           401   401        401  401    401    401         200  200  403   401   401  401   401
 GET    api_invoice            401   401        401  401    401    401         200  404  403   401   401  401   401
 GET    api_invoice_pdf        401   401        401  401    401    401         200  404  403   401   401  401   401
@@ -292,6 +300,8 @@ class World:
         self.invoice, self.paid, self.refund = (
             factories.make_invoice(acme), factories.make_paid_top_up(acme), factories.make_refund_done(acme)
         )  # fmt: skip
+        with unguarded():  # whose card it was is known without asking Stripe
+            CardTopUp.objects.filter(pk=self.paid.pk).update(origin="auto", saved_card=self.card)
         self.own_key, key = factories.make_key(acme)
         dead_key, dead = factories.make_key(acme)
         api_keys.revoke_api_key(key=dead_key, actor=None)
@@ -332,6 +342,8 @@ class World:
             "dispute_open_order": (self.disputed.job.public_id,),
             "dispute_open_statement": (self.statement.public_id,),
             "dispute_detail": (self.dispute.public_id,),
+            **dict.fromkeys(("statement_package", "statement_detail", "statement_pdf"), (self.statement.public_id,)),
+            **dict.fromkeys(("earnings_tax", "earnings_tax_csv"), (2026,)),
             **dict.fromkeys(("saved_card_done", "saved_card_default", "saved_card_remove"), (self.card.public_id,)),
             "api_key_revoke": (self.own_key.public_id,), "api_model": (self.model.public_id,), "api_job": (job,),
             "api_job_cancel": (job,), "api_job_result": (done,), "node_blob": (self.lease.input_sha256,),
@@ -367,7 +379,7 @@ class World:
             "api_jobs": (wanted, {"Idempotency-Key": "k"}),
             "api_top_ups": ({"amount_micro": 10_000_000}, {"Idempotency-Key": "k"}),
             "payout_account_start": ({"country": "BR", "key": "6ba7b810-9dad-11d1-80b4-00c04fd430c8"}, {}),
-            "api_refunds": ({"amount_micro": 10_000_000}, {"Idempotency-Key": "k"}),  # nothing came by card: refused
+            "api_refunds": ({"amount_micro": 10_000_000}, {"Idempotency-Key": "k"}),
             "dispute_open_order": (
                 {"amount": "0.000001", "reason": "The results are wrong.", "key": str(self.own_key.public_id)},
                 {},

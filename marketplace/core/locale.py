@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from asgiref.local import Local
 from babel import Locale, UnknownLocaleError
 from babel.core import get_global
-from babel.dates import format_date, format_time, get_timezone_gmt, get_timezone_name
+from babel.dates import format_date, format_skeleton, format_time, get_timezone_gmt, get_timezone_name
 from babel.numbers import format_currency, format_decimal, format_percent
 from django.utils import timezone
 
@@ -118,6 +118,16 @@ def percent(fraction: Decimal) -> str:
 
 def day(value: date) -> str:
     return format_date(value, "medium", locale=active())
+
+
+def month(value: date) -> str:
+    """ "November 2026"."""
+    return format_skeleton("yMMMM", value, locale=active())
+
+
+def short_month(value: date) -> str:
+    """ "Nov", as an axis has room for it."""
+    return format_date(value, "LLL", locale=active())
 
 
 def moment(at: datetime) -> str:

@@ -222,11 +222,6 @@ def chargebacks(market: Market, payment: TopUp) -> None:
     organization, clearing, now = market.organization, place("stripe_clearing"), timezone.now()
     wallet, disputed = place("wallet", organization), place("disputed", organization)
     for name, status in (("du_lost", "lost"), ("du_won", "won"), ("du_open", "under_review")):
-        CardDispute.objects.create(
-            organization=organization, top_up=payment, stripe_id=name, amount_micro=5_000_000, currency="USD",
-            reason="fraudulent", status=status, withdrawn_at=now, reinstated_at=now if status == "won" else None,
-            written_off_at=now if status == "lost" else None,
-        )  # fmt: skip
         key = f"card_dispute:{name}"
         post("dispute", disputed, clearing, 5_000_000, f"{key}:withdrawn")
         booked("adjustment", name, -5_000_000, fee=15_000_000 // 10)
@@ -237,6 +232,11 @@ def chargebacks(market: Market, payment: TopUp) -> None:
             post("offset", disputed, wallet, 1_000_000, f"{key}:offset_back")
             post("dispute", clearing, disputed, 5_000_000, f"{key}:reinstated")
             booked("adjustment", name, 5_000_000)
+        CardDispute.objects.create(
+            organization=organization, top_up=payment, stripe_id=name, amount_micro=5_000_000, currency="USD",
+            reason="fraudulent", status=status, withdrawn_at=now, reinstated_at=now if status == "won" else None,
+            written_off_at=now if status == "lost" else None,
+        )  # fmt: skip
 
 
 def job_dispute(market: Market, owner: Owner) -> None:

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.models import Organization, Owner, OwnerPolicy, User, Vehicle
 from accounts.services import consents
-from billing.models import JobOrder, LedgerAccount, RateCard
+from billing.models import JobOrder, LedgerAccount, PromoCredit, RateCard
 from billing.services import ledger, wallets
 from billing.services.ledger import Place, Posting
 from billing.services.orders import order_job
@@ -64,12 +64,17 @@ def give_credit(organization: Organization, amount_micro: int) -> None:
     promotion = Place(kind=kinds.PROMOTION, currency=organization.currency)
     wallet = Place(kind=kinds.PROMO_WALLET, currency=organization.currency, organization_id=organization.pk)
     accounts = ledger.accounts([promotion, wallet])
-    ledger.post([
+    key = f"{number()}"
+    (transfer,) = ledger.post([
         Posting(
             kind="promo", debit=accounts[promotion], credit=accounts[wallet], amount_micro=amount_micro,
-            idempotency_key=f"promo:{organization.pk}:{number()}",
+            idempotency_key=f"promo:{organization.pk}:{key}",
         )
-    ])  # fmt: skip
+    ]).transfers  # fmt: skip
+    PromoCredit.objects.create(
+        organization=organization, amount_micro=amount_micro, currency=organization.currency, reason="a test",
+        idempotency_key=key, transfer=transfer,
+    )  # fmt: skip
 
 
 def balance(organization: Organization, kind: str) -> int:

@@ -11,6 +11,7 @@ from billing.services import ledger, wallets
 from billing.services.closing import close_orders
 from billing.services.settlement import settle_usage
 from tests.billing.helpers import HOUR_MS, Market, end_job, make_job, make_market, make_usage, order, sqlstate_of
+from tests.database import execute, unguarded
 
 pytestmark = pytest.mark.django_db
 
@@ -42,12 +43,10 @@ def balance(kind: str) -> int:
 
 def verified_at(at: datetime) -> None:
     """Date the last usage back, which nothing may do, as a replica would."""
-    with connection.cursor() as cursor:
-        cursor.execute("SET session_replication_role = replica")
-        cursor.execute(
-            "UPDATE compute_usagerecord SET created_at = %s WHERE id = (SELECT max(id) FROM compute_usagerecord)", [at]
+    with unguarded():
+        execute(
+            "UPDATE compute_usagerecord SET created_at = %s WHERE id = (SELECT max(id) FROM compute_usagerecord)", at
         )
-        cursor.execute("SET session_replication_role = DEFAULT")
 
 
 def test_an_hour_of_work_costs_ten_cents_of_which_the_owner_gets_seven(market):

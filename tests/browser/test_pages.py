@@ -30,20 +30,23 @@ PAGES = {
         "owner_settings", "policy_edit", "consent_centre", "pair", "pair_confirm", "node_replace", "privacy", "erasure_request",
         "account_close", "vehicle_sold", "vehicle_claim", "account_email", "account_change_password", "account_logout", "account_reauthenticate", "mfa_index",
         "mfa_activate_totp", "mfa_list_webauthn", "mfa_add_webauthn", "payout_list", "payout_account",
+        "earnings", "statement_list", "statement_detail", "earnings_tax", "dispute_open_statement",
     ],
     "guarded": [
         "mfa_index", "mfa_reauthenticate", "mfa_view_recovery_codes", "mfa_generate_recovery_codes", "mfa_deactivate_totp",
     ],
-    "customer": ["job_list", "job_detail", "api_keys", "wallet", "invoice_list", "invoice_detail", "top_up_pay", "top_up_done", "top_up_left", "auto_recharge", "saved_card_done", "refund_request"],
+    "customer": ["job_list", "job_detail", "api_keys", "wallet", "invoice_list", "invoice_detail", "top_up_pay", "top_up_done", "top_up_left", "auto_recharge", "saved_card_done", "refund_request",
+                 "dispute_open_order", "dispute_list", "dispute_detail"],
     "operator": ["admin:index", "access_reason", "admin:accounts_vehicle_changelist", "admin:accounts_vehicle_change",
                  "admin:billing_ledgeraccount_changelist", "admin:billing_ledgeraccount_change",
-                 "admin:billing_ledgertransfer_change", "admin:billing_ledgerdifference_change"],
+                 "admin:billing_ledgertransfer_change", "admin:billing_ledgerdifference_change", "admin:billing_approval_add",
+                 "admin:billing_approval_change", "admin:billing_dispute_change"],
 }  # fmt: skip
 ROWS = [(actor, name) for actor, names in PAGES.items() for name in names]
 
 # Names that are no page of their own, and why.
 NO_PAGE = {
-    "healthz": "JSON", "erasure_proof": "JSON", "schema": "YAML", "statement_keys": "JSON", "statement_package": "a file", "dashboard": "leads elsewhere",
+    "healthz": "JSON", "erasure_proof": "JSON", "schema": "YAML", "statement_keys": "JSON", "statement_package": "a file", "statement_pdf": "a file", "earnings_tax_csv": "a file", "dashboard": "leads elsewhere",
     "job_result": "a file", "invoice_pdf": "a file", "top_up_receipt": "a file", "refund_receipt": "a file", "receipt": "a file", "receipt_list": "a file", "export_download": "a file",
     "payout_account_start": "POST", "payout_account_return": "leads elsewhere", "payout_account_refresh": "leads elsewhere",
     "payout_dashboard": "POST", "payout_final": "POST", "policy_pause": "POST", "top_up_start": "POST", "stripe_webhook": "POST", "consent_decide_personal": "POST", "region_choose": "POST", "export_request": "POST", "saved_card_add": "POST", "saved_card_default": "POST",

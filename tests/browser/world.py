@@ -22,7 +22,16 @@ from billing.models import (
     LedgerTransfer,
     RatedUsage,
 )
-from billing.services import auto_recharge_settings, auto_recharges, payouts, settlement, top_up_credits, voids
+from billing.services import (
+    approvals,
+    auto_recharge_settings,
+    auto_recharges,
+    disputes,
+    payouts,
+    settlement,
+    top_up_credits,
+    voids,
+)
 from compute.models import Attempt, AvailabilitySpan, ModelArtifact, NodePresence
 from marketplace.core.states import transition
 from tests import factories
@@ -46,6 +55,7 @@ class World:
         self.pairing = factories.make_pairing()
         self.top_up = factories.make_card_top_up(self.acme)
         self._payouts()
+        self._earnings()
         self._cards()
         for micro in (25_000_000, 40_000_000):
             factories.make_card_lot(self.acme, micro)
@@ -57,6 +67,7 @@ class World:
             factories.make_refund(self.acme, micro * 10**6, status=status, code=code)
         factories.make_refund(self.acme, 2_000_000)
         self._invoices()
+        self._disputes()
         self.erasure = erasures.request(owner=factories.make_owner(), actor=None)
         self.cookies = {
             "public": {},
@@ -99,6 +110,34 @@ class World:
             type(row).objects.filter(pk=row.pk).update(status_code=code)
         payouts.return_to_balance(payout=make_payout(self.alice), reason="test", actor=None)
 
+    def _earnings(self) -> None:
+        """Three weeks of work of two cars, and a statement with every kind of line, late work among it."""
+        today = timezone.now().date()
+        for ago in range(1, 22):
+            for vehicle, gross in ((self.vehicle, 1_234_567), (self.bare, 345_678)):
+                factories.make_earnings_day(
+                    vehicle, today - timedelta(days=ago), gross_micro=gross * (ago % 7), energy_cost_nano=ago * 12_345_678,
+                    wear_nano=ago * 4_567_891, attempts=ago, compute_ms=ago * 3_600_000,
+                )  # fmt: skip
+        month = today.replace(day=1)
+        node = self.car.node
+        work = {"vehicle": self.vehicle, "hardware_class": node.hardware_class, "service_month": month, "attempts": 12,
+                "compute_ms": 7_200_000, "energy_cost_nano": 1_234_567_890, "wear_nano": 234_567_890}  # fmt: skip
+        late = (month - timedelta(days=1)).replace(day=1)
+        lines = [
+            {**work, "kind": "work", "amount_micro": 8_000_000},
+            {**work, "kind": "work", "amount_micro": 1_500_000, "service_month": late, "is_late": True},
+            {**work, "kind": "check", "amount_micro": 500_000, "vehicle": self.bare},
+            {"kind": "correction", "service_month": late, "vehicle": self.vehicle, "amount_micro": -1_200_003, "note": "A result that was wrong"},
+            {"kind": "adjustment", "service_month": month, "amount_micro": 250_000, "note": "Goodwill " * 15},
+            {"kind": "reserve", "service_month": month, "amount_micro": -2_000_000, "note": "A customer disputes a job"},
+            {"kind": "return", "service_month": month, "amount_micro": 1_000_000, "note": "Payout of statement 3"},
+        ]  # fmt: skip
+        self.statement = factories.make_statement(
+            self.alice, number=900, lines=lines, opening_micro=7, earned_micro=10_000_000, corrected_micro=-950_003,
+            other_micro=-1_000_000, carried_micro=8_050_004,
+        )  # fmt: skip
+
     def _cards(self) -> None:
         """Two cards, one of them about to end; a recharge that paid once, and is paused since a bank asked."""
         self.card = factories.make_saved_card(self.acme)
@@ -134,6 +173,24 @@ class World:
         )
         voids.settle_voids()
         factories.make_invoice(self.acme)
+
+    def _disputes(self) -> None:
+        """One that is talked about, and a proposal that waits for a second operator."""
+        self.dispute = factories.make_dispute(self.acme)
+        for operator, text in (
+            (True, "Which rows do you mean?"),
+            (False, "Rows 3 to 7: the labels are shifted by one."),
+        ):
+            disputes.add_message(
+                dispute=self.dispute, text=text, author=self.opal if operator else self.dispute.opened_by,
+                from_operator=operator,
+            )  # fmt: skip
+        second = factories.make_user("otto@example.com")
+        registration.register_operator(user=second)
+        self.approval = approvals.propose(
+            kind="adjust_customer", params={"organization": str(self.acme.public_id), "amount_micro": 5 * 10**6},
+            reason="Goodwill for the failed job of last week.", idempotency_key="world", actor=second,
+        )  # fmt: skip
 
     def _states(self) -> None:
         """A car that its rules stop, with a history of availability; long words; another locale than the default."""
@@ -191,6 +248,13 @@ def arguments(world: World) -> dict[str, tuple[Any, ...]]:
         "unsubscribe": (unsubscribes.token(world.alice),),
         "erasure_cancel": (erasures.token_of(world.erasure),),
         "consent_notice": ("run_jobs", 1),
+        "statement_detail": (world.statement.public_id,),
+        "dispute_open_statement": (world.statement.public_id,),
+        "dispute_open_order": (world.dispute.order.job.public_id,),
+        "dispute_detail": (world.dispute.public_id,),
+        "admin:billing_dispute_change": (world.dispute.pk,),
+        "admin:billing_approval_change": (world.approval.pk,),
+        "earnings_tax": (timezone.now().year,),
         "job_detail": (world.done.public_id,),
         **dict.fromkeys(("top_up_pay", "top_up_done", "top_up_left"), (world.top_up.public_id,)),
         "invoice_detail": (world.invoice.public_id,),

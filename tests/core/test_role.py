@@ -140,7 +140,7 @@ DOCUMENTS = {
     "UPDATE billing_payout SET amount_micro = 1": KEPT,
     "UPDATE billing_payout SET owner_id = owner_id + 1": KEPT,
     "UPDATE billing_payout SET status = 'scheduled', sent_id = NULL, command_id = NULL WHERE status = 'paid'": KEPT,
-    "UPDATE billing_payout SET status = 'paid' WHERE status = 'scheduled'": CHECK,
+    "UPDATE billing_payout SET status = 'returned' WHERE status = 'scheduled'": CHECK,
     "INSERT INTO billing_payout (public_id, created_at, statement_id, owner_id, amount_micro, currency, due_at, status, posting_id)"
     " SELECT gen_random_uuid(), now(), min(id), min(owner_id), 5, 'USD', now(), 'scheduled',"
     " (SELECT min(id) FROM billing_ledgertransfer) FROM billing_statement": MIRROR,

@@ -45,3 +45,8 @@ def moment(at: datetime | None) -> str:
 @register.filter
 def day(value: date | None) -> str:
     return locale.day(value) if value else NOTHING
+
+
+@register.filter
+def month(value: date | None) -> str:
+    return locale.month(value) if value else NOTHING

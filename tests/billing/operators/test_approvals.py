@@ -153,7 +153,8 @@ def test_the_form_proposes_once_however_often_it_is_sent(cast: Cast):
         "idempotency_key": "admin:1", "bearer": "", "decision": "",
     }  # fmt: skip
     for _ in range(2):
-        assert client.post("/operations/billing/approval/add/", form).status_code == 302
+        answer = client.post("/operations/billing/approval/add/", form)
+        assert answer.status_code == 302, answer.context_data["adminform"].form.errors
     (approval,) = Approval.objects.all()
     assert approval.params == {"organization": str(cast.acme.public_id), "amount_micro": 12_500_000}
     answer = client.post("/operations/billing/approval/add/", {**form, "amount": "0", "idempotency_key": "admin:2"})

@@ -42,9 +42,8 @@ def test_stripe_away_or_switched_off(stripe: FakeWorld, settings, key: str):
     assert account.status == "onboarding"
 
 
-def test_a_last_payout_needs_somewhere_to_go(stripe: FakeWorld, monkeypatch):
+def test_a_last_payout_needs_somewhere_to_go(stripe: FakeWorld):
     owner = factories.make_owner()
-    monkeypatch.setattr(final_payouts, "CLOSE", lambda owner, until: None)
     become(stripe, begin(owner), "pending")
     with pytest.raises(Conflict) as caught:
         final_payouts.start(owner=owner, actor=None)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from accounts.models import Mail, Owner
 from accounts.services import mails
 from billing.models import (
+    Approval,
     LedgerAccount,
     LedgerTransfer,
     Payout,
@@ -26,6 +27,7 @@ from billing.models import (
 from billing.services import ledger, ledger_checks, payouts, statements, summaries, voids
 from billing.services.ledger import Place, Posting
 from billing.services.settlement import settle_usage
+from tests import factories
 from tests.billing.helpers import HOUR_MS, Market, make_market, make_usage, number, order
 from tests.compute.helpers import in_threads
 from tests.database import execute, unguarded
@@ -50,12 +52,20 @@ def work(market: Market, *, node: int = 0, ms: int = HOUR_MS, settle: bool = Tru
 
 
 def adjust(market: Market, micro: int, *, at: datetime | None = None) -> None:
+    """By hand, as two operators do it; for a time that may be over."""
+    operators = [factories.make_user(), factories.make_user()]
+    approval = Approval.objects.create(
+        kind="adjust_owner", params={}, summary="By hand", reason="A test of statements", proposed_by=operators[0],
+        idempotency_key=f"test-{number()}",
+    )  # fmt: skip
+    Approval.objects.filter(pk=approval.pk).update(status="done", decided_by=operators[1], decided_at=timezone.now())
     owner = market.nodes[0].vehicle.owner
     places = [Place(kind="adjustment", currency="USD"), Place(kind="payable", currency="USD", owner_id=owner.pk)]
-    debit, credit = (ledger.accounts(places)[place] for place in (places if micro > 0 else places[::-1]))
+    accounts = ledger.accounts(places)
+    debit, credit = (accounts[place] for place in (places if micro > 0 else places[::-1]))
     ledger.post([
         Posting(kind="adjustment", debit=debit, credit=credit, amount_micro=abs(micro), effective_at=at,
-                idempotency_key=f"adjustment:test-{number()}", meta={"note": "By hand"}),
+                idempotency_key=f"adjustment:{approval.public_id}", meta={"note": "By hand"}),
     ])  # fmt: skip
 
 

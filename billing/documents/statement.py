@@ -1,0 +1,87 @@
+"""A statement on paper: every line of work with its costs, what was corrected, and the sum."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.conf import settings
+
+from billing.documents.amounts import exact
+from billing.documents.pdf import Document
+from billing.documents.table import Column
+from billing.earnings import Earned
+from billing.models import Statement, StatementLine
+from billing.statement_selectors import Detail, detail, first_day, last_day
+from marketplace.core import locale
+
+ROUNDING = (
+    "Energy and wear are your own costs: information, never taken from what we pay. They are kept to the billionth, added up"
+    " and rounded once; lines are cut so that they add up to the sum."
+)
+WORK = (
+    Column("Vehicle, class, month", 3.6), Column("Units", 0.9, right=True), Column("Compute time", 1.5, right=True),
+    Column("Gross", 1.5, right=True), Column("Energy", 1.5, right=True), Column("Wear", 1.5, right=True),
+    Column("Net", 1.5, right=True),
+)  # fmt: skip
+OTHERS = (Column("What", 2), Column("Note", 4), Column("Amount", 1.5, right=True))
+
+
+def render(statement: Statement) -> bytes:
+    """The PDF. The same statement always makes the same bytes."""
+    with locale.use(locale.DEFAULT, "UTC"):
+        return _paper(detail(statement)).render()
+
+
+def file_name(statement: Statement) -> str:
+    return f"driveway-statement-{statement.number}.pdf"
+
+
+def _paper(shown: Detail) -> Document:
+    row = shown.statement
+    paper = Document(title="Statement", number=f"No. {row.number}", made_at=row.created_at, note=str(row.public_id))
+    paper.addresses(("From", f"{settings.SELLER_NAME}\n{settings.SELLER_ADDRESS}".strip()), ("To", row.owner.name))
+    paper.facts([
+        ("Period (UTC)", f"{locale.day(first_day(row))} to {locale.day(last_day(row))}"),
+        ("Made", locale.day(row.created_at.date())),
+        ("Statement", str(row.public_id)),
+        ("Currency", row.currency),
+    ])  # fmt: skip
+    if shown.work:
+        paper.heading("Verified work")
+        paper.grid(WORK, _work(shown))
+        paper.paragraph(ROUNDING, small=True)
+    if shown.others:
+        paper.heading("Corrections and other entries")
+        paper.grid(OTHERS, _others(shown))
+    paper.totals([(name, exact(micro, row.currency)) for name, micro in shown.sums()])
+    paper.paragraph(
+        "The signed records of all this work are part of the statement on our pages; the program driveway-verify computes every"
+        " figure again from them.",
+        small=True,
+    )
+    return paper
+
+
+def _work(shown: Detail) -> Iterator[tuple[str, ...]]:
+    currency = shown.statement.currency
+    for earned in shown.work:
+        yield _work_row(line_name(earned.key), earned, currency)
+    yield _work_row("Sum", shown.work_total, currency)
+
+
+def _work_row(name: str, earned: Earned[Any], currency: str) -> tuple[str, ...]:
+    amounts = (earned.gross_micro, earned.energy_micro, earned.wear_micro, earned.net_micro)
+    counts = (locale.number(earned.attempts), locale.duration(earned.compute_ms))
+    return (name, *counts, *(exact(micro, currency) for micro in amounts))
+
+
+def line_name(line: StatementLine) -> str:
+    parts = [line.vehicle.label if line.vehicle else "", line.hardware_class.slug if line.hardware_class else ""]
+    parts.append(locale.month(line.service_month) + (" (late)" if line.is_late else ""))
+    name = "\n".join(part for part in parts if part)
+    return f"{name}\n{line.get_kind_display()}" if line.kind != line.Kind.WORK else name
+
+
+def _others(shown: Detail) -> Iterator[tuple[str, ...]]:
+    for line in shown.others:
+        what = f"{line.get_kind_display()}\n{locale.month(line.service_month)}"
+        yield what, line.note, exact(line.amount_micro, shown.statement.currency)

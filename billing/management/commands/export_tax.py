@@ -1,0 +1,30 @@
+import os
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from accounts.access_reason import WORDS_MAX, WORDS_MIN
+from billing import tax_files
+
+
+class Command(BaseCommand):
+    help = "Write what every owner was paid in a year to a CSV file. Every owner in it is told that, with the reason."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--year", type=int, required=True)
+        parser.add_argument("--reason", required=True, help="Owners read it: name the duty, not a person.")
+        parser.add_argument("--output", required=True, help="A new file, readable by you alone.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        reason = options["reason"].strip()
+        if not WORDS_MIN <= len(reason) <= WORDS_MAX:
+            raise CommandError(f"The reason must have {WORDS_MIN} to {WORDS_MAX} characters.")
+        if not 2000 <= options["year"] <= 2999:
+            raise CommandError("The year is out of range.")
+        try:
+            handle = os.open(options["output"], os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except OSError as error:
+            raise CommandError(f"Cannot write {options['output']}: {error.strerror}") from error
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            file.write(tax_files.export(year=options["year"], reason=reason))
+        self.stdout.write(f"Written: {options['output']}")
