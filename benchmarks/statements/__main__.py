@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+
+import psycopg
+from psycopg import sql
 
 from benchmarks.scratch import scratch_database
 from marketplace.embedded import EmbeddedError
 
 CARS_OF_AN_ORDER = 200
+PASSING = {
+    "billing_ledgertransfer": ("effective_at", "posted_at"),
+    "billing_statement": ("created_at", "period_start_at", "period_end_at"),
+}
 
 
 @dataclass
@@ -72,6 +81,7 @@ def _run(owners: int, each: int) -> Outcome:
     paid = Payout.objects.count()
     again, again_s = timed(lambda: statements.close_due(until=until))
     assert again == 0, "a period was closed twice"
+    _past(timedelta(days=30))
     _later(owners // 100)
     later, later_s = timed(lambda: statements.close_due(until=timezone.now()))
     names = [
@@ -82,6 +92,17 @@ def _run(owners: int, each: int) -> Outcome:
     return Outcome(
         moves.count(), settle_s, made, close_s, paid, again_s, later, later_s, differences, check_s
     )  # fmt: skip
+
+
+def _past(span: timedelta) -> None:
+    """As if that much time had gone by: otherwise everything was posted in the day that is looked at again for clocks' sake."""
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"]) as owner:
+        owner.execute("SET LOCAL session_replication_role = replica")
+        for table, columns in PASSING.items():
+            moved = sql.SQL(", ").join(sql.SQL("{0} = {0} - %(span)s").format(sql.Identifier(name)) for name in columns)
+            owner.execute(sql.SQL("UPDATE {} SET {}").format(sql.Identifier(table), moved), {"span": span})
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as owner:
+        owner.execute("VACUUM ANALYZE")
 
 
 def _later(count: int) -> None:
@@ -114,7 +135,7 @@ def report(found: Outcome, command: str) -> str:
         f"| close {found.statements:,} statements of {found.transfers:,} transfers, with {found.payouts:,} payouts posted and mails queued "
         f"| **{found.close_s:.1f}** | {found.statements / found.close_s:,.0f} statements |",
         f"| ask again, as each hour does: nothing is left | {found.again_s:.2f} | |",
-        f"| close again after {found.later:,} owners had one movement more | {found.later_s:.2f} | |",
+        f"| close the next month, in which {found.later:,} owners had one movement | {found.later_s:.2f} | |",
         f"| compute statements and payouts again: {found.differences} differences | {found.check_s:.1f} | |",
         f"| before that: rate and settle the {found.transfers:,} records | {found.settle_s:.1f} | |", "",
     ])  # fmt: skip

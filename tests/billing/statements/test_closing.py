@@ -136,6 +136,29 @@ def test_work_of_the_month_that_is_not_over_waits(market: Market):
     assert not StatementEntry.objects.exists()
 
 
+def test_a_month_is_closed_once_its_grace_is_over(market: Market, settings: Any):
+    start = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    adjust(market, 30_000, at=start - timedelta(days=1))
+    with unguarded():
+        execute("UPDATE billing_ledgeraccount SET created_at = %s", start - timedelta(days=1))
+    over = start + timedelta(hours=settings.STATEMENT_GRACE_H)
+    assert statements.close_month(now=over - timedelta(seconds=1)) == 0
+    assert statements.close_month(now=over) == 1
+    assert statements.close_month(now=over + timedelta(hours=1)) == 0
+    assert Statement.objects.get().period_end_at == start
+
+
+def test_who_began_after_the_grace_waits_for_the_next_closing(market: Market, settings: Any):
+    start = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    adjust(market, 30_000, at=start - timedelta(days=1))
+    over = start + timedelta(hours=settings.STATEMENT_GRACE_H)
+    with unguarded():
+        execute("UPDATE billing_ledgeraccount SET created_at = %s", over + timedelta(seconds=1))
+    assert statements.close_month(now=over + timedelta(hours=1)) == 0
+    assert close() == 1
+    assert StatementLine.objects.get().service_month == (start - timedelta(days=1)).date().replace(day=1)
+
+
 def test_below_the_minimum_and_below_zero_are_carried(market: Market, settings: Any):
     settings.PAYOUT_MIN_MICRO = 10**9
     work(market)
