@@ -7,40 +7,29 @@ from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
+from django.utils.timezone import localtime
 
 from accounts.access import signed_in
 from accounts.owner_data_admin import OwnerDataAdmin
-from billing.models import Approval, Dispute, DisputeMessage
+from billing.models import Approval, Dispute
 from billing.services import dispute_decisions, disputes
 from marketplace.core.errors import DomainError
 from marketplace.core.money import MICRO, format_micro
-
-
-class MessageInline(admin.TabularInline[DisputeMessage, Dispute]):
-    model = DisputeMessage
-    fields = readonly_fields = ("created_at", "author", "from_operator", "text")
-    extra = 0
-    can_delete = False
-    ordering = ("id",)
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 @admin.register(Dispute)
 class DisputeAdmin(OwnerDataAdmin):
     owner_paths = (("owner_id", None), ("opened_by__owner__pk", None))
     change_form_template = "admin/dispute.html"
-    inlines = (MessageInline,)
     list_display = ("public_id", "side", "claimed", "status", "created_at", "decided_at")
     list_filter = ("status",)
     list_select_related = ("organization", "owner")
     search_fields = ("public_id", "order__job__public_id", "statement__public_id")
     ordering = ("-id",)
     fields = (
-        "public_id", "status", "side", "about", "reason", "claimed", "reserved", "granted", "bearer", "decision",
-        "decided_by", "decided_at", "created_at",
+        "public_id", "status", "side", "about", "reason", "thread", "claimed", "reserved", "granted", "bearer",
+        "decision", "decided_by", "decided_at", "created_at",
     )  # fmt: skip
 
     @admin.display(description="Opened by")
@@ -54,6 +43,14 @@ class DisputeAdmin(OwnerDataAdmin):
             return format_html('<a href="{}">order of job {}</a>', url, row.order.job.public_id)  # type: ignore[union-attr]
         url = reverse("admin:billing_statement_change", args=[row.statement_id])
         return format_html('<a href="{}">{}</a>', url, row.statement)
+
+    @admin.display(description="What was written since")
+    def thread(self, row: Dispute) -> str:
+        said = [
+            ("Driveway" if message.from_operator else "They", localtime(message.created_at), message.text)
+            for message in row.messages.order_by("id")
+        ]
+        return format_html_join("", "<p><strong>{}</strong>, {:%Y-%m-%d %H:%M}: {}</p>", said) or "Nothing yet."
 
     @admin.display(description="Claimed")
     def claimed(self, row: Dispute) -> str:
