@@ -12,11 +12,12 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from accounts.models import Owner
 from billing.minor_units import micro_per_minor
-from billing.models import LedgerAccount, Payout, StatementEntry
+from billing.models import LedgerAccount, Payout, Statement, StatementEntry
 from billing.services import connected_accounts, ledger
 from billing.services import statement_sql as sql
 from billing.services.ledger import Place
@@ -27,13 +28,13 @@ CHUNK = 500
 Kind = LedgerAccount.Kind
 
 
-def close_due(*, until: datetime) -> int:
+def close_due(*, until: datetime, opened_by: datetime | None = None) -> int:
     """Close, for every owner and currency, the span from the last statement's end up to `until`. How many were made; repeatable.
 
-    Nobody gets a statement without a movement or a payout.
+    Nobody gets a statement without a movement or a payout. `opened_by` leaves out accounts that were opened later.
     """
     made, after = 0, 0
-    while owners := _owners(after):
+    while owners := _owners(after, until, opened_by):
         made += len(_close(owners, until, settings.PAYOUT_MIN_MICRO))
         after = owners[-1]
     if made:
@@ -51,13 +52,20 @@ def close_owner(*, owner: Owner, until: datetime) -> int:
 
 
 def close_month(*, now: datetime | None = None) -> int:
-    """Close the last calendar month (UTC) that is over for longer than the grace. Again in the same month: only who was left out."""
-    now = (now or timezone.now()).astimezone(UTC) - timedelta(hours=settings.STATEMENT_GRACE_H)
-    return close_due(until=now.replace(day=1, hour=0, minute=0, second=0, microsecond=0))
+    """Close the last calendar month (UTC) that is over for longer than the grace. Again in the same month: only who was left out.
+
+    Not who began after the grace: it would be asked of every new owner, each hour. What they have of that month comes late.
+    """
+    grace = timedelta(hours=settings.STATEMENT_GRACE_H)
+    month = ((now or timezone.now()).astimezone(UTC) - grace).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return close_due(until=month, opened_by=month + grace)
 
 
-def _owners(after: int) -> list[int]:
-    payables = LedgerAccount.objects.filter(kind=Kind.PAYABLE, owner_id__gt=after)
+def _owners(after: int, until: datetime, opened_by: datetime | None) -> list[int]:
+    """The next chunk of those who have no statement up to then: every hour asks again."""
+    stated = Statement.objects.filter(owner=OuterRef("owner"), currency=OuterRef("currency"), period_end_at__gte=until)
+    opened = Q(created_at__lte=opened_by) if opened_by else Q()
+    payables = LedgerAccount.objects.filter(opened, ~Exists(stated), kind=Kind.PAYABLE, owner_id__gt=after)
     return list(payables.order_by("owner_id").values_list("owner_id", flat=True).distinct()[:CHUNK])
 
 
@@ -71,17 +79,16 @@ def _close(owners: Sequence[int], until: datetime, minimum_micro: int) -> list[i
     )
     values: dict[str, Any] = {
         "owners": list(owners), "until": until, "minimum": minimum_micro, "currencies": currencies,
-        "coins": [micro_per_minor(currency) for currency in currencies], "made": [],
+        "coins": [micro_per_minor(currency) for currency in currencies],
     }  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(sql.LOCK, values)
+        values["locked"] = [row[0] for row in cursor.fetchall()]
         cursor.execute(sql.STATEMENTS, values)
         rows = cursor.fetchall()
         if not rows:
             return []
         values["made"] = [row[0] for row in rows]
-        cursor.execute(sql.ENTRIES, values)
-        cursor.execute(sql.LINES, values)
         _pay(cursor, values, [row for row in rows if row[3]])
         cursor.execute(sql.MAILS, values)
     return list(values["made"])

@@ -1,11 +1,15 @@
 """Once a month, to owners who want it: what their cars earned in the calendar month before, in their own time zone.
 
-From the ratings, since EarningsDay knows days of UTC only; what was voided since is not told.
+From the ratings, since EarningsDay knows days of UTC only; what was voided since is not told. Whose month has a statement is
+told by that one's mail, with the same figures: so this waits until statements are closed, and finds who was left out.
 """
 
+from django.conf import settings
 from django.db import connection, transaction
 
 from marketplace.core import kicks
+
+CLOSING_H = 24  # in which the statements are surely made, once their grace is over
 
 # A zone that this PostgreSQL does not know counts as UTC: one odd row must not stop everybody's mail.
 SUMMARIZE = """
@@ -38,16 +42,21 @@ SELECT d.user_id, 'earnings-summary',
        AND NOT EXISTS (SELECT FROM billing_usagevoid x WHERE x.rated_id = r.id AND x.settled_at IS NOT NULL)
        AND r.created_at >= d.month_start AT TIME ZONE d.zone AND r.created_at < d.month_end AT TIME ZONE d.zone) e
     ON e.attempts > 0
- WHERE NOT EXISTS (SELECT FROM accounts_mail m WHERE m.dedupe_key = d.key)
+ WHERE now() >= (d.month_end AT TIME ZONE 'UTC') + make_interval(hours => %s)
+   AND NOT EXISTS (SELECT FROM accounts_mail m WHERE m.dedupe_key = d.key)
+   AND NOT EXISTS (SELECT FROM billing_statement s
+                    WHERE s.owner_id = d.id AND s.currency = d.currency AND s.attempts > 0
+                      AND s.period_end_at > d.month_start AT TIME ZONE 'UTC'
+                      AND s.period_start_at < d.month_end AT TIME ZONE 'UTC')
 ON CONFLICT (dedupe_key) DO NOTHING
 """
 
 
 @transaction.atomic
 def summarize() -> int:
-    """Queue the mail of the last month for every owner who wants it, earned something and has none yet. Returns how many."""
+    """Queue the mail of the last month for every owner who wants it, earned something and was not told yet. Returns how many."""
     with connection.cursor() as cursor:
-        cursor.execute(SUMMARIZE)
+        cursor.execute(SUMMARIZE, [settings.STATEMENT_GRACE_H + CLOSING_H])
         count: int = cursor.rowcount
     if count:
         kicks.kick("accounts.send_mails")

@@ -25,8 +25,9 @@ def rated_at(at):
 
 
 @pytest.fixture
-def owners():
-    """Two owners whose cars were paid."""
+def owners(settings):
+    """Two owners whose cars were paid, in a month whose statements are closed by now, whatever day it is."""
+    settings.STATEMENT_GRACE_H = -24
     job = factories.make_ordered_job(factories.make_organization(wallet_micro=10**7), items=4)
     factories.complete(job, compute_ms=4)
     settlement.settle_usage()
@@ -82,3 +83,9 @@ def test_what_was_voided_is_not_told(owners):
     voids.settle_voids()
     assert summaries.summarize() == len(owners) - 1
     assert not Mail.objects.filter(user=owners[0].user).exists()
+
+
+def test_it_waits_for_the_statements(owners, settings):
+    rated_at(month_start() - timedelta(days=1))
+    settings.STATEMENT_GRACE_H = 32 * 24
+    assert summaries.summarize() == 0

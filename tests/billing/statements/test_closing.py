@@ -4,13 +4,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.core import mail as post
 from django.core.management import call_command
 from django.db import transaction
+from django.test import override_settings
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from accounts.models import Mail
+from accounts.models import Mail, Owner
+from accounts.services import mails
 from billing.models import (
     Approval,
     LedgerAccount,
@@ -21,15 +24,18 @@ from billing.models import (
     StatementEntry,
     StatementLine,
 )
-from billing.services import ledger, statements, voids
+from billing.services import ledger, ledger_checks, payouts, statements, summaries, voids
 from billing.services.ledger import Place, Posting
 from billing.services.settlement import settle_usage
 from tests import factories
 from tests.billing.helpers import HOUR_MS, Market, make_market, make_usage, number, order
 from tests.compute.helpers import in_threads
+from tests.database import execute, unguarded
 
 pytestmark = pytest.mark.django_db
 CENT = 10_000
+# These tests adjust without an approval, at times that no approval could choose.
+CHECKED = [name for name in ledger_checks.CHECKS if name != "adjustments"]
 
 
 @pytest.fixture
@@ -130,6 +136,29 @@ def test_work_of_the_month_that_is_not_over_waits(market: Market):
     assert not StatementEntry.objects.exists()
 
 
+def test_a_month_is_closed_once_its_grace_is_over(market: Market, settings: Any):
+    start = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    adjust(market, 30_000, at=start - timedelta(days=1))
+    with unguarded():
+        execute("UPDATE billing_ledgeraccount SET created_at = %s", start - timedelta(days=1))
+    over = start + timedelta(hours=settings.STATEMENT_GRACE_H)
+    assert statements.close_month(now=over - timedelta(seconds=1)) == 0
+    assert statements.close_month(now=over) == 1
+    assert statements.close_month(now=over + timedelta(hours=1)) == 0
+    assert Statement.objects.get().period_end_at == start
+
+
+def test_who_began_after_the_grace_waits_for_the_next_closing(market: Market, settings: Any):
+    start = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    adjust(market, 30_000, at=start - timedelta(days=1))
+    over = start + timedelta(hours=settings.STATEMENT_GRACE_H)
+    with unguarded():
+        execute("UPDATE billing_ledgeraccount SET created_at = %s", over + timedelta(seconds=1))
+    assert statements.close_month(now=over + timedelta(hours=1)) == 0
+    assert close() == 1
+    assert StatementLine.objects.get().service_month == (start - timedelta(days=1)).date().replace(day=1)
+
+
 def test_below_the_minimum_and_below_zero_are_carried(market: Market, settings: Any):
     settings.PAYOUT_MIN_MICRO = 10**9
     work(market)
@@ -183,8 +212,27 @@ def test_two_at_once_state_each_movement_once(settings: Any):
     assert ledger.recompute() == []
 
 
+@pytest.mark.django_db(transaction=True)
+def test_what_is_posted_meanwhile_is_on_one_statement(settings: Any):
+    settings.PAYOUT_MIN_MICRO = CENT
+    market = make_market(top_up_micro=1_000_000_000)
+    for node in (0, 1, 0, 1):
+        work(market, node=node, settle=False)
+    jobs = [lambda: settle_usage(limit=1)] * 4 + [close] * 3
+    assert not [result for result in in_threads(*jobs) if isinstance(result, Exception)]
+    settle_usage()
+    close()
+    assert sum(StatementEntry.objects.filter(amount_micro__gt=0).values_list("amount_micro", flat=True)) == sum(
+        LedgerTransfer.objects.filter(credit__kind="payable").values_list("amount_micro", flat=True)
+    )
+    assert ledger.recompute() == []
+
+
 STEPS = st.lists(
-    st.tuples(st.sampled_from(["work", "work", "late", "take", "give", "void", "close", "close"]), st.integers(0, 6)),
+    st.tuples(
+        st.sampled_from(["work", "work", "late", "take", "give", "void", "close", "close", "close early", "return"]),
+        st.integers(0, 6),
+    ),
     max_size=14,
 )
 
@@ -192,7 +240,7 @@ STEPS = st.lists(
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=STEPS)
 def test_whatever_happens_nothing_is_lost_or_stated_twice(db: None, steps: list[tuple[str, int]]):
-    with transaction.atomic():
+    with transaction.atomic(), override_settings(PAYOUT_MIN_MICRO=4 * CENT):
         market = make_market(top_up_micro=1_000_000_000)
         for step, n in steps:
             if step == "work":
@@ -200,18 +248,22 @@ def test_whatever_happens_nothing_is_lost_or_stated_twice(db: None, steps: list[
             elif step in ("take", "give"):
                 adjust(market, (-1 if step == "take" else 1) * (n * 7_777 + 1))
             elif step == "late":
-                adjust(market, n * 3_333 + 1, at=timezone.now() - timedelta(days=40))
+                adjust(market, n * 3_333 + 1, at=timezone.now() - timedelta(days=8 * n))
             elif step == "void" and (rated := RatedUsage.objects.filter(void=None).first()):
                 voids.void(rated=rated, reason="A test of voids.", actor=None)
                 voids.settle_voids()
             elif step == "close":
                 close()
+            elif step == "close early":  # what counts for later waits, however long ago it was posted
+                close(timezone.now() - timedelta(days=9 * n + 1))
+            elif step == "return" and (payout := Payout.objects.filter(status="scheduled").first()):
+                payouts.return_to_balance(payout=payout, reason="A test of returns.", actor=None)
         settle_usage()
         close()
         for account in LedgerAccount.objects.filter(kind="payable"):
             last = Statement.objects.filter(owner=account.owner_id).order_by("number").last()
             assert (last.carried_micro if last else 0) == account.balance_micro
-            assert not last or abs(last.carried_micro) < CENT or last.carried_micro < 10_000_000
+            assert not last or last.carried_micro < (CENT if last.paid_out_micro else 4 * CENT)
         moves = LedgerTransfer.objects.filter(debit__kind="payable") | LedgerTransfer.objects.filter(
             credit__kind="payable"
         )
@@ -219,5 +271,62 @@ def test_whatever_happens_nothing_is_lost_or_stated_twice(db: None, steps: list[
         assert sum(StatementLine.objects.values_list("amount_micro", flat=True)) - sum(
             Payout.objects.values_list("amount_micro", flat=True)
         ) == sum(LedgerAccount.objects.filter(kind="payable").values_list("balance_micro", flat=True))
-        assert ledger.recompute() == []
+        assert ledger.recompute(CHECKED) == []
         transaction.set_rollback(True)
+
+
+def test_who_is_erased_is_stated_but_not_paid_and_stops_nobody(market: Market):
+    work(market)
+    work(market, node=1)
+    erased, other = (node.vehicle.owner for node in market.nodes[:2])
+    Owner.objects.filter(pk=erased.pk).update(erased_at=timezone.now())
+    assert close() == 2
+    assert Statement.objects.get(owner=erased).paid_out_micro == 0
+    assert Payout.objects.get().owner == other
+
+
+def texts() -> list[str]:
+    assert mails.send_due() == 2
+    return [f"{message.subject} {message.body}".replace("\xa0", " ") for message in post.outbox]
+
+
+def test_the_mail_says_what_is_paid_and_where_from(market: Market):
+    work(market)
+    work(market, node=1)
+    Owner.objects.exclude(pk=market.nodes[0].vehicle.owner_id).update(mails_off=["earnings-summary"])
+    statements.close_due(until=timezone.now())
+    asked, other = texts()
+    assert "Statement 1: $0.070000 will be paid to you" in asked
+    assert "cannot pay you yet" in asked  # nobody has an account at Stripe
+    assert "Net to you: " in asked
+    assert "Net to you: " not in other  # nor asked for the summary
+    assert str(Statement.objects.first().public_id) in asked or "/payouts/" in asked
+
+
+def test_the_mail_says_why_nothing_is_paid(market: Market, settings: Any):
+    settings.PAYOUT_MIN_MICRO = 10_000_000
+    work(market)
+    close()
+    adjust(market, -100_000)
+    close()
+    below, negative = texts()
+    assert "payouts begin at $10.00. $0.070000 stays yours" in below
+    assert "more was corrected than earned" in negative
+    assert "you need not pay anything" in negative
+
+
+def test_a_month_is_told_by_one_mail(market: Market, settings: Any):
+    """The monthly summary goes to whoever asked for it and has no statement."""
+    settings.STATEMENT_GRACE_H = -24
+    start = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    for node in (0, 1):
+        work(market, node=node)
+    with unguarded():
+        for table, column in (("ledgertransfer", "effective_at"), ("ratedusage", "created_at")):
+            execute(f"UPDATE billing_{table} SET {column} = %s", start - timedelta(days=2))
+    told, not_closed = (node.vehicle.owner for node in market.nodes[:2])
+    Owner.objects.update(mails_off=[])
+    assert statements.close_owner(owner=told, until=start) == 1
+    assert summaries.summarize() == 1
+    kinds = dict(Mail.objects.values_list("user_id", "kind"))
+    assert (kinds[told.user_id], kinds[not_closed.user_id]) == ("statement-ready", "earnings-summary")
