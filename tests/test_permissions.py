@@ -159,6 +159,9 @@ GET    api_top_ups            401   401        401  401    401    401         20
 POST   api_top_ups            401   401        401  401    401    401         201  201  403   401   401  401   401
 GET    api_top_up             401   401        401  401    401    401         200  404  403   401   401  401   401
 GET    api_usage_events       401   401        401  401    401    401         200  200  403   401   401  401   401
+GET    api_usage              401   401        401  401    401    401         200  200  403   401   401  401   401
+GET    api_spend_cap          401   401        401  401    401    401         200  200  403   401   401  401   401
+PUT    api_spend_cap          401   401        401  401    401    401         200  200  403   401   401  401   401
 GET    api_auto_recharge      401   401        401  401    401    401         200  200  403   401   401  401   401
 PUT    api_auto_recharge      401   401        401  401    401    401         200  409  403   401   401  401   401
 GET    api_refunds            401   401        401  401    401    401         200  200  403   401   401  401   401
@@ -259,6 +262,7 @@ NEEDS = {
     ("POST", "api_job_cancel"): "jobs:write", ("GET", "api_wallet"): "wallet:read",
     ("GET", "api_top_ups"): "wallet:read", ("POST", "api_top_ups"): "wallet:write", ("GET", "api_top_up"): "wallet:read",
     **{("GET", name): "wallet:read" for name in ("api_invoices", "api_invoice", "api_invoice_pdf")},
+    ("GET", "api_usage"): "wallet:read", ("GET", "api_spend_cap"): "wallet:read", ("PUT", "api_spend_cap"): "wallet:write",
     ("GET", "api_auto_recharge"): "wallet:read", ("PUT", "api_auto_recharge"): "wallet:write",
     ("GET", "api_refunds"): "wallet:read", ("POST", "api_refunds"): "wallet:write",
 }  # fmt: skip
@@ -402,6 +406,9 @@ class World:
                 },
                 {},
             ),
+            "api_spend_cap": ({"monthly_micro": 10_000_000}, {}),
+            "spend_cap": ({"monthly": "500", "action": "set"}, {}),
+            "billing_profile": ({"legal_name": "Acme Ltd", "low_balance": "20"}, {}),
             "api_auto_recharge": (
                 {"is_on": True, "threshold_micro": 0, "amount_micro": 5 * 10**7, "monthly_cap_micro": 5 * 10**7},
                 {},
