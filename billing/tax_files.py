@@ -1,8 +1,5 @@
 """A year's payments as files for a spreadsheet: an owner's own, and all owners' for the operator's tax return."""
 
-import csv
-import io
-from collections.abc import Iterable
 from typing import Any
 
 from django.db import transaction
@@ -11,6 +8,7 @@ from accounts.models import AccessEvent, Owner
 from accounts.services import access
 from billing import tax
 from billing.tax import QUARTERS, TaxYear
+from marketplace.core.spreadsheets import csv_text
 
 OWNER_COLUMNS = ("year", "quarter", "currency", "paid_micro", "payouts", "withheld_micro")
 EXPORT_COLUMNS = (
@@ -21,13 +19,14 @@ EXPORT_COLUMNS = (
 
 def owner_csv(owner: Owner, year: int) -> str:
     """One row for each quarter and currency. Amounts are millionths of the currency's unit."""
-    text = io.StringIO()
-    write = csv.writer(text).writerow
-    write(OWNER_COLUMNS)
-    for row in tax.year_of(owner, year):
-        for number, quarter in row.quarters.items():
-            write((year, number, row.currency, quarter.paid_micro, quarter.payouts, quarter.withheld_micro))
-    return text.getvalue()
+    return csv_text([
+        OWNER_COLUMNS,
+        *(
+            (year, number, row.currency, quarter.paid_micro, quarter.payouts, quarter.withheld_micro)
+            for row in tax.year_of(owner, year)
+            for number, quarter in row.quarters.items()
+        ),
+    ])  # fmt: skip
 
 
 @transaction.atomic
@@ -42,14 +41,10 @@ def export(*, year: int, reason: str) -> str:
         looked_at=[(pk, None) for pk in owners], actor=None, kind=AccessEvent.Kind.STAFF_READ,
         what=f"payments of {year}: export for the tax return", reason=f"Law: {reason}",
     )  # fmt: skip
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(EXPORT_COLUMNS)
-    writer.writerows(_cells(_export_row(row, owners[row.owner_id], year)) for row in rows)
-    return text.getvalue()
+    return csv_text([EXPORT_COLUMNS, *(_export_row(row, owners[row.owner_id], year) for row in rows)])
 
 
-def _export_row(row: TaxYear, owner: Owner, year: int) -> Iterable[Any]:
+def _export_row(row: TaxYear, owner: Owner, year: int) -> tuple[Any, ...]:
     form = tax.form_of(owner.country, year)
     return (
         year, owner.public_id, owner.name, owner.country, row.currency,
@@ -57,9 +52,3 @@ def _export_row(row: TaxYear, owner: Owner, year: int) -> Iterable[Any]:
         form.name if form else "", form.threshold_micro if form else "", "yes" if row.reaches(form) else "no",
         " ".join(sorted(row.accounts)),
     )  # fmt: skip
-
-
-def _cells(values: Iterable[Any]) -> list[Any]:
-    """A spreadsheet must not take a name for a formula."""
-    risky = ("=", "+", "-", "@", "\t", "\r")
-    return [f"'{value}" if isinstance(value, str) and value.startswith(risky) else value for value in values]

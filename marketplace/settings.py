@@ -89,6 +89,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "accounts.context.actor",
+                "marketplace.navigation.part",
             ],
             "libraries": {"units": "marketplace.core.templatetags.units"},
         },

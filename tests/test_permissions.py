@@ -132,6 +132,12 @@ POST   saved_card_default     in    404        404  >wallet 404   404         in
 POST   saved_card_remove      in    404        404  >wallet 404   404         in   in   in    in    in   in    in
 GET    refund_request         in    404        404  200    200    404         in   in   in    in    in   in    in
 POST   refund_request         in    404        404  >wallet 400   404         in   in   in    in    in   in    in
+GET    usage                  in    404        404  200    200    404         in   in   in    in    in   in    in
+GET    usage_csv              in    404        404  200    200    404         in   in   in    in    in   in    in
+GET    spend_cap              in    404        404  200    200    404         in   in   in    in    in   in    in
+POST   spend_cap              in    404        404  >wallet >wallet    404         in   in   in    in    in   in    in
+GET    billing_profile        in    404        404  200    200    404         in   in   in    in    in   in    in
+POST   billing_profile        in    404        404  >wallet >wallet    404         in   in   in    in    in   in    in
 GET    invoice_list           in    404        404  200    200    404         in   in   in    in    in   in    in
 GET    invoice_detail         in    404        404  200    404    404         in   in   in    in    in   in    in
 GET    invoice_pdf            in    404        404  200    404    404         in   in   in    in    in   in    in
@@ -159,6 +165,9 @@ GET    api_top_ups            401   401        401  401    401    401         20
 POST   api_top_ups            401   401        401  401    401    401         201  201  403   401   401  401   401
 GET    api_top_up             401   401        401  401    401    401         200  404  403   401   401  401   401
 GET    api_usage_events       401   401        401  401    401    401         200  200  403   401   401  401   401
+GET    api_usage              401   401        401  401    401    401         200  200  403   401   401  401   401
+GET    api_spend_cap          401   401        401  401    401    401         200  200  403   401   401  401   401
+PUT    api_spend_cap          401   401        401  401    401    401         200  200  403   401   401  401   401
 GET    api_auto_recharge      401   401        401  401    401    401         200  200  403   401   401  401   401
 PUT    api_auto_recharge      401   401        401  401    401    401         200  409  403   401   401  401   401
 GET    api_refunds            401   401        401  401    401    401         200  200  403   401   401  401   401
@@ -224,6 +233,7 @@ FORMS = {
     "api_key_create",
     "api_key_revoke",
     "auto_recharge",
+    "billing_profile",
     "consent_decide",
     "consent_decide_personal",
     "consent_withdraw_all",
@@ -248,6 +258,7 @@ FORMS = {
     "saved_card_add",
     "saved_card_default",
     "saved_card_remove",
+    "spend_cap",
     "top_up_start",
     "unsubscribe",
     "vehicle_add",
@@ -259,6 +270,7 @@ NEEDS = {
     ("POST", "api_job_cancel"): "jobs:write", ("GET", "api_wallet"): "wallet:read",
     ("GET", "api_top_ups"): "wallet:read", ("POST", "api_top_ups"): "wallet:write", ("GET", "api_top_up"): "wallet:read",
     **{("GET", name): "wallet:read" for name in ("api_invoices", "api_invoice", "api_invoice_pdf")},
+    ("GET", "api_usage"): "wallet:read", ("GET", "api_spend_cap"): "wallet:read", ("PUT", "api_spend_cap"): "wallet:write",
     ("GET", "api_auto_recharge"): "wallet:read", ("PUT", "api_auto_recharge"): "wallet:write",
     ("GET", "api_refunds"): "wallet:read", ("POST", "api_refunds"): "wallet:write",
 }  # fmt: skip
@@ -343,6 +355,7 @@ class World:
             "dispute_open_statement": (self.statement.public_id,),
             "dispute_detail": (self.dispute.public_id,),
             **dict.fromkeys(("statement_package", "statement_detail", "statement_pdf"), (self.statement.public_id,)),
+            "usage_csv": (2026, 11),
             **dict.fromkeys(("earnings_tax", "earnings_tax_csv"), (2026,)),
             **dict.fromkeys(("saved_card_done", "saved_card_default", "saved_card_remove"), (self.card.public_id,)),
             "api_key_revoke": (self.own_key.public_id,), "api_model": (self.model.public_id,), "api_job": (job,),
@@ -402,6 +415,9 @@ class World:
                 },
                 {},
             ),
+            "api_spend_cap": ({"monthly_micro": 10_000_000}, {}),
+            "spend_cap": ({"monthly": "500", "action": "set"}, {}),
+            "billing_profile": ({"legal_name": "Acme Ltd", "low_balance": "20"}, {}),
             "api_auto_recharge": (
                 {"is_on": True, "threshold_micro": 0, "amount_micro": 5 * 10**7, "monthly_cap_micro": 5 * 10**7},
                 {},
@@ -580,7 +596,16 @@ def test_every_method_is_in_the_table(there: World) -> None:
     listed = {(method, name) for method, name, _ in ROWS}
     for name in {name for _, name in listed}:
         first = name.split("_")[0]
-        customer = first in ("job", "wallet", "top", "invoice", "refund") or name.startswith("api_key")
+        customer = first in (
+            "job",
+            "wallet",
+            "top",
+            "invoice",
+            "refund",
+            "usage",
+            "spend",
+            "billing",
+        ) or name.startswith("api_key")
         actor = {"node": "node", "api": "key"}.get(first, "alice") if not customer else "acme"
         for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
             if (method, name) not in listed:

@@ -4,11 +4,12 @@ from django.db import transaction
 
 from accounts.models import ApiKey, Organization
 from billing.models import JobOrder, RateCard
-from billing.services import holds, spend_caps, wallets
+from billing.services import auto_recharges, holds, spend_caps, wallets
 from billing.services.estimates import Estimate, estimate
 from compute.models import InferenceJob, InputFile, ModelArtifact
 from compute.scheduling.trust import QUORUM
 from compute.services import jobs
+from compute.services.kicks import kick
 from marketplace.core.errors import Forbidden, InvalidInput, PaymentRequired
 
 __all__ = ["Estimate", "estimate", "order_job"]
@@ -60,6 +61,7 @@ def order_job(
     order = _bind(job, quote, cap_micro=cap_micro, held_micro=held_micro)
     # Last, since it locks the wallet until the end; it refuses what the checks above could not see yet.
     holds.take(order, currency=quote.currency)
+    kick(auto_recharges.TASK)  # the wallet may be low now
     return job
 
 

@@ -18,6 +18,7 @@ from compute.models import InferenceJob, ModelArtifact
 from compute.selectors import job_progress
 from marketplace.core.files import file_response
 from marketplace.core.money import format_micro
+from marketplace.views.usage import month_shown
 
 SHOWN = 50
 LABELS = {
@@ -40,6 +41,7 @@ def job_list(request: HttpRequest, organization: Organization) -> HttpResponse:
     summary = wallets.summary(organization)
     models = ModelArtifact.objects.filter(organization=organization).order_by("-id")[:SHOWN]
     context = {
+        "month": month_shown(organization),
         "jobs": [_row(order) for order in orders],
         "wallet": {
             "balance": format_micro(summary.balance_micro, summary.currency),

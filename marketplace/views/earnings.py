@@ -16,8 +16,7 @@ from billing.documents.amounts import exact
 from billing.earnings import Earned, Span
 from marketplace.core import locale
 from marketplace.core.charts import BarChart, Series, bar_chart
-
-YEARS = range(2000, 2999)
+from marketplace.views import spans
 
 
 @never_cache
@@ -30,7 +29,7 @@ def earnings(request: HttpRequest, owner: Owner) -> HttpResponse:
     if currency not in known:
         raise Http404
     by_year = "year" in request.GET
-    span = _year(request.GET["year"]) if by_year else _month(request.GET.get("month"))
+    span = spans.asked(request)
     rows = _rows_of(owner, span, currency, by_year=by_year)
     context = {
         "by_year": by_year,
@@ -48,22 +47,6 @@ def earnings(request: HttpRequest, owner: Owner) -> HttpResponse:
         **_standing(owner, currency),
     }
     return render(request, "billing/earnings.html", context)
-
-
-def _month(text: str | None) -> Span:
-    if text is None:
-        today = timezone.now().astimezone(UTC).date()
-        return Span.month(today.year, today.month)
-    year, _, month = text.partition("-")
-    if not (year.isdecimal() and month.isdecimal() and len(text) == 7 and int(year) in YEARS and 1 <= int(month) <= 12):
-        raise Http404
-    return Span.month(int(year), int(month))
-
-
-def _year(text: str) -> Span:
-    if not (text.isdecimal() and len(text) == 4 and int(text) in YEARS):
-        raise Http404
-    return Span.year(int(text))
 
 
 def _rows_of(owner: Owner, span: Span, currency: str, *, by_year: bool) -> list[Earned[date]]:

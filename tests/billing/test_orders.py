@@ -307,3 +307,15 @@ def test_a_closed_order_never_changes(market, change):
 def test_the_database_knows_the_same_transitions_as_the_model():
     rows = StateTransition.objects.filter(machine="billing_joborder").values_list("from_status", "to_status")
     assert set(rows) == {(old, new) for old, news in JobOrder.TRANSITIONS.items() for new in news}
+
+
+def test_an_order_wakes_the_recharges_and_a_refused_one_does_not(
+    market, django_capture_on_commit_callbacks, sent_tasks
+):
+    with django_capture_on_commit_callbacks(execute=True):
+        order(market.organization)
+    assert "billing.recharge_low" in sent_tasks
+    sent_tasks.clear()
+    with django_capture_on_commit_callbacks(execute=True), pytest.raises(PaymentRequired), transaction.atomic():
+        order(market.organization, items=10**6)
+    assert "billing.recharge_low" not in sent_tasks

@@ -35,7 +35,7 @@ PAGES = {
     "guarded": [
         "mfa_index", "mfa_reauthenticate", "mfa_view_recovery_codes", "mfa_generate_recovery_codes", "mfa_deactivate_totp",
     ],
-    "customer": ["job_list", "job_detail", "api_keys", "wallet", "invoice_list", "invoice_detail", "top_up_pay", "top_up_done", "top_up_left", "auto_recharge", "saved_card_done", "refund_request",
+    "customer": ["job_list", "job_detail", "api_keys", "wallet", "usage", "spend_cap", "billing_profile", "invoice_list", "invoice_detail", "top_up_pay", "top_up_done", "top_up_left", "auto_recharge", "saved_card_done", "refund_request",
                  "dispute_open_order", "dispute_list", "dispute_detail"],
     "operator": ["admin:index", "access_reason", "admin:accounts_vehicle_changelist", "admin:accounts_vehicle_change",
                  "admin:billing_ledgeraccount_changelist", "admin:billing_ledgeraccount_change",
@@ -47,7 +47,7 @@ ROWS = [(actor, name) for actor, names in PAGES.items() for name in names]
 # Names that are no page of their own, and why.
 NO_PAGE = {
     "healthz": "JSON", "erasure_proof": "JSON", "schema": "YAML", "statement_keys": "JSON", "statement_package": "a file", "statement_pdf": "a file", "earnings_tax_csv": "a file", "dashboard": "leads elsewhere",
-    "job_result": "a file", "invoice_pdf": "a file", "top_up_receipt": "a file", "refund_receipt": "a file", "receipt": "a file", "receipt_list": "a file", "export_download": "a file",
+    "job_result": "a file", "invoice_pdf": "a file", "usage_csv": "a file", "top_up_receipt": "a file", "refund_receipt": "a file", "receipt": "a file", "receipt_list": "a file", "export_download": "a file",
     "payout_account_start": "POST", "payout_account_return": "leads elsewhere", "payout_account_refresh": "leads elsewhere",
     "payout_dashboard": "POST", "payout_final": "POST", "policy_pause": "POST", "top_up_start": "POST", "stripe_webhook": "POST", "consent_decide_personal": "POST", "region_choose": "POST", "export_request": "POST", "saved_card_add": "POST", "saved_card_default": "POST",
     "saved_card_remove": "POST",

@@ -1,6 +1,6 @@
 """The people of the browser tests, their things in every state that a page shows, and how each is signed in."""
 
-from datetime import timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from billing.models import (
     LedgerDifference,
     LedgerTransfer,
     RatedUsage,
+    SpendDay,
 )
 from billing.services import (
     approvals,
@@ -29,6 +30,7 @@ from billing.services import (
     disputes,
     payouts,
     settlement,
+    spend_caps,
     top_up_credits,
     voids,
 )
@@ -68,6 +70,7 @@ class World:
         factories.make_refund(self.acme, 2_000_000)
         self._invoices()
         self._disputes()
+        self._usage()
         self.erasure = erasures.request(owner=factories.make_owner(), actor=None)
         self.cookies = {
             "public": {},
@@ -173,6 +176,21 @@ class World:
         )
         voids.settle_voids()
         factories.make_invoice(self.acme)
+
+    def _usage(self) -> None:
+        """Days of work before today's, by two models, one of them with a long name; a cap that is in use."""
+        models = [factories.make_artifact(self.acme), factories.make_artifact(self.acme)]
+        ModelArtifact.objects.filter(pk=models[1].pk).update(name="resnet_of_many_words_" * 3)
+        today = timezone.now().astimezone(UTC).date()
+        SpendDay.objects.bulk_create(
+            SpendDay(
+                organization=self.acme, artifact=model, currency="USD", day=today - timedelta(days=back), units=back, items=900 * back,
+                compute_ms=10**7 * back, energy_mwh=123_456 * back, charged_micro=(17 * back % 11 + 1) * 123_456 * (index + 1),
+            )
+            for back in range(1, 40, 2)
+            for index, model in enumerate(models)
+        )  # fmt: skip
+        spend_caps.set_cap(organization=self.acme, monthly_micro=40_000_000, actor=None)
 
     def _disputes(self) -> None:
         """One that is talked about, and a proposal that waits for a second operator."""

@@ -1,0 +1,122 @@
+"""`/api/v1/usage`: what jobs used and cost, by day or by model."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, timedelta
+from typing import Any
+
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from billing import usage
+from billing.usage import Used
+from compute.api.customer import organization_of
+from marketplace.core.errors import InvalidInput
+
+DAYS_MAX = 366
+GROUPS = ["day", "model"]
+
+
+class Range(serializers.Serializer[Any]):
+    """`from` and `to` are the names outside: `from` is a word of Python's."""
+
+    NAMES = {"since": "from", "until": "to"}
+
+    def get_fields(self) -> dict[str, Any]:
+        return {self.NAMES.get(name, name): field for name, field in super().get_fields().items()}
+
+
+class Wanted(Range):
+    since = serializers.DateField(default=None)
+    until = serializers.DateField(default=None)
+    group_by = serializers.ChoiceField(GROUPS, default="day")
+
+
+class UsageTotal(serializers.Serializer[Any]):
+    units = serializers.IntegerField(help_text="Of work.")
+    items = serializers.IntegerField()
+    compute_ms = serializers.IntegerField()
+    energy_mwh = serializers.IntegerField(help_text="Milliwatt-hours.")
+    charged_micro = serializers.IntegerField()
+
+
+class UsedModel(serializers.Serializer[Any]):
+    id = serializers.UUIDField(source="public_id")
+    name = serializers.CharField()
+
+
+class UsageRow(UsageTotal):
+    day = serializers.DateField(allow_null=True, help_text="When grouped by day.")
+    model = UsedModel(allow_null=True, help_text="When grouped by model.")
+
+
+class UsageResponse(Range):
+    currency = serializers.CharField()
+    since = serializers.DateField(help_text="The first day.")
+    until = serializers.DateField(help_text="The first day that is not in it any more.")
+    group_by = serializers.ChoiceField(GROUPS)
+    total = UsageTotal()
+    rows = UsageRow(
+        many=True, help_text="Days in their order, or models, the dearest first. Those without work are left out."
+    )
+
+
+class Usage(APIView):
+    required_scope = "wallet:read"
+
+    @extend_schema(
+        operation_id="usage_get",
+        parameters=[
+            OpenApiParameter("from", OpenApiTypes.DATE, description="The first day (UTC); without it, of the month that `to` ends."),
+            OpenApiParameter(
+                "to", OpenApiTypes.DATE,
+                description=f"The first day that does not count any more; without it, tomorrow. At most {DAYS_MAX} days after `from`.",
+            ),
+            OpenApiParameter("group_by", str, enum=GROUPS, description="day (usual) or model."),
+        ],
+        responses=UsageResponse,
+    )  # fmt: skip
+    def get(self, request: Request) -> Response:
+        """What was used and charged on the days (UTC) from `from` up to, but not including, `to`.
+
+        Work counts on the day on which it was found right; what turned out wrong later is taken off that day again.
+        """
+        wanted = Wanted(data=request.query_params)
+        wanted.is_valid(raise_exception=True)
+        asked, organization = wanted.validated_data, organization_of(request)
+        since, until = span(asked["from"], asked["to"])
+        by = asked["group_by"]
+        rows: Sequence[Used[Any]]
+        if by == "day":
+            rows = [row for row in usage.days(organization, since, until) if not row.is_empty]
+        else:
+            rows = usage.models(organization, since, until)
+        shown = {
+            "currency": organization.currency, "from": since, "to": until, "group_by": by, "total": usage.total(rows),
+            "rows": [_row(row, by) for row in rows],
+        }  # fmt: skip
+        return Response(UsageResponse(shown).data)
+
+
+def span(since: date | None, until: date | None) -> tuple[date, date]:
+    """Half open. Raises InvalidInput `range_empty` or `range_too_long`."""
+    until = until or timezone.now().astimezone(UTC).date() + timedelta(days=1)
+    since = since or date.fromordinal(max(1, until.toordinal() - 1)).replace(day=1)
+    if since >= until:
+        raise InvalidInput("`to` must be later than `from`.", code="range_empty", **{"from": since, "to": until})
+    if (until - since).days > DAYS_MAX:
+        raise InvalidInput(
+            f"Ask for at most {DAYS_MAX} days at once.",
+            code="range_too_long",
+            days=(until - since).days,
+            days_max=DAYS_MAX,
+        )
+    return since, until
+
+
+def _row(row: Used[Any], by: str) -> dict[str, Any]:
+    return {"day": None, "model": None, by: row.key, **{name: getattr(row, name) for name in usage.SUMS}}
