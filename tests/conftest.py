@@ -130,3 +130,13 @@ def _no_stripe_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("this test did not ask for Stripe: use the fixture `stripe`")
 
     monkeypatch.setattr("billing.gateway.client.http_client", refuse)
+
+
+@pytest.fixture
+def unreplicated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trusted nodes are never audited, so that one copy is one copy; untrusted ones are replicated as ever."""
+    from compute.scheduling import matching, trust
+
+    monkeypatch.setattr(
+        matching, "replication_probability", lambda streak: 1.0 if streak < trust.TRUSTED_AFTER else 0.0
+    )

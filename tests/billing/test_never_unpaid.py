@@ -69,6 +69,7 @@ def test_nothing_is_worked_that_the_hold_does_not_pay(cast: Any, speeds, power, 
         transaction.set_rollback(True)
 
 
+@pytest.mark.usefixtures("unreplicated")
 def test_quorum_gives_every_unit_two_owners_whoever_runs_it(cast):
     """Cars of the highest trust, two of them one owner's: never alone, and never two of one owner."""
     cars = [*present(2, owner=cast.alice, capacity=8), *present(1, owner=cast.bob, capacity=8)]
@@ -104,6 +105,7 @@ def test_quorum_gives_every_unit_two_owners_whoever_runs_it(cast):
     assert sum(amount for *_, amount in paid) == 8 * 339
 
 
+@pytest.mark.usefixtures("unreplicated")
 def test_a_class_that_joined_later_and_is_slower_gets_no_unit_that_pays_it_too_little_time(cast):
     (quick,) = present(1)
     trust([quick])
