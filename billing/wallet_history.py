@@ -1,4 +1,4 @@
-"""What a customer sees of the wallet: what is in it and its movements, straight from the ledger, and its top-ups."""
+"""What a customer sees of the wallet: its movements, straight from the ledger, and its top-ups."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -11,28 +11,6 @@ from accounts.models import Organization
 from billing.models import CardTopUp, LedgerAccount, LedgerTransfer, TopUp
 
 Kind = LedgerAccount.Kind
-
-
-@dataclass(frozen=True)
-class Purse:
-    """What a customer has here. `promo_micro` is the part of what is free that is promotional credit: spent first."""
-
-    currency: str
-    free_micro: int
-    promo_micro: int
-    held_micro: int
-    owed_micro: int  # for disputed payments that the wallet did not cover
-
-
-def purse(organization: Organization) -> Purse:
-    """Straight from the ledger's balances, in one query. An organization that never topped up has zeros."""
-    accounts = LedgerAccount.objects.filter(organization=organization, currency=organization.currency)
-    balance = dict(accounts.values_list("kind", "balance_micro"))
-    promo = balance.get(Kind.PROMO_WALLET, 0)
-    return Purse(
-        organization.currency, balance.get(Kind.WALLET, 0) + promo, promo, balance.get(Kind.HOLD, 0),
-        balance.get(Kind.DISPUTED, 0),
-    )  # fmt: skip
 
 
 @dataclass(frozen=True)

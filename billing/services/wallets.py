@@ -20,7 +20,8 @@ CLEARING = {
 class WalletSummary:
     """`balance_micro` is all its money here: `held_micro` for open orders and `available_micro` to spend.
 
-    `promo_micro` is the part of what is available that is promotional credit: spent first, never refunded.
+    `promo_micro` is the part of what is available that is promotional credit: spent first, never refunded. `owed_micro` is
+    owed for disputed payments that the wallet did not cover.
     """
 
     currency: str
@@ -28,6 +29,7 @@ class WalletSummary:
     held_micro: int
     available_micro: int
     promo_micro: int = 0
+    owed_micro: int = 0
 
 
 def summary(organization: Organization) -> WalletSummary:
@@ -39,7 +41,8 @@ def summary(organization: Organization) -> WalletSummary:
     )
     promo, held = balances.get("promo_wallet", 0), balances.get("hold", 0)
     available = balances.get("wallet", 0) + promo
-    return WalletSummary(organization.currency, available + held, held, available, promo)
+    owed = balances.get("disputed", 0)
+    return WalletSummary(organization.currency, available + held, held, available, promo, owed)
 
 
 def top_up(

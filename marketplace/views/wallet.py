@@ -21,7 +21,7 @@ from accounts.models import Organization
 from billing import wallet_history
 from billing.models import CardTopUp
 from billing.recharge_reasons import reason
-from billing.services import auto_recharges, card_top_ups
+from billing.services import auto_recharges, card_top_ups, wallets
 from marketplace.core.errors import DomainError
 from marketplace.core.money import MICRO, format_micro
 from marketplace.views import refunds
@@ -137,15 +137,15 @@ def _page(
     request: HttpRequest, organization: Organization, form: TopUpForm, *, is_asked: bool = False, status: int = 200
 ) -> HttpResponse:
     currency = organization.currency
-    purse = wallet_history.purse(organization)
+    summary = wallets.summary(organization)
     may_pay = may_move_money(signed_in(request))
     context = {
         "wallet": {
-            "balance": format_micro(purse.free_micro + purse.held_micro, currency),
-            "held": format_micro(purse.held_micro, currency),
-            "available": format_micro(purse.free_micro, currency),
-            "promo": format_micro(purse.promo_micro, currency) if purse.promo_micro else "",
-            "owed": format_micro(purse.owed_micro, currency) if purse.owed_micro else "",
+            "balance": format_micro(summary.balance_micro, currency),
+            "held": format_micro(summary.held_micro, currency),
+            "available": format_micro(summary.available_micro, currency),
+            "promo": format_micro(summary.promo_micro, currency) if summary.promo_micro else "",
+            "owed": format_micro(summary.owed_micro, currency) if summary.owed_micro else "",
         },
         "form": TopUpForm() if is_asked else form,
         "key": form.data.get("key") or uuid.uuid4(),
@@ -189,7 +189,7 @@ def _top_up(
     context = {
         "top_up": row,
         "amount": format_micro(row.amount_micro, row.currency),
-        "available": format_micro(wallet_history.purse(organization).free_micro, organization.currency),
+        "available": format_micro(wallets.summary(organization).available_micro, organization.currency),
         "may_pay": may_move_money(signed_in(request)),
         "reason": reason(row.status_code),
         "came_from": came_from,
