@@ -16,6 +16,7 @@ from accounts.models import ConsentRecord, Owner, Purpose
 from accounts.receipts.strict import MAX_BYTES
 from accounts.receipts.verify import Report, Seen, verify
 from accounts.services import receipts
+from marketplace.core.files import download
 
 FRAME_BYTES = 64 * 1024  # of a form around the file
 CONTENT_TYPE = "application/ld+json; charset=utf-8"
@@ -128,5 +129,4 @@ def _time(value: Any) -> datetime | None:
 
 
 def _file(text: str, name: str) -> HttpResponse:
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return HttpResponse(text, content_type=CONTENT_TYPE, headers=headers)
+    return download(text, filename=name, content_type=CONTENT_TYPE)

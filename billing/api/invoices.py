@@ -17,6 +17,7 @@ from billing.invoice_words import number_of
 from billing.models import Invoice, InvoiceLine
 from compute.api.customer import organization_of, page
 from marketplace.core.errors import NotFound
+from marketplace.core.files import download
 
 
 class PdfRenderer(JSONRenderer):
@@ -89,9 +90,8 @@ class InvoicePdf(APIView):
     def get(self, request: Request, public_id: UUID) -> HttpResponse:
         """On paper: the same bytes each time."""
         invoice = _mine(request, public_id)
-        response = HttpResponse(invoice_paper.render(invoice), content_type="application/pdf")
-        response["Content-Disposition"] = f'attachment; filename="{invoice_paper.file_name(invoice)}"'
-        return response
+        paper, name = invoice_paper.render(invoice), invoice_paper.file_name(invoice)
+        return download(paper, filename=name, content_type="application/pdf")
 
     def handle_exception(self, error: Exception) -> Response:
         """A refusal has the shape and the type of every refusal."""

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 from asgiref.sync import sync_to_async
-from django.http import StreamingHttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 
 CHUNK_BYTES = 1024 * 1024
 
@@ -20,11 +20,8 @@ def file_response(
             while chunk := await read(CHUNK_BYTES):
                 yield chunk
 
-    response = StreamingHttpResponse(chunks(), content_type=content_type)
-    response["Content-Length"] = str(path.stat().st_size)
-    response["Content-Disposition"] = f'attachment; filename="{filename}"'
-    response["X-Content-Type-Options"] = "nosniff"
-    return response
+    length = {"Content-Length": str(path.stat().st_size)}
+    return StreamingHttpResponse(chunks(), content_type=content_type, headers=_as_download(filename) | length)
 
 
 def streamed_response(parts: Iterator[bytes], *, filename: str, content_type: str) -> StreamingHttpResponse:
@@ -38,7 +35,13 @@ def streamed_response(parts: Iterator[bytes], *, filename: str, content_type: st
             if isinstance(parts, Generator):
                 await sync_to_async(parts.close, thread_sensitive=True)()
 
-    response = StreamingHttpResponse(chunks(), content_type=content_type)
-    response["Content-Disposition"] = f'attachment; filename="{filename}"'
-    response["X-Content-Type-Options"] = "nosniff"
-    return response
+    return StreamingHttpResponse(chunks(), content_type=content_type, headers=_as_download(filename))
+
+
+def download(body: bytes | str, *, filename: str, content_type: str) -> HttpResponse:
+    """What is small and in memory, as a download."""
+    return HttpResponse(body, content_type=content_type, headers=_as_download(filename))
+
+
+def _as_download(filename: str) -> dict[str, str]:
+    return {"Content-Disposition": f'attachment; filename="{filename}"', "X-Content-Type-Options": "nosniff"}

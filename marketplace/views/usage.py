@@ -19,6 +19,7 @@ from billing.usage import SUMS, Used
 from compute.models import ModelArtifact
 from marketplace.core import locale
 from marketplace.core.charts import BarChart, Series, bar_chart
+from marketplace.core.files import download
 from marketplace.core.spreadsheets import csv_text
 from marketplace.views import spans
 
@@ -58,10 +59,7 @@ def usage_csv(request: HttpRequest, organization: Organization, year: int, month
     span = spans.month(name)
     rows = selectors.models_by_day(organization, span.since, span.until)
     body = csv_text([COLUMNS, *(_cells(row, organization.currency) for row in rows)])
-    headers = {
-        "Content-Disposition": f'attachment; filename="driveway-usage-{name}.csv"', "X-Content-Type-Options": "nosniff"
-    }  # fmt: skip
-    return HttpResponse(body, content_type="text/csv; charset=utf-8", headers=headers)
+    return download(body, filename=f"driveway-usage-{name}.csv", content_type="text/csv; charset=utf-8")
 
 
 def month_shown(organization: Organization) -> dict[str, Any]:
