@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Generic, Self, TypeVar
 
-from django.conf import settings
 from django.db.models import F, Sum
 from django.db.models.functions import TruncMonth
 from django.utils import timezone
 
 from accounts.models import Owner, Vehicle
 from billing.models import EarningsDay, LedgerAccount
+from billing.periods import grace
 from marketplace.core.money import NANO_PER_MICRO, round_half_even
 
 Key = TypeVar("Key")
@@ -140,8 +140,7 @@ def next_statement_at(now: datetime | None = None) -> datetime:
     now = now or timezone.now()
     today = now.astimezone(UTC).date()
     ends = (today.replace(day=1), Span.month(today.year, today.month).until)
-    grace = timedelta(hours=settings.STATEMENT_GRACE_H)
-    return next(at for end in ends if (at := datetime(end.year, end.month, end.day, tzinfo=UTC) + grace) > now)
+    return next(at for end in ends if (at := datetime(end.year, end.month, end.day, tzinfo=UTC) + grace()) > now)
 
 
 def _days(owner: Owner, currency: str, since: date | None = None, until: date | None = None) -> Any:

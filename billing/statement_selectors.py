@@ -1,7 +1,6 @@
 """A statement as its page and its paper show it: lines that add up, what was corrected, and the sum."""
 
 from dataclasses import dataclass
-from datetime import UTC, date, timedelta
 
 from billing.earnings import Earned, RunningSum, total
 from billing.models import Payout, Statement, StatementLine
@@ -45,15 +44,6 @@ def detail(statement: Statement) -> Detail:
         others=[line for line in lines if line.kind not in (WORK, CHECK)],
         payout=Payout.objects.filter(statement=statement).first(),
     )  # fmt: skip
-
-
-def first_day(statement: Statement) -> date:
-    return statement.period_start_at.astimezone(UTC).date()
-
-
-def last_day(statement: Statement) -> date:
-    """The last day (UTC) of which something belongs to the period."""
-    return (statement.period_end_at.astimezone(UTC) - timedelta(microseconds=1)).date()
 
 
 def _work(lines: list[StatementLine]) -> list[Earned[StatementLine]]:

@@ -5,7 +5,6 @@ import time
 
 from celery import shared_task
 from django.conf import settings
-from django.utils import timezone
 
 from billing.gateway import StripeUnavailable
 from billing.services import (
@@ -97,7 +96,7 @@ def recharge_low() -> None:
 @shared_task(name="billing.close_invoices")
 def close_invoices() -> None:
     """Those of the last month, once its time of grace has passed; at any later run too, if this one was missed."""
-    invoices.close_due(until=invoices.month_due(timezone.now()))
+    invoices.close_month()
 
 
 @shared_task(name="billing.mail_low_balances")

@@ -212,9 +212,6 @@ PAYOUT_COUNTRIES = env.list("PAYOUT_COUNTRIES", default=["US", "CA", "GB", "CH",
 STATEMENT_GRACE_H = env.int("STATEMENT_GRACE_H", default=48)  # after a month's end, for work that is verified late
 PAYOUT_HOLD_DAYS = env.int("PAYOUT_HOLD_DAYS", default=7)  # after the end of a period: disputes of its work come first
 PAYOUT_MIN_MICRO = env.int("PAYOUT_MIN_MICRO", default=10_000_000)
-STATEMENT_GRACE_H = env.int(
-    "STATEMENT_GRACE_H", default=48
-)  # after a month's end: work that is still being checked belongs to it
 # By country: what an owner's year is reported with, from which sum on, by the year from which that holds. Others: no form.
 TAX_FORMS = env.json(
     "TAX_FORMS",

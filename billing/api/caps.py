@@ -10,8 +10,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.models import Organization
+from billing.periods import month_of
 from billing.services import spend_caps
-from billing.services.auto_recharges import month_of
 from compute.api.customer import organization_of
 
 

@@ -6,8 +6,9 @@ from billing.documents.amounts import exact
 from billing.documents.parties import seller
 from billing.documents.pdf import Document
 from billing.documents.table import Column
-from billing.invoice_words import first_day, last_day, number_of
+from billing.invoice_words import number_of
 from billing.models import Invoice, InvoiceLine
+from billing.periods import first_day, last_day
 from marketplace.core import locale
 
 PAID = "Paid from the prepaid wallet. Nothing is due."

@@ -10,7 +10,8 @@ from billing.documents.pdf import Document
 from billing.documents.table import Column
 from billing.earnings import Earned
 from billing.models import Statement, StatementLine
-from billing.statement_selectors import Detail, detail, first_day, last_day
+from billing.periods import first_day, last_day
+from billing.statement_selectors import Detail, detail
 from marketplace.core import locale
 
 ROUNDING = (

@@ -5,7 +5,7 @@ on one in flight and on the month's cap (migrations/0008_card_rules.py).
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from accounts.models import Organization
 from billing.models import AutoRecharge, CardTopUp
+from billing.periods import month_of
 from billing.services import outbox
 from compute.services.kicks import kick
 
@@ -110,7 +111,3 @@ def recharge_low(*, limit: int = 100) -> int:
         if begun:
             kick(outbox.TASK)
     return begun
-
-
-def month_of(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)

@@ -6,12 +6,12 @@ after it. That is why the next closing need look no further back than this one's
 transaction, whose `posted_at` is the time of its beginning.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
-from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
+from billing import periods
 from billing.services.invoice_sql import CLOSE, LOCK, TELL, WITH_CHARGES
 from marketplace.core import kicks
 from marketplace.core.db import atomic_retrying, execute_batch
@@ -36,10 +36,9 @@ def close_due(*, until: datetime) -> int:
     return made
 
 
-def month_due(now: datetime) -> datetime:
-    """Up to when invoices are due: the last month's end (UTC) that is more than the time of grace ago."""
-    past = now.astimezone(UTC) - timedelta(hours=settings.STATEMENT_GRACE_H)
-    return past.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+def close_month(*, now: datetime | None = None) -> int:
+    """As close_due, up to the last month's end (UTC) that is over for longer than the grace."""
+    return close_due(until=periods.last_due(now or timezone.now()))
 
 
 def _with_charges(until: datetime, last: int) -> list[int]:

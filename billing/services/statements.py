@@ -7,7 +7,7 @@ and the next run does the rest. Two runs at once wait for each other on the owne
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -16,6 +16,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from accounts.models import Owner
+from billing import periods
 from billing.minor_units import micro_per_minor
 from billing.models import LedgerAccount, Payout, Statement, StatementEntry
 from billing.services import connected_accounts, ledger
@@ -56,9 +57,8 @@ def close_month(*, now: datetime | None = None) -> int:
 
     Not who began after the grace: it would be asked of every new owner, each hour. What they have of that month comes late.
     """
-    grace = timedelta(hours=settings.STATEMENT_GRACE_H)
-    month = ((now or timezone.now()).astimezone(UTC) - grace).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    return close_due(until=month, opened_by=month + grace)
+    month = periods.last_due(now or timezone.now())
+    return close_due(until=month, opened_by=month + periods.grace())
 
 
 def _owners(after: int, until: datetime, opened_by: datetime | None) -> list[int]:

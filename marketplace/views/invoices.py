@@ -11,11 +11,12 @@ from django.views.decorators.http import require_GET
 
 from accounts.access import organization_required
 from accounts.models import Organization
-from billing import invoice_words
+from billing import invoice_words, periods
 from billing.documents import invoice as invoice_paper
 from billing.documents import receipt as receipt_paper
 from billing.documents.amounts import exact
 from billing.models import CardTopUp, Invoice, Refund
+from marketplace.core.files import download
 
 PAGE, LINES = 25, 100
 
@@ -52,7 +53,7 @@ def invoice_detail(request: HttpRequest, organization: Organization, public_id: 
 @organization_required
 def invoice_pdf(request: HttpRequest, organization: Organization, public_id: UUID) -> HttpResponse:
     invoice = get_object_or_404(_invoices(organization), public_id=public_id)
-    return pdf_response(invoice_paper.render(invoice), invoice_paper.file_name(invoice))
+    return _pdf(invoice_paper.render(invoice), invoice_paper.file_name(invoice))
 
 
 @never_cache
@@ -62,7 +63,7 @@ def top_up_receipt(request: HttpRequest, organization: Organization, public_id: 
     """Only of one that is paid: there is no receipt for a wish."""
     rows = CardTopUp.objects.select_related("organization", "top_up").filter(status=CardTopUp.Status.PAID)
     row = get_object_or_404(rows, organization=organization, public_id=public_id)
-    return pdf_response(receipt_paper.render_top_up(row), f"receipt-{receipt_paper.number_of(row.public_id)}.pdf")
+    return _pdf(receipt_paper.render_top_up(row), f"receipt-{receipt_paper.number_of(row.public_id)}.pdf")
 
 
 @never_cache
@@ -72,13 +73,11 @@ def refund_receipt(request: HttpRequest, organization: Organization, public_id: 
     """Only of one that Stripe has made."""
     rows = Refund.objects.select_related("organization").filter(status=Refund.Status.SUCCEEDED)
     row = get_object_or_404(rows, organization=organization, public_id=public_id)
-    return pdf_response(receipt_paper.render_refund(row), f"refund-{receipt_paper.number_of(row.public_id)}.pdf")
+    return _pdf(receipt_paper.render_refund(row), f"refund-{receipt_paper.number_of(row.public_id)}.pdf")
 
 
-def pdf_response(paper: bytes, filename: str) -> HttpResponse:
-    """As a download."""
-    headers = {"Content-Disposition": f'attachment; filename="{filename}"', "X-Content-Type-Options": "nosniff"}
-    return HttpResponse(paper, content_type="application/pdf", headers=headers)
+def _pdf(paper: bytes, filename: str) -> HttpResponse:
+    return download(paper, filename=filename, content_type="application/pdf")
 
 
 def _invoices(organization: Organization) -> QuerySet[Invoice]:
@@ -89,6 +88,6 @@ def _shown(invoice: Invoice) -> dict[str, object]:
     return {
         "invoice": invoice,
         "number": invoice_words.number_of(invoice),
-        "first_day": invoice_words.first_day(invoice),
-        "last_day": invoice_words.last_day(invoice),
+        "first_day": periods.first_day(invoice),
+        "last_day": periods.last_day(invoice),
     }

@@ -15,14 +15,15 @@ from django.views.decorators.http import require_GET
 
 from accounts.access import owner_required
 from accounts.models import Owner
-from billing import earnings, payout_words, statement_selectors, tax, tax_files
+from billing import earnings, payout_words, periods, statement_selectors, tax, tax_files
 from billing.documents import statement as paper
 from billing.documents.amounts import exact
 from billing.earnings import Earned
 from billing.models import ConnectedAccount, Payout, Statement, StatementLine
+from marketplace.core.files import download
+from marketplace.views.spans import YEARS
 
 PAGE = 25
-YEARS = range(2000, 2999)
 
 
 @never_cache
@@ -65,7 +66,7 @@ def statement_detail(request: HttpRequest, owner: Owner, public_id: UUID) -> Htt
 @owner_required
 def statement_pdf(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpResponse:
     statement = get_object_or_404(_statements(owner), public_id=public_id)
-    return _download(paper.render(statement), paper.file_name(statement), "application/pdf")
+    return download(paper.render(statement), filename=paper.file_name(statement), content_type="application/pdf")
 
 
 @never_cache
@@ -74,12 +75,12 @@ def statement_pdf(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpRe
 def earnings_tax(request: HttpRequest, owner: Owner, year: int) -> HttpResponse:
     _known(year)
     this_year = timezone.now().astimezone(UTC).year
-    form = tax.form_of(owner.country, year)
+    form, rows = tax.form_of(owner.country, year), tax.year_of(owner, year)
     context = {
         "year": year,
-        "years": [_tax_row(row) for row in tax.year_of(owner, year)],
+        "years": [_tax_row(row) for row in rows],
         "form": form,
-        "reaches": any(row.reaches(form) for row in tax.year_of(owner, year)) if form else False,
+        "reaches": any(row.reaches(form) for row in rows) if form else False,
         "threshold": exact(form.threshold_micro, form.currency) if form else "",
         "older": year - 1 if Payout.objects.filter(owner=owner, paid_at__year__lt=year).exists() else None,
         "newer": year + 1 if year < this_year else None,
@@ -94,7 +95,8 @@ def earnings_tax(request: HttpRequest, owner: Owner, year: int) -> HttpResponse:
 @owner_required
 def earnings_tax_csv(request: HttpRequest, owner: Owner, year: int) -> HttpResponse:
     _known(year)
-    return _download(tax_files.owner_csv(owner, year), f"driveway-payments-{year}.csv", "text/csv; charset=utf-8")
+    body = tax_files.owner_csv(owner, year)
+    return download(body, filename=f"driveway-payments-{year}.csv", content_type="text/csv; charset=utf-8")
 
 
 def _statements(owner: Owner) -> QuerySet[Statement]:
@@ -110,8 +112,8 @@ def _row(statement: Statement) -> dict[str, Any]:
     payout: Payout | None = getattr(statement, "payout", None)  # there is none below the minimum
     return {
         "statement": statement,
-        "first_day": statement_selectors.first_day(statement),
-        "last_day": statement_selectors.last_day(statement),
+        "first_day": periods.first_day(statement),
+        "last_day": periods.last_day(statement),
         "earned": exact(statement.earned_micro, statement.currency),
         "paid_out": exact(statement.paid_out_micro, statement.currency),
         "carried": exact(statement.carried_micro, statement.currency),
@@ -139,8 +141,3 @@ def _tax_row(row: tax.TaxYear) -> dict[str, Any]:
         "currency": row.currency, "quarters": quarters, "paid": exact(row.paid_micro, row.currency), "payouts": row.payouts,
         "withheld": exact(row.withheld_micro, row.currency),
     }  # fmt: skip
-
-
-def _download(body: bytes | str, filename: str, content_type: str) -> HttpResponse:
-    headers = {"Content-Disposition": f'attachment; filename="{filename}"', "X-Content-Type-Options": "nosniff"}
-    return HttpResponse(body, content_type=content_type, headers=headers)

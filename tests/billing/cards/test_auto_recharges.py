@@ -8,6 +8,7 @@ from django.utils import timezone
 from accounts.models import Mail, Membership, Organization
 from accounts.services import mails
 from billing.models import AutoRecharge, CardTopUp, LedgerTransfer, StripeCommand, TopUp
+from billing.periods import month_of
 from billing.services import auto_recharges, ledger, outbox, saved_cards, sweeps, wallets
 from billing.services.auto_recharges import recharge_low
 from marketplace.core.errors import DomainError
@@ -102,7 +103,7 @@ def test_the_cap_of_the_month_and_the_next_month(stripe: FakeWorld, monkeypatch)
             spend(wish.organization, 50_000_000)
     month = auto_recharges.month(wish)
     assert (month.charged_micro, month.left_micro) == (100_000_000, 20_000_000)
-    later = auto_recharges.month_of(timezone.now()) + timedelta(days=40)
+    later = month_of(timezone.now()) + timedelta(days=40)
     monkeypatch.setattr("billing.services.auto_recharges.timezone.now", lambda: later)
     assert recharge_low() == 1
 

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from accounts.models import Mail, Membership
 from accounts.services import mails
+from billing import periods
 from billing.models import BillingProfile, Invoice, InvoiceEntry, LedgerAccount
 from billing.services import invoices, ledger
 from billing.services.ledger import Place, Posting
@@ -204,7 +205,7 @@ def test_people_of_money_are_told(market, mailoutbox):
 )  # fmt: skip
 def test_a_month_is_due_after_its_grace(now, due):
     moments = (datetime.fromisoformat(text).replace(tzinfo=UTC) for text in (now, due))
-    assert invoices.month_due(next(moments)) == next(moments)
+    assert periods.last_due(next(moments)) == next(moments)
 
 
 def test_task_and_command(market, capsys):
