@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 from billing.gateway.client import read, write
+from billing.gateway.rows import metadata_of
 
 if TYPE_CHECKING:
     from stripe.v2.core import Account
@@ -67,7 +68,7 @@ def find_account(*, command: str) -> PayeeAccount | None:
 
     def look(stripe: Any) -> str:
         rows: Iterable[Account] = stripe.v2.core.accounts.list(wanted).auto_paging_iter()
-        return next((row.id for row in islice(rows, LOOKED_THROUGH) if _metadata(row).get("command") == command), "")
+        return next((row.id for row in islice(rows, LOOKED_THROUGH) if metadata_of(row).get("command") == command), "")
 
     found = read(look)
     return retrieve_account(found) if found else None
@@ -99,7 +100,7 @@ def _account(row: Account) -> PayeeAccount:
     details = _at(balance, "stripe_transfers", "status_details") or []
     return PayeeAccount(
         id=row.id,
-        command=_metadata(row).get("command", ""),
+        command=metadata_of(row).get("command", ""),
         country=str(_at(row, "identity", "country") or "").upper(),
         closed=bool(_at(row, "closed")),
         livemode=row.livemode,
@@ -125,8 +126,3 @@ def _at(item: Any, *names: str) -> Any:
     for name in names:
         item = getattr(item, name, None)
     return item
-
-
-def _metadata(row: Account) -> dict[str, str]:
-    metadata = _at(row, "metadata")
-    return dict(metadata.to_dict()) if metadata is not None else {}

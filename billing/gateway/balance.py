@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from billing.gateway.client import read
+from billing.gateway.rows import id_of
 
 if TYPE_CHECKING:
     from stripe import BalanceTransaction
@@ -46,7 +47,7 @@ def movement(row: BalanceTransaction, *, payment_intent_id: str) -> BalanceMovem
     return BalanceMovement(
         id=row.id,
         type=row.type,
-        source_id=source if isinstance(source, str) else getattr(source, "id", "") or "",
+        source_id=id_of(source),
         payment_intent_id=payment_intent_id,
         currency=row.currency.upper(),
         amount_minor=row.amount,
@@ -60,4 +61,4 @@ def movement(row: BalanceTransaction, *, payment_intent_id: str) -> BalanceMovem
 def _intent_of(source: Any) -> str:
     """Of a charge or a refund: the payment that it belongs to."""
     found = getattr(source, "payment_intent", None) if not isinstance(source, str) else None
-    return str(found if isinstance(found, str) else getattr(found, "id", None) or "")
+    return id_of(found)

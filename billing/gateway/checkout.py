@@ -9,6 +9,7 @@ from billing.gateway.balance import BalanceMovement
 from billing.gateway.client import read, write
 from billing.gateway.payment_intents import balance_of, decline_code
 from billing.gateway.payment_methods import Card, card_of
+from billing.gateway.rows import first, id_of, metadata_of
 
 if TYPE_CHECKING:
     from stripe.checkout import Session
@@ -60,11 +61,11 @@ def find_checkout_session(*, customer_id: str, command: str, since_unix: int) ->
     """The session that a command opened for this customer, if it did. Raises as `read`."""
     wanted: Any = {"customer": customer_id, "created": {"gte": since_unix}, "limit": 100}
 
-    def look(stripe: Any) -> CheckoutSession | None:
-        sessions = map(_session, stripe.v1.checkout.sessions.list(wanted).auto_paging_iter())
-        return next((session for session in sessions if session.command == command), None)
-
-    return read(look)
+    return first(
+        lambda stripe: stripe.v1.checkout.sessions.list(wanted).auto_paging_iter(),
+        _session,
+        lambda session: session.command == command,
+    )
 
 
 def find_session_of_payment(payment_intent_id: str) -> str:
@@ -76,13 +77,13 @@ def find_session_of_payment(payment_intent_id: str) -> str:
 
 def payment_of_charge(charge_id: str) -> str:
     """The id of the payment that a charge belongs to, or "". Raises as `read`."""
-    return _id(read(lambda stripe: stripe.v1.charges.retrieve(charge_id)).payment_intent)
+    return id_of(read(lambda stripe: stripe.v1.charges.retrieve(charge_id)).payment_intent)
 
 
 def _session(row: Session) -> CheckoutSession:
     intent = row.payment_intent if not isinstance(row.payment_intent, str) else None
     setup = row.setup_intent if not isinstance(row.setup_intent, str) else None
-    metadata = row.metadata.to_dict() if row.metadata is not None else {}
+    metadata = metadata_of(row)
     return CheckoutSession(
         id=row.id,
         url=row.url or "",
@@ -90,11 +91,11 @@ def _session(row: Session) -> CheckoutSession:
         payment_status=row.payment_status,
         amount_minor=row.amount_total or 0,
         currency=(row.currency or "").upper(),
-        customer_id=_id(row.customer),
+        customer_id=id_of(row.customer),
         reference=row.client_reference_id or "",
         command=metadata.get("command", ""),
         livemode=row.livemode,
-        payment_intent_id=_id(row.payment_intent),
+        payment_intent_id=id_of(row.payment_intent),
         payment_status_of_intent=intent.status if intent else "",
         setup_status=setup.status if setup else "",
         decline_code=decline_code(intent),
@@ -109,8 +110,3 @@ def _kept(payment: Any, setup: Any) -> Card | None:
         return None
     method = getattr(payment or setup, "payment_method", None)
     return card_of(method) if method is not None and not isinstance(method, str) else None
-
-
-def _id(reference: Any) -> str:
-    """Stripe shows a reference as an id, or as the whole object when asked to expand it."""
-    return str(reference if isinstance(reference, str) else getattr(reference, "id", None) or "")

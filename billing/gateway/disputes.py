@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from billing.gateway.balance import BalanceMovement, movement
 from billing.gateway.client import read, write
+from billing.gateway.rows import id_of, metadata_of
 
 if TYPE_CHECKING:
     from stripe import Dispute
@@ -42,13 +43,13 @@ def submit_evidence(dispute_id: str, params: dict[str, Any], *, idempotency_key:
 
 
 def _dispute(row: Dispute) -> BankDispute:
-    metadata = row.metadata.to_dict() if row.metadata is not None else {}
-    intent, details = _id(row.payment_intent), row.evidence_details
+    metadata = metadata_of(row)
+    intent, details = id_of(row.payment_intent), row.evidence_details
     return BankDispute(
         id=row.id,
         status=row.status,
         reason=row.reason,
-        charge_id=_id(row.charge),
+        charge_id=id_of(row.charge),
         payment_intent_id=intent,
         amount_minor=row.amount,
         currency=row.currency.upper(),
@@ -57,7 +58,3 @@ def _dispute(row: Dispute) -> BankDispute:
         command=metadata.get("command", ""),
         movements=tuple(movement(part, payment_intent_id=intent) for part in row.balance_transactions),
     )
-
-
-def _id(reference: Any) -> str:
-    return str(reference if isinstance(reference, str) else getattr(reference, "id", None) or "")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from billing.gateway.balance import BalanceMovement, movement
 from billing.gateway.client import read, write
+from billing.gateway.rows import first, id_of, metadata_of
 
 if TYPE_CHECKING:
     from stripe import PaymentIntent
@@ -59,23 +60,22 @@ def find_payment(*, customer_id: str, command: str, since_unix: int) -> Payment 
     """
     wanted: Any = {"customer": customer_id, "created": {"gte": since_unix}, "limit": 100}
 
-    def look(stripe: Any) -> Payment | None:
-        payments = map(payment_of, stripe.v1.payment_intents.list(wanted).auto_paging_iter())
-        return next((payment for payment in payments if payment.command == command), None)
-
-    return read(look)
+    return first(
+        lambda stripe: stripe.v1.payment_intents.list(wanted).auto_paging_iter(),
+        payment_of,
+        lambda payment: payment.command == command,
+    )
 
 
 def payment_of(row: PaymentIntent) -> Payment:
     """Stripe's object as ours."""
-    metadata = row.metadata.to_dict() if row.metadata is not None else {}
-    customer: Any = row.customer
+    metadata = metadata_of(row)
     return Payment(
         id=row.id,
         status=row.status,
         amount_minor=row.amount,
         currency=row.currency.upper(),
-        customer_id=str(customer if isinstance(customer, str) else getattr(customer, "id", None) or ""),
+        customer_id=id_of(row.customer),
         reference=metadata.get("card_top_up", ""),
         command=metadata.get("command", ""),
         decline_code=decline_code(row),

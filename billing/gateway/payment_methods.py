@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from billing.gateway.client import read, write
 from billing.gateway.errors import StripeMissing, StripeRefused
+from billing.gateway.rows import id_of
 
 if TYPE_CHECKING:
     from stripe import PaymentMethod
@@ -53,10 +54,9 @@ def detach_card(card_id: str, *, idempotency_key: str) -> None:
 def card_of(row: PaymentMethod) -> Card:
     """Stripe's object as ours. A bank account is a card without an expiry."""
     details: Any = getattr(row, row.type, None)
-    customer: Any = row.customer
     return Card(
         id=row.id,
-        customer_id=str(customer if isinstance(customer, str) else getattr(customer, "id", None) or ""),
+        customer_id=id_of(row.customer),
         brand=str(getattr(details, "brand", None) or row.type)[:32],
         last4=str(getattr(details, "last4", None) or "")[:4],
         exp_month=getattr(details, "exp_month", None),

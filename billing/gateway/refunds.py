@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from billing.gateway.balance import BalanceMovement, movement
 from billing.gateway.client import read, write
+from billing.gateway.rows import first, id_of, metadata_of
 
 if TYPE_CHECKING:
     from stripe import Refund
@@ -44,17 +45,15 @@ def find_refund(*, payment_intent_id: str, command: str) -> CardRefund | None:
     """The refund of this payment that a command made, if it did. Raises as `read`."""
     wanted: Any = {"payment_intent": payment_intent_id, "limit": 100}
 
-    def look(stripe: Any) -> CardRefund | None:
-        refunds = map(_refund, stripe.v1.refunds.list(wanted).auto_paging_iter())
-        return next((refund for refund in refunds if refund.command == command), None)
-
-    return read(look)
+    return first(
+        lambda stripe: stripe.v1.refunds.list(wanted).auto_paging_iter(),
+        _refund,
+        lambda refund: refund.command == command,
+    )
 
 
 def _refund(row: Refund) -> CardRefund:
-    metadata = row.metadata.to_dict() if row.metadata is not None else {}
-    intent = row.payment_intent
-    intent_id = str(intent if isinstance(intent, str) else getattr(intent, "id", None) or "")
+    metadata, intent_id = metadata_of(row), id_of(row.payment_intent)
     booked = (row.balance_transaction, getattr(row, "failure_balance_transaction", None))
     return CardRefund(
         id=row.id,

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from billing.gateway.client import read, write
+from billing.gateway.rows import first, id_of, metadata_of
 
 if TYPE_CHECKING:
     from stripe import Transfer as StripeTransfer
@@ -47,11 +48,9 @@ def find_transfer(*, group: str, payout: str) -> Transfer | None:
     """The transfer of a payout, whichever attempt made it: lists show a transfer at once. Raises as `read`."""
     wanted: Any = {"transfer_group": group, "limit": 100}
 
-    def look(stripe: Any) -> Transfer | None:
-        rows = map(_transfer, stripe.v1.transfers.list(wanted).auto_paging_iter())
-        return next((row for row in rows if row.payout == payout), None)
-
-    return read(look)
+    return first(
+        lambda stripe: stripe.v1.transfers.list(wanted).auto_paging_iter(), _transfer, lambda row: row.payout == payout
+    )
 
 
 def reverse_transfer(transfer_id: str, params: dict[str, Any], *, idempotency_key: str) -> str:
@@ -63,26 +62,22 @@ def reverse_transfer(transfer_id: str, params: dict[str, Any], *, idempotency_ke
 def find_reversal(transfer_id: str, *, command: str) -> str | None:
     """The id of the reversal that a command made, if it did. Raises as `read`."""
 
-    def look(stripe: Any) -> str | None:
-        rows = stripe.v1.transfers.reversals.list(transfer_id, {"limit": 100}).auto_paging_iter()
-        return next((row.id for row in rows if _words(row.metadata).get("command") == command), None)
-
-    return read(look)
+    found = first(
+        lambda stripe: stripe.v1.transfers.reversals.list(transfer_id, {"limit": 100}).auto_paging_iter(),
+        lambda row: (str(row.id), metadata_of(row)),
+        lambda row: row[1].get("command") == command,
+    )
+    return found[0] if found else None
 
 
 def _transfer(row: StripeTransfer) -> Transfer:
-    destination = row.destination
     return Transfer(
         id=row.id,
-        payout=_words(row.metadata).get("payout", ""),
-        destination_id=destination if isinstance(destination, str) else str(getattr(destination, "id", "")),
+        payout=metadata_of(row).get("payout", ""),
+        destination_id=id_of(row.destination),
         group=row.transfer_group or "",
         currency=row.currency.upper(),
         amount_minor=row.amount,
         reversed_minor=row.amount_reversed,
         created_at=datetime.fromtimestamp(row.created, tz=UTC),
     )
-
-
-def _words(metadata: Any) -> dict[str, str]:
-    return dict(metadata.to_dict()) if metadata is not None else {}

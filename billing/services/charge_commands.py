@@ -1,7 +1,6 @@
 """The command that charges a saved card for an automatic recharge, while nobody is there."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from accounts.models import Organization
@@ -10,10 +9,8 @@ from billing.gateway import CardDeclined, Payment, StripeRefused
 from billing.minor_units import to_minor
 from billing.models import AutoRecharge, CardTopUp, SavedCard, StripeCommand
 from billing.services import auto_recharge_outcomes
-from billing.services.sent import Sent
+from billing.services.sent import Sent, since_unix
 from marketplace.core.errors import DomainError
-
-CLOCKS_DIFFER = timedelta(hours=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,11 +53,10 @@ def send(command: StripeCommand) -> Sent:
 
 
 def find(command: StripeCommand) -> Sent | None:
-    assert command.first_sent_at is not None  # set by the claim
     payment = gateway.find_payment(
         customer_id=(command.params or {})["customer"],
         command=command.idempotency_key,
-        since_unix=int((command.first_sent_at - CLOCKS_DIFFER).timestamp()),
+        since_unix=since_unix(command),
     )
     row = CardTopUp.objects.select_related("command", "customer").get(pk=command.subject_id)
     return _checked(row, payment) if payment else None

@@ -1,19 +1,18 @@
 """The command that opens a page of Stripe's for one top-up by card."""
 
-from datetime import timedelta
 from typing import Any
 
 from django.urls import reverse
 from django.utils import timezone
 
-from billing import gateway
 from billing.minor_units import to_minor
 from billing.models import CardTopUp, StripeCommand
 from billing.services.sent import Sent
+from billing.services.session_commands import find, send
 from marketplace.core.errors import DomainError
 from marketplace.core.states import transition
 
-CLOCKS_DIFFER = timedelta(hours=1)
+__all__ = ["dead", "done", "find", "params", "send"]
 
 
 def params(command: StripeCommand) -> dict[str, Any]:
@@ -42,21 +41,6 @@ def params(command: StripeCommand) -> dict[str, Any]:
         "success_url": _url(row, "top_up_done"),
         "cancel_url": _url(row, "top_up_left"),
     }  # fmt: skip
-
-
-def send(command: StripeCommand) -> Sent:
-    made = gateway.create_checkout_session(command.params or {}, idempotency_key=command.idempotency_key)
-    return Sent(made.id, made.url)
-
-
-def find(command: StripeCommand) -> Sent | None:
-    assert command.first_sent_at is not None  # set by the claim
-    found = gateway.find_checkout_session(
-        customer_id=(command.params or {})["customer"],
-        command=command.idempotency_key,
-        since_unix=int((command.first_sent_at - CLOCKS_DIFFER).timestamp()),
-    )
-    return Sent(found.id, found.url) if found else None
 
 
 def done(command: StripeCommand, sent: Sent) -> None:

@@ -13,6 +13,7 @@ from billing import gateway
 from billing.gateway import PayeeAccount
 from billing.models import ConnectedAccount, Payout, StripeCommand
 from billing.services import outbox, payee_states
+from billing.services.row_ids import next_id
 from compute.services.kicks import kick
 from marketplace.core.errors import Conflict, InvalidInput
 from marketplace.core.states import transition
@@ -164,7 +165,7 @@ def _usable(owner: Owner) -> ConnectedAccount | None:
 
 def _create(owner: Owner, country: str, idempotency_key: str) -> ConnectedAccount:
     row = ConnectedAccount(owner=owner, country=country, currency=owner.currency)
-    row.pk = _next_id()  # the command names the row and the row its command: the id is drawn first
+    row.pk = next_id(ConnectedAccount)  # the command names the row and the row its command: the id is drawn first
     row.command = outbox.queue(
         kind=StripeCommand.Kind.CREATE_ACCOUNT, subject_id=row.pk,
         idempotency_key=f"account:{owner.public_id}:{idempotency_key[:100]}:v1",
@@ -174,12 +175,6 @@ def _create(owner: Owner, country: str, idempotency_key: str) -> ConnectedAccoun
         actor=owner.user, action="payout_account.start", subject=owner.public_id, country=country, currency=row.currency
     )
     return row
-
-
-def _next_id() -> int:
-    with transaction.get_connection().cursor() as cursor:
-        cursor.execute("SELECT nextval(pg_get_serial_sequence('billing_connectedaccount', 'id'))")
-        return int(cursor.fetchone()[0])
 
 
 def _row_of(account: PayeeAccount) -> ConnectedAccount | None:

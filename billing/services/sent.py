@@ -1,5 +1,9 @@
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+
+from billing.models import StripeCommand
+
+CLOCKS_DIFFER = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -11,3 +15,9 @@ class Sent:
     status: str = ""
     status_code: str = ""
     made_at: datetime | None = None
+
+
+def since_unix(command: StripeCommand) -> int:
+    """From when on to look for what an earlier attempt may have made."""
+    assert command.first_sent_at is not None  # set by the claim
+    return int((command.first_sent_at - CLOCKS_DIFFER).timestamp())

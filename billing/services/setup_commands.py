@@ -1,18 +1,17 @@
 """The command that opens a page of Stripe's which saves a card and takes no money."""
 
-from datetime import timedelta
 from typing import Any
 
 from django.urls import reverse
 from django.utils import timezone
 
-from billing import gateway
 from billing.models import SavedCard, StripeCommand
 from billing.services.sent import Sent
+from billing.services.session_commands import find, send
 from marketplace.core.errors import DomainError
 from marketplace.core.states import transition
 
-CLOCKS_DIFFER = timedelta(hours=1)
+__all__ = ["dead", "done", "find", "params", "send"]
 
 
 def params(command: StripeCommand) -> dict[str, Any]:
@@ -30,21 +29,6 @@ def params(command: StripeCommand) -> dict[str, Any]:
         "success_url": row.site_url + reverse("saved_card_done", args=[row.public_id]),
         "cancel_url": row.site_url + reverse("auto_recharge"),
     }
-
-
-def send(command: StripeCommand) -> Sent:
-    made = gateway.create_checkout_session(command.params or {}, idempotency_key=command.idempotency_key)
-    return Sent(made.id, made.url)
-
-
-def find(command: StripeCommand) -> Sent | None:
-    assert command.first_sent_at is not None  # set by the claim
-    found = gateway.find_checkout_session(
-        customer_id=(command.params or {})["customer"],
-        command=command.idempotency_key,
-        since_unix=int((command.first_sent_at - CLOCKS_DIFFER).timestamp()),
-    )
-    return Sent(found.id, found.url) if found else None
 
 
 def done(command: StripeCommand, sent: Sent) -> None:
