@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 
 from celery import shared_task
 from django.conf import settings
@@ -33,21 +34,23 @@ logger = logging.getLogger(__name__)
 BUDGET_S = 30.0
 
 
+def _drain(work: Callable[[], int]) -> None:
+    """Until nothing is left, or the next run may as well do it."""
+    until = time.monotonic() + BUDGET_S
+    while work() and time.monotonic() < until:
+        pass
+
+
 @shared_task(name="billing.settle_usage")
 def settle_usage() -> None:
-    """Settle until nothing is left, or the next run may as well do it."""
     kicks.begin("billing.settle_usage")
-    until = time.monotonic() + BUDGET_S
-    while settlement.settle_usage() and time.monotonic() < until:
-        pass
+    _drain(settlement.settle_usage)
 
 
 @shared_task(name=voids.TASK)
 def settle_voids() -> None:
     kicks.begin(voids.TASK)
-    until = time.monotonic() + BUDGET_S
-    while voids.settle_voids() and time.monotonic() < until:
-        pass
+    _drain(voids.settle_voids)
 
 
 @shared_task(name="billing.close_jobs")
@@ -88,9 +91,8 @@ def process_stripe_events() -> None:
 def recharge_low() -> None:
     """Until nobody is left whose wallet is low. Nothing without a key."""
     kicks.begin(auto_recharges.TASK)
-    until = time.monotonic() + BUDGET_S
-    while settings.STRIPE_SECRET_KEY and auto_recharges.recharge_low() and time.monotonic() < until:
-        pass
+    if settings.STRIPE_SECRET_KEY:
+        _drain(auto_recharges.recharge_low)
 
 
 @shared_task(name="billing.close_invoices")
@@ -132,10 +134,8 @@ def sweep_stripe() -> None:
 def send_payouts() -> None:
     """What is due and covered. When Stripe is away, the next run does it."""
     kicks.begin(connected_accounts.SEND_PAYOUTS)
-    until = time.monotonic() + BUDGET_S
     try:
-        while payouts.send_due() and time.monotonic() < until:
-            pass
+        _drain(payouts.send_due)
     except StripeUnavailable as error:
         logger.warning("payouts could not be sent: %s", error)
 

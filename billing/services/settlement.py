@@ -21,6 +21,7 @@ from accounts.models import OwnerPolicy
 from billing.models import LedgerAccount
 from billing.services import ledger
 from billing.services.ledger import Place
+from billing.services.usage_days import rolled_up
 from marketplace.core.db import atomic_retrying, execute_batch
 
 # Large enough that one transfer sums much of an order, small enough that nobody waits long for the rows that it locks.
@@ -61,7 +62,7 @@ SELECT FROM billing_joborder
  WHERE job_id IN (SELECT job_id FROM compute_usagerecord WHERE id = ANY(%b::bigint[])) ORDER BY id FOR UPDATE
 """
 
-SETTLE = """
+SETTLE = f"""
 WITH priced AS (
     SELECT u.id, u.owner_id, u.vehicle_id, u.is_canonical, u.items, u.compute_ms, u.energy_mwh, u.created_at,
            (u.created_at AT TIME ZONE 'UTC')::date AS day, o.id AS order_id, o.organization_id, j.artifact_id, c.currency,
@@ -133,34 +134,13 @@ WITH priced AS (
       LEFT JOIN paid o ON (o.kind, o.order_id, o.month, o.owner_id) = (r.paid_by, r.order_id, r.month, r.owner_id)
            AND r.owner_micro > 0
       LEFT JOIN paid v ON (v.kind, v.order_id, v.month) = ('revenue', r.order_id, r.month) AND r.revenue_micro > 0
-), earned AS (
-    INSERT INTO billing_earningsday AS d
-           (owner_id, vehicle_id, currency, day, attempts, compute_ms, energy_mwh, gross_micro, energy_cost_nano, wear_nano)
-    SELECT owner_id, vehicle_id, currency, day, count(*), sum(compute_ms), sum(energy_mwh),
-           sum(owner_micro), sum(energy_cost_nano), sum(wear_nano)
-      FROM rated GROUP BY owner_id, vehicle_id, currency, day ORDER BY owner_id, day, vehicle_id, currency
-    ON CONFLICT (owner_id, day, vehicle_id, currency) DO UPDATE SET
-        attempts = d.attempts + EXCLUDED.attempts, compute_ms = d.compute_ms + EXCLUDED.compute_ms,
-        energy_mwh = d.energy_mwh + EXCLUDED.energy_mwh, gross_micro = d.gross_micro + EXCLUDED.gross_micro,
-        energy_cost_nano = d.energy_cost_nano + EXCLUDED.energy_cost_nano, wear_nano = d.wear_nano + EXCLUDED.wear_nano
-), spent AS (
-    INSERT INTO billing_spendday AS d
-           (organization_id, artifact_id, currency, day, units, items, compute_ms, energy_mwh, charged_micro)
-    SELECT organization_id, artifact_id, currency, day, count(*), sum(items), sum(compute_ms), sum(energy_mwh),
-           sum(charged_micro)
-      FROM rated WHERE is_canonical
-     GROUP BY organization_id, artifact_id, currency, day ORDER BY organization_id, day, artifact_id, currency
-    ON CONFLICT (organization_id, day, artifact_id, currency) DO UPDATE SET
-        units = d.units + EXCLUDED.units, items = d.items + EXCLUDED.items,
-        compute_ms = d.compute_ms + EXCLUDED.compute_ms, energy_mwh = d.energy_mwh + EXCLUDED.energy_mwh,
-        charged_micro = d.charged_micro + EXCLUDED.charged_micro
-), advanced AS (
+), {rolled_up("rated")}, advanced AS (
     UPDATE billing_joborder o SET charged_micro = o.charged_micro + t.micro
       FROM (SELECT order_id, sum(charged_micro)::bigint AS micro FROM rated GROUP BY order_id) t
      WHERE o.id = t.order_id AND t.micro > 0
 )
 UPDATE compute_usagerecord SET settled_at = now() WHERE id = ANY(%(usage)b::bigint[])
-"""
+"""  # noqa: S608 - constants
 
 
 @atomic_retrying

@@ -13,6 +13,7 @@ from accounts.services import audit
 from billing.models import LedgerAccount, RatedUsage, UsageVoid
 from billing.services import ledger
 from billing.services.ledger import Place
+from billing.services.usage_days import rolled_up
 from compute.services import kicks
 from marketplace.core.db import atomic_retrying, execute_batch
 from marketplace.core.errors import InvalidInput
@@ -30,8 +31,7 @@ SELECT DISTINCT u.organization_id, u.owner_id, c.currency
  WHERE x.id = ANY(%b::bigint[])
 """
 
-# Days are changed in the order of their keys, and before the ledger's accounts: as the settlement does it.
-SETTLE = """
+SETTLE = f"""
 WITH voided AS MATERIALIZED (
     SELECT x.id AS void_id, x.public_id, r.id AS rated_id, r.owner_micro, r.charged_micro, r.energy_cost_nano, r.wear_nano,
            r.charged_micro - CASE WHEN t.kind = 'share' THEN r.owner_micro ELSE 0 END AS revenue_micro,
@@ -62,30 +62,9 @@ WITH voided AS MATERIALIZED (
       FROM corrections x
       LEFT JOIN billing_ledgeraccount d ON d.key = x.debit
       LEFT JOIN billing_ledgeraccount c ON c.key = x.credit
-), earned AS (
-    INSERT INTO billing_earningsday AS d
-           (owner_id, vehicle_id, currency, day, attempts, compute_ms, energy_mwh, gross_micro, energy_cost_nano, wear_nano)
-    SELECT owner_id, vehicle_id, currency, day, -count(*), -sum(compute_ms), -sum(energy_mwh),
-           -sum(owner_micro), -sum(energy_cost_nano), -sum(wear_nano)
-      FROM voided GROUP BY owner_id, vehicle_id, currency, day ORDER BY owner_id, day, vehicle_id, currency
-    ON CONFLICT (owner_id, day, vehicle_id, currency) DO UPDATE SET
-        attempts = d.attempts + EXCLUDED.attempts, compute_ms = d.compute_ms + EXCLUDED.compute_ms,
-        energy_mwh = d.energy_mwh + EXCLUDED.energy_mwh, gross_micro = d.gross_micro + EXCLUDED.gross_micro,
-        energy_cost_nano = d.energy_cost_nano + EXCLUDED.energy_cost_nano, wear_nano = d.wear_nano + EXCLUDED.wear_nano
-), spent AS (
-    INSERT INTO billing_spendday AS d
-           (organization_id, artifact_id, currency, day, units, items, compute_ms, energy_mwh, charged_micro)
-    SELECT organization_id, artifact_id, currency, day, -count(*), -sum(items), -sum(compute_ms), -sum(energy_mwh),
-           -sum(charged_micro)
-      FROM voided WHERE is_canonical
-     GROUP BY organization_id, artifact_id, currency, day ORDER BY organization_id, day, artifact_id, currency
-    ON CONFLICT (organization_id, day, artifact_id, currency) DO UPDATE SET
-        units = d.units + EXCLUDED.units, items = d.items + EXCLUDED.items,
-        compute_ms = d.compute_ms + EXCLUDED.compute_ms, energy_mwh = d.energy_mwh + EXCLUDED.energy_mwh,
-        charged_micro = d.charged_micro + EXCLUDED.charged_micro
-)
+), {rolled_up("voided", sign="-")}
 UPDATE billing_usagevoid SET settled_at = now() WHERE id = ANY(%(voids)b::bigint[])
-"""
+"""  # noqa: S608 - constants
 
 
 @transaction.atomic
