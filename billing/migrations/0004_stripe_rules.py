@@ -79,13 +79,13 @@ CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON {table}
 """
 
 
-def machine(table):
-    arguments = ", ".join(f"'{word}'" for word in (table, *EVENTS.get(table, ())))
+def machine(table, events):
+    arguments = ", ".join(f"'{word}'" for word in (table, *events.get(table, ())))
     sql = f"""
 CREATE TRIGGER transition AFTER UPDATE ON {table} REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION driveway_transition({arguments});
 """
-    if table in EVENTS:
+    if table in events:
         sql += f"""
 CREATE TRIGGER first_state AFTER INSERT ON {table} REFERENCING NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION driveway_first_state({arguments});
@@ -111,6 +111,6 @@ class Migration(migrations.Migration):
         migrations.RunSQL(KEEP, migrations.RunSQL.noop),
         migrations.RunSQL(PAID, migrations.RunSQL.noop),
         *(migrations.RunSQL(keep(*item), migrations.RunSQL.noop) for item in MAY_CHANGE.items()),
-        *(migrations.RunSQL(machine(table), migrations.RunSQL.noop) for table in TRANSITIONS),
+        *(migrations.RunSQL(machine(table, EVENTS), migrations.RunSQL.noop) for table in TRANSITIONS),
         *(migrations.RunSQL(append_only(table), migrations.RunSQL.noop) for table in APPEND_ONLY_TABLES),
     ]

@@ -139,20 +139,6 @@ CREATE TRIGGER posted BEFORE INSERT ON billing_refund FOR EACH ROW EXECUTE FUNCT
 """
 
 
-def machine(table):
-    arguments = ", ".join(f"'{word}'" for word in (table, *EVENTS.get(table, ())))
-    sql = f"""
-CREATE TRIGGER transition AFTER UPDATE ON {table} REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
-    FOR EACH STATEMENT EXECUTE FUNCTION driveway_transition({arguments});
-"""
-    if table in EVENTS:
-        sql += f"""
-CREATE TRIGGER first_state AFTER INSERT ON {table} REFERENCING NEW TABLE AS new_rows
-    FOR EACH STATEMENT EXECUTE FUNCTION driveway_first_state({arguments});
-"""
-    return sql
-
-
 def write_transitions(apps, schema_editor):
     rows = apps.get_model("accounts", "StateTransition")
     rows.objects.bulk_create(
@@ -170,6 +156,6 @@ class Migration(migrations.Migration):
         migrations.RunPython(write_transitions, migrations.RunPython.noop),
         migrations.RunSQL(DOCUMENTS, migrations.RunSQL.noop),
         *(migrations.RunSQL(stripe_rules.keep(*item), migrations.RunSQL.noop) for item in MAY_CHANGE.items()),
-        *(migrations.RunSQL(machine(table), migrations.RunSQL.noop) for table in TRANSITIONS),
+        *(migrations.RunSQL(stripe_rules.machine(table, EVENTS), migrations.RunSQL.noop) for table in TRANSITIONS),
         *(migrations.RunSQL(stripe_rules.append_only(table), migrations.RunSQL.noop) for table in APPEND_ONLY_TABLES),
     ]

@@ -14,16 +14,6 @@ def round_half_even(numerator: int, denominator: int) -> int:
     return whole + (2 * rest > denominator or (2 * rest == denominator and whole % 2 == 1))
 
 
-def price_of_time(duration_ms: int, micro_per_hour: int) -> int:
-    """Micro-units for a duration at an hourly price."""
-    return round_half_even(duration_ms * micro_per_hour, MS_PER_HOUR)
-
-
-def price_of_energy(energy_mwh: int, micro_per_kwh: int) -> int:
-    """Micro-units for milliwatt-hours at a price per kWh."""
-    return round_half_even(energy_mwh * micro_per_kwh, MWH_PER_KWH)
-
-
 def format_micro(amount_micro: int, currency: str = "USD", *, places: int = 2) -> str:
     """`1234567` -> `$1.23`; small amounts keep the places that make them readable ("$0.000123")."""
     value = Decimal(amount_micro) / MICRO

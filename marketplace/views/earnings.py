@@ -1,11 +1,10 @@
 """What an owner's cars earned: a month by its days, a year by its months, and every car."""
 
-from datetime import UTC, date, timedelta
+from datetime import date
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
@@ -30,12 +29,12 @@ def earnings(request: HttpRequest, owner: Owner) -> HttpResponse:
         raise Http404
     by_year = "year" in request.GET
     span = spans.asked(request)
-    rows = _rows_of(owner, span, currency, by_year=by_year)
+    rows, first = _rows_of(owner, span, currency, by_year=by_year), selectors.first_day(owner)
     context = {
         "by_year": by_year,
-        "since": span.since,
         "title": str(span.since.year) if by_year else locale.month(span.since),
         "currency": currency,
+        "query": f"&currency={currency}",
         "currencies": known if len(known) > 1 else [],
         "chart": _chart(rows, currency, by_year=by_year),
         "rows": [_shown(row, currency) for row in rows if not row.is_empty],
@@ -43,7 +42,9 @@ def earnings(request: HttpRequest, owner: Owner) -> HttpResponse:
         "vehicles": [
             _shown(row, currency) for row in selectors.vehicles(owner, span.since, span.until, currency=currency)
         ],
-        **_navigation(owner, span, by_year=by_year),
+        "has_earned": first is not None,
+        "this_year": span.since.year,
+        **spans.around(span, first, by_year=by_year),
         **_standing(owner, currency),
     }
     return render(request, "billing/earnings.html", context)
@@ -53,21 +54,6 @@ def _rows_of(owner: Owner, span: Span, currency: str, *, by_year: bool) -> list[
     if by_year:
         return selectors.months(owner, span.since.year, currency=currency)
     return selectors.days(owner, span.since, span.until, currency=currency)
-
-
-def _navigation(owner: Owner, span: Span, *, by_year: bool) -> dict[str, Any]:
-    """To the span before, if anything was earned then or earlier, and to the one after, if it has begun."""
-    first, today = selectors.first_day(owner), timezone.now().astimezone(UTC).date()
-    before = span.since - timedelta(days=1)
-    return {
-        "older": (before.replace(month=1, day=1) if by_year else before.replace(day=1))
-        if first and first <= before
-        else None,
-        "newer": span.until if span.until <= today else None,
-        "this_year": span.since.year,
-        "latest_month": min(max(span.since, first or span.since), today).strftime("%Y-%m"),
-        "has_earned": first is not None,
-    }
 
 
 def _standing(owner: Owner, currency: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The month or the year (UTC) that a page of figures is asked for."""
 
-from datetime import UTC
+from datetime import UTC, date, timedelta
 
 from django.http import Http404, HttpRequest
 from django.utils import timezone
@@ -18,6 +18,20 @@ def asked(request: HttpRequest) -> Span:
         return month(request.GET["month"])
     today = timezone.now().astimezone(UTC).date()
     return Span.month(today.year, today.month)
+
+
+def around(span: Span, first: date | None, *, by_year: bool) -> dict[str, date | None]:
+    """For components/span_nav.html: to the span before, if `first` (the first day with figures) is in it or earlier, and to
+    the one after, if it has begun.
+    """
+    today, before = timezone.now().astimezone(UTC).date(), span.since - timedelta(days=1)
+    older = before.replace(month=1, day=1) if by_year else before.replace(day=1)
+    return {
+        "since": span.since,
+        "older": older if first and first <= before else None,
+        "newer": span.until if span.until <= today else None,
+        "latest_month": min(max(span.since, first or span.since), today),
+    }
 
 
 def month(text: str) -> Span:

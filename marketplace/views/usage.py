@@ -1,6 +1,6 @@
 """What a customer's jobs used and cost: a month by its days, a year by its months, and every model."""
 
-from datetime import UTC, date, timedelta
+from datetime import UTC, date
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -13,7 +13,6 @@ from accounts.access import organization_required
 from accounts.models import Organization
 from billing import usage as selectors
 from billing.documents.amounts import exact
-from billing.earnings import Span
 from billing.services import spend_caps
 from billing.usage import SUMS, Used
 from compute.models import ModelArtifact
@@ -31,6 +30,7 @@ COLUMNS = ("day", "model", "model_name", *SUMS, "currency")
 @organization_required
 def usage(request: HttpRequest, organization: Organization) -> HttpResponse:
     """`?month=2026-11` or `?year=2026`; else the month that it is (UTC)."""
+    first = selectors.first_day(organization)
     by_year, span, currency = "year" in request.GET, spans.asked(request), organization.currency
     if by_year:
         rows = selectors.months(organization, span.since.year)
@@ -38,14 +38,14 @@ def usage(request: HttpRequest, organization: Organization) -> HttpResponse:
         rows = selectors.days(organization, span.since, span.until)
     context = {
         "by_year": by_year,
-        "since": span.since,
         "title": str(span.since.year) if by_year else locale.month(span.since),
         "chart": _chart(rows, currency, by_year=by_year),
         "rows": [_row(row, currency) for row in rows if not row.is_empty],
         "models": [_model(row, currency) for row in selectors.models(organization, span.since, span.until)],
         "total": _row(selectors.total(rows), currency),
         "month": month_shown(organization),
-        **_navigation(organization, span, by_year=by_year),
+        "has_used": first is not None,
+        **spans.around(span, first, by_year=by_year),
     }
     return render(request, "billing/usage.html", context)
 
@@ -75,19 +75,6 @@ def month_shown(organization: Organization) -> dict[str, Any]:
         "left": None if left is None else exact(left, currency),
         "is_used_up": left == 0,
         "used_permille": 0 if cap is None else min(1000, used * 1000 // cap if cap else 1000),
-    }
-
-
-def _navigation(organization: Organization, span: Span, *, by_year: bool) -> dict[str, Any]:
-    """To the span before, if anything was used then or earlier, and to the one after, if it has begun."""
-    first, today = selectors.first_day(organization), timezone.now().astimezone(UTC).date()
-    before = span.since - timedelta(days=1)
-    older = before.replace(month=1, day=1) if by_year else before.replace(day=1)
-    return {
-        "older": older if first and first <= before else None,
-        "newer": span.until if span.until <= today else None,
-        "latest_month": min(max(span.since, first or span.since), today),
-        "has_used": first is not None,
     }
 
 
