@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from pathlib import Path
 
-from benchmarks.scratch import scratch_database
-from marketplace.embedded import EmbeddedError
+from benchmarks import program
 
 
 def main() -> int:
     options = arguments()
-    # Ended by a supervisor's SIGTERM as by Ctrl-C: the servers must not stay behind.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    try:
-        with scratch_database(connections=options.threads + 4):
-            from benchmarks.consent_race import race, report
 
-            print(f"Racing for {options.seconds:g} s with {options.threads} threads", flush=True)
-            outcome = race.run(options.seconds, options.threads)
-            text = report.markdown(outcome, f"python -m benchmarks.consent_race {' '.join(sys.argv[1:])}".strip())
-    except KeyboardInterrupt:
-        print("\nStopped.", file=sys.stderr)
-        return 130
-    except EmbeddedError as error:
-        print(f"\n{error}", file=sys.stderr)
-        return 1
-    print(f"\n{text}")
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(text)
-    return 0 if outcome.ok else 1
+    def measure() -> tuple[str, bool]:
+        from benchmarks.consent_race import race, report
+
+        print(f"Racing for {options.seconds:g} s with {options.threads} threads", flush=True)
+        outcome = race.run(options.seconds, options.threads)
+        return report.markdown(outcome, program.command("benchmarks.consent_race")), outcome.ok
+
+    return program.run(measure, out=options.out, connections=options.threads + 4)
 
 
 def arguments() -> argparse.Namespace:

@@ -14,6 +14,7 @@ from typing import IO
 import psycopg
 import redis
 
+from benchmarks.scratch import FROM_OUTSIDE
 from marketplace import embedded
 from marketplace.embedded.children import SPECS
 from marketplace.embedded.postgres import DATABASE
@@ -32,15 +33,7 @@ class Site:
         self.trace = home / "trace"
 
     def __enter__(self) -> Site:
-        for name in (
-            "DATABASE_URL",
-            "DATABASE_OWNER_URL",
-            "REDIS_URL",
-            "NATS_URL",
-            "NATS_PUBLIC_URLS",
-            "NATS_TRUST_FILE",
-            "BLOB_ROOT",
-        ):
+        for name in FROM_OUTSIDE:
             os.environ.pop(name, None)
         os.environ |= {
             "DRIVEWAY_HOME": str(self.home), "DRIVEWAY_ENV": "development", "DRIVEWAY_NATS": "on",

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import Protocol
 
-from benchmarks.scratch import scratch_database
-from marketplace.embedded import REPOSITORY, EmbeddedError
+from benchmarks import program
 
 # Shape, transfers a round for us and for the peer: each side works for a few seconds.
 SHAPES = [("one by one", 2_000, 1_000), ("hot account", 2_000, 1_000), ("set-based", 50_000, 5_000)]
@@ -23,6 +22,13 @@ SQL = "set-based, SQL"
 BATCHES = (10_000, 1_000)  # ours; the peer's trigger sums a transaction's legs for each leg: its own best size
 
 
+class Side(Protocol):
+    """Ours or the peer's."""
+
+    def run(self, shape: str, count: int, batch: int) -> float:
+        """Seconds for `count` transfers of a shape, in batches of so many."""
+
+
 @dataclass
 class Rates:
     """Transfers a second of each round."""
@@ -33,40 +39,31 @@ class Rates:
 
 def main() -> int:
     options = arguments()
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    try:
-        with scratch_database(connections=8):
-            from benchmarks.ledger.ours import Ours
-            from benchmarks.ledger.peer import Peer
-
-            peer, ours, rates = Peer(REPOSITORY / ".driveway" / "peers" / "hordak"), Ours(), Rates()
-            for number in range(options.rounds):
-                _round(number, ours, peer, rates, 10 if options.quick else 1)
-            text = report(rates, f"python -m benchmarks.ledger {' '.join(sys.argv[1:])}".strip(), peer.version())
-    except KeyboardInterrupt:
-        print("\nStopped.", file=sys.stderr)
-        return 130
-    except EmbeddedError as error:
-        print(f"\n{error}", file=sys.stderr)
-        return 1
-    print(f"\n{text}")
-    if options.out:
-        options.out.write_text(text)
-    return 0
+    return program.run(lambda: _measure(options.rounds, 10 if options.quick else 1), out=options.out, connections=8)
 
 
-def _round(number: int, ours: object, peer: object, rates: Rates, less: int) -> None:
+def _measure(rounds: int, less: int) -> tuple[str, bool]:
+    from benchmarks.ledger.ours import Ours
+    from benchmarks.ledger.peer import Peer
+
+    peer, ours, rates = Peer(), Ours(), Rates()
+    for number in range(rounds):
+        _round(number, ours, peer, rates, less)
+    return report(rates, program.command("benchmarks.ledger"), peer.version()), True
+
+
+def _round(number: int, ours: Side, peer: Side, rates: Rates, less: int) -> None:
     """Every shape on both sides, in alternating order."""
     for shape, our_count, peer_count in SHAPES:
         sides = [("ours", ours, our_count, BATCHES[0]), ("peer", peer, peer_count, BATCHES[1])]
         for name, side, count, batch in sides if number % 2 else reversed(sides):
-            seconds = side.run(shape, count // less, batch)  # type: ignore[attr-defined]
+            seconds = side.run(shape, count // less, batch)
             getattr(rates, name).setdefault(shape, []).append(count // less / seconds)
     for name, side in (("ours", ours), ("peer", peer)):
         shape, count, _ = SETTLEMENT
-        getattr(rates, name).setdefault(shape, []).append(count / side.run(shape, count, count))  # type: ignore[attr-defined]
+        getattr(rates, name).setdefault(shape, []).append(count / side.run(shape, count, count))
     count = SHAPES[-1][1] * 4 // less
-    rates.ours.setdefault(SQL, []).append(count / ours.run(SQL, count, BATCHES[0]))  # type: ignore[attr-defined]
+    rates.ours.setdefault(SQL, []).append(count / ours.run(SQL, count, BATCHES[0]))
     print(f"round {number + 1}: " + ", ".join(f"{shape} {found[-1]:,.0f}/s" for shape, found in rates.ours.items()))
 
 

@@ -21,8 +21,8 @@ DATABASE = "hordak"
 class Peer:
     """Hordak's tables are made with it; each `run` is a process, whose start is not timed."""
 
-    def __init__(self, folder: Path) -> None:
-        self.python = _environment(folder)
+    def __init__(self) -> None:
+        self.python = _environment(REPOSITORY / ".driveway" / "peers" / "hordak")
         self.url = _database()
         self.run("migrate", 0, 1)
 

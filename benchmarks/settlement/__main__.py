@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import resource
-import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.scratch import scratch_database
-from marketplace.embedded import REPOSITORY, EmbeddedError
+from benchmarks import program
 
 PEER_RECORDS, PEER_BATCH = 50_000, 1_000
 
@@ -34,21 +33,12 @@ class Outcome:
 
 def main() -> int:
     options = arguments()
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    try:
-        with scratch_database(connections=8, settings={"PAYOUT_MIN_MICRO": "10000"}):
-            outcome = _run(options.records, options.batch)
-            text = report(outcome, f"python -m benchmarks.settlement {' '.join(sys.argv[1:])}".strip(), options.batch)
-    except KeyboardInterrupt:
-        print("\nStopped.", file=sys.stderr)
-        return 130
-    except EmbeddedError as error:
-        print(f"\n{error}", file=sys.stderr)
-        return 1
-    print(f"\n{text}")
-    if options.out:
-        options.out.write_text(text)
-    return 1 if outcome.differences else 0
+
+    def measure() -> tuple[str, bool]:
+        outcome = _run(options.records, options.batch)
+        return report(outcome, program.command("benchmarks.settlement"), options.batch), not outcome.differences
+
+    return program.run(measure, out=options.out, connections=8, settings={"PAYOUT_MIN_MICRO": "10000"})
 
 
 def _run(records: int, batch: int) -> Outcome:
@@ -59,7 +49,7 @@ def _run(records: int, batch: int) -> Outcome:
     from billing.services import invoices, statements
     from billing.services.settlement import settle_usage
 
-    peer = Peer(REPOSITORY / ".driveway" / "peers" / "hordak")
+    peer = Peer()
     print(f"Making {records:,} usage records", flush=True)
     data.make(data.Shape(usage=records))
     print("Settling", flush=True)
@@ -86,9 +76,9 @@ def _differences() -> int:
     return sum(found.check != "adjustments" for found in ledger.recompute())
 
 
-def _timed(work: object) -> tuple[int, float]:
+def _timed(work: Callable[[], int]) -> tuple[int, float]:
     started = time.perf_counter()
-    return work(), time.perf_counter() - started  # type: ignore[operator]
+    return work(), time.perf_counter() - started
 
 
 def report(found: Outcome, command: str, batch: int) -> str:

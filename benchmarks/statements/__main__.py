@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -15,8 +14,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from benchmarks.scratch import scratch_database
-from marketplace.embedded import EmbeddedError
+from benchmarks import program
 
 CARS_OF_AN_ORDER = 200
 PASSING = {
@@ -43,21 +41,12 @@ class Outcome:
 
 def main() -> int:
     options = arguments()
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    try:
-        with scratch_database(connections=8, settings={"PAYOUT_MIN_MICRO": "10000"}):
-            found = _run(options.owners, options.transfers)
-            text = report(found, f"python -m benchmarks.statements {' '.join(sys.argv[1:])}".strip())
-    except KeyboardInterrupt:
-        print("\nStopped.", file=sys.stderr)
-        return 130
-    except EmbeddedError as error:
-        print(f"\n{error}", file=sys.stderr)
-        return 1
-    print(f"\n{text}")
-    if options.out:
-        options.out.write_text(text)
-    return 1 if found.differences else 0
+
+    def measure() -> tuple[str, bool]:
+        found = _run(options.owners, options.transfers)
+        return report(found, program.command("benchmarks.statements")), not found.differences
+
+    return program.run(measure, out=options.out, connections=8, settings={"PAYOUT_MIN_MICRO": "10000"})
 
 
 def _run(owners: int, each: int) -> Outcome:

@@ -7,18 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.scratch import FROM_OUTSIDE
 from marketplace import embedded
 from marketplace.embedded.stack import Stack
-
-FROM_OUTSIDE = (
-    "DATABASE_URL",
-    "DATABASE_OWNER_URL",
-    "REDIS_URL",
-    "NATS_URL",
-    "NATS_PUBLIC_URLS",
-    "NATS_TRUST_FILE",
-    "BLOB_ROOT",
-)
 
 
 @contextmanager
