@@ -1,21 +1,36 @@
 """What billing holds about owners, in plain words (marketplace/core/privacy.py says what the words mean)."""
 
+from collections.abc import Mapping
+
 from marketplace.core.privacy import LEGAL, Column, Erasure, Group, Table
 
 LEDGER = "the ledger must be kept by tax and accounting law; it names account numbers only"
 EVIDENCE = "evidence of what was disputed and decided: tax and accounting law"
 YEARS = "At least ten years (tax and accounting law)"
 
-ACCOUNT = Table(
-    model="billing.LedgerAccount",
-    title="What you are owed",
-    group=Group.MONEY,
-    owner="owner",
-    purpose=LEGAL,
-    retention=YEARS,
-    erasure=Erasure.KEEP,
-    why=LEDGER,
-    columns={
+# Of every table of changes of state.
+CHANGES = {
+    "id": Column("Number of the entry"),
+    "from_status": Column("From which state"),
+    "to_status": Column("To which state"),
+    "reason": Column("Why, as a code"),
+    "at": Column("When"),
+}
+
+
+def _kept(model: str, title: str, owner: str, columns: Mapping[str, Column]) -> Table:
+    """A part of the ledger."""
+    return Table(
+        model=model, title=title, group=Group.MONEY, owner=owner, purpose=LEGAL, retention=YEARS, erasure=Erasure.KEEP,
+        why=LEDGER, columns=columns,
+    )  # fmt: skip
+
+
+ACCOUNT = _kept(
+    "billing.LedgerAccount",
+    "What you are owed",
+    "owner",
+    {
         "id": Column("Number of the ledger account"),
         "key": Column("Its name, made of your account's number"),
         "kind": Column("What it holds"),
@@ -47,40 +62,25 @@ TRANSFERS = {
     "reverses_id": Column("The transfer that it takes back"),
 }
 
-EARNED = Table(
-    model="billing.LedgerTransfer",
-    title="What was credited to you",
-    group=Group.MONEY,
-    owner="credit__owner",
-    purpose=LEGAL,
-    retention=YEARS,
-    erasure=Erasure.KEEP,
-    why=LEDGER,
-    columns=TRANSFERS,
+EARNED = _kept(
+    "billing.LedgerTransfer",
+    "What was credited to you",
+    "credit__owner",
+    TRANSFERS,
 )
 
-PAID_OUT = Table(
-    model="billing.LedgerTransfer",
-    title="What left your balance",
-    group=Group.MONEY,
-    owner="debit__owner",
-    purpose=LEGAL,
-    retention=YEARS,
-    erasure=Erasure.KEEP,
-    why=LEDGER,
-    columns=TRANSFERS,
+PAID_OUT = _kept(
+    "billing.LedgerTransfer",
+    "What left your balance",
+    "debit__owner",
+    TRANSFERS,
 )
 
-RATED = Table(
-    model="billing.RatedUsage",
-    title="What each piece of work paid",
-    group=Group.MONEY,
-    owner="usage__vehicle__owner",
-    purpose=LEGAL,
-    retention=YEARS,
-    erasure=Erasure.KEEP,
-    why=LEDGER,
-    columns={
+RATED = _kept(
+    "billing.RatedUsage",
+    "What each piece of work paid",
+    "usage__vehicle__owner",
+    {
         "id": Column("Number of the entry"),
         "usage_id": Column("The work"),
         "order_id": Column("The customer's order"),
@@ -95,16 +95,11 @@ RATED = Table(
     },
 )
 
-CONNECTED = Table(
-    model="billing.ConnectedAccount",
-    title="Where you are paid",
-    group=Group.MONEY,
-    owner="owner",
-    purpose=LEGAL,
-    retention=YEARS,
-    erasure=Erasure.KEEP,
-    why=LEDGER,
-    columns={
+CONNECTED = _kept(
+    "billing.ConnectedAccount",
+    "Where you are paid",
+    "owner",
+    {
         "id": Column("Number of the account"),
         "created_at": Column("When it was made"),
         "public_id": Column("Its id"),
@@ -124,35 +119,18 @@ CONNECTED = Table(
     },
 )
 
-CONNECTED_EVENT = Table(
-    model="billing.ConnectedAccountEvent",
-    title="Changes of where you are paid",
-    group=Group.MONEY,
-    owner="connected_account__owner",
-    purpose=LEGAL,
-    retention=YEARS,
-    erasure=Erasure.KEEP,
-    why=LEDGER,
-    columns={
-        "id": Column("Number of the entry"),
-        "from_status": Column("From which state"),
-        "to_status": Column("To which state"),
-        "reason": Column("Why, as a code"),
-        "at": Column("When"),
-        "connected_account_id": Column("The account"),
-    },
+CONNECTED_EVENT = _kept(
+    "billing.ConnectedAccountEvent",
+    "Changes of where you are paid",
+    "connected_account__owner",
+    {**CHANGES, "connected_account_id": Column("The account")},
 )
 
-STATEMENT = Table(
-    model="billing.Statement",
-    title="Your statements",
-    group=Group.MONEY,
-    owner="owner",
-    purpose=LEGAL,
-    retention=YEARS,
-    erasure=Erasure.KEEP,
-    why=LEDGER,
-    columns={
+STATEMENT = _kept(
+    "billing.Statement",
+    "Your statements",
+    "owner",
+    {
         "id": Column("Number of the row"),
         "created_at": Column("When it was made"),
         "public_id": Column("Its id"),
@@ -175,16 +153,11 @@ STATEMENT = Table(
     },
 )
 
-STATEMENT_ENTRY = Table(
-    model="billing.StatementEntry",
-    title="Transfers on your statements",
-    group=Group.MONEY,
-    owner="statement__owner",
-    purpose=LEGAL,
-    retention=YEARS,
-    erasure=Erasure.KEEP,
-    why=LEDGER,
-    columns={
+STATEMENT_ENTRY = _kept(
+    "billing.StatementEntry",
+    "Transfers on your statements",
+    "statement__owner",
+    {
         "id": Column("Number of the entry"),
         "statement_id": Column("The statement"),
         "transfer_id": Column("The transfer"),
@@ -192,16 +165,11 @@ STATEMENT_ENTRY = Table(
     },
 )
 
-STATEMENT_LINE = Table(
-    model="billing.StatementLine",
-    title="Lines of your statements",
-    group=Group.MONEY,
-    owner="statement__owner",
-    purpose=LEGAL,
-    retention=YEARS,
-    erasure=Erasure.KEEP,
-    why=LEDGER,
-    columns={
+STATEMENT_LINE = _kept(
+    "billing.StatementLine",
+    "Lines of your statements",
+    "statement__owner",
+    {
         "id": Column("Number of the line"),
         "statement_id": Column("The statement"),
         "kind": Column("What it is about"),
@@ -219,16 +187,11 @@ STATEMENT_LINE = Table(
     },
 )
 
-PAYOUT = Table(
-    model="billing.Payout",
-    title="Your payouts",
-    group=Group.MONEY,
-    owner="owner",
-    purpose=LEGAL,
-    retention=YEARS,
-    erasure=Erasure.KEEP,
-    why=LEDGER,
-    columns={
+PAYOUT = _kept(
+    "billing.Payout",
+    "Your payouts",
+    "owner",
+    {
         "id": Column("Number of the row"),
         "created_at": Column("When it was made"),
         "public_id": Column("Its id"),
@@ -256,35 +219,15 @@ PAYOUT = Table(
     },
 )
 
-PAYOUT_EVENT = Table(
-    model="billing.PayoutEvent",
-    title="Changes of your payouts",
-    group=Group.MONEY,
-    owner="payout__owner",
-    purpose=LEGAL,
-    retention=YEARS,
-    erasure=Erasure.KEEP,
-    why=LEDGER,
-    columns={
-        "id": Column("Number of the entry"),
-        "from_status": Column("From which state"),
-        "to_status": Column("To which state"),
-        "reason": Column("Why, as a code"),
-        "at": Column("When"),
-        "payout_id": Column("The payout"),
-    },
+PAYOUT_EVENT = _kept(
+    "billing.PayoutEvent", "Changes of your payouts", "payout__owner", {**CHANGES, "payout_id": Column("The payout")}
 )
 
-EARNINGS_DAY = Table(
-    model="billing.EarningsDay",
-    title="What each day earned",
-    group=Group.MONEY,
-    owner="owner",
-    purpose=LEGAL,
-    retention=YEARS,
-    erasure=Erasure.KEEP,
-    why=LEDGER,
-    columns={
+EARNINGS_DAY = _kept(
+    "billing.EarningsDay",
+    "What each day earned",
+    "owner",
+    {
         "id": Column("Number of the row"),
         "owner_id": Column("Your account"),
         "vehicle_id": Column("The vehicle"),
@@ -332,23 +275,11 @@ DISPUTE = Table(
     },
 )
 
-DISPUTE_EVENT = Table(
-    model="billing.DisputeEvent",
-    title="Changes of what you disputed",
-    group=Group.MONEY,
-    owner="dispute__owner",
-    purpose=LEGAL,
-    retention=YEARS,
-    erasure=Erasure.KEEP,
-    why=LEDGER,
-    columns={
-        "id": Column("Number of the entry"),
-        "from_status": Column("From which state"),
-        "to_status": Column("To which state"),
-        "reason": Column("Why, as a code"),
-        "at": Column("When"),
-        "dispute_id": Column("The dispute"),
-    },
+DISPUTE_EVENT = _kept(
+    "billing.DisputeEvent",
+    "Changes of what you disputed",
+    "dispute__owner",
+    {**CHANGES, "dispute_id": Column("The dispute")},
 )
 
 DISPUTE_MESSAGE = Table(
@@ -370,16 +301,11 @@ DISPUTE_MESSAGE = Table(
     },
 )
 
-USAGE_VOID = Table(
-    model="billing.UsageVoid",
-    title="Work that was taken back",
-    group=Group.MONEY,
-    owner="rated__usage__vehicle__owner",
-    purpose=LEGAL,
-    retention=YEARS,
-    erasure=Erasure.KEEP,
-    why=LEDGER,
-    columns={
+USAGE_VOID = _kept(
+    "billing.UsageVoid",
+    "Work that was taken back",
+    "rated__usage__vehicle__owner",
+    {
         "id": Column("Number of the row"),
         "created_at": Column("When"),
         "public_id": Column("Its id"),
