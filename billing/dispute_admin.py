@@ -38,9 +38,9 @@ class DisputeAdmin(OwnerDataAdmin):
 
     @admin.display(description="About")
     def about(self, row: Dispute) -> str:
-        if row.order_id:
+        if row.order:
             url = reverse("admin:billing_joborder_change", args=[row.order_id])
-            return format_html('<a href="{}">order of job {}</a>', url, row.order.job.public_id)  # type: ignore[union-attr]
+            return format_html('<a href="{}">order of job {}</a>', url, row.order.job.public_id)
         url = reverse("admin:billing_statement_change", args=[row.statement_id])
         return format_html('<a href="{}">{}</a>', url, row.statement)
 

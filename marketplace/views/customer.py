@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from accounts.access import organization_required
+from accounts.access import may_move_money, organization_required, signed_in
 from accounts.models import Organization
 from billing.models import JobOrder, RateCard
 from billing.services import wallets
@@ -63,7 +63,8 @@ def job_detail(request: HttpRequest, organization: Organization, public_id: UUID
         job__public_id=public_id,
     )
     template = "compute/_job_progress.html" if "fragment" in request.GET else "compute/job_detail.html"
-    return render(request, template, {"job": _detail(order)})
+    may_dispute = order.job.finished_at is not None and may_move_money(signed_in(request))
+    return render(request, template, {"job": _detail(order), "may_dispute": may_dispute})
 
 
 @never_cache
