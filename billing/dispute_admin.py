@@ -47,10 +47,14 @@ class DisputeAdmin(OwnerDataAdmin):
     @admin.display(description="What was written since")
     def thread(self, row: Dispute) -> str:
         said = [
-            ("Driveway" if message.from_operator else "They", localtime(message.created_at), message.text)
+            (
+                "Driveway" if message.from_operator else "They",
+                f"{localtime(message.created_at):%Y-%m-%d %H:%M}",
+                message.text,
+            )
             for message in row.messages.order_by("id")
         ]
-        return format_html_join("", "<p><strong>{}</strong>, {:%Y-%m-%d %H:%M}: {}</p>", said) or "Nothing yet."
+        return format_html_join("", "<p><strong>{}</strong>, {}: {}</p>", said) or "Nothing yet."
 
     @admin.display(description="Claimed")
     def claimed(self, row: Dispute) -> str:

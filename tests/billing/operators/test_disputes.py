@@ -1,9 +1,10 @@
 """Disputes: what is held, what a decision moves, and that nothing is moved twice."""
 
 import pytest
-from django.test import override_settings
+from django.test import Client, override_settings
 
 from accounts.models import Mail
+from accounts.services import registration
 from billing.models import Dispute, LedgerAccount, LedgerTransfer
 from billing.services import closing, dispute_decisions, disputes, ledger
 from billing.services.settlement import settle_usage
@@ -153,3 +154,16 @@ def test_messages_come_from_both_sides_until_it_ends(scene: Scene):
     with pytest.raises(DomainError) as refused:
         disputes.add_message(dispute=dispute, text="Too late", author=scene.user, from_operator=False)
     assert refused.value.code == "dispute_ended"
+
+
+def test_the_back_office_shows_what_both_sides_wrote(scene: Scene):
+    registration.register_operator(user=scene.opal)
+    dispute = scene.open()
+    disputes.add_message(dispute=dispute, text="Here is a <sample>.", author=scene.user, from_operator=False)
+    disputes.add_message(dispute=dispute, text="Thank you, we look.", author=scene.opal, from_operator=True)
+    client = Client()
+    client.force_login(scene.opal)
+    client.post("/operations/reason", {"category": "Support", "words": "answering a dispute"})
+    page = client.get(f"/operations/billing/dispute/{dispute.pk}/change/").content.decode()
+    assert "Here is a &lt;sample&gt;." in page
+    assert "Thank you, we look." in page
