@@ -23,6 +23,7 @@ from compute.agent.store import Store
 from compute.agent.version import AGENT_VERSION
 from compute.agent.work import Bench
 from compute.agent.workload import Workload
+from compute.cancelling import cancel_all
 from compute.protocol import Ack, Hardware, Policy, Push, SyncRequest, SyncResponse
 
 log = logging.getLogger(__name__)
@@ -87,7 +88,7 @@ class Agent:
                 ended.result()
         finally:
             self._work.refuse("agent_stopped")
-            await _end([*loops, *others])
+            await cancel_all([*loops, *others])
             await self._leave()
 
     def sync_soon(self) -> None:
@@ -242,12 +243,3 @@ class Agent:
         if self._withheld:
             return Saying("withheld", self._withheld, reasons.sentence(self._withheld))
         return Saying("idle", "", "Waiting for work.")
-
-
-async def _end(tasks: list[asyncio.Task[Any]]) -> None:
-    """Cancel until all have ended: `asyncio.wait_for`, in libraries, may swallow one before Python 3.12."""
-    pending = set(tasks)
-    while pending:
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=0.1)

@@ -19,6 +19,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from compute import protocol
+from compute.cancelling import cancel_all
 from compute.link import outbound
 from compute.link.batcher import Batcher
 from compute.link.trust import trust_chain
@@ -64,9 +65,7 @@ class Link:
             tasks += [asyncio.create_task(self._listen()), asyncio.create_task(self._sweep())]
             stopped: asyncio.Task[Any] = asyncio.create_task(self._stopping.wait())
             done, _ = await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await cancel_all(tasks)
             for task in done - {stopped}:
                 task.result()  # a task that ended by itself failed: say why
 
@@ -103,8 +102,9 @@ class Link:
 
     async def _sweep(self) -> None:
         while True:
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), SWEEP_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SWEEP_S):
+                    await self._wake.wait()
             self._wake.clear()
             try:
                 # Cancels first: a withdrawn node hears the reason before its connection is cut. Read the other way round:
