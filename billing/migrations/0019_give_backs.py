@@ -42,7 +42,7 @@ BEGIN
     PERFORM billing_given_back_within(NEW.order_id);
     RETURN NULL;
 END $$;
-CREATE TRIGGER given_back AFTER INSERT OR UPDATE ON billing_dispute
+CREATE TRIGGER given_back AFTER INSERT OR UPDATE OF status, granted_micro, granted_promo_micro ON billing_dispute
     FOR EACH ROW WHEN (NEW.status = 'upheld' AND NEW.order_id IS NOT NULL)
     EXECUTE FUNCTION billing_dispute_given_back();
 
