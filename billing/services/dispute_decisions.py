@@ -79,7 +79,7 @@ def _end(row: Dispute, status: str, decision: str, actor: User, **changes: Any) 
 
 
 def _corrections(row: Dispute) -> list[Posting]:
-    """(Part of the key, from, to, how much) of each, posted as corrections."""
+    """What the customer (or owner) gets, by pocket; and what the owners bear, who give it back to revenue."""
     revenue, expense = (Place(kind=kind, currency=row.currency) for kind in (Kind.REVENUE, Kind.ADJUSTMENT))
     source = revenue if row.bearer == Dispute.Bearer.OWNER else expense
     moves = [(name, source, to, micro) for name, to, micro in _pockets(row) if micro]
@@ -122,7 +122,9 @@ def _check_left(order: JobOrder, granted_micro: int) -> None:
     left_micro = give_backs.of(order).left_micro
     if granted_micro > left_micro:
         raise Conflict(
-            "Of this job's price less than that is not given back yet.", code="given_back", max_micro=left_micro
+            "Less than that is left of the job's price: the rest was given back already.",
+            code="given_back",
+            max_micro=left_micro,
         )
 
 
