@@ -268,6 +268,7 @@ DISPUTE = Table(
         "status_code": Column("Why it is in that state"),
         "reserved_micro": Column("Held while it was open, in millionths"),
         "granted_micro": Column("Granted, in millionths"),
+        "granted_promo_micro": Column("What of it was promotional credit, if it were a customer's"),
         "bearer": Column("Who bears it"),
         "decision": Column("What was decided"),
         "decided_by_id": Column("Who decided"),
@@ -312,6 +313,7 @@ USAGE_VOID = _kept(
         "rated_id": Column("The rating that it takes back"),
         "reason": Column("Why"),
         "voided_by_id": Column("Which operator"),
+        "promo_micro": Column("What of the customer's charge had been paid by promotional credit, in millionths"),
         "settled_at": Column("When the money followed"),
     },
 )

@@ -41,6 +41,9 @@ class Dispute(PublicIdModel):
     status_code = models.CharField(max_length=64, blank=True, db_default="")
     reserved_micro = models.BigIntegerField(default=0, help_text="Earnings held while it is open.")
     granted_micro = models.BigIntegerField(default=0)
+    granted_promo_micro = models.BigIntegerField(
+        default=0, db_default=0, help_text="The part of the grant that goes back to promotional credit."
+    )
     bearer = models.CharField(max_length=16, choices=Bearer, blank=True, db_default="")
     decision = models.TextField(blank=True, db_default="", help_text="What both sides are told.")
     decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
@@ -57,6 +60,10 @@ class Dispute(PublicIdModel):
                 condition=models.Q(claimed_micro__gt=0, granted_micro__gte=0, reserved_micro__gte=0)
                 & models.Q(granted_micro__lte=models.F("claimed_micro")),
                 name="dispute_amounts",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(granted_promo_micro__gte=0, granted_promo_micro__lte=models.F("granted_micro")),
+                name="dispute_promo",
             ),
             models.UniqueConstraint(fields=["order"], condition=models.Q(status="open"), name="dispute_open_order"),
             models.UniqueConstraint(

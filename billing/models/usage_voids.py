@@ -14,9 +14,17 @@ class UsageVoid(PublicIdModel):
     rated = models.OneToOneField(RatedUsage, on_delete=models.PROTECT, related_name="void")
     reason = models.CharField(max_length=200)
     voided_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    promo_micro = models.BigIntegerField(
+        default=0,
+        db_default=0,
+        help_text="The part of the charge that goes back to promotional credit; the rest to the wallet.",
+    )
     settled_at = models.DateTimeField(null=True)
 
     class Meta:
+        constraints = [
+            models.CheckConstraint(condition=models.Q(promo_micro__gte=0), name="usage_void_promo"),
+        ]
         indexes = [models.Index(fields=["id"], condition=models.Q(settled_at=None), name="usage_void_unsettled")]
 
     def __str__(self) -> str:

@@ -1,17 +1,18 @@
 """Deciding a dispute: what is granted becomes corrections on the ledger, borne by the owners of the work or by Driveway.
 
-Rejecting is one operator's; granting money is proposed by one and approved by another (approval_kinds.py).
+Rejecting is one operator's; granting money is proposed by one and approved by another (approval_kinds.py). A customer gets the
+money in the pockets that paid (give_backs.py), out of revenue, to which the owners give back their part, or as our expense.
 """
 
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import User
 from accounts.services import audit, mails
-from billing.models import Dispute, LedgerAccount, LedgerTransfer
-from billing.services import disputes, ledger
+from billing.models import Dispute, JobOrder, LedgerAccount, LedgerTransfer
+from billing.services import disputes, give_backs, ledger
 from billing.services.ledger import Place, Posting
 from marketplace.core.errors import Conflict, InvalidInput
 from marketplace.core.states import transition
@@ -19,20 +20,15 @@ from marketplace.core.states import transition
 Kind = LedgerAccount.Kind
 Status = Dispute.Status
 
-SHARES = """
-SELECT u.owner_id, sum(r.owner_micro)::bigint FROM billing_ratedusage r
-  JOIN compute_usagerecord u ON u.id = r.usage_id
-  JOIN billing_ledgertransfer t ON t.id = r.owner_transfer_id AND t.kind = 'share'
- WHERE r.order_id = %s GROUP BY u.owner_id ORDER BY u.owner_id
-"""
-
 
 def check(*, dispute: Dispute, granted_micro: int, bearer: str, decision: str) -> None:
-    """Raises InvalidInput (`amount_invalid`, `bearer_invalid`, `decision_short`) and Conflict (`dispute_ended`)."""
+    """Raises InvalidInput (`amount_invalid`, `bearer_invalid`, `decision_short`) and Conflict (`dispute_ended`, `given_back`)."""
     if dispute.status != Status.OPEN:
         raise Conflict("This dispute has ended.", code="dispute_ended")
     if not 0 < granted_micro <= dispute.claimed_micro:
         raise InvalidInput("Grant more than zero, and not more than is claimed.", code="amount_invalid")
+    if dispute.order:
+        _check_left(dispute.order, granted_micro)
     if bearer not in Dispute.Bearer.values or (dispute.owner_id and bearer != Dispute.Bearer.PLATFORM):
         raise InvalidInput("Who bears it: the owners of the work, or Driveway.", code="bearer_invalid")
     _check_words(decision)
@@ -41,11 +37,17 @@ def check(*, dispute: Dispute, granted_micro: int, bearer: str, decision: str) -
 @transaction.atomic
 def uphold(*, dispute: Dispute, granted_micro: int, bearer: str, decision: str, actor: User) -> Dispute:
     """Grant an amount. Again, for a dispute that was upheld like that, changes nothing. Raises as check."""
+    if dispute.order_id:
+        give_backs.locked(dispute.order_id)  # before the dispute: the order of locks
     row = disputes.locked(dispute)
     if (row.status, row.granted_micro, row.bearer) == (Status.UPHELD, granted_micro, bearer):
         return row
     check(dispute=row, granted_micro=granted_micro, bearer=bearer, decision=decision)
-    _end(row, Status.UPHELD, decision, actor, granted_micro=granted_micro, bearer=bearer)
+    promo_micro = give_backs.of(row.order).promo_part(granted_micro) if row.order else 0
+    _end(
+        row, Status.UPHELD, decision, actor,
+        granted_micro=granted_micro, granted_promo_micro=promo_micro, bearer=bearer,
+    )  # fmt: skip
     ledger.post([*disputes.let_go(row), *_corrections(row)])
     return row
 
@@ -77,43 +79,53 @@ def _end(row: Dispute, status: str, decision: str, actor: User, **changes: Any) 
 
 
 def _corrections(row: Dispute) -> list[Posting]:
-    to = (
-        Place(kind=Kind.PAYABLE, currency=row.currency, owner_id=row.owner_id)
-        if row.owner_id
-        else Place(kind=Kind.WALLET, currency=row.currency, organization_id=row.organization_id)
-    )
-    sources = _borne_by_owners(row) if row.bearer == Dispute.Bearer.OWNER else {}
-    rest = row.granted_micro - sum(sources.values())
-    # Borne by the owners, the platform gives back its own share of the price; else all of it is the platform's expense.
-    own = Kind.REVENUE if row.bearer == Dispute.Bearer.OWNER else Kind.ADJUSTMENT
-    if rest:
-        sources[Place(kind=own, currency=row.currency)] = rest
-    accounts = ledger.accounts([to, *sources])
+    """What the customer (or owner) gets, by pocket; and what the owners bear, who give it back to revenue."""
+    revenue, expense = (Place(kind=kind, currency=row.currency) for kind in (Kind.REVENUE, Kind.ADJUSTMENT))
+    source = revenue if row.bearer == Dispute.Bearer.OWNER else expense
+    moves = [(name, source, to, micro) for name, to, micro in _pockets(row) if micro]
+    if row.bearer == Dispute.Bearer.OWNER:
+        moves += [
+            (str(owner), Place(kind=Kind.PAYABLE, currency=row.currency, owner_id=owner), revenue, micro)
+            for owner, micro in disputes.owners_parts(row, row.granted_micro).items()
+        ]
+    accounts = ledger.accounts({place for _, debit, credit, _ in moves for place in (debit, credit)})
     return [
         Posting(
-            kind=LedgerTransfer.Kind.CORRECTION, debit=accounts[source], credit=accounts[to], amount_micro=micro,
-            idempotency_key=f"dispute:{row.public_id}:grant:{source.owner_id or 'platform'}",
+            kind=LedgerTransfer.Kind.CORRECTION, debit=accounts[debit], credit=accounts[credit], amount_micro=micro,
+            idempotency_key=f"dispute:{row.public_id}:grant:{name}",
             meta={"dispute": str(row.public_id), "note": "Dispute upheld", **_about(row)},
         )
-        for source, micro in sources.items()
+        for name, debit, credit, micro in moves
     ]  # fmt: skip
 
 
-def _borne_by_owners(row: Dispute) -> dict[Place, int]:
-    """Each owner gives back the part of the grant that the owner's pay was of the charge, rounded down."""
-    assert row.order is not None
-    with connection.cursor() as cursor:
-        cursor.execute(SHARES, [row.order_id])
-        parts = {owner: paid * row.granted_micro // row.order.charged_micro for owner, paid in cursor.fetchall()}
-    return {
-        Place(kind=Kind.PAYABLE, currency=row.currency, owner_id=owner): micro
-        for owner, micro in parts.items()
-        if micro
-    }
+def _pockets(row: Dispute) -> list[tuple[str, Place, int]]:
+    if row.owner_id:
+        owed = Place(kind=Kind.PAYABLE, currency=row.currency, owner_id=row.owner_id)
+        return [("owed", owed, row.granted_micro)]
+    wallet, promo = (
+        Place(kind=kind, currency=row.currency, organization_id=row.organization_id)
+        for kind in (Kind.WALLET, Kind.PROMO_WALLET)
+    )
+    return [
+        ("wallet", wallet, row.granted_micro - row.granted_promo_micro),
+        ("promo", promo, row.granted_promo_micro),
+    ]
 
 
 def _about(row: Dispute) -> dict[str, int]:
     return {"order": row.order_id} if row.order_id else {}
+
+
+def _check_left(order: JobOrder, granted_micro: int) -> None:
+    """Usage of the job may have been voided, or another dispute upheld, since this one was opened."""
+    left_micro = give_backs.of(order).left_micro
+    if granted_micro > left_micro:
+        raise Conflict(
+            "Less than that is left of the job's price: the rest was given back already.",
+            code="given_back",
+            max_micro=left_micro,
+        )
 
 
 def _check_words(decision: str) -> None:

@@ -1,7 +1,8 @@
 """Disputes: a customer says that a job cost too much, an owner that a statement says too little.
 
 While a customer's dispute is open, the owners' part of what is claimed is held, as far as no statement shows it yet: what
-was stated may be paid already, and is corrected by the decision. Deciding is dispute_decisions.py.
+was stated may be paid already, and is corrected by the decision. Deciding is dispute_decisions.py. Usage that is voided while a
+dispute is open lessens what can be granted; what is held stays held until the decision.
 """
 
 from datetime import datetime, timedelta
@@ -13,7 +14,7 @@ from django.utils import timezone
 from accounts.models import Organization, Owner, User
 from accounts.services import audit, mails
 from billing.models import Dispute, DisputeMessage, JobOrder, LedgerAccount, LedgerTransfer, Statement
-from billing.services import ledger
+from billing.services import give_backs, ledger
 from billing.services.ledger import Place, Posting
 from marketplace.core.errors import Conflict, InvalidInput
 from marketplace.core.states import transition
@@ -21,18 +22,20 @@ from marketplace.core.states import transition
 Kind = LedgerAccount.Kind
 REASON_MIN, TEXT_MAX = 10, 4000
 
-# What each owner was paid from the order's hold and has on no statement yet.
-UNSTATED = """
-SELECT c.owner_id, sum(t.amount_micro)::bigint
-  FROM billing_ledgertransfer t
-  JOIN billing_ledgeraccount c ON c.id = t.credit_id AND c.kind = 'payable'
- WHERE t.kind = 'share'
-   AND t.id IN (SELECT owner_transfer_id FROM billing_ratedusage WHERE order_id = %s)
-   AND NOT EXISTS (SELECT FROM billing_statemententry e WHERE e.transfer_id = t.id)
- GROUP BY c.owner_id ORDER BY c.owner_id
+# What each owner was paid from the order's hold and keeps: what was voided was taken back already. UNSTATED: on no statement yet.
+SHARES = """
+SELECT u.owner_id, sum(r.owner_micro)::bigint
+  FROM billing_ratedusage r
+  JOIN compute_usagerecord u ON u.id = r.usage_id
+  JOIN billing_ledgertransfer t ON t.id = r.owner_transfer_id AND t.kind = 'share'
+ WHERE r.order_id = %s AND NOT EXISTS (SELECT FROM billing_usagevoid v WHERE v.rated_id = r.id) {}
+ GROUP BY u.owner_id ORDER BY u.owner_id
 """
+UNSTATED = SHARES.format("AND NOT EXISTS (SELECT FROM billing_statemententry e WHERE e.transfer_id = t.id)")
+SHARES = SHARES.format("")
 
 
+@transaction.atomic
 def open_order(
     *, organization: Organization, order: JobOrder, reason: str, claimed_micro: int, idempotency_key: str, actor: User
 ) -> Dispute:
@@ -41,13 +44,14 @@ def open_order(
     Raises InvalidInput (`reason_short`, `amount_invalid` above what was charged and not yet given back) and Conflict:
     `job_running`, `too_late` after the days of the settings, `dispute_open`, `idempotency_conflict`.
     """
+    order = give_backs.locked(order.pk)  # what was given back of it stands still from here on
     if first := _first(idempotency_key, order=order, claimed_micro=claimed_micro):
         return first
     _check_reason(reason)
     if order.status != JobOrder.Status.CLOSED or order.closed_at is None:
         raise Conflict("The job has not ended yet: cancel it instead.", code="job_running")
     _check_time(order.closed_at + timedelta(days=settings.DISPUTE_DAYS))
-    _check_amount(claimed_micro, order.charged_micro - _granted(order))
+    _check_amount(claimed_micro, give_backs.of(order).left_micro)
     return _create(
         Dispute(
             organization=organization, order=order, opened_by=actor, reason=reason.strip(), claimed_micro=claimed_micro,
@@ -121,6 +125,16 @@ def let_go(dispute: Dispute) -> list[Posting]:
     ]  # fmt: skip
 
 
+def owners_parts(dispute: Dispute, amount_micro: int, *, paid: str = SHARES) -> dict[int, int]:
+    """Of each owner the part of an amount that the owner's pay is of the charge, voids left out of both; rounded down."""
+    assert dispute.order is not None
+    standing_micro = give_backs.of(dispute.order).standing_micro
+    with connection.cursor() as cursor:
+        cursor.execute(paid, [dispute.order_id])
+        parts = {owner: micro * amount_micro // standing_micro for owner, micro in cursor.fetchall()}
+    return {owner: micro for owner, micro in parts.items() if micro}
+
+
 def _create(dispute: Dispute, *, subject: object) -> Dispute:
     try:
         with transaction.atomic():
@@ -143,16 +157,10 @@ def _create(dispute: Dispute, *, subject: object) -> Dispute:
 
 
 def _reserves(dispute: Dispute) -> list[Posting]:
-    """Of each owner the part of the claim that the owner's pay is of the charge, rounded down."""
-    order = dispute.order
-    assert order is not None
-    with connection.cursor() as cursor:
-        cursor.execute(UNSTATED, [order.pk])
-        parts = [(owner, paid * dispute.claimed_micro // order.charged_micro) for owner, paid in cursor.fetchall()]
-    parts = [(owner, micro) for owner, micro in parts if micro]
+    parts = owners_parts(dispute, dispute.claimed_micro, paid=UNSTATED)
     places = {
         (owner, kind): Place(kind=kind, currency=dispute.currency, owner_id=owner)
-        for owner, _ in parts
+        for owner in parts
         for kind in (Kind.PAYABLE, Kind.RESERVE)
     }
     accounts = ledger.accounts(places.values())
@@ -163,7 +171,7 @@ def _reserves(dispute: Dispute) -> list[Posting]:
             idempotency_key=f"dispute:{dispute.public_id}:reserve:{owner}",
             meta={"dispute": str(dispute.public_id), "note": "Held while a customer disputes it"},
         )
-        for owner, micro in parts
+        for owner, micro in parts.items()
     ]  # fmt: skip
 
 
@@ -172,10 +180,6 @@ def _first(idempotency_key: str, *, claimed_micro: int, **about: object) -> Disp
     if first and (first.claimed_micro != claimed_micro or any(getattr(first, k) != v for k, v in about.items())):
         raise Conflict("This key was used for another dispute.", code="idempotency_conflict")
     return first
-
-
-def _granted(order: JobOrder) -> int:
-    return sum(order.disputes.filter(status=Dispute.Status.UPHELD).values_list("granted_micro", flat=True))
 
 
 def _check_reason(reason: str) -> None:

@@ -69,6 +69,7 @@ def make_books() -> Books:
     job_dispute(market, owners[0])
     adjustment(market, operators)
     statement = first_statement(owners[0])
+    statement_dispute(owners[0], statement)
     for index, status in enumerate(("scheduled", "paid", "returned", "reversed")):
         next_statement(owners[0], status, index + 1)
     return Books(market, owners, operators, statement, invoice(market))
@@ -150,13 +151,14 @@ def promotional_credit(market: Market) -> None:
 
 
 def void_one(market: Market) -> None:
+    """Work that credit had paid, and a copy."""
     rated = RatedUsage.objects.filter(owner_transfer__kind="share").order_by("id").last()
     copy = RatedUsage.objects.filter(owner_transfer__kind="verification").get()
-    wallet = place("wallet", market.organization)
-    void = UsageVoid.objects.create(rated=rated, reason="wrong")
+    promo, revenue = place("promo_wallet", market.organization), place("revenue")
+    void = UsageVoid.objects.create(rated=rated, reason="wrong", promo_micro=rated.charged_micro)
     payable = place("payable", owner=rated.usage.owner)
-    post("correction", payable, wallet, rated.owner_micro, f"void:{void.public_id}:owner")
-    post("correction", place("revenue"), wallet, rated.platform_micro, f"void:{void.public_id}:platform")
+    post("correction", payable, revenue, rated.owner_micro, f"void:{void.public_id}:owner")
+    post("correction", revenue, promo, rated.charged_micro, f"void:{void.public_id}:promo")
     void = UsageVoid.objects.create(rated=copy, reason="wrong")
     payable = place("payable", owner=copy.usage.owner)
     post("correction", payable, place("verification"), copy.owner_micro, f"void:{void.public_id}:owner")
@@ -240,24 +242,41 @@ def chargebacks(market: Market, payment: TopUp) -> None:
 
 
 def job_dispute(market: Market, owner: Owner) -> None:
-    """One open, with earnings held; one upheld, of which the owner and we bear a part."""
-    payable, reserve = place("payable", owner=owner), place("reserve", owner=owner)
-    wallet = place("wallet", market.organization)
-    orders = JobOrder.objects.order_by("id")
-    for row, status in ((orders[0], "open"), (orders[1], "upheld")):
+    """One open, with earnings held; one upheld at the owner's cost: 0.06 of 0.10, half of which credit had paid."""
+    payable, reserve, revenue = place("payable", owner=owner), place("reserve", owner=owner), place("revenue")
+    wallet, promo = place("wallet", market.organization), place("promo_wallet", market.organization)
+    worked = JobOrder.objects.filter(charged_micro__gt=0).order_by("id")
+    for row, status, held in ((worked[0], "open", 2 * CENT), (worked[1], "upheld", 42_000)):
         made = Dispute.objects.create(
-            organization=market.organization, order=row, reason="Wrong answers", claimed_micro=3 * CENT, currency="USD",
-            idempotency_key=f"dispute-{status}", reserved_micro=2 * CENT,
+            organization=market.organization, order=row, reason="Wrong answers", claimed_micro=8 * CENT, currency="USD",
+            idempotency_key=f"dispute-{status}", reserved_micro=held,
         )  # fmt: skip
         key = f"dispute:{made.public_id}"
-        post("reserve", payable, reserve, 2 * CENT, f"{key}:reserve:{owner.pk}")
+        post("reserve", payable, reserve, held, f"{key}:reserve:{owner.pk}")
         if status == "upheld":
-            post("correction", reserve, wallet, CENT, f"{key}:owner:{owner.pk}")
-            post("reserve", reserve, payable, CENT, f"{key}:let_go:{owner.pk}")
-            post("correction", place("revenue"), wallet, CENT, f"{key}:platform")
+            post("reserve", reserve, payable, held, f"{key}:let_go:{owner.pk}")
+            post("correction", payable, revenue, held, f"{key}:grant:{owner.pk}")
+            post("correction", revenue, wallet, 5 * CENT, f"{key}:grant:wallet")
+            post("correction", revenue, promo, CENT, f"{key}:grant:promo")
             Dispute.objects.filter(pk=made.pk).update(
-                status="upheld", granted_micro=2 * CENT, decided_at=timezone.now()
+                status="upheld",
+                granted_micro=6 * CENT,
+                granted_promo_micro=CENT,
+                bearer="owner",
+                decided_at=timezone.now(),
             )
+
+
+def statement_dispute(owner: Owner, statement: Statement) -> None:
+    """Upheld: 0.01 more for the owner, at our expense."""
+    made = Dispute.objects.create(
+        owner=owner, statement=statement, reason="An hour is missing", claimed_micro=2 * CENT, currency="USD",
+        idempotency_key="dispute-statement",
+    )  # fmt: skip
+    post("correction", place("adjustment"), place("payable", owner=owner), CENT, f"dispute:{made.public_id}:grant:owed")
+    Dispute.objects.filter(pk=made.pk).update(
+        status="upheld", granted_micro=CENT, bearer="platform", decided_at=timezone.now()
+    )
 
 
 def adjustment(market: Market, operators: list[User]) -> None:
@@ -341,9 +360,10 @@ def _state(owner: Owner, start: datetime, end: datetime, *, paid_out: int) -> St
 
 def invoice(market: Market) -> Invoice:
     """Everything so far."""
-    hold, wallet = place("hold", market.organization), place("wallet", market.organization)
+    hold = place("hold", market.organization)
+    pockets = [place(kind, market.organization) for kind in ("wallet", "promo_wallet")]
     charges = list(hold.debits.filter(kind__in=("share", "revenue")))
-    given_back = list(wallet.credits.filter(kind="correction"))
+    given_back = list(LedgerTransfer.objects.filter(kind="correction", credit__in=pockets))
     charged, corrected = sum(t.amount_micro for t in charges), -sum(t.amount_micro for t in given_back)
     row = Invoice.objects.create(
         organization=market.organization, number=1, currency="USD", period_start_at=BEGIN,

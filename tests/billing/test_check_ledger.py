@@ -66,6 +66,7 @@ TAMPERING = {
     "UPDATE billing_promocredit SET amount_micro = amount_micro + 1": "promo_credits promo_wallets",
     "DELETE FROM billing_promocredit": "promo_credits promo_wallets",
     "UPDATE billing_usagevoid SET settled_at = NULL": "voids",
+    "UPDATE billing_usagevoid SET promo_micro = promo_micro - 1 WHERE promo_micro > 0": "voids",
     "DELETE FROM billing_usagevoid": "corrections earnings_days spend_days",
     "UPDATE billing_earningsday SET gross_micro = gross_micro + 1": "earnings_days",
     "DELETE FROM billing_spendday": "spend_days",
@@ -78,7 +79,19 @@ TAMPERING = {
     "UPDATE billing_carddispute SET written_off_at = now()": "card_disputes",
     "DELETE FROM billing_carddispute": "disputed",
     "UPDATE billing_dispute SET status = 'withdrawn' WHERE status = 'open'": "reserved",
-    "UPDATE billing_dispute SET granted_micro = granted_micro + 1 WHERE status = 'upheld'": "granted",
+    "UPDATE billing_dispute SET granted_micro = granted_micro + 1 WHERE order_id IS NOT NULL": "granted",
+    "UPDATE billing_dispute SET granted_micro = granted_micro + 1 WHERE statement_id IS NOT NULL": "granted",
+    "UPDATE billing_dispute SET granted_promo_micro = granted_promo_micro + 1 WHERE status = 'upheld'": "granted",
+    "UPDATE billing_dispute SET bearer = 'platform'": "granted",
+    "UPDATE billing_ledgertransfer SET amount_micro = 2 * amount_micro WHERE kind = 'correction'": "given_back voids granted",
+    # The same void under another name: each document is right by itself, the order gives back twice what it charged.
+    "INSERT INTO billing_usagevoid (public_id, created_at, rated_id, reason, promo_micro, settled_at)"
+    " SELECT gen_random_uuid(), now(), r.id, 'again', 0, now() FROM billing_ratedusage r JOIN billing_dispute d"
+    " ON d.order_id = r.order_id AND d.status = 'upheld';"
+    f" INSERT INTO billing_ledgertransfer {NEW} 'correction', (SELECT id FROM billing_ledgeraccount WHERE kind = 'revenue'),"
+    " w.id, r.charged_micro, 'USD', 'void:' || v.public_id || ':wallet' FROM billing_usagevoid v"
+    " JOIN billing_ratedusage r ON r.id = v.rated_id AND v.reason = 'again'"
+    " JOIN billing_ledgeraccount w ON w.kind = 'wallet'": "given_back",
     "DELETE FROM billing_dispute": "reserved corrections",
     "UPDATE billing_approval SET status = 'rejected'": "adjustments",
     "DELETE FROM billing_ledgertransfer WHERE kind = 'adjustment'": "adjustments",

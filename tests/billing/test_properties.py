@@ -47,6 +47,8 @@ class Books:
     deposits: dict[int, int] = field(default_factory=dict)
     orders: list[JobOrder] = field(default_factory=list)
     left: dict[int, int] = field(default_factory=dict)  # order -> what remains of its hold
+    charged: dict[int, int] = field(default_factory=lambda: defaultdict(int))  # order -> what it has cost
+    to_wallet: dict[int, int] = field(default_factory=lambda: defaultdict(int))  # order -> what voids gave the wallet
     credit: int = 0
     returned: int = 0  # to the wallet, when orders closed and usage was voided
     ended: set[int] = field(default_factory=set)
@@ -104,6 +106,7 @@ class Books:
                 placed = next(row for row in self.orders if row.job_id == usage.job_id)
                 self.settled[usage.pk] = min(charged(usage), self.left[placed.pk])
                 self.left[placed.pk] -= self.settled[usage.pk]
+                self.charged[placed.pk] += self.settled[usage.pk]
 
     def void(self, which: int, _: int = 0) -> None:
         if self.settled:
@@ -111,7 +114,12 @@ class Books:
             rows = [voids.void(rated=usage.rated, reason="test", actor=None) for _ in range(2)]
             assert rows[0] == rows[1]
             assert [voids.settle_voids(), voids.settle_voids()] == [1, 0]
-            self.returned += self.settled.pop(usage.pk)
+            placed, back = next(row for row in self.orders if row.job_id == usage.job_id), self.settled.pop(usage.pk)
+            paid_by_wallet = max(0, self.charged[placed.pk] - placed.held_promo_micro)
+            to_wallet = min(back, paid_by_wallet - self.to_wallet[placed.pk])
+            self.to_wallet[placed.pk] += to_wallet
+            self.returned += to_wallet
+            self.credit += back - to_wallet
             self.payable[usage.owner_id] -= paid(usage)
 
     def end(self, which: int, status: str) -> None:

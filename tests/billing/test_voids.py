@@ -46,8 +46,8 @@ def test_work_that_the_customer_paid_goes_back_to_the_wallet(market):
     before = wallets.summary(market.organization).balance_micro
     row = void(usage)
     assert corrections(row) == {
-        f"void:{row.public_id}:owner": ("payable", "wallet", 73_000),
-        f"void:{row.public_id}:platform": ("revenue", "wallet", 30_000),
+        f"void:{row.public_id}:owner": ("payable", "revenue", 73_000),
+        f"void:{row.public_id}:wallet": ("revenue", "wallet", 103_000),
     }
     assert (payable(market.nodes[0]), wallets.summary(market.organization).balance_micro) == (0, before + 103_000)
     assert set(EarningsDay.objects.values_list("attempts", "compute_ms", "energy_mwh", "gross_micro", "wear_nano")) == {
@@ -87,16 +87,37 @@ def test_work_that_the_hold_paid_in_part(market):
     row = void(usage)
     assert corrections(row) == {
         f"void:{row.public_id}:owner": ("payable", "verification", 70_000),
-        f"void:{row.public_id}:platform": ("revenue", "wallet", 50_000),
+        f"void:{row.public_id}:wallet": ("revenue", "wallet", 50_000),
     }
 
 
-def test_what_credit_had_paid_goes_to_the_wallet_too(market):
+def test_what_credit_had_paid_is_credit_again(market):
     give_credit(market.organization, 500_000)
     usage = make_usage(order(market.organization).job, market.nodes[0])
     settle_usage()
-    void(usage)
-    assert balance(market.organization, "wallet") == 10_100_000
+    row = void(usage)
+    assert corrections(row) == {
+        f"void:{row.public_id}:owner": ("payable", "revenue", 70_000),
+        f"void:{row.public_id}:promo": ("revenue", "promo_wallet", 100_000),
+    }
+    assert balance(market.organization, "wallet") == 10_000_000
+    assert ledger.recompute() == []
+
+
+def test_the_wallet_gets_back_first_what_it_paid(market):
+    """Of 0.20 credit had paid 0.12: the first void gives the wallet its 0.08, the second is all credit's."""
+    give_credit(market.organization, 120_000)
+    placed = order(market.organization, cap_micro=200_000)
+    usage = [make_usage(placed.job, market.nodes[0]) for _ in range(2)]
+    settle_usage()
+    before = [balance(market.organization, kind) for kind in ("wallet", "promo_wallet")]
+    given = []
+    for one in usage:
+        void(one)
+        now = [balance(market.organization, kind) for kind in ("wallet", "promo_wallet")]
+        given.append([after - was for was, after in zip(before, now, strict=True)])
+    assert given == [[80_000, 20_000], [80_000, 120_000]]
+    assert ledger.recompute() == []
 
 
 def test_usage_that_cost_nothing_is_voided_without_a_posting(market):
@@ -132,6 +153,8 @@ INSERT = (
         (f"{INSERT.format('NULL')}; {INSERT.format('NULL')}", "23505"),
         (f"{INSERT.format('NULL')}; UPDATE billing_usagevoid SET reason = 'y'", "DW002"),
         (f"{INSERT.format('NULL')}; DELETE FROM billing_usagevoid", "DW002"),
+        (f"{INSERT.format('NULL')}; UPDATE billing_usagevoid SET promo_micro = 1", "DW002"),
+        (INSERT.format("NULL").replace("settled_at)", "settled_at, promo_micro)").replace("NULL", "NULL, 1"), "DW007"),
     ],
 )
 def test_a_void_cannot_be_faked(market, sql, sqlstate):
@@ -155,10 +178,10 @@ def test_corrections_of_another_sum_or_account_settle_nothing(market):
     wallet, revenue = ledger.wallet(market.organization), ledger.platform("revenue", "USD")
     owner = ledger.payable(market.nodes[1].vehicle.owner, "USD")  # not who earned it
     ledger.post([
-        ledger.Posting(kind="correction", debit=owner, credit=wallet, amount_micro=70_000,
+        ledger.Posting(kind="correction", debit=owner, credit=revenue, amount_micro=70_000,
                        idempotency_key=f"void:{row.public_id}:owner"),
-        ledger.Posting(kind="correction", debit=revenue, credit=wallet, amount_micro=30_000,
-                       idempotency_key=f"void:{row.public_id}:platform"),
+        ledger.Posting(kind="correction", debit=revenue, credit=wallet, amount_micro=100_000,
+                       idempotency_key=f"void:{row.public_id}:wallet"),
     ])  # fmt: skip
     assert sqlstate_of("UPDATE billing_usagevoid SET settled_at = now()") == "DW007"
     with connection.cursor() as cursor:

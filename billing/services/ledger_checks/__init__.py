@@ -30,7 +30,7 @@ NIGHTLY = frozenset(
 )
 HOURLY = tuple(name for name in CHECKS if name not in NIGHTLY)
 # Rows that several checks look at. PostgreSQL reads one only when a check of the statement names it.
-WITH = {**accounts.WITH, **disputes.WITH, **stripe.WITH, **statements.WITH, **invoices.WITH}
+WITH = {**accounts.WITH, **usage.WITH, **disputes.WITH, **stripe.WITH, **statements.WITH, **invoices.WITH}
 
 
 @dataclass(frozen=True)

@@ -36,16 +36,26 @@ SELECT 'dispute ' || COALESCE(d.public_id::text, m.dispute), CASE WHEN d.status 
               WHERE a.kind = 'reserve' GROUP BY 1) m ON m.dispute = d.public_id::text
  WHERE CASE WHEN d.status = 'open' THEN d.reserved_micro ELSE 0 END <> COALESCE(m.micro, 0)
 """
-# What a decided dispute granted a customer was given.
+# What a decided dispute granted was given: to a customer in the pockets that it names, or to an owner; whoever bears it.
 GRANTED = """
-SELECT 'dispute ' || d.public_id, CASE WHEN d.status = 'upheld' THEN d.granted_micro ELSE 0 END, COALESCE(m.micro, 0)
-  FROM billing_dispute d
-  LEFT JOIN (SELECT split_part(t.idempotency_key, ':', 2) AS dispute, sum(t.amount_micro) AS micro
-               FROM billing_ledgertransfer t JOIN billing_ledgeraccount a ON a.id = t.credit_id
-              WHERE a.kind = 'wallet' AND t.kind IN ('correction', 'adjustment') AND t.idempotency_key LIKE 'dispute:%'
-              GROUP BY 1) m ON m.dispute = d.public_id::text
- WHERE d.organization_id IS NOT NULL
-   AND CASE WHEN d.status = 'upheld' THEN d.granted_micro ELSE 0 END <> COALESCE(m.micro, 0)
+SELECT 'dispute ' || d.public_id || ' ' || part.name, part.expected, part.actual
+  FROM (SELECT d.public_id, d.owner_id, d.granted_promo_micro AS promo_micro, d.bearer,
+               CASE WHEN d.status = 'upheld' THEN d.granted_micro ELSE 0 END AS micro,
+               COALESCE(sum(m.micro) FILTER (WHERE m.to_kind = 'wallet' AND m.to_organization_id = d.organization_id), 0)
+                   AS to_wallet,
+               COALESCE(sum(m.micro) FILTER (WHERE m.to_kind = 'promo_wallet' AND m.to_organization_id = d.organization_id), 0)
+                   AS to_promo,
+               COALESCE(sum(m.micro) FILTER (WHERE m.to_kind = 'payable' AND m.to_owner_id = d.owner_id), 0) AS to_owner,
+               COALESCE(sum(m.micro) FILTER (WHERE m.from_kind = 'payable'), 0) AS by_owners
+          FROM billing_dispute d LEFT JOIN corrections m ON m.act = 'dispute' AND m.subject = d.public_id::text
+         GROUP BY d.id) d
+ CROSS JOIN LATERAL (VALUES
+      ('wallet', CASE WHEN owner_id IS NULL THEN micro - promo_micro ELSE 0 END, to_wallet),
+      ('credit', CASE WHEN owner_id IS NULL THEN promo_micro ELSE 0 END, to_promo),
+      ('owner', CASE WHEN owner_id IS NULL THEN 0 ELSE micro END, to_owner),
+      ('by owners', CASE WHEN bearer = 'owner' THEN LEAST(by_owners, micro) ELSE 0 END, by_owners)
+      ) AS part (name, expected, actual)
+ WHERE part.expected <> part.actual
 """
 # An adjustment was approved by a second operator, and what was approved was done.
 ADJUSTMENTS = """

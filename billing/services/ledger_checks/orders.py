@@ -49,9 +49,28 @@ UNION ALL
 SELECT 'transfer ' || t.id, 0, t.amount_micro FROM billing_ledgertransfer t
  WHERE t.kind = 'promo' AND NOT EXISTS (SELECT FROM billing_promocredit p WHERE p.transfer_id = t.id)
 """
-# What is left of promotional credit: all that was given, less what open orders hold and closed ones used.
+# By voids and disputes together, never more than was charged; nor more to the wallet than it paid, or to promotional credit.
+GIVEN_BACK = """
+SELECT 'order ' || o.id || ' ' || part.name, part.paid, part.back
+  FROM (SELECT order_id, sum(micro) FILTER (WHERE kind = 'wallet') AS to_wallet,
+               sum(micro) FILTER (WHERE kind = 'promo_wallet') AS to_promo
+          FROM (SELECT r.order_id, m.to_kind AS kind, m.micro
+                  FROM corrections m JOIN billing_usagevoid v ON m.act = 'void' AND v.public_id::text = m.subject
+                  JOIN billing_ratedusage r ON r.id = v.rated_id
+                UNION ALL
+                SELECT d.order_id, m.to_kind, m.micro
+                  FROM corrections m JOIN billing_dispute d ON m.act = 'dispute' AND d.public_id::text = m.subject) b
+         GROUP BY order_id) b
+  JOIN billing_joborder o ON o.id = b.order_id
+ CROSS JOIN LATERAL (VALUES
+      ('in all', o.charged_micro, COALESCE(b.to_wallet, 0) + COALESCE(b.to_promo, 0)),
+      ('wallet', GREATEST(o.charged_micro - o.held_promo_micro, 0), COALESCE(b.to_wallet, 0)),
+      ('credit', LEAST(o.held_promo_micro, o.charged_micro), COALESCE(b.to_promo, 0))) AS part (name, paid, back)
+ WHERE part.back > part.paid
+"""
+# What is left of promotional credit: all that was given, less what open orders hold and closed ones used, and what came back.
 PROMO_WALLETS = """
-SELECT COALESCE(a.key, 'organization ' || given.organization_id), COALESCE(given.micro, 0) - COALESCE(used.micro, 0),
+SELECT COALESCE(a.key, 'organization ' || given.organization_id), COALESCE(given.micro, 0) - COALESCE(used.micro, 0) + COALESCE(back.micro, 0),
        COALESCE(a.balance_micro, 0)
   FROM (SELECT * FROM billing_ledgeraccount WHERE kind = 'promo_wallet') a
   FULL JOIN (SELECT organization_id, currency, sum(amount_micro) AS micro FROM billing_promocredit GROUP BY 1, 2) given
@@ -63,7 +82,11 @@ SELECT COALESCE(a.key, 'organization ' || given.organization_id), COALESCE(given
               WHERE o.held_promo_micro > 0 GROUP BY 1, 2) used
     ON used.organization_id = COALESCE(a.organization_id, given.organization_id)
    AND used.currency = COALESCE(a.currency, given.currency)
- WHERE COALESCE(a.balance_micro, 0) <> COALESCE(given.micro, 0) - COALESCE(used.micro, 0)
+  LEFT JOIN (SELECT to_organization_id AS organization_id, currency, sum(micro) AS micro
+               FROM corrections WHERE to_kind = 'promo_wallet' GROUP BY 1, 2) back
+    ON back.organization_id = COALESCE(a.organization_id, given.organization_id)
+   AND back.currency = COALESCE(a.currency, given.currency)
+ WHERE COALESCE(a.balance_micro, 0) <> COALESCE(given.micro, 0) - COALESCE(used.micro, 0) + COALESCE(back.micro, 0)
 """
 
 CHECKS = {
@@ -71,6 +94,7 @@ CHECKS = {
     "orders_held": ("an order's hold was transferred", ORDERS_HELD),
     "orders_released": ("a closed order's rest went back", ORDERS_RELEASED),
     "orders_charged": ("an order's charge = its rated usage", ORDERS_CHARGED),
+    "given_back": ("given back of an order <= its charge", GIVEN_BACK),
     "promo_credits": ("promotional credit is its transfer", PROMO_CREDITS),
-    "promo_wallets": ("promotional credit left = given - used", PROMO_WALLETS),
+    "promo_wallets": ("promotional credit left = given - used + back", PROMO_WALLETS),
 }

@@ -41,33 +41,33 @@ USAGE_ORDERED = """
 SELECT 'usage ' || u.id, 1, 0 FROM compute_usagerecord u
  WHERE NOT EXISTS (SELECT FROM billing_joborder o WHERE o.job_id = u.job_id)
 """
-# A settled void took from the owner what its rating had paid, and gave the customer what it had charged.
+# A settled void took from the owner what its rating had paid, and gave the customer what it had charged, each pocket its part.
 VOIDS = """
 SELECT 'void ' || v.public_id || ' ' || part.name, part.expected, part.actual
-  FROM billing_usagevoid v
-  JOIN billing_ratedusage r ON r.id = v.rated_id
-  JOIN compute_usagerecord u ON u.id = r.usage_id
-  LEFT JOIN LATERAL (
-      SELECT sum(t.amount_micro) FILTER (WHERE d.kind = 'payable' AND d.owner_id = u.owner_id) AS owner_micro,
-             sum(t.amount_micro) FILTER (WHERE c.kind IN ('wallet', 'promo_wallet')
-                                           AND c.organization_id = u.organization_id) AS customer_micro
-        FROM billing_ledgertransfer t
-        JOIN billing_ledgeraccount d ON d.id = t.debit_id JOIN billing_ledgeraccount c ON c.id = t.credit_id
-       WHERE t.kind = 'correction'
-         AND t.idempotency_key IN ('void:' || v.public_id || ':owner', 'void:' || v.public_id || ':platform')) moved ON true
+  FROM (SELECT v.public_id, v.settled_at IS NOT NULL AS is_settled, v.promo_micro, r.owner_micro, r.charged_micro,
+               COALESCE(sum(m.micro) FILTER (WHERE m.from_kind = 'payable' AND m.from_owner_id = u.owner_id), 0) AS by_owner,
+               COALESCE(sum(m.micro) FILTER (WHERE m.to_kind = 'wallet' AND m.to_organization_id = u.organization_id), 0)
+                   AS to_wallet,
+               COALESCE(sum(m.micro) FILTER (WHERE m.to_kind = 'promo_wallet' AND m.to_organization_id = u.organization_id), 0)
+                   AS to_promo
+          FROM billing_usagevoid v
+          JOIN billing_ratedusage r ON r.id = v.rated_id
+          JOIN compute_usagerecord u ON u.id = r.usage_id
+          LEFT JOIN corrections m ON m.act = 'void' AND m.subject = v.public_id::text
+         GROUP BY v.id, r.id) v
  CROSS JOIN LATERAL (VALUES
-      ('owner', CASE WHEN v.settled_at IS NULL THEN 0 ELSE r.owner_micro END, COALESCE(moved.owner_micro, 0)),
-      ('customer', CASE WHEN v.settled_at IS NULL THEN 0 ELSE r.charged_micro END, COALESCE(moved.customer_micro, 0))
-      ) AS part (name, expected, actual)
+      ('owner', CASE WHEN is_settled THEN owner_micro ELSE 0 END, by_owner),
+      ('wallet', CASE WHEN is_settled THEN charged_micro - promo_micro ELSE 0 END, to_wallet),
+      ('credit', CASE WHEN is_settled THEN promo_micro ELSE 0 END, to_promo)) AS part (name, expected, actual)
  WHERE part.expected <> part.actual
 """
 # A correction belongs to a void or to a dispute.
 CORRECTIONS = """
-SELECT 'transfer ' || t.id, 0, t.amount_micro
-  FROM billing_ledgertransfer t
-  LEFT JOIN billing_usagevoid v ON v.public_id::text = split_part(t.idempotency_key, ':', 2) AND t.idempotency_key LIKE 'void:%'
-  LEFT JOIN billing_dispute d ON d.public_id::text = split_part(t.idempotency_key, ':', 2) AND t.idempotency_key LIKE 'dispute:%'
- WHERE t.kind = 'correction' AND v.id IS NULL AND d.id IS NULL
+SELECT 'transfer ' || m.id, 0, m.micro
+  FROM corrections m
+  LEFT JOIN billing_usagevoid v ON m.act = 'void' AND v.public_id::text = m.subject
+  LEFT JOIN billing_dispute d ON m.act = 'dispute' AND d.public_id::text = m.subject
+ WHERE v.id IS NULL AND d.id IS NULL
 """
 # The days that pages and charts read, added up, against the ratings, less what was voided.
 EARNINGS_DAYS = """
@@ -107,4 +107,14 @@ CHECKS = {
     "corrections": ("a correction has its void or dispute", CORRECTIONS),
     "earnings_days": ("earnings by day = rated usage", EARNINGS_DAYS),
     "spend_days": ("spending by day = rated usage", SPEND_DAYS),
+}
+WITH = {
+    "corrections": """
+    SELECT t.id, split_part(t.idempotency_key, ':', 1) AS act, split_part(t.idempotency_key, ':', 2) AS subject,
+           t.amount_micro AS micro, t.currency, d.kind AS from_kind, d.owner_id AS from_owner_id, c.kind AS to_kind,
+           c.organization_id AS to_organization_id, c.owner_id AS to_owner_id
+      FROM billing_ledgertransfer t
+      JOIN billing_ledgeraccount d ON d.id = t.debit_id JOIN billing_ledgeraccount c ON c.id = t.credit_id
+     WHERE t.kind = 'correction'
+    """,
 }

@@ -36,7 +36,9 @@ def charges(organization) -> dict[int, int]:
     charged = LedgerTransfer.objects.filter(
         debit__organization=organization, debit__kind="hold", kind__in=["share", "revenue"]
     )
-    back = LedgerTransfer.objects.filter(credit__organization=organization, credit__kind="wallet", kind="correction")
+    back = LedgerTransfer.objects.filter(
+        credit__organization=organization, credit__kind__in=["wallet", "promo_wallet"], kind="correction"
+    )
     return {t.pk: t.amount_micro for t in charged} | {t.pk: -t.amount_micro for t in back}
 
 

@@ -115,7 +115,7 @@ def test_corrections_are_lines_of_their_own(market):
     invoice = Invoice.objects.latest("number")
     assert (invoice.charged_micro, invoice.corrected_micro, invoice.total_micro) == (0, -100_000, -100_000)
     assert lines(invoice) == [("correction", placed.pk, "Charge given back: model", 0, 0, 0, -100_000)]
-    assert invoice.entries.count() == 2  # the owner's part and the platform's
+    assert invoice.entries.count() == 1
     assert ledger.recompute() == []
 
 

@@ -1,16 +1,20 @@
 """Disputes: what is held, what a decision moves, and that nothing is moved twice."""
 
+from datetime import timedelta
+
 import pytest
 from django.test import Client, override_settings
+from django.utils import timezone
 
 from accounts.models import Mail
 from accounts.services import registration
-from billing.models import Dispute, LedgerAccount, LedgerTransfer
-from billing.services import closing, dispute_decisions, disputes, ledger
+from billing.models import Dispute, LedgerAccount, LedgerTransfer, RatedUsage
+from billing.services import closing, dispute_decisions, disputes, ledger, statements, voids
 from billing.services.settlement import settle_usage
 from marketplace.core.errors import DomainError
 from tests import factories
 from tests.billing.helpers import HOUR_MS, end_job, make_card, make_class, make_node, make_usage, order, top_up
+from tests.database import sqlstate_of
 
 pytestmark = pytest.mark.django_db
 
@@ -44,6 +48,22 @@ class Scene:
             organization=self.customer, order=self.order, reason="The results are wrong.",
             claimed_micro=micro or self.order.charged_micro, idempotency_key=key, actor=self.user,
         )  # fmt: skip
+
+    def uphold(self, dispute: Dispute, micro: int, bearer: str = "owner") -> Dispute:
+        return dispute_decisions.uphold(
+            dispute=dispute, granted_micro=micro, bearer=bearer, decision="The results were wrong.", actor=self.opal
+        )
+
+    def void(self, *which: int) -> None:
+        """Of the two ratings of the order, one of each owner."""
+        rated = list(RatedUsage.objects.filter(order=self.order).order_by("id"))
+        for index in which:
+            voids.void(rated=rated[index], reason="Counted twice", actor=self.opal)
+        voids.settle_voids()
+
+    def given_back(self) -> int:
+        back = LedgerTransfer.objects.filter(kind="correction", credit__organization=self.customer)
+        return sum(back.values_list("amount_micro", flat=True))
 
     def owed(self) -> list[int]:
         return [balance("payable", owner=node.vehicle.owner) for node in self.nodes]
@@ -143,6 +163,101 @@ def test_what_was_granted_cannot_be_claimed_again(scene: Scene):
     with pytest.raises(DomainError) as refused:
         scene.open(1, key="again")
     assert refused.value.code == "amount_invalid"
+
+
+def test_what_was_voided_cannot_be_claimed(scene: Scene):
+    scene.void(0, 1)
+    with pytest.raises(DomainError) as refused:
+        scene.open()
+    assert (refused.value.code, refused.value.fields["max_micro"]) == ("amount_invalid", 0)
+    assert (scene.given_back(), scene.owed()) == (100_000, [0, 0])
+    assert ledger.recompute() == []
+
+
+def test_an_owner_whose_work_was_voided_does_not_pay_for_the_rest(scene: Scene):
+    scene.void(0)
+    dispute = scene.open(50_000)
+    assert scene.held() == [0, 35_000]
+    scene.uphold(dispute, 50_000)
+    assert (scene.given_back(), scene.owed(), scene.held()) == (100_000, [0, 0], [0, 0])
+    assert ledger.recompute() == []
+
+
+def test_what_is_voided_while_a_dispute_is_open_can_no_longer_be_granted(scene: Scene):
+    dispute = scene.open()
+    scene.void(1)
+    assert (scene.owed(), scene.held()) == ([0, -35_000], [35_000, 35_000])
+    with pytest.raises(DomainError) as refused:
+        scene.uphold(dispute, 50_001)
+    assert (refused.value.code, refused.value.fields["max_micro"]) == ("given_back", 50_000)
+    scene.uphold(dispute, 50_000)
+    assert (scene.given_back(), scene.owed(), scene.held()) == (100_000, [0, 0], [0, 0])
+    assert ledger.recompute() == []
+
+
+def test_what_was_charged_is_not_voided_after_a_dispute_was_upheld(scene: Scene):
+    scene.uphold(scene.open(), 1)
+    owed = scene.owed()
+    with pytest.raises(DomainError) as refused:
+        scene.void(0)
+    assert refused.value.code == "dispute_upheld"
+    assert (voids.settle_voids(), scene.given_back(), scene.owed()) == (0, 1, owed)
+
+
+def test_two_disputes_that_did_not_see_each_other_grant_it_once(scene: Scene):
+    """As if the second had been opened before the first was decided."""
+    first = scene.open()
+    second = Dispute(
+        organization=scene.customer,
+        order=scene.order,
+        reason="x",
+        claimed_micro=100_000,
+        currency="USD",
+        idempotency_key="2",
+    )
+    scene.uphold(first, 60_000, "platform")
+    second.save()
+    with pytest.raises(DomainError) as refused:
+        scene.uphold(second, 40_001)
+    assert (refused.value.code, refused.value.fields["max_micro"]) == ("given_back", 40_000)
+    scene.uphold(second, 40_000)
+    assert (scene.given_back(), scene.owed()) == (100_000, [21_000, 21_000])
+    assert ledger.recompute() == []
+
+
+def test_a_statements_dispute_upheld_is_checked_too(scene: Scene):
+    owner = scene.nodes[0].vehicle.owner
+    statements.close_due(until=timezone.now() + timedelta(seconds=1))
+    dispute = disputes.open_statement(
+        owner=owner, statement=owner.statements.get(), reason="An hour is missing.", claimed_micro=5_000,
+        idempotency_key="s", actor=owner.user,
+    )  # fmt: skip
+    before = scene.owed()[0]
+    scene.uphold(dispute, 4_000, "platform")
+    assert scene.owed()[0] == before + 4_000
+    assert ledger.recompute(["granted", "corrections", "given_back"]) == []
+
+
+UPHOLD = (
+    "UPDATE billing_dispute SET status = 'upheld', decided_at = now(), bearer = 'platform',"
+    " granted_micro = {}, granted_promo_micro = {} WHERE status = 'open'"
+)
+VOID = (
+    "INSERT INTO billing_usagevoid (public_id, created_at, rated_id, reason, promo_micro)"
+    " SELECT gen_random_uuid(), now(), min(id), 'x', {} FROM billing_ratedusage"
+)
+
+
+def test_raw_sql_gives_back_no_more_than_was_charged(scene: Scene):
+    scene.open()
+    assert sqlstate_of(f"{VOID.format(0)}; {UPHOLD.format(50_001, 0)}") == "DW007"
+    assert sqlstate_of(f"{UPHOLD.format(50_001, 0)}; {VOID.format(0)}") == "DW007"
+    assert sqlstate_of(f"{UPHOLD.format(1, 0)}; {VOID.format(0)}") == "DW007"  # voids come before what is upheld
+    assert sqlstate_of(UPHOLD.format(100, 1)) == "DW007"  # credit had paid nothing
+    assert sqlstate_of(VOID.format(1)) == "DW007"
+    assert sqlstate_of(f"{VOID.format(0)}; {UPHOLD.format(50_000, 0)}") == ""
+    for change in ("granted_micro = 1", "granted_promo_micro = 1", "bearer = 'owner'"):
+        assert sqlstate_of(f"UPDATE billing_dispute SET {change}") == "DW002"
 
 
 def test_messages_come_from_both_sides_until_it_ends(scene: Scene):
