@@ -12,45 +12,49 @@ MOVE = """
 -- Once a statement: check that each transfer fits its accounts, then move every tracked account by its sum.
 -- Rows are locked in the order of their ids, so that statements wait for each other, and never in a circle.
 -- Accounts and transfers are never deleted (append_only), so what a transfer names now it will name for ever.
+-- The transfers are summed before any table is looked at: a session keeps the plan of its first statement, and one made for
+-- ten thousand rows, joined to accounts, read all accounts for each single transfer that followed.
 CREATE OR REPLACE FUNCTION billing_ledger_move() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
-DECLARE bad record;
+DECLARE ids bigint[]; currencies text[]; deltas_micro bigint[]; counts bigint[]; bad record;
 BEGIN
-    SELECT n.idempotency_key, d.id IS NULL OR c.id IS NULL AS of_nowhere INTO bad FROM new_rows n
-      LEFT JOIN billing_ledgeraccount d ON d.id = n.debit_id
-      LEFT JOIN billing_ledgeraccount c ON c.id = n.credit_id
-     WHERE n.currency IS DISTINCT FROM d.currency OR n.currency IS DISTINCT FROM c.currency
-     LIMIT 1;
-    IF FOUND AND bad.of_nowhere THEN
-        RAISE EXCEPTION 'transfer % names an account that does not exist', bad.idempotency_key
-            USING ERRCODE = 'foreign_key_violation';
-    ELSIF FOUND THEN
-        RAISE EXCEPTION 'transfer % is not in the currency of its accounts', bad.idempotency_key
-            USING ERRCODE = 'DW007';
+    SELECT array_agg(account_id), array_agg(currency), array_agg(delta_micro), array_agg(transfers)
+      INTO ids, currencies, deltas_micro, counts
+      FROM (SELECT account_id, currency, sum(amount_micro)::bigint AS delta_micro, count(*) AS transfers
+              FROM (SELECT debit_id AS account_id, currency, amount_micro FROM new_rows
+                    UNION ALL SELECT credit_id, currency, -amount_micro FROM new_rows) legs
+             GROUP BY account_id, currency) moved;
+    IF ids IS NULL THEN
+        RETURN NULL;
     END IF;
-    SELECT n.idempotency_key, was.id IS NULL AS of_nothing INTO bad
-      FROM new_rows n LEFT JOIN billing_ledgertransfer was ON was.id = n.reverses_id
+    SELECT m.account_id, m.currency, a.id IS NULL AS is_unknown INTO bad
+      FROM unnest(ids, currencies) m (account_id, currency) LEFT JOIN billing_ledgeraccount a ON a.id = m.account_id
+     WHERE m.currency IS DISTINCT FROM a.currency
+     LIMIT 1;
+    IF FOUND AND bad.is_unknown THEN
+        RAISE EXCEPTION 'there is no ledger account %', bad.account_id USING ERRCODE = 'foreign_key_violation';
+    ELSIF FOUND THEN
+        RAISE EXCEPTION 'ledger account % is not in %', bad.account_id, bad.currency USING ERRCODE = 'DW007';
+    END IF;
+    SELECT n.idempotency_key, was.id IS NULL AS is_unknown INTO bad
+      FROM new_rows n
+      LEFT JOIN LATERAL (SELECT * FROM billing_ledgertransfer WHERE id = n.reverses_id OFFSET 0) was ON true
      WHERE n.reverses_id IS NOT NULL
        AND (was.id IS NULL OR was.reverses_id IS NOT NULL
             OR (n.debit_id, n.credit_id, n.amount_micro)
                IS DISTINCT FROM (was.credit_id, was.debit_id, was.amount_micro))
      LIMIT 1;
-    IF FOUND AND bad.of_nothing THEN
+    IF FOUND AND bad.is_unknown THEN
         RAISE EXCEPTION 'transfer % reverses one that does not exist', bad.idempotency_key
             USING ERRCODE = 'foreign_key_violation';
     ELSIF FOUND THEN
         RAISE EXCEPTION 'transfer % is not the reverse of the one it names', bad.idempotency_key
             USING ERRCODE = 'DW007';
     END IF;
-    PERFORM FROM billing_ledgeraccount a
-      WHERE a.tracked AND a.id IN (SELECT debit_id FROM new_rows UNION SELECT credit_id FROM new_rows)
-      ORDER BY a.id FOR NO KEY UPDATE;
+    PERFORM FROM billing_ledgeraccount WHERE tracked AND id = ANY(ids) ORDER BY id FOR NO KEY UPDATE;
     UPDATE billing_ledgeraccount a
-       SET balance_micro = a.balance_micro + a.side * moved.delta_micro, version = a.version + moved.transfers
-      FROM (SELECT account_id, sum(amount_micro)::bigint AS delta_micro, count(*) AS transfers
-              FROM (SELECT debit_id AS account_id, amount_micro FROM new_rows
-                    UNION ALL SELECT credit_id, -amount_micro FROM new_rows) legs
-             GROUP BY account_id) moved
-     WHERE a.id = moved.account_id AND a.tracked;
+       SET balance_micro = a.balance_micro + a.side * m.delta_micro, version = a.version + m.transfers
+      FROM unnest(ids, deltas_micro, counts) m (account_id, delta_micro, transfers)
+     WHERE a.id = m.account_id AND a.tracked;
     RETURN NULL;
 END $$;
 DO $$
