@@ -1,13 +1,14 @@
 """The peer's side. Runs in an environment of its own, without any code of ours: hordak_peer.py <shape> <count> <batch>.
 
-django-hordak as its documentation says: `Account.transfer_to` in a transaction, or for many at once `bulk_create` of
-transactions and legs. Prints one line of JSON. Reads PEER_DATABASE_URL.
+django-hordak as its documentation says: `Account.transfer_to` in a transaction. And as quick as its models go: the legs of
+a transfer in one `bulk_create`, or many transfers at once. Prints one line of JSON. Reads PEER_DATABASE_URL.
 """
 
 import json
 import os
 import sys
 import time
+from functools import partial
 
 import dj_database_url
 import django
@@ -43,39 +44,52 @@ def accounts(kind: str, count: int) -> list[Account]:
     return made
 
 
-def one_by_one(count: int, _: int) -> float:
+def transfer_to(payer: Account, payee: Account) -> None:
+    payer.transfer_to(payee, AMOUNT)
+
+
+def two_legs_at_once(payer: Account, payee: Account) -> None:
+    bulk([(payer, payee)])
+
+
+def bulk(pairs: list[tuple[Account, Account]]) -> None:
+    """All transactions in one bulk_create, all legs in another."""
+    made = Transaction.objects.bulk_create([Transaction(description="bench") for _ in pairs])
+    legs = []
+    for row, (payer, payee) in zip(made, pairs, strict=True):
+        legs.append(Leg(transaction=row, account=payer, credit=AMOUNT))
+        legs.append(Leg(transaction=row, account=payee, debit=AMOUNT))
+    Leg.objects.bulk_create(legs)
+
+
+def one_by_one(count: int, _: int, move=transfer_to) -> float:
     """Each in a transaction of its own, over a hundred pairs of accounts."""
     payers, payees = accounts("payer", ACCOUNTS), accounts("payee", ACCOUNTS)
     started = time.perf_counter()
     for number in range(count):
         with transaction.atomic():
-            payers[number % ACCOUNTS].transfer_to(payees[number % ACCOUNTS], AMOUNT)
+            move(payers[number % ACCOUNTS], payees[number % ACCOUNTS])
     return time.perf_counter() - started
 
 
-def hot_account(count: int, _: int) -> float:
+def hot_account(count: int, _: int, move=transfer_to) -> float:
     """The same, all between one pair."""
     (payer,), (payee,) = accounts("hot payer", 1), accounts("hot payee", 1)
     started = time.perf_counter()
     for _number in range(count):
         with transaction.atomic():
-            payer.transfer_to(payee, AMOUNT)
+            move(payer, payee)
     return time.perf_counter() - started
 
 
 def set_based(count: int, batch: int) -> float:
-    """Many in a transaction: all transactions in one bulk_create, all legs in another."""
+    """Many in a transaction."""
     payers, payees = accounts("payer", ACCOUNTS), accounts("payee", ACCOUNTS)
     started = time.perf_counter()
     for begin in range(0, count, batch):
-        size = min(batch, count - begin)
+        numbers = range(min(batch, count - begin))
         with transaction.atomic():
-            made = Transaction.objects.bulk_create([Transaction(description="bench") for _ in range(size)])
-            legs = []
-            for number, row in enumerate(made):
-                legs.append(Leg(transaction=row, account=payers[number % ACCOUNTS], credit=AMOUNT))
-                legs.append(Leg(transaction=row, account=payees[number % ACCOUNTS], debit=AMOUNT))
-            Leg.objects.bulk_create(legs)
+            bulk([(payers[number % ACCOUNTS], payees[number % ACCOUNTS]) for number in numbers])
     return time.perf_counter() - started
 
 
@@ -99,7 +113,9 @@ if __name__ == "__main__":
     else:
         run = {
             "one by one": one_by_one,
+            "one by one, quickest": partial(one_by_one, move=two_legs_at_once),
             "hot account": hot_account,
+            "hot account, quickest": partial(hot_account, move=two_legs_at_once),
             "set-based": set_based,
             "one settlement": one_settlement,
         }[shape]

@@ -157,16 +157,23 @@ class LedgerTransfer(models.Model):
 
     public_id = models.UUIDField(db_default=RandomUUID(), unique=True, editable=False)
     kind = models.CharField(max_length=20, choices=Kind)
-    debit = models.ForeignKey(LedgerAccount, on_delete=models.PROTECT, related_name="debits", db_index=False)
-    credit = models.ForeignKey(LedgerAccount, on_delete=models.PROTECT, related_name="credits", db_index=False)
+    # No constraints: billing_ledger_move() looks at each statement's accounts anyway, and what they name is never deleted.
+    debit = models.ForeignKey(
+        LedgerAccount, on_delete=models.PROTECT, related_name="debits", db_constraint=False, db_index=False
+    )
+    credit = models.ForeignKey(
+        LedgerAccount, on_delete=models.PROTECT, related_name="credits", db_constraint=False, db_index=False
+    )
     amount_micro = models.BigIntegerField()
     currency = models.CharField(max_length=3)
-    idempotency_key = models.TextField(unique=True)
+    idempotency_key = models.TextField(db_collation="C")  # one index then finds keys and their beginnings
     fingerprint = models.CharField(max_length=64, editable=False, db_default="")
     effective_at = models.DateTimeField(db_default=Now())
     posted_at = models.DateTimeField(db_default=Now(), editable=False)
     meta = models.JSONField(default=dict, db_default={})
-    reverses = models.OneToOneField("self", on_delete=models.PROTECT, null=True, related_name="reversed_by")
+    reverses = models.OneToOneField(
+        "self", on_delete=models.PROTECT, null=True, related_name="reversed_by", db_constraint=False
+    )
 
     class Meta:
         # Statements and invoices look for what an account did since the last one.
@@ -175,6 +182,7 @@ class LedgerTransfer(models.Model):
             models.Index(fields=["credit", "posted_at"], name="ledger_transfer_credits"),
         ]
         constraints = [
+            models.UniqueConstraint(fields=["idempotency_key"], name="ledger_transfer_key"),
             models.CheckConstraint(condition=models.Q(amount_micro__gt=0), name="ledger_transfer_amount"),
             models.CheckConstraint(condition=~models.Q(debit=models.F("credit")), name="ledger_transfer_two_accounts"),
             models.CheckConstraint(

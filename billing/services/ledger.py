@@ -1,17 +1,19 @@
 """Posting to the ledger: one statement for any number of transfers. The database moves the balances."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from django.db import DatabaseError, transaction
 from django.utils import timezone
-from psycopg.types.json import Jsonb
 
 from billing.models import LedgerAccount, LedgerTransfer
 from billing.services.ledger_accounts import Place, account, accounts, hold, payable, platform, wallet
 from billing.services.ledger_checks import Difference, recompute
+from marketplace.core.db import execute_batch
 from marketplace.core.errors import Conflict, from_database
 
 __all__ = [
@@ -46,19 +48,30 @@ class Posting:
 
 @dataclass(frozen=True)
 class PostResult:
-    """The transfers in the order of the postings; `new` of them were made by this call, the rest before."""
+    """What a call did: `new` of its transfers were made by it, the rest before."""
 
-    transfers: tuple[LedgerTransfer, ...]
+    keys: tuple[str, ...]
     new: int
+
+    @cached_property
+    def transfers(self) -> tuple[LedgerTransfer, ...]:
+        """In the order of the postings. Read when asked for: who posts thousands never looks at them."""
+        found = LedgerTransfer.objects.in_bulk(self.keys, field_name="idempotency_key")
+        return tuple(found[key] for key in self.keys)
 
 
 INSERT = """
-INSERT INTO billing_ledgertransfer
-    (kind, debit_id, credit_id, amount_micro, currency, idempotency_key, effective_at, meta, reverses_id)
-SELECT * FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::text[],
-                     %s::timestamptz[], %s::jsonb[], %s::bigint[])
-ON CONFLICT (idempotency_key) DO NOTHING
-RETURNING *
+WITH posted AS (
+    INSERT INTO billing_ledgertransfer
+        (kind, debit_id, credit_id, amount_micro, currency, idempotency_key, effective_at, meta, reverses_id)
+    SELECT kind, debit_id, credit_id, amount_micro, currency, key, effective_at, meta::jsonb, reverses_id
+      FROM unnest(%b::text[], %b::bigint[], %b::bigint[], %b::bigint[], %b::text[], %b::text[],
+                  %b::timestamptz[], %b::text[], %b::bigint[])
+           p (kind, debit_id, credit_id, amount_micro, currency, key, effective_at, meta, reverses_id)
+    ON CONFLICT (idempotency_key) DO NOTHING
+    RETURNING id
+)
+SELECT count(*) FROM posted
 """
 
 
@@ -73,18 +86,17 @@ def post(transfers: Sequence[Posting]) -> PostResult:
         return PostResult((), 0)
     with transaction.atomic():
         try:
-            rows = list(LedgerTransfer.objects.raw(INSERT, _columns(transfers)))
+            ((new,),) = execute_batch(INSERT, _columns(transfers))
         except DatabaseError as error:
             refusal = from_database(error)
             if refusal is None:
                 raise
             raise refusal from error
-        found = {row.idempotency_key: row for row in rows}
-        replayed = [posting.idempotency_key for posting in transfers if posting.idempotency_key not in found]
-        found |= LedgerTransfer.objects.in_bulk(replayed, field_name="idempotency_key")
-        for posting in transfers:
-            _refuse_other_payload(posting, found[posting.idempotency_key])
-    return PostResult(tuple(found[posting.idempotency_key] for posting in transfers), len(rows))
+        result = PostResult(tuple(posting.idempotency_key for posting in transfers), new)
+        if new < len(transfers):
+            for posting, row in zip(transfers, result.transfers, strict=True):
+                _refuse_other_payload(posting, row)
+    return result
 
 
 def _columns(transfers: Sequence[Posting]) -> list[list[Any]]:
@@ -92,14 +104,14 @@ def _columns(transfers: Sequence[Posting]) -> list[list[Any]]:
     rows = [
         (
             posting.kind,
-            posting.debit.pk,
-            posting.credit.pk,
+            posting.debit.id,
+            posting.credit.id,
             posting.amount_micro,
             posting.debit.currency,
             posting.idempotency_key,
             posting.effective_at or now,
-            Jsonb(posting.meta),
-            posting.reverses.pk if posting.reverses else None,
+            json.dumps(posting.meta),
+            posting.reverses.id if posting.reverses else None,
         )
         for posting in transfers
     ]
@@ -108,7 +120,7 @@ def _columns(transfers: Sequence[Posting]) -> list[list[Any]]:
 
 def _refuse_other_payload(posting: Posting, row: LedgerTransfer) -> None:
     """The trigger never saw a row that another transaction wrote while ours waited: compare here too."""
-    reverses_id = posting.reverses.pk if posting.reverses else None
-    wanted = (posting.kind, posting.debit.pk, posting.credit.pk, posting.amount_micro, reverses_id)
+    reverses_id = posting.reverses.id if posting.reverses else None
+    wanted = (posting.kind, posting.debit.id, posting.credit.id, posting.amount_micro, reverses_id)
     if wanted != (row.kind, row.debit_id, row.credit_id, row.amount_micro, row.reverses_id):
         raise Conflict(f"The key {posting.idempotency_key} was used for another transfer.", code="idempotency_conflict")

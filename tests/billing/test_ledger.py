@@ -191,6 +191,7 @@ def test_a_setting_opens_no_door(funded):
         ("'top_up', {euro}, {wallet}, 5, 'USD', 'x'", "DW007"),
         ("'top_up', {euro}, {wallet}, 5, 'EUR', 'x'", "DW007"),
         ("'top_up', 999999999, {wallet}, 5, 'USD', 'x'", "23503"),
+        ("'top_up', {bank}, 999999999, 5, 'USD', 'x'", "23503"),
         ("'top_up', {bank}, NULL, 5, 'USD', 'x'", "23502"),
         ("'hold', {wallet}, {bank}, 1001, 'USD', 'x'", "DW005"),
         ("'top_up', {bank}, {wallet}, 9223372036854775807, 'USD', 'x'", "22003"),
@@ -202,6 +203,31 @@ def test_transfers_that_are_refused(funded, bank, values, sqlstate):
     accounts = {"wallet": funded.pk, "bank": bank.pk, "euro": ledger.platform("bank_clearing", "EUR").pk}
     assert sqlstate_of(f"INSERT INTO billing_ledgertransfer {COLUMNS} VALUES ({values.format(**accounts)})") == sqlstate
     assert balance(funded) == 1_000
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "SELECT 'reversal', d.id, c.id, 5, 'USD', 'x', 999999999",  # of nothing
+        "SELECT 'top_up', d.id, CASE n WHEN 2 THEN 999999999 ELSE c.id END, 5, 'USD', 'x' || n, NULL::bigint",
+    ],
+)
+def test_one_transfer_that_names_nothing_spoils_the_statement(funded, bank, given):
+    """There is no foreign key: the statement's trigger looks."""
+    sql = (
+        f"INSERT INTO billing_ledgertransfer {COLUMNS[:-1]}, reverses_id) {given}"
+        " FROM generate_series(1, 3) n, billing_ledgeraccount d, billing_ledgeraccount c WHERE d.id = %s AND c.id = %s"
+        " ON CONFLICT DO NOTHING"
+    )
+    assert sqlstate_of(sql, [bank.pk, funded.pk]) == "23503"
+    assert balance(funded) == 1_000
+
+
+def test_keys_are_found_by_their_beginning_in_one_index(funded):
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("EXPLAIN SELECT id FROM billing_ledgertransfer WHERE idempotency_key LIKE 'dispute:1:%'")
+        assert "ledger_transfer_key" in str(cursor.fetchall())
 
 
 def test_a_key_used_for_something_else_is_refused_also_where_conflicts_do_nothing(funded, bank):
