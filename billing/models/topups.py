@@ -1,4 +1,5 @@
 from django.db import models
+from django.db.models.functions import Trim, Upper
 
 from accounts.models import Organization
 from billing.models.ledger import LedgerTransfer
@@ -24,6 +25,10 @@ class TopUp(PublicIdModel):
         constraints = [
             models.UniqueConstraint(fields=["organization", "idempotency_key"], name="top_up_once"),
             models.CheckConstraint(condition=models.Q(amount_micro__gt=0), name="top_up_amount"),
+            # The bank's reference names a transfer that arrived: it is credited once, under whatever key.
+            models.UniqueConstraint(
+                Upper(Trim("reference")), condition=models.Q(method="manual"), name="top_up_bank_reference"
+            ),
         ]
 
     def __str__(self) -> str:
