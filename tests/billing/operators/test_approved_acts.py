@@ -16,8 +16,8 @@ from tests import factories
 from tests.billing.helpers import make_organization
 from tests.billing.payouts.helpers import fund, make_payout, ready_owner, transfers
 from tests.billing.refunds.helpers import ask, balance, books, customer, pay
-from tests.conftest import Cast
 from tests.conformance.fixture import FakeWorld
+from tests.conftest import Cast
 
 pytestmark = pytest.mark.django_db
 WHY = "Arrived on our account today."
@@ -186,7 +186,13 @@ def test_a_retry_says_who(stripe: FakeWorld, two: tuple[User, User]):
     stripe.transport.faults = ["refused"]
     stripe.run()
     StripeEvent.objects.create(
-        event_id="evt_1", type="x", object_id="y", occurred_at="2026-01-01T00:00Z", source="sweep"
+        event_id="evt_1",
+        type="x",
+        object_id="y",
+        occurred_at="2026-01-01T00:00Z",
+        source="sweep",
+        is_thin=False,
+        livemode=False,
     )
     inbox.process_due()
     client = office(two[0])
