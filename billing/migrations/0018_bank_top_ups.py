@@ -30,6 +30,14 @@ class Migration(migrations.Migration):
             options={"permissions": [("decide_money", "Can propose acts on money, and decide about them")]},
         ),
         migrations.AlterField(model_name="approval", name="kind", field=models.CharField(choices=KINDS, max_length=24)),
+        migrations.AlterField(
+            model_name="topup",
+            name="method",
+            field=models.CharField(
+                choices=[("manual", "Bank transfer, entered by two operators"), ("stripe", "Card, through Stripe")],
+                max_length=16,
+            ),
+        ),
         migrations.AddConstraint(
             model_name="topup",
             constraint=models.UniqueConstraint(

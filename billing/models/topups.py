@@ -10,7 +10,7 @@ class TopUp(PublicIdModel):
     """Money that came into a wallet. Append-only."""
 
     class Method(models.TextChoices):
-        MANUAL = "manual", "Bank transfer, entered by an operator"
+        MANUAL = "manual", "Bank transfer, entered by two operators"
         STRIPE = "stripe", "Card, through Stripe"
 
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="top_ups")

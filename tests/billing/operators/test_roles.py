@@ -56,6 +56,13 @@ def test_the_role_says_who_decides_about_money(role: str, may: bool):
     assert user.has_perm("billing.add_ratecard") is (role == "admin")
 
 
+@pytest.mark.parametrize("was", ["admin", "finance"])
+def test_who_changes_to_support_decides_no_more(was: str):
+    user = staff(was)
+    assert registration.register_operator(user=user, role="support").role == "support"
+    assert not money_operators.may_decide(User.objects.get(pk=user.pk))
+
+
 @pytest.mark.parametrize("lost", ["is_active", "is_staff"])
 def test_former_staff_decides_about_nothing(lost: str):
     user = staff(Operator.Role.FINANCE)
