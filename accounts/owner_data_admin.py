@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -43,9 +43,10 @@ class OwnerDataAdmin(ReadOnlyAdmin):
     def _guarded(self, view: View, name: str) -> View:
         @wraps(view)
         def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            allowed = self.admin_site.has_permission(request) and self.has_view_or_change_permission(request)
-            if not allowed:
-                return view(request, *args, **kwargs)  # to the sign-in, or 403: nothing is shown
+            if not self.admin_site.has_permission(request):
+                return view(request, *args, **kwargs)  # Django's own wrapper: to the sign-in, the view is not run
+            if not self.has_view_or_change_permission(request):
+                raise PermissionDenied  # here, since a view of one's own may ask for nothing but staff
             reason = access_reason.present(request)
             if reason is None:
                 where = request.get_full_path() if request.method == "GET" else request.path

@@ -1,15 +1,10 @@
-"""Money in the back office: everything can be read, nothing edited. A top-up goes through the service."""
+"""Money in the back office: everything can be read, nothing edited. What moves money is proposed and approved."""
 
-import uuid
-from decimal import Decimal
 from typing import Any
 
-from django import forms
 from django.contrib import admin
-from django.forms import ModelForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
-from accounts.models import User
 from accounts.owner_data_admin import OwnerDataAdmin
 from billing import (
     approval_admin,
@@ -20,10 +15,10 @@ from billing import (
     refund_admin,
     stripe_admin,
 )
-from billing.models import JobOrder, RatedUsage, TopUp
-from billing.services import wallets
+from billing.models import Approval, JobOrder, RatedUsage, TopUp
+from billing.money_admin import may_decide, proposal_url
 from marketplace.core.admin import ReadOnlyAdmin
-from marketplace.core.money import MICRO, format_micro
+from marketplace.core.money import format_micro
 
 __all__ = [
     "approval_admin",
@@ -34,7 +29,6 @@ __all__ = [
     "refund_admin",
     "stripe_admin",
 ]
-AMOUNT_MAX = 1_000_000
 
 
 @admin.register(JobOrder)
@@ -55,44 +49,21 @@ class RatedUsageAdmin(OwnerDataAdmin):
     ordering = ("-id",)
 
 
-class TopUpForm(forms.ModelForm[TopUp]):
-    """The key is made with the form, so that sending it twice tops up once."""
-
-    amount = forms.DecimalField(min_value=Decimal("0.01"), max_value=AMOUNT_MAX, decimal_places=2)
-    idempotency_key = forms.CharField(widget=forms.HiddenInput, initial=lambda: f"admin:{uuid.uuid4()}")
-
-    class Meta:
-        model = TopUp
-        fields = ("organization", "reference", "idempotency_key")
-
-
 @admin.register(TopUp)
 class TopUpAdmin(OwnerDataAdmin):
     owner_paths = (("transfer__credit__owner_id", None), ("transfer__debit__owner_id", None))
-    open_views = ("add",)  # a form over organizations
+    change_list_template = "admin/top_up_list.html"
     list_display = ("organization", "amount", "method", "reference", "created_at")
     list_filter = ("method",)
     list_select_related = ("organization",)
     search_fields = ("organization__name", "reference")
     ordering = ("-id",)
-    form = TopUpForm
 
     @admin.display(description="Amount", ordering="amount_micro")
     def amount(self, row: TopUp) -> str:
         return format_micro(row.amount_micro, row.currency)
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return admin.ModelAdmin.has_add_permission(self, request)
-
-    def save_model(self, request: HttpRequest, obj: TopUp, form: ModelForm[Any], change: bool) -> None:
-        """Money received by bank transfer; the actor is in the audit trail."""
-        assert isinstance(request.user, User)
-        created = wallets.top_up(
-            organization=obj.organization,
-            amount_micro=int(form.cleaned_data["amount"] * MICRO),
-            method=TopUp.Method.MANUAL,
-            reference=obj.reference,
-            idempotency_key=obj.idempotency_key,
-            actor=request.user,
-        )
-        obj.pk, obj.amount_micro, obj.currency = created.pk, created.amount_micro, created.currency
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Money received by bank transfer is credited by two operators, as a proposal."""
+        url = proposal_url(Approval.Kind.BANK_TOP_UP) if may_decide(request) else ""
+        return super().changelist_view(request, {**(extra_context or {}), "bank_url": url})

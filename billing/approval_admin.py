@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
@@ -14,7 +15,8 @@ from django.urls import URLPattern, path, reverse
 from accounts.access import signed_in
 from accounts.owner_data_admin import OwnerDataAdmin, owners_of_subjects
 from billing.models import Approval, Dispute, Payout
-from billing.services import approvals
+from billing.money_admin import may_decide
+from billing.services import approvals, wallets
 from billing.services.approval_kinds import KINDS
 from marketplace.core.errors import DomainError
 from marketplace.core.money import MICRO
@@ -22,7 +24,8 @@ from marketplace.core.money import MICRO
 Kind = Approval.Kind
 # What the form calls the subject of each kind, and whether an amount belongs to it.
 SUBJECTS = {
-    Kind.REFUND: ("organization", True), Kind.PROMO_CREDIT: ("organization", True),
+    Kind.BANK_TOP_UP: ("organization", True), Kind.RESOLVE_REFUND: ("refund", False),
+    Kind.RESEND_PAYOUT: ("payout", False), Kind.REFUND: ("organization", True), Kind.PROMO_CREDIT: ("organization", True),
     Kind.ADJUST_CUSTOMER: ("organization", True), Kind.ADJUST_OWNER: ("owner", True),
     Kind.HOLD_PAYOUT: ("payout", False), Kind.RELEASE_PAYOUT: ("payout", False),
     Kind.RETURN_PAYOUT: ("payout", False), Kind.REVERSE_PAYOUT: ("payout", False),
@@ -34,13 +37,19 @@ class ApprovalForm(forms.ModelForm[Approval]):
     """The key comes with the form, so that sending it twice proposes once."""
 
     subject = forms.CharField(
-        max_length=64, help_text="The id of the customer, owner, payout or dispute; for usage the number of its rating."
+        max_length=64,
+        help_text="The id of the customer, owner, payout, refund or dispute; for usage the number of its rating.",
     )
     amount = forms.DecimalField(
         required=False,
         decimal_places=6,
         max_digits=13,
         help_text="In the customer's or owner's currency; −5 takes five.",
+    )
+    reference = forms.CharField(
+        required=False,
+        max_length=wallets.REFERENCE_MAX,
+        help_text="Of a bank transfer only: the bank's own reference of it, as on our account. It is credited once.",
     )
     bearer = forms.ChoiceField(
         required=False, choices=[("", "---"), *Dispute.Bearer.choices], help_text="Of an upheld dispute only."
@@ -65,6 +74,8 @@ class ApprovalForm(forms.ModelForm[Approval]):
         found: dict[str, Any] = {name: data["subject"].strip()}
         if with_amount:
             found["amount_micro"] = int((data.get("amount") or Decimal(0)) * MICRO)
+        if data["kind"] == Kind.BANK_TOP_UP:
+            found["reference"] = data.get("reference", "")
         if data["kind"] == Kind.DECIDE_DISPUTE:
             found |= {"bearer": data.get("bearer", ""), "decision": data.get("decision", "")}
         return found
@@ -97,7 +108,9 @@ class ApprovalAdmin(OwnerDataAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:
-            return ("kind", "subject", "amount", "bearer", "decision", "reason", "idempotency_key")
+            return (
+                "kind", "subject", "amount", "reference", "bearer", "decision", "reason", "idempotency_key",
+            )  # fmt: skip
         return (
             "summary", "kind", "status", "reason", "params", "proposed_by", "created_at", "decided_by", "decided_at",
             "decision_note",
@@ -108,7 +121,7 @@ class ApprovalAdmin(OwnerDataAdmin):
         return {name: request.GET[name] for name in ("kind", "subject", "amount") if name in request.GET}
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return admin.ModelAdmin.has_add_permission(self, request)
+        return may_decide(request)
 
     def save_model(self, request: HttpRequest, obj: Approval, form: ModelForm[Any], change: bool) -> None:
         assert isinstance(form, ApprovalForm)
@@ -128,6 +141,8 @@ class ApprovalAdmin(OwnerDataAdmin):
 
     def decide(self, request: HttpRequest, object_id: int) -> HttpResponse:
         """A second operator's word, or the proposer's withdrawal."""
+        if not may_decide(request):
+            raise PermissionDenied
         approval = get_object_or_404(Approval, pk=object_id)
         back = HttpResponseRedirect(reverse("admin:billing_approval_change", args=[object_id]))
         if request.method != "POST":
@@ -150,7 +165,7 @@ class ApprovalAdmin(OwnerDataAdmin):
 
     def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
         row = Approval.objects.filter(pk=object_id).first()
-        waits = row is not None and row.status == Approval.Status.PROPOSED
+        waits = row is not None and row.status == Approval.Status.PROPOSED and may_decide(request)
         own = row is not None and row.proposed_by_id == signed_in(request).pk
         return super().change_view(request, object_id, form_url, {"waits": waits, "own": own})
 

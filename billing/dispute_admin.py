@@ -1,9 +1,9 @@
 """Disputes of customers and owners in the back office: read both sides, answer, reject, or propose to uphold."""
 
 from typing import Any
-from urllib.parse import urlencode
 
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
@@ -13,6 +13,7 @@ from django.utils.timezone import localtime
 from accounts.access import signed_in
 from accounts.owner_data_admin import OwnerDataAdmin
 from billing.models import Approval, Dispute
+from billing.money_admin import may_decide, proposal_url
 from billing.services import dispute_decisions, disputes
 from marketplace.core.errors import DomainError
 from marketplace.core.money import MICRO, format_micro
@@ -77,6 +78,8 @@ class DisputeAdmin(OwnerDataAdmin):
         return [decide, *super().get_urls()]
 
     def decide(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        if not may_decide(request):
+            raise PermissionDenied
         dispute = get_object_or_404(Dispute, pk=object_id)
         back = HttpResponseRedirect(reverse("admin:billing_dispute_change", args=[object_id]))
         if request.method != "POST":
@@ -96,8 +99,8 @@ class DisputeAdmin(OwnerDataAdmin):
 
     def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
         row = Dispute.objects.filter(pk=object_id).first()
-        about: dict[str, Any] = {"kind": Approval.Kind.DECIDE_DISPUTE, "subject": row.public_id if row else ""}
-        about |= {"amount": row.claimed_micro / MICRO} if row else {}
-        uphold_url = f"{reverse('admin:billing_approval_add')}?{urlencode(about)}"
-        context = {"waits": row is not None and row.status == Dispute.Status.OPEN, "uphold_url": uphold_url}
+        about = {"subject": row.public_id, "amount": row.claimed_micro / MICRO} if row else {}
+        uphold_url = proposal_url(Approval.Kind.DECIDE_DISPUTE, **about)
+        waits = row is not None and row.status == Dispute.Status.OPEN and may_decide(request)
+        context = {"waits": waits, "uphold_url": uphold_url}
         return super().change_view(request, object_id, form_url, context)

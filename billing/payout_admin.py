@@ -1,15 +1,16 @@
-"""Where owners are paid, and payouts, in the back office: read. What moves money is decided by two, elsewhere."""
+"""Where owners are paid, and payouts, in the back office: read, and the way to proposals about them."""
 
-from django.contrib import admin, messages
-from django.db.models import QuerySet
-from django.http import HttpRequest
+from collections.abc import Sequence
+from typing import Any
 
-from accounts.access import signed_in
+from django.contrib import admin
+
 from accounts.owner_data_admin import OwnerDataAdmin
-from billing.models import ConnectedAccount, Payout
-from billing.services import payouts
-from marketplace.core.errors import DomainError
+from billing.models import Approval, ConnectedAccount, Payout, StripeCommand
+from billing.money_admin import ProposingAdmin
 from marketplace.core.money import format_micro
+
+Kind, Status = Approval.Kind, Payout.Status
 
 
 @admin.register(ConnectedAccount)
@@ -21,21 +22,27 @@ class ConnectedAccountAdmin(OwnerDataAdmin):
 
 
 @admin.register(Payout)
-class PayoutAdmin(OwnerDataAdmin):
+class PayoutAdmin(ProposingAdmin):
     list_display = ("public_id", "amount", "status", "status_code", "due_at", "paid_at", "bank_status")
     list_filter = ("status", "status_code", "bank_status")
     search_fields = ("public_id", "stripe_transfer_id")
     ordering = ("-id",)
-    actions = ("schedule_again",)
 
     @admin.display(description="Amount", ordering="amount_micro")
     def amount(self, row: Payout) -> str:
         return format_micro(row.amount_micro, row.currency)
 
-    @admin.action(description="Ask Stripe anew for transfers that it refused")
-    def schedule_again(self, request: HttpRequest, rows: QuerySet[Payout]) -> None:
-        for row in rows:
-            try:
-                payouts.schedule_again(payout=row, actor=signed_in(request))
-            except DomainError as error:
-                messages.error(request, f"{row}: {error.message}")
+    def proposals(self, row: Payout) -> Sequence[tuple[str, dict[str, Any]]]:
+        return [(kind, {"subject": row.public_id}) for kind in _kinds(row)]
+
+
+def _kinds(row: Payout) -> list[str]:
+    """What its state allows. Whether a refused transfer surely did nothing is looked at when it is done."""
+    match row.status:
+        case Status.SCHEDULED:
+            return [Kind.RELEASE_PAYOUT if row.held_at else Kind.HOLD_PAYOUT, Kind.RETURN_PAYOUT]
+        case Status.SENDING if row.command and row.command.status == StripeCommand.Status.DEAD:
+            return [Kind.RESEND_PAYOUT, Kind.RETURN_PAYOUT]
+        case Status.PAID:
+            return [Kind.REVERSE_PAYOUT]
+    return []

@@ -1,6 +1,6 @@
 """Money that goes back, in the back office: refunds, chargebacks with our answer to the bank, promotional credit."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin, messages
@@ -9,15 +9,15 @@ from django.http import HttpRequest
 from django.template.response import TemplateResponse
 
 from accounts.access import signed_in
-from accounts.owner_data_admin import OwnerDataAdmin
-from billing.models import CardDispute, PromoCredit, Refund
-from billing.services import card_disputes, dispute_debts, dispute_suspensions, refund_outcomes
+from billing.models import Approval, CardDispute, PromoCredit, Refund, StripeCommand
+from billing.money_admin import ProposingAdmin
+from billing.services import card_disputes, dispute_debts, dispute_suspensions
 from marketplace.core.errors import DomainError
 from marketplace.core.money import format_micro
 
 
-class MoneyBackAdmin(OwnerDataAdmin):
-    """Read only; acts are for superusers, each through its service."""
+class MoneyBackAdmin(ProposingAdmin):
+    """Read only. An act that moves no money goes through its service; what moves some is proposed."""
 
     ordering = ("-id",)
     list_select_related = ("organization",)
@@ -26,8 +26,8 @@ class MoneyBackAdmin(OwnerDataAdmin):
     def amount(self, row: Any) -> str:
         return format_micro(row.amount_micro, row.currency)
 
-    def has_money_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.is_active and request.user.is_superuser)
+    def proposals(self, row: Any) -> Sequence[tuple[str, dict[str, Any]]]:
+        return ()
 
 
 @admin.register(Refund)
@@ -36,13 +36,11 @@ class RefundAdmin(MoneyBackAdmin):
     list_display = ("public_id", "organization", "amount", "status", "status_code", "stripe_id", "created_at")
     list_filter = ("status",)
     search_fields = ("public_id", "stripe_id", "organization__name")
-    actions = ("resolve",)
 
-    @admin.action(description="Look at Stripe, and give back what is not there", permissions=["money"])
-    def resolve(self, request: HttpRequest, rows: QuerySet[Refund]) -> None:
-        """For refunds whose command was given up without a clear answer."""
-        for row in rows.filter(status=Refund.Status.REQUESTED):
-            _tell(request, row, lambda it: refund_outcomes.resolve(refund=it, actor=signed_in(request)).status)
+    def proposals(self, row: Refund) -> Sequence[tuple[str, dict[str, Any]]]:
+        """Of one whose command was given up without a clear answer: sent if Stripe has it, else back in the wallet."""
+        given_up = row.status == Refund.Status.REQUESTED and row.command.status == StripeCommand.Status.DEAD
+        return [(Approval.Kind.RESOLVE_REFUND, {"subject": row.public_id})] if given_up else []
 
 
 @admin.register(CardDispute)
@@ -54,7 +52,12 @@ class CardDisputeAdmin(MoneyBackAdmin):
     )  # fmt: skip
     list_filter = ("status", "reason")
     search_fields = ("stripe_id", "organization__name")
-    actions = ("answer", "write_off", "lift")
+    actions = ("answer", "lift")
+
+    def proposals(self, row: CardDispute) -> Sequence[tuple[str, dict[str, Any]]]:
+        """Of a lost one that left something owed."""
+        owes = row.status == CardDispute.Status.LOST and dispute_debts.debt(row).owed_micro > 0
+        return [(Approval.Kind.WRITE_OFF, {"subject": row.public_id})] if owes else []
 
     @admin.action(description="Answer the bank with evidence", permissions=["money"])
     def answer(self, request: HttpRequest, rows: QuerySet[CardDispute]) -> TemplateResponse | None:
@@ -73,14 +76,6 @@ class CardDisputeAdmin(MoneyBackAdmin):
         context |= {"debts": [dispute_debts.debt(row) for row in chosen]}
         return TemplateResponse(request, "admin/card_dispute_answer.html", context)
 
-    @admin.action(description="Write off what is owed for lost disputes", permissions=["money"])
-    def write_off(self, request: HttpRequest, rows: QuerySet[CardDispute]) -> None:
-        def work(row: CardDispute) -> str:
-            return format_micro(card_disputes.write_off(dispute=row, actor=signed_in(request)), row.currency)
-
-        for row in rows:
-            _tell(request, row, work)
-
     @admin.action(description="Let the organization order again in spite of it", permissions=["money"])
     def lift(self, request: HttpRequest, rows: QuerySet[CardDispute]) -> None:
         for row in rows:
@@ -93,11 +88,3 @@ class PromoCreditAdmin(MoneyBackAdmin):
     owner_paths = (("granted_by__owner__pk", None),)
     list_display = ("organization", "amount", "reason", "granted_by", "created_at")
     search_fields = ("organization__name", "reason")
-
-
-def _tell(request: HttpRequest, row: Any, work: Callable[[Any], str]) -> None:
-    """Do it, and say how it went."""
-    try:
-        messages.success(request, f"{row}: {work(row)}")
-    except DomainError as error:
-        messages.error(request, f"{row}: {error.message}")

@@ -4,6 +4,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from accounts.access import signed_in
 from accounts.owner_data_admin import OwnerDataAdmin
 from billing.models import (
     AutoRecharge,
@@ -14,6 +15,7 @@ from billing.models import (
     StripeEvent,
     StripeSweep,
 )
+from billing.money_admin import MoneyActs
 from billing.services import inbox, outbox
 from marketplace.core.admin import ReadOnlyAdmin
 from marketplace.core.errors import DomainError
@@ -21,35 +23,35 @@ from marketplace.core.money import format_micro
 
 
 @admin.register(StripeCommand)
-class StripeCommandAdmin(ReadOnlyAdmin):
+class StripeCommandAdmin(MoneyActs, ReadOnlyAdmin):
     list_display = ("idempotency_key", "kind", "status", "status_code", "attempts", "outcome_unknown", "due_at")
     list_filter = ("status", "kind")
     search_fields = ("idempotency_key", "object_id")
     ordering = ("-id",)
     actions = ("try_again",)
 
-    @admin.action(description="Try dead commands again")
+    @admin.action(description="Try dead commands again", permissions=["money"])
     def try_again(self, request: HttpRequest, rows: QuerySet[StripeCommand]) -> None:
         for row in rows:
             try:
-                outbox.retry(command=row)
+                outbox.retry(command=row, actor=signed_in(request))
             except DomainError as error:
                 messages.error(request, f"{row}: {error.message}")
 
 
 @admin.register(StripeEvent)
-class StripeEventAdmin(ReadOnlyAdmin):
+class StripeEventAdmin(MoneyActs, ReadOnlyAdmin):
     list_display = ("event_id", "type", "status", "status_code", "source", "occurred_at", "attempts")
     list_filter = ("status", "source", "type")
     search_fields = ("event_id", "object_id")
     ordering = ("-id",)
     actions = ("try_again",)
 
-    @admin.action(description="Act again on events that were given up or skipped")
+    @admin.action(description="Act again on events that were given up or skipped", permissions=["money"])
     def try_again(self, request: HttpRequest, rows: QuerySet[StripeEvent]) -> None:
         for row in rows:
             try:
-                inbox.retry(event=row)
+                inbox.retry(event=row, actor=signed_in(request))
             except DomainError as error:
                 messages.error(request, f"{row}: {error.message}")
 

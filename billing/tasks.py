@@ -21,6 +21,7 @@ from billing.services import (
     low_balance,
     outbox,
     payouts,
+    refund_resolutions,
     saved_card_mails,
     settlement,
     statements,
@@ -115,6 +116,14 @@ def mail_expiring_cards() -> None:
 def collect_owed() -> None:
     """Wallets that owe for disputed payments give what ended jobs gave back to them."""
     card_disputes.collect_owed()
+
+
+@shared_task(name=refund_resolutions.TASK)
+def resolve_refunds() -> None:
+    """Given up, and approved to be settled as Stripe has them."""
+    kicks.begin(refund_resolutions.TASK)
+    if settings.STRIPE_SECRET_KEY:
+        refund_resolutions.resolve_approved()
 
 
 @shared_task(name="billing.sweep_stripe")

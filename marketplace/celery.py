@@ -58,6 +58,7 @@ app.conf.beat_schedule = {
     "mail-low-balances": {"task": "billing.mail_low_balances", "schedule": 60.0},
     "mail-expiring-cards": {"task": "billing.mail_expiring_cards", "schedule": 6 * 3600.0},
     "sweep-stripe": {"task": "billing.sweep_stripe", "schedule": 300.0},
+    "resolve-refunds": {"task": "billing.resolve_refunds", "schedule": 300.0},
     "send-payouts": {"task": "billing.send_payouts", "schedule": 300.0},
     "refresh-payees": {"task": "billing.refresh_payees", "schedule": 86_400.0},
     "collect-owed": {"task": "billing.collect_owed", "schedule": 60.0},

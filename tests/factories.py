@@ -78,8 +78,8 @@ def make_organization(email: str = "", *, wallet_micro: int = 0) -> Organization
 
 def top_up(organization: Organization, amount_micro: int) -> None:
     wallets.top_up(
-        organization=organization, amount_micro=amount_micro, method="manual", reference="test",
-        idempotency_key=f"test-{number()}", actor=None,
+        organization=organization, amount_micro=amount_micro, method="manual",
+        reference=f"test {number()}", idempotency_key=f"test-{number()}", actor=None,
     )  # fmt: skip
 
 

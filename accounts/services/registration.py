@@ -30,9 +30,9 @@ def register_organization(*, user: User, name: str, category: str = "Research") 
 
 @transaction.atomic
 def register_operator(*, user: User, role: str = Operator.Role.ADMIN) -> Operator:
-    """Make the user staff."""
+    """Make the user staff, in this role: again, in another, changes it. What a role opens: marketplace/operator_roles.py."""
     user.is_staff = True
     user.is_superuser = role == Operator.Role.ADMIN
     user.save(update_fields=["is_staff", "is_superuser"])
-    operator, _ = Operator.objects.get_or_create(user=user, defaults={"role": role})
+    operator, _ = Operator.objects.update_or_create(user=user, defaults={"role": role})
     return operator

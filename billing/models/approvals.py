@@ -14,12 +14,15 @@ class Approval(PublicIdModel):
     """
 
     class Kind(models.TextChoices):
+        BANK_TOP_UP = "bank_top_up", "Top-up by bank transfer"
         REFUND = "refund", "Refund to a customer's card"
+        RESOLVE_REFUND = "resolve_refund", "Settle a refund that was given up"
         ADJUST_CUSTOMER = "adjust_customer", "Adjust a customer's wallet"
         ADJUST_OWNER = "adjust_owner", "Adjust what an owner is owed"
         HOLD_PAYOUT = "hold_payout", "Hold a payout"
         RELEASE_PAYOUT = "release_payout", "Let a held payout go"
         RETURN_PAYOUT = "return_payout", "Return a payout to the owner's balance"
+        RESEND_PAYOUT = "resend_payout", "Ask Stripe anew for a refused payout"
         REVERSE_PAYOUT = "reverse_payout", "Take a payout back (fraud, wrong payee)"
         PROMO_CREDIT = "promo_credit", "Promotional credit"
         WRITE_OFF = "write_off", "Write off what a lost dispute left owed"
@@ -47,6 +50,7 @@ class Approval(PublicIdModel):
     decision_note = models.CharField(max_length=500, blank=True, db_default="")
 
     class Meta:
+        permissions = [("decide_money", "Can propose acts on money, and decide about them")]
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(status="proposed", decided_by=None, decided_at=None)

@@ -1,4 +1,5 @@
 from django.db import models
+from django.db.models.functions import Trim, Upper
 
 from accounts.models import Organization
 from billing.models.ledger import LedgerTransfer
@@ -9,7 +10,7 @@ class TopUp(PublicIdModel):
     """Money that came into a wallet. Append-only."""
 
     class Method(models.TextChoices):
-        MANUAL = "manual", "Bank transfer, entered by an operator"
+        MANUAL = "manual", "Bank transfer, entered by two operators"
         STRIPE = "stripe", "Card, through Stripe"
 
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="top_ups")
@@ -24,6 +25,10 @@ class TopUp(PublicIdModel):
         constraints = [
             models.UniqueConstraint(fields=["organization", "idempotency_key"], name="top_up_once"),
             models.CheckConstraint(condition=models.Q(amount_micro__gt=0), name="top_up_amount"),
+            # The bank's reference names a transfer that arrived: it is credited once, under whatever key.
+            models.UniqueConstraint(
+                Upper(Trim("reference")), condition=models.Q(method="manual"), name="top_up_bank_reference"
+            ),
         ]
 
     def __str__(self) -> str:

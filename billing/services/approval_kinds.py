@@ -8,16 +8,19 @@ from uuid import UUID
 from django.db.models import Model
 
 from accounts.models import Organization, Owner, User
-from billing.models import Approval, CardDispute, Dispute, Payout, RatedUsage
+from billing.models import Approval, CardDispute, Dispute, Payout, RatedUsage, Refund, TopUp
 from billing.services import (
     adjustments,
     card_disputes,
     dispute_decisions,
     payouts,
     promo_credits,
+    refund_resolutions,
     refunds,
     voids,
+    wallets,
 )
+from compute.services.kicks import kick
 from marketplace.core.errors import InvalidInput, NotFound
 from marketplace.core.money import format_micro
 
@@ -77,6 +80,24 @@ def _says(verb: str) -> Callable[[Params], str]:
     return summary
 
 
+def _of_bank(params: Params) -> Params:
+    reference = wallets.clean_reference(str(params.get("reference", "")))
+    wallets.insist_unused(reference)
+    return {**_of_customer(params), "reference": reference}
+
+
+def _bank_words(params: Params) -> str:
+    return f"{_says('Credit a bank transfer of')(params)}, reference {params['reference']}"
+
+
+def _bank_top_up(approval: Approval, actor: User) -> None:
+    wallets.top_up(
+        organization=find(Organization, approval.params, "organization"), amount_micro=approval.params["amount_micro"],
+        method=TopUp.Method.MANUAL, reference=approval.params["reference"], actor=actor,
+        idempotency_key=f"approval:{approval.public_id}",
+    )  # fmt: skip
+
+
 def _refund(approval: Approval, actor: User) -> None:
     refunds.request(
         organization=find(Organization, approval.params, "organization"), reason=approval.reason[:200], actor=actor,
@@ -96,6 +117,23 @@ def _adjust_customer(approval: Approval, actor: User) -> None:
         organization=find(Organization, approval.params, "organization"), note=approval.reason[:200], actor=actor,
         amount_micro=approval.params["amount_micro"], idempotency_key=f"adjustment:{approval.public_id}",
     )  # fmt: skip
+
+
+def _of_refund(params: Params) -> Params:
+    refund = find(Refund, params, "refund")
+    refund_resolutions.insist_given_up(refund)
+    return {"refund": str(refund.public_id)}
+
+
+def _refund_words(params: Params) -> str:
+    refund = find(Refund, params, "refund")
+    return f"Settle refund of {format_micro(refund.amount_micro, refund.currency)} as Stripe has it: {refund.organization.name}"
+
+
+def _resolve_refund(approval: Approval, actor: User) -> None:
+    """A worker does it, since it asks Stripe first."""
+    refund_resolutions.insist_given_up(find(Refund, approval.params, "refund"))
+    kick(refund_resolutions.TASK)
 
 
 # --- owners -------------------------------------------------------------------------------------------------------------
@@ -202,6 +240,8 @@ def _decide(approval: Approval, actor: User) -> object:
 
 Kind = Approval.Kind
 KINDS: dict[str, ApprovalKind] = {
+    Kind.BANK_TOP_UP: ApprovalKind(_of_bank, _bank_words, _bank_top_up),
+    Kind.RESOLVE_REFUND: ApprovalKind(_of_refund, _refund_words, _resolve_refund),
     Kind.REFUND: ApprovalKind(_of_customer, _says("Refund"), _refund),
     Kind.PROMO_CREDIT: ApprovalKind(_of_customer, _says("Promotional credit of"), _promo),
     Kind.ADJUST_CUSTOMER: ApprovalKind(_customer_adjustment, _says("Adjust the wallet by"), _adjust_customer),
@@ -212,6 +252,9 @@ KINDS: dict[str, ApprovalKind] = {
     ),
     Kind.RETURN_PAYOUT: ApprovalKind(
         _of_payout, _payout_words("Return to the owner's balance"), _on_payout(payouts.return_to_balance)
+    ),
+    Kind.RESEND_PAYOUT: ApprovalKind(
+        _of_payout, _payout_words("Ask Stripe anew for the"), _on_payout(payouts.schedule_again, with_reason=False)
     ),
     Kind.REVERSE_PAYOUT: ApprovalKind(_of_payout, _payout_words("Take back"), _on_payout(payouts.reverse)),
     Kind.WRITE_OFF: ApprovalKind(_of_card_dispute, _card_dispute_words, _write_off),

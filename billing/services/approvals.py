@@ -12,6 +12,7 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.services import audit
 from billing.models import Approval
+from billing.services import money_operators
 from billing.services.approval_kinds import KINDS
 from marketplace.core.errors import Conflict, Forbidden, InvalidInput
 from marketplace.core.states import transition
@@ -23,10 +24,11 @@ REASON_MIN = 10
 def propose(*, kind: str, params: dict[str, Any], reason: str, idempotency_key: str, actor: User) -> Approval:
     """Write down what shall be done, checked as far as it can be now. The same key again returns the first.
 
-    Raises InvalidInput (`kind_unknown`, `reason_short`, and what the kind finds wrong with `params`), NotFound for a subject
-    that does not exist, and Conflict (`idempotency_conflict`) when the key was used for something else.
+    Raises Forbidden for who does not decide about money, InvalidInput (`kind_unknown`, `reason_short`, and what the kind finds
+    wrong with `params`), NotFound for a subject that does not exist, and Conflict (`idempotency_conflict`) when the key was
+    used for something else.
     """
-    _check_operator(actor)
+    money_operators.check(actor)
     if kind not in KINDS:
         raise InvalidInput("There is no such act.", code="kind_unknown", kind=kind)
     if len(reason.strip()) < REASON_MIN:
@@ -53,10 +55,10 @@ def propose(*, kind: str, params: dict[str, Any], reason: str, idempotency_key: 
 def approve(*, approval: Approval, actor: User, note: str = "") -> Approval:
     """Do what was proposed, in the transaction that marks it as done. An approval that is done already stays as it is.
 
-    Raises Forbidden (`second_operator`) for the one who proposed, Conflict when it was rejected or withdrawn, and whatever
+    Raises Forbidden for who does not decide about money and (`second_operator`) for the one who proposed, Conflict when it was rejected or withdrawn, and whatever
     the act raises: then nothing is done and it still waits.
     """
-    _check_operator(actor)
+    money_operators.check(actor)
     row = _locked(approval)
     if row.status == Status.DONE:
         return row
@@ -71,7 +73,7 @@ def approve(*, approval: Approval, actor: User, note: str = "") -> Approval:
 @transaction.atomic
 def reject(*, approval: Approval, actor: User, note: str) -> Approval:
     """A second operator's no. Raises Forbidden (`second_operator`), InvalidTransition."""
-    _check_operator(actor)
+    money_operators.check(actor)
     row = _locked(approval)
     if row.proposed_by_id == actor.pk:
         raise Forbidden("You proposed it: withdraw it instead.", code="second_operator")
@@ -93,11 +95,6 @@ def withdraw(*, approval: Approval, actor: User) -> Approval:
 
 def _locked(approval: Approval) -> Approval:
     return Approval.objects.select_for_update(of=("self",)).get(pk=approval.pk)
-
-
-def _check_operator(actor: User) -> None:
-    if not (actor.is_active and actor.is_staff):
-        raise Forbidden("Only operators do this.", code="not_an_operator")
 
 
 def _audit(approval: Approval, action: str, actor: User, **details: Any) -> None:

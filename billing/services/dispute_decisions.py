@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.services import audit, mails
 from billing.models import Dispute, JobOrder, LedgerAccount, LedgerTransfer
-from billing.services import disputes, give_backs, ledger
+from billing.services import disputes, give_backs, ledger, money_operators
 from billing.services.ledger import Place, Posting
 from marketplace.core.errors import Conflict, InvalidInput
 from marketplace.core.states import transition
@@ -54,7 +54,11 @@ def uphold(*, dispute: Dispute, granted_micro: int, bearer: str, decision: str, 
 
 @transaction.atomic
 def reject(*, dispute: Dispute, decision: str, actor: User) -> Dispute:
-    """Grant nothing, with the reason that both sides are told. Raises InvalidInput (`decision_short`), InvalidTransition."""
+    """Grant nothing, with the reason that both sides are told. Raises InvalidInput (`decision_short`), InvalidTransition.
+
+    Forbidden for who does not decide about money.
+    """
+    money_operators.check(actor)
     _check_words(decision)
     row = disputes.locked(dispute)
     if row.status == Status.REJECTED:

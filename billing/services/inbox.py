@@ -12,6 +12,8 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.models import User
+from accounts.services import audit
 from billing.gateway import Event, StripeUnavailable
 from billing.models import StripeEvent
 from billing.services.connect_handlers import CONNECTED, THIN
@@ -51,9 +53,13 @@ def process_due(*, limit: int = 200) -> int:
     return limit
 
 
-def retry(*, event: StripeEvent) -> None:
+def retry(*, event: StripeEvent, actor: User | None) -> None:
     """An operator's word that an event shall be acted on again. Raises InvalidTransition when it was."""
     with transaction.atomic():
+        event = StripeEvent.objects.select_for_update().get(pk=event.pk)
+        audit.record(
+            actor=actor, action="stripe_event.retry", subject=event.event_id, type=event.type, code=event.status_code
+        )
         transition(event, Status.RECEIVED, due_at=timezone.now(), attempts=0, message="")
         kick(TASK)
 

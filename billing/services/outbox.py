@@ -16,6 +16,8 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from accounts.models import User
+from accounts.services import audit
 from billing.gateway import StripeRefused, StripeUnavailable
 from billing.models import StripeCommand
 from billing.services.outbox_kinds import KINDS, Sent
@@ -68,8 +70,8 @@ def send_due(*, limit: int = 100) -> int:
     return limit
 
 
-def retry(*, command: StripeCommand) -> None:
-    """An operator's word that a dead command shall be tried again.
+def retry(*, command: StripeCommand, actor: User | None) -> None:
+    """A word that a dead command shall be tried again: an operator's, or of one (None) who wants its effect now.
 
     Raises InvalidTransition when it is not dead, and Conflict when its subject no longer waits for it.
     """
@@ -77,6 +79,10 @@ def retry(*, command: StripeCommand) -> None:
         command = StripeCommand.objects.select_for_update().get(pk=command.pk)
         if command.status == Status.DEAD:
             KINDS[command.kind].may_retry(command)
+        audit.record(
+            actor=actor, action="stripe_command.retry", subject=command.idempotency_key, kind=command.kind,
+            code=command.status_code, outcome_unknown=command.outcome_unknown,
+        )  # fmt: skip
         transition(command, Status.QUEUED, due_at=timezone.now(), attempts=0, message="")
         kick(TASK)
 

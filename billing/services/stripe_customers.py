@@ -16,5 +16,5 @@ def customer_of(organization: Organization) -> tuple[StripeCustomer, StripeComma
         )  # fmt: skip
     command = StripeCommand.objects.select_for_update().get(idempotency_key=key)
     if command.status == StripeCommand.Status.DEAD:
-        outbox.retry(command=command)
+        outbox.retry(command=command, actor=None)
     return customer, command

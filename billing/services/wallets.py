@@ -1,6 +1,6 @@
 from dataclasses import dataclass
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from accounts.models import Organization, User
 from accounts.services import audit
@@ -14,6 +14,7 @@ CLEARING = {
     TopUp.Method.MANUAL.value: LedgerAccount.Kind.BANK_CLEARING,
     TopUp.Method.STRIPE.value: LedgerAccount.Kind.STRIPE_CLEARING,
 }
+REFERENCE_MAX = 120
 
 
 @dataclass(frozen=True)
@@ -56,45 +57,70 @@ def top_up(
 ) -> TopUp:
     """Put money into a wallet. The same key again returns the first top-up.
 
-    Raises InvalidInput for an amount that is not positive, an unknown method or an empty key, and Conflict
-    (`idempotency_conflict`) when the key was used with other values.
+    By bank transfer (manual) `reference` is the bank's, and credited once: in the back office two operators say so
+    (approval_kinds.py). Raises InvalidInput for an amount that is not positive, an unknown method, an empty key or a bank
+    transfer without reference, and Conflict: `idempotency_conflict` when the key was used with other values,
+    `reference_used` when the transfer was credited under another key.
     """
     if amount_micro <= 0:
         raise InvalidInput("The amount must be more than zero.", code="amount_invalid", amount_micro=amount_micro)
     if method not in CLEARING or not idempotency_key:
         raise InvalidInput("Choose a method, and give a key that names this top-up.", method=method)
-    with transaction.atomic():
-        owes = dispute_debts.lock_if_owed(organization)
-        clearing = Place(kind=CLEARING[method], currency=organization.currency)
-        wallet = Place(kind=LedgerAccount.Kind.WALLET, currency=organization.currency, organization_id=organization.pk)
-        accounts = ledger.accounts([clearing, wallet])
-        result = ledger.post([
-            Posting(
-                kind=LedgerTransfer.Kind.TOP_UP,
-                debit=accounts[clearing],
-                credit=accounts[wallet],
-                amount_micro=amount_micro,
-                idempotency_key=f"top_up:{organization.pk}:{idempotency_key}",
-                meta={"method": method, "reference": reference},
-            )
-        ])  # fmt: skip
-        if not result.new:
-            return _replayed(organization, idempotency_key, reference)
-        created = TopUp.objects.create(
-            organization=organization,
-            amount_micro=amount_micro,
-            currency=organization.currency,
-            method=method,
-            reference=reference,
-            idempotency_key=idempotency_key,
-            transfer=result.transfers[0],
+    if method == TopUp.Method.MANUAL:
+        reference = clean_reference(reference)
+    try:
+        with transaction.atomic():
+            return _credit(organization, amount_micro, method, reference, idempotency_key, actor)
+    except IntegrityError as error:
+        if "top_up_bank_reference" in str(error):
+            raise _used(reference) from error
+        raise
+
+
+def clean_reference(reference: str) -> str:
+    """A bank's reference as it is kept. Raises InvalidInput `reference_invalid`."""
+    reference = " ".join(reference.split())
+    if not 0 < len(reference) <= REFERENCE_MAX:
+        raise InvalidInput("Give the bank's reference of the transfer.", code="reference_invalid")
+    return reference
+
+
+def insist_unused(reference: str) -> None:
+    """Raises Conflict `reference_used` for a bank transfer that was credited already."""
+    if TopUp.objects.filter(method=TopUp.Method.MANUAL).filter(reference__iexact=reference).exists():
+        raise _used(reference)
+
+
+def _used(reference: str) -> Conflict:
+    return Conflict(f"The bank transfer {reference} was credited before.", code="reference_used")
+
+
+def _credit(
+    organization: Organization, amount_micro: int, method: str, reference: str, idempotency_key: str, actor: User | None
+) -> TopUp:
+    """In a transaction of its own: posted, kept, said, and given to what is owed."""
+    owes = dispute_debts.lock_if_owed(organization)
+    clearing = Place(kind=CLEARING[method], currency=organization.currency)
+    wallet = Place(kind=LedgerAccount.Kind.WALLET, currency=organization.currency, organization_id=organization.pk)
+    accounts = ledger.accounts([clearing, wallet])
+    result = ledger.post([
+        Posting(
+            kind=LedgerTransfer.Kind.TOP_UP, debit=accounts[clearing], credit=accounts[wallet], amount_micro=amount_micro,
+            idempotency_key=f"top_up:{organization.pk}:{idempotency_key}", meta={"method": method, "reference": reference},
         )
-        audit.record(
-            actor=actor, action="wallet.top_up", subject=organization.public_id,
-            amount_micro=amount_micro, currency=organization.currency, method=method, reference=reference,
-        )  # fmt: skip
-        if owes:
-            dispute_debts.collect(organization)
+    ])  # fmt: skip
+    if not result.new:
+        return _replayed(organization, idempotency_key, reference)
+    created = TopUp.objects.create(
+        organization=organization, amount_micro=amount_micro, currency=organization.currency, method=method,
+        reference=reference, idempotency_key=idempotency_key, transfer=result.transfers[0],
+    )  # fmt: skip
+    audit.record(
+        actor=actor, action="wallet.top_up", subject=organization.public_id,
+        amount_micro=amount_micro, currency=organization.currency, method=method, reference=reference,
+    )  # fmt: skip
+    if owes:
+        dispute_debts.collect(organization)
     return created
 
 

@@ -133,8 +133,9 @@ def _job(tag: str) -> InferenceJob:
     user = User.objects.create_user(f"customer.{tag}@example.org", secrets.token_urlsafe(16))
     customer = registration.register_organization(user=user, name=f"Customer {tag}")
     wallets.top_up(
-        organization=customer, amount_micro=MICRO, method="manual", reference="made up", idempotency_key=tag, actor=None
-    )
+        organization=customer, amount_micro=MICRO, method="manual", reference=f"made up {tag}", idempotency_key=tag,
+        actor=None,
+    )  # fmt: skip
     artifact, _ = artifacts.upload_model(organization=customer, name="made up", stream=io.BytesIO(_model()))
     artifacts.admit_model(artifact_id=artifact.pk)
     artifact.refresh_from_db()

@@ -8,6 +8,7 @@ from uuid import UUID
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -15,7 +16,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
-from accounts.access import finance_required, owner_required, signed_in
+from accounts.access import finance_required, may_move_money, owner_required, signed_in
 from accounts.forms import add_error
 from accounts.models import Organization, Owner, User
 from billing.models import Dispute, JobOrder, Statement
@@ -103,9 +104,12 @@ def dispute_list(request: HttpRequest) -> HttpResponse:
 @page
 @login_required
 def dispute_detail(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """Both sides' words, and the decision. Who opened it, or a colleague, may add to it or take it back."""
+    """Both sides' words, and the decision. The owner, or who moves the customer's money, may add to it or take it back."""
     user = signed_in(request)
     dispute = get_object_or_404(_mine(user).select_related("order__job__artifact", "statement"), public_id=public_id)
+    may_write = dispute.organization_id is None or may_move_money(user)
+    if request.method == "POST" and not may_write:
+        raise PermissionDenied("Only an admin or somebody of finance may do this.")
     form = MessageForm(request.POST if request.method == "POST" and "withdraw" not in request.POST else None)
     if request.method == "POST":
         try:
@@ -121,7 +125,7 @@ def dispute_detail(request: HttpRequest, public_id: UUID) -> HttpResponse:
             form.is_valid()
             messages.error(request, error.message)
     context = {
-        "dispute": dispute, "form": form, "open": dispute.status == Dispute.Status.OPEN,
+        "dispute": dispute, "form": form, "open": dispute.status == Dispute.Status.OPEN, "may_write": may_write,
         "thread": dispute.messages.order_by("id"), "is_owner": _is_owner(user),
     }  # fmt: skip
     return render(request, "billing/dispute_detail.html", context, status=400 if form.errors else 200)

@@ -48,12 +48,13 @@ def make_organization(*, currency: str = "USD", top_up_micro: int = 0) -> Organi
 
 
 def top_up(organization: Organization, amount_micro: int, key: str = "") -> None:
+    key = key or f"test-{number()}"
     wallets.top_up(
         organization=organization,
         amount_micro=amount_micro,
         method="manual",
-        reference="bank",
-        idempotency_key=key or f"test-{number()}",
+        reference=f"bank {organization.pk} {key}",
+        idempotency_key=key,
         actor=None,
     )
 

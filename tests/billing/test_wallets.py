@@ -58,14 +58,35 @@ def test_the_same_key_with_other_values_is_refused(change):
     assert wallets.summary(organization).balance_micro == 25_000_000
 
 
+@pytest.mark.parametrize("reference", ["wire 17", " WIRE  17 ", "Wire 17"])
+def test_one_bank_transfer_is_credited_once_whatever_the_key_and_the_customer(reference):
+    first, other = make_organization(), make_organization()
+    top_up(first)
+    for organization in (first, other):
+        with pytest.raises(Conflict) as caught:
+            top_up(organization, reference=reference, idempotency_key="other")
+        assert caught.value.code == "reference_used"
+    assert (wallets.summary(first).balance_micro, wallets.summary(other).balance_micro) == (25_000_000, 0)
+    assert ledger.recompute() == []
+
+
+def test_the_database_credits_a_bank_transfer_once():
+    top_up(make_organization())
+    copy = """INSERT INTO billing_topup (public_id, created_at, organization_id, amount_micro, currency, method, reference, idempotency_key,
+              transfer_id) SELECT gen_random_uuid(), now(), organization_id, 1, currency, %s, ' Wire 17', 'other', %s FROM billing_topup"""
+    lot = top_up(make_organization(), method="stripe", reference="pi_1").transfer_id
+    assert sqlstate_of(copy % ("'manual'", lot)) == "23505"
+
+
 def test_two_customers_may_use_one_key():
     for organization in (make_organization(), make_organization()):
-        top_up(organization)
+        top_up(organization, reference=f"wire of {organization.pk}")
         assert wallets.summary(organization).balance_micro == 25_000_000
 
 
 @pytest.mark.parametrize(
-    "change", [{"amount_micro": 0}, {"amount_micro": -5}, {"method": "gift"}, {"idempotency_key": ""}]
+    "change",
+    [{"amount_micro": 0}, {"amount_micro": -5}, {"method": "gift"}, {"idempotency_key": ""}, {"reference": " "}],
 )
 def test_what_is_no_top_up(change):
     with pytest.raises(InvalidInput):

@@ -109,8 +109,8 @@ class World:
         ]
         factories.make_connected_account(self.alice, requirements=entries, status_code="requirements_past_due")
         for code in ("account_not_ready", "held", ""):
-            row = make_payout(self.alice, 123_450_000)
-            type(row).objects.filter(pk=row.pk).update(status_code=code)
+            self.payout = make_payout(self.alice, 123_450_000)
+            type(self.payout).objects.filter(pk=self.payout.pk).update(status_code=code)
         payouts.return_to_balance(payout=make_payout(self.alice), reason="test", actor=None)
 
     def _earnings(self) -> None:
@@ -280,6 +280,7 @@ def arguments(world: World) -> dict[str, tuple[Any, ...]]:
         "account_confirm_email": ("x",),
         "account_reset_password_from_key": ("1", "x-y"),
         "admin:accounts_vehicle_change": (world.vehicle.pk,),
+        "admin:billing_payout_change": (world.payout.pk,),
         "admin:billing_ledgeraccount_change": (world.transfer.credit_id,),
         "admin:billing_ledgertransfer_change": (world.transfer.pk,),
         "admin:billing_ledgerdifference_change": (world.difference.pk,),

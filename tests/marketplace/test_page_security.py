@@ -154,7 +154,7 @@ def test_pages_of_an_operator(cast, client_of):
         "",
         "accounts/user/",
         f"accounts/vehicle/{vehicle.pk}/change/",
-        "billing/topup/add/",
+        "billing/approval/add/",
         "accounts/auditevent/",
     ]
     check_page(client.get(reverse("access_reason")))

@@ -54,7 +54,7 @@ def test_the_site_registers_no_unguarded_page_over_owners():
     check_site(admin.site)
     assert {options.model for options in GUARDED} == {model for model in admin.site._registry if leads_to_owner(model)}
     open_ones = {options.model._meta.label for options in GUARDED if options.open_views}
-    assert open_ones == {"billing.TopUp", "billing.Approval"}
+    assert open_ones == {"billing.Approval"}
 
 
 @pytest.mark.parametrize("model", [Owner, Vehicle, Node, WorkUnit, Operator])
@@ -88,6 +88,7 @@ def test_who_may_not_see_a_page_is_refused_as_ever(cast, client_of):
     junior = factories.make_user()
     registration.register_operator(user=junior, role="support")
     assert client_of(junior).get(page(Owner)).status_code == 403
+    assert client_of(junior).post(page(Owner)).status_code == 403
 
 
 # --- the reason ----------------------------------------------------------------------------------------------------------

@@ -113,7 +113,7 @@ def test_stripe_away_delays_and_a_mismatch_is_for_operators(stripe: FakeWorld, p
     row.refresh_from_db()
     assert (row.status, row.status_code) == ("dead", "session_mismatch")
     stripe.fake.store.put(session)
-    inbox.retry(event=row)
+    inbox.retry(event=row, actor=None)
     inbox.process_due()
     assert wallets.summary(paid).balance_micro == 50_000_000
 

@@ -113,7 +113,7 @@ def test_stripe_away_for_long_is_given_up_and_can_be_retried(stripe: FakeWorld):
     assert (top_up.status, top_up.status_code) == ("failed", "stripe_unavailable")
     stripe.transport.faults = []
     for command in StripeCommand.objects.order_by("id"):
-        outbox.retry(command=command)
+        outbox.retry(command=command, actor=None)
     stripe.run()
     top_up.refresh_from_db()
     assert top_up.status == "open"

@@ -31,6 +31,7 @@ class Scene:
         self.customer = factories.make_organization("customer@example.com")
         self.user = self.customer.memberships.get().user
         self.opal = factories.make_user("opal@example.com")
+        registration.register_operator(user=self.opal)
         hardware = make_class()
         make_card(hardware)
         self.nodes = [make_node(hardware), make_node(hardware)]
@@ -272,7 +273,6 @@ def test_messages_come_from_both_sides_until_it_ends(scene: Scene):
 
 
 def test_the_back_office_shows_what_both_sides_wrote(scene: Scene):
-    registration.register_operator(user=scene.opal)
     dispute = scene.open()
     disputes.add_message(dispute=dispute, text="Here is a <sample>.", author=scene.user, from_operator=False)
     disputes.add_message(dispute=dispute, text="Thank you, we look.", author=scene.opal, from_operator=True)

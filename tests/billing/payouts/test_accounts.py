@@ -174,7 +174,7 @@ def test_a_refusal_is_told_and_another_country_can_be_tried(stripe: FakeWorld):
     second = begin(owner, "CH", key="again")
     assert (second.status, connected_accounts.of(owner)) == ("onboarding", second)
     with pytest.raises(Conflict):
-        outbox.retry(command=first.command)
+        outbox.retry(command=first.command, actor=None)
 
 
 def test_nobody_makes_a_second_account_while_the_first_may_exist(stripe: FakeWorld):
@@ -192,7 +192,7 @@ def test_nobody_makes_a_second_account_while_the_first_may_exist(stripe: FakeWor
         begin(other, key="again")
     assert caught.value.code == "account_pending"
     stripe.transport.faults = []
-    outbox.retry(command=dead)
+    outbox.retry(command=dead, actor=None)
     stripe.run()
     assert connected_accounts.of(other).status == "onboarding"
     assert len(accounts_at_stripe(stripe)) == 2

@@ -201,7 +201,7 @@ def test_too_low_a_balance_gives_it_its_turn_again_under_a_new_key(stripe: FakeW
     assert (now(payout).status, payout.command.idempotency_key[-3:], len(transfers(stripe))) == ("paid", ":v2", 1)
     (dead,) = StripeCommand.objects.filter(status="dead")
     with pytest.raises(Conflict) as caught:
-        outbox.retry(command=dead)
+        outbox.retry(command=dead, actor=None)
     assert caught.value.code == "payout_not_waiting"
 
 
@@ -236,7 +236,7 @@ def test_any_other_refusal_waits_for_operators(stripe: FakeWorld):
     payouts.return_to_balance(payout=back, reason="wrong account", actor=None)
     assert (now(back).status, back.returned.kind, balance(owner, "payable")) == ("returned", "return", 25_000_000)
     with pytest.raises(Conflict):
-        outbox.retry(command=back.command)
+        outbox.retry(command=back.command, actor=None)
     payouts.send_due()
     stripe.run()
     assert (now(again).status, len(transfers(stripe))) == ("paid", 1)
@@ -262,7 +262,7 @@ def test_an_unknown_outcome_that_was_given_up_is_given_back_to_nobody(stripe: Fa
         with pytest.raises(Conflict):
             act(payout=payout, reason="x", actor=None)
     stripe.transport.faults = []
-    outbox.retry(command=payout.command)
+    outbox.retry(command=payout.command, actor=None)
     stripe.run()
     assert (now(payout).status, len(transfers(stripe))) == ("paid", 1)
 

@@ -97,7 +97,7 @@ def test_the_api_refunds_and_lists(stripe: FakeWorld, acme):
         assert (refused.status_code, refused.json()["error"]["code"]) == (400, code)
 
 
-def test_an_operator_answers_the_bank_and_writes_off(stripe: FakeWorld, acme, client_of):
+def test_an_operator_answers_the_bank_and_is_led_to_propose_a_write_off(stripe: FakeWorld, acme, client_of):
     lot = pay(stripe, acme)
     factories.make_refund(acme, 30_000_000)
     settle(stripe)
@@ -116,8 +116,10 @@ def test_an_operator_answers_the_bank_and_writes_off(stripe: FakeWorld, acme, cl
     settle(stripe)
     dispute = CardDispute.objects.get()
     assert (dispute.status, stripe.fake.store.get(dispute_id)["status"]) == ("lost", "lost")
-    office.post(where, {**chosen, "action": "write_off"})
-    assert balance(acme, "disputed") == 0
+    office.post(where, {**chosen, "action": "write_off"})  # a form of yesterday
+    assert balance(acme, "disputed") == 30_000_000
+    page = office.get(f"{where}{dispute.pk}/change/").content.decode()
+    assert f"/operations/billing/approval/add/?kind=write_off&amp;subject={dispute.public_id}" in page
     office.post(where, {**chosen, "action": "lift"})
     assert Organization.objects.get(pk=acme.pk).status == "active"
     for model in ("refund", "promocredit", "carddispute"):

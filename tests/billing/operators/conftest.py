@@ -1,0 +1,3 @@
+from tests.conformance.fixture import stripe
+
+__all__ = ["stripe"]
