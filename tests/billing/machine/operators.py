@@ -48,7 +48,9 @@ class Operators(Base):
     def turn_down(self, pick: int, crash: int) -> None:
         if pick % 2 and (dispute := one(list(Dispute.objects.order_by("id")), pick)):
             with self.dying_after(crash):
-                dispute_decisions.reject(dispute=dispute, decision="They are right as they are.", actor=self.scene.operators[0])
+                dispute_decisions.reject(
+                    dispute=dispute, decision="They are right as they are.", actor=self.scene.operators[0]
+                )
         elif approval := one(list(Approval.objects.order_by("id")), pick):
             with self.dying_after(crash):
                 approvals.reject(approval=approval, actor=self.scene.operators[pick // 2 % 2], note="No.")

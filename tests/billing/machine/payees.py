@@ -1,12 +1,13 @@
 """Owners' accounts at Stripe, transfers to them, and their banks."""
 
+from contextlib import suppress
+
 from hypothesis.stateful import rule
 
 from billing.fake_stripe.errors import ApiError
 from billing.fake_stripe.payees import BANK_PAYS, BANK_REFUSES, Payees
 from billing.models import Statement
 from billing.services import bank_payouts, connected_accounts, disputes, payouts
-from marketplace.core.errors import DomainError
 from tests.billing.machine.base import Base, crashes, one, picks
 
 OUTCOMES = ["ready", "ready", "ready", "restricted", "pending", "more"]
@@ -20,7 +21,9 @@ class OwnersPaid(Base):
     @rule(pick=picks, crash=crashes)
     def want_account(self, pick: int, crash: int) -> None:
         with self.dying_after(crash):
-            account = connected_accounts.start(owner=self.scene.owners[pick % 2], country="US", idempotency_key=f"a{pick % 3}")
+            account = connected_accounts.start(
+                owner=self.scene.owners[pick % 2], country="US", idempotency_key=f"a{pick % 3}"
+            )
             connected_accounts.send_now(account)
 
     @rule(pick=picks)
@@ -41,10 +44,8 @@ class OwnersPaid(Base):
         if account := one(self.at_stripe("v2.core.account"), pick):
             self.payees.pay_bank(account["id"])
         if pick % 4 == 0 and (payout := one(self.at_stripe("payout"), pick)):
-            try:
+            with suppress(ApiError):
                 self.payees.settle_bank(payout["id"], paid=False)
-            except ApiError:
-                pass
 
     @rule(pick=picks, crash=crashes)
     def look_at_accounts(self, pick: int, crash: int) -> None:
@@ -60,6 +61,3 @@ class OwnersPaid(Base):
                     claimed_micro=1_234_567 + pick % 2, idempotency_key=f"s{statement.pk}:{pick % 2}",
                     actor=statement.owner.user,
                 )  # fmt: skip
-
-
-__all__ = ["DomainError", "OwnersPaid"]

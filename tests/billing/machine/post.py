@@ -57,6 +57,8 @@ class Post(Base):
         body = body_of({name: value for name, value in event.items() if not name.startswith("_")})
         sent_at = int(self.world.fake.emitter.clock()) - (900 if kind == "stale" else 0)
         header = signature(body, "whsec_forged" if kind == "forged" else SECRET, at=sent_at)
-        return Client().post(
-            "/stripe/webhook", body, content_type="application/json", headers={"Stripe-Signature": header}
-        ).status_code
+        return (
+            Client()
+            .post("/stripe/webhook", body, content_type="application/json", headers={"Stripe-Signature": header})
+            .status_code
+        )

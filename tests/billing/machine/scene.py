@@ -73,7 +73,10 @@ def _history(stripe: FakeWorld, nodes: list[Node], customers: list[Customer]) ->
     stripe.run()
     for customer, units in ((customers[0], 2), (customers[1], 1), (customers[1], 0)):
         job = order_job(
-            organization=customer.organization, artifact=customer.artifact, input_file=customer.input_file, unit_items=ITEMS
+            organization=customer.organization,
+            artifact=customer.artifact,
+            input_file=customer.input_file,
+            unit_items=ITEMS,
         )
         for node in nodes[:units]:
             make_usage(job, node, compute_ms=HOUR_MS // 4)

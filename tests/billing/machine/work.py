@@ -18,9 +18,14 @@ class Work(Base):
     def drive(self, pick: int) -> None:
         """A unit of an open job is done, or one that was done is done again by the other car, to check it."""
         if order := one(self._open(), pick):
-            first = UsageRecord.objects.filter(job=order.job_id, is_canonical=True).exclude(node=self.scene.nodes[pick % 2])
+            first = UsageRecord.objects.filter(job=order.job_id, is_canonical=True).exclude(
+                node=self.scene.nodes[pick % 2]
+            )
             copy_of = first.first() if pick % 3 == 0 else None
-            if copy_of is None or not UsageRecord.objects.filter(attempt__unit=copy_of.attempt.unit, is_canonical=False).exists():
+            if (
+                copy_of is None
+                or not UsageRecord.objects.filter(attempt__unit=copy_of.attempt.unit, is_canonical=False).exists()
+            ):
                 make_usage(
                     order.job, self.scene.nodes[pick % 2], compute_ms=HOUR_MS // (pick % 5 + 2) + pick, energy_mwh=pick * 1000,
                     copy_of=copy_of,
