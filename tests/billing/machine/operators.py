@@ -25,17 +25,16 @@ class Operators(Base):
                 )  # fmt: skip
 
     @rule(pick=picks, crash=crashes)
-    def agree(self, pick: int, crash: int) -> None:
-        """One proposes and the other approves at once; or the process dies between."""
-        kind = one(list(Approval.Kind), pick)
-        params = self._params(str(kind), pick // 2)
-        if params is not None:
-            with self.dying_after(crash):
-                approval = approvals.propose(
-                    kind=str(kind), params=params, reason=WHY, idempotency_key=f"q{kind}:{pick % 7}",
-                    actor=self.scene.operators[0],
-                )  # fmt: skip
-                approvals.approve(approval=approval, actor=self.scene.operators[1])
+    def agree_on_money(self, pick: int, crash: int) -> None:
+        self._agree(("refund", "promo_credit", "adjust_customer", "adjust_owner", "write_off"), pick, crash)
+
+    @rule(pick=picks, crash=crashes)
+    def agree_on_payouts(self, pick: int, crash: int) -> None:
+        self._agree(("hold_payout", "release_payout", "return_payout", "reverse_payout", "reverse_payout"), pick, crash)
+
+    @rule(pick=picks, crash=crashes)
+    def agree_on_work(self, pick: int, crash: int) -> None:
+        self._agree(("void_usage", "decide_dispute", "decide_dispute"), pick, crash)
 
     @rule(pick=picks, crash=crashes)
     def approve(self, pick: int, crash: int) -> None:
@@ -54,6 +53,18 @@ class Operators(Base):
         elif approval := one(list(Approval.objects.order_by("id")), pick):
             with self.dying_after(crash):
                 approvals.reject(approval=approval, actor=self.scene.operators[pick // 2 % 2], note="No.")
+
+    def _agree(self, kinds: tuple[str, ...], pick: int, crash: int) -> None:
+        """One proposes and the other approves at once; or the process dies between."""
+        kind = kinds[pick % len(kinds)]
+        params = self._params(kind, pick // 2)
+        if params is not None:
+            with self.dying_after(crash):
+                approval = approvals.propose(
+                    kind=kind, params=params, reason=WHY, idempotency_key=f"q{kind}:{pick % 7}",
+                    actor=self.scene.operators[0],
+                )  # fmt: skip
+                approvals.approve(approval=approval, actor=self.scene.operators[1])
 
     def _params(self, kind: str, pick: int) -> dict[str, Any] | None:
         signed = (-1 if pick % 3 == 0 else 1) * (10_000 * (pick % 5 + 1) + pick % 2)
