@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.models import Membership, Organization, Owner, User
 from billing.fake_stripe import FakeStripe
-from billing.services import card_top_ups, statements
+from billing.services import card_top_ups, payouts, statements
 from billing.services.closing import close_orders
 from billing.services.orders import order_job
 from billing.services.settlement import settle_usage
@@ -64,7 +64,7 @@ def make_scene(stripe: FakeWorld) -> Scene:
 
 
 def _history(stripe: FakeWorld, nodes: list[Node], customers: list[Customer]) -> None:
-    """A payment of each customer; a job that is over and stated, one that is under way, one that has not begun."""
+    """A payment of each customer; a job that is over, stated and half paid, one that is under way, one that has not begun."""
     for customer in customers:
         top_up = ask(customer.organization, 60_000_000, saves_card=True)
         card_top_ups.open_page(top_up)
@@ -85,6 +85,8 @@ def _history(stripe: FakeWorld, nodes: list[Node], customers: list[Customer]) ->
             settle_usage()
             close_orders()
             statements.close_due(until=timezone.now())
+            payouts.send_due(limit=1)
+            stripe.run()
 
 
 def begin(stripe: FakeWorld, scene: Scene) -> None:
