@@ -21,7 +21,7 @@ from tests.billing.test_concurrency import at_once
 from tests.conformance.fixture import FakeWorld
 from tests.conformance.transport import to_fake
 
-RUNS = int(os.environ.get("DRIVEWAY_STRIPE_RUNS", "25"))  # a run of this is longer than one of test_machine.py
+RUNS = int(os.environ.get("DRIVEWAY_RECHARGE_RUNS", "25"))
 MONTH = 200_000_000
 CARDS = ["4242424242424242", "5555555555554444", "4000008260003178", "000123456789"]
 

@@ -1,0 +1,92 @@
+"""Two operators: one proposes, the other approves; every act on money that they have."""
+
+from typing import Any
+
+from hypothesis.stateful import rule
+
+from billing.models import Approval, CardDispute, Dispute, Payout, RatedUsage
+from billing.services import approvals, dispute_decisions
+from tests.billing.machine.base import Base, crashes, one, picks
+
+WHY = "The machine wants it so."
+
+
+class Operators(Base):
+    @rule(pick=picks, crash=crashes)
+    def propose(self, pick: int, crash: int) -> None:
+        """Any act, about any of its subjects. Few keys: the same is proposed again, and something else under the key."""
+        kind = one(list(Approval.Kind), pick)
+        params = self._params(str(kind), pick)
+        if params is not None:
+            with self.dying_after(crash):
+                approvals.propose(
+                    kind=str(kind), params=params, reason=WHY, idempotency_key=f"p{kind}:{pick % 4}",
+                    actor=self.scene.operators[pick % 2],
+                )  # fmt: skip
+
+    @rule(pick=picks, crash=crashes)
+    def agree_on_money(self, pick: int, crash: int) -> None:
+        self._agree(("refund", "promo_credit", "adjust_customer", "adjust_owner", "write_off"), pick, crash)
+
+    @rule(pick=picks, crash=crashes)
+    def agree_on_payouts(self, pick: int, crash: int) -> None:
+        self._agree(("hold_payout", "release_payout", "return_payout", "reverse_payout", "reverse_payout"), pick, crash)
+
+    @rule(pick=picks, crash=crashes)
+    def agree_on_work(self, pick: int, crash: int) -> None:
+        self._agree(("void_usage", "decide_dispute", "decide_dispute"), pick, crash)
+
+    @rule(pick=picks, crash=crashes)
+    def approve(self, pick: int, crash: int) -> None:
+        """Also what the same operator proposed, which is refused, and what is done already, which is done once."""
+        if approval := one(list(Approval.objects.order_by("-id")), pick // 4):
+            with self.dying_after(crash):
+                approvals.approve(approval=approval, actor=self.scene.operators[pick % 2])
+
+    @rule(pick=picks, crash=crashes)
+    def turn_down(self, pick: int, crash: int) -> None:
+        if pick % 2 and (dispute := one(list(Dispute.objects.order_by("id")), pick)):
+            with self.dying_after(crash):
+                dispute_decisions.reject(
+                    dispute=dispute, decision="They are right as they are.", actor=self.scene.operators[0]
+                )
+        elif approval := one(list(Approval.objects.order_by("id")), pick):
+            with self.dying_after(crash):
+                approvals.reject(approval=approval, actor=self.scene.operators[pick // 2 % 2], note="No.")
+
+    def _agree(self, kinds: tuple[str, ...], pick: int, crash: int) -> None:
+        """One proposes and the other approves at once; or the process dies between."""
+        kind = kinds[pick % len(kinds)]
+        params = self._params(kind, pick // 2)
+        if params is not None:
+            with self.dying_after(crash):
+                approval = approvals.propose(
+                    kind=kind, params=params, reason=WHY, idempotency_key=f"q{kind}:{pick % 7}",
+                    actor=self.scene.operators[0],
+                )  # fmt: skip
+                approvals.approve(approval=approval, actor=self.scene.operators[1])
+
+    def _params(self, kind: str, pick: int) -> dict[str, Any] | None:
+        signed = (-1 if pick % 3 == 0 else 1) * (10_000 * (pick % 5 + 1) + pick % 2)
+        organization = str(self.scene.customers[pick % 2].organization.public_id)
+        if kind in ("refund", "promo_credit"):
+            return {"organization": organization, "amount_micro": 1_000_000 * (pick % 3 + 1)}
+        if kind == "adjust_customer":
+            return {"organization": organization, "amount_micro": signed}
+        if kind == "adjust_owner":
+            return {"owner": str(self.scene.owners[pick % 2].public_id), "amount_micro": signed}
+        if kind == "void_usage":
+            rated = one(list(RatedUsage.objects.order_by("id")), pick)
+            return rated and {"rated": rated.pk}
+        if kind == "write_off":
+            card_dispute = one(list(CardDispute.objects.order_by("id")), pick)
+            return card_dispute and {"card_dispute": str(card_dispute.public_id)}
+        if kind == "decide_dispute":
+            dispute = one(list(Dispute.objects.order_by("id")), pick)
+            bearer = "owner" if pick % 2 and dispute and dispute.order_id else "platform"
+            return dispute and {
+                "dispute": str(dispute.public_id), "amount_micro": max(1, dispute.claimed_micro // (pick % 3 + 1)),
+                "bearer": bearer, "decision": WHY,
+            }  # fmt: skip
+        payout = one(list(Payout.objects.order_by("id")), pick)
+        return payout and {"payout": str(payout.public_id)}

@@ -1,0 +1,64 @@
+"""What comes between us and Stripe: webhooks shuffled, tripled, forged, stale and lost; a network that fails; our workers."""
+
+import random
+
+from django.test import Client
+from hypothesis.stateful import rule
+
+from billing.fake_stripe.webhooks import body_of, signature
+from billing.models import StripeCommand, StripeEvent
+from billing.services import auto_recharges, card_disputes, inbox, low_balance, outbox, sweeps
+from tests.billing.machine.base import Base, crashes, picks
+from tests.conformance.fixture import SECRET
+
+FAULTS = ["lost", "broken", "busy", "refused"]
+
+
+class Post(Base):
+    @rule(pick=picks, crash=crashes)
+    def deliver(self, pick: int, crash: int) -> None:
+        """Some of all events so far, any of them up to three times, in any order."""
+        rng = random.Random(pick)
+        events = self.world.events()[-12:] * 3
+        for event in rng.sample(events, min(len(events), 1 + pick % 6)):
+            kind = rng.choice(["good", "good", "good", "good", "forged", "stale"])
+            with self.dying_after(crash):
+                status = self._post(event, kind)
+                assert status == (200 if kind == "good" else 400)
+
+    @rule(pick=picks)
+    def fail(self, pick: int) -> None:
+        """The next calls: their answer is lost, Stripe breaks, is busy, or the caller dies with the answer in hand."""
+        rng = random.Random(pick)
+        self.world.transport.faults = rng.choices(FAULTS[:3], k=1 + pick % 2)
+
+    @rule(crash=crashes)
+    def send(self, crash: int) -> None:
+        StripeCommand.objects.filter(status="queued").update(due_at="2020-01-01T00:00Z")
+        with self.dying_after(crash):
+            outbox.send_due()
+
+    @rule(crash=crashes)
+    def process(self, crash: int) -> None:
+        StripeEvent.objects.filter(status="received").update(due_at="2020-01-01T00:00Z")
+        with self.dying_after(crash):
+            inbox.process_due()
+
+    @rule(pick=picks, crash=crashes)
+    def by_the_clock(self, pick: int, crash: int) -> None:
+        tasks = [
+            sweeps.sweep_events, sweeps.sweep_balance, sweeps.sweep_money, auto_recharges.recharge_low,
+            auto_recharges.recharge_low, card_disputes.collect_owed, low_balance.mail_low,
+        ]  # fmt: skip
+        with self.dying_after(crash):
+            tasks[pick % len(tasks)]()
+
+    def _post(self, event: dict[str, object], kind: str) -> int:
+        body = body_of({name: value for name, value in event.items() if not name.startswith("_")})
+        sent_at = int(self.world.fake.emitter.clock()) - (900 if kind == "stale" else 0)
+        header = signature(body, "whsec_forged" if kind == "forged" else SECRET, at=sent_at)
+        return (
+            Client()
+            .post("/stripe/webhook", body, content_type="application/json", headers={"Stripe-Signature": header})
+            .status_code
+        )

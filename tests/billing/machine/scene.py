@@ -1,0 +1,102 @@
+"""Where every run begins: two customers who have paid, two owners with a car and an account each, two operators, some work.
+
+Made once and committed; a run is a transaction that is rolled back, and a copy of the fake's store.
+"""
+
+from dataclasses import dataclass, field
+
+from django.utils import timezone
+
+from accounts.models import Membership, Organization, Owner, User
+from billing.fake_stripe import FakeStripe
+from billing.services import card_top_ups, payouts, statements
+from billing.services.closing import close_orders
+from billing.services.orders import order_job
+from billing.services.settlement import settle_usage
+from compute.models import InputFile, ModelArtifact, Node
+from tests.billing.cards.helpers import ask
+from tests.billing.helpers import (
+    HOUR_MS,
+    end_job,
+    make_artifact,
+    make_input,
+    make_market,
+    make_organization,
+    make_usage,
+    number,
+)
+from tests.billing.payouts.helpers import become
+from tests.billing.payouts.helpers import begin as open_account
+from tests.conformance.fixture import FakeWorld
+from tests.conformance.transport import to_fake
+
+HOURLY_MICRO = 6_000_000  # dollars rather than cents, so that a job is worth a dispute
+ITEMS = 1800  # of a second each: half an hour
+
+
+@dataclass
+class Customer:
+    organization: Organization
+    user: User
+    artifact: ModelArtifact
+    input_file: InputFile
+
+
+@dataclass
+class Scene:
+    nodes: list[Node]
+    owners: list[Owner]
+    customers: list[Customer]
+    operators: list[User]
+    at_stripe: bytes = field(repr=False)
+
+
+def make_scene(stripe: FakeWorld) -> Scene:
+    market = make_market(price=HOURLY_MICRO, top_up_micro=0)
+    nodes = market.nodes
+    owners = [node.vehicle.owner for node in nodes]
+    for owner in owners:
+        become(stripe, open_account(owner), "ready")
+    operators = [User.objects.create(email=f"operator{number()}@example.com", is_staff=True) for _ in range(2)]
+    customers = [_customer(organization) for organization in (market.organization, make_organization())]
+    _history(stripe, nodes, customers)
+    return Scene(nodes, owners, customers, operators, stripe.sql.serialize())
+
+
+def _history(stripe: FakeWorld, nodes: list[Node], customers: list[Customer]) -> None:
+    """A payment of each customer; a job that is over, stated and half paid, one that is under way, one that has not begun."""
+    for customer in customers:
+        top_up = ask(customer.organization, 60_000_000, saves_card=True)
+        card_top_ups.open_page(top_up)
+        stripe.pay(top_up)
+    stripe.deliver_all()
+    stripe.run()
+    for customer, units in ((customers[0], 2), (customers[1], 1), (customers[1], 0)):
+        job = order_job(
+            organization=customer.organization,
+            artifact=customer.artifact,
+            input_file=customer.input_file,
+            unit_items=ITEMS,
+        )
+        for node in nodes[:units]:
+            make_usage(job, node, compute_ms=HOUR_MS // 4)
+        if units == 2:
+            end_job(job, "completed")
+            settle_usage()
+            close_orders()
+            statements.close_due(until=timezone.now())
+            payouts.send_due(limit=1)
+            stripe.run()
+
+
+def begin(stripe: FakeWorld, scene: Scene) -> None:
+    """Stripe as it was when the scene was made."""
+    stripe.fake = FakeStripe()
+    stripe.sql.deserialize(scene.at_stripe)
+    stripe.transport.send, stripe.transport.faults = to_fake(stripe.fake), []
+
+
+def _customer(organization: Organization) -> Customer:
+    user = User.objects.create(email=f"finance{number()}@example.com")
+    Membership.objects.create(organization=organization, user=user, role="finance")
+    return Customer(organization, user, make_artifact(organization), make_input(organization, items=ITEMS))

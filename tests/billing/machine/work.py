@@ -1,0 +1,70 @@
+"""Jobs: cars do units, jobs end, and what was done is settled, taken back, stated and invoiced."""
+
+from datetime import timedelta
+
+from django.utils import timezone
+from hypothesis.stateful import rule
+
+from billing.models import JobOrder, LedgerAccount
+from billing.services import closing, invoices, statements, voids
+from billing.services.settlement import settle_usage
+from compute.models import UsageRecord
+from tests.billing.helpers import HOUR_MS, end_job, make_usage
+from tests.billing.machine.base import Base, crashes, one, picks
+
+
+class Work(Base):
+    @rule(pick=picks)
+    def drive(self, pick: int) -> None:
+        """A unit of an open job is done, or one that was done is done again by the other car, to check it."""
+        if order := one(self._open(), pick):
+            first = UsageRecord.objects.filter(job=order.job_id, is_canonical=True).exclude(
+                node=self.scene.nodes[pick % 2]
+            )
+            copy_of = first.first() if pick % 3 == 0 else None
+            if (
+                copy_of is None
+                or not UsageRecord.objects.filter(attempt__unit=copy_of.attempt.unit, is_canonical=False).exists()
+            ):
+                make_usage(
+                    order.job, self.scene.nodes[pick % 2], compute_ms=HOUR_MS // (pick % 5 + 2) + pick, energy_mwh=pick * 1000,
+                    copy_of=copy_of,
+                )  # fmt: skip
+
+    @rule(pick=picks)
+    def end(self, pick: int) -> None:
+        if order := one([row for row in self._open() if row.job.status == "queued"], pick):
+            end_job(order.job, ["completed", "completed", "cancelled", "failed"][pick % 4])
+
+    @rule(pick=picks, crash=crashes)
+    def settle(self, pick: int, crash: int) -> None:
+        with self.dying_after(crash):
+            settle_usage(limit=1 + pick % 3)
+            closing.close_orders(limit=1 + pick % 2)
+
+    @rule(crash=crashes)
+    def take_back(self, crash: int) -> None:
+        with self.dying_after(crash):
+            voids.settle_voids()
+
+    @rule(pick=picks, crash=crashes)
+    def close_period(self, pick: int, crash: int) -> None:
+        """Until now, or until an earlier day, whose late-comers the next one takes."""
+        until = timezone.now() - (timedelta(days=2) if pick % 5 == 0 else timedelta(0))
+        with self.dying_after(crash):
+            if pick % 3 < 2:
+                statements.close_due(until=until)
+            if pick % 3 > 0:
+                invoices.close_due(until=until)
+
+    @rule(pick=picks, crash=crashes)
+    def last_statement(self, pick: int, crash: int) -> None:
+        """An owner who leaves is paid below the minimum too."""
+        owner = self.scene.owners[pick % 2]
+        if LedgerAccount.objects.filter(owner=owner, kind="payable").exists():
+            with self.dying_after(crash):
+                statements.close_owner(owner=owner, until=timezone.now())
+
+    def _open(self) -> list[JobOrder]:
+        rows = JobOrder.objects.filter(status="held", job__status__in=["queued", "completed"]).select_related("job")
+        return list(rows.order_by("id"))
