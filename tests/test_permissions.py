@@ -7,6 +7,7 @@ actors send the same, valid request; a stranger to an object gets 404, as for on
 import json
 import re
 from collections.abc import Iterable, Iterator
+from http.cookies import SimpleCookie
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 from django.urls import get_resolver, reverse
 from django.utils import timezone
 
-from accounts.models import ConsentRecord, ErasureRequest, Scope
+from accounts.models import ConsentRecord, ErasureRequest, Scope, User
 from accounts.services import api_keys, erasures, exports, receipts, registration, unsubscribes
 from billing.models import CardTopUp
 from compute import protocol
@@ -319,6 +320,8 @@ class World:
         self.own_key, key = factories.make_key(acme)
         dead_key, dead = factories.make_key(acme)
         api_keys.revoke_api_key(key=dead_key, actor=None)
+        self.sessions = {name: signed_in(user) for name, user in self.people.items()}
+        self.ramp, self.receipt = factories.ramp(self.lease), receipts.receipt_text(self.record)
         self.keys = {"key": key, "gkey": factories.make_key(globex)[1], "dead": dead}
         for scope in Scope.values:
             self.keys[scope] = factories.make_key(acme, scopes=[other for other in Scope.values if other != scope])[1]
@@ -382,7 +385,7 @@ class World:
             "policy_pause": ({"kind": "hour"}, {}),
             "consent_decide_personal": ({"decision": "given", "notice_version": "1"}, {}),
             "region_choose": ({"region": "US-CA"}, {}),
-            "receipt_verify": ({"text": receipts.receipt_text(self.record)}, {}),
+            "receipt_verify": ({"text": self.receipt}, {}),
             "node_withdrawals": (protocol.pack(protocol.Withdrawal()), {}),
             "erasure_request": ({"word": "ERASE"}, {}),
             "vehicle_claim": ({"vin": "1M8GDM9AXKP042788"}, {}),
@@ -427,7 +430,7 @@ class World:
             "node_enrol": (protocol.pack(factories.enrolment(self.code, public)), {}),
             "node_sync": (protocol.pack(sync), {}),
             "node_blob": (b"", {protocol.GRANT_HEADER: self.lease.grant}),
-            "node_result": (factories.ramp(self.lease), {protocol.FENCE_HEADER: str(self.lease.fence)}),
+            "node_result": (self.ramp, {protocol.FENCE_HEADER: str(self.lease.fence)}),
         }
         none = ({}, {}) if name in FORMS else (b"", {})
         return bodies.get(name, none) if method != "GET" or name == "node_blob" else (b"", {})
@@ -436,7 +439,7 @@ class World:
         """The answer to this actor's request."""
         request, client = self.request(method, name), Client(raise_request_exception=False)
         if actor in self.people:
-            client.force_login(self.people[actor])
+            client.cookies = self.sessions[actor].copy()
         elif actor in ("node", "node2", "forged"):
             request["headers"] |= self.signature(actor, name, request)
         elif actor != "anon":
@@ -458,6 +461,12 @@ class World:
         data = request["data"]
         body = data if isinstance(data, bytes) else str(data).encode()
         return dict(factories.signed_request(key, keyid, request["method"], request["path"], body=body)["headers"])
+
+
+def signed_in(user: User) -> SimpleCookie:
+    client = Client()
+    client.force_login(user)
+    return client.cookies
 
 
 @pytest.fixture(scope="module")

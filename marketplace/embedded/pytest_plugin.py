@@ -8,11 +8,17 @@ inherit the variables from the controller and so start nothing.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Generator
 
 import pytest
 
 from marketplace.embedded import ALL, become_owner, provide_all
+
+# Where Python is told to keep no compiled code, every worker of every run would rewrite the assertions of all tests again, and
+# every agent and child that a test starts would compile what it imports.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

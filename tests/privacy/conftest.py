@@ -9,6 +9,7 @@ from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from django.db import connection
 from django.utils import timezone
+from redis import Redis
 
 from accounts.models import Mail, Owner, OwnerPolicy, Vehicle
 from accounts.services import mails, vehicles
@@ -31,8 +32,13 @@ class Person:
 
 
 @pytest.fixture(autouse=True)
-def _own_exports(settings: Any, tmp_path: Path) -> None:
+def _own_exports_and_redis(settings: Any, tmp_path: Path, worker_id: str) -> None:
+    """A search looks at every key of Redis: at this test's, not at what all tests of all runs have left there."""
     settings.EXPORT_ROOT = tmp_path / "exports"
+    number = 15 if worker_id == "master" else 1 + int(worker_id.removeprefix("gw")) % 14
+    settings.REDIS_URL = f"{settings.REDIS_URL.rpartition('/')[0]}/{number}"
+    settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": settings.REDIS_URL}}
+    Redis.from_url(settings.REDIS_URL).flushdb()
 
 
 def make_person(email: str = EMAIL, name: str = NAME, vin: str = VIN) -> Person:

@@ -40,37 +40,37 @@ def test_the_database_knows_the_same_transitions(table: str):
         assert set(cursor) == {(old, new) for old, news in MACHINES[table].TRANSITIONS.items() for new in news}
 
 
-@pytest.mark.parametrize("table", TABLES)
-def test_nothing_goes(books: FakeWorld, table: str):
-    assert sqlstate_of(f"DELETE FROM {table}") == "DW002"
-    assert sqlstate_of(f"TRUNCATE {table} CASCADE") == "DW002"
+def test_nothing_goes(books: FakeWorld):
+    for table in TABLES:
+        assert sqlstate_of(f"DELETE FROM {table}") == "DW002", table
+        assert sqlstate_of(f"TRUNCATE {table} CASCADE") == "DW002", table
 
 
-@pytest.mark.parametrize(
-    ("sql", "state"),
-    [
-        ("UPDATE billing_cardtopup SET amount_micro = 1", "DW002"),
-        ("UPDATE billing_cardtopup SET organization_id = organization_id + 1", "DW002"),
-        ("UPDATE billing_cardtopup SET session_id = 'cs_other' || id", "DW002"),
-        ("UPDATE billing_cardtopup SET payment_intent_id = 'pi_other' WHERE status = 'paid'", "DW002"),
-        ("UPDATE billing_cardtopup SET top_up_id = NULL, status = 'open' WHERE status = 'paid'", "DW002"),
-        ("UPDATE billing_cardtopup SET status = 'open' WHERE status = 'paid'", "23514"),
-        ("UPDATE billing_cardtopup SET status = 'created' WHERE status = 'open'", "DW001"),
-        ("UPDATE billing_cardtopup SET status = 'paid' WHERE status = 'open'", "23514"),
-        ("UPDATE billing_cardtopup SET status = 'paid', top_up_id = (SELECT id FROM billing_topup WHERE method = 'manual')"
-         " WHERE status = 'open'", "DW007"),
-        ("UPDATE billing_stripecommand SET idempotency_key = 'x' || id", "DW002"),
-        ("UPDATE billing_stripecommand SET params = '{}'", "DW002"),
-        ("UPDATE billing_stripecommand SET status = 'queued', done_at = NULL", "DW001"),
-        ("UPDATE billing_stripeevent SET type = 'x'", "DW002"),
-        ("UPDATE billing_stripeevent SET status = 'received' WHERE status = 'processed'", "DW001"),
-        ("UPDATE billing_stripecustomer SET stripe_id = 'cus_other'", "DW002"),
-        ("UPDATE billing_balancetransaction SET fee_micro = 0, net_micro = amount_micro", "DW002"),
-        ("UPDATE billing_stripesweep SET missing = 0", "DW002"),
-        ("UPDATE billing_cardtopupevent SET reason = 'x'", "DW002"),
-        ("INSERT INTO billing_ledgeraccount (created_at, key, kind, currency, side, floor_zero, tracked, balance_micro, version)"
-         " VALUES (now(), 'x', 'processing_fee', 'USD', -1, false, false, 0, 0)", "23514"),
-    ],
-)  # fmt: skip
-def test_what_the_database_refuses(books: FakeWorld, sql: str, state: str):
-    assert sqlstate_of(sql) == state
+REFUSED = [
+    ("UPDATE billing_cardtopup SET amount_micro = 1", "DW002"),
+    ("UPDATE billing_cardtopup SET organization_id = organization_id + 1", "DW002"),
+    ("UPDATE billing_cardtopup SET session_id = 'cs_other' || id", "DW002"),
+    ("UPDATE billing_cardtopup SET payment_intent_id = 'pi_other' WHERE status = 'paid'", "DW002"),
+    ("UPDATE billing_cardtopup SET top_up_id = NULL, status = 'open' WHERE status = 'paid'", "DW002"),
+    ("UPDATE billing_cardtopup SET status = 'open' WHERE status = 'paid'", "23514"),
+    ("UPDATE billing_cardtopup SET status = 'created' WHERE status = 'open'", "DW001"),
+    ("UPDATE billing_cardtopup SET status = 'paid' WHERE status = 'open'", "23514"),
+    ("UPDATE billing_cardtopup SET status = 'paid', top_up_id = (SELECT id FROM billing_topup WHERE method = 'manual')"
+     " WHERE status = 'open'", "DW007"),
+    ("UPDATE billing_stripecommand SET idempotency_key = 'x' || id", "DW002"),
+    ("UPDATE billing_stripecommand SET params = '{}'", "DW002"),
+    ("UPDATE billing_stripecommand SET status = 'queued', done_at = NULL", "DW001"),
+    ("UPDATE billing_stripeevent SET type = 'x'", "DW002"),
+    ("UPDATE billing_stripeevent SET status = 'received' WHERE status = 'processed'", "DW001"),
+    ("UPDATE billing_stripecustomer SET stripe_id = 'cus_other'", "DW002"),
+    ("UPDATE billing_balancetransaction SET fee_micro = 0, net_micro = amount_micro", "DW002"),
+    ("UPDATE billing_stripesweep SET missing = 0", "DW002"),
+    ("UPDATE billing_cardtopupevent SET reason = 'x'", "DW002"),
+    ("INSERT INTO billing_ledgeraccount (created_at, key, kind, currency, side, floor_zero, tracked, balance_micro, version)"
+     " VALUES (now(), 'x', 'processing_fee', 'USD', -1, false, false, 0, 0)", "23514"),
+]  # fmt: skip
+
+
+def test_what_the_database_refuses(books: FakeWorld):
+    """What is refused leaves nothing, so that all are tried on the same books."""
+    assert [(sql, sqlstate_of(sql)) for sql, _ in REFUSED] == REFUSED

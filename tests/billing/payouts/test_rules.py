@@ -34,43 +34,43 @@ def books(stripe: FakeWorld) -> FakeWorld:
     return stripe
 
 
-@pytest.mark.parametrize("table", ["billing_payout", "billing_payoutevent", "billing_connectedaccount"])
-def test_nothing_goes(books: FakeWorld, table: str):
-    assert sqlstate_of(f"DELETE FROM {table}") == "DW002"
-    assert sqlstate_of(f"TRUNCATE {table} CASCADE") == "DW002"
+def test_nothing_goes(books: FakeWorld):
+    for table in ("billing_payout", "billing_payoutevent", "billing_connectedaccount"):
+        assert sqlstate_of(f"DELETE FROM {table}") == "DW002", table
+        assert sqlstate_of(f"TRUNCATE {table} CASCADE") == "DW002", table
 
 
-@pytest.mark.parametrize(
-    ("sql", "state"),
-    [
-        ("UPDATE billing_payout SET amount_micro = 1", "DW002"),
-        ("UPDATE billing_payout SET owner_id = owner_id + 1", "DW002"),
-        ("UPDATE billing_payout SET due_at = now() - interval '1 year'", "DW002"),
-        ("UPDATE billing_payout SET stripe_transfer_id = 'tr_other' || id WHERE status = 'paid'", "DW002"),
-        ("UPDATE billing_payout SET paid_at = now() WHERE status = 'paid'", "DW002"),
-        ("UPDATE billing_payout SET status = 'scheduled', command_id = NULL WHERE status = 'paid'", "DW001"),
-        ("UPDATE billing_payout SET status = 'scheduled', command_id = NULL WHERE status = 'sending'", "DW001"),
-        ("UPDATE billing_payout SET status = 'sending' WHERE status = 'scheduled'", "23514"),
-        ("UPDATE billing_payout SET status = 'paid' WHERE status = 'sending'", "DW007"),
-        ("UPDATE billing_payout SET status = 'paid', paid_at = now(), stripe_transfer_id = 'tr_x',"
-         " sent_id = (SELECT sent_id FROM billing_payout WHERE status = 'paid') WHERE status = 'sending'", "DW007"),
-        ("UPDATE billing_payout SET status = 'returned',"
-         " returned_id = (SELECT returned_id FROM billing_payout WHERE status = 'returned' LIMIT 1) WHERE status = 'sending'", "DW007"),
-        ("UPDATE billing_payout SET status = 'reversed' WHERE status = 'paid'", "DW007"),
-        ("UPDATE billing_payout SET status = 'sending' WHERE status = 'returned'", "23514"),
-        ("UPDATE billing_payout p SET command_id = c.id, status = 'sending', account_id = a.id FROM billing_stripecommand c,"
-         " billing_connectedaccount a WHERE p.status = 'scheduled' AND c.kind = 'create_transfer'"
-         " AND a.owner_id = p.owner_id", "DW007"),
-        ("UPDATE billing_payout SET account_id = (SELECT max(id) FROM billing_connectedaccount) WHERE status = 'sending'", "DW007"),
-        ("UPDATE billing_connectedaccount SET stripe_id = 'acct_thief' || id", "DW002"),
-        ("UPDATE billing_connectedaccount SET owner_id = owner_id + 1", "DW002"),
-        ("UPDATE billing_payoutevent SET reason = 'x'", "DW002"),
-        ("UPDATE billing_stripecommand SET params = params || '{\"destination\": \"acct_thief\"}' WHERE kind = 'create_transfer'",
-         "DW002"),
-    ],
-)  # fmt: skip
-def test_what_the_database_refuses(books: FakeWorld, sql: str, state: str):
-    assert sqlstate_of(sql) == state
+REFUSED = [
+    ("UPDATE billing_payout SET amount_micro = 1", "DW002"),
+    ("UPDATE billing_payout SET owner_id = owner_id + 1", "DW002"),
+    ("UPDATE billing_payout SET due_at = now() - interval '1 year'", "DW002"),
+    ("UPDATE billing_payout SET stripe_transfer_id = 'tr_other' || id WHERE status = 'paid'", "DW002"),
+    ("UPDATE billing_payout SET paid_at = now() WHERE status = 'paid'", "DW002"),
+    ("UPDATE billing_payout SET status = 'scheduled', command_id = NULL WHERE status = 'paid'", "DW001"),
+    ("UPDATE billing_payout SET status = 'scheduled', command_id = NULL WHERE status = 'sending'", "DW001"),
+    ("UPDATE billing_payout SET status = 'sending' WHERE status = 'scheduled'", "23514"),
+    ("UPDATE billing_payout SET status = 'paid' WHERE status = 'sending'", "DW007"),
+    ("UPDATE billing_payout SET status = 'paid', paid_at = now(), stripe_transfer_id = 'tr_x',"
+     " sent_id = (SELECT sent_id FROM billing_payout WHERE status = 'paid') WHERE status = 'sending'", "DW007"),
+    ("UPDATE billing_payout SET status = 'returned',"
+     " returned_id = (SELECT returned_id FROM billing_payout WHERE status = 'returned' LIMIT 1) WHERE status = 'sending'", "DW007"),
+    ("UPDATE billing_payout SET status = 'reversed' WHERE status = 'paid'", "DW007"),
+    ("UPDATE billing_payout SET status = 'sending' WHERE status = 'returned'", "23514"),
+    ("UPDATE billing_payout p SET command_id = c.id, status = 'sending', account_id = a.id FROM billing_stripecommand c,"
+     " billing_connectedaccount a WHERE p.status = 'scheduled' AND c.kind = 'create_transfer'"
+     " AND a.owner_id = p.owner_id", "DW007"),
+    ("UPDATE billing_payout SET account_id = (SELECT max(id) FROM billing_connectedaccount) WHERE status = 'sending'", "DW007"),
+    ("UPDATE billing_connectedaccount SET stripe_id = 'acct_thief' || id", "DW002"),
+    ("UPDATE billing_connectedaccount SET owner_id = owner_id + 1", "DW002"),
+    ("UPDATE billing_payoutevent SET reason = 'x'", "DW002"),
+    ("UPDATE billing_stripecommand SET params = params || '{\"destination\": \"acct_thief\"}' WHERE kind = 'create_transfer'",
+     "DW002"),
+]  # fmt: skip
+
+
+def test_what_the_database_refuses(books: FakeWorld):
+    """What is refused leaves nothing, so that all are tried on the same books."""
+    assert [(sql, sqlstate_of(sql)) for sql, _ in REFUSED] == REFUSED
 
 
 @pytest.mark.parametrize(
