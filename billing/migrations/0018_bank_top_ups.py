@@ -22,7 +22,7 @@ KINDS = [
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0015_invoices")]
+    dependencies = [("billing", "0017_give_backs")]
 
     operations = [
         migrations.AlterModelOptions(

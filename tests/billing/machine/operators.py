@@ -26,11 +26,11 @@ class Operators(Base):
 
     @rule(pick=picks, crash=crashes)
     def agree_on_money(self, pick: int, crash: int) -> None:
-        self._agree(("refund", "promo_credit", "adjust_customer", "adjust_owner", "write_off"), pick, crash)
+        self._agree(("refund", "promo_credit", "adjust_customer", "adjust_owner", "bank_top_up", "write_off"), pick, crash)
 
     @rule(pick=picks, crash=crashes)
     def agree_on_payouts(self, pick: int, crash: int) -> None:
-        self._agree(("hold_payout", "release_payout", "return_payout", "reverse_payout", "reverse_payout"), pick, crash)
+        self._agree(("hold_payout", "release_payout", "return_payout", "reverse_payout", "resend_payout"), pick, crash)
 
     @rule(pick=picks, crash=crashes)
     def agree_on_work(self, pick: int, crash: int) -> None:
@@ -69,6 +69,8 @@ class Operators(Base):
     def _params(self, kind: str, pick: int) -> dict[str, Any] | None:
         signed = (-1 if pick % 3 == 0 else 1) * (10_000 * (pick % 5 + 1) + pick % 2)
         organization = str(self.scene.customers[pick % 2].organization.public_id)
+        if kind == "bank_top_up":
+            return {"organization": organization, "amount_micro": 5_000_000, "reference": f"wire {pick % 3}"}
         if kind in ("refund", "promo_credit"):
             return {"organization": organization, "amount_micro": 1_000_000 * (pick % 3 + 1)}
         if kind == "adjust_customer":

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from django.utils import timezone
 
 from accounts.models import Membership, Organization, Owner, User
+from accounts.services import registration
 from billing.fake_stripe import FakeStripe
 from billing.services import card_top_ups, payouts, statements
 from billing.services.closing import close_orders
@@ -57,7 +58,9 @@ def make_scene(stripe: FakeWorld) -> Scene:
     owners = [node.vehicle.owner for node in nodes]
     for owner in owners:
         become(stripe, open_account(owner), "ready")
-    operators = [User.objects.create(email=f"operator{number()}@example.com", is_staff=True) for _ in range(2)]
+    operators = [User.objects.create(email=f"operator{number()}@example.com") for _ in range(2)]
+    for operator in operators:
+        registration.register_operator(user=operator, role="finance")
     customers = [_customer(organization) for organization in (market.organization, make_organization())]
     _history(stripe, nodes, customers)
     return Scene(nodes, owners, customers, operators, stripe.sql.serialize())

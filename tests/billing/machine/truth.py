@@ -59,7 +59,7 @@ class Truth(Base):
 
     def nothing_is_credited_that_was_not_paid(self) -> None:
         paid = {row["id"] for row in self.at_stripe("payment_intent") if row["status"] == "succeeded"}
-        credited = list(TopUp.objects.values_list("reference", flat=True))
+        credited = list(TopUp.objects.filter(method="stripe").values_list("reference", flat=True))
         assert set(credited) <= paid
         assert len(credited) == len(set(credited))
 
@@ -105,7 +105,7 @@ class Truth(Base):
                 if command.kind == "create_refund":
                     refund_outcomes.resolve(refund=Refund.objects.get(command=command), actor=self.scene.operators[0])
                 else:
-                    outbox.retry(command=command)
+                    outbox.retry(command=command, actor=self.scene.operators[0])
 
     def nothing_waits(self) -> None:
         assert not StripeCommand.objects.filter(status="queued").exclude(after__status="dead").exists()
@@ -137,6 +137,7 @@ class Truth(Base):
         by_card = sum(row["amount"] for row in self.at_stripe("balance_transaction") if row["id"] in moved) * MICRO
         rated = RatedUsage.objects.filter(order__organization=organization)
         given = [
+            total(TopUp.objects.filter(organization=organization, method="manual"), "amount_micro"),
             total(PromoCredit.objects.filter(organization=organization), "amount_micro"),
             total(Dispute.objects.filter(organization=organization, status="upheld"), "granted_micro"),
             total(rated.filter(void__isnull=False), "charged_micro"),

@@ -94,7 +94,7 @@ END $$;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0015_invoices")]
+    dependencies = [("billing", "0016_ledger_speed")]
 
     operations = [
         migrations.AddField(
