@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis.stateful import rule
 
-from billing.models import Approval, CardDispute, Dispute, Payout, RatedUsage
+from billing.models import Approval, CardDispute, Dispute, Payout, RatedUsage, Refund
 from billing.services import approvals, dispute_decisions
 from tests.billing.machine.base import Base, crashes, one, picks
 
@@ -26,11 +26,17 @@ class Operators(Base):
 
     @rule(pick=picks, crash=crashes)
     def agree_on_money(self, pick: int, crash: int) -> None:
-        self._agree(("refund", "promo_credit", "adjust_customer", "adjust_owner", "bank_top_up", "write_off"), pick, crash)
+        self._agree(
+            ("refund", "promo_credit", "adjust_customer", "adjust_owner", "bank_top_up", "write_off"), pick, crash
+        )
 
     @rule(pick=picks, crash=crashes)
     def agree_on_payouts(self, pick: int, crash: int) -> None:
-        self._agree(("hold_payout", "release_payout", "return_payout", "reverse_payout", "resend_payout"), pick, crash)
+        self._agree(
+            ("hold_payout", "release_payout", "return_payout", "reverse_payout", "resend_payout", "resolve_refund"),
+            pick,
+            crash,
+        )
 
     @rule(pick=picks, crash=crashes)
     def agree_on_work(self, pick: int, crash: int) -> None:
@@ -80,6 +86,9 @@ class Operators(Base):
         if kind == "void_usage":
             rated = one(list(RatedUsage.objects.order_by("id")), pick)
             return rated and {"rated": rated.pk}
+        if kind == "resolve_refund":
+            refund = one(list(Refund.objects.order_by("id")), pick)
+            return refund and {"refund": str(refund.public_id)}
         if kind == "write_off":
             card_dispute = one(list(CardDispute.objects.order_by("id")), pick)
             return card_dispute and {"card_dispute": str(card_dispute.public_id)}

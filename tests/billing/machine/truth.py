@@ -28,7 +28,18 @@ from billing.models import (
     TopUp,
     UsageVoid,
 )
-from billing.services import closing, invoices, ledger, outbox, payouts, refund_outcomes, statements, sweeps, voids
+from billing.services import (
+    approvals,
+    closing,
+    invoices,
+    ledger,
+    outbox,
+    payouts,
+    refund_resolutions,
+    statements,
+    sweeps,
+    voids,
+)
 from billing.services.settlement import settle_usage
 from tests.billing.helpers import end_job
 from tests.billing.machine.base import Base
@@ -103,9 +114,17 @@ class Truth(Base):
         for command in dead:
             with self.dying_after(0):
                 if command.kind == "create_refund":
-                    refund_outcomes.resolve(refund=Refund.objects.get(command=command), actor=self.scene.operators[0])
+                    self.agree("resolve_refund", {"refund": str(Refund.objects.get(command=command).public_id)})
+                    refund_resolutions.resolve_approved()
                 else:
                     outbox.retry(command=command, actor=self.scene.operators[0])
+
+    def agree(self, kind: str, params: dict[str, str]) -> None:
+        one, other = self.scene.operators
+        approval = approvals.propose(
+            kind=kind, params=params, reason="It was given up.", idempotency_key=f"{kind}:{params}", actor=one
+        )
+        approvals.approve(approval=approval, actor=other)
 
     def nothing_waits(self) -> None:
         assert not StripeCommand.objects.filter(status="queued").exclude(after__status="dead").exists()
