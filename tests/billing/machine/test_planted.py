@@ -1,0 +1,66 @@
+"""The machine finds what it is for: each fault is planted in our code, and one of the runs must end in an assertion."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import transaction
+
+from billing.fake_stripe.store import Store
+from billing.models import StripeCommand
+from billing.services import outbox, outbox_kinds, refunds, wallets
+from billing.webhooks import gateway as webhook_gateway
+from marketplace.core.states import transition
+from tests.billing.machine.money import run
+from tests.conformance.fixture import FakeWorld, stripe
+
+__all__ = ["stripe"]
+pytestmark = pytest.mark.django_db(transaction=True)
+RUNS = 80
+Patch = pytest.MonkeyPatch
+
+
+def sent_again_blindly(patch: Patch) -> None:
+    """Stripe has forgotten the key, and nobody looks whether it was done."""
+    patch.setattr(Store, "answer", lambda store, key: None)
+    for name, kind in outbox_kinds.KINDS.items():
+        patch.setitem(outbox_kinds.KINDS, name, replace(kind, find=lambda command: None))
+
+
+def noted_before_its_effect(patch: Patch) -> None:
+    """That a command is done, and what it brings about, in two transactions: who dies between them loses it."""
+
+    def settle(command: StripeCommand, sent: Any) -> None:
+        with transaction.atomic():
+            row = StripeCommand.objects.select_for_update().get(pk=command.pk)
+            if row.status != "queued":
+                return
+            transition(row, "done", object_id=sent.object_id, outcome_unknown=False, message="")
+        with transaction.atomic():
+            outbox_kinds.KINDS[row.kind].done(row, sent)
+
+    patch.setattr(outbox, "_settle", settle)
+
+
+def asked_twice_for_one_click(patch: Patch) -> None:
+    """A refund that does not know its key."""
+    patch.setattr(refunds, "_earlier", lambda organization, key: [])
+    patch.setattr(refunds, "_keys", lambda key: [str(uuid4()) for _ in range(refunds.LOTS_MAX)])
+
+
+def believed_unsigned(patch: Patch) -> None:
+    """Webhooks that anybody may write."""
+
+
+FAULTS = [sent_again_blindly, noted_before_its_effect, asked_twice_for_one_click]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_found(
+    stripe: FakeWorld, settings: Any, monkeypatch: Patch, fault: Callable[[Patch], None]
+):
+    fault(monkeypatch)
+    with pytest.raises((AssertionError, KeyError)):
+        run(stripe, settings, first=1, runs=RUNS, steps=40, shrinks=False)
