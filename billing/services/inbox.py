@@ -10,6 +10,7 @@ from functools import partial
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from billing.gateway import Event, StripeUnavailable
@@ -42,12 +43,18 @@ def receive(events: Sequence[Event], *, source: str) -> int:
 
 
 def process_due(*, limit: int = 200) -> int:
-    """Act on events that are due, oldest first, until none is left or `limit` were. How many were taken up."""
+    """Act on events that are due, oldest first, until none is left or `limit` were. How many were taken up.
+
+    One that fails by a fault of ours is logged and waits for its lease to end; the others go on.
+    """
     for done in range(limit):
         event = _claim()
         if event is None:
             return done
-        _work(event)
+        try:
+            _work(event)
+        except Exception:
+            logger.exception("event %s cannot be acted on", event.event_id)
     return limit
 
 
@@ -112,16 +119,21 @@ def _handler(event: StripeEvent) -> Callable[[], bool] | None:
 
 
 def _end(event: StripeEvent, status: str, code: str, message: str = "") -> None:
-    """Somebody who was slower may have acted on it too: the second word says the same."""
+    """Unless somebody took it up since: what they see is newer, and theirs is the last word."""
     with transaction.atomic():
-        row = StripeEvent.objects.select_for_update().get(pk=event.pk)
-        if row.status == Status.RECEIVED:
+        row = StripeEvent.objects.select_for_update().filter(_still_ours(event)).first()
+        if row:
             transition(row, status, code=code, message=message)
 
 
 def _later(event: StripeEvent, error: DomainError) -> None:
     delay_s = min(2**event.attempts, DELAY_MAX_S)
     logger.warning("event %s: %s; again in %s s", event.event_id, error.code, delay_s)
-    StripeEvent.objects.filter(pk=event.pk, status=Status.RECEIVED).update(
+    StripeEvent.objects.filter(_still_ours(event)).update(
         due_at=timezone.now() + timedelta(seconds=delay_s), message=error.message
     )
+
+
+def _still_ours(event: StripeEvent) -> Q:
+    """As we claimed it: nobody has taken it up since."""
+    return Q(pk=event.pk, status=Status.RECEIVED, attempts=event.attempts, due_at=event.due_at)
