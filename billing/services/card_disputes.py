@@ -11,7 +11,7 @@ from billing.gateway import BalanceMovement, BankDispute
 from billing.minor_units import to_micro
 from billing.models import CardDispute, StripeCommand, TopUp
 from billing.services import balance, dispute_debts, dispute_mails, dispute_suspensions, outbox
-from billing.services.dispute_states import MEANS, move
+from billing.services.dispute_states import move, state_of
 from billing.services.organization_locks import lock
 from marketplace.core.errors import Conflict, InvalidInput
 
@@ -24,6 +24,7 @@ def apply(found: BankDispute) -> bool:
     """Bring our dispute, and the money, to where Stripe's is. Any number of times, in any order.
 
     Money moves only when Stripe's balance shows that it did. False when the payment is none of ours, or not credited yet.
+    Raises UnknownWord.
     """
     top_up = TopUp.objects.filter(method=TopUp.Method.STRIPE, reference=found.payment_intent_id or "-").first()
     if top_up is None:
@@ -109,7 +110,7 @@ def _row(top_up: TopUp, found: BankDispute) -> tuple[CardDispute, bool]:
     row = CardDispute.objects.select_for_update(no_key=True).filter(stripe_id=found.id).first()
     if row:
         return row, False
-    status = MEANS[found.status]
+    status = state_of(found.status)
     made = CardDispute.objects.create(
         organization_id=top_up.organization_id, top_up=top_up, stripe_id=found.id, status=status,
         amount_micro=to_micro(found.amount_minor, found.currency), currency=found.currency, reason=found.reason[:64],
