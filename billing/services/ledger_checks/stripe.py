@@ -4,12 +4,12 @@ A list may show a movement before its event came to us, and Stripe books some th
 has is a difference after an hour, what only we have after a day.
 """
 
-# Fees have a check of their own: each is posted under its balance transaction's id.
+# Fees, and what Stripe pays to our bank, have checks of their own: each is posted under its balance transaction's id.
 STRIPE_BOOKED = """
 SELECT 'balance transaction ' || b.stripe_id, b.amount_micro, COALESCE(p.micro, 0)
   FROM booked b
   LEFT JOIN at_stripe p ON p.source = b.source AND p.currency = b.currency AND sign(p.micro) = sign(b.amount_micro)
- WHERE b.type <> 'stripe_fee' AND b.amount_micro <> COALESCE(p.micro, 0) AND b.occurred_at < now() - interval '1 hour'
+ WHERE b.type NOT IN ('stripe_fee', 'payout', 'payout_cancel', 'payout_failure') AND b.amount_micro <> COALESCE(p.micro, 0) AND b.occurred_at < now() - interval '1 hour'
 """
 STRIPE_UNBOOKED = """
 SELECT p.subject, COALESCE(b.micro, 0), p.micro
@@ -28,6 +28,18 @@ SELECT 'balance transaction ' || b.stripe_id, fee.micro,
   LEFT JOIN billing_ledgeraccount d ON d.id = f.debit_id
  WHERE fee.micro <> COALESCE(CASE WHEN d.kind = 'processing_fee' THEN f.amount_micro ELSE -f.amount_micro END, 0)
 """
+# What Stripe paid to our own bank went there, and came back when the bank did not take it.
+STRIPE_PAYOUTS = """
+SELECT 'balance transaction ' || b.stripe_id, b.amount_micro, COALESCE(x.micro, 0)
+  FROM billing_balancetransaction b
+  LEFT JOIN (SELECT t.idempotency_key, CASE WHEN d.kind = 'stripe_clearing' THEN t.amount_micro ELSE -t.amount_micro END AS micro
+               FROM billing_ledgertransfer t
+               JOIN billing_ledgeraccount d ON d.id = t.debit_id JOIN billing_ledgeraccount c ON c.id = t.credit_id
+              WHERE t.kind = 'transfer' AND (d.kind, c.kind) IN (('stripe_clearing', 'bank_clearing'),
+                                                                 ('bank_clearing', 'stripe_clearing'))) x
+    ON x.idempotency_key = 'stripe_payout:' || b.stripe_id
+ WHERE b.type IN ('payout', 'payout_cancel', 'payout_failure') AND b.amount_micro <> COALESCE(x.micro, 0)
+"""
 # All that moved the account "at Stripe" is of a kind that the checks above and those of its subject have compared.
 STRIPE_CLEARING = """
 SELECT 'transfer ' || x.id, 0, x.amount_micro
@@ -42,6 +54,7 @@ SELECT 'transfer ' || x.id, 0, x.amount_micro
 CHECKS = {
     "stripe_booked": ("what Stripe booked, we posted", STRIPE_BOOKED),
     "stripe_fees": ("a fee that Stripe took is our expense", STRIPE_FEES),
+    "stripe_payouts": ("what Stripe paid to our bank is there", STRIPE_PAYOUTS),
     "stripe_unbooked": ("what we posted a day ago, Stripe has booked", STRIPE_UNBOOKED),
     "stripe_clearing": ("what is at Stripe came from there", STRIPE_CLEARING),
 }
