@@ -33,7 +33,7 @@ def _row(movement: BalanceMovement) -> BalanceTransaction:
     currency = movement.currency
     return BalanceTransaction(
         stripe_id=movement.id, type=movement.type, source_id=movement.source_id,
-        payment_intent_id=movement.payment_intent_id, currency=currency,
+        payment_intent_id=movement.payment_intent_id, transfer_id=movement.transfer_id, currency=currency,
         amount_micro=to_micro(movement.amount_minor, currency), fee_micro=to_micro(movement.fee_minor, currency),
         net_micro=to_micro(movement.net_minor, currency),
         occurred_at=movement.occurred_at, available_at=movement.available_at,

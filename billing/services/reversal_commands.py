@@ -3,6 +3,7 @@
 from typing import Any
 
 from billing import gateway
+from billing.gateway import StripeRefused
 from billing.models import Payout, StripeCommand
 from billing.services import payout_reversals
 from billing.services.sent import Sent
@@ -15,8 +16,16 @@ def params(command: StripeCommand) -> dict[str, Any]:
 
 
 def send(command: StripeCommand) -> Sent:
-    made = gateway.reverse_transfer(_transfer(command), command.params or {}, idempotency_key=command.idempotency_key)
-    return Sent(made)
+    """Whatever of it has not come back yet."""
+    transfer_id = _transfer(command)
+    try:
+        return Sent(
+            gateway.reverse_transfer(transfer_id, command.params or {}, idempotency_key=command.idempotency_key)
+        )
+    except StripeRefused:
+        if payout_reversals.is_whole(gateway.retrieve_transfer(transfer_id)):  # in Stripe's dashboard, before us
+            return Sent("")
+        raise
 
 
 def find(command: StripeCommand) -> Sent | None:

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from billing import gateway
 from billing.models import BalanceTransaction, CardDispute, StripeEvent, StripeSweep
-from billing.services import balance, event_handlers, inbox, refund_outcomes
+from billing.services import balance, event_handlers, inbox, payout_reversals, refund_outcomes
 from marketplace.core.errors import DomainError
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,8 @@ def sweep_balance() -> StripeSweep:
 
 
 def sweep_money(*, limit: int = 100) -> int:
-    """Look again at refunds that are not over, and at disputes whose money Stripe has moved and we have not posted.
+    """Look again at refunds that are not over, and at disputes and transfers back whose money Stripe has moved and we have not
+    posted.
 
     For what neither a webhook nor the list of events has brought. One that cannot be acted on is logged, and the others
     are looked at. How many there were. Raises StripeUnavailable.
@@ -46,7 +47,7 @@ def sweep_money(*, limit: int = 100) -> int:
             raise
         except DomainError:
             logger.exception("dispute %s cannot be acted on", dispute_id)
-    return len(ids) + refund_outcomes.sweep(limit=limit)
+    return len(ids) + refund_outcomes.sweep(limit=limit) + payout_reversals.sweep(limit=limit)
 
 
 def _unposted_disputes() -> QuerySet[BalanceTransaction, str]:

@@ -6,10 +6,11 @@ has is a difference after an hour, what only we have after a day.
 
 # Fees, and what Stripe pays to our bank, have checks of their own: each is posted under its balance transaction's id.
 STRIPE_BOOKED = """
-SELECT 'balance transaction ' || b.stripe_id, b.amount_micro, COALESCE(p.micro, 0)
+SELECT 'balance transaction ' || b.stripe_id, b.sum_micro, COALESCE(p.micro, 0)
   FROM booked b
   LEFT JOIN at_stripe p ON p.source = b.source AND p.currency = b.currency AND sign(p.micro) = sign(b.amount_micro)
- WHERE b.type NOT IN ('stripe_fee', 'payout', 'payout_cancel', 'payout_failure') AND b.amount_micro <> COALESCE(p.micro, 0) AND b.occurred_at < now() - interval '1 hour'
+ WHERE b.type NOT IN ('stripe_fee', 'payout', 'payout_cancel', 'payout_failure')
+   AND COALESCE(p.micro, 0) NOT IN (b.sum_micro, b.all_micro) AND b.occurred_at < now() - interval '1 hour'
 """
 STRIPE_UNBOOKED = """
 SELECT p.subject, COALESCE(b.micro, 0), p.micro
@@ -60,14 +61,19 @@ CHECKS = {
 }
 WITH = {
     # A payment goes by its payment intent, a reversed transfer by the transfer, all else by its own id.
+    # One transfer may come back in parts: what moved for one source in one direction, in all, and up to an hour ago.
     "booked": """
+    SELECT n.*, sum(n.amount_micro) OVER one AS all_micro,
+           sum(n.amount_micro) FILTER (WHERE n.occurred_at < now() - interval '1 hour') OVER one AS sum_micro FROM (
     SELECT b.*, CASE WHEN b.type IN ('charge', 'payment') THEN b.payment_intent_id
-                     WHEN b.type = 'transfer_refund' THEN COALESCE((
+                     WHEN b.type = 'transfer_refund' THEN COALESCE(NULLIF(b.transfer_id, ''), (
                          SELECT p.stripe_transfer_id FROM billing_payout p
                            JOIN billing_stripecommand c ON c.id = p.reverse_command_id
                           WHERE c.object_id = b.source_id), b.source_id)
                      ELSE b.source_id END AS source
-      FROM billing_balancetransaction b
+      FROM billing_balancetransaction b) n
+    WINDOW one AS (PARTITION BY COALESCE(NULLIF(n.source, ''), n.stripe_id), n.currency, sign(n.amount_micro),
+                                n.type = 'stripe_fee')
     """,
     # A refund that Stripe never knew of went nowhere, and came back.
     "at_stripe": """
