@@ -3,6 +3,7 @@
 import logging
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -15,9 +16,9 @@ from billing import gateway
 from billing.gateway import StripeUnavailable, Transfer
 from billing.minor_units import to_micro
 from billing.models import BalanceTransaction, LedgerAccount, LedgerTransfer, Payout, StripeCommand
-from billing.services import ledger, outbox
+from billing.services import ledger, outbox, payout_suspicions
 from billing.services.ledger import Place, Posting
-from marketplace.core.errors import Conflict, DomainError
+from marketplace.core.errors import Conflict, DomainError, InvalidInput
 from marketplace.core.money import format_micro
 from marketplace.core.states import transition
 
@@ -34,20 +35,49 @@ class ReversalComing(StripeUnavailable):
     code = "reversal_coming"
 
 
-def request(*, payout: Payout, reason: str, actor: User | None) -> Payout:
-    """Write the command that fetches it back. Asking again changes nothing. Raises Conflict `payout_not_paid`."""
+def request(*, payout: Payout, reason: str, actor: User | None, cause: str) -> Payout:
+    """Write the command that fetches it back, and why. While one is under way, or has done it, asking again writes no other;
+    after one that surely did nothing it does. For `fraud` all else that the owner is due is held; what came of a
+    `wrong_payee` is paid with the next statement. The last word about the cause counts.
+
+    Raises InvalidInput `cause_invalid`, and Conflict: `payout_not_paid`; `reversal_unknown` when nobody knows what came of the
+    last command, which must be tried again then.
+    """
+    if cause not in (Payout.Cause.FRAUD, Payout.Cause.WRONG_PAYEE):
+        raise InvalidInput("Say whether it was fraud or a wrong payee.", code="cause_invalid")
     with transaction.atomic():
-        row = Payout.objects.select_for_update().get(pk=payout.pk)
+        last, row = _locked(payout)
         if row.status not in (Status.PAID, Status.REVERSED):
             raise Conflict("Only a payout that was paid can be fetched back.", code="payout_not_paid")
-        if row.reverse_command_id is None and row.status == Status.PAID:
-            row.reverse_command = outbox.queue(
-                kind=StripeCommand.Kind.REVERSE_TRANSFER, subject_id=row.pk,
-                idempotency_key=f"payout:{row.public_id}:reversal:v1",
-            )  # fmt: skip
-            row.save(update_fields=["reverse_command"])
-            audit.record(actor=actor, action="payout.reverse", subject=row.public_id, reason=reason)
-    return row
+        changes: dict[str, Any] = {"reverse_cause": cause} if cause != row.reverse_cause else {}
+        if row.status == Status.PAID and (last is None or last.status == StripeCommand.Status.DEAD):
+            changes |= {"reverse_command": _command(row, last), "status_code": ""}
+        if changes:
+            Payout.objects.filter(pk=row.pk).update(**changes)
+            audit.record(actor=actor, action="payout.reverse", subject=row.public_id, reason=reason, cause=cause)
+            payout_suspicions.hold()
+    return Payout.objects.get(pk=row.pk)
+
+
+def _locked(payout: Payout) -> tuple[StripeCommand | None, Payout]:
+    """The payout and its last command to fetch it back, in the order in which the outbox locks them."""
+    command_id = Payout.objects.values_list("reverse_command_id", flat=True).get(pk=payout.pk)
+    command = StripeCommand.objects.select_for_update().filter(pk=command_id).first()
+    row = Payout.objects.select_for_update().get(pk=payout.pk)
+    if row.reverse_command_id != command_id:
+        raise Conflict("Somebody else asked for it just now.", code="reversal_under_way")
+    return command, row
+
+
+def _command(row: Payout, last: StripeCommand | None) -> StripeCommand:
+    """Under a new key each time: Stripe repeats its refusal under the old one."""
+    if last and last.outcome_unknown:
+        raise Conflict("Nobody knows whether it was fetched back: try that command again.", code="reversal_unknown")
+    kind = StripeCommand.Kind.REVERSE_TRANSFER
+    count = StripeCommand.objects.filter(kind=kind, subject_id=row.pk).count()
+    return outbox.queue(
+        kind=kind, subject_id=row.pk, idempotency_key=f"payout:{row.public_id}:reversal:v{count + 1}"
+    )  # fmt: skip
 
 
 def apply(transfer: Transfer) -> bool:
@@ -109,7 +139,9 @@ def posting(row: Payout) -> Posting:
 
 
 def reversed_now(row: Payout) -> None:
-    transition(row, Status.REVERSED, ended_at=timezone.now())
+    """Nobody told us why it came back in Stripe's dashboard."""
+    cause = row.reverse_cause or Payout.Cause.UNKNOWN
+    transition(row, Status.REVERSED, ended_at=timezone.now(), reverse_cause=cause)
 
 
 def sweep(*, limit: int = 100) -> int:

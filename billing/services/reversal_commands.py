@@ -7,7 +7,7 @@ from billing.gateway import StripeRefused
 from billing.models import Payout, StripeCommand
 from billing.services import payout_reversals
 from billing.services.sent import Sent
-from marketplace.core.errors import DomainError
+from marketplace.core.errors import Conflict, DomainError
 
 
 def params(command: StripeCommand) -> dict[str, Any]:
@@ -38,10 +38,17 @@ def done(command: StripeCommand, sent: Sent) -> None:
 
 
 def dead(command: StripeCommand, error: DomainError) -> None:
-    """Still paid; operators see why it could not be fetched back."""
-    Payout.objects.filter(pk=command.subject_id, status=Payout.Status.PAID).update(
+    """Still paid; operators see why it could not be fetched back, and may ask for it again."""
+    Payout.objects.filter(pk=command.subject_id, status=Payout.Status.PAID, reverse_command=command).update(
         status_code=f"reversal_{error.code}"[:64]
     )
+
+
+def may_retry(command: StripeCommand) -> None:
+    """Only the last one: another may be under way."""
+    row = Payout.objects.select_for_update().get(pk=command.subject_id)
+    if row.status != Payout.Status.PAID or row.reverse_command_id != command.pk:
+        raise Conflict("The payout no longer waits for this reversal.", code="payout_not_waiting")
 
 
 def _transfer(command: StripeCommand) -> str:

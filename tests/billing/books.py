@@ -314,7 +314,7 @@ def next_statement(owner: Owner, status: str, index: int) -> None:
         Payout.objects.filter(pk=payout.pk).update(status="paid", sent=sent, paid_at=now, stripe_transfer_id=tr)
         booked("transfer", tr, -CENT)
     if status == "reversed":
-        back = command("reversal")
+        back = command("reverse_transfer", payout.pk)
         post("transfer", clearing, payable, CENT, f"{key}:reversed")
         Payout.objects.filter(pk=payout.pk).update(status="reversed", reverse_command=back, ended_at=now)
         booked("transfer_refund", back.object_id, CENT)
