@@ -52,7 +52,10 @@ def locked(pk: int) -> CardTopUp:
 
 
 def check(row: CardTopUp, payment: Payment) -> None:
-    """Nothing is credited on the word of a payment that somebody else made, or for another sum. Raises PaymentMismatch."""
+    """Nothing is credited on the word of a payment that somebody else made, or for another sum.
+
+    Raises PaymentMismatch, and Conflict `currency_differs`.
+    """
     same = (
         row.origin == CardTopUp.Origin.AUTO
         and payment.command == row.command.idempotency_key
@@ -63,6 +66,7 @@ def check(row: CardTopUp, payment: Payment) -> None:
     )
     if not same:
         raise PaymentMismatch(card_top_up=str(row.public_id), payment=payment.id)
+    balance.insist_currency([payment.balance] if payment.balance else [], row.currency)
 
 
 def settle(row: CardTopUp, payment: Payment) -> None:

@@ -24,7 +24,8 @@ def apply(found: BankDispute) -> bool:
     """Bring our dispute, and the money, to where Stripe's is. Any number of times, in any order.
 
     Money moves only when Stripe's balance shows that it did. False when the payment is none of ours, or not credited yet.
-    Raises UnknownWord.
+    Raises UnknownWord, and Conflict `currency_differs` when the money was taken in another currency: the dispute is there then,
+    to be answered, and its money is an operator's.
     """
     top_up = TopUp.objects.filter(method=TopUp.Method.STRIPE, reference=found.payment_intent_id or "-").first()
     if top_up is None:
@@ -35,8 +36,9 @@ def apply(found: BankDispute) -> bool:
         was = "" if is_new else row.status
         move(row, found)
         took_before = row.withdrawn_at
-        taken, returned = _sums(found)
-        dispute_debts.settle(row, taken=taken, returned=returned)
+        if all(part.currency == row.currency for part in found.movements):
+            taken, returned = _sums(found)
+            dispute_debts.settle(row, taken=taken, returned=returned)
         dispute_suspensions.reconsider(organization)
         if (was, took_before) != (row.status, row.withdrawn_at):
             audit.record(
@@ -45,6 +47,7 @@ def apply(found: BankDispute) -> bool:
             )  # fmt: skip
             dispute_mails.tell(row)
     balance.record(found.movements)
+    balance.insist_currency(found.movements, row.currency)
     return True
 
 
