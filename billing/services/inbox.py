@@ -45,17 +45,20 @@ def receive(events: Sequence[Event], *, source: str) -> int:
 def process_due(*, limit: int = 200) -> int:
     """Act on events that are due, oldest first, until none is left or `limit` were. How many were taken up.
 
-    One that fails by a fault of ours is logged and waits for its lease to end; the others go on.
+    One that fails by a fault of ours waits for its lease to end; the others go on, and then the fault is raised.
     """
-    for done in range(limit):
-        event = _claim()
-        if event is None:
-            return done
+    faults: list[Exception] = []
+    done = 0
+    while done < limit and (event := _claim()):
+        done += 1
         try:
             _work(event)
-        except Exception:
+        except Exception as fault:
             logger.exception("event %s cannot be acted on", event.event_id)
-    return limit
+            faults.append(fault)
+    if faults:
+        raise faults[0]
+    return done
 
 
 def retry(*, event: StripeEvent) -> None:

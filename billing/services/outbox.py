@@ -64,17 +64,20 @@ def send_now(command: StripeCommand) -> None:
 def send_due(*, limit: int = 100) -> int:
     """Send commands that are due, oldest first, until none is left or `limit` were. How many were taken up.
 
-    One that fails by a fault of ours is logged and waits for its lease to end; the others go on.
+    One that fails by a fault of ours waits for its lease to end; the others go on, and then the fault is raised.
     """
-    for done in range(limit):
-        claim = _claim(Q(due_at__lte=timezone.now()))
-        if claim is None:
-            return done
+    faults: list[Exception] = []
+    done = 0
+    while done < limit and (claim := _claim(Q(due_at__lte=timezone.now()))):
+        done += 1
         try:
             _work(claim)
-        except Exception:
+        except Exception as fault:
             logger.exception("command %s cannot be sent", claim.command)
-    return limit
+            faults.append(fault)
+    if faults:
+        raise faults[0]
+    return done
 
 
 def retry(*, command: StripeCommand) -> None:
