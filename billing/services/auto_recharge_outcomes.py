@@ -15,7 +15,7 @@ from marketplace.core.states import transition
 
 Status = CardTopUp.Status
 # Codes of `charge_commands` that are the customer's own doing, or an operator's: nothing to tell them.
-QUIET = {"organization_suspended", "recharge_off", "recharge_over"}
+QUIET = {"organization_suspended", "recharge_off", "recharge_over", "recharge_over_cap", "recharge_paused"}
 
 
 class PaymentMismatch(Conflict):
