@@ -142,15 +142,25 @@ def send_payouts() -> None:
 
 @shared_task(name="billing.refresh_payees")
 def refresh_payees() -> None:
-    """Accounts that are not ready or about to be paid, and payouts that are not at a bank, as Stripe has them: what webhooks lost."""
+    """Accounts that are not ready and payouts that are not at a bank, as Stripe has them: what webhooks lost."""
     if not settings.STRIPE_SECRET_KEY:
         return
     try:
         connected_accounts.refresh_unready()
-        connected_accounts.refresh_to_be_paid(limit=5000)
         bank_payouts.refresh_open()
     except StripeUnavailable as error:
         logger.warning("payees could not be read again: %s", error)
+
+
+@shared_task(name="billing.refresh_due_payees")
+def refresh_due_payees() -> None:
+    """Ready accounts that are about to be paid, each hour so many: those of a month's statements are all due at once."""
+    if not settings.STRIPE_SECRET_KEY:
+        return
+    try:
+        connected_accounts.refresh_to_be_paid(limit=1000)
+    except StripeUnavailable as error:
+        logger.warning("payees who are due could not be read again: %s", error)
 
 
 @shared_task(name="billing.close_statements")

@@ -239,7 +239,9 @@ def test_no_second_command_while_the_first_may_have_done_it(stripe: FakeWorld):
     with pytest.raises(Conflict) as caught:
         payouts.reverse(payout=payout, reason="fraud", actor=None)
     assert caught.value.code == "reversal_unknown"
-    other = StripeCommand.objects.create(kind="reverse_transfer", subject_id=payout.pk, idempotency_key="other")
+    other = StripeCommand.objects.create(
+        kind="reverse_transfer", subject_id=payout.pk, idempotency_key="other", status="dead"
+    )
     assert sqlstate_of(f"UPDATE billing_payout SET reverse_command_id = {other.pk}") == "DW001"
     stripe.transport.faults = []
     outbox.retry(command=payout.reverse_command)
