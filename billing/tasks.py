@@ -161,6 +161,17 @@ def refresh_payees() -> None:
         logger.warning("payees could not be read again: %s", error)
 
 
+@shared_task(name="billing.refresh_due_payees")
+def refresh_due_payees() -> None:
+    """Ready accounts that are about to be paid, each hour so many: those of a month's statements are all due at once."""
+    if not settings.STRIPE_SECRET_KEY:
+        return
+    try:
+        connected_accounts.refresh_to_be_paid(limit=1000)
+    except StripeUnavailable as error:
+        logger.warning("payees who are due could not be read again: %s", error)
+
+
 @shared_task(name="billing.close_statements")
 def close_statements() -> None:
     """The month that is over, when its grace is: repeatable, so every few hours."""

@@ -61,6 +61,7 @@ app.conf.beat_schedule = {
     "resolve-refunds": {"task": "billing.resolve_refunds", "schedule": 300.0},
     "send-payouts": {"task": "billing.send_payouts", "schedule": 300.0},
     "refresh-payees": {"task": "billing.refresh_payees", "schedule": 86_400.0},
+    "refresh-due-payees": {"task": "billing.refresh_due_payees", "schedule": 3600.0},
     "collect-owed": {"task": "billing.collect_owed", "schedule": 60.0},
     "expire-consents": {"task": "accounts.expire_consents", "schedule": 60.0},
     "remind-of-consents": {"task": "accounts.remind_of_consents", "schedule": 3600.0},

@@ -17,6 +17,7 @@ from billing.fake_stripe.errors import ApiError
 from billing.fake_stripe.forms import decode
 from billing.fake_stripe.objects import public
 from billing.fake_stripe.off_session import OffSession
+from billing.fake_stripe.own_bank import OwnBank
 from billing.fake_stripe.payee_accounts import PayeeAccounts
 from billing.fake_stripe.payments import Payments
 from billing.fake_stripe.refunds import Refunds
@@ -31,6 +32,7 @@ SECTIONS: list[type[Section]] = [
     Resources,
     PayeeAccounts,
     Transfers,
+    OwnBank,
     SavedCards,
     OffSession,
     Refunds,

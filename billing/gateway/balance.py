@@ -22,6 +22,7 @@ class BalanceMovement:
     type: str
     source_id: str
     payment_intent_id: str
+    transfer_id: str = ""  # what a transfer_refund fetched back
     currency: str
     amount_minor: int
     fee_minor: int
@@ -49,6 +50,7 @@ def movement(row: BalanceTransaction, *, payment_intent_id: str) -> BalanceMovem
         type=row.type,
         source_id=id_of(source),
         payment_intent_id=payment_intent_id,
+        transfer_id=id_of(getattr(source, "transfer", None)) if row.type == "transfer_refund" else "",
         currency=row.currency.upper(),
         amount_minor=row.amount,
         fee_minor=row.fee,

@@ -14,6 +14,12 @@ class BalanceTransaction(TimestampedModel):
     type = models.CharField(max_length=64)
     source_id = models.CharField(max_length=255, blank=True)
     payment_intent_id = models.CharField(max_length=255, blank=True)
+    transfer_id = models.CharField(
+        max_length=255,
+        blank=True,
+        db_default="",
+        help_text="Of money that came back from an owner's account: which transfer.",
+    )
     currency = models.CharField(max_length=3)
     amount_micro = models.BigIntegerField()
     fee_micro = models.BigIntegerField()
@@ -31,6 +37,11 @@ class BalanceTransaction(TimestampedModel):
         indexes = [
             models.Index(fields=["payment_intent_id"], name="balance_transaction_intent"),
             models.Index(fields=["source_id"], name="balance_transaction_source"),
+            models.Index(
+                fields=["transfer_id"],
+                condition=models.Q(type="transfer_refund"),
+                name="balance_transaction_transfer",
+            ),
             # What a sweep looks for: money that moved after a payment was over.
             models.Index(
                 fields=["occurred_at"],

@@ -26,6 +26,13 @@ class Payout(PublicIdModel):
         RETURNED = "returned", "Returned to your balance"
         REVERSED = "reversed", "Taken back"  # fraud or a wrong payee, by two operators
 
+    class Cause(models.TextChoices):
+        FRAUD = "fraud", "Fraud"
+        WRONG_PAYEE = "wrong_payee", "Wrong payee"
+        UNKNOWN = "unknown", "Taken back in Stripe's dashboard"
+
+    SUSPICIOUS: ClassVar = (Cause.FRAUD, Cause.UNKNOWN)  # what else the owner is due is held
+
     TRANSITIONS: ClassVar[Transitions] = {
         Status.SCHEDULED: (Status.SENDING, Status.RETURNED),
         Status.SENDING: (Status.PAID, Status.RETURNED, Status.SCHEDULED),  # back only when nothing was done
@@ -39,6 +46,9 @@ class Payout(PublicIdModel):
     due_at = models.DateTimeField(help_text="Not sent before: the end of the period and the hold days.")
     held_at = models.DateTimeField(null=True, help_text="Two operators hold it; lifted by two.")
     held_reason = models.CharField(max_length=200, blank=True, db_default="")
+    released_at = models.DateTimeField(
+        null=True, help_text="When operators last let it go: no rule of ours holds it again."
+    )
     status = models.CharField(max_length=16, choices=Status, default=Status.SCHEDULED)
     # While scheduled: why it waits, e.g. account_not_ready, balance_low, held.
     status_code = models.CharField(max_length=64, blank=True, db_default="")
@@ -47,6 +57,7 @@ class Payout(PublicIdModel):
     reverse_command = models.OneToOneField(
         StripeCommand, on_delete=models.PROTECT, null=True, related_name="reversed_payout"
     )
+    reverse_cause = models.CharField(max_length=16, choices=Cause, blank=True, db_default="")
     stripe_transfer_id = models.CharField(max_length=255, null=True, unique=True)  # noqa: DJ001 - unique once known
     posting = models.OneToOneField(LedgerTransfer, on_delete=models.PROTECT, related_name="payout")
     sent = models.OneToOneField(LedgerTransfer, on_delete=models.PROTECT, null=True, related_name="payout_sent")
@@ -78,6 +89,9 @@ class Payout(PublicIdModel):
         indexes = [
             models.Index(fields=["due_at"], condition=models.Q(status="scheduled"), name="payout_due"),
             models.Index(fields=["owner", "-id"], name="payout_by_owner"),
+            models.Index(
+                fields=["owner"], condition=models.Q(reverse_cause__in=["fraud", "unknown"]), name="payout_suspicious"
+            ),
         ]
 
     def __str__(self) -> str:

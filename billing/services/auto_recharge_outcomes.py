@@ -15,7 +15,7 @@ from marketplace.core.states import transition
 
 Status = CardTopUp.Status
 # Codes of `charge_commands` that are the customer's own doing, or an operator's: nothing to tell them.
-QUIET = {"organization_suspended", "recharge_off", "recharge_over"}
+QUIET = {"organization_suspended", "recharge_off", "recharge_over", "recharge_over_cap", "recharge_paused"}
 
 
 class PaymentMismatch(Conflict):
@@ -52,7 +52,10 @@ def locked(pk: int) -> CardTopUp:
 
 
 def check(row: CardTopUp, payment: Payment) -> None:
-    """Nothing is credited on the word of a payment that somebody else made, or for another sum. Raises PaymentMismatch."""
+    """Nothing is credited on the word of a payment that somebody else made, or for another sum.
+
+    Raises PaymentMismatch, and Conflict `currency_differs`.
+    """
     same = (
         row.origin == CardTopUp.Origin.AUTO
         and payment.command == row.command.idempotency_key
@@ -63,6 +66,7 @@ def check(row: CardTopUp, payment: Payment) -> None:
     )
     if not same:
         raise PaymentMismatch(card_top_up=str(row.public_id), payment=payment.id)
+    balance.insist_currency([payment.balance] if payment.balance else [], row.currency)
 
 
 def settle(row: CardTopUp, payment: Payment) -> None:

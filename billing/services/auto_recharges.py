@@ -75,9 +75,9 @@ def of(organization: Organization) -> AutoRecharge | None:
     return AutoRecharge.objects.filter(organization=organization).select_related("card").first()
 
 
-def month(recharge: AutoRecharge) -> RechargeMonth:
-    """Counted by when a charge was begun, as the cap is."""
-    since = month_of(timezone.now())
+def month(recharge: AutoRecharge, *, at: datetime | None = None) -> RechargeMonth:
+    """The one of now, or of another moment. Counted by when a charge was begun, as the cap is."""
+    since = month_of(at or timezone.now())
     with connection.cursor() as cursor:
         cursor.execute(
             SPENT.format(organization="%(organization)s"), {"organization": recharge.organization_id, "month": since}

@@ -4,7 +4,7 @@ What a charge, a refund, a dispute or a transfer moves is posted by those who kn
 later. Nobody else knows of fees that Stripe takes by themselves, or of payouts to our own bank: those are posted here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from django.db import transaction
 
@@ -13,8 +13,10 @@ from billing.minor_units import to_micro
 from billing.models import BalanceTransaction, LedgerAccount, LedgerTransfer
 from billing.services import ledger
 from billing.services.ledger import Place, Posting
+from marketplace.core.errors import Conflict
 
 Kind = LedgerAccount.Kind
+CURRENCY = "currency_differs"
 TO_OUR_BANK = ("payout", "payout_cancel", "payout_failure")  # and back from it
 
 
@@ -29,11 +31,23 @@ def record(movements: Sequence[BalanceMovement]) -> int:
     return len(rows)
 
 
+def insist_currency(movements: Iterable[BalanceMovement], currency: str) -> None:
+    """Raises Conflict `currency_differs` when Stripe booked something in another currency than it was paid in: it would have
+    to be converted, by a rate that our books do not know.
+    """
+    for movement in movements:
+        if movement.currency != currency:
+            raise Conflict(
+                f"Stripe booked {movement.id} in {movement.currency}, not in {currency}: an operator must look.",
+                code=CURRENCY, movement=movement.id,
+            )  # fmt: skip
+
+
 def _row(movement: BalanceMovement) -> BalanceTransaction:
     currency = movement.currency
     return BalanceTransaction(
         stripe_id=movement.id, type=movement.type, source_id=movement.source_id,
-        payment_intent_id=movement.payment_intent_id, currency=currency,
+        payment_intent_id=movement.payment_intent_id, transfer_id=movement.transfer_id, currency=currency,
         amount_micro=to_micro(movement.amount_minor, currency), fee_micro=to_micro(movement.fee_minor, currency),
         net_micro=to_micro(movement.net_minor, currency),
         occurred_at=movement.occurred_at, available_at=movement.available_at,

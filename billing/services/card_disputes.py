@@ -11,7 +11,7 @@ from billing.gateway import BalanceMovement, BankDispute
 from billing.minor_units import to_micro
 from billing.models import CardDispute, StripeCommand, TopUp
 from billing.services import balance, dispute_debts, dispute_mails, dispute_suspensions, outbox
-from billing.services.dispute_states import MEANS, move
+from billing.services.dispute_states import move, state_of
 from billing.services.organization_locks import lock
 from marketplace.core.errors import Conflict, InvalidInput
 
@@ -24,6 +24,8 @@ def apply(found: BankDispute) -> bool:
     """Bring our dispute, and the money, to where Stripe's is. Any number of times, in any order.
 
     Money moves only when Stripe's balance shows that it did. False when the payment is none of ours, or not credited yet.
+    Raises UnknownWord, and Conflict `currency_differs` when the money was taken in another currency: the dispute is there then,
+    to be answered, and its money is an operator's.
     """
     top_up = TopUp.objects.filter(method=TopUp.Method.STRIPE, reference=found.payment_intent_id or "-").first()
     if top_up is None:
@@ -34,8 +36,9 @@ def apply(found: BankDispute) -> bool:
         was = "" if is_new else row.status
         move(row, found)
         took_before = row.withdrawn_at
-        taken, returned = _sums(found)
-        dispute_debts.settle(row, taken=taken, returned=returned)
+        if all(part.currency == row.currency for part in found.movements):
+            taken, returned = _sums(found)
+            dispute_debts.settle(row, taken=taken, returned=returned)
         dispute_suspensions.reconsider(organization)
         if (was, took_before) != (row.status, row.withdrawn_at):
             audit.record(
@@ -44,6 +47,7 @@ def apply(found: BankDispute) -> bool:
             )  # fmt: skip
             dispute_mails.tell(row)
     balance.record(found.movements)
+    balance.insist_currency(found.movements, row.currency)
     return True
 
 
@@ -109,7 +113,7 @@ def _row(top_up: TopUp, found: BankDispute) -> tuple[CardDispute, bool]:
     row = CardDispute.objects.select_for_update(no_key=True).filter(stripe_id=found.id).first()
     if row:
         return row, False
-    status = MEANS[found.status]
+    status = state_of(found.status)
     made = CardDispute.objects.create(
         organization_id=top_up.organization_id, top_up=top_up, stripe_id=found.id, status=status,
         amount_micro=to_micro(found.amount_minor, found.currency), currency=found.currency, reason=found.reason[:64],

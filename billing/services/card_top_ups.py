@@ -74,7 +74,7 @@ def apply(session: CheckoutSession) -> CardTopUp:
 
     The session must be fresh from Stripe: an older one changes nothing that a newer one said, since money only comes.
     Outside a transaction: a card that shall be kept is looked up. Raises CardTopUp.DoesNotExist when the session is not of
-    ours, SessionMismatch, and StripeUnavailable, with the money credited all the same.
+    ours, SessionMismatch, Conflict `currency_differs` and StripeUnavailable, with the money credited all the same.
     """
     with transaction.atomic():
         row = CardTopUp.objects.select_for_update(of=("self",)).select_related("organization", "customer", "command").get(
@@ -82,6 +82,7 @@ def apply(session: CheckoutSession) -> CardTopUp:
         )  # fmt: skip
         _check_session(row, session)
         _adopt(row, session)
+        balance.insist_currency([session.balance] if session.balance else [], row.currency)
         if session.payment_status == "paid":
             credit(row, session.payment_intent_id)
         elif session.status == "complete":

@@ -8,7 +8,7 @@ from billing import gateway
 from billing.gateway import CardDeclined, Payment, StripeRefused
 from billing.minor_units import to_minor
 from billing.models import AutoRecharge, CardTopUp, SavedCard, StripeCommand
-from billing.services import auto_recharge_outcomes
+from billing.services import auto_recharge_outcomes, auto_recharges
 from billing.services.sent import Sent, since_unix
 from marketplace.core.errors import DomainError
 
@@ -82,7 +82,13 @@ def _unwanted(row: CardTopUp) -> str:
         return "organization_suspended"
     if row.saved_card.status != SavedCard.Status.ACTIVE:
         return "card_removed"
-    return "" if recharge and recharge.is_on else "recharge_off"
+    if recharge is None or not recharge.is_on:
+        return "recharge_off"
+    if recharge.paused_code:
+        return "recharge_paused"
+    # The month's charges include this one.
+    over = auto_recharges.month(recharge, at=row.created_at).charged_micro > recharge.monthly_cap_micro
+    return "recharge_over_cap" if over else ""
 
 
 def _checked(row: CardTopUp, payment: Payment) -> Charged:

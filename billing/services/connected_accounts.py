@@ -1,10 +1,11 @@
 """Where an owner is paid: an account at Stripe, asked for here, filled in on Stripe's pages, and read again when it changes."""
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import Owner
@@ -20,6 +21,7 @@ from marketplace.core.states import transition
 
 logger = logging.getLogger(__name__)
 Status = ConnectedAccount.Status
+DAY = timedelta(days=1)
 SEND_PAYOUTS = "billing.send_payouts"
 
 
@@ -101,7 +103,22 @@ def refresh_unready(*, limit: int = 200) -> int:
     """
     rows = ConnectedAccount.objects.exclude(stripe_id=None).exclude(status=Status.CLOSED)
     waiting = rows.exclude(status=Status.ACTIVE) | rows.exclude(requirements=[])
-    found = list(waiting.order_by("checked_at", "id")[:limit])
+    return _read_again(waiting, limit)
+
+
+def refresh_to_be_paid(*, limit: int = 200) -> int:
+    """Read again the ready accounts that are about to be paid and were not read for half a day: Stripe may have restricted one,
+    and its event be lost. Until none is left, or `limit` were read; how many were. Raises StripeUnavailable.
+    """
+    now = timezone.now()
+    due = Payout.objects.filter(status=Payout.Status.SCHEDULED, due_at__lte=now + DAY, held_at=None)
+    old = Q(checked_at=None) | Q(checked_at__lt=now - DAY / 2)
+    rows = ConnectedAccount.objects.filter(old, status=Status.ACTIVE, owner_id__in=due.values("owner_id"))
+    return _read_again(rows.exclude(stripe_id=None), limit)
+
+
+def _read_again(rows: QuerySet[ConnectedAccount], limit: int) -> int:
+    found = list(rows.order_by("checked_at", "id")[:limit])
     for row in found:
         try:
             refresh(account=row)

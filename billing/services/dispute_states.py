@@ -4,6 +4,7 @@ from django.utils import timezone
 
 from billing.gateway import BankDispute
 from billing.models import CardDispute
+from billing.services.stripe_words import meaning
 from marketplace.core.states import transition
 
 Status = CardDispute.Status
@@ -19,9 +20,17 @@ MEANS = {
 }
 
 
+def state_of(status: str) -> str:
+    """Ours for Stripe's. Raises UnknownWord."""
+    return meaning(MEANS, status)
+
+
 def move(row: CardDispute, found: BankDispute) -> None:
-    """To where Stripe's is, unless ours is further: an older answer changes nothing. The caller holds the row."""
-    wanted = MEANS[found.status]
+    """To where Stripe's is, unless ours is further: an older answer changes nothing. The caller holds the row.
+
+    Raises UnknownWord.
+    """
+    wanted = state_of(found.status)
     if found.due_at and found.due_at != row.evidence_due_at and row.status in CardDispute.OPEN:
         row.evidence_due_at = found.due_at
         row.save(update_fields=["evidence_due_at"])

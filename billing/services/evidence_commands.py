@@ -5,7 +5,7 @@ from typing import Any
 from billing import gateway
 from billing.gateway import BankDispute
 from billing.models import CardDispute, StripeCommand
-from billing.services.dispute_states import MEANS, go_on
+from billing.services.dispute_states import go_on, state_of
 from billing.services.sent import Sent
 from marketplace.core.errors import DomainError
 
@@ -35,8 +35,8 @@ def find(command: StripeCommand) -> Sent | None:
 def done(command: StripeCommand, sent: Sent) -> None:
     """The bank has it; what it decides comes by events."""
     row = CardDispute.objects.select_for_update(no_key=True).get(pk=command.subject_id)
-    if MEANS[sent.status] in CardDispute.OPEN:
-        go_on(row, MEANS[sent.status])
+    if (state := state_of(sent.status)) in CardDispute.OPEN:
+        go_on(row, state)
 
 
 def dead(command: StripeCommand, error: DomainError) -> None:
@@ -45,4 +45,6 @@ def dead(command: StripeCommand, error: DomainError) -> None:
 
 
 def _sent(found: BankDispute) -> Sent:
+    """Raises UnknownWord before anything is settled: the command is looked at again later."""
+    state_of(found.status)
     return Sent(found.id, status=found.status)

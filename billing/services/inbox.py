@@ -10,6 +10,7 @@ from functools import partial
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from accounts.models import User
@@ -44,13 +45,22 @@ def receive(events: Sequence[Event], *, source: str) -> int:
 
 
 def process_due(*, limit: int = 200) -> int:
-    """Act on events that are due, oldest first, until none is left or `limit` were. How many were taken up."""
-    for done in range(limit):
-        event = _claim()
-        if event is None:
-            return done
-        _work(event)
-    return limit
+    """Act on events that are due, oldest first, until none is left or `limit` were. How many were taken up.
+
+    One that fails by a fault of ours waits for its lease to end; the others go on, and then the fault is raised.
+    """
+    faults: list[Exception] = []
+    done = 0
+    while done < limit and (event := _claim()):
+        done += 1
+        try:
+            _work(event)
+        except Exception as fault:
+            logger.exception("event %s cannot be acted on", event.event_id)
+            faults.append(fault)
+    if faults:
+        raise faults[0]
+    return done
 
 
 def retry(*, event: StripeEvent, actor: User | None) -> None:
@@ -118,16 +128,21 @@ def _handler(event: StripeEvent) -> Callable[[], bool] | None:
 
 
 def _end(event: StripeEvent, status: str, code: str, message: str = "") -> None:
-    """Somebody who was slower may have acted on it too: the second word says the same."""
+    """Unless somebody took it up since: what they see is newer, and theirs is the last word."""
     with transaction.atomic():
-        row = StripeEvent.objects.select_for_update().get(pk=event.pk)
-        if row.status == Status.RECEIVED:
+        row = StripeEvent.objects.select_for_update().filter(_still_ours(event)).first()
+        if row:
             transition(row, status, code=code, message=message)
 
 
 def _later(event: StripeEvent, error: DomainError) -> None:
     delay_s = min(2**event.attempts, DELAY_MAX_S)
     logger.warning("event %s: %s; again in %s s", event.event_id, error.code, delay_s)
-    StripeEvent.objects.filter(pk=event.pk, status=Status.RECEIVED).update(
+    StripeEvent.objects.filter(_still_ours(event)).update(
         due_at=timezone.now() + timedelta(seconds=delay_s), message=error.message
     )
+
+
+def _still_ours(event: StripeEvent) -> Q:
+    """As we claimed it: nobody has taken it up since."""
+    return Q(pk=event.pk, status=Status.RECEIVED, attempts=event.attempts, due_at=event.due_at)

@@ -1,6 +1,6 @@
 """Ordering a job: the price is bound and the money held before any work starts."""
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from accounts.models import ApiKey, Organization
 from billing.models import JobOrder, RateCard
@@ -34,8 +34,7 @@ def order_job(
     `organization_suspended`, InvalidInput `cap_too_low` for a cap that would not pay the trial's time on the slowest class,
     PaymentRequired `spend_cap_reached` or `insufficient_funds`.
     """
-    if Organization.objects.get(pk=organization.pk).status != Organization.Status.ACTIVE:
-        raise Forbidden("This organization is suspended.", code="organization_suspended")
+    _refuse_suspended(Organization.objects.get(pk=organization.pk).status)
     quote = estimate(
         artifact=artifact,
         items=input_file.items,
@@ -59,10 +58,26 @@ def order_job(
         copies_min=QUORUM if tier == RateCard.Tier.QUORUM else 1,
     )
     order = _bind(job, quote, cap_micro=cap_micro, held_micro=held_micro)
-    # Last, since it locks the wallet until the end; it refuses what the checks above could not see yet.
+    # Last, since they lock until the end; they refuse what the checks above could not see yet.
+    _refuse_suspended(_status_held(organization))
     holds.take(order, currency=quote.currency)
     kick(auto_recharges.TASK)  # the wallet may be low now
     return job
+
+
+def _status_held(organization: Organization) -> str:
+    """As it is until we commit: a suspension that came before is seen, and one to come waits for us. Orders share the lock.
+
+    After `holds.promo_part`, which may lock the same row for itself: two that share it could not both do that.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT status FROM accounts_organization WHERE id = %s FOR SHARE", [organization.pk])
+        return str(cursor.fetchone()[0])
+
+
+def _refuse_suspended(status: str) -> None:
+    if status != Organization.Status.ACTIVE:
+        raise Forbidden("This organization is suspended.", code="organization_suspended")
 
 
 def _bind(job: InferenceJob, quote: Estimate, *, cap_micro: int | None, held_micro: int) -> JobOrder:

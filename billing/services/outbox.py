@@ -5,6 +5,9 @@ have done it. *Send*: the call, outside any transaction; after an attempt whose 
 was done, and only then send again, under the same idempotency key with the same parameters. *Settle* (a transaction):
 write what came of it together with its effect. A process that dies between two steps leaves a command that the next
 one takes up; Stripe's memory of keys (a day) and the look at its objects (for ever) keep the effect single.
+
+A sender may be so slow that its lease ends and another takes the command up. From then on only a success of the slow one
+counts: what it believes of a failure is older than what the other one has learned.
 """
 
 import logging
@@ -61,13 +64,22 @@ def send_now(command: StripeCommand) -> None:
 
 
 def send_due(*, limit: int = 100) -> int:
-    """Send commands that are due, oldest first, until none is left or `limit` were. How many were taken up."""
-    for done in range(limit):
-        claim = _claim(Q(due_at__lte=timezone.now()))
-        if claim is None:
-            return done
-        _work(claim)
-    return limit
+    """Send commands that are due, oldest first, until none is left or `limit` were. How many were taken up.
+
+    One that fails by a fault of ours waits for its lease to end; the others go on, and then the fault is raised.
+    """
+    faults: list[Exception] = []
+    done = 0
+    while done < limit and (claim := _claim(Q(due_at__lte=timezone.now()))):
+        done += 1
+        try:
+            _work(claim)
+        except Exception as fault:
+            logger.exception("command %s cannot be sent", claim.command)
+            faults.append(fault)
+    if faults:
+        raise faults[0]
+    return done
 
 
 def retry(*, command: StripeCommand, actor: User | None) -> None:
@@ -161,7 +173,7 @@ def _later(command: StripeCommand, error: DomainError, *, outcome_unknown: bool)
         return
     delay_s = min(2**command.attempts, DELAY_MAX_S)
     logger.warning("%s: %s; again in %s s", command, error.code, delay_s)
-    StripeCommand.objects.filter(pk=command.pk, status=Status.QUEUED).update(
+    StripeCommand.objects.filter(_still_ours(command)).update(
         due_at=timezone.now() + timedelta(seconds=delay_s),
         outcome_unknown=outcome_unknown,
         message=_message(error),
@@ -172,6 +184,8 @@ def _give_up(command: StripeCommand, error: DomainError, *, outcome_unknown: boo
     """The command is dead, and so are those that waited for it. Operators see them; their subjects are told."""
     logger.error("%s is given up: %s", command, _message(error))
     with transaction.atomic():
+        if StripeCommand.objects.select_for_update().filter(_still_ours(command)).first() is None:
+            return
         rows = list(
             StripeCommand.objects.select_for_update().filter(Q(pk=command.pk) | Q(after=command)).order_by("id")
         )
@@ -182,6 +196,11 @@ def _give_up(command: StripeCommand, error: DomainError, *, outcome_unknown: boo
                     row, Status.DEAD, code=error.code, message=_message(error), outcome_unknown=own and outcome_unknown
                 )  # fmt: skip
                 KINDS[row.kind].dead(row, error)
+
+
+def _still_ours(command: StripeCommand) -> Q:
+    """As we claimed it: nobody has taken it up since. The lease's end tells two claims apart, also after a `retry`."""
+    return Q(pk=command.pk, status=Status.QUEUED, attempts=command.attempts, due_at=command.due_at)
 
 
 def _message(error: DomainError) -> str:

@@ -13,7 +13,7 @@ from accounts.services import audit
 from billing import gateway
 from billing.minor_units import to_micro
 from billing.models import LedgerAccount, LedgerTransfer, Payout, StripeCommand
-from billing.services import ledger, outbox, payout_reversals
+from billing.services import ledger, outbox, payout_reversals, payout_suspicions
 from billing.services.ledger import Place, Posting
 from compute.services.kicks import kick
 from marketplace.core.errors import Conflict
@@ -31,6 +31,9 @@ REASON = """
   JOIN accounts_owner o ON o.id = p.owner_id
   LEFT JOIN billing_connectedaccount a ON a.owner_id = p.owner_id AND a.status = 'active' AND a.stripe_id IS NOT NULL
  CROSS JOIN LATERAL (SELECT CASE WHEN p.held_at IS NOT NULL THEN 'held'
+                                 WHEN p.released_at IS NULL AND EXISTS (
+                                      SELECT FROM billing_payout s
+                                       WHERE s.owner_id = p.owner_id AND s.reverse_cause IN ('fraud', 'unknown')) THEN 'held'
                                  WHEN o.erased_at IS NOT NULL THEN 'owner_closed'
                                  WHEN a.id IS NULL THEN 'account_not_ready' ELSE '' END AS code) why
  WHERE p.status = 'scheduled' AND p.due_at <= %s
@@ -67,6 +70,7 @@ def send_due(*, limit: int = 500) -> int:
     A payout that is not covered stops the later ones of its currency, so that a large one is not overtaken for ever.
     Raises StripeUnavailable when Stripe does not say what our balance is.
     """
+    payout_suspicions.hold()
     due = Payout.objects.filter(status=Status.SCHEDULED, due_at__lte=timezone.now())
     if not settings.STRIPE_SECRET_KEY or not due.exists():
         return 0
@@ -107,8 +111,8 @@ def release(*, payout: Payout, actor: User | None) -> Payout:
     with transaction.atomic():
         row = _locked(payout, Status.SCHEDULED)
         if row.held_at is not None:
-            row.held_at, row.held_reason, row.status_code = None, "", ""
-            row.save(update_fields=["held_at", "held_reason", "status_code"])
+            row.held_at, row.held_reason, row.status_code, row.released_at = None, "", "", timezone.now()
+            row.save(update_fields=["held_at", "held_reason", "status_code", "released_at"])
             audit.record(actor=actor, action="payout.release", subject=row.public_id)
             kick("billing.send_payouts")
     return row
@@ -153,9 +157,9 @@ def schedule_again(*, payout: Payout, actor: User | None) -> Payout:
     return row
 
 
-def reverse(*, payout: Payout, reason: str, actor: User | None) -> Payout:
-    """Fetch a paid one back from the owner's account. See payout_reversals.request."""
-    return payout_reversals.request(payout=payout, reason=reason, actor=actor)
+def reverse(*, payout: Payout, reason: str, actor: User | None, cause: str = Payout.Cause.FRAUD) -> Payout:
+    """Fetch a paid one back from the owner's account, for fraud or a wrong payee. See payout_reversals.request."""
+    return payout_reversals.request(payout=payout, reason=reason, actor=actor, cause=cause)
 
 
 def _covered(rows: Sequence[tuple[int, int, object, int]], left_micro: int) -> list[Picked]:

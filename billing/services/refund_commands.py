@@ -54,4 +54,6 @@ def may_retry(command: StripeCommand) -> None:
 
 
 def _sent(found: CardRefund) -> Sent:
+    """Raises UnknownWord before anything is settled: the command is looked at again later."""
+    refund_outcomes.state_of(found.status)
     return Sent(found.id, status=found.status, status_code=found.failure_reason)

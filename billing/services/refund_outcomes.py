@@ -9,14 +9,15 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.services import audit, mails
 from billing import gateway
-from billing.gateway import CardRefund
+from billing.gateway import CardRefund, StripeUnavailable
 from billing.minor_units import to_micro
 from billing.models import BalanceTransaction, LedgerTransfer, Refund, StripeCommand
 from billing.recipients import money_people
 from billing.services import balance, ledger
 from billing.services.ledger import Posting
 from billing.services.organization_locks import lock
-from marketplace.core.errors import Conflict
+from billing.services.stripe_words import meaning
+from marketplace.core.errors import Conflict, DomainError
 from marketplace.core.states import transition
 
 logger = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ class RefundMismatch(Conflict):
 def apply(found: CardRefund) -> bool:
     """Bring our refund to where Stripe's is. Any number of times, in any order. False when it is none of ours.
 
-    An older answer changes nothing that a newer one said: states only go forward. Raises RefundMismatch.
+    An older answer changes nothing that a newer one said: states only go forward. Raises RefundMismatch, UnknownWord.
     """
     row = Refund.objects.filter(command__idempotency_key=found.command).first() if found.command else None
     if row is None:
@@ -53,6 +54,11 @@ def apply(found: CardRefund) -> bool:
     return True
 
 
+def state_of(status: str) -> str:
+    """Ours for Stripe's. Raises UnknownWord."""
+    return meaning(MEANS, status)
+
+
 def locked(refund: Refund) -> Refund:
     """The row as it is now, held until the end of the transaction."""
     lock(refund.organization_id)
@@ -61,13 +67,13 @@ def locked(refund: Refund) -> Refund:
 
 
 def settle(row: Refund, *, stripe_id: str, status: str, code: str) -> None:
-    """Act on what Stripe says, in the caller's transaction, which holds the row."""
+    """Act on what Stripe says, in the caller's transaction, which holds the row. Raises UnknownWord."""
+    wanted = state_of(status)
     if row.stripe_id is None:
         row.stripe_id = stripe_id
         row.save(update_fields=["stripe_id"])
         if row.status == Status.FAILED:
             logger.error("%s was given back, and Stripe sent it too, as %s: an operator must look", row, stripe_id)
-    wanted = MEANS[status]
     if wanted == Status.FAILED:
         give_back(row, code=code or "refund_failed")
     elif wanted in Refund.TRANSITIONS.get(row.status, ()):
@@ -102,7 +108,7 @@ def refresh(refund: Refund) -> None:
 def sweep(*, limit: int = 100) -> int:
     """Look again at refunds that wait for a bank, and at those whose money Stripe's balance shows as come back.
 
-    Returns how many were looked at. Raises StripeUnavailable.
+    One that cannot be acted on is logged, and the others are looked at. How many there were. Raises StripeUnavailable.
     """
     now, known = timezone.now(), Refund.objects.filter(stripe_id__isnull=False)
     back = BalanceTransaction.objects.filter(
@@ -113,7 +119,12 @@ def sweep(*, limit: int = 100) -> int:
     waiting = known.filter(status=Status.PENDING, created_at__lt=now - LOOK_AGAIN).order_by("?")
     rows = {row.pk: row for row in (*returned[:limit], *waiting[:limit])}
     for row in rows.values():
-        refresh(row)
+        try:
+            refresh(row)
+        except StripeUnavailable:
+            raise
+        except DomainError:
+            logger.exception("%s cannot be acted on", row)
     return len(rows)
 
 

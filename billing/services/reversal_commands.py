@@ -3,10 +3,11 @@
 from typing import Any
 
 from billing import gateway
+from billing.gateway import StripeRefused
 from billing.models import Payout, StripeCommand
 from billing.services import payout_reversals
 from billing.services.sent import Sent
-from marketplace.core.errors import DomainError
+from marketplace.core.errors import Conflict, DomainError
 
 
 def params(command: StripeCommand) -> dict[str, Any]:
@@ -15,8 +16,16 @@ def params(command: StripeCommand) -> dict[str, Any]:
 
 
 def send(command: StripeCommand) -> Sent:
-    made = gateway.reverse_transfer(_transfer(command), command.params or {}, idempotency_key=command.idempotency_key)
-    return Sent(made)
+    """Whatever of it has not come back yet."""
+    transfer_id = _transfer(command)
+    try:
+        return Sent(
+            gateway.reverse_transfer(transfer_id, command.params or {}, idempotency_key=command.idempotency_key)
+        )
+    except StripeRefused:
+        if payout_reversals.is_whole(gateway.retrieve_transfer(transfer_id)):  # in Stripe's dashboard, before us
+            return Sent("")
+        raise
 
 
 def find(command: StripeCommand) -> Sent | None:
@@ -29,10 +38,17 @@ def done(command: StripeCommand, sent: Sent) -> None:
 
 
 def dead(command: StripeCommand, error: DomainError) -> None:
-    """Still paid; operators see why it could not be fetched back."""
-    Payout.objects.filter(pk=command.subject_id, status=Payout.Status.PAID).update(
+    """Still paid; operators see why it could not be fetched back, and may ask for it again."""
+    Payout.objects.filter(pk=command.subject_id, status=Payout.Status.PAID, reverse_command=command).update(
         status_code=f"reversal_{error.code}"[:64]
     )
+
+
+def may_retry(command: StripeCommand) -> None:
+    """Only the last one: another may be under way."""
+    row = Payout.objects.select_for_update().get(pk=command.subject_id)
+    if row.status != Payout.Status.PAID or row.reverse_command_id != command.pk:
+        raise Conflict("The payout no longer waits for this reversal.", code="payout_not_waiting")
 
 
 def _transfer(command: StripeCommand) -> str:

@@ -19,7 +19,7 @@ from accounts.models import Owner
 from billing import periods
 from billing.minor_units import micro_per_minor
 from billing.models import LedgerAccount, Payout, Statement, StatementEntry
-from billing.services import connected_accounts, ledger
+from billing.services import connected_accounts, ledger, payout_suspicions
 from billing.services import statement_sql as sql
 from billing.services.ledger import Place
 from compute.services import kicks
@@ -106,10 +106,12 @@ def _pay(cursor: Any, values: dict[str, Any], due: Sequence[tuple[Any, ...]]) ->
         for statement, _, micro, _, _, transfer in rows
     )
     hold = timedelta(days=settings.PAYOUT_HOLD_DAYS)
+    suspected = payout_suspicions.suspected(owner for _, owner, *_ in rows)
+    held = {"held_at": timezone.now(), "held_reason": payout_suspicions.REASON, "status_code": "held"}
     Payout.objects.bulk_create(
         Payout(
             statement_id=statement, owner_id=owner, amount_micro=micro, currency=currency, due_at=end + hold,
-            posting_id=transfer,
+            posting_id=transfer, **(held if owner in suspected else {}),
         )
         for statement, owner, micro, currency, end, transfer in rows
     )  # fmt: skip

@@ -8,7 +8,8 @@ from django.utils import timezone
 
 from billing import gateway
 from billing.models import BalanceTransaction, CardDispute, StripeEvent, StripeSweep
-from billing.services import balance, event_handlers, inbox, refund_outcomes
+from billing.services import balance, event_handlers, inbox, payout_reversals, refund_outcomes
+from marketplace.core.errors import DomainError
 
 logger = logging.getLogger(__name__)
 OVERLAP = timedelta(hours=1)  # lists may show a row some time after its moment
@@ -32,14 +33,21 @@ def sweep_balance() -> StripeSweep:
 
 
 def sweep_money(*, limit: int = 100) -> int:
-    """Look again at refunds that are not over, and at disputes whose money Stripe has moved and we have not posted.
+    """Look again at refunds that are not over, and at disputes and transfers back whose money Stripe has moved and we have not
+    posted.
 
-    For what neither a webhook nor the list of events has brought. How many were looked at. Raises StripeUnavailable.
+    For what neither a webhook nor the list of events has brought. One that cannot be acted on is logged, and the others
+    are looked at. How many there were. Raises StripeUnavailable.
     """
     ids = list(_unposted_disputes()[:limit])
     for dispute_id in ids:
-        event_handlers.dispute(dispute_id)
-    return len(ids) + refund_outcomes.sweep(limit=limit)
+        try:
+            event_handlers.dispute(dispute_id)
+        except gateway.StripeUnavailable:
+            raise
+        except DomainError:
+            logger.exception("dispute %s cannot be acted on", dispute_id)
+    return len(ids) + refund_outcomes.sweep(limit=limit) + payout_reversals.sweep(limit=limit)
 
 
 def _unposted_disputes() -> QuerySet[BalanceTransaction, str]:

@@ -1,5 +1,6 @@
 """The command that pays one payout: a transfer from our balance at Stripe to the owner's account there."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from accounts.services import mails
@@ -7,7 +8,7 @@ from billing import gateway
 from billing.gateway import StripeRefused, StripeUnknownOutcome, Transfer
 from billing.minor_units import to_micro, to_minor
 from billing.models import ConnectedAccount, LedgerAccount, LedgerTransfer, Payout, StripeCommand
-from billing.services import ledger
+from billing.services import ledger, payout_reversals
 from billing.services.ledger import Place, Posting
 from billing.services.sent import Sent
 from marketplace.core.errors import Conflict, DomainError
@@ -18,6 +19,13 @@ Kind = LedgerAccount.Kind
 # What Stripe's refusal means for the payout; any other one waits for an operator.
 LOW = {"balance_insufficient"}
 NOT_READY = {"insufficient_capabilities_for_transfer", "account_closed", "account_invalid"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transferred(Sent):
+    """Found late, it may have been fetched back already, in Stripe's dashboard."""
+
+    transfer: Transfer
 
 
 class TransferMismatch(StripeUnknownOutcome):
@@ -54,29 +62,37 @@ def find(command: StripeCommand) -> Sent | None:
 
 
 def done(command: StripeCommand, sent: Sent) -> None:
-    """Paid: in_transit -> stripe_clearing, on the day on which Stripe made the transfer."""
+    """Paid: in_transit -> stripe_clearing, on the day on which Stripe made the transfer. And back, if it was fetched back."""
+    assert isinstance(sent, Transferred)
     row = Payout.objects.select_for_update(of=("self",)).select_related("owner__user").get(pk=command.subject_id)
     if row.status != Status.SENDING:
         return
     places = [Place(kind=Kind.IN_TRANSIT, currency=row.currency, owner_id=row.owner_id),
               Place(kind=Kind.STRIPE_CLEARING, currency=row.currency)]  # fmt: skip
     accounts = ledger.accounts(places)
-    mails.queue(
-        user=row.owner.user, kind="payout-sent", dedupe_key=f"payout-sent:{row.pk}",
-        context={"amount_micro": row.amount_micro, "currency": row.currency},
-    )  # fmt: skip
+    is_back = payout_reversals.is_whole(sent.transfer)
+    if not is_back:
+        mails.queue(
+            user=row.owner.user, kind="payout-sent", dedupe_key=f"payout-sent:{row.pk}",
+            context={"amount_micro": row.amount_micro, "currency": row.currency},
+        )  # fmt: skip
     # The ledger last, as ever; but the row needs the posting's id, and its own lock is ours already.
     posted = ledger.post([
         Posting(
             kind=LedgerTransfer.Kind.TRANSFER, debit=accounts[places[0]], credit=accounts[places[1]],
             amount_micro=row.amount_micro, idempotency_key=f"payout:{row.public_id}:sent", effective_at=sent.made_at,
             meta={"payout": str(row.public_id), "stripe_transfer": sent.object_id},
-        )
+        ),
+        *([payout_reversals.posting(row)] if is_back else []),
     ])  # fmt: skip
     transition(
         row, Status.PAID, sent=posted.transfers[0], paid_at=sent.made_at, stripe_transfer_id=sent.object_id,
         bank_status="pending",
     )  # fmt: skip
+    if is_back:
+        payout_reversals.reversed_now(row)
+    else:
+        payout_reversals.come_back(row, sent.transfer)
 
 
 def dead(command: StripeCommand, error: DomainError) -> None:
@@ -113,7 +129,7 @@ def _sent(found: Transfer, command: StripeCommand) -> Sent:
     )
     if not same:
         raise TransferMismatch(transfer=found.id, amount_micro=to_micro(found.amount_minor, found.currency))
-    return Sent(found.id, made_at=found.created_at)
+    return Transferred(found.id, made_at=found.created_at, transfer=found)
 
 
 def _doubt(command: StripeCommand) -> None:

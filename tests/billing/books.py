@@ -192,10 +192,21 @@ def paid_by_card(market: Market) -> TopUp:
     moved = post("top_up", place("stripe_clearing"), wallet, 50_000_000, "top_up:card")
     booked("charge", "ch_1", 50_000_000, fee=1_750_000, intent="pi_1")
     booked("stripe_fee", "fee_1", -200_000)
+    paid_to_our_bank()
     return TopUp.objects.create(
         organization=market.organization, amount_micro=50_000_000, currency="USD", method="stripe", reference="pi_1",
         idempotency_key="card", transfer=moved,
     )  # fmt: skip
+
+
+def paid_to_our_bank() -> None:
+    """By Stripe, once; and once more, which our bank did not take."""
+    bank, clearing = place("bank_clearing"), place("stripe_clearing")
+    for type_, source, micro in (("payout", "po_1", -300_000), ("payout", "po_2", -200_000),
+                                 ("payout_failure", "po_2", 200_000)):  # fmt: skip
+        row = booked(type_, source, micro)
+        debit, credit = (bank, clearing) if micro < 0 else (clearing, bank)
+        post("transfer", debit, credit, abs(micro), f"stripe_payout:{row.stripe_id}")
 
 
 def refunds(market: Market, payment: TopUp) -> None:
@@ -322,7 +333,7 @@ def next_statement(owner: Owner, status: str, index: int) -> None:
         Payout.objects.filter(pk=payout.pk).update(status="paid", sent=sent, paid_at=now, stripe_transfer_id=tr)
         booked("transfer", tr, -CENT)
     if status == "reversed":
-        back = command("reversal")
+        back = command("reverse_transfer", payout.pk)
         post("transfer", clearing, payable, CENT, f"{key}:reversed")
         Payout.objects.filter(pk=payout.pk).update(status="reversed", reverse_command=back, ended_at=now)
         booked("transfer_refund", back.object_id, CENT)

@@ -124,7 +124,12 @@ TAMPERING = {
         "stripe_booked stripe_fees",
     "UPDATE billing_balancetransaction SET source_id = 'other', payment_intent_id = 'other'": "stripe_booked",
     "DELETE FROM billing_balancetransaction WHERE type = 'stripe_fee'": "stripe_clearing",
-    "UPDATE billing_ledgertransfer SET kind = 'promo' WHERE kind = 'transfer'": "stripe_clearing",
+    "UPDATE billing_ledgertransfer SET kind = 'promo' WHERE kind = 'transfer'": "stripe_clearing stripe_payouts",
+    "UPDATE billing_ledgertransfer SET amount_micro = amount_micro + 1 WHERE idempotency_key LIKE 'stripe_payout:%'":
+        "stripe_payouts",
+    "UPDATE billing_ledgertransfer SET debit_id = credit_id, credit_id = debit_id WHERE idempotency_key LIKE 'stripe_payout:%'":
+        "stripe_payouts",
+    "DELETE FROM billing_balancetransaction WHERE type = 'payout'": "payouts_missing",
     f"DELETE FROM billing_balancetransaction WHERE type = 'charge'; UPDATE billing_topup SET created_at = {LONG_AGO}":
         "stripe_unbooked",
     f"DELETE FROM billing_balancetransaction WHERE type = 'refund'; UPDATE billing_refund SET created_at = {LONG_AGO}":

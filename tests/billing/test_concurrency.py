@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from accounts.models import Organization
 from billing.models import EarningsDay, JobOrder, LedgerAccount, LedgerTransfer, RatedUsage, SpendDay, TopUp
-from billing.services import ledger, spend_caps, voids, wallets
+from billing.services import ledger, orders, spend_caps, voids, wallets
 from billing.services.closing import close_orders
 from billing.services.ledger import Place, Posting
 from billing.services.rates import default_rates
 from billing.services.settlement import settle_usage
 from compute.models import InferenceJob
-from marketplace.core.errors import DomainError
+from marketplace.core.errors import DomainError, Forbidden
 from tests.billing.helpers import (
     end_job,
     give_credit,
@@ -74,6 +75,59 @@ def test_two_pockets_cover_what_they_cover_together():
     assert Counter(map(str, results)) == {"100000": 5, "insufficient_funds": 3}
     assert sum(JobOrder.objects.values_list("held_promo_micro", flat=True)) == 250_000
     assert ledger.recompute() == []
+
+
+@pytest.mark.parametrize("credit_micro", [0, 250_000])
+def test_a_suspension_that_comes_first_is_seen_by_orders_in_flight(monkeypatch, credit_micro: int):
+    """It commits after the order has looked and before it holds money; orders of the same moment do not block each other."""
+    market = make_market()
+    organization = market.organization
+    if credit_micro:
+        give_credit(organization, credit_micro)
+    real = orders.estimate
+
+    def suspended_meanwhile(**options):
+        def suspend() -> None:
+            Organization.objects.filter(pk=organization.pk).update(status="suspended")
+            connection.close()
+
+        worker = threading.Thread(target=suspend)
+        worker.start()
+        worker.join()
+        return real(**options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(orders, "estimate", suspended_meanwhile)
+        with pytest.raises(Forbidden) as caught:
+            order(organization, cap_micro=100_000)
+    assert caught.value.code == "organization_suspended"
+    assert not InferenceJob.objects.exists()
+    Organization.objects.filter(pk=organization.pk).update(status="active")
+    assert at_once(4, lambda _: order(organization, cap_micro=100_000).held_micro) == [100_000] * 4
+
+
+def test_a_suspension_waits_for_an_order_that_was_first(monkeypatch):
+    market = make_market()
+    real, ended = orders.holds.take, []
+
+    def watched(*arguments, **options):
+        def suspend() -> None:
+            Organization.objects.filter(pk=market.organization.pk).update(status="suspended")
+            ended.append(InferenceJob.objects.count())
+            connection.close()
+
+        worker = threading.Thread(target=suspend)
+        worker.start()
+        worker.join(0.3)
+        assert worker.is_alive()
+        workers.append(worker)
+        real(*arguments, **options)
+
+    workers: list[threading.Thread] = []
+    monkeypatch.setattr(orders.holds, "take", watched)
+    order(market.organization, cap_micro=100_000)
+    workers[0].join()
+    assert ended == [1]  # it sees the job that it came after
 
 
 def test_a_spend_cap_holds_when_orders_come_at_once():

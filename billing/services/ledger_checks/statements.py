@@ -80,6 +80,7 @@ SELECT 'payout ' || p.public_id || ' ' || c.name, c.expected, c.actual
       ) AS c (name, expected, actual)
  WHERE c.expected <> c.actual
 """
+# A transfer is of an owner's payout, or Stripe's payment to our own bank, which has a check of its own.
 PAYOUTS_MISSING = """
 SELECT 'transfer ' || t.id, 0, t.amount_micro FROM billing_ledgertransfer t
  WHERE t.kind = 'payout' AND NOT EXISTS (SELECT FROM billing_payout p WHERE p.posting_id = t.id)
@@ -87,6 +88,7 @@ SELECT 'transfer ' || t.id, 0, t.amount_micro FROM billing_ledgertransfer t
     OR t.kind = 'transfer' AND NOT EXISTS (SELECT FROM billing_payout p WHERE p.sent_id = t.id)
        AND NOT EXISTS (SELECT FROM billing_payout p WHERE t.idempotency_key = 'payout:' || p.public_id || ':reversed'
                                                       AND p.status = 'reversed')
+       AND NOT EXISTS (SELECT FROM billing_balancetransaction b WHERE t.idempotency_key = 'stripe_payout:' || b.stripe_id)
 """
 IN_TRANSIT = """
 SELECT COALESCE(a.key, 'owner ' || p.owner_id), COALESCE(p.micro, 0), COALESCE(a.balance_micro, 0)

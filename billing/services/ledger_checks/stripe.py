@@ -4,12 +4,13 @@ A list may show a movement before its event came to us, and Stripe books some th
 has is a difference after an hour, what only we have after a day.
 """
 
-# Fees have a check of their own: each is posted under its balance transaction's id.
+# Fees, and what Stripe pays to our bank, have checks of their own: each is posted under its balance transaction's id.
 STRIPE_BOOKED = """
-SELECT 'balance transaction ' || b.stripe_id, b.amount_micro, COALESCE(p.micro, 0)
+SELECT 'balance transaction ' || b.stripe_id, b.sum_micro, COALESCE(p.micro, 0)
   FROM booked b
   LEFT JOIN at_stripe p ON p.source = b.source AND p.currency = b.currency AND sign(p.micro) = sign(b.amount_micro)
- WHERE b.type <> 'stripe_fee' AND b.amount_micro <> COALESCE(p.micro, 0) AND b.occurred_at < now() - interval '1 hour'
+ WHERE b.type NOT IN ('stripe_fee', 'payout', 'payout_cancel', 'payout_failure')
+   AND COALESCE(p.micro, 0) NOT IN (b.sum_micro, b.all_micro) AND b.occurred_at < now() - interval '1 hour'
 """
 STRIPE_UNBOOKED = """
 SELECT p.subject, COALESCE(b.micro, 0), p.micro
@@ -28,6 +29,18 @@ SELECT 'balance transaction ' || b.stripe_id, fee.micro,
   LEFT JOIN billing_ledgeraccount d ON d.id = f.debit_id
  WHERE fee.micro <> COALESCE(CASE WHEN d.kind = 'processing_fee' THEN f.amount_micro ELSE -f.amount_micro END, 0)
 """
+# What Stripe paid to our own bank went there, and came back when the bank did not take it.
+STRIPE_PAYOUTS = """
+SELECT 'balance transaction ' || b.stripe_id, b.amount_micro, COALESCE(x.micro, 0)
+  FROM billing_balancetransaction b
+  LEFT JOIN (SELECT t.idempotency_key, CASE WHEN d.kind = 'stripe_clearing' THEN t.amount_micro ELSE -t.amount_micro END AS micro
+               FROM billing_ledgertransfer t
+               JOIN billing_ledgeraccount d ON d.id = t.debit_id JOIN billing_ledgeraccount c ON c.id = t.credit_id
+              WHERE t.kind = 'transfer' AND (d.kind, c.kind) IN (('stripe_clearing', 'bank_clearing'),
+                                                                 ('bank_clearing', 'stripe_clearing'))) x
+    ON x.idempotency_key = 'stripe_payout:' || b.stripe_id
+ WHERE b.type IN ('payout', 'payout_cancel', 'payout_failure') AND b.amount_micro <> COALESCE(x.micro, 0)
+"""
 # All that moved the account "at Stripe" is of a kind that the checks above and those of its subject have compared.
 STRIPE_CLEARING = """
 SELECT 'transfer ' || x.id, 0, x.amount_micro
@@ -42,19 +55,25 @@ SELECT 'transfer ' || x.id, 0, x.amount_micro
 CHECKS = {
     "stripe_booked": ("what Stripe booked, we posted", STRIPE_BOOKED),
     "stripe_fees": ("a fee that Stripe took is our expense", STRIPE_FEES),
+    "stripe_payouts": ("what Stripe paid to our bank is there", STRIPE_PAYOUTS),
     "stripe_unbooked": ("what we posted a day ago, Stripe has booked", STRIPE_UNBOOKED),
     "stripe_clearing": ("what is at Stripe came from there", STRIPE_CLEARING),
 }
 WITH = {
     # A payment goes by its payment intent, a reversed transfer by the transfer, all else by its own id.
+    # One transfer may come back in parts: what moved for one source in one direction, in all, and up to an hour ago.
     "booked": """
+    SELECT n.*, sum(n.amount_micro) OVER one AS all_micro,
+           sum(n.amount_micro) FILTER (WHERE n.occurred_at < now() - interval '1 hour') OVER one AS sum_micro FROM (
     SELECT b.*, CASE WHEN b.type IN ('charge', 'payment') THEN b.payment_intent_id
-                     WHEN b.type = 'transfer_refund' THEN COALESCE((
+                     WHEN b.type = 'transfer_refund' THEN COALESCE(NULLIF(b.transfer_id, ''), (
                          SELECT p.stripe_transfer_id FROM billing_payout p
                            JOIN billing_stripecommand c ON c.id = p.reverse_command_id
                           WHERE c.object_id = b.source_id), b.source_id)
                      ELSE b.source_id END AS source
-      FROM billing_balancetransaction b
+      FROM billing_balancetransaction b) n
+    WINDOW one AS (PARTITION BY COALESCE(NULLIF(n.source, ''), n.stripe_id), n.currency, sign(n.amount_micro),
+                                n.type = 'stripe_fee')
     """,
     # A refund that Stripe never knew of went nowhere, and came back.
     "at_stripe": """

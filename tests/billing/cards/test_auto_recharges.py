@@ -330,6 +330,27 @@ def test_what_is_not_wanted_any_more_is_not_charged(stripe: FakeWorld, why: str)
     assert Mail.objects.count() == (1 if why == "card removed" else 0)
 
 
+@pytest.mark.parametrize(
+    ("change", "code", "paused"),
+    [({"monthly_cap_micro": 99_000_000}, "recharge_over_cap", ""), ({"monthly_cap_micro": 100_000_000}, "", ""),
+     ({"paused_code": "card_declined", "paused_at": timezone.now()}, "recharge_paused", "card_declined")],
+)  # fmt: skip
+def test_a_cap_that_was_lowered_meanwhile_holds(stripe: FakeWorld, change: dict, code: str, paused: str):
+    wish = recharging(stripe, monthly_cap_micro=120_000_000)
+    for _ in range(2):
+        assert recharge_low() == 1
+        if len(charges(stripe)) == 0:
+            heard(stripe)
+            spend(wish.organization, 50_000_000)
+    AutoRecharge.objects.filter(pk=wish.pk).update(**change)
+    heard(stripe)
+    last = CardTopUp.objects.latest("id")
+    assert (last.status, last.status_code) == (("failed", code) if code else ("paid", ""))
+    assert len(charges(stripe)) == (1 if code else 2)
+    wish.refresh_from_db()
+    assert (wish.paused_code, Mail.objects.filter(kind="recharge-paused").count()) == (paused, 0)
+
+
 # --- the database --------------------------------------------------------------------------------------------------------
 
 

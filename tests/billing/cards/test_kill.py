@@ -31,6 +31,8 @@ WORKER = """
 import os, signal, sys
 import django
 django.setup()
+from tests.conformance import workers
+workers.guard()
 from billing.services import outbox
 settle, left = outbox._settle, [int(sys.argv[1])]
 def dying(command, sent):

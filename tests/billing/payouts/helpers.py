@@ -20,6 +20,7 @@ from billing.services.ledger import Place, Posting
 from tests import factories
 from tests.billing.helpers import number
 from tests.conformance.fixture import FakeWorld
+from tests.database import execute, unguarded
 
 LONG_AGO = timezone.datetime(2026, 1, 1, tzinfo=timezone.get_default_timezone())
 
@@ -109,3 +110,14 @@ def transfers(stripe: FakeWorld) -> list[dict]:
 def differences() -> list[ledger.Difference]:
     """What does not add up."""
     return ledger.recompute()
+
+
+def age(days: int = 3) -> None:
+    """All of it happened days ago: no check waits any more for what Stripe says late."""
+    with unguarded():
+        for column in (
+            "billing_balancetransaction.occurred_at", "billing_topup.created_at", "billing_payout.paid_at",
+            "billing_payout.ended_at",
+        ):  # fmt: skip
+            table, name = column.split(".")
+            execute(f"UPDATE {table} SET {name} = {name} - interval '{days} days'")

@@ -11,12 +11,13 @@ from accounts.models import Mail
 from billing import gateway
 from billing.fake_stripe.payees import Payees
 from billing.gateway import PayeeAccount, Requirement
-from billing.models import StripeCommand
-from billing.services import connected_accounts, inbox, outbox, payee_states
+from billing.models import ConnectedAccount, Payout, StripeCommand
+from billing.services import connected_accounts, inbox, outbox, payee_states, payouts
 from marketplace.core.errors import Conflict, InvalidInput
 from tests import factories
-from tests.billing.payouts.helpers import become, begin, make_payout
+from tests.billing.payouts.helpers import become, begin, fund, make_payout
 from tests.conformance.fixture import FakeWorld
+from tests.database import unguarded
 
 pytestmark = pytest.mark.django_db
 OUTCOMES = [
@@ -218,6 +219,29 @@ def test_the_sweep_reads_what_webhooks_lost_and_leaves_the_ready_alone(stripe: F
     waiting.refresh_from_db()
     assert (waiting.status, ready.status) == ("active", "active")
     assert connected_accounts.refresh_unready() == 0
+
+
+def test_a_ready_one_that_is_about_to_be_paid_is_read_again_once_in_half_a_day(stripe: FakeWorld):
+    """Stripe restricted it, and the event of that was lost."""
+    owners = [factories.make_owner() for _ in range(4)]
+    soon, later, held, _ = (become(stripe, begin(owner), "ready") for owner in owners)
+    fund(stripe)
+    payout = make_payout(soon.owner, due_in=timedelta(hours=23))
+    make_payout(later.owner, due_in=timedelta(hours=25))
+    payouts.hold(payout=make_payout(held.owner), reason="x", actor=None)
+    assert connected_accounts.refresh_to_be_paid() == 0  # all were read just now
+    ConnectedAccount.objects.update(checked_at=timezone.now() - timedelta(hours=13))
+    Payees(stripe.fake.emitter).decide(soon.stripe_id, "restricted")
+    assert connected_accounts.refresh_to_be_paid() == 1
+    soon.refresh_from_db()
+    assert soon.status == "restricted"
+    assert Mail.objects.filter(kind="payout-account-restricted").count() == 1
+    with unguarded():
+        Payout.objects.filter(pk=payout.pk).update(due_at=timezone.now())
+    assert payouts.send_due() == 0
+    payout.refresh_from_db()
+    assert payout.status_code == "account_not_ready"
+    assert connected_accounts.refresh_to_be_paid() == 0
 
 
 def test_closing(stripe: FakeWorld):

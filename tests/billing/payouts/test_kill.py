@@ -35,6 +35,8 @@ WORKER = """
 import os, signal, sys
 import django
 django.setup()
+from tests.conformance import workers
+workers.guard()
 from billing.services import outbox, payouts
 point, left = sys.argv[1], [int(sys.argv[2])]
 def dying(work):

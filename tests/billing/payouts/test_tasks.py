@@ -24,7 +24,7 @@ def test_payouts_are_sent_and_kicked(stripe: FakeWorld, sent_tasks, django_captu
         tasks.send_payouts()
     assert "billing.send_stripe_commands" in sent_tasks
     assert Payout.objects.get().status == "sending"
-    assert {"billing.send_payouts", "billing.refresh_payees"} <= {
+    assert {"billing.send_payouts", "billing.refresh_payees", "billing.refresh_due_payees"} <= {
         row["task"] for row in app.conf.beat_schedule.values()
     }
 
@@ -35,7 +35,7 @@ def test_stripe_away_or_switched_off(stripe: FakeWorld, settings, key: str):
     make_payout(ready_owner(stripe))
     settings.STRIPE_SECRET_KEY = key
     stripe.transport.faults = ["busy"] * 9
-    for task in (tasks.send_payouts, tasks.refresh_payees):
+    for task in (tasks.send_payouts, tasks.refresh_payees, tasks.refresh_due_payees):
         task()
     assert Payout.objects.get().status == "scheduled"
     account.refresh_from_db()

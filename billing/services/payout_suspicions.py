@@ -1,0 +1,41 @@
+"""Owners whose payout was fetched back for fraud: what else they are due is held until operators let each of it go.
+
+A payout that came back in Stripe's dashboard, for a reason that nobody told us, counts as one of fraud.
+"""
+
+from collections.abc import Iterable
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from accounts.services import audit
+from billing.models import Payout
+
+REASON = "An earlier payout was taken back."
+HOLD = """
+UPDATE billing_payout w SET held_at = %s, held_reason = %s, status_code = 'held'
+  FROM (SELECT p.id FROM billing_payout p
+         WHERE p.owner_id IN (SELECT owner_id FROM billing_payout WHERE reverse_cause IN ('fraud', 'unknown'))
+           AND p.status = 'scheduled' AND p.held_at IS NULL AND p.released_at IS NULL
+         ORDER BY p.id FOR UPDATE SKIP LOCKED) due
+ WHERE w.id = due.id
+ RETURNING w.public_id
+"""
+
+
+def hold() -> int:
+    """Hold what is due to them and was not let go. How many payouts. May run twice, at once: what somebody else has locked is
+    theirs to hold, and is not sent in the meantime (payouts.REASON).
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(HOLD, [timezone.now(), REASON])
+        held = [row[0] for row in cursor]
+        for public_id in held:
+            audit.record(actor=None, action="payout.hold", subject=public_id, reason=REASON)
+    return len(held)
+
+
+def suspected(owner_ids: Iterable[int]) -> set[int]:
+    """Those of the owners."""
+    rows = Payout.objects.filter(owner_id__in=owner_ids, reverse_cause__in=Payout.SUSPICIOUS)
+    return set(rows.values_list("owner_id", flat=True))

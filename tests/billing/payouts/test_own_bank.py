@@ -1,0 +1,40 @@
+"""What Stripe pays to our own bank: nobody asked for it, the balance tells of it, and it is in the books."""
+
+import pytest
+
+from billing.fake_stripe.own_bank import OwnBank
+from billing.models import LedgerAccount, LedgerTransfer, StripeEvent
+from billing.services import sweeps
+from tests.billing.payouts.helpers import age, differences
+from tests.billing.refunds.helpers import clearing, customer, part, pay, settle
+from tests.conformance.fixture import FakeWorld
+from tests.database import execute, unguarded
+
+pytestmark = pytest.mark.django_db
+
+
+def test_no_check_complains_of_a_payout_to_our_own_bank_or_of_one_that_came_back(stripe: FakeWorld):
+    pay(stripe, customer())
+    bank = part(stripe, OwnBank)
+    bank.pay(30_00)
+    back = bank.pay(10_00)
+    bank.fail(back["id"])
+    settle(stripe)
+    assert set(StripeEvent.objects.filter(type__startswith="payout.").values_list("status", flat=True)) == {"skipped"}
+    for _ in range(2):
+        sweeps.sweep_balance()
+    age()
+    assert differences() == []
+    assert LedgerTransfer.objects.filter(idempotency_key__startswith="stripe_payout:").count() == 3
+    assert LedgerAccount.objects.filter(kind="bank_clearing").count() == 1
+    at_stripe = sum(row["net"] for row in stripe.fake.store.newest("balance_transaction")) * 10_000
+    assert (clearing(), at_stripe) == (at_stripe, 50_000_000 - 1_750_000 - 30_000_000)
+
+
+def test_the_books_say_so_when_it_was_not_posted(stripe: FakeWorld):
+    pay(stripe, customer())
+    part(stripe, OwnBank).pay(30_00)
+    sweeps.sweep_balance()
+    with unguarded():
+        execute("DELETE FROM billing_ledgertransfer WHERE idempotency_key LIKE 'stripe_payout:%'")
+    assert {found.check for found in differences()} >= {"stripe_payouts"}
