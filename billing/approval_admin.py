@@ -51,6 +51,14 @@ class ApprovalForm(forms.ModelForm[Approval]):
         max_length=wallets.REFERENCE_MAX,
         help_text="Of a bank transfer only: the bank's own reference of it, as on our account. It is credited once.",
     )
+    cause = forms.ChoiceField(
+        required=False,
+        choices=[
+            ("", "---"),
+            *((cause.value, cause.label) for cause in (Payout.Cause.FRAUD, Payout.Cause.WRONG_PAYEE)),
+        ],
+        help_text="Of a payout that is taken back only: after fraud, all else that the owner is due is held.",
+    )
     bearer = forms.ChoiceField(
         required=False, choices=[("", "---"), *Dispute.Bearer.choices], help_text="Of an upheld dispute only."
     )
@@ -76,6 +84,8 @@ class ApprovalForm(forms.ModelForm[Approval]):
             found["amount_micro"] = int((data.get("amount") or Decimal(0)) * MICRO)
         if data["kind"] == Kind.BANK_TOP_UP:
             found["reference"] = data.get("reference", "")
+        if data["kind"] == Kind.REVERSE_PAYOUT:
+            found["cause"] = data.get("cause", "")
         if data["kind"] == Kind.DECIDE_DISPUTE:
             found |= {"bearer": data.get("bearer", ""), "decision": data.get("decision", "")}
         return found
@@ -109,7 +119,7 @@ class ApprovalAdmin(OwnerDataAdmin):
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:
             return (
-                "kind", "subject", "amount", "reference", "bearer", "decision", "reason", "idempotency_key",
+                "kind", "subject", "amount", "reference", "cause", "bearer", "decision", "reason", "idempotency_key",
             )  # fmt: skip
         return (
             "summary", "kind", "status", "reason", "params", "proposed_by", "created_at", "decided_by", "decided_at",

@@ -14,7 +14,7 @@ from accounts.access import signed_in
 from accounts.owner_data_admin import OwnerDataAdmin
 from billing.models import Approval, Dispute
 from billing.money_admin import may_decide, proposal_url
-from billing.services import dispute_decisions, disputes
+from billing.services import dispute_decisions, disputes, give_backs
 from marketplace.core.errors import DomainError
 from marketplace.core.money import MICRO, format_micro
 
@@ -99,8 +99,13 @@ class DisputeAdmin(OwnerDataAdmin):
 
     def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
         row = Dispute.objects.filter(pk=object_id).first()
-        about = {"subject": row.public_id, "amount": row.claimed_micro / MICRO} if row else {}
+        about = {"subject": row.public_id, "amount": _grantable(row) / MICRO} if row else {}
         uphold_url = proposal_url(Approval.Kind.DECIDE_DISPUTE, **about)
         waits = row is not None and row.status == Dispute.Status.OPEN and may_decide(request)
         context = {"waits": waits, "uphold_url": uphold_url}
         return super().change_view(request, object_id, form_url, context)
+
+
+def _grantable(row: Dispute) -> int:
+    """The claim, as far as the order has not given it back already."""
+    return min(row.claimed_micro, give_backs.of(row.order).left_micro) if row.order else row.claimed_micro

@@ -180,6 +180,22 @@ def _on_payout(act: Callable[..., object], *, with_reason: bool = True) -> Calla
     return do
 
 
+def _of_reversal(params: Params) -> Params:
+    cause = str(params.get("cause", "")).strip()
+    if cause not in (Payout.Cause.FRAUD, Payout.Cause.WRONG_PAYEE):
+        raise InvalidInput("Say whether it was fraud or a wrong payee.", code="cause_invalid")
+    return {**_of_payout(params), "cause": cause}
+
+
+def _reversal_words(params: Params) -> str:
+    return f"{_payout_words('Take back')(params)}: {Payout.Cause(params['cause']).label.lower()}"
+
+
+def _reverse(approval: Approval, actor: User) -> object:
+    payout, cause = find(Payout, approval.params, "payout"), approval.params["cause"]
+    return payouts.reverse(payout=payout, actor=actor, reason=approval.reason[:200], cause=cause)
+
+
 # --- disputes and usage -------------------------------------------------------------------------------------------------
 
 
@@ -256,7 +272,7 @@ KINDS: dict[str, ApprovalKind] = {
     Kind.RESEND_PAYOUT: ApprovalKind(
         _of_payout, _payout_words("Ask Stripe anew for the"), _on_payout(payouts.schedule_again, with_reason=False)
     ),
-    Kind.REVERSE_PAYOUT: ApprovalKind(_of_payout, _payout_words("Take back"), _on_payout(payouts.reverse)),
+    Kind.REVERSE_PAYOUT: ApprovalKind(_of_reversal, _reversal_words, _reverse),
     Kind.WRITE_OFF: ApprovalKind(_of_card_dispute, _card_dispute_words, _write_off),
     Kind.VOID_USAGE: ApprovalKind(_of_usage, _usage_words, _void),
     Kind.DECIDE_DISPUTE: ApprovalKind(_decision, _decision_words, _decide),

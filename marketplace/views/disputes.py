@@ -20,7 +20,7 @@ from accounts.access import finance_required, may_move_money, owner_required, si
 from accounts.forms import add_error
 from accounts.models import Organization, Owner, User
 from billing.models import Dispute, JobOrder, Statement
-from billing.services import disputes
+from billing.services import disputes, give_backs
 from marketplace.core.errors import DomainError
 from marketplace.core.money import MICRO
 
@@ -68,7 +68,7 @@ def dispute_open_order(request: HttpRequest, organization: Organization, public_
         "currency": order.rate_card.currency, "back_url": reverse("job_detail", args=[public_id]),
         "running": order.status == JobOrder.Status.HELD, "nav": "billing/_money_nav.html",
     }  # fmt: skip
-    return _open(request, start, context, order.charged_micro)
+    return _open(request, start, context, give_backs.of(order).left_micro)
 
 
 @never_cache

@@ -100,4 +100,5 @@ class Operators(Base):
                 "bearer": bearer, "decision": WHY,
             }  # fmt: skip
         payout = one(list(Payout.objects.order_by("id")), pick)
-        return payout and {"payout": str(payout.public_id)}
+        more = {"cause": ["fraud", "wrong_payee"][pick // 4 % 2]} if kind == "reverse_payout" else {}
+        return payout and {"payout": str(payout.public_id), **more}

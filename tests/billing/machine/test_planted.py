@@ -10,8 +10,7 @@ from django.db import transaction
 
 from billing.fake_stripe.store import Store
 from billing.models import StripeCommand
-from billing.services import outbox, outbox_kinds, refunds, wallets
-from billing.webhooks import gateway as webhook_gateway
+from billing.services import outbox, outbox_kinds, refunds
 from marketplace.core.states import transition
 from tests.billing.machine.money import run
 from tests.conformance.fixture import FakeWorld, stripe
@@ -58,9 +57,7 @@ FAULTS = [sent_again_blindly, noted_before_its_effect, asked_twice_for_one_click
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_planted_fault_is_found(
-    stripe: FakeWorld, settings: Any, monkeypatch: Patch, fault: Callable[[Patch], None]
-):
+def test_a_planted_fault_is_found(stripe: FakeWorld, settings: Any, monkeypatch: Patch, fault: Callable[[Patch], None]):
     fault(monkeypatch)
     with pytest.raises((AssertionError, KeyError)):
         run(stripe, settings, first=1, runs=RUNS, steps=40, shrinks=False)

@@ -120,6 +120,23 @@ def test_a_refused_payout_is_sent_anew_on_the_word_of_two(stripe: FakeWorld, two
     assert AuditEvent.objects.get(action="payout.schedule_again").actor == two[1]
 
 
+def test_a_payout_is_taken_back_for_a_cause(stripe: FakeWorld, two: tuple[User, User]):
+    fund(stripe)
+    payout = make_payout(ready_owner(stripe))
+    payouts.send_due()
+    stripe.run()
+    for cause in ("", "unknown"):
+        with pytest.raises(DomainError) as refused:
+            propose("reverse_payout", two[0], payout=str(payout.public_id), cause=cause)
+        assert refused.value.code == "cause_invalid"
+    approval = propose("reverse_payout", two[0], payout=str(payout.public_id), cause="wrong_payee")
+    assert approval.summary.endswith("wrong payee")
+    approvals.approve(approval=approval, actor=two[1])
+    stripe.run()
+    payout.refresh_from_db()
+    assert (payout.status, payout.reverse_cause) == ("reversed", "wrong_payee")
+
+
 @pytest.mark.parametrize(("status", "kinds"), [("scheduled", ["hold_payout", "return_payout"]), ("returned", [])])
 def test_a_payouts_page_leads_to_what_its_state_allows(two: tuple[User, User], status: str, kinds: list[str]):
     options = admin.site._registry[Payout]

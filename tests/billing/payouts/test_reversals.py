@@ -73,7 +73,7 @@ def test_a_part_is_a_difference_until_the_rest_is_back(stripe: FakeWorld, by: st
     age()
     (found,) = differences()
     assert (found.check, found.expected_micro, found.actual_micro) == ("stripe_booked", 10_000_000, 0)
-    inbox.retry(event=event)
+    inbox.retry(event=event, actor=None)
     stripe.run()
     assert dead_event().pk == event.pk  # still a part
     assert sweeps.sweep_money() == 0
@@ -85,7 +85,7 @@ def test_a_part_is_a_difference_until_the_rest_is_back(stripe: FakeWorld, by: st
     if by == "its own event":
         settle(stripe)
     elif by == "the dead event again":
-        inbox.retry(event=dead_event())
+        inbox.retry(event=dead_event(), actor=None)
         stripe.run()
     elif by == "a sweep":
         sweeps.sweep_balance()
@@ -225,7 +225,7 @@ def test_a_second_request_after_a_refusal_is_a_new_command(stripe: FakeWorld):
     assert {key.rsplit(":", 1)[1] for key in keys} == {"v1", "v2"}
     assert (now(payout).status, balance(payout.owner, "payable")) == ("reversed", 25_000_000)
     with pytest.raises(Conflict) as caught:
-        outbox.retry(command=first)
+        outbox.retry(command=first, actor=None)
     assert caught.value.code == "payout_not_waiting"
 
 
@@ -244,7 +244,7 @@ def test_no_second_command_while_the_first_may_have_done_it(stripe: FakeWorld):
     )
     assert sqlstate_of(f"UPDATE billing_payout SET reverse_command_id = {other.pk}") == "DW001"
     stripe.transport.faults = []
-    outbox.retry(command=payout.reverse_command)
+    outbox.retry(command=payout.reverse_command, actor=None)
     stripe.run()
     assert now(payout).status == "reversed"
 

@@ -48,7 +48,7 @@ def test_a_slow_sender_does_not_unlearn_that_a_refund_may_be_sent(stripe: FakeWo
     assert (command.status, command.outcome_unknown, refund.status) == ("dead", True, "requested")
     assert balance(refund.organization) == 40_000_000  # sent, and not given back as well
     stripe.transport.faults = []
-    outbox.retry(command=command)
+    outbox.retry(command=command, actor=None)
     settle(stripe)
     refund.refresh_from_db()
     assert (refund.status, refunds_at(stripe)) == ("succeeded", 1)
@@ -69,7 +69,7 @@ def test_a_sender_from_before_an_operators_retry_is_slow_too(stripe: FakeWorld):
     refund, slow = stalled(stripe)
     command = StripeCommand.objects.filter(pk=refund.command_id)
     command.update(status="dead")
-    outbox.retry(command=command.get())
+    outbox.retry(command=command.get(), actor=None)
     claim = outbox._claim(Q(pk=refund.command_id))
     assert claim.command.attempts == slow.command.attempts
     stripe.transport.faults = ["busy"]

@@ -50,7 +50,7 @@ def test_of_a_dispute_stops_no_other_event(stripe: FakeWorld, invention: Inventi
     sweeps.sweep_balance()
     assert sweeps.sweep_money() == 1  # nor a sweep
     invention.is_on = False
-    inbox.retry(event=dead.first())
+    inbox.retry(event=dead.first(), actor=None)
     stripe.run()
     assert CardDispute.objects.get().withdrawn_at
     books(stripe)

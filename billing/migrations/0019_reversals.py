@@ -34,7 +34,7 @@ CREATE TRIGGER reversal BEFORE UPDATE ON billing_payout FOR EACH ROW
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0015_invoices")]
+    dependencies = [("billing", "0018_bank_top_ups")]
 
     operations = [
         migrations.AddField(
