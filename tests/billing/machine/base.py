@@ -32,6 +32,7 @@ class Base(RuleBasedStateMachine):
         super().__init__()
         scene.begin(self.world, self.scene)
         self.countdown = Countdown(self.world)
+        self.asked_back: dict[tuple[int, str], int] = {}  # by customer and key, the most that was asked for
         self._run = transaction.atomic()
         self._run._from_testcase = True
         self._run.__enter__()

@@ -79,10 +79,13 @@ class Customers(Base):
         with self.dying_after(crash):
             left = sum(micro for _, micro in refunds.refundable(customer.organization))
             wanted = left if pick % 3 == 0 else left // 20_000 * 10_000 or 10_000
-            made = refunds.request(
-                organization=customer.organization, amount_micro=wanted, idempotency_key=f"r{pick % 5}", reason="unused",
-                actor=customer.user,
-            )  # fmt: skip
+            key = (customer.organization.pk, f"r{pick % 5}")
+            self.asked_back[key] = max(wanted, self.asked_back.get(key, 0))
+            for _ in range(1 + pick % 2):  # or two clicks
+                made = refunds.request(
+                    organization=customer.organization, amount_micro=wanted, idempotency_key=key[1], reason="unused",
+                    actor=customer.user,
+                )  # fmt: skip
             refunds.send(made)
 
     @rule(pick=picks)

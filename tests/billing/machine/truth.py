@@ -166,6 +166,8 @@ class Truth(Base):
         accounts = dict(LedgerAccount.objects.filter(organization=organization).values_list("kind", "balance_micro"))
         there = sum(accounts.get(kind, 0) for kind in ("wallet", "promo_wallet", "hold")) - accounts.get("disputed", 0)
         assert there == by_card + sum(given) - total(rated, "charged_micro"), (by_card, given, accounts)
+        asked = sum(micro for (whose, _), micro in self.asked_back.items() if whose == organization)
+        assert total(Refund.objects.filter(organization=organization, reason="unused"), "amount_micro") <= asked
         for order in JobOrder.objects.filter(organization=organization):
             back = total(order.disputes.filter(status="upheld"), "granted_micro")
             back += total(RatedUsage.objects.filter(order=order, void__isnull=False), "charged_micro")
