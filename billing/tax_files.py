@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db import transaction
 
-from accounts.models import AccessEvent, Owner
+from accounts.models import AccessEvent, Owner, User
 from accounts.services import access
 from billing import tax
 from billing.tax import QUARTERS, TaxYear
@@ -30,15 +30,15 @@ def owner_csv(owner: Owner, year: int) -> str:
 
 
 @transaction.atomic
-def export(*, year: int, reason: str) -> str:
-    """The CSV: a row for each owner and currency that was paid in the year. Every owner in it sees that, and why.
+def export(*, year: int, reason: str, actor: User) -> str:
+    """The CSV: a row for each owner and currency that was paid in the year. Every owner in it sees that, by whom, and why.
 
     Committed before anything leaves: if the look cannot be written, nothing is shown.
     """
     rows = list(tax.years(year))
     owners = Owner.objects.in_bulk({row.owner_id for row in rows})
     access.record(
-        looked_at=[(pk, None) for pk in owners], actor=None, kind=AccessEvent.Kind.STAFF_READ,
+        looked_at=[(pk, None) for pk in owners], actor=actor, kind=AccessEvent.Kind.STAFF_READ,
         what=f"payments of {year}: export for the tax return", reason=f"Law: {reason}",
     )  # fmt: skip
     return csv_text([EXPORT_COLUMNS, *(_export_row(row, owners[row.owner_id], year) for row in rows)])

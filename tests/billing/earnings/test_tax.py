@@ -11,7 +11,8 @@ from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
-from accounts.models import AccessEvent, Owner
+from accounts.models import AccessEvent, Owner, User
+from accounts.services import access, registration
 from billing import tax
 from billing.models import Payout, StripeCommand
 from billing.services import ledger
@@ -45,6 +46,13 @@ def pay(owner: Owner, amount_micro: int, paid_at: datetime) -> Payout:
     )
     payout.refresh_from_db()
     return payout
+
+
+def make_operator() -> User:
+    user = factories.make_user()
+    User.objects.filter(pk=user.pk).update(name="Ada Lovelace")
+    registration.register_operator(user=user, role="finance")
+    return User.objects.get(pk=user.pk)
 
 
 def test_by_the_date_of_payment() -> None:
@@ -103,7 +111,8 @@ def test_export_is_seen_by_owners(tmp_path: Path) -> None:
     Owner.objects.filter(pk=owner.pk).update(name="=1+1")
     payout = pay(owner, 2_000_000_000, datetime(2026, 8, 1, tzinfo=UTC))
     file = tmp_path / "tax.csv"
-    call_command("export_tax", year=2026, reason=REASON, output=str(file))
+    staff = make_operator()
+    call_command("export_tax", year=2026, by=staff.email.upper(), reason=REASON, output=str(file))
     (row,) = csv.DictReader(file.open())
     assert (row["owner"], row["name"], row["q3_micro"]) == (str(owner.public_id), "'=1+1", "2000000000")
     assert (row["form"], row["threshold_reached"], row["connected_accounts"]) == (
@@ -114,7 +123,23 @@ def test_export_is_seen_by_owners(tmp_path: Path) -> None:
     assert file.stat().st_mode & 0o077 == 0
     (event,) = AccessEvent.objects.filter(owner=owner)
     assert REASON in event.reason
+    assert event.actor == staff
+    assert access.name_of(event.actor, reader=owner) == "Ada (finance)"
     assert not AccessEvent.objects.filter(owner=other).exists()
     for bad in ({"reason": "short", "output": str(tmp_path / "x")}, {"reason": REASON, "output": str(file)}):
         with pytest.raises(CommandError):
-            call_command("export_tax", year=2026, **bad)
+            call_command("export_tax", year=2026, by=staff.email, **bad)
+
+
+def test_an_export_is_made_by_somebody(tmp_path: Path) -> None:
+    owner, file = factories.make_owner(), tmp_path / "tax.csv"
+    pay(owner, 2_000_000_000, datetime(2026, 8, 1, tzinfo=UTC))
+    with pytest.raises(CommandError, match="--by"):
+        call_command("export_tax", "--year=2026", f"--reason={REASON}", f"--output={file}")
+    left = make_operator()
+    User.objects.filter(pk=left.pk).update(is_active=False)
+    for by in ("nobody@example.com", owner.user.email, left.email, ""):
+        with pytest.raises(CommandError, match="not_an_operator"):
+            call_command("export_tax", year=2026, by=by, reason=REASON, output=str(file))
+    assert not file.exists()
+    assert not AccessEvent.objects.exists()
