@@ -25,6 +25,8 @@ KINDS = {
     "consent-withdrawn-in-car": Kind("A consent was withdrawn in the car"),
     "vehicle-paired": Kind("A computer was connected to one of your cars"),
     "node-paused": Kind("The computer of one of your cars was paused"),
+    "node-resumed": Kind("The computer of one of your cars may work again"),
+    "node-ended": Kind("The computer of one of your cars was disconnected by us"),
     "vehicle-claim": Kind("Somebody says that they bought one of your cars"),
     "vehicle-released": Kind("One of your cars was released to its new owner"),
     "account-closed": Kind("Your account was closed"),
