@@ -32,6 +32,7 @@ KINDS = {
     "account-closed": Kind("Your account was closed"),
     "export-ready": Kind("Your data can be downloaded"),
     "erasure-scheduled": Kind("Your account will be erased"),
+    "erasure-waits": Kind("Your account is erased once you have been paid"),
     "erasure-done": Kind("Your account was erased"),
     "statement-ready": Kind("A statement of what you earned"),
     "payout-sent": Kind("A payout is on its way"),
