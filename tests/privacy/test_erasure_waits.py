@@ -12,6 +12,7 @@ from billing.models import Payout
 from billing.services import ledger, payouts
 from billing.services.ledger import Place, Posting
 from compute.models import UsageRecord
+from marketplace.core import locale
 from marketplace.core.errors import Conflict
 from marketplace.privacy import erasure
 from tests import factories
@@ -58,8 +59,7 @@ def test_it_waits_and_says_why_and_until_when(zenobia):
     assert AuditEvent.objects.filter(action="erasure.wait", subject=str(zenobia.owner.public_id)).count() == 1
     mails.send_due()
     (message,) = [message for message in post.outbox if "waits until you have been paid" in message.subject]
-    print(message.body)
-    assert f"{row.money_until_at:%Y-%m-%d}" in message.body
+    assert locale.moment(row.money_until_at) in message.body
     assert erasures.token_of(row) in message.body
     assert not Mail.objects.filter(kind="erasure-done").exists()
     assert User.objects.filter(email=EMAIL).exists()
