@@ -356,6 +356,7 @@ ERASURE = Table(
         "status": Column("Where it stands"),
         "status_code": Column("Why"),
         "due_at": Column("When it is carried out"),
+        "money_until_at": Column("Until when it waits for what is owed to you"),
         "ended_at": Column("When it was carried out or taken back"),
         "proof": Column("What was destroyed, kept and searched"),
         "proof_signature": Column("Driveway's signature on it"),

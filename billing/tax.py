@@ -1,6 +1,7 @@
 """An owner's year for the tax office: totals by the date of payment, never by that of the work. Data, not advice.
 
 A payout counts in the quarter (UTC) in which Stripe made its transfer, and is taken off in the one in which it was taken back.
+With it count the jobs that it pays for and the platform's part of them (billing/tax_activities.py).
 """
 
 from collections import defaultdict
@@ -11,28 +12,23 @@ from django.conf import settings
 from django.db import connection
 
 from accounts.models import Owner
+from billing.tax_activities import ACTIVITIES, MOVES
 
 QUARTERS = (1, 2, 3, 4)
 
 # What was withheld is what a payout was and its transfer was not: both from the ledger.
-PAID = """
-WITH moves AS (
-    SELECT p.owner_id, p.currency, p.paid_at AS at, 1 AS sign, p.amount_micro, t.amount_micro AS sent_micro, p.account_id
-      FROM billing_payout p JOIN billing_ledgertransfer t ON t.id = p.sent_id
-     WHERE p.status IN ('paid', 'reversed') AND p.paid_at >= %(since)s AND p.paid_at < %(until)s
-       AND (%(owner)s::bigint IS NULL OR p.owner_id = %(owner)s)
-    UNION ALL
-    SELECT p.owner_id, p.currency, e.at, -1, p.amount_micro, t.amount_micro, p.account_id
-      FROM billing_payoutevent e JOIN billing_payout p ON p.id = e.payout_id
-      JOIN billing_ledgertransfer t ON t.id = p.sent_id
-     WHERE e.to_status = 'reversed' AND p.status = 'reversed' AND e.at >= %(since)s AND e.at < %(until)s
-       AND (%(owner)s::bigint IS NULL OR p.owner_id = %(owner)s))
-SELECT m.owner_id, m.currency, extract(quarter FROM m.at AT TIME ZONE 'UTC')::int, sum(m.sign * m.amount_micro)::bigint,
-       sum(m.sign)::int, sum(m.sign * (m.amount_micro - m.sent_micro))::bigint,
-       array_remove(array_agg(DISTINCT a.stripe_id), NULL)
-  FROM moves m LEFT JOIN billing_connectedaccount a ON a.id = m.account_id
- GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
-"""
+PAID = f"""
+WITH {MOVES}, activities AS ({ACTIVITIES}), paid AS (
+    SELECT m.owner_id, m.currency, m.quarter, sum(m.sign * m.amount_micro)::bigint AS paid_micro, sum(m.sign)::int AS payouts,
+           sum(m.sign * (m.amount_micro - m.sent_micro))::bigint AS withheld_micro,
+           array_remove(array_agg(DISTINCT a.stripe_id), NULL) AS accounts
+      FROM moves m LEFT JOIN billing_connectedaccount a ON a.id = m.account_id
+     GROUP BY 1, 2, 3)
+SELECT p.owner_id, p.currency, p.quarter, p.paid_micro, p.payouts, p.withheld_micro, COALESCE(a.activities, 0),
+       COALESCE(a.fees_micro, 0), p.accounts
+  FROM paid p LEFT JOIN activities a USING (owner_id, currency, quarter)
+ ORDER BY 1, 2, 3
+"""  # noqa: S608 - constants
 
 
 @dataclass(frozen=True)
@@ -40,6 +36,8 @@ class Quarter:
     paid_micro: int = 0
     payouts: int = 0  # less those taken back
     withheld_micro: int = 0
+    activities: int = 0  # jobs that these payouts pay for
+    fees_micro: int = 0  # what the platform kept of them
 
 
 @dataclass(frozen=True)
@@ -69,6 +67,10 @@ class TaxYear:
     @property
     def withheld_micro(self) -> int:
         return sum(quarter.withheld_micro for quarter in self.quarters.values())
+
+    @property
+    def fees_micro(self) -> int:
+        return sum(quarter.fees_micro for quarter in self.quarters.values())
 
     def reaches(self, form: Form | None) -> bool:
         return form is not None and self.currency == form.currency and self.paid_micro >= form.threshold_micro

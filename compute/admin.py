@@ -1,14 +1,14 @@
-"""Fleet and work in the back office: read-only; acts of operators come with their issue."""
+"""Fleet and work in the back office: read-only. What operators decide about conflicts is in conflict_admin.py."""
 
 from django.contrib import admin
 
 from accounts.owner_data_admin import OwnerDataAdmin
+from compute import conflict_admin as conflict_admin  # registers itself
 from compute.models import (
     Attempt,
     ClassFigures,
     HardwareClass,
     InferenceJob,
-    MeterConflict,
     MeterRecord,
     ModelArtifact,
     Node,
@@ -75,17 +75,6 @@ class MeterRecordAdmin(OwnerDataAdmin):
     list_display = ("node", "seq", "outcome", "compute_ms", "energy_mwh", "energy_method", "received_at")
     list_filter = ("outcome", "energy_method")
     list_select_related = ("node__vehicle",)
-    exclude = ("record", "signature")
-    ordering = ("-id",)
-
-
-@admin.register(MeterConflict)
-class MeterConflictAdmin(OwnerDataAdmin):
-    """Nodes that signed twice under one number; `first` is the record that counts."""
-
-    owner_paths = (("node__vehicle__owner_id", "node__vehicle_id"),)
-    list_display = ("node", "seq", "first", "hash", "received_at")
-    list_select_related = ("node__vehicle", "first")
     exclude = ("record", "signature")
     ordering = ("-id",)
 

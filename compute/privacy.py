@@ -56,6 +56,7 @@ PRESENCE = Table(
         "last_sync_at": Column("When it last spoke"),
         "meter_seq": Column("Number of its newest signed record"),
         "meter_hash": Column("Hash of its newest signed record"),
+        "resuming": Column("Whether it has still to find the end of its records, after a pause of ours"),
     },
 )
 
@@ -258,6 +259,29 @@ CONFLICT = Table(
     },
 )
 
+DECISION = Table(
+    model="compute.NodeDecision",
+    title="What we decided about a computer that was paused",
+    group=Group.WORK,
+    owner="node__vehicle__owner",
+    purpose=LEGAL,
+    retention=RECORDS,
+    erasure=Erasure.KEEP,
+    why=PAID,
+    columns={
+        "id": Column("Number of the row"),
+        "public_id": Column("Its id"),
+        "node_id": Column("The computer"),
+        "through_id": Column("The newest of the records that it was about"),
+        "kind": Column("What was decided"),
+        "meter_seq": Column("Number of the record after which it goes on"),
+        "meter_hash": Column("Hash of that record"),
+        "decided_by_id": Column("Who decided"),
+        "idempotency_key": Column("Key of the form, against doing it twice"),
+        "created_at": Column("When"),
+    },
+)
+
 USAGE = Table(
     model="compute.UsageRecord",
     title="Work that counts for pay",
@@ -288,7 +312,7 @@ USAGE = Table(
 
 TABLES = (
     NODE, PRESENCE, NODE_EVENT, ENROLMENT, PAIRING, AVAILABILITY, HEALTH, ATTEMPT, ATTEMPT_EVENT, METER, CONFLICT,
-    USAGE,
+    DECISION, USAGE,
 )  # fmt: skip
 
 OF_OTHERS = {

@@ -167,6 +167,7 @@ class SyncRequest(Message, frozen=True):
     hardware: Hardware | None = None  # on the first sync after a start
     health: Health | None = None
     agent_version: str = ""
+    chain: str = ""  # the answer to a `chain`: hash of the record after which this agent goes on
     version: int = VERSION
 
 
@@ -203,6 +204,13 @@ class Cancel(Message, frozen=True):
     code: str  # "consent_withdrawn", "lease_lost", "job_cancelled", ...
 
 
+class Chain(Message, frozen=True):
+    """The newest record that the server keeps of a node whose suspension was lifted; the node's own, as it signed it."""
+
+    record: bytes
+    signature: bytes
+
+
 class SyncResponse(Message, frozen=True):
     """The answer, sent only after the request's effects are durable. `error` set means nothing was written."""
 
@@ -212,6 +220,8 @@ class SyncResponse(Message, frozen=True):
     cancels: tuple[Cancel, ...] = ()
     withheld: str = ""  # why the node is offered nothing: "consent_refused", "node_suspended", ...
     policy: Policy | None = None
+    # After a suspension: go on behind this record of yours, and say so with `chain`. Nothing is offered before.
+    chain: Chain | None = None
     share: tuple[str, ...] = ()  # purposes beyond running jobs that the owner consents to: what may be told besides
     next_sync_ms: int = 5000
     lease_ms: int = 15000  # what a renewal buys, from when the sync was sent

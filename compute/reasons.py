@@ -19,6 +19,9 @@ REASONS = {
     "consent_expired": Reason("Your consent to run customers' jobs has ended. You can give it again."),
     "consent_outdated": Reason("The text of this consent has changed. Read the new one and decide again."),
     "node_suspended": Reason("The marketplace has paused this node."),
+    "node_resuming": Reason(
+        "The marketplace lets it work again as soon as its program has found the end of its records."
+    ),
     "node_retired": Reason("This node has been retired."),
     "away": Reason("The car's agent has not been heard of for a while."),
     # The car's: the owner's rules, evaluated there.

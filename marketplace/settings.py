@@ -136,6 +136,8 @@ DISPUTE_MAX_MICRO = 10_000 * 10**6  # that an owner can claim is missing on one 
 EXPORT_ROOT = Path(env.str("EXPORT_ROOT", default=str(HOME / "exports")))
 EXPORT_DAYS = 7
 ERASURE_COOLING_OFF_DAYS = 7
+# A due erasure waits so long for the last payout. With the days before, less than the three months of GDPR art. 12(3).
+ERASURE_MONEY_WAIT_DAYS = env.int("ERASURE_MONEY_WAIT_DAYS", default=45)
 ACCESS_REASON_MINUTES = 30  # how long staff may read owners' data for one stated reason
 
 # Celery: every task looks at a row and does nothing if the row is done (CONTRIBUTING.md, "Tasks")

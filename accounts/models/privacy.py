@@ -62,6 +62,8 @@ class ErasureRequest(PublicIdModel):
     status = models.CharField(max_length=16, choices=Status, default=Status.SCHEDULED)
     status_code = models.CharField(max_length=64, blank=True)
     due_at = models.DateTimeField()
+    # Until when it waits for what is owed; null: nobody has looked yet. Once it is over, nothing takes the erasure back.
+    money_until_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
     # What was destroyed, what is kept and why, where was searched and what was found; no person data. Signed.
     proof = models.JSONField(null=True)
@@ -77,3 +79,9 @@ class ErasureRequest(PublicIdModel):
 
     def __str__(self) -> str:
         return f"erasure {self.public_id} ({self.status})"
+
+    @property
+    def waits_for_money(self) -> bool:
+        return self.status == self.Status.SCHEDULED and bool(
+            self.money_until_at and self.money_until_at > timezone.now()
+        )

@@ -1,10 +1,10 @@
 """An owner's wish to be forgotten: asked for, taken back, due. What destroys the data is marketplace/privacy/erasure.py."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.core import signing
-from django.db.models import Case, When
+from django.db.models import Case, Q, When
 from django.utils import timezone
 
 from accounts.models import ErasureRequest, Membership, Operator, Owner, User
@@ -42,7 +42,9 @@ def request(*, owner: Owner, actor: User | None, cooling_off: timedelta | None =
     audit.record(actor=actor, action="erasure.request", subject=owner.public_id, consents=ended)
     mails.queue(
         user=owner.user, kind="erasure-scheduled", dedupe_key=f"erasure-scheduled:{row.pk}",
-        context={"token": token_of(row), "due_at": row.due_at.isoformat()},
+        context={
+            "token": token_of(row), "due_at": row.due_at.isoformat(), "wait_days": settings.ERASURE_MONEY_WAIT_DAYS,
+        },
     )  # fmt: skip
     return row
 
@@ -51,13 +53,15 @@ def request(*, owner: Owner, actor: User | None, cooling_off: timedelta | None =
 def cancel(*, request: ErasureRequest, actor: User | None) -> bool:
     """Take the erasure back and open the account again, if it was open. Consents stay withdrawn.
 
-    Returns False when it had been taken back before. Raises Conflict `erasure_begun` once it is due or done.
+    Returns False when it had been taken back before. Raises Conflict `erasure_begun` once it is due (and does not wait for money)
+    or done.
     """
     owner = Owner.objects.select_for_update(no_key=True).get(pk=request.owner_id)
     row = ErasureRequest.objects.select_for_update(of=["self"]).get(pk=request.pk)
     if row.status == ErasureRequest.Status.CANCELLED:
         return False
-    if row.status != ErasureRequest.Status.SCHEDULED or row.due_at <= timezone.now():
+    begun = row.due_at <= timezone.now() and not row.waits_for_money
+    if row.status != ErasureRequest.Status.SCHEDULED or begun:
         raise Conflict("The erasure has begun and cannot be taken back.", code="erasure_begun")
     was = row.status_code
     transition(row, ErasureRequest.Status.CANCELLED, ended_at=timezone.now())
@@ -71,9 +75,47 @@ def scheduled(owner: Owner) -> ErasureRequest | None:
     return owner.erasures.filter(status=ErasureRequest.Status.SCHEDULED).first()
 
 
-def due() -> list[ErasureRequest]:
-    """Erasures whose cooling-off period is over, oldest first; those that failed before come last, and hold up no others."""
-    rows = ErasureRequest.objects.filter(status=ErasureRequest.Status.SCHEDULED, due_at__lte=timezone.now())
+@atomic_retrying
+def settle_waits(*, is_owed: Q, now: datetime) -> list[ErasureRequest]:
+    """Let due erasures wait whose owners are still owed money, and the others begin. Those that wait, newly or still.
+
+    `is_owed` says of an ErasureRequest whether its owner can yet be paid: only the layer above knows money. Who begins to wait
+    gets a mail that says why, and until when at most; a deadline that was told is never moved. Whoever is paid, or was not
+    until the deadline, is erased for good.
+    """
+    rows = ErasureRequest.objects.filter(status=ErasureRequest.Status.SCHEDULED, due_at__lte=now)
+    rows = rows.exclude(status_code=UNFINISHED).select_for_update(of=["self"]).order_by("pk")
+    is_open = Q(money_until_at=None) | Q(money_until_at__gt=now)
+    waiting = list(rows.filter(is_open, is_owed).select_related("owner__user"))
+    still = {row.pk for row in waiting}
+    paid = [row.pk for row in rows.filter(is_open) if row.pk not in still]
+    ErasureRequest.objects.filter(pk__in=paid).update(money_until_at=now)
+    for row in waiting:
+        if row.money_until_at is None:
+            _wait(row)
+    return [row for row in waiting if row.money_until_at and row.money_until_at > now]
+
+
+def _wait(row: ErasureRequest) -> None:
+    row.money_until_at = row.due_at + timedelta(days=settings.ERASURE_MONEY_WAIT_DAYS)
+    row.save(update_fields=["money_until_at"])
+    if not row.waits_for_money:
+        return  # found too late: nothing is left to wait for
+    audit.record(actor=None, action="erasure.wait", subject=row.owner.public_id)
+    mails.queue(
+        user=row.owner.user, kind="erasure-waits", dedupe_key=f"erasure-waits:{row.pk}",
+        context={"token": token_of(row), "until_at": row.money_until_at.isoformat()},
+    )  # fmt: skip
+
+
+def due(*, now: datetime | None = None) -> list[ErasureRequest]:
+    """Erasures whose cooling-off period is over and that wait for no money, oldest first; those that failed before come last.
+
+    `now` is that of settle_waits: what becomes due after it has looked is for the next time.
+    """
+    now = now or timezone.now()
+    rows = ErasureRequest.objects.filter(status=ErasureRequest.Status.SCHEDULED, due_at__lte=now)
+    rows = rows.exclude(money_until_at__gt=now)
     failed = Case(When(status_code=UNFINISHED, then=1), default=0)
     return list(rows.select_related("owner__user").order_by(failed, "due_at")[:50])
 

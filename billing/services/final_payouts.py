@@ -1,15 +1,17 @@
 """An owner who leaves is paid first: one last statement up to this moment, without the minimum, and its payout."""
 
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from accounts.models import Owner, User
 from accounts.services import audit
-from billing.minor_units import micro_per_minor
+from billing.minor_units import DIGITS, micro_per_minor
 from billing.models import LedgerAccount, Payout
 from billing.services import connected_accounts, statements
+from compute.models import Attempt, UsageRecord
 from marketplace.core.errors import Conflict
 
+OWED = (LedgerAccount.Kind.PAYABLE, LedgerAccount.Kind.RESERVE, LedgerAccount.Kind.IN_TRANSIT)
 UNDER_WAY = (Payout.Status.SCHEDULED, Payout.Status.SENDING)
 
 
@@ -21,6 +23,31 @@ def is_possible(owner: Owner) -> bool:
 def under_way(owner: Owner) -> bool:
     """Whether a payout has still to arrive."""
     return Payout.objects.filter(owner=owner, status__in=UNDER_WAY).exists()
+
+
+def is_owed(owner: str = "owner_id") -> Q:
+    """Whether something can still become a payout: of rows that have this column of an owner's id, for any number of them.
+
+    Whole coins that are owed, held for a dispute or on their way, and work that is still being checked. What is less than a coin
+    can be paid to nobody. Of what an owner owes us, nothing is waited for.
+    """
+    mine = {"owner_id": OuterRef(owner)}
+    accounts = LedgerAccount.objects.filter(_whole_coins(), kind__in=OWED, **mine)
+    reported = Attempt.objects.filter(status=Attempt.Status.REPORTED, **mine)
+    return Q(Exists(accounts)) | Q(Exists(reported)) | Q(Exists(UsageRecord.objects.filter(settled_at=None, **mine)))
+
+
+def work_unpaid(owner: Owner) -> bool:
+    """Whether work of the owner's was reported and not yet verified, or verified and not yet settled."""
+    reported = Attempt.objects.filter(owner=owner, status=Attempt.Status.REPORTED)
+    return reported.exists() or UsageRecord.objects.filter(owner=owner, settled_at=None).exists()
+
+
+def _whole_coins() -> Q:
+    others = Q()
+    for currency in DIGITS:
+        others |= Q(currency=currency, balance_micro__gte=micro_per_minor(currency))
+    return Q(balance_micro__gte=micro_per_minor("USD")) & ~Q(currency__in=DIGITS) | others
 
 
 def start(*, owner: Owner, actor: User | None) -> list[Payout]:

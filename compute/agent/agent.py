@@ -12,6 +12,7 @@ from typing import Any
 from compute import protocol, reasons
 from compute.agent.backoff import Backoff
 from compute.agent.blobs import Blobs
+from compute.agent.chain import ChainEnd
 from compute.agent.energy import EnergyMeter
 from compute.agent.errors import AgentError, UnreachableError
 from compute.agent.health import HealthTeller
@@ -39,6 +40,10 @@ _NO_TROUBLE = AgentError("", "")
 _STOPPED = Saying("stopped", "agent_stopped", reasons.sentence("agent_stopped"))
 
 
+# Refused records that the server has not kept in their place.
+_NOT_KEPT = {"meter_conflict", "meter_gap", "record_invalid", "signature_invalid", "node_retired"}
+
+
 class Agent:
     """Make it with its parts, then `run` it once. All its work is on one event loop, in one thread."""
 
@@ -54,12 +59,13 @@ class Agent:
         bench: Bench,
         energy: EnergyMeter,
         recorder: Recorder,
+        chain: ChainEnd,
         publisher: Publisher,
         slots: int,
     ) -> None:
         self._node, self._hardware, self._slots = node, hardware, slots
         self._store, self._link, self._bench = store, link, bench
-        self._judge, self._publisher = judge, publisher
+        self._judge, self._publisher, self._chain = judge, publisher, chain
         self._health = HealthTeller(store, judge)
         self._work = Workload(
             blobs=blobs, bench=bench, energy=energy, store=store, recorder=recorder,
@@ -140,6 +146,7 @@ class Agent:
             hardware=None if self._is_introduced else self._hardware,
             health=self._health.tell(),
             agent_version=AGENT_VERSION,
+            chain=self._chain.agreed,
         )
 
     def _apply(self, request: SyncRequest, response: SyncResponse) -> float:
@@ -155,6 +162,8 @@ class Agent:
         settled = self._settle(response.acks)
         if response.policy is not None:
             self._adopt(response.policy)
+        if self._chain.heard(response.chain):
+            self.sync_soon()
         self._work.renewed(request.running, self._sent_s, response.lease_ms / 1000)
         self._note_withheld(response.withheld)
         self._work.take(response.cancels, response.leases)
@@ -166,7 +175,7 @@ class Agent:
 
     def _settle(self, acks: tuple[Ack, ...]) -> int:
         """How many waiting reports these answer. Every answer is final, also a refusal."""
-        settled = [ack for ack in acks if self._store.acknowledge(ack.attempt, ack.fence)]
+        settled = [ack for ack in acks if self._store.acknowledge(ack.attempt, ack.fence, is_kept=_is_kept(ack))]
         for ack in settled:
             if ack.status == "refused":
                 log.warning("The report of attempt %d was refused: %s", ack.attempt, ack.code)
@@ -243,3 +252,7 @@ class Agent:
         if self._withheld:
             return Saying("withheld", self._withheld, reasons.sentence(self._withheld))
         return Saying("idle", "", "Waiting for work.")
+
+
+def _is_kept(ack: Ack) -> bool:
+    return ack.status != "refused" or ack.code not in _NOT_KEPT

@@ -14,6 +14,7 @@ from compute.agent.agent import Agent
 from compute.agent.blobs import DEFAULT_CACHE_BYTES, BlobCache, Blobs
 from compute.agent.carrier_http import HttpCarrier, fetch_credentials
 from compute.agent.carrier_nats import NatsCarrier, connect_nats
+from compute.agent.chain import ChainEnd
 from compute.agent.energy import open_energy
 from compute.agent.enrolment import load_enrolment
 from compute.agent.files import lock
@@ -77,6 +78,7 @@ async def run_agent(options: Options, *, stop: asyncio.Event | None = None) -> N
             bench=_bench(options),
             energy=energy,
             recorder=Recorder(node=enrolment.node, identity=identity, store=store, layers=hardware.layers),
+            chain=ChainEnd(node=enrolment.node, public_key=identity.key.public_key(), store=store),
             publisher=Publisher(
                 options.state,
                 node=enrolment.node,

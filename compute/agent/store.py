@@ -126,10 +126,29 @@ class Store:
         query = "SELECT 1 FROM report WHERE attempt = ? AND fence = ?"
         return self._db.execute(query, (attempt, fence)).fetchone() is not None
 
-    def acknowledge(self, attempt: int, fence: int) -> bool:
-        """Forget a report that the server has answered; False if it was not waiting."""
-        done = self._db.execute("DELETE FROM report WHERE attempt = ? AND fence = ?", (attempt, fence))
-        return done.rowcount > 0
+    def acknowledge(self, attempt: int, fence: int, *, is_kept: bool = True) -> bool:
+        """Forget a report that the server has answered; False if it was not waiting. ``is_kept``: it has the record now."""
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            query = "DELETE FROM report WHERE attempt = ? AND fence = ? RETURNING meter_seq"
+            done = self._db.execute(query, (attempt, fence)).fetchall()  # at most one: its key says so
+            if done and is_kept and done[0][0] > self.kept_seq():
+                self._set("kept_seq", done[0][0])
+        return bool(done)
+
+    def kept_seq(self) -> int:
+        """Number of the newest record that the server has confirmed."""
+        return self._counter("kept_seq")
+
+    def continue_after(self, seq: int, digest: str) -> bool:
+        """Let the chain go on behind this record; False when it does already."""
+        if (self._counter("meter_seq"), self._text("meter_hash").decode()) == (seq, digest):
+            return False
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._set("meter_seq", seq)
+            self._set_text("meter_hash", digest.encode())
+        return True
 
     def totals(self) -> Totals:
         return Totals(

@@ -3,6 +3,7 @@ from compute.models.attempts import Attempt, AttemptEvent
 from compute.models.history import AvailabilitySpan, HealthDay
 from compute.models.jobs import InferenceJob, InferenceJobEvent, WorkUnit
 from compute.models.metering import MeterConflict, MeterRecord, UsageRecord
+from compute.models.node_decisions import NodeDecision
 from compute.models.nodes import ClassFigures, EnrolmentCode, HardwareClass, Node, NodeEvent, NodePresence, Pairing
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "ModelArtifact",
     "ModelArtifactEvent",
     "Node",
+    "NodeDecision",
     "NodeEvent",
     "NodePresence",
     "Pairing",

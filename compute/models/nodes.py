@@ -122,6 +122,8 @@ class NodePresence(models.Model):
     # Head of the node's chain of meter records: here, because sync locks this row and the node's own belongs to others.
     meter_seq = models.PositiveBigIntegerField(default=0)
     meter_hash = models.CharField(max_length=64, default="0" * 64)
+    # A suspension was lifted, and the agent has not said yet that it goes on from that head: it gets no work before.
+    resuming = models.BooleanField(default=False, db_default=False)
 
     class Meta:
         indexes = [models.Index(fields=["-last_sync_at"], condition=models.Q(available=True), name="node_available")]

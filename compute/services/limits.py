@@ -27,6 +27,7 @@ def fits(request: protocol.SyncRequest) -> bool:
         and 0 <= request.policy_version <= INTEGER_MAX
         and all(0 < attempt <= BIGINT_MAX and 0 <= fence <= INTEGER_MAX for attempt, fence in named)
         and (request.hardware is None or hardware_fits(request.hardware))
+        and (request.chain == "" or DIGEST.fullmatch(request.chain) is not None)
         and (request.health is None or 0 <= request.health.units_failed <= INTEGER_MAX)
         and not any("\0" in word for word in words)
     )

@@ -2,7 +2,7 @@
 
 A number names one execution for ever. Who signs a second record under it has forged one, or has lost its memory and goes
 on from an old copy of it; neither can be told from outside, so the node is paused and its trust starts from zero. Its
-owner connects the car's computer anew, which begins a new chain.
+owner connects the car's computer anew, which begins a new chain; or an operator lifts the suspension (node_decisions.py).
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,9 @@ ON CONFLICT ON CONSTRAINT meter_conflict_once DO NOTHING
 
 # In the order of their ids: two batches that pause the same nodes wait for each other, and none for ever.
 PAUSE = """
-WITH lying AS (SELECT id FROM compute_node WHERE id = ANY(%b::bigint[]) AND status = 'active' ORDER BY id FOR NO KEY UPDATE)
+WITH lying AS (
+    SELECT d.id FROM compute_node d JOIN compute_nodepresence p ON p.node_id = d.id
+     WHERE d.id = ANY(%b::bigint[]) AND d.status = 'active' AND NOT p.resuming ORDER BY d.id FOR NO KEY UPDATE OF d)
 UPDATE compute_node n SET status = 'suspended', status_code = %b, valid_streak = 0 FROM lying WHERE n.id = lying.id
 RETURNING n.id
 """

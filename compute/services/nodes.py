@@ -23,7 +23,8 @@ from marketplace.core.states import transition
 
 CODE_LIFETIME = timedelta(minutes=30)
 CODE_ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # nothing that is misread: no 0 O 1 I L
-RETIRED_WHY = ("lost", "sold", "replaced")
+RETIRED_WHY = ("lost", "sold", "replaced")  # an owner's words
+CONFLICTED = "meter_conflict"  # an operator's
 
 
 class LinkUnavailable(DomainError):
@@ -138,13 +139,14 @@ def create_node(
 
 @atomic_retrying
 def retire(*, node: Node, why: str, actor: User | None) -> Node:
-    """End a node for good: its computer was lost, sold or replaced (`why` is one of RETIRED_WHY). Again changes nothing.
+    """End a node for good: its computer was lost, sold or replaced (`why` is one of RETIRED_WHY), or its records conflict
+    (CONFLICTED, by an operator). Again changes nothing.
 
     In one transaction: its leases end, its connection is cut, enrolment codes of its vehicle are void. What it signed is kept
     with its key, so that the records can still be verified; the key can never enrol again. Consents are about the vehicle and
     stay. Raises InvalidInput for another word.
     """
-    if why not in RETIRED_WHY:
+    if why not in (*RETIRED_WHY, CONFLICTED):
         raise InvalidInput("Say what became of the computer: " + ", ".join(RETIRED_WHY) + ".", why=why)
     # In the order of a withdrawal: the consent (a dispatch that is leasing on it is waited for), presence, node, attempts.
     list(ConsentCurrent.objects.select_for_update().filter(vehicle=node.vehicle_id, purpose="run_jobs"))

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from compute import protocol
-from compute.services import history, kicks, leases, limits, nodes, reports
+from compute.services import history, kicks, leases, limits, nodes, reports, resumes
 from compute.services.reports import Reporter
 
 SYNC_MS = {"nats": 5000, "https": 3000}
@@ -26,7 +26,7 @@ WITH wanted AS (
     SELECT purpose, max(version) AS version FROM accounts_consentnotice
      WHERE effective_at <= now() AND purpose <> 'run_jobs' GROUP BY purpose)
 SELECT n.id, n.public_id, n.public_key, p.meter_seq, p.meter_hash, n.status, n.status_code, n.vehicle_id,
-       p.seq, c.state, c.expires_at <= now(), c.notice_version < (SELECT accounts_notice_version('run_jobs')), y.version,
+       p.seq, p.resuming, c.state, c.expires_at <= now(), c.notice_version < (SELECT accounts_notice_version('run_jobs')), y.version,
        ARRAY(SELECT s.purpose FROM accounts_consentcurrent s JOIN wanted w ON w.purpose = s.purpose
               WHERE s.vehicle_id = n.vehicle_id AND s.state IN ('given', 'renewed') AND s.notice_version >= w.version
                 AND (s.expires_at IS NULL OR s.expires_at > now()) AND n.status <> 'retired' ORDER BY s.purpose)
@@ -60,6 +60,7 @@ class Known:
     status_code: str
     vehicle_id: int
     seq: int
+    resuming: bool  # after a suspension, until the agent says where it goes on
     consent: str | None
     consent_expired: bool | None
     consent_outdated: bool | None
@@ -71,6 +72,8 @@ class Known:
         """Why nothing is offered to this node, or ""."""
         if self.status != "active":
             return f"node_{self.status}"
+        if self.resuming:
+            return "node_resuming"
         if self.consent is None:
             return "consent_missing"
         if self.consent_expired:
@@ -113,7 +116,9 @@ def _answer(
     for request in requests:
         if request.hardware and known[request.node].status != "retired":
             nodes.describe(known[request.node].reporter.id, request.hardware, request.agent_version)
+    resumes.confirm({known[r.node].reporter.id: r.chain for r in requests if r.chain}, known.values())
     acks = _record_reports(requests, known)
+    chains = resumes.heads([node.reporter.id for node in known.values() if node.resuming and node.status == "active"])
     # A node from which work is withheld keeps none: its leases are not renewed, and it hears that they are lost.
     free = {node: r for node, r in by_node.items() if not known[r.node].withheld}
     renewed = leases.renew({node: r.running for node, r in free.items()})
@@ -141,6 +146,7 @@ def _answer(
             cancels=(*cancels.get(node.reporter.id, ()), *(c for c in ended if c.attempt not in told)),
             withheld=node.withheld,
             policy=_changed_policy(node, request),
+            chain=chains.get(node.reporter.id),
             share=tuple(node.share),
             lease_ms=settings.LEASE_S * 1000,
             next_sync_ms=_pace(node, request, bool(delivered.get(node.reporter.id)), carrier),

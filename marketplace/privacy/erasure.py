@@ -4,9 +4,10 @@ Every step may run twice, and a crash after any of them is finished by the next 
 names, hashes of VINs) is destroyed only in the last step, in one transaction with the search and the proof.
 """
 
+import contextlib
 import logging
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.admin.models import LogEntry
@@ -17,7 +18,9 @@ from django.utils import timezone
 
 from accounts.models import AccessEvent, AuditEvent, DataExport, ErasureRequest, Mail, Owner, User, Vehicle
 from accounts.services import audit, erasures, exports, mails, vehicles
+from billing.services import final_payouts
 from compute.models import Node
+from marketplace.core.errors import Conflict
 from marketplace.core.privacy import Erasure
 from marketplace.core.states import transition
 from marketplace.privacy import archive, inventory, proof, search
@@ -32,14 +35,22 @@ class Residue(Exception):
 
 def sweep() -> int:
     """Carry out every erasure that is due. One that fails is logged and tried again by the next sweep. Returns how many were done."""
-    done = 0
-    for request in erasures.due():
+    now, done = timezone.now(), 0
+    pay_first(now)
+    for request in erasures.due(now=now):
         try:
             done += erase(request=request)
         except Exception:
             logger.exception("erasure %s is not finished", request.public_id)
             ErasureRequest.objects.filter(pk=request.pk, status="scheduled").update(status_code=erasures.UNFINISHED)
     return done
+
+
+def pay_first(now: datetime) -> None:
+    """Those who are owed money wait for their last payout, which is begun here if nobody has asked for it."""
+    for request in erasures.settle_waits(is_owed=final_payouts.is_owed(), now=now):
+        with contextlib.suppress(Conflict):  # nowhere to pay it to, or nothing but what is on its way
+            final_payouts.start(owner=request.owner, actor=None)
 
 
 def erase(*, request: ErasureRequest, also: tuple[str, ...] = ()) -> bool:

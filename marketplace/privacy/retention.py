@@ -119,6 +119,7 @@ RULES: tuple[Rule, ...] = (
     Rule("billing_ledgercheck", "created_at", 10 * YEAR, KEEP, SITE),
     Rule("billing_ledgerdifference", "created_at", 10 * YEAR, KEEP, SITE),
     Rule("compute_meterconflict", "received_at", 10 * YEAR, KEEP, PAID),
+    Rule("compute_nodedecision", "created_at", 10 * YEAR, KEEP, PAID),
     Rule("compute_classfigures", "valid_from_at", None, KEEP, SITE),
     # with their account
     Rule("accounts_user", "", None, KEEP, ACCOUNT),

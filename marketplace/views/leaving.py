@@ -16,7 +16,6 @@ from accounts.models import Owner
 from accounts.services import closing, erasures
 from billing.models import LedgerAccount
 from billing.services import final_payouts
-from compute.models import Attempt, UsageRecord
 from marketplace.core.errors import DomainError, NotFound
 from marketplace.core.money import format_micro
 from marketplace.core.privacy import Erasure
@@ -34,7 +33,10 @@ class ErasureForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.fields["word"].widget.attrs |= {"autocomplete": "off", "autocapitalize": "characters"}
         if owed:
-            self.fields["gives_up"].label = f"I know that {owed} is owed to me and cannot be paid once I am erased"
+            self.fields["gives_up"].label = (
+                f"I know that {owed} is owed to me. What cannot be paid within {settings.ERASURE_MONEY_WAIT_DAYS} days of the erasure's"
+                " day is not paid any more"
+            )
             self.fields["gives_up"].required = True
         else:
             del self.fields["gives_up"]
@@ -66,7 +68,8 @@ def erasure_request(request: HttpRequest, owner: Owner) -> HttpResponse:
             return redirect("privacy")
     kept = {table.title: table.why for table in inventory.TABLES if table.erasure is Erasure.KEEP}
     context = {
-        "form": form, "owed": owed, "days": settings.ERASURE_COOLING_OFF_DAYS, "kept": kept.items(),
+        "form": form, "owed": owed, "days": settings.ERASURE_COOLING_OFF_DAYS,
+        "wait_days": settings.ERASURE_MONEY_WAIT_DAYS, "kept": kept.items(),
         "destroyed": destroyed(), "erasure": erasures.scheduled(owner), **_last_payout(owner),
     }  # fmt: skip
     return render(request, "privacy/erasure.html", context, status=400 if form.errors else 200)
@@ -87,14 +90,8 @@ def owed_to(owner: Owner) -> str:
     """What is still owed, in each currency, with work whose pay is not known yet; "" for nothing."""
     accounts = LedgerAccount.objects.filter(owner=owner, balance_micro__gt=0)
     balances = ", ".join(format_micro(account.balance_micro, account.currency) for account in accounts)
-    unchecked = "the pay for work that is still being checked" if work_unpaid(owner) else ""
+    unchecked = "the pay for work that is still being checked" if final_payouts.work_unpaid(owner) else ""
     return " and ".join(filter(None, [balances, unchecked]))
-
-
-def work_unpaid(owner: Owner) -> bool:
-    """Whether work of the owner's was reported and not yet verified, or verified and not yet settled."""
-    reported = Attempt.objects.filter(owner=owner, status=Attempt.Status.REPORTED)
-    return reported.exists() or UsageRecord.objects.filter(owner=owner, settled_at=None).exists()
 
 
 @never_cache

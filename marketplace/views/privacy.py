@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
@@ -17,6 +18,7 @@ from compute.services import kicks
 from marketplace.core.errors import DomainError
 from marketplace.core.files import file_response
 from marketplace.privacy import held, signed
+from marketplace.views.leaving import owed_to
 
 LOG_PAGE = 10
 EXPORTS_SHOWN = 5
@@ -38,6 +40,8 @@ def privacy(request: HttpRequest, owner: Owner) -> HttpResponse:
         "exports": DataExport.objects.filter(owner=owner).order_by("-id")[:EXPORTS_SHOWN],
         "erasure": scheduled,
         "erasure_token": erasures.token_of(scheduled) if scheduled else "",
+        "owed": owed_to(owner) if scheduled else "",
+        "wait_days": settings.ERASURE_MONEY_WAIT_DAYS,
     }
     return render(request, "privacy/privacy.html", context)
 

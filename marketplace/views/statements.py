@@ -133,11 +133,14 @@ def _amounts(earned: Earned[Any], currency: str) -> dict[str, Any]:
 
 
 def _tax_row(row: tax.TaxYear) -> dict[str, Any]:
-    quarters = [
-        (number, exact(quarter.paid_micro, row.currency), quarter.payouts, exact(quarter.withheld_micro, row.currency))
-        for number, quarter in row.quarters.items()
-    ]
     return {
-        "currency": row.currency, "quarters": quarters, "paid": exact(row.paid_micro, row.currency), "payouts": row.payouts,
-        "withheld": exact(row.withheld_micro, row.currency),
-    }  # fmt: skip
+        "currency": row.currency,
+        "quarters": [(n, _paid(q, row)) for n, q in row.quarters.items()],
+        **_paid(row, row),
+    }
+
+
+def _paid(sums: tax.Quarter | tax.TaxYear, row: tax.TaxYear) -> dict[str, Any]:
+    amounts = {"paid": sums.paid_micro, "fees": sums.fees_micro, "withheld": sums.withheld_micro}
+    jobs = sums.activities if isinstance(sums, tax.Quarter) else None
+    return {"payouts": sums.payouts, "jobs": jobs, **{n: exact(micro, row.currency) for n, micro in amounts.items()}}

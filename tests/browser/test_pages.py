@@ -42,7 +42,7 @@ PAGES = {
                  "admin:billing_ledgeraccount_changelist", "admin:billing_ledgeraccount_change",
                  "admin:billing_ledgertransfer_change", "admin:billing_ledgerdifference_change", "admin:billing_approval_add",
                  "admin:billing_approval_change", "admin:billing_dispute_change", "admin:billing_topup_changelist",
-                 "admin:billing_payout_change"],
+                 "admin:billing_payout_change", "admin:compute_meterconflict_change"],
 }  # fmt: skip
 ROWS = [(actor, name) for actor, names in PAGES.items() for name in names]
 

@@ -34,7 +34,8 @@ from billing.services import (
     top_up_credits,
     voids,
 )
-from compute.models import Attempt, AvailabilitySpan, ModelArtifact, NodePresence
+from compute.models import Attempt, AvailabilitySpan, MeterConflict, ModelArtifact, NodePresence
+from compute.services import node_decisions
 from marketplace.core.states import transition
 from tests import factories
 from tests.billing.payouts.helpers import make_payout
@@ -70,6 +71,7 @@ class World:
         factories.make_refund(self.acme, 2_000_000)
         self._invoices()
         self._disputes()
+        self._conflict()
         self._usage()
         self.erasure = erasures.request(owner=factories.make_owner(), actor=None)
         self.cookies = {
@@ -210,6 +212,22 @@ class World:
             reason="Goodwill for the failed job of last week.", idempotency_key="world", actor=second,
         )  # fmt: skip
 
+    def _conflict(self) -> None:
+        """A car that signed twice under one number; what was decided about it once."""
+        car = factories.make_car()
+        attempt = factories.lease_to(car)
+        second = car.report(attempt, advance=False, compute_ms=999, energy_mwh=7)
+        car.sync(reports=(car.report(attempt),))
+        car.sync(reports=(second,))
+        self.conflict = MeterConflict.objects.get(node=car.node)
+        node_decisions.decide(
+            node=car.node,
+            kind="keep",
+            reason="Ticket 4711: we asked the owner first.",
+            idempotency_key="world",
+            actor=self.opal,
+        )
+
     def _states(self) -> None:
         """A car that its rules stop, with a history of availability; long words; another locale than the default."""
         factories.decide(self.vehicle, "given", "availability")
@@ -271,6 +289,7 @@ def arguments(world: World) -> dict[str, tuple[Any, ...]]:
         "dispute_open_order": (world.dispute.order.job.public_id,),
         "dispute_detail": (world.dispute.public_id,),
         "admin:billing_dispute_change": (world.dispute.pk,),
+        "admin:compute_meterconflict_change": (world.conflict.pk,),
         "admin:billing_approval_change": (world.approval.pk,),
         "earnings_tax": (timezone.now().year,),
         "job_detail": (world.done.public_id,),

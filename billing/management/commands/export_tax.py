@@ -4,21 +4,25 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.access_reason import WORDS_MAX, WORDS_MIN
+from accounts.models import User
+from accounts.services import operators
 from billing import tax_files
+from marketplace.core.errors import DomainError
 
 
 class Command(BaseCommand):
-    help = "Write what every owner was paid in a year to a CSV file. Every owner in it is told that, with the reason."
+    help = "Write what every owner was paid in a year to a CSV file. Every owner in it is told that: who, when and why."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--year", type=int, required=True)
+        parser.add_argument(
+            "--by", required=True, help="Your own e-mail address, as an operator. Owners read your first name."
+        )
         parser.add_argument("--reason", required=True, help="Owners read it: name the duty, not a person.")
         parser.add_argument("--output", required=True, help="A new file, readable by you alone.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        reason = options["reason"].strip()
-        if not WORDS_MIN <= len(reason) <= WORDS_MAX:
-            raise CommandError(f"The reason must have {WORDS_MIN} to {WORDS_MAX} characters.")
+        reason, actor = _reason(options["reason"]), _operator(options["by"])
         if not 2000 <= options["year"] <= 2999:
             raise CommandError("The year is out of range.")
         try:
@@ -26,5 +30,19 @@ class Command(BaseCommand):
         except OSError as error:
             raise CommandError(f"Cannot write {options['output']}: {error.strerror}") from error
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(tax_files.export(year=options["year"], reason=reason))
+            file.write(tax_files.export(year=options["year"], reason=reason, actor=actor))
         self.stdout.write(f"Written: {options['output']}")
+
+
+def _reason(text: str) -> str:
+    reason = text.strip()
+    if not WORDS_MIN <= len(reason) <= WORDS_MAX:
+        raise CommandError(f"The reason must have {WORDS_MIN} to {WORDS_MAX} characters.")
+    return reason
+
+
+def _operator(email: str) -> User:
+    try:
+        return operators.of_email(email)
+    except DomainError as error:
+        raise CommandError(f"{error.code}: {error.message}") from error

@@ -237,3 +237,8 @@ def test_by_api(stripe: FakeWorld, api, acme):
         0,
         200_000_000,
     )
+
+
+def test_a_threshold_of_zero_is_shown_as_zero(acme, browser):
+    recharge(acme, factories.make_saved_card(acme), threshold_micro=0)
+    assert re.search(r'name="threshold"[^>]* value="0.00"', text(browser))

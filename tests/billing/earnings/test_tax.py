@@ -4,19 +4,25 @@ import csv
 import io
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
-from accounts.models import AccessEvent, Owner
+from accounts.models import AccessEvent, Owner, User
+from accounts.services import access, registration
 from billing import tax
-from billing.models import Payout, StripeCommand
-from billing.services import ledger
+from billing.models import Payout, RatedUsage, Statement, StripeCommand
+from billing.services import ledger, payouts, statements, voids
 from billing.services.ledger import Place, Posting
+from billing.services.settlement import settle_usage
+from compute.models import UsageRecord
 from tests import factories
+from tests.billing.helpers import HOUR_MS, make_market, make_usage, order
 from tests.billing.payouts.helpers import make_payout
 
 pytestmark = pytest.mark.django_db
@@ -24,8 +30,12 @@ REASON = "Form 1099-NEC of the year"
 
 
 def pay(owner: Owner, amount_micro: int, paid_at: datetime) -> Payout:
-    """As the outbox does, on a day of the past."""
-    payout = make_payout(owner, amount_micro)
+    """A payout of its own, sent on a day of the past."""
+    return send(make_payout(owner, amount_micro), paid_at)
+
+
+def send(payout: Payout, paid_at: datetime) -> Payout:
+    owner, amount_micro = payout.owner, payout.amount_micro
     account = owner.connected_accounts.first() or factories.make_connected_account(owner)
     places = [
         Place(kind="in_transit", currency="USD", owner_id=owner.pk),
@@ -47,6 +57,13 @@ def pay(owner: Owner, amount_micro: int, paid_at: datetime) -> Payout:
     return payout
 
 
+def make_operator() -> User:
+    user = factories.make_user()
+    User.objects.filter(pk=user.pk).update(name="Ada Lovelace")
+    registration.register_operator(user=user, role="finance")
+    return User.objects.get(pk=user.pk)
+
+
 def test_by_the_date_of_payment() -> None:
     owner = factories.make_owner()
     pay(owner, 10_000_000, datetime(2025, 12, 31, 23, 59, tzinfo=UTC))
@@ -63,19 +80,123 @@ def test_by_the_date_of_payment() -> None:
     assert tax.year_of(owner, 2026) == [year]
 
 
-def test_what_was_taken_back_is_taken_off_when_that_happened() -> None:
-    owner = factories.make_owner()
-    payout = pay(owner, 10_000_000, datetime(2025, 3, 1, tzinfo=UTC))
-    places = [Place(kind="stripe_clearing", currency="USD"), Place(kind="payable", currency="USD", owner_id=owner.pk)]
+def take_back(payout: Payout) -> None:
+    places = [
+        Place(kind="stripe_clearing", currency="USD"),
+        Place(kind="payable", currency="USD", owner_id=payout.owner_id),
+    ]
     clearing, payable = (ledger.accounts(places)[place] for place in places)
     ledger.post([
-        Posting(kind="transfer", debit=clearing, credit=payable, amount_micro=10_000_000,
+        Posting(kind="transfer", debit=clearing, credit=payable, amount_micro=payout.amount_micro,
                 idempotency_key=f"payout:{payout.public_id}:reversed"),
     ])  # fmt: skip
     Payout.objects.filter(pk=payout.pk).update(status="reversed")
+
+
+def test_what_was_taken_back_is_taken_off_when_that_happened() -> None:
+    owner = factories.make_owner()
+    payout = pay(owner, 10_000_000, datetime(2025, 3, 1, tzinfo=UTC))
+    take_back(payout)
     year = datetime.now(UTC).year
     assert tax.year_of(owner, 2025)[0].paid_micro == 10_000_000
     assert (tax.year_of(owner, year)[0].paid_micro, tax.year_of(owner, year)[0].payouts) == (-10_000_000, -1)
+
+
+class Worked:
+    """A market whose first owner works, is stated, and is paid."""
+
+    def __init__(self) -> None:
+        self.market = make_market(top_up_micro=1_000_000_000)
+        self.owner = self.market.nodes[0].vehicle.owner
+
+    def job(self, *, units: int = 1) -> list[UsageRecord]:
+        job = order(self.market.organization).job
+        usage = [make_usage(job, self.market.nodes[0]) for _ in range(units)]
+        settle_usage()
+        return usage
+
+    def state(self) -> Statement:
+        statements.close_due(until=timezone.now())
+        return Statement.objects.filter(owner=self.owner).latest("number")
+
+    def year(self, year: int = 2026) -> list[tuple[int, int]]:
+        (found,) = tax.year_of(self.owner, year)
+        return [(quarter.activities, quarter.fees_micro) for quarter in found.quarters.values()]
+
+
+def fees_of(usage: list[UsageRecord]) -> int:
+    return sum(RatedUsage.objects.filter(usage__in=usage).values_list("platform_micro", flat=True))
+
+
+def test_what_payouts_pay_for_is_counted_by_job(settings: Any) -> None:
+    settings.PAYOUT_MIN_MICRO = 1
+    here = Worked()
+    first = [*here.job(units=3), *here.job()]
+    send(here.state().payout, datetime(2026, 2, 1, tzinfo=UTC))
+    assert here.year() == [(2, fees_of(first)), (0, 0), (0, 0), (0, 0)]
+    second = here.job()
+    send(here.state().payout, datetime(2026, 3, 31, 23, tzinfo=UTC))
+    third = here.job()
+    send(here.state().payout, datetime(2026, 4, 1, tzinfo=UTC))
+    fees = [fees_of([*first, *second]), fees_of(third)]
+    assert all(fees)
+    assert here.year() == [(3, fees[0]), (1, fees[1]), (0, 0), (0, 0)]
+    assert {row.owner_id: sum(q.activities for q in row.quarters.values()) for row in tax.years(2026)} == {
+        here.owner.pk: 4
+    }
+
+
+def test_a_job_that_two_payouts_pay_for_counts_once_a_quarter(settings: Any) -> None:
+    settings.PAYOUT_MIN_MICRO = 1
+    here = Worked()
+    job = order(here.market.organization).job
+    days = [datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 5, 1, tzinfo=UTC)]
+    for day in days:
+        make_usage(job, here.market.nodes[0], compute_ms=HOUR_MS)
+        settle_usage()
+        send(here.state().payout, day)
+    assert [jobs for jobs, _ in here.year()] == [1, 1, 0, 0]
+
+
+def test_what_was_carried_counts_with_the_payout_that_pays_it(settings: Any) -> None:
+    here = Worked()
+    settings.PAYOUT_MIN_MICRO = 10**12
+    carried = here.job()
+    assert not Payout.objects.filter(statement=here.state()).exists()
+    assert here.year() == [(0, 0)] * 4
+    settings.PAYOUT_MIN_MICRO = 1
+    returned = here.job()
+    payouts.return_to_balance(payout=here.state().payout, reason="the bank closed", actor=factories.make_user())
+    last = here.job()
+    send(here.state().payout, datetime(2026, 7, 1, tzinfo=UTC))
+    assert here.year() == [(0, 0), (0, 0), (3, fees_of([*carried, *returned, *last])), (0, 0)]
+
+
+def test_checking_others_is_an_activity_without_a_fee(settings: Any) -> None:
+    settings.PAYOUT_MIN_MICRO = 1
+    here = Worked()
+    others = make_usage(order(here.market.organization).job, here.market.nodes[1])
+    make_usage(others.job, here.market.nodes[0], copy_of=others)
+    settle_usage()
+    send(here.state().payout, datetime(2026, 7, 1, tzinfo=UTC))
+    assert here.year()[2] == (1, 0)
+
+
+def test_fees_of_work_that_is_taken_back_are_given_back_and_a_fetched_payout_counts_no_more(settings: Any) -> None:
+    settings.PAYOUT_MIN_MICRO = 1
+    here = Worked()
+    (usage,) = here.job()
+    paid = send(here.state().payout, datetime(2025, 7, 1, tzinfo=UTC))
+    fee = fees_of([usage])
+    voids.void(rated=usage.rated, reason="a wrong model", actor=None)
+    voids.settle_voids()
+    more = here.job(units=2)
+    send(here.state().payout, datetime(2025, 12, 1, tzinfo=UTC))
+    assert here.year(2025) == [(0, 0), (0, 0), (1, fee), (1, fees_of(more) - fee)]
+    take_back(paid)
+    now = datetime.now(UTC)
+    assert here.year(2025)[2] == (1, fee)
+    assert here.year(now.year)[(now.month - 1) // 3] == (-1, -fee)
 
 
 def test_forms() -> None:
@@ -91,7 +212,7 @@ def test_page_and_file(client: Client) -> None:
     assert "They have not reached it yet." in client.get(page).content.decode()
     pay(owner, 2_000_000_000, datetime(2026, 8, 1, tzinfo=UTC))
     text = client.get(page).content.decode()
-    for words in ("1099-NEC", "$2,000.00", "They have reached it already.", "not tax advice"):
+    for words in ("1099-NEC", "Jobs", "Our part", "$2,000.00", "They have reached it already.", "not tax advice"):
         assert words in text
     rows = list(csv.DictReader(io.StringIO(client.get(reverse("earnings_tax_csv", args=[2026])).content.decode())))
     assert [row["paid_micro"] for row in rows] == ["0", "0", "2000000000", "0"]
@@ -103,9 +224,11 @@ def test_export_is_seen_by_owners(tmp_path: Path) -> None:
     Owner.objects.filter(pk=owner.pk).update(name="=1+1")
     payout = pay(owner, 2_000_000_000, datetime(2026, 8, 1, tzinfo=UTC))
     file = tmp_path / "tax.csv"
-    call_command("export_tax", year=2026, reason=REASON, output=str(file))
+    staff = make_operator()
+    call_command("export_tax", year=2026, by=staff.email.upper(), reason=REASON, output=str(file))
     (row,) = csv.DictReader(file.open())
     assert (row["owner"], row["name"], row["q3_micro"]) == (str(owner.public_id), "'=1+1", "2000000000")
+    assert (row["q3_activities"], row["q3_fees_micro"], row["q3_withheld_micro"]) == ("0", "0", "0")
     assert (row["form"], row["threshold_reached"], row["connected_accounts"]) == (
         "1099-NEC",
         "yes",
@@ -114,7 +237,23 @@ def test_export_is_seen_by_owners(tmp_path: Path) -> None:
     assert file.stat().st_mode & 0o077 == 0
     (event,) = AccessEvent.objects.filter(owner=owner)
     assert REASON in event.reason
+    assert event.actor == staff
+    assert access.name_of(event.actor, reader=owner) == "Ada (finance)"
     assert not AccessEvent.objects.filter(owner=other).exists()
     for bad in ({"reason": "short", "output": str(tmp_path / "x")}, {"reason": REASON, "output": str(file)}):
         with pytest.raises(CommandError):
-            call_command("export_tax", year=2026, **bad)
+            call_command("export_tax", year=2026, by=staff.email, **bad)
+
+
+def test_an_export_is_made_by_somebody(tmp_path: Path) -> None:
+    owner, file = factories.make_owner(), tmp_path / "tax.csv"
+    pay(owner, 2_000_000_000, datetime(2026, 8, 1, tzinfo=UTC))
+    with pytest.raises(CommandError, match="--by"):
+        call_command("export_tax", "--year=2026", f"--reason={REASON}", f"--output={file}")
+    left = make_operator()
+    User.objects.filter(pk=left.pk).update(is_active=False)
+    for by in ("nobody@example.com", owner.user.email, left.email, ""):
+        with pytest.raises(CommandError, match="not_an_operator"):
+            call_command("export_tax", year=2026, by=by, reason=REASON, output=str(file))
+    assert not file.exists()
+    assert not AccessEvent.objects.exists()

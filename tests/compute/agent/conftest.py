@@ -99,6 +99,7 @@ class Marketplace:
     cancels: list[protocol.Cancel] = field(default_factory=list)
     policy: protocol.Policy | None = None
     withheld: str = ""
+    chain: protocol.Chain | None = None
     share: tuple[str, ...] = ()
     next_sync_ms: int = 100
     lease_ms: int = 15000
@@ -149,7 +150,7 @@ class Marketplace:
         policy = self.policy if self.policy and self.policy.version != request.policy_version else None
         return protocol.SyncResponse(
             seq=request.seq, acks=tuple(acks), leases=tuple(leases), cancels=tuple(cancels),
-            withheld=self.withheld, policy=policy, share=self.share, next_sync_ms=self.next_sync_ms, lease_ms=self.lease_ms,
+            withheld=self.withheld, chain=self.chain, policy=policy, share=self.share, next_sync_ms=self.next_sync_ms, lease_ms=self.lease_ms,
         )  # fmt: skip
 
     def _acknowledge(self, report: protocol.Report) -> protocol.Ack | None:

@@ -222,6 +222,37 @@ async def test_withheld_is_shown_and_lifted(marketplace, state, running, until):
         await until(lambda: status().state == "idle")
 
 
+async def test_after_a_suspension_it_goes_on_behind_the_record_that_the_server_has(
+    marketplace, state, running, models, until
+):
+    """Its records 2 and 3 were refused: number 1 is the newest that both have."""
+    refused = {2: "meter_conflict", 3: "meter_gap"}
+
+    def judge(report):
+        code = refused.get(protocol.unpack_meter(report.record).seq, "") if len(marketplace.reports) < 4 else ""
+        return Ack(attempt=report.attempt, fence=report.fence, status="refused" if code else "accepted", code=code)
+
+    marketplace.ack = judge
+    for count in (1, 2, 3):
+        marketplace.offer(models.double())
+        async with running(state):
+            await until(lambda count=count: len(marketplace.reports) == count)
+    first = marketplace.reports[0]
+    marketplace.withheld, marketplace.chain = (
+        "node_resuming",
+        protocol.Chain(record=first.record, signature=first.signature),
+    )
+    async with running(state) as status:
+        await until(lambda: marketplace.syncs[-1].chain == protocol.meter_hash(first.record))
+        assert status().reason == "node_resuming"
+        marketplace.withheld, marketplace.chain = "", None
+        await until(lambda: marketplace.syncs[-1].chain == "")
+        marketplace.offer(models.double())
+        await until(lambda: len(marketplace.reports) == 4)
+    payload = protocol.unpack_meter(marketplace.reports[3].record)
+    assert (payload.seq, payload.prev) == (2, protocol.meter_hash(first.record))
+
+
 async def test_a_lease_that_runs_out_is_dropped_in_silence(marketplace, state, running, models, until, monkeypatch):
     marketplace.lease_ms = 1000
     monkeypatch.setattr("compute.agent.agent._TICK_S", 0.1)

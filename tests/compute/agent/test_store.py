@@ -4,10 +4,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from compute import protocol
+from compute.agent.chain import ChainEnd
 from compute.agent.identity import Identity
 from compute.agent.meter import Done, Recorder
 from compute.agent.store import Store
-from compute.protocol import Lease, Policy
+from compute.protocol import Chain, Lease, Policy
 
 LIMIT = 1 << 20
 
@@ -111,3 +112,38 @@ def test_the_policy_is_kept(tmp_path):
     policy = Policy(version=3, windows=((0, 1, 2),))
     store.set_policy(policy)
     assert Store(tmp_path).policy() == policy
+
+
+def end_of(store, identity):
+    return ChainEnd(node="n", public_key=identity.key.public_key(), store=store)
+
+
+def named(report):
+    return Chain(record=report.record, signature=report.signature)
+
+
+def test_a_chain_goes_on_only_behind_a_record_of_its_own_that_was_not_yet_confirmed(tmp_path, identity):
+    store, stranger = Store(tmp_path), Identity(Ed25519PrivateKey.generate())
+    reports = [record(store, identity, attempt) for attempt in (1, 2, 3)]
+    foreign = record(Store(make(tmp_path / "other")), stranger, 1)
+    end = end_of(store, identity)
+    assert not end.heard(named(reports[1]))  # reports wait: they may belong behind it
+    for attempt, is_kept in ((1, True), (2, True), (3, False)):
+        store.acknowledge(attempt, 1, is_kept=is_kept)
+    forged = Chain(record=reports[1].record, signature=reports[0].signature)
+    for wrong in (named(foreign), named(reports[0]), forged, Chain(record=b"{}", signature=b"")):
+        assert not end.heard(wrong)  # of another car, behind what was confirmed, not signed, no record
+        assert end.agreed == ""
+    assert end.heard(named(reports[1]))
+    assert not end.heard(named(reports[1]))  # said already
+    assert end.agreed == protocol.meter_hash(reports[1].record)
+    end = end_of(Store(tmp_path), identity)  # after a crash
+    assert end.heard(named(reports[1]))
+    assert not end.heard(None)
+    again = protocol.unpack_meter(record(Store(tmp_path), identity, 4).record)
+    assert (again.seq, again.prev) == (3, protocol.meter_hash(reports[1].record))
+
+
+def make(folder):
+    folder.mkdir()
+    return folder

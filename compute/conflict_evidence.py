@@ -1,0 +1,91 @@
+"""Two records that a node signed under one number, side by side, for who decides what becomes of it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+
+import msgspec
+from nacl.exceptions import BadSignatureError
+from nacl.signing import VerifyKey
+
+from accounts.models import AuditEvent
+from compute import protocol
+from compute.models import MeterConflict, MeterRecord, Node, NodeDecision, UsageRecord
+
+DECIDED = "conflict.decide"
+
+
+@dataclass(frozen=True)
+class Row:
+    title: str
+    first: str
+    second: str
+
+    @property
+    def differs(self) -> bool:
+        return self.first != self.second
+
+
+@dataclass(frozen=True)
+class Decided:
+    decision: NodeDecision
+    reason: str
+
+
+def rows(conflict: MeterConflict) -> list[Row]:
+    """What both say and what we know of them; then the signed bytes and the signatures themselves."""
+    first, node = conflict.first, conflict.node
+    return [
+        Row("Kept as", _kept_as(first), "Set aside: never paid"),
+        Row("Received", _moment(first.received_at), _moment(conflict.received_at)),
+        Row("SHA-256", first.hash, conflict.hash),
+        Row("Signature", *map(partial(_checked, node), (first, conflict))),
+        *_fields(bytes(first.record), bytes(conflict.record)),
+        Row("Signed bytes", *(bytes(each.record).decode(errors="replace") for each in (first, conflict))),
+        Row("Ed25519 signature", bytes(first.signature).hex(), bytes(conflict.signature).hex()),
+    ]
+
+
+def decisions(node: Node) -> list[Decided]:
+    """Newest first, with the operator's words from the trail; they go with the owner's erasure."""
+    found = list(node.decisions.select_related("decided_by").order_by("-id"))
+    said = AuditEvent.objects.filter(action=DECIDED, subject=str(node.public_id))
+    words = {event.details.get("row"): event.details.get("reason", "") for event in said}
+    return [Decided(row, words.get(str(row.public_id), "")) for row in found]
+
+
+def _kept_as(first: MeterRecord) -> str:
+    usage = UsageRecord.objects.filter(meter_record=first).first()
+    if usage is None:
+        return "First in the chain; not paid"
+    return "First in the chain; paid" if usage.settled_at else "First in the chain; will be paid"
+
+
+def _checked(node: Node, signed: MeterRecord | MeterConflict) -> str:
+    try:
+        key = VerifyKey(bytes.fromhex(node.public_key))
+        key.verify(protocol.signed_bytes(bytes(signed.record)), bytes(signed.signature))
+    except (BadSignatureError, ValueError):
+        return "Not of this computer's key"
+    return "Of this computer's key"
+
+
+def _fields(first: bytes, second: bytes) -> Iterator[Row]:
+    """Each field of the records; nothing for bytes that are no record, which only a test or an old version can have left."""
+    try:
+        one, two = (msgspec.to_builtins(protocol.unpack_meter(record)) for record in (first, second))
+    except msgspec.DecodeError:
+        return
+    for name in one:
+        yield Row(name, *(_value(name, record[name]) for record in (one, two)))
+
+
+def _value(name: str, value: object) -> str:
+    if name.endswith("_unix_ms") and isinstance(value, int) and 0 <= value < 253_402_300_800_000:
+        return f"{value} ({_moment(datetime.fromtimestamp(value / 1000, tz=UTC))})"
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _moment(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3] + " UTC"
