@@ -92,17 +92,19 @@ class Truth(Base):
         self.nothing_is_credited_that_was_not_paid()
 
     def come_to_rest(self) -> None:
+        """What one round sends to Stripe, the next one hears of."""
         for order in JobOrder.objects.filter(status="held", job__status="queued").select_related("job"):
             end_job(order.job, "completed")
-        for _ in range(3):
-            for sweep in (sweeps.sweep_events, sweeps.sweep_balance, sweeps.sweep_money):
-                sweep()
+        settle_usage()
+        voids.settle_voids()
+        closing.close_orders()
+        for _ in range(2):
+            sweeps.sweep_events()
             self.world.run()
-            settle_usage()
-            voids.settle_voids()
-            closing.close_orders()
             payouts.send_due()
             self.operators_look()
+        for sweep in (sweeps.sweep_events, sweeps.sweep_balance, sweeps.sweep_money):
+            sweep()
         self.world.run()
         statements.close_due(until=timezone.now())
         invoices.close_due(until=timezone.now())
