@@ -23,7 +23,7 @@ FORBIDDEN = re.compile(
 # Messages that a node sends. Those that it only receives carry the owner's own rules to it.
 SENT = (protocol.Enrolment, protocol.Pairing, protocol.SyncRequest, protocol.Withdrawal, protocol.MeterPayload)
 RECEIVED_ONLY = {
-    "Policy", "Enrolled", "Pairable", "Credentials", "Lease", "Ack", "Cancel", "SyncResponse", "Push", "Withdrawn",
+    "Policy", "Enrolled", "Pairable", "Credentials", "Lease", "Ack", "Cancel", "Chain", "SyncResponse", "Push", "Withdrawn",
 }  # fmt: skip
 
 # field or column: why it is no reading of the car
