@@ -5,6 +5,7 @@ from django.db import models
 from accounts.models import Organization
 from billing.models.topups import TopUp
 from marketplace.core.models import PublicIdModel
+from marketplace.core.money import format_micro
 from marketplace.core.states import TransitionEvent, Transitions
 
 
@@ -72,7 +73,7 @@ class CardDispute(PublicIdModel):
         ]
 
     def __str__(self) -> str:
-        return f"{self.stripe_id}: {self.amount_micro} {self.currency}"
+        return f"{self.stripe_id}: {format_micro(self.amount_micro, self.currency)}"
 
 
 class CardDisputeEvent(TransitionEvent):

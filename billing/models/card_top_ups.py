@@ -8,6 +8,7 @@ from billing.models.stripe_commands import StripeCommand
 from billing.models.stripe_customers import StripeCustomer
 from billing.models.topups import TopUp
 from marketplace.core.models import PublicIdModel
+from marketplace.core.money import format_micro
 from marketplace.core.states import TransitionEvent, Transitions
 
 
@@ -86,7 +87,7 @@ class CardTopUp(PublicIdModel):
         indexes = [models.Index(fields=["organization", "-id"], name="card_top_up_by_organization")]
 
     def __str__(self) -> str:
-        return f"{self.amount_micro} {self.currency} by card for {self.organization}"
+        return f"{format_micro(self.amount_micro, self.currency)} by card for {self.organization}"
 
     @property
     def page_url(self) -> str:

@@ -8,6 +8,7 @@ from django.db.models.functions import Now
 
 from accounts.models import Organization, Owner
 from marketplace.core.models import TimestampedModel
+from marketplace.core.money import format_micro
 
 DEBIT, CREDIT = 1, -1
 
@@ -193,4 +194,4 @@ class LedgerTransfer(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.amount_micro} {self.currency}"
+        return f"{self.kind} {format_micro(self.amount_micro, self.currency)}"

@@ -8,6 +8,7 @@ from billing.models.ledger import LedgerTransfer
 from billing.models.statements import Statement
 from billing.models.stripe_commands import StripeCommand
 from marketplace.core.models import PublicIdModel
+from marketplace.core.money import format_micro
 from marketplace.core.states import TransitionEvent, Transitions
 
 
@@ -95,7 +96,7 @@ class Payout(PublicIdModel):
         ]
 
     def __str__(self) -> str:
-        return f"{self.amount_micro} {self.currency} to owner {self.owner_id}"
+        return f"{format_micro(self.amount_micro, self.currency)} to owner {self.owner_id}"
 
 
 class PayoutEvent(TransitionEvent):

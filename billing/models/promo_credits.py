@@ -4,6 +4,7 @@ from django.db import models
 from accounts.models import Organization
 from billing.models.ledger import LedgerTransfer
 from marketplace.core.models import PublicIdModel
+from marketplace.core.money import format_micro
 
 
 class PromoCredit(PublicIdModel):
@@ -24,4 +25,4 @@ class PromoCredit(PublicIdModel):
         ]
 
     def __str__(self) -> str:
-        return f"{self.amount_micro} {self.currency} for {self.organization}"
+        return f"{format_micro(self.amount_micro, self.currency)} for {self.organization}"

@@ -8,6 +8,7 @@ from billing.models.ledger import LedgerTransfer
 from billing.models.stripe_commands import StripeCommand
 from billing.models.topups import TopUp
 from marketplace.core.models import PublicIdModel
+from marketplace.core.money import format_micro
 from marketplace.core.states import TransitionEvent, Transitions
 
 
@@ -60,7 +61,7 @@ class Refund(PublicIdModel):
         ]
 
     def __str__(self) -> str:
-        return f"{self.amount_micro} {self.currency} to {self.organization}"
+        return f"{format_micro(self.amount_micro, self.currency)} to {self.organization}"
 
 
 class RefundEvent(TransitionEvent):

@@ -4,6 +4,7 @@ from django.db.models.functions import Trim, Upper
 from accounts.models import Organization
 from billing.models.ledger import LedgerTransfer
 from marketplace.core.models import PublicIdModel
+from marketplace.core.money import format_micro
 
 
 class TopUp(PublicIdModel):
@@ -32,4 +33,4 @@ class TopUp(PublicIdModel):
         ]
 
     def __str__(self) -> str:
-        return f"{self.amount_micro} {self.currency} for {self.organization}"
+        return f"{format_micro(self.amount_micro, self.currency)} for {self.organization}"

@@ -2,6 +2,7 @@ from django.db import models
 
 from accounts.models import Organization, Owner, Vehicle
 from compute.models import ModelArtifact
+from marketplace.core.money import format_micro
 
 
 class EarningsDay(models.Model):
@@ -27,7 +28,7 @@ class EarningsDay(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.day}: {self.gross_micro} {self.currency}"
+        return f"{self.day}: {format_micro(self.gross_micro, self.currency)}"
 
 
 class SpendDay(models.Model):
@@ -49,4 +50,4 @@ class SpendDay(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.day}: {self.charged_micro} {self.currency}"
+        return f"{self.day}: {format_micro(self.charged_micro, self.currency)}"
