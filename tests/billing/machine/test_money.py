@@ -15,7 +15,7 @@ from tests.billing.machine.money import run
 from tests.conformance.fixture import FakeWorld, stripe
 
 __all__ = ["stripe"]
-RUNS = int(os.environ.get("DRIVEWAY_MONEY_RUNS", "200"))
+RUNS = int(os.environ.get("DRIVEWAY_MONEY_RUNS", "240"))
 STEPS = int(os.environ.get("DRIVEWAY_MONEY_STEPS", "24" if RUNS <= 400 else "40"))
 FIRST = int(os.environ.get("DRIVEWAY_MONEY_SEED", "0"))
 PARTS = 4 if RUNS <= 400 else 40  # of the runs, for several workers
