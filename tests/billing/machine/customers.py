@@ -58,8 +58,11 @@ class Customers(Base):
                     self.world.fake.payments.expire(session["id"])
                 else:
                     self.world.fake.payments.settle(session["id"], paid=pick % 3 > 0)
+        on_pages = {
+            session["payment_intent"] for session in self.at_stripe("checkout.session")
+        }  # these end with their page
         for intent in self.at_stripe("payment_intent"):
-            if intent["status"] == "processing" and pick % 2:
+            if intent["status"] == "processing" and intent["id"] not in on_pages and pick % 2:
                 self.world.fake.payments.settle_payment(intent["id"], paid=pick % 3 > 0)
 
     @rule(pick=picks, crash=crashes)
