@@ -10,7 +10,7 @@ from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, reverse
+from django.urls import URLPattern, path, reverse
 
 from accounts import access_reason
 from accounts.models import AccessEvent, Owner, User, Vehicle
@@ -31,14 +31,22 @@ class OwnerDataAdmin(ReadOnlyAdmin):
     owner_paths: Sequence[tuple[str, str | None]] = (("owner_id", None),)
     # Names of views that show no row and no choice of owners.
     open_views: Sequence[str] = ()
+    # Views of one's own: route, and name of the method.
+    own_views: Sequence[tuple[str, str]] = ()
 
     def get_urls(self) -> list[URLPattern]:
-        urls: list[URLPattern] = super().get_urls()
+        urls: list[URLPattern] = [*map(self._own, self.own_views), *super().get_urls()]
         for pattern in urls:
             name = (pattern.name or "").rsplit("_", 1)[-1]
             if name not in self.open_views:
                 pattern.callback = self._guarded(pattern.callback, name)
         return urls
+
+    def _own(self, view: tuple[str, str]) -> URLPattern:
+        route, name = view
+        callback = self.admin_site.admin_view(getattr(self, name))
+        pattern: URLPattern = path(route, callback, name=f"{self.opts.app_label}_{self.opts.model_name}_{name}")
+        return pattern
 
     def _guarded(self, view: View, name: str) -> View:
         @wraps(view)

@@ -10,7 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 
 from accounts.access import signed_in
 from accounts.owner_data_admin import OwnerDataAdmin, owners_of_subjects
@@ -55,7 +55,7 @@ class ApprovalForm(forms.ModelForm[Approval]):
         required=False,
         choices=[
             ("", "---"),
-            *((cause.value, cause.label) for cause in (Payout.Cause.FRAUD, Payout.Cause.WRONG_PAYEE)),
+            *((cause.value, cause.label) for cause in Payout.CAUSES),
         ],
         help_text="Of a payout that is taken back only: after fraud, all else that the owner is due is held.",
     )
@@ -108,6 +108,7 @@ class ApprovalAdmin(OwnerDataAdmin):
     """Proposals are added here; a second operator's page has the buttons. Nothing is ever edited or deleted."""
 
     open_views = ("add",)  # a form that shows nobody
+    own_views = (("<int:object_id>/decide/", "decide"),)
     change_form_template = "admin/approval.html"
     list_display = ("summary", "kind", "status", "proposed_by", "decided_by", "created_at")
     list_filter = ("status", "kind")
@@ -140,14 +141,6 @@ class ApprovalAdmin(OwnerDataAdmin):
             idempotency_key=form.cleaned_data["idempotency_key"], actor=signed_in(request),
         )  # fmt: skip
         obj.pk, obj.summary = made.pk, made.summary
-
-    def get_urls(self) -> list[URLPattern]:
-        decide = path(
-            "<int:object_id>/decide/",
-            self._guarded(self.admin_site.admin_view(self.decide), "decide"),
-            name="billing_approval_decide",
-        )
-        return [decide, *super().get_urls()]
 
     def decide(self, request: HttpRequest, object_id: int) -> HttpResponse:
         """A second operator's word, or the proposer's withdrawal."""

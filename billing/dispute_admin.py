@@ -6,7 +6,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.timezone import localtime
 
@@ -22,6 +22,7 @@ from marketplace.core.money import MICRO, format_micro
 @admin.register(Dispute)
 class DisputeAdmin(OwnerDataAdmin):
     owner_paths = (("owner_id", None), ("opened_by__owner__pk", None))
+    own_views = (("<int:object_id>/decide/", "decide"),)
     change_form_template = "admin/dispute.html"
     list_display = ("public_id", "side", "claimed", "status", "created_at", "decided_at")
     list_filter = ("status",)
@@ -68,14 +69,6 @@ class DisputeAdmin(OwnerDataAdmin):
     @admin.display(description="Granted")
     def granted(self, row: Dispute) -> str:
         return format_micro(row.granted_micro, row.currency)
-
-    def get_urls(self) -> list[URLPattern]:
-        decide = path(
-            "<int:object_id>/decide/",
-            self._guarded(self.admin_site.admin_view(self.decide), "decide"),
-            name="billing_dispute_decide",
-        )
-        return [decide, *super().get_urls()]
 
     def decide(self, request: HttpRequest, object_id: int) -> HttpResponse:
         if not may_decide(request):

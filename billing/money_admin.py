@@ -33,7 +33,7 @@ class ProposingAdmin(MoneyActs, OwnerDataAdmin):
 
     def proposals(self, row: Any) -> Sequence[tuple[str, dict[str, Any]]]:
         """Kind, and what the form can fill in, of what could be proposed about this row as it is now."""
-        raise NotImplementedError
+        return ()
 
     def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
         row = self.model._default_manager.filter(pk=object_id).first() if object_id.isdecimal() else None

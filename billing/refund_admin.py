@@ -26,9 +26,6 @@ class MoneyBackAdmin(ProposingAdmin):
     def amount(self, row: Any) -> str:
         return format_micro(row.amount_micro, row.currency)
 
-    def proposals(self, row: Any) -> Sequence[tuple[str, dict[str, Any]]]:
-        return ()
-
 
 @admin.register(Refund)
 class RefundAdmin(MoneyBackAdmin):

@@ -6,7 +6,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 
 from accounts.access import signed_in
 from accounts.owner_data_admin import OwnerDataAdmin
@@ -27,6 +27,7 @@ class MeterConflictAdmin(OwnerDataAdmin):
     """Nodes that signed twice under one number; `first` is the record that counts."""
 
     owner_paths = (("node__vehicle__owner_id", "node__vehicle_id"),)
+    own_views = (("<int:object_id>/decide/", "decide"),)
     change_form_template = "admin/meter_conflict.html"
     list_display = ("node", "seq", "state", "first", "hash", "received_at")
     list_filter = ("node__status",)
@@ -37,14 +38,6 @@ class MeterConflictAdmin(OwnerDataAdmin):
     @admin.display(description="Computer is")
     def state(self, row: MeterConflict) -> str:
         return row.node.get_status_display()
-
-    def get_urls(self) -> list[URLPattern]:
-        decide = path(
-            "<int:object_id>/decide/",
-            self._guarded(self.admin_site.admin_view(self.decide), "decide"),
-            name="compute_meterconflict_decide",
-        )
-        return [decide, *super().get_urls()]
 
     def decide(self, request: HttpRequest, object_id: int) -> HttpResponse:
         conflict = get_object_or_404(MeterConflict, pk=object_id)

@@ -32,6 +32,7 @@ class Payout(PublicIdModel):
         WRONG_PAYEE = "wrong_payee", "Wrong payee"
         UNKNOWN = "unknown", "Taken back in Stripe's dashboard"
 
+    CAUSES: ClassVar = (Cause.FRAUD, Cause.WRONG_PAYEE)  # that operators give
     SUSPICIOUS: ClassVar = (Cause.FRAUD, Cause.UNKNOWN)  # what else the owner is due is held
 
     TRANSITIONS: ClassVar[Transitions] = {
