@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from celery import shared_task
 from django.conf import settings
@@ -40,6 +41,15 @@ def _drain(work: Callable[[], int]) -> None:
     until = time.monotonic() + BUDGET_S
     while work() and time.monotonic() < until:
         pass
+
+
+@contextmanager
+def _or_next_time(what: str) -> Iterator[None]:
+    """When Stripe is away, the next run does it."""
+    try:
+        yield
+    except StripeUnavailable as error:
+        logger.warning("%s: %s", what, error)
 
 
 @shared_task(name="billing.settle_usage")
@@ -131,22 +141,18 @@ def sweep_stripe() -> None:
     """What webhooks lost, and what Stripe booked. Nothing without a key; when Stripe is away, the next run does it."""
     if not settings.STRIPE_SECRET_KEY:
         return
-    try:
+    with _or_next_time("Stripe could not be swept"):
         sweeps.sweep_events()
         sweeps.sweep_balance()
         sweeps.sweep_money()
-    except StripeUnavailable as error:
-        logger.warning("Stripe could not be swept: %s", error)
 
 
 @shared_task(name=connected_accounts.SEND_PAYOUTS)
 def send_payouts() -> None:
     """What is due and covered. When Stripe is away, the next run does it."""
     kicks.begin(connected_accounts.SEND_PAYOUTS)
-    try:
+    with _or_next_time("payouts could not be sent"):
         _drain(payouts.send_due)
-    except StripeUnavailable as error:
-        logger.warning("payouts could not be sent: %s", error)
 
 
 @shared_task(name="billing.refresh_payees")
@@ -154,11 +160,9 @@ def refresh_payees() -> None:
     """Accounts that are not ready and payouts that are not at a bank, as Stripe has them: what webhooks lost."""
     if not settings.STRIPE_SECRET_KEY:
         return
-    try:
+    with _or_next_time("payees could not be read again"):
         connected_accounts.refresh_unready()
         bank_payouts.refresh_open()
-    except StripeUnavailable as error:
-        logger.warning("payees could not be read again: %s", error)
 
 
 @shared_task(name="billing.refresh_due_payees")
@@ -166,10 +170,8 @@ def refresh_due_payees() -> None:
     """Ready accounts that are about to be paid, each hour so many: those of a month's statements are all due at once."""
     if not settings.STRIPE_SECRET_KEY:
         return
-    try:
+    with _or_next_time("payees who are due could not be read again"):
         connected_accounts.refresh_to_be_paid(limit=1000)
-    except StripeUnavailable as error:
-        logger.warning("payees who are due could not be read again: %s", error)
 
 
 @shared_task(name="billing.close_statements")

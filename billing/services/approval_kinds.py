@@ -13,6 +13,7 @@ from billing.services import (
     adjustments,
     card_disputes,
     dispute_decisions,
+    payout_reversals,
     payouts,
     promo_credits,
     refund_resolutions,
@@ -182,8 +183,7 @@ def _on_payout(act: Callable[..., object], *, with_reason: bool = True) -> Calla
 
 def _of_reversal(params: Params) -> Params:
     cause = str(params.get("cause", "")).strip()
-    if cause not in (Payout.Cause.FRAUD, Payout.Cause.WRONG_PAYEE):
-        raise InvalidInput("Say whether it was fraud or a wrong payee.", code="cause_invalid")
+    payout_reversals.check_cause(cause)
     return {**_of_payout(params), "cause": cause}
 
 

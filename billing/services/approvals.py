@@ -55,8 +55,8 @@ def propose(*, kind: str, params: dict[str, Any], reason: str, idempotency_key: 
 def approve(*, approval: Approval, actor: User, note: str = "") -> Approval:
     """Do what was proposed, in the transaction that marks it as done. An approval that is done already stays as it is.
 
-    Raises Forbidden for who does not decide about money and (`second_operator`) for the one who proposed, Conflict when it was rejected or withdrawn, and whatever
-    the act raises: then nothing is done and it still waits.
+    Raises Forbidden for who does not decide about money and (`second_operator`) for the one who proposed, Conflict when it was
+    rejected or withdrawn, and whatever the act raises: then nothing is done and it still waits.
     """
     money_operators.check(actor)
     row = _locked(approval)

@@ -31,16 +31,18 @@ def is_owed(owner: str = "owner_id") -> Q:
     Whole coins that are owed, held for a dispute or on their way, and work that is still being checked. What is less than a coin
     can be paid to nobody. Of what an owner owes us, nothing is waited for.
     """
-    mine = {"owner_id": OuterRef(owner)}
-    accounts = LedgerAccount.objects.filter(_whole_coins(), kind__in=OWED, **mine)
-    reported = Attempt.objects.filter(status=Attempt.Status.REPORTED, **mine)
-    return Q(Exists(accounts)) | Q(Exists(reported)) | Q(Exists(UsageRecord.objects.filter(settled_at=None, **mine)))
+    accounts = LedgerAccount.objects.filter(_whole_coins(), kind__in=OWED, owner_id=OuterRef(owner))
+    return Q(Exists(accounts)) | _is_unpaid(owner)
 
 
 def work_unpaid(owner: Owner) -> bool:
     """Whether work of the owner's was reported and not yet verified, or verified and not yet settled."""
-    reported = Attempt.objects.filter(owner=owner, status=Attempt.Status.REPORTED)
-    return reported.exists() or UsageRecord.objects.filter(owner=owner, settled_at=None).exists()
+    return Owner.objects.filter(_is_unpaid("pk"), pk=owner.pk).exists()
+
+
+def _is_unpaid(owner: str) -> Q:
+    reported = Attempt.objects.filter(status=Attempt.Status.REPORTED, owner_id=OuterRef(owner))
+    return Q(Exists(reported)) | Q(Exists(UsageRecord.objects.filter(settled_at=None, owner_id=OuterRef(owner))))
 
 
 def _whole_coins() -> Q:

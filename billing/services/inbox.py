@@ -17,6 +17,7 @@ from accounts.models import User
 from accounts.services import audit
 from billing.gateway import Event, StripeUnavailable
 from billing.models import StripeEvent
+from billing.services import rounds
 from billing.services.connect_handlers import CONNECTED, THIN
 from billing.services.event_handlers import HANDLERS
 from compute.services.kicks import kick
@@ -45,22 +46,8 @@ def receive(events: Sequence[Event], *, source: str) -> int:
 
 
 def process_due(*, limit: int = 200) -> int:
-    """Act on events that are due, oldest first, until none is left or `limit` were. How many were taken up.
-
-    One that fails by a fault of ours waits for its lease to end; the others go on, and then the fault is raised.
-    """
-    faults: list[Exception] = []
-    done = 0
-    while done < limit and (event := _claim()):
-        done += 1
-        try:
-            _work(event)
-        except Exception as fault:
-            logger.exception("event %s cannot be acted on", event.event_id)
-            faults.append(fault)
-    if faults:
-        raise faults[0]
-    return done
+    """Act on events that are due, oldest first, until none is left or `limit` were. How many were taken up. Faults: see rounds."""
+    return rounds.work_off(_claim, _work, limit=limit)
 
 
 def retry(*, event: StripeEvent, actor: User | None) -> None:

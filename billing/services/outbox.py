@@ -23,6 +23,7 @@ from accounts.models import User
 from accounts.services import audit
 from billing.gateway import StripeRefused, StripeUnavailable
 from billing.models import StripeCommand
+from billing.services import rounds
 from billing.services.outbox_kinds import KINDS, Sent
 from compute.services.kicks import kick
 from marketplace.core.errors import DomainError
@@ -64,22 +65,8 @@ def send_now(command: StripeCommand) -> None:
 
 
 def send_due(*, limit: int = 100) -> int:
-    """Send commands that are due, oldest first, until none is left or `limit` were. How many were taken up.
-
-    One that fails by a fault of ours waits for its lease to end; the others go on, and then the fault is raised.
-    """
-    faults: list[Exception] = []
-    done = 0
-    while done < limit and (claim := _claim(Q(due_at__lte=timezone.now()))):
-        done += 1
-        try:
-            _work(claim)
-        except Exception as fault:
-            logger.exception("command %s cannot be sent", claim.command)
-            faults.append(fault)
-    if faults:
-        raise faults[0]
-    return done
+    """Send commands that are due, oldest first, until none is left or `limit` were. How many were taken up. Faults: see rounds."""
+    return rounds.work_off(lambda: _claim(Q(due_at__lte=timezone.now())), _work, limit=limit)
 
 
 def retry(*, command: StripeCommand, actor: User | None) -> None:

@@ -1,6 +1,5 @@
 """Payouts that come back from the owner's account at Stripe: fraud, or a wrong payee; asked for here, or in Stripe's dashboard."""
 
-import logging
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -16,13 +15,12 @@ from billing import gateway
 from billing.gateway import StripeUnavailable, Transfer
 from billing.minor_units import to_micro
 from billing.models import BalanceTransaction, LedgerAccount, LedgerTransfer, Payout, StripeCommand
-from billing.services import ledger, outbox, payout_suspicions
+from billing.services import ledger, outbox, payout_suspicions, rounds
 from billing.services.ledger import Place, Posting
-from marketplace.core.errors import Conflict, DomainError, InvalidInput
+from marketplace.core.errors import Conflict, InvalidInput
 from marketplace.core.money import format_micro
 from marketplace.core.states import transition
 
-logger = logging.getLogger(__name__)
 Kind = LedgerAccount.Kind
 Status = Payout.Status
 PARTLY = "partly_reversed"
@@ -43,8 +41,7 @@ def request(*, payout: Payout, reason: str, actor: User | None, cause: str) -> P
     Raises InvalidInput `cause_invalid`, and Conflict: `payout_not_paid`; `reversal_unknown` when nobody knows what came of the
     last command, which must be tried again then.
     """
-    if cause not in (Payout.Cause.FRAUD, Payout.Cause.WRONG_PAYEE):
-        raise InvalidInput("Say whether it was fraud or a wrong payee.", code="cause_invalid")
+    check_cause(cause)
     with transaction.atomic():
         last, row = _locked(payout)
         if row.status not in (Status.PAID, Status.REVERSED):
@@ -57,6 +54,12 @@ def request(*, payout: Payout, reason: str, actor: User | None, cause: str) -> P
             audit.record(actor=actor, action="payout.reverse", subject=row.public_id, reason=reason, cause=cause)
             payout_suspicions.hold()
     return Payout.objects.get(pk=row.pk)
+
+
+def check_cause(cause: str) -> None:
+    """Raises InvalidInput `cause_invalid`."""
+    if cause not in Payout.CAUSES:
+        raise InvalidInput("Say whether it was fraud or a wrong payee.", code="cause_invalid")
 
 
 def _locked(payout: Payout) -> tuple[StripeCommand | None, Payout]:
@@ -156,13 +159,7 @@ def sweep(*, limit: int = 100) -> int:
         back_micro=Subquery(of_one.annotate(micro=Sum("amount_micro")).values("micro"))
     )
     ids = list(rows.filter(back_micro__gte=F("amount_micro")).values_list("stripe_transfer_id", flat=True)[:limit])
-    for transfer_id in ids:
-        try:
-            apply(gateway.retrieve_transfer(str(transfer_id)))
-        except StripeUnavailable:
-            raise
-        except DomainError:
-            logger.exception("transfer %s cannot be acted on", transfer_id)
+    rounds.look_again(ids, lambda transfer_id: apply(gateway.retrieve_transfer(str(transfer_id))))
     return len(ids)
 
 

@@ -12,15 +12,17 @@ from accounts.services import audit
 from billing.models import Payout
 
 REASON = "An earlier payout was taken back."
-HOLD = """
+# Of a payout p: its owner is suspected, and nobody has let it go.
+HELD_BACK = f"""p.released_at IS NULL AND EXISTS (
+    SELECT FROM billing_payout s
+     WHERE s.owner_id = p.owner_id AND s.reverse_cause IN ({", ".join(f"'{cause}'" for cause in Payout.SUSPICIOUS)}))"""
+HOLD = f"""
 UPDATE billing_payout w SET held_at = %s, held_reason = %s, status_code = 'held'
-  FROM (SELECT p.id FROM billing_payout p
-         WHERE p.owner_id IN (SELECT owner_id FROM billing_payout WHERE reverse_cause IN ('fraud', 'unknown'))
-           AND p.status = 'scheduled' AND p.held_at IS NULL AND p.released_at IS NULL
+  FROM (SELECT p.id FROM billing_payout p WHERE p.status = 'scheduled' AND p.held_at IS NULL AND {HELD_BACK}
          ORDER BY p.id FOR UPDATE SKIP LOCKED) due
  WHERE w.id = due.id
  RETURNING w.public_id
-"""
+"""  # noqa: S608 - our own words
 
 
 def hold() -> int:

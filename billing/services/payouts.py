@@ -26,14 +26,12 @@ Picked = tuple[int, int, object]  # payout, account, public id of the payout
 ONE_AT_A_TIME = 0x5041594F  # advisory lock: two rounds at once would both count on the same balance
 
 # Why a payout that is due cannot go, whatever our balance is; "" when nothing else stops it.
-REASON = """
+REASON = f"""
   FROM billing_payout p
   JOIN accounts_owner o ON o.id = p.owner_id
   LEFT JOIN billing_connectedaccount a ON a.owner_id = p.owner_id AND a.status = 'active' AND a.stripe_id IS NOT NULL
  CROSS JOIN LATERAL (SELECT CASE WHEN p.held_at IS NOT NULL THEN 'held'
-                                 WHEN p.released_at IS NULL AND EXISTS (
-                                      SELECT FROM billing_payout s
-                                       WHERE s.owner_id = p.owner_id AND s.reverse_cause IN ('fraud', 'unknown')) THEN 'held'
+                                 WHEN {payout_suspicions.HELD_BACK} THEN 'held'
                                  WHEN o.erased_at IS NOT NULL THEN 'owner_closed'
                                  WHEN a.id IS NULL THEN 'account_not_ready' ELSE '' END AS code) why
  WHERE p.status = 'scheduled' AND p.due_at <= %s

@@ -9,15 +9,15 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.services import audit, mails
 from billing import gateway
-from billing.gateway import CardRefund, StripeUnavailable
+from billing.gateway import CardRefund
 from billing.minor_units import to_micro
 from billing.models import BalanceTransaction, LedgerTransfer, Refund, StripeCommand
 from billing.recipients import money_people
-from billing.services import balance, ledger
+from billing.services import balance, ledger, rounds
 from billing.services.ledger import Posting
 from billing.services.organization_locks import lock
 from billing.services.stripe_words import meaning
-from marketplace.core.errors import Conflict, DomainError
+from marketplace.core.errors import Conflict
 from marketplace.core.states import transition
 
 logger = logging.getLogger(__name__)
@@ -118,13 +118,7 @@ def sweep(*, limit: int = 100) -> int:
     # In no order: were there more than `limit`, each would have its turn.
     waiting = known.filter(status=Status.PENDING, created_at__lt=now - LOOK_AGAIN).order_by("?")
     rows = {row.pk: row for row in (*returned[:limit], *waiting[:limit])}
-    for row in rows.values():
-        try:
-            refresh(row)
-        except StripeUnavailable:
-            raise
-        except DomainError:
-            logger.exception("%s cannot be acted on", row)
+    rounds.look_again(rows.values(), refresh)
     return len(rows)
 
 

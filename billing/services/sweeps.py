@@ -8,8 +8,7 @@ from django.utils import timezone
 
 from billing import gateway
 from billing.models import BalanceTransaction, CardDispute, StripeEvent, StripeSweep
-from billing.services import balance, event_handlers, inbox, payout_reversals, refund_outcomes
-from marketplace.core.errors import DomainError
+from billing.services import balance, event_handlers, inbox, payout_reversals, refund_outcomes, rounds
 
 logger = logging.getLogger(__name__)
 OVERLAP = timedelta(hours=1)  # lists may show a row some time after its moment
@@ -40,13 +39,7 @@ def sweep_money(*, limit: int = 100) -> int:
     are looked at. How many there were. Raises StripeUnavailable.
     """
     ids = list(_unposted_disputes()[:limit])
-    for dispute_id in ids:
-        try:
-            event_handlers.dispute(dispute_id)
-        except gateway.StripeUnavailable:
-            raise
-        except DomainError:
-            logger.exception("dispute %s cannot be acted on", dispute_id)
+    rounds.look_again(ids, event_handlers.dispute)
     return len(ids) + refund_outcomes.sweep(limit=limit) + payout_reversals.sweep(limit=limit)
 
 

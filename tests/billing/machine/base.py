@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine
 
 from billing.fake_stripe.section import Section
+from billing.services import approvals
 from tests.billing.machine import scene
 from tests.billing.machine.crashes import Countdown
 from tests.billing.machine.scene import Scene
@@ -17,6 +18,7 @@ from tests.conformance.fixture import FakeWorld
 
 S = TypeVar("S", bound=Section)
 T = TypeVar("T")
+WHY = "The machine wants it so."
 
 picks = st.integers(0, 59)  # which of what there is, and which of the ways
 crashes = st.one_of(st.just(0), st.just(0), st.integers(1, 45))  # the step before which the process dies; 0: it lives
@@ -51,6 +53,12 @@ class Base(RuleBasedStateMachine):
 
     def dying_after(self, steps: int) -> AbstractContextManager[None]:
         return self.countdown.dying_after(steps)
+
+    def agree(self, kind: str, params: dict[str, Any], *, key: str) -> None:
+        """One operator proposes and the other approves at once."""
+        proposer, other = self.scene.operators
+        approval = approvals.propose(kind=kind, params=params, reason=WHY, idempotency_key=key, actor=proposer)
+        approvals.approve(approval=approval, actor=other)
 
     def section(self, kind: type[S]) -> S:
         return next(section for section in self.world.fake.sections if isinstance(section, kind))

@@ -6,9 +6,7 @@ from hypothesis.stateful import rule
 
 from billing.models import Approval, CardDispute, Dispute, Payout, RatedUsage, Refund
 from billing.services import approvals, dispute_decisions
-from tests.billing.machine.base import Base, crashes, one, picks
-
-WHY = "The machine wants it so."
+from tests.billing.machine.base import WHY, Base, crashes, one, picks
 
 
 class Operators(Base):
@@ -61,16 +59,11 @@ class Operators(Base):
                 approvals.reject(approval=approval, actor=self.scene.operators[pick // 2 % 2], note="No.")
 
     def _agree(self, kinds: tuple[str, ...], pick: int, crash: int) -> None:
-        """One proposes and the other approves at once; or the process dies between."""
         kind = kinds[pick % len(kinds)]
         params = self._params(kind, pick // 2)
         if params is not None:
             with self.dying_after(crash):
-                approval = approvals.propose(
-                    kind=kind, params=params, reason=WHY, idempotency_key=f"q{kind}:{pick % 7}",
-                    actor=self.scene.operators[0],
-                )  # fmt: skip
-                approvals.approve(approval=approval, actor=self.scene.operators[1])
+                self.agree(kind, params, key=f"q{kind}:{pick % 7}")
 
     def _params(self, kind: str, pick: int) -> dict[str, Any] | None:
         signed = (-1 if pick % 3 == 0 else 1) * (10_000 * (pick % 5 + 1) + pick % 2)

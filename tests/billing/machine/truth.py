@@ -29,7 +29,6 @@ from billing.models import (
     UsageVoid,
 )
 from billing.services import (
-    approvals,
     closing,
     invoices,
     ledger,
@@ -116,17 +115,11 @@ class Truth(Base):
         for command in dead:
             with self.dying_after(0):
                 if command.kind == "create_refund":
-                    self.agree("resolve_refund", {"refund": str(Refund.objects.get(command=command).public_id)})
+                    refund = str(Refund.objects.get(command=command).public_id)
+                    self.agree("resolve_refund", {"refund": refund}, key=f"given up:{refund}")
                     refund_resolutions.resolve_approved()
                 else:
                     outbox.retry(command=command, actor=self.scene.operators[0])
-
-    def agree(self, kind: str, params: dict[str, str]) -> None:
-        one, other = self.scene.operators
-        approval = approvals.propose(
-            kind=kind, params=params, reason="It was given up.", idempotency_key=f"{kind}:{params}", actor=one
-        )
-        approvals.approve(approval=approval, actor=other)
 
     def nothing_waits(self) -> None:
         assert not StripeCommand.objects.filter(status="queued").exclude(after__status="dead").exists()

@@ -9,13 +9,13 @@ from django.test import Client
 from accounts.models import AuditEvent, Organization, User
 from accounts.services import registration
 from billing import tasks
-from billing.models import Approval, Payout, Refund, StripeCommand, StripeEvent, TopUp
-from billing.services import approvals, inbox, ledger, outbox, payouts, refunds, wallets
+from billing.models import Approval, Payout, StripeCommand, StripeEvent, TopUp
+from billing.services import approvals, inbox, ledger, outbox, payouts, wallets
 from marketplace.core.errors import DomainError
 from tests import factories
 from tests.billing.helpers import make_organization
 from tests.billing.payouts.helpers import fund, make_payout, ready_owner, transfers
-from tests.billing.refunds.helpers import ask, balance, books, customer, pay
+from tests.billing.refunds.helpers import ask, balance, books, customer, given_up, pay
 from tests.conformance.fixture import FakeWorld
 from tests.conftest import Cast
 
@@ -143,28 +143,12 @@ def test_a_payouts_page_leads_to_what_its_state_allows(two: tuple[User, User], s
     assert [kind for kind, _ in options.proposals(Payout(status=status))] == kinds
 
 
-def given_up(stripe: FakeWorld, *, was_done: bool) -> Refund:
-    """Nobody knows whether it was sent, and its last sender is gone."""
-    organization = customer()
-    pay(stripe, organization)
-    (refund,) = ask(organization, 50_000_000)
-    if was_done:
-        stripe.transport.faults = ["lost"]
-        refunds.send([refund])
-    command = StripeCommand.objects.filter(pk=refund.command_id)
-    command.update(attempts=14, outcome_unknown=True)
-    command.filter(params=None).update(params={"payment_intent": refund.top_up.reference})
-    stripe.run()
-    command.update(due_at="2020-01-01T00:00Z")
-    refund.refresh_from_db()
-    return refund
-
-
 @pytest.mark.parametrize(("was_done", "ends", "back_micro"), [(True, "succeeded", 0), (False, "failed", 50_000_000)])
 def test_a_given_up_refund_is_settled_as_stripe_has_it_on_the_word_of_two(
     stripe: FakeWorld, two: tuple[User, User], was_done: bool, ends: str, back_micro: int
 ):
     refund = given_up(stripe, was_done=was_done)
+    StripeCommand.objects.filter(pk=refund.command_id).update(due_at="2020-01-01T00:00Z")  # its last sender is gone
     client = office(two[0])
     assert "kind=resolve_refund" in client.get(f"/operations/billing/refund/{refund.pk}/change/").content.decode()
     client.post("/operations/billing/refund/", {"action": "resolve", "_selected_action": refund.pk})

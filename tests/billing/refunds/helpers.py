@@ -5,7 +5,7 @@ from typing import Any
 from accounts.models import Membership, Organization, User
 from billing.fake_stripe.disputes import Disputes
 from billing.fake_stripe.refunds import Refunds
-from billing.models import LedgerAccount, TopUp
+from billing.models import LedgerAccount, Refund, StripeCommand, TopUp
 from billing.services import ledger, refunds, sweeps
 from tests.billing.cards.helpers import start
 from tests.billing.helpers import make_organization, number
@@ -90,3 +90,19 @@ def dispute_desk(stripe: FakeWorld) -> Disputes:
 
 def charge_of(stripe: FakeWorld, top_up: TopUp) -> str:
     return stripe.fake.store.get(top_up.reference)["latest_charge"]
+
+
+def given_up(stripe: FakeWorld, *, was_done: bool) -> Refund:
+    """Of 50.00, of which nobody knows whether it was sent: lost, and then refused when it was sent again."""
+    organization = customer()
+    pay(stripe, organization)
+    (refund,) = ask(organization, 50_000_000)
+    if was_done:
+        stripe.transport.faults = ["lost"]
+        refunds.send([refund])
+    command = StripeCommand.objects.filter(pk=refund.command_id)
+    command.update(attempts=14, outcome_unknown=True)
+    command.filter(params=None).update(params={"payment_intent": refund.top_up.reference})
+    stripe.run()
+    refund.refresh_from_db()
+    return refund

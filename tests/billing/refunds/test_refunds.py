@@ -8,7 +8,7 @@ from billing.models import LedgerTransfer, Refund, StripeCommand
 from billing.services import inbox, outbox, refund_outcomes, refunds, sweeps
 from marketplace.core.errors import Conflict, InvalidInput
 from tests.billing.helpers import make_market, make_organization, order, top_up
-from tests.billing.refunds.helpers import ask, balance, books, check, customer, pay, refund_desk, settle
+from tests.billing.refunds.helpers import ask, balance, books, check, customer, given_up, pay, refund_desk, settle
 from tests.conformance.fixture import FakeWorld
 
 pytestmark = pytest.mark.django_db
@@ -185,18 +185,8 @@ def test_what_stripe_refuses_is_back_in_the_wallet_and_never_sent_again(stripe: 
 @pytest.mark.parametrize("was_done", [True, False])
 def test_what_nobody_knows_waits_for_an_operator(stripe: FakeWorld, was_done: bool, operator):
     """Lost, and then refused when it was sent again: Stripe may have the first."""
-    organization = customer()
-    pay(stripe, organization)
-    (refund,) = ask(organization, 50_000_000)
-    if was_done:
-        stripe.transport.faults = ["lost"]
-        refunds.send([refund])
-    StripeCommand.objects.filter(pk=refund.command_id).update(attempts=14, outcome_unknown=True)
-    StripeCommand.objects.filter(pk=refund.command_id, params=None).update(
-        params={"payment_intent": refund.top_up.reference}
-    )
-    stripe.run()
-    refund.refresh_from_db()
+    refund = given_up(stripe, was_done=was_done)
+    organization = refund.organization
     assert (refund.command.status, refund.status, balance(organization)) == ("dead", "requested", 0)
     with pytest.raises(Conflict, match="may be sending"):
         refund_outcomes.resolve(refund=refund, actor=operator)
