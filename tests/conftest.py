@@ -19,9 +19,9 @@ from accounts.models import Organization, Owner, User
 from accounts.services import registration
 from tests import factories, template
 from tests.database import execute, unguarded
+from tests.leftovers import SCHEMA_ROWS
 
-# Rows that migrations wrote are part of the schema: a flush keeps them.
-KEPT = {"accounts_statetransition", "accounts_consentnotice", "auth_permission", "django_content_type"}
+FLUSH_LOCK_WAIT = "60s"
 
 
 def pytest_collection_finish() -> None:
@@ -47,12 +47,14 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
         connection.close_pool()
     # What a crash of the server would lose is not what tests are about: no commit waits for the disk.
     parameters["options"] = f"-c role={settings.DATABASE_APP_ROLE} -c synchronous_commit=off"
-    with _flushing_as_owner():
-        yield
-    with django_db_blocker.unblock():
-        connection.close()
-        connection.close_pool()
-    del parameters["options"]
+    try:
+        with _flushing_as_owner():
+            yield
+    finally:
+        with django_db_blocker.unblock():
+            connection.close()
+            connection.close_pool()
+        del parameters["options"]
 
 
 @contextmanager
@@ -69,19 +71,23 @@ def _flushing_as_owner() -> Iterator[None]:
     )
 
     def sql_flush(self: Any, style: Any, tables: Any, **options: Any) -> list[str]:
-        return [table for table in tables if table not in KEPT]
+        return [table for table in tables if table not in SCHEMA_ROWS]
 
     def execute_sql_flush(self: Any, sql_list: Any) -> None:
         with transaction.atomic(), unguarded():
+            # A test that failed may have left a transaction open in a thread: an error here names the table, a wait names nothing.
+            execute(f"SET LOCAL lock_timeout = '{FLUSH_LOCK_WAIT}'")
             any_rows = " UNION ALL ".join(f"SELECT '{table}' WHERE EXISTS (SELECT FROM {table})" for table in sql_list)
             for (table,) in execute(any_rows):
                 execute(f"DELETE FROM {table}")
 
     DatabaseOperations.sql_flush, DatabaseOperations.execute_sql_flush = sql_flush, execute_sql_flush
     commands.emit_post_migrate_signal = lambda *_, **__: None
-    yield
-    DatabaseOperations.sql_flush, DatabaseOperations.execute_sql_flush = flush, run
-    commands.emit_post_migrate_signal = after
+    try:
+        yield
+    finally:
+        DatabaseOperations.sql_flush, DatabaseOperations.execute_sql_flush = flush, run
+        commands.emit_post_migrate_signal = after
 
 
 @pytest.fixture(autouse=True)

@@ -379,11 +379,27 @@ def result_of(unit: WorkUnit, *, value: float = 1.0) -> bytes:
 
 
 def lease_to(car: Car, job: InferenceJob | None = None) -> Attempt:
-    """Let this car, alone available, be given one attempt of the job."""
+    """Lease one open unit of the job to this car, whatever else is open or available, and return the attempt."""
     job = job or make_job(items=4, unit_items=4)
-    car.sync(capacity=1)
-    dispatch.dispatch()
-    return Attempt.objects.filter(node=car.node, job=job, status="leased").latest("id")
+    with transaction.atomic():  # presence and round see one clock
+        car.sync(capacity=1)
+        (attempt,) = lease(job, [car], limit=1)
+    return attempt
+
+
+def lease(job: InferenceJob, cars: Sequence[Car], *, limit: int | None = None) -> list[Attempt]:
+    """Run a round of dispatch in which there are only these cars and the open units of this job (the first `limit`).
+
+    Returns the attempts made. Units that an earlier round made step back are taken as well.
+    """
+    WorkUnit.objects.filter(job=job, not_before_at__isnull=False).update(not_before_at=None)
+    before = set(job.attempts.values_list("pk", flat=True))
+    with transaction.atomic():
+        nodes = {car.node.pk for car in cars}
+        free = [offer for offer in dispatch.offers() if offer.node in nodes]
+        if free:
+            dispatch.lease([need for need in dispatch.needs(free) if need.job == job.pk][:limit], free)
+    return list(job.attempts.exclude(pk__in=before).order_by("pk"))
 
 
 def signed_request(
@@ -406,9 +422,10 @@ def complete(job: InferenceJob, *, compute_ms: int = 10, energy_mwh: int = 1, ca
 
     cars = cars or [make_car(), make_car()]
     for _ in range(job.units_total):
-        for car in cars:
-            car.sync()
-        dispatch.dispatch()
+        with transaction.atomic():  # presence and round see one clock
+            for car in cars:
+                car.sync()
+            lease(job, cars)
         for car in cars:
             leases = car.sync().leases
             used = {"compute_ms": compute_ms, "energy_mwh": energy_mwh}

@@ -1,6 +1,7 @@
 """One round of dispatch: which open units go to which available nodes, in a handful of set-based statements."""
 
 import logging
+from collections.abc import Sequence
 from random import SystemRandom
 
 from django.conf import settings
@@ -146,17 +147,31 @@ def _round() -> int:
         cursor.execute(WANTED)
         if cursor.fetchone() is None:
             return 0
+        free = offers()
+        return lease(needs(free), free) if free else 0
+
+
+def offers() -> list[NodeOffer]:
+    """Return the nodes that may be given work now. Their consents stay locked until the transaction ends."""
+    with connection.cursor() as cursor:
         cursor.execute(OFFERS, [PRESENCE_S, ROUND_NODES])
-        offers = [NodeOffer(*row) for row in cursor.fetchall()]
-        if not offers:
-            return 0
-        cheapest = min(offer.cost_micro_per_hour for offer in offers)
-        roomiest = max(offer.memory_bytes for offer in offers)
+        return [NodeOffer(*row) for row in cursor.fetchall()]
+
+
+def needs(offers: Sequence[NodeOffer]) -> list[UnitNeed]:
+    """Return the open units that one of these nodes could take. They stay locked until the transaction ends."""
+    cheapest = min(offer.cost_micro_per_hour for offer in offers)
+    roomiest = max(offer.memory_bytes for offer in offers)
+    with connection.cursor() as cursor:
         cursor.execute(NEEDS, [AGAIN_S, cheapest, roomiest, ROUND_UNITS])
-        needs = [UnitNeed(*row) for row in cursor.fetchall()]
-        plan = match(needs, offers, SystemRandom())
-        _write(plan, {need.unit: need.wanted for need in needs})
-        return len(plan.matches)
+        return [UnitNeed(*row) for row in cursor.fetchall()]
+
+
+def lease(needs: Sequence[UnitNeed], offers: Sequence[NodeOffer]) -> int:
+    """Match units to nodes and write the attempts, in the caller's transaction. Returns how many were made."""
+    plan = match(needs, offers, SystemRandom())
+    _write(plan, {need.unit: need.wanted for need in needs})
+    return len(plan.matches)
 
 
 def _write(plan: Plan, wanted_before: dict[int, int]) -> None:

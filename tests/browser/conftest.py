@@ -9,14 +9,15 @@ from typing import Any
 
 import axe_playwright_python
 import pytest
-from django.core.management import call_command
 from django.test import override_settings
 from playwright.sync_api import Page, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
+from tests import leftovers
 from tests.browser.world import World
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
+PATIENCE_S = 300  # a busy machine is slow, not wrong
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 
 
@@ -33,13 +34,13 @@ class Chromium:
 
     def do(self, work: Callable[..., Any], *arguments: Any) -> Any:
         """Run in the browser's thread, wait, and return what it returned or raise what it raised."""
-        return self._thread.submit(work, *arguments).result(180)
+        return self._thread.submit(work, *arguments).result(PATIENCE_S)
 
     def page(self, actor: str, site: str, cookies: dict[str, str]) -> Page:
         """The page of this actor, signed in by cookie when it is first asked for. Call it in the browser's thread."""
         if actor not in self._pages:
             context = self._browser.new_context(viewport=PHONE, reduced_motion="reduce", locale="en-US")
-            context.set_default_timeout(30_000)  # a busy machine is slow, not wrong
+            context.set_default_timeout(PATIENCE_S * 1000)
             context.add_cookies([{"name": name, "value": value, "url": site} for name, value in cookies.items()])
             self._pages[actor] = context.new_page()
         return self._pages[actor]
@@ -64,8 +65,10 @@ def chromium() -> Iterator[Chromium]:
     if executable is None:
         pytest.skip("no Chromium on this machine: install the package `chromium`")
     browser = Chromium(executable)
-    yield browser
-    browser.close()
+    try:
+        yield browser
+    finally:
+        browser.close()
 
 
 @pytest.fixture(scope="package")
@@ -75,10 +78,11 @@ def world(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: Any) 
     with django_db_blocker.unblock(), override_settings(BLOB_ROOT=blobs), pytest.MonkeyPatch.context() as patch:
         patch.setattr("marketplace.core.kicks._send", lambda task: None)
         server = LiveServer("127.0.0.1")
-        made = World(server.url, blobs)
-        yield made
-        server.stop()
-        call_command("flush", verbosity=0, interactive=False)
+        with leftovers.committed("world of tests/browser"):
+            try:
+                yield World(server.url, blobs)
+            finally:
+                server.stop()
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,57 @@
+"""Keeps how long each test took, and runs the slowest third of them: `pytest --slowest-third`, for `make test-busy`.
+
+Times are kept in pytest's cache by whole runs. Without any, all tests are run.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import pytest
+
+KEY = "driveway/durations"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slowest-third", action="store_true", help="run the third of the tests that took longest before")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # workers of xdist report to the process that counts
+        config.pluginmanager.register(Durations(config))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the two thirds that took least. A test without a time counts as slow: it is new."""
+    took = config.cache.get(KEY, {}) if config.getoption("slowest_third") and config.cache else {}
+    if not took:
+        return
+    order = sorted(items, key=lambda item: (-took.get(plain(item.nodeid), float("inf")), item.nodeid))
+    slow = {item.nodeid for item in order[: len(items) // 3]}
+    config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in slow])
+    items[:] = [item for item in items if item.nodeid in slow]
+
+
+def plain(nodeid: str) -> str:
+    """Return the id of a test without the group that xdist appends to it."""
+    return nodeid.partition("@")[0]
+
+
+class Durations:
+    """Adds up the phases of each test, and keeps them if the run was a whole one."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.took: defaultdict[str, float] = defaultdict(float)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.took[plain(report.nodeid)] += report.duration
+
+    def pytest_sessionfinish(self, session: Any) -> None:
+        option = self.config.option
+        is_whole = not (
+            option.slowest_third or option.keyword or option.markexpr or self.config.args_source.name == "ARGS"
+        )
+        if is_whole and self.took and self.config.cache:
+            self.config.cache.set(KEY, {test: round(seconds, 3) for test, seconds in self.took.items()})
