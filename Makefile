@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadgroup --durations 10
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input install
 export ORT_DISABLE_TELEMETRY := 1
 ifeq ($(NATS),off)
@@ -9,7 +10,7 @@ export DRIVEWAY_NATS := off
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test ci lint types layers migrations format lock clean
+.PHONY: help demo run test test-busy ci lint types layers migrations format lock clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -21,9 +22,12 @@ run: $(VENV)/demo.stamp ## Keep the whole site up, with demo logins, until Ctrl-
 	@$(BIN)/python -m marketplace.embedded
 
 test: $(VENV)/dev.stamp ## Set up and run the test suite, against real servers, on all cores
-	@$(BIN)/python -m pytest -n auto --dist loadgroup
+	@$(PYTEST)
 
-ci: test lint types layers migrations ## All that CI checks
+test-busy: $(VENV)/dev.stamp ## The slowest third of the tests, as `make test` timed them, beside one busy loop a processor
+	@$(BIN)/python -m tests.busy -- $(PYTEST) --slowest-third
+
+ci: test lint types layers migrations test-busy ## All that CI checks
 
 lint: $(VENV)/dev.stamp ## Style (ruff)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -7,6 +7,7 @@ actors send the same, valid request; a stranger to an object gets 404, as for on
 import json
 import re
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from http.cookies import SimpleCookie
 from typing import Any
 
@@ -476,8 +477,10 @@ def world(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: Any) 
     with (
         django_db_blocker.unblock(),
         override_settings(BLOB_ROOT=folder, EXPORT_ROOT=folder / "exports"),
+        pytest.MonkeyPatch.context() as patch,
         transaction.atomic(),
     ):
+        patch.setattr("compute.services.pairings.LIFETIME", timedelta(days=1))  # however long the table takes
         made = World()
         made.blobs = folder
         yield made

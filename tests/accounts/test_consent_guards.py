@@ -37,7 +37,7 @@ def vehicle(alice):
 # --- texts, closed accounts, sold cars ----------------------------------------------------------------------------------
 
 
-def new_text(purpose="run_jobs", *, since=timedelta(seconds=1)):
+def new_text(purpose="run_jobs", *, since=timedelta(hours=1)):
     values = {"title": "t", "summary": "s", "body": "b", "sha256": "0" * 64}
     return ConsentNotice.objects.create(purpose=purpose, version=2, effective_at=timezone.now() - since, **values)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from tests.waiting import until
 
 from accounts.models import Organization
 from billing.models import EarningsDay, JobOrder, LedgerAccount, LedgerTransfer, RatedUsage, SpendDay, TopUp
@@ -18,6 +19,7 @@ from billing.services.rates import default_rates
 from billing.services.settlement import settle_usage
 from compute.models import InferenceJob
 from marketplace.core.errors import DomainError, Forbidden
+from tests import database
 from tests.billing.helpers import (
     end_job,
     give_credit,
@@ -118,7 +120,7 @@ def test_a_suspension_waits_for_an_order_that_was_first(monkeypatch):
 
         worker = threading.Thread(target=suspend)
         worker.start()
-        worker.join(0.3)
+        until(database.is_waited_for)
         assert worker.is_alive()
         workers.append(worker)
         real(*arguments, **options)

@@ -7,6 +7,7 @@ import pytest
 from django.db import connection, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.waiting import until
 
 from accounts.models import User
 from billing.models import Dispute, JobOrder, LedgerAccount, LedgerTransfer, RatedUsage
@@ -14,6 +15,7 @@ from billing.services import dispute_decisions, disputes, ledger, voids
 from billing.services.closing import close_orders
 from billing.services.settlement import settle_usage
 from marketplace.core.errors import DomainError
+from tests import database
 from tests.billing.helpers import balance, end_job, give_credit, make_market, make_usage, number, order
 from tests.billing.test_concurrency import at_once
 from tests.database import sqlstate_of
@@ -150,7 +152,7 @@ def test_who_opens_a_dispute_waits_for_what_is_being_given_back():
     with transaction.atomic():
         story.uphold(998)  # even: the owners'
         waits.start()
-        waits.join(0.5)
+        until(database.is_waited_for)
         assert waits.is_alive()
     waits.join()
     assert refusal == ["amount_invalid"]

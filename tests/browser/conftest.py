@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests import leftovers
 from tests.browser.world import World
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
+DAY_S = 86_400  # what ends by time is made to outlast the slowest run
 PATIENCE_S = 300  # a busy machine is slow, not wrong
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 
@@ -52,7 +54,9 @@ class Chromium:
     def _start(self) -> None:
         self._playwright = sync_playwright().start()
         root = ["--no-sandbox"] if os.geteuid() == 0 else []
-        self._browser = self._playwright.chromium.launch(executable_path=self._executable, args=root)
+        self._browser = self._playwright.chromium.launch(
+            executable_path=self._executable, args=root, timeout=PATIENCE_S * 1000
+        )
 
     def _stop(self) -> None:
         self._browser.close()
@@ -75,8 +79,14 @@ def chromium() -> Iterator[Chromium]:
 def world(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: Any) -> Iterator[World]:
     """Everybody with their things, committed, behind a web server; flushed at the end as transactional tests are."""
     blobs = tmp_path_factory.mktemp("blobs")
-    with django_db_blocker.unblock(), override_settings(BLOB_ROOT=blobs), pytest.MonkeyPatch.context() as patch:
+    lasting = {"ACCOUNT_REAUTHENTICATION_TIMEOUT": DAY_S, "ACCESS_REASON_MINUTES": DAY_S // 60}
+    with (
+        django_db_blocker.unblock(),
+        override_settings(BLOB_ROOT=blobs, **lasting),
+        pytest.MonkeyPatch.context() as patch,
+    ):
         patch.setattr("marketplace.core.kicks._send", lambda task: None)
+        patch.setattr("compute.services.pairings.LIFETIME", timedelta(seconds=DAY_S))
         server = LiveServer("127.0.0.1")
         with leftovers.committed("world of tests/browser"):
             try:

@@ -42,7 +42,7 @@ def request(person) -> ErasureRequest:
 
 
 def due(row) -> ErasureRequest:
-    ErasureRequest.objects.filter(pk=row.pk).update(due_at=timezone.now() - timedelta(seconds=1))
+    ErasureRequest.objects.filter(pk=row.pk).update(due_at=timezone.now() - timedelta(hours=1))
     row.refresh_from_db()
     return row
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 
 def aged(queryset, column, days):
-    queryset.update(**{column: timezone.now() - timedelta(days=days, seconds=5)})
+    queryset.update(**{column: timezone.now() - timedelta(days=days, hours=1)})
 
 
 def test_every_table_of_the_site_is_named_once():
@@ -78,7 +78,7 @@ def test_many_rows_go_in_batches(zenobia, monkeypatch):
 def test_files_of_exports_and_leftovers_of_killed_workers_go(zenobia, settings):
     row = exports.request(owner=zenobia.owner, actor=None)
     archive.build(export_id=row.pk)
-    DataExport.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    DataExport.objects.update(expires_at=timezone.now() - timedelta(hours=1))
     left = settings.EXPORT_ROOT / "making-dead"
     left.mkdir()
     (left / "archive.zip").write_bytes(b"half")

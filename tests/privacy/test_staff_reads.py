@@ -133,7 +133,7 @@ def test_it_is_over_after_half_an_hour(reader):
     session = reader.session
     session[access_reason.KEY] = {
         **session[access_reason.KEY],
-        "until": (timezone.now() - timedelta(seconds=1)).timestamp(),
+        "until": (timezone.now() - timedelta(hours=1)).timestamp(),
     }
     session.save()
     assert reader.get(page(Owner)).status_code == 302

@@ -54,7 +54,7 @@ def refusal(ask):
 
 
 def run_out():
-    Pairing.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    Pairing.objects.update(expires_at=timezone.now() - timedelta(hours=1))
 
 
 # --- the code -----------------------------------------------------------------------------------------------------------
