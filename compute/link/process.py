@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 CHANNEL = "driveway_link"
 SWEEP_S = 1.0  # rows are looked at this often even if no notification came
+AGAIN_S = 1.0  # after a failure
 USER_LIFETIME = timedelta(days=365)
 HANDLERS = 2  # batches in the database at once
 
@@ -94,11 +95,12 @@ class Link:
             try:
                 async with await psycopg.AsyncConnection.connect(**_database(), autocommit=True) as listener:
                     await listener.execute(f"LISTEN {CHANNEL}")
+                    self._wake.set()  # nobody told us of what happened before we listened
                     async for _ in listener.notifies():
                         self._wake.set()
             except psycopg.OperationalError as error:
                 logger.warning("lost the notification channel (%s), sweeping meanwhile", error)
-                await asyncio.sleep(SWEEP_S)
+                await asyncio.sleep(AGAIN_S)
 
     async def _sweep(self) -> None:
         while True:
@@ -116,7 +118,8 @@ class Link:
                 await self._revoke(revoked)
             except (TimeoutError, OperationalError, psycopg.Error, nats.errors.Error, OSError) as error:
                 logger.warning("sweep put off: %s", error)
-                await asyncio.sleep(SWEEP_S)
+                await asyncio.sleep(AGAIN_S)
+                self._wake.set()
 
     async def _revoke(self, revoked: dict[str, int]) -> None:
         """Tell the NATS servers who may not connect; they drop those connections at once."""

@@ -78,7 +78,7 @@ class Limits:
     item_bytes: int = 64 * MEBIBYTE  # all inputs of one item, or all outputs of one item
     trial_batch: int = 8
     max_batch: int = 64
-    trial_run_seconds: float = 1.0  # a larger batch is tried only if one run of it should take less
+    trial_run_seconds: float = 1.0  # of the processor: a larger batch is tried only if one run of it should take less
     memory_bytes: int = 2048 * MEBIBYTE
     cpu_seconds: int = 60
     wall_seconds: float = 120.0

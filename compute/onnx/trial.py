@@ -29,6 +29,7 @@ _MEMORY_WORDS = ("bad_alloc", "Failed to allocate", "AllocateRawInternal", "out 
 class _Run:
     outputs: list[Array]
     wall_ms: float
+    cpu_ms: float  # on one thread; what decides, because others may keep the machine busy
 
 
 class _Trial:
@@ -43,14 +44,15 @@ class _Trial:
     def run(self, batch: int, value: int) -> _Run:
         """One run; every item of every input is filled with ``value``."""
         feed = {spec.name: np.full((batch, *spec.item_shape), value, dtype=spec.dtype) for spec in self.declared.inputs}
-        started = time.perf_counter()
+        started, cpu_started = time.perf_counter(), time.process_time()
         try:
             outputs = self.session.run(self.names, feed)
         except Exception as error:  # onnxruntime raises RuntimeError and a dozen classes of its own
             raise _refusal("cannot_run", f"The model fails on a batch of {batch}", error) from error
+        cpu_ms = (time.process_time() - cpu_started) * 1000
         wall_ms = (time.perf_counter() - started) * 1000
         _check_rows(self.names, outputs, batch)
-        return _Run(outputs, wall_ms)
+        return _Run(outputs, wall_ms, cpu_ms)
 
     def check(self, batch: int) -> list[_Run]:
         """Zeros, ones, and ones again; refuses a model that does not give the same answer twice."""
@@ -66,7 +68,7 @@ class _Trial:
     def affordable(self, runs: Sequence[_Run], batch: int, larger: int) -> bool:
         """Whether a larger batch should stay within time and memory, if it costs in proportion."""
         growth = larger / batch
-        slowest = max(run.wall_ms for run in runs) / 1000
+        slowest = max(run.cpu_ms for run in runs) / 1000
         memory = self.loaded_rss_bytes + (peak_rss_bytes() - self.loaded_rss_bytes) * growth
         return slowest * growth < self.limits.trial_run_seconds and memory < self.limits.memory_bytes * _MEMORY_SHARE
 
@@ -96,7 +98,7 @@ def _cheapest(tried: Mapping[int, Sequence[_Run]]) -> int:
     Larger is not always cheaper, once a batch outgrows the caches; but a clock's noise must not choose a batch of one,
     which runtimes compute by another path, with other rounding.
     """
-    cost = {batch: min(run.wall_ms for run in runs) / batch for batch, runs in tried.items()}
+    cost = {batch: min(run.cpu_ms for run in runs) / batch for batch, runs in tried.items()}
     return max(batch for batch in tried if cost[batch] <= _ABOUT * min(cost.values()))
 
 

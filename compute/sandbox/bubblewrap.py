@@ -17,7 +17,8 @@ _LIBRARIES = ("/usr/lib", "/usr/lib64", "/usr/lib32", "/usr/local/lib", "/lib", 
 # What the loader and onnxruntime's CPU detection read; none of it names the owner or the machine.
 _FACTS = ("/etc/ld.so.cache", "/sys/devices/system/cpu")
 _SYSTEM_PREFIXES = (Path("/usr"), Path("/usr/local"), Path("/"))
-_PROBE_SECONDS = 10
+# A probe that hangs means no sandbox, for good: a busy machine must not be taken for one that forbids namespaces.
+_PROBE_SECONDS = 120
 
 
 def bubblewrap_argv(

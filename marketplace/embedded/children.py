@@ -15,7 +15,6 @@ from pathlib import Path
 from marketplace.embedded.process import EmbeddedError, Identity, exit_reason, log_tail, spawn, wait_ready
 from marketplace.embedded.server import write_private
 
-READY_TIMEOUT_S = 60.0
 CELERY = ("-m", "celery", "-A", "marketplace")
 
 
@@ -80,7 +79,7 @@ class Children:
     def wait_for_web(self) -> None:
         """Until GET /healthz answers 200. Raises EmbeddedError."""
         log_path = self.log_path("web")
-        wait_ready("web", self.processes["web"], self._answers, log_path=log_path, timeout_s=READY_TIMEOUT_S)
+        wait_ready("web", self.processes["web"], self._answers, log_path=log_path)
 
     def signal_all(self) -> None:
         """Ask all to stop, the last started first, without waiting."""

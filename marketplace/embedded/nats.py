@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from compute.nats_jwt import TrustChain, server_config
-from marketplace.embedded.process import EmbeddedError
+from marketplace.embedded.process import ANSWER_TIMEOUT_S, EmbeddedError
 from marketplace.embedded.server import Server, State, private_folder, write_private
 
 
@@ -36,7 +36,7 @@ class Nats(Server):
     def is_ready(self, state: State) -> bool:
         """The server speaks first, with INFO."""
         try:
-            with socket.create_connection(("127.0.0.1", state["port"]), timeout=1) as connection:
+            with socket.create_connection(("127.0.0.1", state["port"]), timeout=ANSWER_TIMEOUT_S) as connection:
                 return connection.recv(5).startswith(b"INFO")
         except OSError:
             return False

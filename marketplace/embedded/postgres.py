@@ -22,7 +22,7 @@ from urllib.parse import quote
 import psutil
 import psycopg
 
-from marketplace.embedded.process import EmbeddedError, Identity
+from marketplace.embedded.process import ANSWER_TIMEOUT_S, EmbeddedError, Identity
 from marketplace.embedded.server import Server, State
 
 VERSION = 18
@@ -134,7 +134,11 @@ class Postgres(Server):
 
     def _connect(self, state: State) -> psycopg.Connection[tuple[object, ...]]:
         return psycopg.connect(
-            host=state["socket_folder"], user=OWNER, dbname="postgres", connect_timeout=5, autocommit=True
+            host=state["socket_folder"],
+            user=OWNER,
+            dbname="postgres",
+            connect_timeout=int(ANSWER_TIMEOUT_S),
+            autocommit=True,
         )
 
     def _initdb(self) -> None:

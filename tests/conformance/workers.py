@@ -5,12 +5,13 @@ import stripe as sdk
 
 from tests.conformance import sdk_types
 from tests.conformance.transport import GuardedTransport, to_server
+from tests.waiting import PATIENCE_S
 
 PATCH = pytest.MonkeyPatch()  # never undone: the process ends
 
 
 def guard() -> None:
     """A call that Stripe would not take raises; the process ends with 1."""
-    transport = GuardedTransport(to_server(sdk.RequestsClient(timeout=10)))
+    transport = GuardedTransport(to_server(sdk.RequestsClient(timeout=PATIENCE_S)))
     PATCH.setattr("billing.gateway.client.http_client", lambda: transport)
     sdk_types.installed(PATCH).__enter__()

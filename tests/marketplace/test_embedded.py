@@ -21,6 +21,7 @@ from marketplace.embedded.postgres import Postgres
 from marketplace.embedded.process import EmbeddedError, Identity, log_tail, spawn, wait_ready
 from marketplace.embedded.redis import Redis
 from marketplace.embedded.secrets import development_secrets
+from tests.waiting import PATIENCE_S
 
 VARIABLES = (
     "DATABASE_URL",
@@ -77,7 +78,7 @@ def holder(*names):
     finally:
         if process.poll() is None:
             process.stdin.close()
-            process.wait(20)
+            process.wait(PATIENCE_S)
         process.stdout.close()
 
 
@@ -146,7 +147,7 @@ def test_two_processes_at_once_share_one_server(home):
         assert first_urls == second_urls
         started_at = postmaster_started_at(first_urls[0])
         first.stdin.close()
-        first.wait(10)
+        first.wait(PATIENCE_S)
         # The one that started it may be gone; the other still has it.
         assert postmaster_started_at(second_urls[0]) == started_at
         assert redis.from_url(second_urls[1]).ping()
@@ -195,7 +196,7 @@ def test_a_pid_file_with_somebody_elses_pid_does_not_stop_postgres(home):
     lines = pid_file.read_text().splitlines()
     server.stop()
     # The same system user, or PostgreSQL itself would see that the pid is not its own.
-    other = subprocess.Popen(["sleep", "60"], user=server.user(), group=server.user())
+    other = subprocess.Popen(["sleep", "3600"], user=server.user(), group=server.user())
     try:
         pid_file.write_text("\n".join([str(other.pid), *lines[1:]]) + "\n")
         server.start()
@@ -250,7 +251,7 @@ def test_a_process_that_dies_early_shows_its_log(tmp_path):
 
 
 def test_a_pid_used_again_is_not_signalled():
-    other = subprocess.Popen(["sleep", "60"])
+    other = subprocess.Popen(["sleep", "3600"])
     try:
         identity = Identity.of(other.pid)
         assert identity.is_running()
@@ -258,7 +259,7 @@ def test_a_pid_used_again_is_not_signalled():
         assert not earlier.is_running()
         assert earlier.stop(grace_s=0.1)
         assert other.poll() is None
-        assert identity.stop(grace_s=5)
+        assert identity.stop(grace_s=PATIENCE_S)
         # A zombie does not run.
         assert not identity.is_running()
     finally:

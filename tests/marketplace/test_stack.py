@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ import pytest
 from marketplace import embedded
 from marketplace.embedded.nats import Nats
 from marketplace.embedded.process import Identity
+from tests.waiting import PATIENCE_S, until
 
 DRIVER = """
 import sys
@@ -60,7 +60,7 @@ def site(home, tmp_path, monkeypatch):
     monkeypatch.setenv("REDIS_URL", "redis://unused")
     (tmp_path / "manage.py").write_text("print('migrated')")
     (tmp_path / "web.py").write_text(WEB)
-    (tmp_path / "worker.py").write_text("import time\nprint('at work', flush=True)\ntime.sleep(60)")
+    (tmp_path / "worker.py").write_text("import time\nprint('at work', flush=True)\ntime.sleep(3600)")
     running = []
 
     def start():
@@ -78,7 +78,7 @@ def site(home, tmp_path, monkeypatch):
     for process in running:
         if process.poll() is None:
             process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=5 * PATIENCE_S)
 
 
 def url_of(process) -> str:
@@ -89,7 +89,7 @@ def url_of(process) -> str:
 
 
 def status(url: str) -> int:
-    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=5)
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=PATIENCE_S)
     connection.request("GET", "/")
     return connection.getresponse().status
 
@@ -106,7 +106,7 @@ def test_the_stack_runs_and_stops_cleanly(site, home, number):
     assert status(url) == 200
     children = [child_identity(home, name) for name in ("web", "worker")]
     process.send_signal(number)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=5 * PATIENCE_S)
     assert process.returncode == 0
     assert "Traceback" not in errors
     assert "Everything stopped" in errors
@@ -118,14 +118,14 @@ def test_a_second_stack_is_refused_and_a_killed_one_is_replaced(site, home):
     first = site()
     url = url_of(first)
     second = site()
-    _, errors = second.communicate(timeout=20)
+    _, errors = second.communicate(timeout=5 * PATIENCE_S)
     assert second.returncode == 1
     assert f"process {first.pid}" in errors
     children = [child_identity(home, name) for name in ("web", "worker")]
     first.kill()
     first.wait()
     if sys.platform == "linux":
-        assert all(child.wait(5) for child in children)
+        assert all(child.wait(PATIENCE_S) for child in children)
     third = site()
     assert url_of(third) == url
     assert not any(child.is_running() for child in children)
@@ -134,9 +134,9 @@ def test_a_second_stack_is_refused_and_a_killed_one_is_replaced(site, home):
 def test_a_child_that_dies_ends_the_stack_and_is_named(site, home):
     process = site()
     url_of(process)
-    time.sleep(0.1)
+    until(lambda: "at work" in (home / "log" / "worker.log").read_text(), what="the worker")
     child_identity(home, "worker").send(signal.SIGKILL)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=5 * PATIENCE_S)
     assert process.returncode == 1
     assert "worker was ended by SIGKILL" in errors
     assert "at work" in errors
@@ -146,6 +146,6 @@ def test_a_child_that_dies_ends_the_stack_and_is_named(site, home):
 def test_failed_migrations_are_shown(site, tmp_path):
     (tmp_path / "manage.py").write_text("raise SystemExit('relation is in the way')")
     process = site()
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=5 * PATIENCE_S)
     assert process.returncode == 1
     assert "relation is in the way" in errors

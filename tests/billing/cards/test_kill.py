@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from tests.billing.cards.helpers import ask
 from tests.billing.helpers import make_organization
 from tests.conformance import sdk_types
 from tests.conformance.transport import GuardedTransport, to_server
+from tests.waiting import PATIENCE_S, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SECRET = "whsec_kill"
@@ -62,17 +62,17 @@ def server(tmp_path: Path, live_server: Any, settings: Any, monkeypatch: pytest.
     wait_ready("fake", process, lambda: answers(base), log_path=log)
     settings.STRIPE_SECRET_KEY, settings.STRIPE_API_BASE = "sk_test_fake_kill", base
     settings.STRIPE_WEBHOOK_SECRETS = [SECRET]
-    transport = GuardedTransport(to_server(sdk.RequestsClient(timeout=10)))
+    transport = GuardedTransport(to_server(sdk.RequestsClient(timeout=PATIENCE_S)))
     monkeypatch.setattr("billing.gateway.client.http_client", lambda: transport)
     with sdk_types.installed(monkeypatch):
         yield base
     process.terminate()
-    process.wait(10)
+    process.wait(PATIENCE_S)
 
 
 def answers(base: str) -> bool:
     try:
-        return httpx.get(base, trust_env=False).status_code == 200
+        return httpx.get(base, trust_env=False, timeout=PATIENCE_S).status_code == 200
     except httpx.HTTPError:
         return False
 
@@ -86,7 +86,11 @@ def worker(base: str, dies_at: int) -> int:
         "STRIPE_SECRET_KEY": "sk_test_fake_kill", "STRIPE_API_BASE": base, "STRIPE_WEBHOOK_SECRETS": SECRET,
     }  # fmt: skip
     return subprocess.run(
-        [sys.executable, "-c", WORKER, str(dies_at)], env=environment, cwd=REPOSITORY, timeout=60, check=False
+        [sys.executable, "-c", WORKER, str(dies_at)],
+        env=environment,
+        cwd=REPOSITORY,
+        timeout=5 * PATIENCE_S,
+        check=False,
     ).returncode
 
 
@@ -107,20 +111,17 @@ def test_a_worker_killed_between_call_and_commit_loses_and_doubles_nothing(serve
     top_up.refresh_from_db()
     assert top_up.status == "open"
     listing = httpx.get(
-        f"{server}/v1/checkout/sessions", headers={"Authorization": "Bearer sk_test_fake_kill"}, trust_env=False
+        f"{server}/v1/checkout/sessions",
+        headers={"Authorization": "Bearer sk_test_fake_kill"},
+        trust_env=False,
+        timeout=PATIENCE_S,
     ).json()
     assert [session["id"] for session in listing["data"]] == [top_up.session_id]
     # The customer pays on the page, and the webhooks of it come over the wire, twice each.
-    answer = httpx.post(top_up.checkout_url, data={"number": "4242424242424242"}, trust_env=False)
+    answer = httpx.post(top_up.checkout_url, data={"number": "4242424242424242"}, trust_env=False, timeout=PATIENCE_S)
     assert (answer.status_code, top_up.site_url in answer.headers["Location"]) == (303, True)
-    wait_for(lambda: StripeEvent.objects.filter(type="checkout.session.completed").exists())
+    paid = StripeEvent.objects.filter(type="checkout.session.completed")
+    until(paid.exists, what="the webhook of the payment")
     inbox.process_due()
     assert wallets.summary(organization).balance_micro == 50_000_000
     assert ledger.recompute() == []
-
-
-def wait_for(condition: Any) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

@@ -25,6 +25,7 @@ from tests import factories
 from tests.billing.payouts.helpers import balance, begin, differences, make_payout
 from tests.conformance import sdk_types
 from tests.conformance.transport import GuardedTransport, to_server
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.django_db(transaction=True)
 KILLS = int(os.environ.get("DRIVEWAY_KILLS", "1"))
@@ -70,17 +71,17 @@ def server(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> It
     )  # fmt: skip
     wait_ready("fake", process, lambda: answers(base), log_path=log)
     settings.STRIPE_SECRET_KEY, settings.STRIPE_API_BASE = "sk_test_fake_kill", base
-    transport = GuardedTransport(to_server(sdk.RequestsClient(timeout=10)))
+    transport = GuardedTransport(to_server(sdk.RequestsClient(timeout=PATIENCE_S)))
     monkeypatch.setattr("billing.gateway.client.http_client", lambda: transport)
     with sdk_types.installed(monkeypatch):
         yield base
     process.terminate()
-    process.wait(10)
+    process.wait(PATIENCE_S)
 
 
 def answers(base: str) -> bool:
     try:
-        return httpx.get(base, trust_env=False).status_code == 200
+        return httpx.get(base, trust_env=False, timeout=PATIENCE_S).status_code == 200
     except httpx.HTTPError:
         return False
 
@@ -94,7 +95,11 @@ def worker(base: str, point: str, dies_at: int) -> int:
         "STRIPE_SECRET_KEY": "sk_test_fake_kill", "STRIPE_API_BASE": base, "STRIPE_WEBHOOK_SECRETS": "whsec_kill",
     }  # fmt: skip
     return subprocess.run(
-        [sys.executable, "-c", WORKER, point, str(dies_at)], env=environment, cwd=REPOSITORY, timeout=120, check=False
+        [sys.executable, "-c", WORKER, point, str(dies_at)],
+        env=environment,
+        cwd=REPOSITORY,
+        timeout=5 * PATIENCE_S,
+        check=False,
     ).returncode
 
 
@@ -103,7 +108,7 @@ def onboarded(base: str) -> Any:
     account = begin(factories.make_owner())
     page = connected_accounts.onboarding_url(account=account, return_url=f"{base}/", refresh_url=f"{base}/x")
     form = {"name": "A", "bank": "000123456789", "outcome": "ready"}
-    assert httpx.post(page, data=form, trust_env=False).status_code == 303
+    assert httpx.post(page, data=form, trust_env=False, timeout=PATIENCE_S).status_code == 303
     assert connected_accounts.refresh(account=account).status == "active"
     return account.owner
 
@@ -114,10 +119,10 @@ def fund(base: str, payments: int) -> None:
             "line_items[0][price_data][product_data][name]": "Wallet"}  # fmt: skip
     for _ in range(payments):
         made = httpx.post(
-            f"{base}/v1/checkout/sessions", headers=KEY, trust_env=False,
+            f"{base}/v1/checkout/sessions", headers=KEY, trust_env=False, timeout=PATIENCE_S,
             data={"mode": "payment", "ui_mode": "hosted_page", "success_url": base, **line},
         ).json()  # fmt: skip
-        httpx.post(made["url"], data={"number": "4242424242424242"}, trust_env=False)
+        httpx.post(made["url"], data={"number": "4242424242424242"}, trust_env=False, timeout=PATIENCE_S)
 
 
 def listed(base: str) -> list[dict[str, Any]]:
@@ -125,7 +130,9 @@ def listed(base: str) -> list[dict[str, Any]]:
     found, more = [], True
     while more:
         after = f"&starting_after={found[-1]['id']}" if found else ""
-        page = httpx.get(f"{base}/v1/transfers?limit=100{after}", headers=KEY, trust_env=False).json()
+        page = httpx.get(
+            f"{base}/v1/transfers?limit=100{after}", headers=KEY, trust_env=False, timeout=PATIENCE_S
+        ).json()
         found, more = found + page["data"], page["has_more"]
     return found
 

@@ -1,9 +1,10 @@
 """Tiny real ONNX models, and a marketplace of one node that checks every signature and record it gets."""
 
 import asyncio
+import contextlib
 import hashlib
+import signal
 import socket
-import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -12,9 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
+import httpx
 import msgspec
 import numpy as np
 import onnx
+import psutil
 import pytest
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -22,11 +25,15 @@ from onnx import TensorProto, helper
 from safetensors.numpy import save
 
 from compute import http_signatures, protocol
+from compute.agent import process
 from compute.agent.assemble import Options, run_agent
 from compute.agent.enrolment import enrol
 from compute.agent.hardware import describe
 from compute.agent.runner import Unit
 from compute.agent.status import STATUS_FILE, Status, read_status
+from tests.waiting import NEVER_S, until_async
+
+HOUR_MS = 3_600_000
 
 
 def _float(name: str) -> onnx.ValueInfoProto:
@@ -84,7 +91,7 @@ def _make_unit(model: bytes, **changes: object) -> Unit:
         "items": 3,
         "batch": 2,
         "memory_bytes": 256 << 20,
-        "time_limit_ms": 5000,
+        "time_limit_ms": HOUR_MS,
     }
     return Unit(**(values | changes))
 
@@ -102,11 +109,12 @@ class Marketplace:
     chain: protocol.Chain | None = None
     share: tuple[str, ...] = ()
     next_sync_ms: int = 100
-    lease_ms: int = 15000
+    lease_ms: int = HOUR_MS
     credentials: protocol.Credentials | None = None
     ack: Callable[[protocol.Report], protocol.Ack | None] | None = None
     fail: Callable[[str], tuple[int, dict[str, str]] | None] | None = None
     garbage: bytes = b""
+    silence: Callable[[str], object] | None = None
     syncs: list[protocol.SyncRequest] = field(default_factory=list)
     received: list[protocol.Report] = field(default_factory=list)
     reports: list[protocol.Report] = field(default_factory=list)
@@ -129,11 +137,11 @@ class Marketplace:
             self.blobs[hashlib.sha256(blob).hexdigest()] = blob
         self._attempts += 1
         values = {
-            "attempt": self._attempts, "fence": 7, "expires_in_ms": 15_000, "items": 3, "batch": 2,
+            "attempt": self._attempts, "fence": 7, "expires_in_ms": HOUR_MS, "items": 3, "batch": 2,
             "grant": "grant",
             "model_sha256": hashlib.sha256(model).hexdigest(), "model_bytes": len(model),
             "input_sha256": hashlib.sha256(data).hexdigest(), "input_bytes": len(data),
-            "outputs": ("y",), "memory_bytes": 256 << 20, "time_limit_ms": 20_000,
+            "outputs": ("y",), "memory_bytes": 256 << 20, "time_limit_ms": HOUR_MS,
         }  # fmt: skip
         lease = protocol.Lease(**(values | changes))
         self.leases.append(lease)
@@ -172,6 +180,10 @@ class Marketplace:
             body += message.get("body", b"")
             if not message.get("more_body"):
                 break
+        if self.silence:
+            self.silence(scope["path"])
+        while self.silence:
+            await asyncio.sleep(0.01)
         headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
         status, extra, content = self._handle(scope["method"], scope["path"], headers, body)
         raw = [(name.encode(), value.encode()) for name, value in extra.items()]
@@ -236,15 +248,6 @@ class Marketplace:
             listener.close()
 
 
-async def _until(condition: Callable[[], object], *, within_s: float = 8.0) -> float:
-    """Wait for a condition; seconds it took."""
-    started = time.monotonic()
-    while not condition():
-        assert time.monotonic() - started < within_s, "timed out"
-        await asyncio.sleep(0.005)
-    return time.monotonic() - started
-
-
 @pytest.fixture
 def make_marketplace() -> type[Marketplace]:
     return Marketplace
@@ -272,11 +275,83 @@ async def _running(state: Path, **options: object) -> AsyncIterator[Callable[[],
     (state / STATUS_FILE).unlink(missing_ok=True)
     task = asyncio.create_task(run_agent(Options(state=state, **options), stop=stop))
     try:
-        await _until(lambda: task.done() or (state / STATUS_FILE).exists())
+        await until_async(lambda: task.done() or (state / STATUS_FILE).exists())
         yield lambda: read_status(state)
     finally:
         stop.set()
-        await asyncio.wait_for(task, 5)
+        try:
+            await until_async(task.done, what="the agent's end")  # by the real clock: a test may move the loop's
+        finally:
+            task.cancel()
+        await task
+
+
+@pytest.fixture(autouse=True)
+def _unhurried(monkeypatch) -> None:
+    """No time-out of the agent ends anything, however slow the machine; a test that is about one sets it itself.
+
+    The child is not nice either: beside busy programs a nice one would hardly be given the processor.
+    """
+    for name in ("agent._FAREWELL_S", "carrier_http._TIMEOUT_S", "carrier_nats._CONNECT_S", "process._READY_S"):
+        monkeypatch.setattr(f"compute.agent.{name}", NEVER_S)
+    monkeypatch.setattr("compute.agent.http._TIMEOUT", httpx.Timeout(NEVER_S))
+    monkeypatch.setattr("compute.agent.process._START", f"import os; os.nice = lambda by: 0; {process._START}")
+
+
+@pytest.fixture
+def seldom(monkeypatch, marketplace: Marketplace) -> None:
+    """The agent asks once an hour by itself: what happens sooner has been pushed, or made it ask."""
+    monkeypatch.setattr("compute.agent.agent._MAX_PAUSE_HOLDING_S", NEVER_S)
+    monkeypatch.setattr("compute.agent.agent._NEXT_SYNC_MS", (HOUR_MS, HOUR_MS))
+    marketplace.next_sync_ms = HOUR_MS
+
+
+@pytest.fixture
+def skip_time(monkeypatch) -> Callable[[float], None]:
+    """Puts the event loop's clock forward: what it was to do in the seconds that are skipped is due now."""
+
+    def skip(seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time
+        monkeypatch.setattr(loop, "time", lambda: now() + seconds, raising=False)
+
+    return skip
+
+
+@contextlib.asynccontextmanager
+async def _paused() -> AsyncIterator[None]:
+    """While this lasts, the agent's children stand still: a unit that they are given begins, and does not end."""
+
+    stopped: set[psutil.Process] = set()
+
+    def all_stand_still() -> bool:
+        found = {each for each in psutil.Process().children(recursive=True) if _is_child_of_agent(each)}
+        for each in found - stopped:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.send_signal(signal.SIGSTOP)
+        is_over = bool(found) and found <= stopped  # bubblewrap starts the interpreter after itself
+        stopped.update(found)
+        return is_over
+
+    await until_async(all_stand_still, what="the agent's child")
+    try:
+        yield
+    finally:
+        for each in stopped:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.send_signal(signal.SIGCONT)
+
+
+def _is_child_of_agent(one: psutil.Process) -> bool:
+    try:
+        return any("compute.agent.child" in part for part in one.cmdline())
+    except psutil.Error:
+        return False
+
+
+@pytest.fixture
+def paused() -> Callable[[], AbstractAsyncContextManager[None]]:
+    return _paused
 
 
 @pytest.fixture(autouse=True)
@@ -303,8 +378,8 @@ def make_inputs() -> Callable[..., bytes]:
 
 
 @pytest.fixture
-def until() -> Callable[..., Awaitable[float]]:
-    return _until
+def until() -> Callable[..., Awaitable[object]]:
+    return until_async
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The running agent and the owner's rules: finishing, what is counted, what is told of health, what status says."""
 
-import time
+from itertools import count
+from types import SimpleNamespace
 
 import pytest
 
@@ -20,22 +21,23 @@ def told(marketplace):
     return {report.attempt: (report.outcome, report.code) for report in marketplace.reports}
 
 
-async def test_finish_lets_the_running_unit_end_and_takes_no_other(marketplace, state, running, models, until):
-    running_lease = marketplace.offer(models.loop(trips=700_000))
+async def test_finish_lets_the_running_unit_end_and_takes_no_other(marketplace, state, running, models, until, paused):
     async with running(state) as status:
-        await until(lambda: status().state == "running")
-        queued = marketplace.offer(models.double())
-        await until(lambda: status().queued == 1)
-        marketplace.policy = FINISH
-        await until(lambda: told(marketplace).get(queued.attempt) == ("cancelled", "finishing"))
-        shown = status()
-        assert (shown.state, shown.reason, shown.setting) == ("running", "finishing", "pause")
-        assert "finishes what it has begun" in shown.sentence
-        late = marketplace.offer(models.double())
-        await until(lambda: told(marketplace).get(late.attempt) == ("cancelled", "finishing"))
-        sync = marketplace.syncs[-1]
-        assert (sync.available, sync.reason, sync.capacity) == (False, "finishing", 0)
-        assert [renewal.attempt for renewal in sync.running] == [running_lease.attempt]
+        async with paused():
+            running_lease = marketplace.offer(models.double())
+            await until(lambda: status().state == "running")
+            queued = marketplace.offer(models.double())
+            await until(lambda: status().queued == 1)
+            marketplace.policy = FINISH
+            await until(lambda: told(marketplace).get(queued.attempt) == ("cancelled", "finishing"))
+            shown = status()
+            assert (shown.state, shown.reason, shown.setting) == ("running", "finishing", "pause")
+            assert "finishes what it has begun" in shown.sentence
+            late = marketplace.offer(models.double())
+            await until(lambda: told(marketplace).get(late.attempt) == ("cancelled", "finishing"))
+            sync = marketplace.syncs[-1]
+            assert (sync.available, sync.reason, sync.capacity) == (False, "finishing", 0)
+            assert [renewal.attempt for renewal in sync.running] == [running_lease.attempt]
         await until(lambda: told(marketplace).get(running_lease.attempt) == ("ok", ""))
         await until(lambda: (status().state, status().reason, status().setting) == ("unavailable", "paused", "pause"))
         await until(lambda: marketplace.syncs[-1].reason == "paused")
@@ -46,18 +48,17 @@ async def test_finish_lets_the_running_unit_end_and_takes_no_other(marketplace, 
 
 @pytest.mark.parametrize("stopper", ["cancel", "drive"])
 async def test_what_finishes_is_still_stopped_at_once(marketplace, state, running, models, until, stopper):
-    lease = marketplace.offer(models.loop())
+    lease = marketplace.offer(models.loop())  # it never ends by itself
     async with running(state) as status:
         await until(lambda: status().state == "running")
         marketplace.policy = FINISH
         await until(lambda: status().reason == "finishing")
-        stopped = time.monotonic()
+        assert told(marketplace) == {}
         if stopper == "cancel":
             marketplace.cancels.append(Cancel(attempt=lease.attempt, fence=lease.fence, code="consent_withdrawn"))
         else:
             (state / "sensors.json").write_text('{"parked": false}')
         await until(lambda: told(marketplace))
-        assert time.monotonic() - stopped < 1
         await until(lambda: status().reason == ("paused" if stopper == "cancel" else "driving"))
     assert told(marketplace) == {
         lease.attempt: ("cancelled", "consent_withdrawn" if stopper == "cancel" else "driving")
@@ -93,11 +94,13 @@ async def test_work_is_counted_by_the_day_and_its_share_stops_it(
 ):
     lease = marketplace.offer(models.loop())
     monkeypatch.setattr("compute.agent.policy.rules.day_allowance_s", lambda policy, now: 0.5)
+    looks = count()
+    monkeypatch.setattr("compute.agent.judge.time", SimpleNamespace(monotonic=lambda: next(looks) / 10))
     marketplace.policy = Policy(version=2, day_share_percent=50)
     async with running(state) as status:
         await until(lambda: status().reason == "day_share")
         await until(lambda: told(marketplace))
-        assert 0.45 <= status().usage.work_ms / 1000 < 2
+        assert 0.45 <= status().usage.work_ms / 1000 < 0.75
     assert told(marketplace) == {lease.attempt: ("cancelled", "day_share")}
     async with running(state) as status:
         await until(lambda: status().reason == "day_share")

@@ -12,6 +12,7 @@ from compute.agent.blobs import BlobCache, BlobError, Blobs
 from compute.agent.errors import RefusedError, UnreachableError
 from compute.agent.http import NodeHttp
 from compute.agent.identity import Identity
+from tests.waiting import NEVER_S
 
 DATA = b"a model"
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -23,7 +24,7 @@ def make(tmp_path, answer, **options):
     return Blobs(http, BlobCache(tmp_path / "cache", **options))
 
 
-async def get(blobs, sha256=SHA256, size=7, within_s=5.0):
+async def get(blobs, sha256=SHA256, size=7, within_s=NEVER_S):
     return await blobs.get(sha256, size_bytes=size, grant="g", within_s=within_s)
 
 

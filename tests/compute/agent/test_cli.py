@@ -17,6 +17,7 @@ from compute.agent import cli
 from compute.agent.identity import create_identity
 from compute.agent.status import read_status
 from compute.agent.store import Store
+from tests.waiting import NEVER_S, PATIENCE_S
 
 
 @pytest.fixture(autouse=True)
@@ -44,11 +45,16 @@ async def start():
             await process.wait()
 
 
-async def _start(*arguments, **options):
+# The program, with all the time that a slow machine takes to say good-bye.
+UNHURRIED = f"import sys; from compute.agent import agent, cli; agent._FAREWELL_S = {NEVER_S}; sys.exit(cli.main())"
+
+
+async def _start(command, *arguments, **options):
+    program = ("-c", UNHURRIED) if command == "run" else ("-m", "compute.agent")
     return await asyncio.create_subprocess_exec(
         sys.executable,
-        "-m",
-        "compute.agent",
+        *program,
+        command,
         *map(str, arguments),
         cwd=Path(cli.__file__).parents[2],
         **options,
@@ -133,7 +139,7 @@ async def test_a_life(start, marketplace, tmp_path, models, until, capsys):
     children = psutil.Process(agent.pid).children(recursive=True)
     agent.kill()  # the power cut
     await agent.wait()
-    await until(lambda: not any(map(is_alive, children)), within_s=5)
+    await until(lambda: not any(map(is_alive, children)))
     assert cli.main(["status", "--state", str(state)]) == 3
     assert "not running" in capsys.readouterr().out
 
@@ -151,7 +157,7 @@ async def test_a_life(start, marketplace, tmp_path, models, until, capsys):
     marketplace.offer(models.loop())
     await until(lambda: read_status(state).state == "running")
     os.kill(agent.pid, signal.SIGTERM)
-    _, log = await asyncio.wait_for(agent.communicate(), 4)
+    _, log = await asyncio.wait_for(agent.communicate(), PATIENCE_S)
     assert agent.returncode == 0, log.decode()
     assert "Traceback" not in log.decode()
     assert marketplace.reports[-1].code == "agent_stopped"

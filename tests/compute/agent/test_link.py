@@ -13,13 +13,20 @@ import pytest
 from compute import nats_jwt, protocol
 from compute.protocol import Cancel, Push
 from marketplace.embedded.process import free_port
+from tests.waiting import NEVER_S, PATIENCE_S, until_async
 
 
 async def _ignore(error) -> None:
     """nats-py logs every failed try otherwise."""
 
 
-QUIET = {"allow_reconnect": False, "error_cb": _ignore, "max_reconnect_attempts": 1, "reconnect_time_wait": 0}
+QUIET = {
+    "allow_reconnect": False,
+    "error_cb": _ignore,
+    "max_reconnect_attempts": 1,
+    "reconnect_time_wait": 0,
+    "connect_timeout": PATIENCE_S,
+}
 
 
 class Nats:
@@ -28,6 +35,7 @@ class Nats:
     def __init__(self, folder: Path, marketplace) -> None:
         self.chain, self.port, self.folder = nats_jwt.TrustChain.create(), free_port(), folder
         self.marketplace, self.client, self.syncs = marketplace, None, 0
+        self.is_deaf, self.ignored = False, asyncio.Event()
         config = nats_jwt.server_config(self.chain, port=self.port, store_dir=folder / "accounts")
         (folder / "server.conf").write_text(config)
 
@@ -41,11 +49,12 @@ class Nats:
         link = self.chain.credentials(
             name="link", expires_at=int(time.time()) + 3600, publish=[">"], subscribe=["node.*.sync"]
         )
-        for _ in range(100):
+
+        async def connect() -> object:
             with contextlib.suppress(OSError, nats.errors.Error):
-                self.client = await nats.connect(self.url, **QUIET, **link.connect_options())
-                break
-            await asyncio.sleep(0.02)
+                return await nats.connect(self.url, **QUIET, **link.connect_options())
+
+        self.client = await until_async(connect, what="nats-server")
         await self.listen()
 
     async def listen(self) -> None:
@@ -53,6 +62,9 @@ class Nats:
         await self.client.flush()
 
     async def _answer(self, message) -> None:
+        if self.is_deaf:
+            self.ignored.set()
+            return
         request = protocol.unpack_request(message.data)
         assert message.subject == protocol.sync_subject(request.node)
         self.syncs += 1
@@ -66,7 +78,7 @@ class Nats:
     async def stop(self) -> None:
         await self.client.close()
         self.process.terminate()
-        await asyncio.to_thread(self.process.wait, 5)
+        await asyncio.to_thread(self.process.wait, PATIENCE_S)
 
     async def revoke(self) -> None:
         """Cut the vehicle's line, as the link process does after a withdrawal."""
@@ -74,20 +86,21 @@ class Nats:
         user = nats_jwt.user_public_from_ed25519(self.marketplace.public_key)
         subject, payload = nats_jwt.claims_update(self.chain.account_jwt(revocations={user: int(time.time())}))
         client = await nats.connect(self.url, **QUIET, **system.connect_options())
-        assert nats_jwt.claims_accepted((await client.request(subject, payload, timeout=5)).data)
+        assert nats_jwt.claims_accepted((await client.request(subject, payload, timeout=PATIENCE_S)).data)
         await client.close()
 
-    def credentials(self, *, lifetime_s: float = 600) -> protocol.Credentials:
-        node, expires = self.marketplace.node, time.time() + lifetime_s
+    def credentials(self, *, told_s: float = 3600) -> protocol.Credentials:
+        """Good for an hour; the vehicle is told that they end in `told_s`."""
+        node, now = self.marketplace.node, time.time()
         token = nats_jwt.user_jwt(
             account_seed=self.chain.account_seed,
             user_public=nats_jwt.user_public_from_ed25519(self.marketplace.public_key),
             name=node,
-            expires_at=int(expires),
+            expires_at=int(now) + 3600,
             publish=[protocol.sync_subject(node)],
             subscribe=[protocol.command_subject(node), f"{protocol.inbox_prefix(node)}.>"],
         )
-        return protocol.Credentials(jwt=token, urls=(self.url,), expires_unix_ms=int(expires * 1000))
+        return protocol.Credentials(jwt=token, urls=(self.url,), expires_unix_ms=int((now + told_s) * 1000))
 
 
 @pytest.fixture
@@ -101,30 +114,29 @@ async def server(marketplace, state, tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def _impatient(monkeypatch):
-    monkeypatch.setattr("compute.agent.carrier_nats.REQUEST_TIMEOUT_S", 1.0)
+def _patient(monkeypatch):
+    """An answer over NATS is waited for until it comes or the connection ends."""
+    monkeypatch.setattr("compute.agent.carrier_nats.REQUEST_TIMEOUT_S", NEVER_S)
     monkeypatch.setattr("compute.agent.link._REFUSED_PAUSE_S", 0.3)
 
 
+@pytest.mark.usefixtures("seldom")
 async def test_work_arrives_by_push_and_is_reported_over_nats(server, marketplace, state, running, models, until):
-    marketplace.next_sync_ms = 60_000
     async with running(state) as status:
         await until(lambda: status().carrier == "nats")
         lease = marketplace.offer(models.double())
         marketplace.leases = []
         await server.push(b"\xc1 garbage")
-        pushed = time.monotonic()
         await server.push(Push(leases=(lease,)))
         await until(lambda: marketplace.reports)
-        assert time.monotonic() - pushed < 2
+        assert marketplace.reports[0].attempt == lease.attempt
         loop = marketplace.offer(models.loop())
         marketplace.leases = []
         await server.push(Push(leases=(loop,)))
         await until(lambda: status().state == "running")
-        cancelled = time.monotonic()
         await server.push(Push(cancels=(Cancel(attempt=loop.attempt, fence=loop.fence, code="kill_switch"),)))
         await until(lambda: status().state == "idle")
-        assert time.monotonic() - cancelled < 0.3
+        assert status().running is None
         await until(lambda: len(marketplace.reports) == 2)
     assert [(report.outcome, report.code) for report in marketplace.reports] == [
         ("ok", ""),
@@ -133,10 +145,10 @@ async def test_work_arrives_by_push_and_is_reported_over_nats(server, marketplac
     assert status().carrier == "nats"
 
 
+@pytest.mark.usefixtures("seldom")
 async def test_a_revoked_line_means_asking_at_once_since_the_cancel_may_be_lost_with_it(
     server, marketplace, state, running, models, until
 ):
-    marketplace.next_sync_ms = 60_000
     async with running(state) as status:
         await until(lambda: status().carrier == "nats")
         lease = marketplace.offer(models.loop())
@@ -146,35 +158,28 @@ async def test_a_revoked_line_means_asking_at_once_since_the_cancel_may_be_lost_
         await until(lambda: any(sync.running for sync in marketplace.syncs))  # what follows the push is over
         marketplace.credentials, marketplace.withheld = None, "consent_withdrawn"
         marketplace.cancels = [Cancel(attempt=lease.attempt, fence=lease.fence, code="consent_withdrawn")]
-        revoked = time.monotonic()
         await server.revoke()
         await until(lambda: status().state == "withheld")
-        assert time.monotonic() - revoked < 1
+        assert status().running is None
         assert status().carrier == "https"
 
 
 async def test_a_line_that_is_cut_while_a_sync_is_unanswered_is_not_waited_for(
-    server, marketplace, state, running, until, monkeypatch
+    server, marketplace, state, running, until
 ):
-    monkeypatch.setattr("compute.agent.carrier_nats.REQUEST_TIMEOUT_S", 30.0)
     async with running(state) as status:
         await until(lambda: status().carrier == "nats")
-        await server.subscription.unsubscribe()
-        asked = asyncio.Event()
-
-        async def ignore(message):
-            asked.set()
-
-        await server.client.subscribe("node.*.sync", cb=ignore)
-        await asyncio.wait_for(asked.wait(), 5)
+        server.is_deaf = True
+        await asyncio.wait_for(server.ignored.wait(), PATIENCE_S)
+        assert status().carrier == "nats"
         marketplace.credentials = None
-        cut = time.monotonic()
         await server.revoke()
         await until(lambda: status().carrier == "https")
-        assert time.monotonic() - cut < 1
 
 
-async def test_without_responders_it_polls_and_comes_back(server, state, running, until):
+async def test_without_responders_it_polls_and_comes_back(server, state, running, until, monkeypatch):
+    # The one request that may be on its way when the responder leaves is not answered at all.
+    monkeypatch.setattr("compute.agent.carrier_nats.REQUEST_TIMEOUT_S", 1.0)
     async with running(state) as status:
         await until(lambda: status().carrier == "nats")
         await server.subscription.unsubscribe()
@@ -183,18 +188,15 @@ async def test_without_responders_it_polls_and_comes_back(server, state, running
         await until(lambda: status().carrier == "nats")
 
 
-async def test_a_silent_responder_is_left_for_https(server, marketplace, state, running, until):
+async def test_a_silent_responder_is_left_for_https(server, marketplace, state, running, until, monkeypatch):
+    monkeypatch.setattr("compute.agent.carrier_nats.REQUEST_TIMEOUT_S", 1.0)
     async with running(state) as status:
         await until(lambda: status().carrier == "nats")
-        await server.subscription.unsubscribe()
-
-        async def ignore(message):
-            pass
-
-        deaf = await server.client.subscribe("node.*.sync", cb=ignore)
+        server.is_deaf = True
         await until(lambda: status().carrier == "https")
-        await deaf.unsubscribe()
-        await server.listen()
+        assert server.ignored.is_set()
+        server.is_deaf = False
+        monkeypatch.setattr("compute.agent.carrier_nats.REQUEST_TIMEOUT_S", NEVER_S)
         await until(lambda: status().carrier == "nats")
 
 
@@ -211,16 +213,18 @@ async def test_nats_stops_and_returns_and_no_work_is_lost(server, marketplace, s
 
 async def test_credentials_are_renewed_before_they_expire(server, marketplace, state, running, until, monkeypatch):
     monkeypatch.setattr("compute.agent.link._MIN_RENEWAL_S", 0.1)
-    marketplace.credentials = server.credentials(lifetime_s=3)
+    marketplace.credentials = server.credentials(told_s=1)
     async with running(state) as status:
         await until(lambda: status().carrier == "nats")
-        marketplace.credentials = server.credentials()
         before = len(marketplace.syncs) - server.syncs
-        await until(lambda: marketplace.issued == 2)
+        marketplace.credentials = server.credentials()
+        issued = marketplace.issued
+        await until(lambda: marketplace.issued == issued + 1)
         seen = server.syncs
         await until(lambda: server.syncs > seen + 3)
         assert status().carrier == "nats"
-        assert len(marketplace.syncs) - server.syncs <= before + 1  # HTTPS took over no more than a busy moment
+        assert len(marketplace.syncs) - server.syncs == before, "HTTPS never had to take over"
+        assert marketplace.issued == issued + 1
 
 
 async def test_refused_credentials_mean_https_until_consent_is_given(server, marketplace, state, running, until):

@@ -29,6 +29,7 @@ from compute.models import Node, Pairing
 from compute.services import nodes
 from marketplace.embedded.process import free_port
 from tests import factories
+from tests.waiting import PATIENCE_S, until_async
 
 URL = "https://driveway.example/pair/ABC-DEF-GHJ"
 ENROLLED = protocol.Enrolled(
@@ -73,8 +74,7 @@ class Site:
     async def serve(self):
         server = uvicorn.Server(uvicorn.Config(self, port=self.port, log_level="warning", lifespan="off"))
         task = asyncio.create_task(server.serve())
-        while not server.started:
-            await asyncio.sleep(0.005)
+        await until_async(lambda: server.started, what="the server")
         try:
             yield
         finally:
@@ -230,7 +230,7 @@ def test_a_person_pairs_a_car(live_server, tmp_path, client_of, monkeypatch):
     agent = start(live_server, state, stdout=slave, env={**os.environ, "COLUMNS": "100"})
     text = read_until(master, "Ctrl-C stops")
     agent.send_signal(signal.SIGINT)
-    _, said = agent.communicate(timeout=20)
+    _, said = agent.communicate(timeout=PATIENCE_S)
     os.close(slave), os.close(master)
     assert agent.returncode == 130, said
     assert b"Nothing was connected" in said
@@ -250,7 +250,7 @@ def test_a_person_pairs_a_car(live_server, tmp_path, client_of, monkeypatch):
     page = owner.get(fresh["url"].removeprefix(live_server.url))
     assert page.status_code == 200
     owner.post(page.request["PATH_INFO"], {"vehicle": str(vehicle.public_id)})
-    out, said = agent.communicate(timeout=20)
+    out, said = agent.communicate(timeout=PATIENCE_S)
     assert agent.returncode == 0, said
     node = Node.objects.get()
     assert json.loads(out)["node"] == str(node.public_id) == load_enrolment(state).node

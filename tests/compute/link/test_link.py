@@ -7,7 +7,6 @@ car's sync to the link of another test's database.
 import asyncio
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -31,8 +30,9 @@ from tests import factories
 from tests.compute.helpers import execute, present
 from tests.compute.helpers import trust as trusted
 from tests.factories import Car
+from tests.waiting import NEVER_S, PATIENCE_S, until_async
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("unhurried")]
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def nats_server(tmp_path_factory: pytest.TempPathFactory):
     server = subprocess.Popen([program, "-c", folder / "server.conf"], stderr=subprocess.DEVNULL)
     yield f"nats://127.0.0.1:{port}", folder / "trust.json"
     server.terminate()
-    server.wait(10)
+    server.wait(PATIENCE_S)
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +57,12 @@ def _own_nats(nats_server: tuple[str, Path], settings: Any, monkeypatch: pytest.
     trust.trust_chain.cache_clear()
     yield
     trust.trust_chain.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def _only_when_woken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The link does not sweep by itself: whatever it does, it has been notified of."""
+    monkeypatch.setattr(process, "SWEEP_S", NEVER_S)
 
 
 @sync_to_async(thread_sensitive=False)
@@ -74,17 +80,15 @@ async def running_link() -> AsyncIterator[Link]:
     link = Link()
     task = asyncio.create_task(link.run())
     try:
-        async with asyncio.timeout(10):
-            while not getattr(link, "_client", None) or not link._client._subs:
-                if task.done():
-                    task.result()
-                await asyncio.sleep(0.01)
-        await link._client.flush()
+        await until_async(lambda: task.done() or (hasattr(link, "_client") and link._client._subs), what="the link")
+        if task.done():
+            task.result()
+        await link._client.flush(PATIENCE_S)
         yield link
         assert not task.done(), "the link ended by itself"
     finally:
         link.stop()
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, PATIENCE_S)
 
 
 class Online:
@@ -94,24 +98,27 @@ class Online:
         self.car, self.issued = car, issued
         self.pushes: asyncio.Queue[protocol.Push] = asyncio.Queue()
         self.dropped = asyncio.Event()
+        self.errors: list[str] = []
+        self.heard: list[bytes] = []
 
     async def connect(self) -> "Online":
         async def on_drop() -> None:
             self.dropped.set()
 
         async def on_error(error: Exception) -> None:
-            pass
+            self.errors.append(str(error))
 
         async def on_push(message: Any) -> None:
+            self.heard.append(message.data)
             self.pushes.put_nowait(protocol.unpack_push(message.data))
 
         self.client = await nats.connect(
             self.issued.urls[0], **Credentials(self.issued.jwt, self.car.key.sign).connect_options(),
-            inbox_prefix=protocol.inbox_prefix(self.car.id).encode(), allow_reconnect=False, connect_timeout=3,
+            inbox_prefix=protocol.inbox_prefix(self.car.id).encode(), allow_reconnect=False, connect_timeout=PATIENCE_S,
             max_reconnect_attempts=1, disconnected_cb=on_drop, error_cb=on_error,
         )  # fmt: skip
         await self.client.subscribe(protocol.command_subject(self.car.id), cb=on_push)
-        await self.client.flush()
+        await self.client.flush(PATIENCE_S)
         return self
 
     def request(self, **fields: Any) -> protocol.SyncRequest:
@@ -119,15 +126,15 @@ class Online:
         values = {"node": self.car.id, "seq": self.car.seq, "available": True, "capacity": 1, "policy_version": 1}
         return protocol.SyncRequest(**{**values, **fields})
 
-    async def ask(self, data: bytes, timeout: float = 5) -> protocol.SyncResponse:
-        answer = await self.client.request(protocol.sync_subject(self.car.id), data, timeout=timeout)
+    async def ask(self, data: bytes) -> protocol.SyncResponse:
+        answer = await self.client.request(protocol.sync_subject(self.car.id), data, timeout=PATIENCE_S)
         return protocol.unpack_response(answer.data)
 
     async def sync(self, **fields: Any) -> protocol.SyncResponse:
         return await self.ask(protocol.pack(self.request(**fields)))
 
-    async def pushed(self, timeout: float = 3) -> protocol.Push:
-        return await asyncio.wait_for(self.pushes.get(), timeout)
+    async def pushed(self) -> protocol.Push:
+        return await asyncio.wait_for(self.pushes.get(), PATIENCE_S)
 
 
 @asynccontextmanager
@@ -158,16 +165,16 @@ async def test_a_sync_is_answered_once_it_is_written(cars):
         assert rows == [(one.car.seq, True, "", "nats"), (two.car.seq, False, "driving", "nats")]
 
 
-async def test_a_lease_is_pushed_within_a_second_of_its_dispatch_and_reported_back(cars):
+async def test_a_lease_is_pushed_because_of_its_dispatch_and_reported_back(cars):
     async with running_link(), online(cars[0]) as (car,):
         await car.sync()
         await in_thread(factories.make_job, items=1, unit_items=1)
         # The other car is on HTTPS, and away.
         await in_thread(execute, "UPDATE compute_nodepresence SET available = false WHERE carrier <> 'nats'")
-        started = time.monotonic()
         assert await in_thread(dispatch.dispatch) == 1
         (lease,) = (await car.pushed()).leases
-        assert time.monotonic() - started < 1
+        (attempt,) = await in_thread(list, Attempt.objects.all())
+        assert (lease.attempt, attempt.node_id) == (attempt.pk, car.car.node.pk)
         report = await in_thread(car.car.report, lease)
         (ack,) = (await car.sync(reports=(report,))).acks
         assert (ack.attempt, ack.status) == (lease.attempt, "accepted")
@@ -184,17 +191,16 @@ async def test_a_withdrawal_and_a_retirement_stop_the_car_cut_its_line_and_keep_
         await in_thread(dispatch.dispatch)
         (lease,) = (await car.pushed()).leases
         # A credential is dated in whole seconds: one of the second of the withdrawal is void too.
-        started = time.monotonic()
         if code == "node_retired":
             await in_thread(nodes.retire, node=car.car.node, why="lost", actor=None)
         else:
             await in_thread(factories.decide, car.car.node.vehicle, "withdrawn")
         (cancel,) = (await car.pushed()).cancels
         assert (cancel.attempt, cancel.fence, cancel.code) == (lease.attempt, lease.fence, code)
-        await asyncio.wait_for(car.dropped.wait(), 3)
-        assert time.monotonic() - started < 5
-        with pytest.raises((nats.errors.Error, OSError)):
-            await asyncio.wait_for(Online(car.car, car.issued).connect(), 5)
+        await asyncio.wait_for(car.dropped.wait(), PATIENCE_S)
+        assert await in_thread(lambda: Node.objects.get(pk=car.car.node.pk).link_revoked_at)
+        with pytest.raises((nats.errors.Error, ConnectionError)):
+            await asyncio.wait_for(Online(car.car, car.issued).connect(), PATIENCE_S)
         assert not other.dropped.is_set()
         assert (await other.sync()).error == ""
 
@@ -202,7 +208,7 @@ async def test_a_withdrawal_and_a_retirement_stop_the_car_cut_its_line_and_keep_
 async def test_a_withdrawal_between_two_reads_of_the_link_still_pushes_its_cancel_before_the_line_is_cut(
     cars, monkeypatch
 ):
-    async with running_link(), online(cars[0]) as (car,):
+    async with running_link() as link, online(cars[0]) as (car,):
         await car.sync()
         await in_thread(factories.make_job, items=1, unit_items=1)
         await in_thread(execute, "UPDATE compute_nodepresence SET available = false WHERE carrier <> 'nats'")
@@ -217,9 +223,10 @@ async def test_a_withdrawal_between_two_reads_of_the_link_still_pushes_its_cance
             return pushes
 
         monkeypatch.setattr(outbound, "take_pushes", take_then_withdraw)
+        link._wake.set()
         (cancel,) = (await car.pushed()).cancels
         assert (cancel.attempt, cancel.code) == (lease.attempt, "consent_withdrawn")
-        await asyncio.wait_for(car.dropped.wait(), 3)
+        await asyncio.wait_for(car.dropped.wait(), PATIENCE_S)
 
 
 async def test_bytes_that_are_no_sync_are_answered_malformed(cars):
@@ -234,51 +241,54 @@ async def test_a_car_cannot_speak_for_another(cars):
     async with running_link(), online(*cars) as (car, other):
         answer = await car.sync(node=other.car.id, seq=99)
         assert answer.error == "foreign_node"
-        with pytest.raises(nats.errors.Error):
-            await car.client.request(protocol.sync_subject(other.car.id), protocol.pack(other.request()), timeout=0.5)
+        await car.client.publish(protocol.sync_subject(other.car.id), protocol.pack(other.request()))
+        await until_async(lambda: car.errors, what="the server's refusal")
+        assert f'publish to "{protocol.sync_subject(other.car.id)}"'.lower() in car.errors[0].lower()
         assert (await other.sync()).error == ""
 
 
 async def test_an_answer_goes_to_no_subject_but_the_cars_own_inbox(cars):
     """Else a car could have us cancel another's leases: the answer to its sync, sent on the other's command subject."""
-    async with running_link(), online(*cars) as (thief, victim):
+    async with running_link() as link, online(*cars) as (thief, victim):
         subject = protocol.sync_subject(thief.car.id)
         aim = thief.request(running=(protocol.Renewal(attempt=1, fence=1),))
         for reply in (protocol.command_subject(victim.car.id), f"{protocol.inbox_prefix(victim.car.id)}.x"):
             await thief.client.publish(subject, protocol.pack(aim), reply=reply)
             await thief.client.publish(subject, b"malformed", reply=reply)
-        await thief.client.flush()
-        with pytest.raises(asyncio.TimeoutError):
-            await victim.pushed(0.3)
-        assert (await thief.sync()).error == ""
+        assert (await thief.sync()).error == ""  # by now, what came before it is dealt with
+        wanted = protocol.pack(protocol.Push())
+        await link._client.publish(protocol.command_subject(victim.car.id), wanted)
+        await victim.pushed()
+        assert victim.heard == [wanted]
 
 
 async def test_a_sync_that_wants_no_answer_does_not_end_the_link(cars):
     async with running_link(), online(*cars) as (car, other):
         for data in (protocol.pack(car.request()), b"malformed"):
             await car.client.publish(protocol.sync_subject(car.car.id), data)
-        await car.client.flush()
-        await asyncio.sleep(0.05)
+        assert (await car.sync()).error == ""  # by now, what came before it is dealt with
         assert (await other.sync()).error == ""
 
 
 async def test_one_poisonous_sync_leaves_the_others_answered(cars, monkeypatch):
-    handle = sync.handle
+    handle, batches = sync.handle, []
 
     def poisoned(requests, *, carrier):
-        if any(request.reason == "poison" for request in requests):
+        batches.append([request.reason for request in requests])
+        if "poison" in batches[-1]:
             raise ZeroDivisionError
         return handle(requests, carrier=carrier)
 
     monkeypatch.setattr(process.sync, "handle", poisoned)
     async with running_link(), online(*cars) as (car, other):
-        poison = asyncio.create_task(car.ask(protocol.pack(car.request(reason="poison")), timeout=1))
+        poison = asyncio.create_task(car.ask(protocol.pack(car.request(reason="poison"))))
         answers = await asyncio.gather(*[other.sync() for _ in range(5)])
         assert {answer.error for answer in answers} <= {"", "replayed"}
         assert answers[-1].error == ""
-        with pytest.raises(nats.errors.TimeoutError):
-            await poison
+        await until_async(lambda: ["poison"] in batches, what="the poison to be tried alone")
         assert (await car.sync()).error == ""
+        assert not poison.done(), "answers come in order: there was none"
+        poison.cancel()
 
 
 async def test_stopping_leaves_no_thread_and_no_connection_behind(cars):
@@ -291,12 +301,12 @@ async def test_stopping_leaves_no_thread_and_no_connection_behind(cars):
 # Parts of it
 
 
-async def batched(handle: Any, count: int, reply: Any) -> None:
+async def batched(handle: Any, count: int, reply: Any, is_over: Callable[[], bool]) -> None:
     batcher = Batcher(handle)
     task = asyncio.create_task(batcher.run())
     for seq in range(1, count + 1):
         batcher.put(protocol.SyncRequest(node="n", seq=seq, available=True), reply(seq))
-    await asyncio.sleep(0.1)
+    await until_async(is_over, what="the answers")
     assert not task.done()
     task.cancel()
 
@@ -316,7 +326,7 @@ async def test_the_batcher_gathers_and_survives_a_reply_that_fails():
 
         return send
 
-    await batched(handle, 10, reply)
+    await batched(handle, 10, reply, lambda: 10 in answered)
     assert sizes == [10]
     assert answered == [1, 2, 4, 5, 6, 7, 8, 9, 10]
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -17,9 +18,12 @@ from compute.onnx.admission import admit
 from compute.onnx.limits import Limits
 from compute.onnx.verdict import Verdict
 from compute.sandbox import MEBIBYTE, Finished, bubblewrap_argv
+from tests.waiting import NEVER_S
 
-QUICK = Limits(max_batch=8, cpu_seconds=10, wall_seconds=20)
-TIGHT = Limits(max_batch=8, cpu_seconds=1, wall_seconds=10, memory_bytes=768 * MEBIBYTE)
+# What ends an examination is never the clock on the wall, except where that is the point.
+QUICK = Limits(max_batch=8, cpu_seconds=60, wall_seconds=NEVER_S)
+TIGHT = Limits(max_batch=8, cpu_seconds=60, wall_seconds=NEVER_S, memory_bytes=768 * MEBIBYTE)
+HURRIED = replace(TIGHT, cpu_seconds=1)
 
 
 def weights(name, *shape):
@@ -72,8 +76,10 @@ class TestOrdinaryModels:
         assert verdict.signature.outputs[0].shape == (None, 3)
         profile = verdict.profile
         assert profile.batch == 8
-        assert 0 < profile.ms_per_item < 5
-        assert 0 < profile.load_ms < 2000
+        assert 0 < profile.cpu_ms_per_item < 5
+        assert profile.ms_per_item > 0
+        assert profile.load_ms > 0
+        assert 0 < profile.cpu_ms < 20_000
         assert 20 * MEBIBYTE < profile.peak_rss_bytes < 300 * MEBIBYTE
         assert (profile.input_bytes_per_item, profile.output_bytes_per_item) == (16, 12)
         assert verdict.onnxruntime_version == distribution("onnxruntime").version
@@ -107,8 +113,8 @@ class TestOrdinaryModels:
         verdict = admit(Path(path).read_bytes(), limits=QUICK)
         assert verdict.admitted, verdict.message
         assert [(spec.name, spec.dtype) for spec in verdict.signature.inputs] == [("bytes", "int32")]
-        assert 0.5 < verdict.profile.ms_per_item < 500
-        assert verdict.profile.cpu_ms_per_item == pytest.approx(verdict.profile.ms_per_item, rel=0.8)
+        assert 0.5 < verdict.profile.cpu_ms_per_item < 500
+        assert verdict.profile.ms_per_item > 0.5
 
 
 class TestModelsThatMisbehave:
@@ -116,7 +122,7 @@ class TestModelsThatMisbehave:
         assert check(endless_loop(build)).code == "loop"
 
     def test_processor_hog(self, build):
-        verdict = check(busy(build), TIGHT)
+        verdict = check(busy(build), HURRIED)
         assert (verdict.code, verdict.profile) == ("cpu_limit", None)
 
     def test_slow_by_the_clock(self, build):

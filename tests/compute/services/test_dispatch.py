@@ -228,6 +228,7 @@ def test_a_car_that_failed_a_unit_does_not_get_it_again():
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("unhurried")
 def test_two_dispatchers_at_once_never_double():
     cars = present(4, capacity=20)
     trust(cars)
@@ -239,6 +240,7 @@ def test_two_dispatchers_at_once_never_double():
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("unhurried")
 def test_a_round_does_nothing_while_another_is_in_its_own():
     trust(present())
     factories.make_job()

@@ -5,6 +5,7 @@ import threading
 import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from itertools import count
 
 import msgspec
 import pytest
@@ -21,6 +22,7 @@ from compute.services import history, nodes, sync
 from marketplace.core.errors import Conflict
 from tests import factories
 from tests.compute.helpers import execute, in_threads, refused
+from tests.waiting import PATIENCE_S, until
 
 pytestmark = pytest.mark.django_db
 NEW_TEXT = """
@@ -303,6 +305,9 @@ UPDATE compute_nodepresence p SET last_sync_at = now() - interval '60 s' FROM he
 """
 
 
+RACED_FOR = {"", "driving", "too_hot", "away"}
+
+
 # --- races --------------------------------------------------------------------------------------------------------------
 
 
@@ -310,7 +315,8 @@ UPDATE compute_nodepresence p SET last_sync_at = now() - interval '60 s' FROM he
 def test_withdrawing_while_syncing_leaves_no_row_and_no_error():
     owner = factories.make_owner()
     cars = [sharing("availability", "reliability", owner=owner) for _ in range(3)]
-    over, seen = threading.Event(), set()
+    over, seen, rounds = threading.Event(), set(), count(1)
+    latest = [0]
 
     def syncing():
         rng = random.Random(1)
@@ -325,6 +331,7 @@ def test_withdrawing_while_syncing_leaves_no_row_and_no_error():
                     )
                 )  # fmt: skip
             assert {answer.error for answer in _handle_syncs(requests)} == {""}
+            latest[0] = next(rounds)
 
     def sweeping():
         while not over.is_set():
@@ -334,8 +341,9 @@ def test_withdrawing_while_syncing_leaves_no_row_and_no_error():
 
     def deciding():
         try:
-            rng, until = random.Random(2), time.monotonic() + 1
-            while time.monotonic() < until:
+            rng, began = random.Random(2), time.monotonic()
+            while time.monotonic() < began + 1 or not seen >= RACED_FOR:
+                assert time.monotonic() < began + PATIENCE_S, seen
                 seen.update(AvailabilitySpan.objects.values_list("reason", flat=True)[:9])
                 decide(
                     rng.choice(cars), rng.choice(["given", "withdrawn"]), rng.choice(["availability", "reliability"])
@@ -344,11 +352,14 @@ def test_withdrawing_while_syncing_leaves_no_row_and_no_error():
                 for purpose in ("availability", "reliability"):
                     decide(car, "withdrawn", purpose)
         finally:
-            time.sleep(0.1)  # and the syncs go on for a moment
-            over.set()
+            last = latest[0]
+            try:
+                until(lambda: latest[0] > last + 2, what="syncs that go on")
+            finally:
+                over.set()
 
     assert [str(r) for r in in_threads(syncing, deciding, sweeping) if isinstance(r, Exception)] == []
-    assert seen == {"", "driving", "too_hot", "away"}, "nothing was raced for"
+    assert seen == RACED_FOR, "nothing was raced for"
     assert not AvailabilitySpan.objects.exists()
     assert not HealthDay.objects.exists()
     assert Node.objects.count() == 3

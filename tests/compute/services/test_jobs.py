@@ -2,14 +2,13 @@
 
 import io
 import threading
-import time
 from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import pytest
 import safetensors.numpy
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,7 +20,17 @@ from compute.services import artifacts, dispatch, jobs, verification
 from marketplace.core.errors import Conflict, DomainError, Forbidden, InvalidInput, InvalidTransition
 from marketplace.core.states import transition
 from tests import factories
-from tests.compute.helpers import execute, in_threads, leased, present, trust, work
+from tests.compute.helpers import (
+    execute,
+    in_threads,
+    leased,
+    never_the_victim,
+    present,
+    trust,
+    until_somebody_waits_for_us,
+    work,
+)
+from tests.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("unreplicated")]
 
@@ -219,27 +228,41 @@ def test_failing_a_job_that_is_over_changes_nothing():
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("unhurried")
 def test_cancelling_while_a_car_reports_a_failure_succeeds():
     """The cancel locks units and then attempts, the report attempts and then units: the loser of the deadlock tries again."""
     (car,) = present()
     trust([car])
     job = factories.make_job(items=1, unit_items=1)
     dispatch.dispatch()
-    locked = threading.Event()
+    attempts_locked, units_locked = threading.Event(), threading.Event()
+    tries = []
 
     def report() -> None:
         with transaction.atomic():
+            never_the_victim()
             execute("SELECT FROM compute_attempt WHERE job_id = %s FOR UPDATE", job.pk)
-            locked.set()
-            time.sleep(0.2)
+            attempts_locked.set()
+            assert units_locked.wait(PATIENCE_S)
             execute("UPDATE compute_attempt SET status = 'failed' WHERE job_id = %s", job.pk)
 
+    def held_between(run: Any, sql: str, *arguments: Any) -> Any:
+        """The first time, the cancel goes on to the attempts when the report already waits for its units."""
+        if sql.startswith("UPDATE compute_attempt"):
+            tries.append(sql)
+            units_locked.set()
+            if len(tries) == 1:
+                until_somebody_waits_for_us()
+        return run(sql, *arguments)
+
     def cancel() -> InferenceJob:
-        locked.wait(5)
-        return jobs.cancel_job(job=job)
+        assert attempts_locked.wait(PATIENCE_S)
+        with connection.execute_wrapper(held_between):
+            return jobs.cancel_job(job=job)
 
     results = in_threads(report, cancel)
     assert not [r for r in results if isinstance(r, Exception)], results
+    assert len(tries) == 2, "the cancel was the victim, and tried again"
     assert InferenceJob.objects.get(pk=job.pk).status == "cancelled"
 
 
@@ -300,6 +323,7 @@ def test_a_crash_while_assembling_leaves_a_job_that_can_be_assembled(monkeypatch
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("unhurried")
 def test_two_assemblers_at_once_complete_once():
     organization = factories.make_organization()
     job = factories.make_job(

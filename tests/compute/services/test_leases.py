@@ -14,7 +14,16 @@ from compute.services import dispatch, jobs, leases
 from compute.services.leases import GRANT_SALT, check_grant
 from marketplace.core.errors import Forbidden
 from tests import factories
-from tests.compute.helpers import execute, in_threads, leased, one_unit, present, trust
+from tests.compute.helpers import (
+    execute,
+    in_threads,
+    leased,
+    one_unit,
+    present,
+    trust,
+    until_somebody_waits_for_us,
+)
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.django_db
 
@@ -257,10 +266,11 @@ DEADLOCK = "expire_leases locks attempts before presence rows, sync the other wa
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("unhurried")
 def test_expiry_and_a_late_renewal_do_not_deadlock():
     (car,) = present()
     attempt = factories.lease_to(car)
-    age(16)
+    execute("UPDATE compute_attempt SET expires_at = now() - interval '1 s'")
     execute("UPDATE compute_nodepresence SET last_sync_at = now() - interval '10 s'")
     locked, swept = threading.Event(), []
 
@@ -268,11 +278,11 @@ def test_expiry_and_a_late_renewal_do_not_deadlock():
         with transaction.atomic():
             execute("SELECT FROM compute_nodepresence WHERE node_id = %s FOR NO KEY UPDATE", car.node.pk)
             locked.set()
-            time.sleep(0.3)
+            until_somebody_waits_for_us()  # the sweep has ended the lease, and wants to mark the car away
             leases.renew({car.node.pk: renewals(attempt)})
 
     def expire():
-        locked.wait(5)
+        assert locked.wait(PATIENCE_S)
         swept.append(dispatch.expire_leases())
 
     results = in_threads(renew_late, expire)

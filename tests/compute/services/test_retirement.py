@@ -13,7 +13,8 @@ from compute.models import Attempt, EnrolmentCode, MeterRecord, Node, NodeEvent
 from compute.services import dispatch, nodes, results, verification
 from marketplace.core.errors import Conflict, ConsentRequired, DomainError, InvalidInput
 from tests import factories
-from tests.compute.helpers import in_threads, leased, one_unit, present, trust, work
+from tests.compute.helpers import in_threads, leased, one_unit, present, trust, until_somebody_waits_for_us, work
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.django_db
 
@@ -152,20 +153,20 @@ def test_a_withdrawal_ends_the_work_of_the_computer_that_is_there(car):
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("unhurried")
 def test_retiring_waits_for_a_dispatch_that_is_leasing_and_then_cancels_what_it_leased():
     (car,) = present()
     factories.make_job(items=4, unit_items=4)
-    leasing, retiring = threading.Event(), threading.Event()
+    leasing = threading.Event()
 
     def dispatching():
         with transaction.atomic():
             assert dispatch.dispatch() == 1
             leasing.set()
-            retiring.wait(5)
+            until_somebody_waits_for_us()
 
     def taking_out():
-        leasing.wait(5)
-        retiring.set()
+        assert leasing.wait(PATIENCE_S)
         retire(car)
 
     assert not [r for r in in_threads(dispatching, taking_out) if isinstance(r, Exception)]

@@ -179,6 +179,7 @@ def test_verifying_again_changes_nothing():
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("unhurried")
 def test_several_verifiers_at_once_judge_each_unit_once():
     cars = present(2, capacity=30)
     job = factories.make_job(items=30, unit_items=1)

@@ -1,0 +1,51 @@
+"""Wait in tests: for a condition that has a name, with an end so far away that only a fault reaches it.
+
+A test never sleeps for a time in which something should have happened, and never asserts that something was quick: a busy
+machine would decide whether it passes. What has to be shown of speed is shown by taking the slow way away (an interval of an
+hour), so that what happens at all has come by the fast one.
+"""
+
+import asyncio
+import inspect
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+PATIENCE_S = 60.0
+# For a time-out of the site or the agent that a test must never reach.
+NEVER_S = 3600.0
+_POLL_S = 0.01
+Found = TypeVar("Found")
+
+
+def until(condition: Callable[[], Found], *, what: str = "", within_s: float = PATIENCE_S) -> Found:
+    """Return the condition's value as soon as it is true. Raises AssertionError that says what was waited for."""
+    deadline = time.monotonic() + within_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline, _in_vain(condition, what, within_s)
+        time.sleep(_POLL_S)
+    return found
+
+
+async def until_async(condition: Callable[[], Any], *, what: str = "", within_s: float = PATIENCE_S) -> Any:
+    """Return the condition's value as soon as it is true, also of one that is awaited; the event loop runs meanwhile.
+
+    Raises AssertionError as `until`.
+    """
+    deadline = time.monotonic() + within_s
+    while not (found := await _value(condition)):
+        assert time.monotonic() < deadline, _in_vain(condition, what, within_s)
+        await asyncio.sleep(_POLL_S / 2)
+    return found
+
+
+async def _value(condition: Callable[[], Any]) -> Any:
+    found = condition()
+    return await found if inspect.isawaitable(found) else found
+
+
+def _in_vain(condition: Callable[[], object], what: str, within_s: float) -> str:
+    """Return the message: `what`, or else the place of the condition, which a lambda has no other name for."""
+    code = getattr(condition, "__code__", None)
+    place = f"{code.co_filename}:{code.co_firstlineno}" if code else repr(condition)
+    return f"waited {within_s:g} s in vain for {what or f'the condition at {place}'}"
