@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+CLOCK ?= night
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input install
 export ORT_DISABLE_TELEMETRY := 1
 ifeq ($(NATS),off)
@@ -9,7 +10,7 @@ export DRIVEWAY_NATS := off
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test ci lint types layers migrations format lock clean
+.PHONY: help demo run test test-clock ci lint types layers migrations format lock clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -22,6 +23,9 @@ run: $(VENV)/demo.stamp ## Keep the whole site up, with demo logins, until Ctrl-
 
 test: $(VENV)/dev.stamp ## Set up and run the test suite, against real servers, on all cores
 	@$(BIN)/python -m pytest -n auto --dist loadgroup
+
+test-clock: $(VENV)/dev.stamp ## The same on another clock: CLOCK=night, sunday, leap, year or an ISO time (needs Debian's faketime)
+	@$(BIN)/python -m tests.clock $(CLOCK) -- $(BIN)/python -m pytest -n auto --dist loadgroup
 
 ci: test lint types layers migrations ## All that CI checks
 
