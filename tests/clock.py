@@ -61,6 +61,10 @@ def run(name: str, command: Sequence[str]) -> int:
     """Run `command` on the clock `name`; return its exit code. Raises ValueError for an unknown clock."""
     now = datetime.now(UTC)
     start = start_of(name, now)
+    if start < now:
+        raise ValueError(
+            f"{name} is over: to nats-server, which keeps the true time, all that we sign would have expired"
+        )
     print(f"Clock {name}: {start:%A %Y-%m-%d %H:%M:%S} UTC, now {now:%A %Y-%m-%d %H:%M:%S}", flush=True)
     faked = ["faketime", "-m", "--exclude-monotonic", "-f", f"{int((start - now).total_seconds()):+d}s", *command]
     with tempfile.TemporaryDirectory(prefix="driveway-clock-") as home:

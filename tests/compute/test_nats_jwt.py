@@ -1,6 +1,7 @@
 """The vehicle link's trust, against a real nats-server: what it refuses, and how fast a revocation works."""
 
 import asyncio
+import json
 import socket
 import subprocess
 import sys
@@ -162,6 +163,18 @@ async def push_revocations(server: Server, connect, revocations: dict[str, int])
     assert nats_jwt.claims_accepted(reply.data), reply.data
 
 
+async def time_of(server: Server, connect) -> int:
+    """Return the server's own time: where our clock is moved (tests/clock.py), the server's is not."""
+    ping, expires_at = "$SYS.REQ.SERVER.PING", datetime.now(UTC) + HOUR
+    system = await connect(
+        server.chain.credentials(
+            name="clock", expires_at=expires_at, publish=[ping], subscribe=["_INBOX.>"], system=True
+        )
+    )
+    reply = await system.client.request(ping, timeout=3)
+    return int(datetime.fromisoformat(json.loads(reply.data)["server"]["time"]).timestamp())
+
+
 async def test_a_node_syncs_on_its_own_subject(server, connect, link):
     node = Node(server.chain, "car1")
     connection = await connect(node.credentials, "_INBOX_car1")
@@ -236,12 +249,12 @@ async def test_a_node_cannot_push_claims(server, connect):
 
 
 async def test_an_expired_jwt_is_dropped_and_not_readmitted(server, connect):
-    node = Node(server.chain, "car1", expires_at=int(time.time()) + 1)
+    node = Node(server.chain, "car1", expires_at=await time_of(server, connect) + 1)
     connection = await connect(node.credentials)
     async with asyncio.timeout(3):
         await connection.dropped.wait()
     # Times are whole seconds: within the second of expiry the server lets it in and drops it at once.
-    long_expired = Node(server.chain, "car1", expires_at=int(time.time()) - 2)
+    long_expired = Node(server.chain, "car1", expires_at=await time_of(server, connect) - 2)
     with pytest.raises(nats.errors.Error, match="Authorization Violation"):
         await connect(long_expired.credentials)
 

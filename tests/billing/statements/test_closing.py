@@ -1,6 +1,6 @@
 """Closing owners' statements: arithmetic, lines, lateness, payouts; each movement on exactly one statement, whatever happens."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
