@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -n auto --dist loadgroup --durations 10
+CLOCK ?= night
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input install
 export ORT_DISABLE_TELEMETRY := 1
 ifeq ($(NATS),off)
@@ -10,7 +11,7 @@ export DRIVEWAY_NATS := off
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-busy ci lint types layers migrations format lock clean
+.PHONY: help demo run test test-busy test-clock ci lint types layers migrations format lock clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -26,6 +27,9 @@ test: $(VENV)/dev.stamp ## Set up and run the test suite, against real servers, 
 
 test-busy: $(VENV)/dev.stamp ## The slowest third of the tests, as `make test` timed them, beside one busy loop a processor
 	@$(BIN)/python -m tests.busy -- $(PYTEST) --slowest-third
+
+test-clock: $(VENV)/dev.stamp ## All tests on another clock: CLOCK=night, sunday, leap, year or an ISO time (needs Debian's faketime)
+	@$(BIN)/python -m tests.clock $(CLOCK) -- $(PYTEST)
 
 ci: test lint types layers migrations test-busy ## All that CI checks
 

@@ -4,6 +4,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -165,6 +166,17 @@ def _no_stripe_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("this test did not ask for Stripe: use the fixture `stripe`")
 
     monkeypatch.setattr("billing.gateway.client.http_client", refuse)
+
+
+@pytest.fixture
+def stopped_clock(db: None, monkeypatch: pytest.MonkeyPatch) -> datetime:
+    """Stop Python's clock where the database's `now()` stands in a test's transaction; return that moment.
+
+    For tests of days and months: no midnight comes between what they do and what they expect.
+    """
+    moment: datetime = execute("SELECT now()")[0][0]
+    monkeypatch.setattr("django.utils.timezone.now", lambda: moment)
+    return moment
 
 
 @pytest.fixture

@@ -239,12 +239,12 @@ def change(vehicle, **fields):
     OwnerPolicy.objects.filter(pk=policy.pk).update(version=policy.version + 1, **fields)
 
 
-def test_changed_rules_are_told_once_after_a_while_whoever_changed_them(alice):
+def test_changed_rules_are_told_once_after_a_while_whoever_changed_them(alice, stopped_clock):
     vehicle = factories.make_vehicle(alice)
     change(vehicle, heat_stop_c=50)
     change(vehicle, charge_resume_percent=90)
     (row,) = Mail.objects.filter(kind="rules-changed")
-    assert timezone.now() < row.not_before_at <= timezone.now() + timedelta(minutes=10)
+    assert stopped_clock < row.not_before_at <= stopped_clock + timedelta(minutes=10)
     Mail.objects.update(not_before_at=timezone.now())
     mails.send_due()
     (message,) = post.outbox

@@ -7,7 +7,7 @@ from billing.services.settlement import settle_usage
 from compute.models import UsageRecord
 from tests.billing.helpers import HOUR_MS, add_node, make_market, make_usage, order
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("stopped_clock")]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from billing.services.settlement import settle_usage
 from tests.billing.helpers import HOUR_MS, Market, end_job, make_job, make_market, make_usage, order, sqlstate_of
 from tests.database import execute, unguarded
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("stopped_clock")]
 
 
 COLUMNS = "(usage_id, order_id, charged_micro, owner_micro, platform_micro, energy_cost_nano, wear_nano)"

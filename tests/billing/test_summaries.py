@@ -1,6 +1,9 @@
-"""The monthly mail of what cars earned: once, for the month of the owner's own calendar, only to those who want it."""
+"""The monthly mail of what cars earned: once, for the month of the owner's own calendar, only to those who want it.
 
-from datetime import datetime, timedelta
+Told at times of its own: in Auckland a month begins half a day before it does in UTC, from when on its mail is due.
+"""
+
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -36,13 +39,22 @@ def owners(settings):
     return list(Owner.objects.order_by("id"))
 
 
-def month_start():
-    local = timezone.now().astimezone(ZoneInfo(ZONE))
+@pytest.fixture(params=["2026-06-15T12:00", "2026-01-01T00:00", "2026-01-31T10:59", "2024-02-29T10:59"], autouse=True)
+def now(request, monkeypatch):
+    """The database's clock: in the middle of a month, at the first moment at which its mail is due, and at its last."""
+    monkeypatch.setattr(summaries, "SUMMARIZE", summaries.SUMMARIZE.replace("now()", f"timestamptz '{request.param}Z'"))
+    return datetime.fromisoformat(request.param).replace(tzinfo=UTC)
+
+
+@pytest.fixture
+def month_start(now):
+    """Of the owners' month."""
+    local = now.astimezone(ZoneInfo(ZONE))
     return datetime(local.year, local.month, 1, tzinfo=ZoneInfo(ZONE))
 
 
-def test_last_month_is_told_once(owners):
-    rated_at(month_start() - timedelta(seconds=1))
+def test_last_month_is_told_once(owners, month_start):
+    rated_at(month_start - timedelta(seconds=1))
     assert [summaries.summarize() for _ in range(2)] == [len(owners), 0]
     rows = {row.user_id: row.context for row in Mail.objects.all()}
     for owner in owners:
@@ -57,27 +69,27 @@ def test_last_month_is_told_once(owners):
 
 
 @pytest.mark.parametrize("off", [timedelta(0), -timedelta(days=32)])
-def test_another_month_is_not(owners, off):
-    rated_at(month_start() + off)
+def test_another_month_is_not(owners, month_start, off):
+    rated_at(month_start + off)
     assert summaries.summarize() == 0
 
 
-def test_only_to_those_who_want_it(owners):
-    rated_at(month_start() - timedelta(days=1))
+def test_only_to_those_who_want_it(owners, month_start):
+    rated_at(month_start - timedelta(days=1))
     Owner.objects.update(mails_off=["earnings-summary"])
     assert summaries.summarize() == 0
     Owner.objects.update(mails_off=[], deactivated_at=timezone.now())
     assert summaries.summarize() == 0
 
 
-def test_a_zone_that_the_database_does_not_know_stops_nobody(owners):
-    rated_at(month_start() - timedelta(days=3))
+def test_a_zone_that_the_database_does_not_know_stops_nobody(owners, month_start):
+    rated_at(month_start - timedelta(days=3))
     Owner.objects.filter(pk=owners[0].pk).update(time_zone="Mars/Base")
     assert summaries.summarize() == len(owners)
 
 
-def test_what_was_voided_is_not_told(owners):
-    rated_at(month_start() - timedelta(days=1))
+def test_what_was_voided_is_not_told(owners, month_start):
+    rated_at(month_start - timedelta(days=1))
     for row in RatedUsage.objects.filter(usage__owner=owners[0]):
         voids.void(rated=row, reason="wrong", actor=None)
     voids.settle_voids()
@@ -85,7 +97,7 @@ def test_what_was_voided_is_not_told(owners):
     assert not Mail.objects.filter(user=owners[0].user).exists()
 
 
-def test_it_waits_for_the_statements(owners, settings):
-    rated_at(month_start() - timedelta(days=1))
+def test_it_waits_for_the_statements(owners, month_start, settings):
+    rated_at(month_start - timedelta(days=1))
     settings.STATEMENT_GRACE_H = 32 * 24
     assert summaries.summarize() == 0

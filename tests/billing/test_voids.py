@@ -11,7 +11,7 @@ from billing.services.settlement import settle_usage
 from marketplace.core.errors import InvalidInput
 from tests.billing.helpers import balance, give_credit, make_market, make_usage, order, sqlstate_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("stopped_clock")]
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import socket
 import subprocess
 import sys
@@ -159,6 +160,18 @@ async def push_revocations(server: Server, connect, revocations: dict[str, int])
     assert nats_jwt.claims_accepted(reply.data), reply.data
 
 
+async def time_of(server: Server, connect) -> int:
+    """Return the server's own time: where our clock is moved (tests/clock.py), the server's is not."""
+    ping, expires_at = "$SYS.REQ.SERVER.PING", datetime.now(UTC) + HOUR
+    system = await connect(
+        server.chain.credentials(
+            name="clock", expires_at=expires_at, publish=[ping], subscribe=["_INBOX.>"], system=True
+        )
+    )
+    reply = await system.client.request(ping, timeout=PATIENCE_S)
+    return int(datetime.fromisoformat(json.loads(reply.data)["server"]["time"]).timestamp())
+
+
 async def test_a_node_syncs_on_its_own_subject(server, connect, link):
     node = Node(server.chain, "car1")
     connection = await connect(node.credentials, "_INBOX_car1")
@@ -236,7 +249,8 @@ async def soon_expired(server, connect) -> Connection:
     """A connection whose credentials have seconds to live: as few as this machine needs to connect with them."""
     for life_s in (1, 2, 4, 8, 16, 32):
         with contextlib.suppress(nats.errors.Error):
-            return await connect(Node(server.chain, "car1", expires_at=int(time.time()) + life_s).credentials)
+            expires_at = await time_of(server, connect) + life_s
+            return await connect(Node(server.chain, "car1", expires_at=expires_at).credentials)
     raise AssertionError("no connection within half a minute")
 
 
@@ -244,7 +258,7 @@ async def test_an_expired_jwt_is_dropped_and_not_readmitted(server, connect):
     connection = await soon_expired(server, connect)
     await connection.ended()
     # Times are whole seconds: within the second of expiry the server lets it in and drops it at once.
-    long_expired = Node(server.chain, "car1", expires_at=int(time.time()) - 2)
+    long_expired = Node(server.chain, "car1", expires_at=await time_of(server, connect) - 2)
     with pytest.raises(nats.errors.Error, match="Authorization Violation"):
         await connect(long_expired.credentials)
 

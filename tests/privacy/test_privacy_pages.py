@@ -350,6 +350,7 @@ def test_a_buyer_asks_and_learns_nothing(zenobia, cast, client_of):
     assert VIN not in json.dumps(list(AuditEvent.objects.values_list("details", flat=True)))
 
 
+@pytest.mark.usefixtures("stopped_clock")  # the week may end
 def test_a_holder_is_mailed_once_a_week_and_a_buyer_asks_five_times_a_day(zenobia, cast, client_of):
     buyer = client_of(cast.bob.user)
     codes = [buyer.post("/vehicles/claim", {"vin": VIN}).status_code for _ in range(6)]

@@ -84,6 +84,7 @@ names = st.sampled_from(["round", "round", "work", "work", "spend", "spend", "fa
 
 
 @pytest.mark.django_db
+@pytest.mark.usefixtures("stopped_clock")  # in the next month there may be more
 def test_whatever_happens_the_cap_of_the_month_holds(stripe: FakeWorld):
     @settings(
         max_examples=max(1, RUNS // 5), deadline=None, derandomize=RUNS <= 100, database=None, suppress_health_check=list(HealthCheck),

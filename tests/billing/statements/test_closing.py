@@ -1,6 +1,6 @@
 """Closing owners' statements: arithmetic, lines, lateness, payouts; each movement on exactly one statement, whatever happens."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -24,6 +24,7 @@ from billing.models import (
     StatementEntry,
     StatementLine,
 )
+from billing.periods import month_of
 from billing.services import ledger, ledger_checks, payouts, statements, summaries, voids
 from billing.services.ledger import Place, Posting
 from billing.services.settlement import settle_usage
@@ -117,7 +118,7 @@ def test_closing_again_makes_nothing_and_the_next_one_goes_on(market: Market):
 
 
 def test_what_comes_late_is_on_the_next_statement_and_says_so(market: Market, settings: Any):
-    start = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    start = month_of(timezone.now())
     before = start - timedelta(days=5)
     adjust(market, 30_000, at=before)
     assert close(start) == 1
@@ -130,14 +131,14 @@ def test_what_comes_late_is_on_the_next_statement_and_says_so(market: Market, se
 
 
 def test_work_of_the_month_that_is_not_over_waits(market: Market):
+    start = month_of(timezone.now())
     work(market)
-    start = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     assert close(start) == 0
     assert not StatementEntry.objects.exists()
 
 
 def test_a_month_is_closed_once_its_grace_is_over(market: Market, settings: Any):
-    start = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    start = month_of(timezone.now())
     adjust(market, 30_000, at=start - timedelta(days=1))
     with unguarded():
         execute("UPDATE billing_ledgeraccount SET created_at = %s", start - timedelta(days=1))
@@ -149,7 +150,7 @@ def test_a_month_is_closed_once_its_grace_is_over(market: Market, settings: Any)
 
 
 def test_who_began_after_the_grace_waits_for_the_next_closing(market: Market, settings: Any):
-    start = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    start = month_of(timezone.now())
     adjust(market, 30_000, at=start - timedelta(days=1))
     over = start + timedelta(hours=settings.STATEMENT_GRACE_H)
     with unguarded():
@@ -315,10 +316,10 @@ def test_the_mail_says_why_nothing_is_paid(market: Market, settings: Any):
     assert "you need not pay anything" in negative
 
 
-def test_a_month_is_told_by_one_mail(market: Market, settings: Any):
+def test_a_month_is_told_by_one_mail(market: Market, settings: Any, stopped_clock: datetime):
     """The monthly summary goes to whoever asked for it and has no statement."""
     settings.STATEMENT_GRACE_H = -24
-    start = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    start = month_of(stopped_clock)
     for node in (0, 1):
         work(market, node=node)
     with unguarded():

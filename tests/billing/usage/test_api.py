@@ -10,7 +10,7 @@ from billing.services.settlement import settle_usage
 from tests.billing.helpers import make_artifact, make_input, make_market, make_organization, make_usage, order
 from tests.billing.test_api import client, code, post_job
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("stopped_clock")]
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from tests import factories
 from tests.billing.helpers import make_artifact, make_market, make_usage, order
 from tests.marketplace.test_pages import text_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("stopped_clock")]
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import random
 import threading
 import time
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import count
 
 import msgspec
@@ -202,12 +202,12 @@ def test_a_retired_computers_span_ends_and_the_next_one_has_its_own(car):
 # --- health -------------------------------------------------------------------------------------------------------------
 
 
-def test_health_is_counted_by_day_under_its_consent():
+def test_health_is_counted_by_day_under_its_consent(stopped_clock):
     car = sharing("reliability")
     for band in ("cool", "warm", "warm", "hot"):
         car.sync(health=msgspec.structs.replace(HEALTH, band=band))
     row = HealthDay.objects.get()
-    assert (row.node, row.vehicle, row.day) == (car.node, car.node.vehicle, timezone.now().date())
+    assert (row.node, row.vehicle, row.day) == (car.node, car.node.vehicle, stopped_clock.date())
     assert (row.reports_cool, row.reports_warm, row.reports_hot, row.units_failed) == (1, 2, 1, 8)
     factories.decide(car.node.vehicle, "withdrawn", "reliability")
     car.sync(health=HEALTH)
@@ -248,8 +248,8 @@ def keep(car, *rows):
         )
 
 
-def test_the_share_of_each_day_in_the_owners_time_zone(car):
-    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+def test_the_share_of_each_day_in_the_owners_time_zone(car, stopped_clock):
+    today = stopped_clock.replace(hour=0, minute=0, second=0, microsecond=0)
     two_days_ago, yesterday = today - timedelta(days=2), today - timedelta(days=1)
     hours = timedelta(hours=1)
     keep(

@@ -1,0 +1,90 @@
+"""Runs a command on another clock: `python -m tests.clock night -- COMMAND ...`. `make test-clock CLOCK=night` is this.
+
+The command and all that it starts live at the other time, by Debian's `faketime`: the interpreter, PostgreSQL, Redis, agents, web
+servers, the browser. The offset is computed once, so that time goes on and every process agrees. Three things keep the true
+time: `nats-server` (a Go program calls no libc; tests ask it for its time), sandbox children (they get no environment, and read no
+clock), and files' times (or Python would compile every module again).
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+# How long before midnight a clock starts whose day is to turn during the run, while most tests are still to come or running.
+BEFORE_TURN = timedelta(minutes=4)
+SITE = Path(__file__).with_name("faketime")
+USAGE = "usage: python -m tests.clock night|sunday|leap|year|ISO-TIME -- COMMAND ..."
+
+
+def start_of(name: str, now: datetime) -> datetime:
+    """Return the time at which the clock `name` starts when it is `now`. Raises ValueError for no name and no ISO time.
+
+    `night` and `year` begin just before a midnight of UTC, so that the day, and the month and the year, turn during the run.
+    """
+    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    starts = {
+        "night": midnight + timedelta(days=2) - BEFORE_TURN,
+        "sunday": midnight + timedelta(days=7 - midnight.weekday() - 1 or 7, hours=12),
+        "leap": midnight.replace(year=_next_leap_year(midnight), month=2, day=29, hour=9),
+        "year": midnight.replace(year=midnight.year + 2, month=1, day=1) - BEFORE_TURN,
+    }
+    return starts[name] if name in starts else _aware(datetime.fromisoformat(name))
+
+
+def _next_leap_year(now: datetime) -> int:
+    """Return the year of the first 29 February after `now`'s day."""
+    from_year = now.year if (now.month, now.day) < (2, 29) else now.year + 1
+    return next(year for year in range(from_year, from_year + 9) if year % 4 == 0 and (year % 100 or year % 400 == 0))
+
+
+def _aware(at: datetime) -> datetime:
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def environment(home: Path) -> Mapping[str, str]:
+    """Return the variables for a run with servers and temporary files of its own, which no run at the true time ever meets."""
+    return os.environ | {
+        "DRIVEWAY_HOME": str(home / "home"),
+        # pytest deletes others' old folders, and at a later time every folder is old.
+        "PYTEST_DEBUG_TEMPROOT": str(home),
+        "NO_FAKE_STAT": "1",
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(SITE), os.environ.get("PYTHONPATH")])),
+    }
+
+
+def run(name: str, command: Sequence[str]) -> int:
+    """Run `command` on the clock `name`; return its exit code. Raises ValueError for an unknown clock."""
+    now = datetime.now(UTC)
+    start = start_of(name, now)
+    if start < now:
+        raise ValueError(
+            f"{name} is over: to nats-server, which keeps the true time, all that we sign would have expired"
+        )
+    print(f"Clock {name}: {start:%A %Y-%m-%d %H:%M:%S} UTC, now {now:%A %Y-%m-%d %H:%M:%S}", flush=True)
+    faked = ["faketime", "-m", "--exclude-monotonic", "-f", f"{int((start - now).total_seconds()):+d}s", *command]
+    with tempfile.TemporaryDirectory(prefix="driveway-clock-") as home:
+        return subprocess.run(faked, env=environment(Path(home)), check=False).returncode
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Return the command's exit code, or 2 with a message when there is nothing to run."""
+    if len(arguments) < 3 or arguments[1] != "--":
+        print(USAGE, file=sys.stderr)
+        return 2
+    if not shutil.which("faketime"):
+        print("faketime is not installed: `apt-get install faketime`", file=sys.stderr)
+        return 2
+    try:
+        return run(arguments[0], arguments[2:])
+    except ValueError as error:
+        print(f"{error}\n{USAGE}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
