@@ -9,7 +9,7 @@ export DRIVEWAY_NATS := off
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test ci lint types layers migrations format lock clean
+.PHONY: help demo run test test-commands ci lint types layers migrations format lock clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -22,6 +22,9 @@ run: $(VENV)/demo.stamp ## Keep the whole site up, with demo logins, until Ctrl-
 
 test: $(VENV)/dev.stamp ## Set up and run the test suite, against real servers, on all cores
 	@$(BIN)/python -m pytest -n auto --dist loadgroup
+
+test-commands: $(VENV)/dev.stamp ## Run every command that the papers name, in a short form
+	@$(BIN)/python -m pytest tests/commands --durations=10
 
 ci: test lint types layers migrations ## All that CI checks
 
