@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,7 @@ class Site:
     """Folder and environment of commands. Without servers in the environment each command starts its own there."""
 
     home: Path
-    environment: dict[str, str]
+    environment: dict[str, str] = field(repr=False)  # not for a failing test's traceback
 
     def run(self, argv: Sequence[str], **variables: str) -> str:
         """Return what a command printed; fail with its output if it ends with another code than 0, or prints nothing."""

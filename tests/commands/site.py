@@ -30,6 +30,7 @@ def main(folder: Path) -> None:
     statement = Statement.objects.get(owner=owner)
     (folder / RECORDS).write_bytes(b"".join(statement_package.chunks(statement)))
     (folder / RECEIPTS).write_text(receipts.chain_text(owner))
+    print(f"{statement} with its records, and the receipts of {owner}")
 
 
 if __name__ == "__main__":
