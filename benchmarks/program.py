@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.scratch import scratch_database
+from marketplace.core.commit import commit
 from marketplace.embedded import EmbeddedError
 
 SMOKE = "**A smoke run (`--quick`)**: it shows that the command works. Its figures mean nothing."
@@ -36,6 +37,7 @@ def parser(module: str, *, quick: str, out: str = "") -> argparse.ArgumentParser
 def parse(made: argparse.ArgumentParser, **small: Any) -> argparse.Namespace:
     """Return the options; with --quick, `small` are the defaults. Exits on bad options and on --quick with --out."""
     options = made.parse_args()
+    commit()  # of what runs now, whatever is committed meanwhile
     if options.quick and getattr(options, "out", None):
         made.error("--quick writes no report")
     if options.quick:

@@ -2,6 +2,7 @@
 
 import subprocess
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -14,8 +15,12 @@ def measured_on() -> str:
     return f"Measured on commit {commit()} ({datetime.now(UTC):%Y-%m-%d %H:%M} UTC)."
 
 
+@cache
 def commit() -> str:
-    """Return the short id of the checkout's commit, followed by "-dirty" when code differs; "unknown" where git says nothing."""
+    """Return the short id of the checkout's commit, followed by "-dirty" when code differs; "unknown" where git says nothing.
+
+    The first answer stays for the life of the process: a long run asks when it begins, and is of that code.
+    """
     short = _git("rev-parse", "--short", "HEAD")
     return (
         f"{short}-dirty"

@@ -1,11 +1,12 @@
 """A scratch site that the commands share, with servers of its own in a folder that goes afterwards."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,14 +26,19 @@ class Site:
     home: Path
     environment: dict[str, str] = field(repr=False)  # not for a failing test's traceback
 
-    def run(self, argv: Sequence[str], **variables: str) -> str:
+    def run(self, command: str) -> str:
         """Return what a command printed; fail with its output if it ends with another code than 0, or prints nothing."""
         done = subprocess.run(
-            [word.format(home=self.home) for word in argv],
-            cwd=embedded.REPOSITORY, env=self.environment | variables, capture_output=True, text=True, timeout=TIMEOUT_S,
-            stdin=subprocess.DEVNULL, check=False,
-        )  # fmt: skip
-        said = f"\n{' '.join(argv)}\n{done.stdout[-SHOWN:]}\n{done.stderr[-SHOWN:]}"
+            shlex.split(command.format(home=self.home)),
+            cwd=embedded.REPOSITORY,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+        said = f"\n{command}\n{done.stdout[-SHOWN:]}\n{done.stderr[-SHOWN:]}"
         assert done.returncode == 0, f"exit code {done.returncode}{said}"
         assert done.stdout.strip(), f"an empty report{said}"
         return done.stdout
@@ -41,9 +47,12 @@ class Site:
 def _environment(home: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in FROM_OUTSIDE}
     return kept | {
-        "DRIVEWAY_HOME": str(home), "DRIVEWAY_ENV": "development", "DJANGO_SETTINGS_MODULE": "marketplace.settings",
-        "ORT_DISABLE_TELEMETRY": "1", "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-    }  # fmt: skip
+        "DRIVEWAY_HOME": str(home),
+        "DRIVEWAY_ENV": "development",
+        "DJANGO_SETTINGS_MODULE": "marketplace.settings",
+        "ORT_DISABLE_TELEMETRY": "1",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
 
 
 @pytest.fixture
@@ -67,8 +76,8 @@ def site() -> Iterator[Site]:
         try:
             embedded.provide(*embedded.ALL)
             made = Site(home, dict(os.environ))
-            made.run(["python", "manage.py", "migrate"])
-            made.run(["python", "-m", "tests.commands.site", "{home}"])
+            made.run("python manage.py migrate")
+            made.run("python -m tests.commands.site {home}")
             yield made
         finally:
             embedded.leave()

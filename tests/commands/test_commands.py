@@ -1,15 +1,13 @@
 """Commands that the papers name end with 0 and print something."""
 
-import json
 import re
-from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
 from benchmarks.program import SMOKE
 from marketplace.embedded import REPOSITORY
-from tests.commands.table import BENCHMARKS, COMMANDS, NOT_RUN, SUITES, TEXTS
+from tests.commands.site import write_reading
+from tests.commands.table import BENCHMARKS, COMMANDS, NOT_RUN, SUITES
 
 PAPERS = ("README.md", "CONTRIBUTING.md", "*/README.md", "docs/*.md", "requirements/*.md")
 NAMED = {
@@ -29,16 +27,13 @@ def test_a_benchmark_runs_quickly(name, empty):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_runs(name, site):
-    for file, text in TEXTS.items():
-        (site.home / file).write_text(text)
-    _write_reading(site.home / "car.json")
+    write_reading(site.home)
     site.run(COMMANDS[name])
 
 
 @pytest.mark.parametrize("variable", SUITES)
 def test_a_long_run_of_the_suite_runs_short(variable, site):
-    value, argv = SUITES[variable]
-    assert re.search(r"\b[1-9]\d* passed", site.run(argv, **{variable: value}))
+    assert re.search(r"\b[1-9]\d* passed", site.run(SUITES[variable]))
 
 
 def test_every_command_that_is_named_is_run():
@@ -63,10 +58,3 @@ def named_commands() -> dict[str, str]:
                 for word in words.split("|"):
                     found[form.format(word)] = paper.name
     return found
-
-
-def _write_reading(path: Path) -> None:
-    """As docs/vehicles.md shows one, of now."""
-    reading = {"at": datetime.now(UTC).isoformat(), "parked": True, "plugged_in": True, "charge_percent": 71.5,
-               "network": "wifi", "temperature_c": 19}  # fmt: skip
-    path.write_text(json.dumps(reading))
