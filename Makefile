@@ -11,7 +11,7 @@ export DRIVEWAY_NATS := off
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-busy test-clock ci lint types layers migrations format lock clean
+.PHONY: help demo run test test-busy test-clock test-commands ci lint types layers migrations format lock clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -31,7 +31,10 @@ test-busy: $(VENV)/dev.stamp ## The slowest third of the tests, as `make test` t
 test-clock: $(VENV)/dev.stamp ## All tests on another clock: CLOCK=night, sunday, leap, year or an ISO time (needs Debian's faketime)
 	@$(BIN)/python -m tests.clock $(CLOCK) -- $(PYTEST)
 
-ci: test lint types layers migrations test-busy ## All that CI checks
+test-commands: $(VENV)/dev.stamp ## Every command that the papers name, in a short form
+	@$(BIN)/python -m pytest tests/commands --durations 10
+
+ci: test lint types layers migrations test-commands test-busy ## All that CI checks
 
 lint: $(VENV)/dev.stamp ## Style (ruff)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

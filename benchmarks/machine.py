@@ -5,26 +5,24 @@ from __future__ import annotations
 import os
 import platform
 import re
-import subprocess
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import psutil
 from django.db import connection
 
-from marketplace.embedded import REPOSITORY
+from marketplace.core.commit import measured_on
 
 
 def described(*packages: str) -> list[str]:
-    """Lines of a Markdown list: date and commit, machine, versions. Needs the benchmark's database."""
+    """Lines of a Markdown list: commit and date, machine, versions. Needs the benchmark's database."""
     with connection.cursor() as cursor:
         cursor.execute("SHOW server_version")
         postgres = cursor.fetchone()[0]
     memory_gib = psutil.virtual_memory().total / 2**30
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     return [
-        f"- Date: {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {_commit()}",
+        f"- {measured_on()}",
         f"- Machine: {os.cpu_count()} CPUs ({_processor()}), {memory_gib:.0f} GiB, {platform.system()} {platform.machine()},"
         f" load {os.getloadavg()[2]:.1f} in the last 15 minutes, ours included",
         f"- Versions: Python {platform.python_version()}, PostgreSQL {postgres}, {versions}",
@@ -34,10 +32,3 @@ def described(*packages: str) -> list[str]:
 def _processor() -> str:
     found = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
     return found.group(1) if found else platform.processor() or "unknown"
-
-
-def _commit() -> str:
-    done = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=REPOSITORY, capture_output=True, text=True, check=False
-    )
-    return done.stdout.strip() or "unknown"

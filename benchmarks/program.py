@@ -1,29 +1,67 @@
-"""What every benchmark does around its measuring: servers of its own that never stay behind, a report printed and kept."""
+"""What every benchmark does around its measuring: options, servers of its own that never stay behind, a report printed and kept."""
 
 from __future__ import annotations
 
+import argparse
 import signal
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from benchmarks.scratch import scratch_database
+from marketplace.core.commit import commit
 from marketplace.embedded import EmbeddedError
+
+SMOKE = "**A smoke run (`--quick`)**: it shows that the command works. Its figures mean nothing."
 
 
 def command(module: str) -> str:
-    """As it was typed, for the report."""
+    """Return the command line as it was typed, for the report."""
     return f"python -m {module} {' '.join(sys.argv[1:])}".strip()
+
+
+def parser(module: str, *, quick: str, out: str = "") -> argparse.ArgumentParser:
+    """Return a parser that knows --quick (`quick` says what it makes smaller) and, with a page to write, --out."""
+    made = argparse.ArgumentParser(
+        prog=f"python -m benchmarks.{module}", description=f"See benchmarks/README.md, `python -m benchmarks.{module}`."
+    )
+    made.add_argument(
+        "--quick", action="store_true", help=f"a smoke run: {quick}. Its figures mean nothing, and no file is written"
+    )
+    if out:
+        made.add_argument("--out", type=Path, help=f"write the report here ({out})")
+    return made
+
+
+def parse(made: argparse.ArgumentParser, **small: Any) -> argparse.Namespace:
+    """Return the options; with --quick, `small` are the defaults. Exits on bad options and on --quick with --out."""
+    options = made.parse_args()
+    commit()  # of what runs now, whatever is committed meanwhile
+    if options.quick and getattr(options, "out", None):
+        made.error("--quick writes no report")
+    if options.quick:
+        made.set_defaults(**small)
+        options = made.parse_args()
+    return options
+
+
+def publish(text: str, options: argparse.Namespace) -> None:
+    """Print the report, labelled if it is a smoke run's, and write it where --out says."""
+    print("\n".join(["", *([SMOKE, ""] if options.quick else []), text]), flush=True)
+    if options.out:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(text)
 
 
 def run(
     measure: Callable[[], tuple[str, bool]],
+    options: argparse.Namespace,
     *,
-    out: Path | None,
     connections: int,
     settings: Mapping[str, str] | None = None,
 ) -> int:
-    """Measure in a scratch database; `measure` returns the report and whether all held. The exit code."""
+    """Measure in a scratch database; `measure` returns the report and whether all held. Returns the exit code."""
     # Ended by a supervisor's SIGTERM as by Ctrl-C: the servers must not stay behind.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
@@ -35,8 +73,5 @@ def run(
     except EmbeddedError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
-    print(f"\n{text}")
-    if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text)
+    publish(text, options)
     return 0 if ok else 1

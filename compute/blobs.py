@@ -35,6 +35,13 @@ def path_of(sha256: str) -> Path:
     return Path(settings.BLOB_ROOT) / sha256[:2] / sha256[2:4] / sha256
 
 
+def stored() -> Iterator[Path]:
+    """Yield each blob's file, those on their way in first: one that arrives meanwhile is then found in its place."""
+    root = Path(settings.BLOB_ROOT)
+    yield from root.glob("incoming-*")
+    yield from root.glob("[0-9a-f][0-9a-f]/[0-9a-f][0-9a-f]/*")
+
+
 def exists(sha256: str) -> bool:
     return path_of(sha256).exists()
 

@@ -121,7 +121,7 @@ LEASE_S = 15
 UNIT_SECONDS = 60  # how long a unit should take on the slowest admitted class
 
 # Blobs: models, unit inputs, results; content addressed
-BLOB_ROOT = Path(env.str("BLOB_ROOT", default=str(HOME / "blobs")))
+BLOB_ROOT = Path(env.str("BLOB_ROOT", default="") or HOME / "blobs")  # "" is not the folder that we happen to run in
 MODEL_MAX_BYTES = 256 * 1024**2
 INPUT_MAX_BYTES = 2 * 1024**3
 RESULT_MAX_BYTES = 256 * 1024**2  # of one unit; a job's joined result may be as large as an input
@@ -133,7 +133,7 @@ DISPUTE_DAYS = env.int("DISPUTE_DAYS", default=60)  # after a job's end, or a st
 DISPUTE_MAX_MICRO = 10_000 * 10**6  # that an owner can claim is missing on one statement
 
 # Privacy (marketplace/privacy/): exports are private files, erasures wait
-EXPORT_ROOT = Path(env.str("EXPORT_ROOT", default=str(HOME / "exports")))
+EXPORT_ROOT = Path(env.str("EXPORT_ROOT", default="") or HOME / "exports")
 EXPORT_DAYS = 7
 ERASURE_COOLING_OFF_DAYS = 7
 # A due erasure waits so long for the last payout. With the days before, less than the three months of GDPR art. 12(3).

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from benchmarks import program
 
@@ -19,17 +18,16 @@ def main() -> int:
         outcome = race.run(options.seconds, options.threads)
         return report.markdown(outcome, program.command("benchmarks.consent_race")), outcome.ok
 
-    return program.run(measure, out=options.out, connections=options.threads + 4)
+    return program.run(measure, options, connections=options.threads + 4)
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.consent_race", description=__doc__)
+    parser = program.parser("consent_race", quick="5 s", out="docs/consent-race.md")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long to race (default 60)")
     parser.add_argument(
         "--threads", type=int, default=8, help="4 to 64: half decide, a quarter dispatches, a quarter syncs"
     )
-    parser.add_argument("--out", type=Path, help="write the report here (docs/consent-race.md)")
-    options = parser.parse_args()
+    options = program.parse(parser, seconds=5.0)
     if not (4 <= options.threads <= 64 and options.seconds > 0):
         parser.error("--threads goes from 4 to 64, --seconds is positive")
     return options

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks import program
 from benchmarks.dispatch.site import Site
 from marketplace import embedded
 
@@ -32,6 +33,8 @@ def measure(site: Site, options: argparse.Namespace) -> int:
     from benchmarks.dispatch import checks, fleet, ours, peer, report, trace
     from benchmarks.dispatch import measure as measure_
 
+    if options.quick:
+        print(f"{program.SMOKE}\n")
     report.settings(
         capacity=options.capacity, vehicles=options.vehicles, owners=options.owners, units=options.units,
         concurrency=options.concurrency,
@@ -71,8 +74,7 @@ def measure(site: Site, options: argparse.Namespace) -> int:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.dispatch", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one round of 2,000 units, for smoke")
+    parser = program.parser("dispatch", quick="one round of 500 units and tasks, not waiting for a quiet machine")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--units", type=int, default=10_000, help="units, and no-op tasks, in a round")
     parser.add_argument("--owners", type=int, default=25)
@@ -86,10 +88,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--no-peer", action="store_true", help="ours alone, for profiling: nothing to publish")
     parser.add_argument("--no-trace", action="store_true", help="without the traced round")
     parser.add_argument("--home", type=Path, default=embedded.home(), help="its own folder is <home>/benchmark")
-    options = parser.parse_args()
-    if options.quick:
-        options.rounds, options.units = 1, 2000
-    return options
+    return program.parse(parser, rounds=1, units=500, wait=0.0)
 
 
 if __name__ == "__main__":

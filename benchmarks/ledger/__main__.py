@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import defaultdict
-from pathlib import Path
 from typing import Protocol
 
 from benchmarks import program
@@ -14,6 +13,8 @@ from benchmarks.ledger.report import Rates, report
 BATCH = 10_000
 PEER_BATCHES = (100, 200, 500, 1_000, 2_000)  # which is its best is tried out before the rounds
 PAYEES = 5_000  # of one settlement
+TRIED = 4_000  # transfers to try a batch with
+LESS = 20  # --quick: so many times fewer transfers
 
 # Side, shape, transfers a round: each works for a few seconds, the two sides in turn.
 TURNS = [
@@ -33,7 +34,7 @@ class Side(Protocol):
 
 def main() -> int:
     options = arguments()
-    return program.run(lambda: _measure(options.rounds, 10 if options.quick else 1), out=options.out, connections=8)
+    return program.run(lambda: _measure(options.rounds, LESS if options.quick else 1), options, connections=8)
 
 
 def _measure(rounds: int, less: int) -> tuple[str, bool]:
@@ -42,7 +43,7 @@ def _measure(rounds: int, less: int) -> tuple[str, bool]:
 
     peer, ours = Peer(), Ours()
     ours.run("set-based", BATCH, BATCH)  # untimed, as what the peer tries out: nobody begins with empty tables
-    tried = {batch: 4_000 / peer.run("set-based", 4_000, batch) for batch in PEER_BATCHES}
+    tried = {batch: TRIED // less / peer.run("set-based", TRIED // less, batch) for batch in PEER_BATCHES[::less]}
     sides: dict[str, tuple[Side, int]] = {
         "ours": (ours, BATCH),
         "hordak": (peer, max(tried, key=lambda size: tried[size])),
@@ -51,7 +52,7 @@ def _measure(rounds: int, less: int) -> tuple[str, bool]:
     for number in range(rounds):
         for name, shape, full in TURNS if number % 2 else reversed(TURNS):
             side, batch = sides[name]
-            count = full if shape == "one settlement" else full // less
+            count = full // less
             rates[name, shape].append(count / side.run(shape, count, batch))
         print(
             f"round {number + 1}: " + ", ".join(f"{' '.join(key)} {found[-1]:,.0f}/s" for key, found in rates.items())
@@ -60,11 +61,13 @@ def _measure(rounds: int, less: int) -> tuple[str, bool]:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.ledger", description=__doc__)
+    parser = program.parser(
+        "ledger",
+        quick=f"one round of a {LESS}th of the transfers, one size of the peer's batches",
+        out="docs/ledger-speed.md",
+    )
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default 5)")
-    parser.add_argument("--quick", action="store_true", help="a tenth of the transfers, for smoke")
-    parser.add_argument("--out", type=Path, help="write the report here (docs/ledger-speed.md)")
-    return parser.parse_args()
+    return program.parse(parser, rounds=1)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,10 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from benchmarks import program
 
-PEER_RECORDS, PEER_BATCH = 50_000, 1_000
+PEER_BATCH = 1_000
 
 
 @dataclass
@@ -28,6 +27,7 @@ class Outcome:
     invoices_s: float
     differences: int
     check_s: float
+    peer_records: int
     peer_rate: float
 
 
@@ -35,13 +35,13 @@ def main() -> int:
     options = arguments()
 
     def measure() -> tuple[str, bool]:
-        outcome = _run(options.records, options.batch)
+        outcome = _run(options.records, options.batch, options.peer_records)
         return report(outcome, program.command("benchmarks.settlement"), options.batch), not outcome.differences
 
-    return program.run(measure, out=options.out, connections=8, settings={"PAYOUT_MIN_MICRO": "10000"})
+    return program.run(measure, options, connections=8, settings={"PAYOUT_MIN_MICRO": "10000"})
 
 
-def _run(records: int, batch: int) -> Outcome:
+def _run(records: int, batch: int, peer_records: int) -> Outcome:
     from django.utils import timezone
 
     from benchmarks.ledger.peer import Peer
@@ -63,9 +63,9 @@ def _run(records: int, batch: int) -> Outcome:
     closed, statements_s = _timed(lambda: statements.close_due(until=now))
     billed, invoices_s = _timed(lambda: invoices.close_due(until=now))
     differences, check_s = _timed(_differences)
-    peer_rate = PEER_RECORDS / peer.run("set-based", PEER_RECORDS, PEER_BATCH)
+    peer_rate = peer_records / peer.run("set-based", peer_records, PEER_BATCH)
     return Outcome(
-        done, settle_s, memory, closed, statements_s, billed, invoices_s, differences, check_s, peer_rate
+        done, settle_s, memory, closed, statements_s, billed, invoices_s, differences, check_s, peer_records, peer_rate
     )  # fmt: skip
 
 
@@ -88,7 +88,7 @@ def report(found: Outcome, command: str, batch: int) -> str:
     return "\n".join([
         f"# {found.records:,} usage records rolled up and settled", "", f"`{command}`", "", *described("django", "psycopg"),
         f"- One process, batches of {batch:,}, durable, every trigger and constraint on; peer: django-hordak on the same PostgreSQL,",
-        f"  {PEER_RECORDS:,} two-leg transactions by `bulk_create`, batches of {PEER_BATCH:,}: one for each record, since it has no roll-up", "",
+        f"  {found.peer_records:,} two-leg transactions by `bulk_create`, batches of {PEER_BATCH:,}: one for each record, since it has no roll-up", "",
         "| step | seconds | a second |", "|--|--|--|",
         f"| rate, post, roll up by day: {found.records:,} records | **{found.settle_s:.1f}** | {ours:,.0f} records |",
         f"| close owners' statements: {found.statements:,} | {found.statements_s:.1f} | |",
@@ -102,11 +102,11 @@ def report(found: Outcome, command: str, batch: int) -> str:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.settlement", description=__doc__)
+    parser = program.parser("settlement", quick="20,000 records, the peer's 2,000", out="docs/settlement-speed.md")
     parser.add_argument("--records", type=int, default=1_000_000, help="usage records (default a million)")
     parser.add_argument("--batch", type=int, default=25_000, help="records of one transaction (default 25,000)")
-    parser.add_argument("--out", type=Path, help="write the report here (docs/settlement-speed.md)")
-    return parser.parse_args()
+    parser.add_argument("--peer-records", type=int, default=50_000, help="the peer's (default 50,000)")
+    return program.parse(parser, records=20_000, batch=2_000, peer_records=2_000)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 import psycopg
 from psycopg import sql
@@ -46,7 +45,7 @@ def main() -> int:
         found = _run(options.owners, options.transfers)
         return report(found, program.command("benchmarks.statements")), not found.differences
 
-    return program.run(measure, out=options.out, connections=8, settings={"PAYOUT_MIN_MICRO": "10000"})
+    return program.run(measure, options, connections=8, settings={"PAYOUT_MIN_MICRO": "10000"})
 
 
 def _run(owners: int, each: int) -> Outcome:
@@ -131,11 +130,10 @@ def report(found: Outcome, command: str) -> str:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.statements", description=__doc__)
+    parser = program.parser("statements", quick="200 owners, 5 transfers each", out="docs/statement-speed.md")
     parser.add_argument("--owners", type=int, default=20_000, help="owners, with a car each (default 20,000)")
     parser.add_argument("--transfers", type=int, default=50, help="transfers of each (default 50)")
-    parser.add_argument("--out", type=Path, help="write the report here (docs/statement-speed.md)")
-    return parser.parse_args()
+    return program.parse(parser, owners=200, transfers=5)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+from benchmarks import program
 from benchmarks.withdrawal.site import own_site
 from marketplace.embedded.process import EmbeddedError
 from marketplace.embedded.stack import Stack
@@ -44,6 +45,7 @@ def main() -> int:
 
 def measure(stack: Stack, options: argparse.Namespace) -> int:
     """All rounds, the checks and the report. 0 only if every withdrawal was obeyed (and, with --strict, in time)."""
+    import httpx
     from django.db import connection
 
     from benchmarks.withdrawal import checks, fleet, report
@@ -67,22 +69,20 @@ def measure(stack: Stack, options: argparse.Namespace) -> int:
             orders = fleet.make_orders(stack, cars=count, requests_per_s=options.requests, pollers=options.pollers)
             print(f"Units of {orders.unit_items} items; {options.count} withdrawals of each kind", flush=True)
             load = closing.enter_context(LoadProcess(orders, stack.log_path("load")))
-            runner = Runner(stack, watch, cars[: options.cars], cars[options.cars :], load.process.pid)
+            runner = Runner(stack, watch, cars[: options.cars], cars[options.cars :], load)
             rounds = [runner.run(plan) for plan in wanted]
             tally = load.end()
             result = report.Result(rounds, tally, checks.violations(), checks.earned(), options.cars, options.others)
-    except (ApiError, PortalError) as error:
-        raise EmbeddedError(f"The benchmark could not go on: {error}") from error
-    text = report.markdown(result, f"python -m benchmarks.withdrawal {' '.join(sys.argv[1:])}".strip())
-    print(f"\n{text}")
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(text)
+    except (ApiError, PortalError, httpx.HTTPError) as error:
+        raise EmbeddedError(f"The benchmark could not go on: {error!r}") from error
+    program.publish(report.markdown(result, program.command("benchmarks.withdrawal")), options)
     return 1 if result.wrong or (options.strict and result.missed) else 0
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.withdrawal", description=__doc__)
+    parser = program.parser(
+        "withdrawal", quick="2 withdrawals of each kind by 2 cars, in one round", out="docs/withdrawal.md"
+    )
     parser.add_argument("--count", type=positive, default=200, help="withdrawals of each kind (default 200)")
     parser.add_argument("--nats", choices=tuple(CARRIERS), default="both", help="with NATS, without, or both (default)")
     parser.add_argument("--cars", type=positive, default=4, help="up to 8 cars whose owners withdraw (default 4)")
@@ -98,8 +98,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--pollers", type=positive, default=4, help="clients that ask them (default 4)")
     parser.add_argument("--strict", action="store_true", help="fail as well when a target in time is missed")
     parser.add_argument("--keep", action="store_true", help="keep the folder of logs and data")
-    parser.add_argument("--out", type=Path, help="write the report here (docs/withdrawal.md)")
-    options = parser.parse_args()
+    options = program.parse(parser, count=2, cars=2, rounds=1, requests=5.0, pollers=1)
     if options.cars > 8:
         parser.error("--cars goes up to 8: each has a thread and a database session here")
     options.clicks = list(dict.fromkeys(options.clicks)) or ["portal"]

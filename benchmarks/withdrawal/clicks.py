@@ -14,7 +14,7 @@ from marketplace.demo.fleet import agent_environment
 from marketplace.demo.owner import CSRF, PortalError
 from marketplace.embedded import REPOSITORY
 
-COMMAND_TIMEOUT_S = 30.0
+COMMAND_TIMEOUT_S = 300.0
 
 
 @dataclass(frozen=True)

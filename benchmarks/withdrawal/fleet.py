@@ -23,7 +23,7 @@ from marketplace.embedded.stack import Stack
 
 UNIT_CPU_S = 6.0  # twice the polling interval: a click in the unit's first half finds it running, by either carrier
 BACKLOG_UNITS = 12  # for each car: a car that gives a unit back is not given the same one for a minute
-SETTLE_S = 90.0
+SETTLE_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def make_orders(stack: Stack, *, cars: int, requests_per_s: float, pollers: int)
         file.write(model_bytes())
         file.flush()
         uploaded = customer.upload_model(Path(file.name), "benchmark")
-    admitted = customer.wait_for_admission(uploaded["id"])
+    admitted = customer.wait_for_admission(uploaded["id"], timeout_s=SETTLE_S)
     return Orders(
         url=stack.url, api_key=people.api_key, model=uploaded["id"], backlog=BACKLOG_UNITS * cars,
         unit_items=max(1, round(UNIT_CPU_S * 1e6 / admitted["us_per_item"])), requests_per_s=requests_per_s,

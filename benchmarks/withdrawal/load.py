@@ -1,8 +1,9 @@
-"""The load, in a process of its own: a customer who keeps ordering jobs, and clients that poll the API."""
+"""The load, in a process of its own: a customer who keeps ordering jobs and paying for them, and clients that poll the API."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -12,16 +13,20 @@ import uuid
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import httpx
 import numpy as np
 
 from benchmarks.dispatch.measure import quantile
 from benchmarks.withdrawal.model import inputs
+from marketplace.demo import funding
 from marketplace.demo.customer import ApiError, Customer
+from marketplace.embedded.process import EmbeddedError, log_tail
 
 OPEN_STATES = ("queued", "running", "assembling")
 JOB_UNITS = 12
 LOOK_EVERY_S = 2.0
-END_S = 30.0
+END_S = 300.0  # for requests that are under way when it ends
+REFUSED = 3  # exit code
 
 
 @dataclass(frozen=True)
@@ -71,14 +76,28 @@ class Load:
         return self.tally
 
     def _order(self) -> None:
+        """Order whenever few units wait. Ends the process when an order is refused: without work there is no benchmark."""
         customer = Customer(self.orders.url, self.orders.api_key)
-        while not self.over.wait(LOOK_EVERY_S if self.jobs else 0):
-            try:
-                if self._waiting(customer) < self.orders.backlog:
-                    self._submit(customer)
-            except ApiError as error:
-                self.tally.errors += 1
-                print(f"load: {error}", file=sys.stderr, flush=True)
+        try:
+            while True:
+                self._order_if_low(customer)
+                if self.over.wait(LOOK_EVERY_S):
+                    return
+        except Exception as error:  # it must not end in silence, whatever it is
+            print(f"The customer's work came to an end: {error}", file=sys.stderr, flush=True)
+            os._exit(REFUSED)
+
+    def _order_if_low(self, customer: Customer) -> None:
+        """Raises ApiError when it is refused, PortalError when paying fails; a server that is away is asked again later."""
+        try:
+            if self._waiting(customer) < self.orders.backlog:
+                funding.top_up(customer)
+                self._submit(customer)
+        except (ApiError, httpx.TransportError) as error:
+            if isinstance(error, ApiError) and error.status < httpx.codes.INTERNAL_SERVER_ERROR:
+                raise
+            self.tally.errors += 1
+            print(f"load: {error!r}", file=sys.stderr, flush=True)
 
     def _waiting(self, customer: Customer) -> int:
         """Units of our open jobs that are not done; jobs that ended are forgotten."""
@@ -106,7 +125,7 @@ class Load:
                 started = time.monotonic()
                 try:
                     ask()
-                except ApiError:
+                except (ApiError, httpx.TransportError):
                     self.tally.errors += 1
                 self.tally.requests += 1
                 self.tally.times_ms.append(1000 * (time.monotonic() - started))
@@ -130,9 +149,17 @@ class LoadProcess:
         self.process.stdin.flush()  # type: ignore[union-attr]
         return self
 
+    def check(self) -> None:
+        """Raises EmbeddedError, with what it said, when it has ended by itself."""
+        if self.process.poll() is not None:
+            raise EmbeddedError(f"The load has ended ({self.process.returncode}).\n{log_tail(self._log)}")
+
     def end(self) -> Tally:
-        """Stop it; what it has counted."""
+        """Stop it; what it has counted. Raises EmbeddedError when it has ended before."""
+        self.check()
         answer, _ = self.process.communicate(timeout=END_S)
+        if not answer:
+            self.check()
         return Tally(**json.loads(answer))
 
     def __exit__(self, *exception: object) -> None:

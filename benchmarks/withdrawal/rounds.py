@@ -13,6 +13,7 @@ from django.db import connection
 from benchmarks.dispatch.measure import CpuWatch, quantile
 from benchmarks.withdrawal.clicks import Click
 from benchmarks.withdrawal.fleet import Owned
+from benchmarks.withdrawal.load import LoadProcess
 from benchmarks.withdrawal.site import switch_nats
 from benchmarks.withdrawal.watch import Watch
 from benchmarks.withdrawal.withdrawal import Ended, Sample, Withdrawal
@@ -21,7 +22,7 @@ from marketplace.demo.fleet import wait_until
 from marketplace.embedded.process import EmbeddedError
 from marketplace.embedded.stack import Stack
 
-LINK_TIMEOUT_S = 120.0  # the agents' backoff goes up to 30 s
+LINK_TIMEOUT_S = 600.0  # the agents' backoff goes up to 30 s, and the machine may be a slow one
 SHOW_EVERY_S = 10.0
 
 
@@ -57,12 +58,12 @@ def plans(carriers: Sequence[str], clicks: Sequence[type[Click]], *, count: int,
 class Runner:
     """Runs rounds in the main thread's loop, with a thread for each car that withdraws; `others` only work."""
 
-    def __init__(self, stack: Stack, watch: Watch, cars: list[Owned], others: list[Owned], load_pid: int) -> None:
+    def __init__(self, stack: Stack, watch: Watch, cars: list[Owned], others: list[Owned], load: LoadProcess) -> None:
         self.stack, self.watch, self.cars, self.all = stack, watch, cars, [*cars, *others]
-        self._load_pid = load_pid
+        self._load = load
 
     def run(self, plan: Plan) -> Round:
-        """Raises what a car's thread died of, or EmbeddedError when a process of the site ends."""
+        """Raises what a car's thread died of, or EmbeddedError when a process of the site or the load ends."""
         switch_nats(self.stack, on=plan.carrier == "nats")
         self._wait_for_link(plan.carrier)
         round_, processors, started = Round(plan), CpuWatch(self._pids()), time.monotonic()
@@ -92,6 +93,7 @@ class Runner:
         while not is_over():
             time.sleep(0.2)
             self.stack.check()
+            self._load.check()
             if time.monotonic() - shown >= SHOW_EVERY_S:
                 shown = time.monotonic()
                 _show(round_, shown - started)
@@ -105,7 +107,7 @@ class Runner:
             **{name: identity.pid for name, identity in servers.items() if identity and identity.is_running()},
             **{name: process.pid for name, process in children.items() if process.poll() is None},
             **{owned.car.spec.slug: owned.pid for owned in self.all},
-            "load": self._load_pid,
+            "load": self._load.process.pid,
             "watch": self.watch.process.pid,
         }
 

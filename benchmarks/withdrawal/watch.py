@@ -22,8 +22,8 @@ PERIOD_S = 0.005
 SCAN_EVERY = 4  # samples between two looks for new processes
 # A child that disappears between two samples may have run until then, unless it had been still for so long.
 STILL_NS = 250_000_000
-FORGET_NS = 60_000_000_000  # a child that is gone for so long
-END_S = 5.0
+FORGET_NS = 600_000_000_000  # a child that is gone for so long
+END_S = 30.0
 
 
 @dataclass
@@ -150,7 +150,7 @@ class Watch:
         self._ask(f"drop {agent}")
 
     def look(self, agent: int) -> list[Child]:
-        """All children of this agent, with those that ended in the last minute."""
+        """All children of this agent, with those that ended in the last ten minutes."""
         return [Child(**fields) for fields in self._ask(f"look {agent}")]
 
     def _ask(self, line: str) -> list[dict[str, int]]:

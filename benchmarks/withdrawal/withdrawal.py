@@ -18,9 +18,11 @@ from compute.models import Attempt, UsageRecord
 from marketplace.embedded.process import EmbeddedError
 
 POLL_S = 3.0
-WORK_TIMEOUT_S = 240.0  # to be given work again
+WORK_TIMEOUT_S = (
+    1200.0  # to be given work again; like all waits here, for a machine that is slow and busy with other things
+)
 PEACEFUL_UNITS = (0, 0, 1)  # done between two withdrawals, so that there are earnings to keep
-STOP_TIMEOUT_S = 20.0  # longer than a lease lives
+STOP_TIMEOUT_S = 120.0  # much longer than a lease lives
 LOOK_EVERY_S = 0.05
 HOLD_S = 4.0  # withdrawn for so long after the stop: a poll and more, in which nothing may come
 START_FACTOR = 3  # a fresh child's start may take so many times what it took before there was load
@@ -83,6 +85,7 @@ class Withdrawal:
         others = self._at_work() - 1
         clicked = self.click.now()
         self._wait("stops", lambda: self._has_stopped(clicked), STOP_TIMEOUT_S, fails=False)
+        self._wait("says so", lambda: not self.owned.car.status().get("running"), STOP_TIMEOUT_S, fails=False)
         self._sleep(HOLD_S)
         sample = self._judge(clicked, before, others)
         self.owned.portal.decide(self.owned.vehicle_id, "given")

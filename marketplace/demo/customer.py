@@ -8,7 +8,11 @@ import httpx
 
 
 class ApiError(Exception):
-    """The API refused; the message is its own."""
+    """The API refused; the message is its own. `status` is the answer's, 0 when there was none."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class Customer:
@@ -68,7 +72,6 @@ class Customer:
     @staticmethod
     def _json(response: httpx.Response) -> dict[str, Any]:
         if response.is_error:
-            raise ApiError(
-                f"{response.request.method} {response.url.path}: {response.status_code} {response.text[:300]}"
-            )
+            said = f"{response.request.method} {response.url.path}: {response.status_code} {response.text[:300]}"
+            raise ApiError(said, response.status_code)
         return dict(response.json())

@@ -22,7 +22,7 @@ from marketplace.demo.owner import Portal
 from marketplace.embedded import REPOSITORY
 from marketplace.embedded.process import spawn
 
-ENROL_TIMEOUT_S = 60
+ENROL_TIMEOUT_S = 300
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,8 @@ import json
 import os
 import subprocess
 import sys
-import time
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import httpx
 from django.conf import settings
@@ -19,6 +16,7 @@ from billing.models import ConnectedAccount, Payout, RateCard, Statement
 from billing.services import ledger, rates
 from compute.models import HardwareClass
 from marketplace.core.money import MICRO, format_micro
+from marketplace.demo import funding
 from marketplace.demo.customer import Customer
 from marketplace.demo.owner import Portal, PortalError
 from marketplace.demo.report import Report
@@ -26,9 +24,7 @@ from marketplace.embedded import REPOSITORY
 
 # A minute of work shall make whole cents, so that a payout can be shown: the demo's operator asks a demo's price.
 PRICE_MICRO_PER_HOUR = 60 * MICRO
-TOP_UP_MICRO, FLOOR_MICRO = 25 * MICRO, 20 * MICRO
-CARD, BANK = "4242424242424242", "000123456789"
-WAIT_S = 60.0
+BANK = "000123456789"
 
 
 def ask_price() -> None:
@@ -47,16 +43,10 @@ def ask_price() -> None:
 
 def top_up(customer: Customer) -> None:
     """By card on the fake's hosted page, if the wallet is low. Raises ApiError, PortalError."""
-    before = customer.wallet()["available_micro"]
-    if before >= FLOOR_MICRO:
-        return
-    made = customer.top_up(str(uuid.uuid4()), TOP_UP_MICRO)
-    page_url = _until(lambda: customer.top_up_state(made["id"])["checkout_url"], "Stripe's page")
-    paid = httpx.post(page_url, data={"number": CARD}, timeout=30)
-    if paid.status_code != 303:
-        raise PortalError(f"the fake's page answered {paid.status_code}")
-    _until(lambda: customer.wallet()["available_micro"] > before, "the top-up")
-    print(f"  topped up {format_micro(TOP_UP_MICRO)} by card on Stripe's (the fake's) page: credited by its webhook")
+    if funding.top_up(customer):
+        print(
+            f"  topped up {format_micro(funding.TOP_UP_MICRO)} by card on Stripe's (the fake's) page: credited by its webhook"
+        )
 
 
 def settle(
@@ -82,7 +72,7 @@ def _onboard(portal: Portal, owner: Owner) -> None:
     link = portal.start_onboarding(country="US")
     done = httpx.post(link, data={"name": owner.name, "bank": BANK, "outcome": "ready"}, timeout=30)
     portal.client.get(done.headers["location"])
-    _until(
+    funding.until(
         lambda: ConnectedAccount.objects.filter(owner=owner, status="active").exists(), f"the account of {owner.name}"
     )
 
@@ -104,7 +94,7 @@ def _paid(out: Report, portal: Portal, owner: Owner, folder: Path) -> None:
     if payout is None:
         out.check(f"{owner.name}: statement {statement.number} is paid out", False, "no payout was due")
         return
-    _until(lambda: Payout.objects.filter(pk=payout.pk, status="paid").exists(), f"the payout of {owner.name}")
+    funding.until(lambda: Payout.objects.filter(pk=payout.pk, status="paid").exists(), f"the payout of {owner.name}")
     payout.refresh_from_db()
     sent = _transfer_at_stripe(statement)
     out.check(
@@ -141,13 +131,3 @@ def _manage(command: str, environment: Mapping[str, str]) -> None:
         raise PortalError(f"{command} failed: {done.stderr.strip()[-300:]}")
     said = " ".join(done.stdout.split())
     print(f"  {command}: {said}")
-
-
-def _until(what: Any, name: str) -> Any:
-    """Wait for webhooks and workers. Raises PortalError."""
-    deadline = time.monotonic() + WAIT_S
-    while time.monotonic() < deadline:
-        if found := what():
-            return found
-        time.sleep(0.2)
-    raise PortalError(f"{name} did not come in {WAIT_S:g} s")

@@ -23,7 +23,7 @@ class Portal:
 
     @classmethod
     def sign_in(cls, url: str, email: str, password: str) -> "Portal":
-        portal = cls(httpx.Client(base_url=url, follow_redirects=True, timeout=30))
+        portal = cls(httpx.Client(base_url=url, follow_redirects=True, timeout=120))
         page = portal._post("/accounts/login/", form_page="/accounts/login/", login=email, password=password)
         if "/vehicles/" not in str(page.url):
             raise PortalError(f"{email} could not sign in")

@@ -18,6 +18,8 @@ NOTES = [
     "as written, as JSON, in hex and in base64. Names count as whole words where people write, addresses as whole addresses.",
     "Rows of others that hold the same name or address (what a customer wrote in its own rows) are counted, not altered.",
     "The VIN itself was never kept: its keyed hash was searched and destroyed.",
+    "Files searched: names and contents of stored models, inputs and results, and of exports. Not searched: logs, and the files in "
+    "which database and Redis keep what was asked of them.",
     "Backups are not searched: they run out on their own schedule.",
 ]
 

@@ -27,6 +27,7 @@ from accounts.models import (
 from accounts.services import access, audit, erasures, exports, registration
 from billing.models import LedgerTransfer
 from billing.services import ledger
+from compute import blobs
 from compute.models import AvailabilitySpan, HealthDay, MeterRecord, Node
 from marketplace.core.errors import Conflict, NotFound
 from marketplace.core.privacy import Erasure
@@ -383,8 +384,7 @@ def test_it_finds_what_is_in_sessions_files_and_the_cache(zenobia, client_of, se
     session = client.session
     session["note"] = EMAIL
     session.save()
-    settings.BLOB_ROOT.mkdir(exist_ok=True)
-    (settings.BLOB_ROOT / "x").write_bytes(b"\0" * 10 + VIN.encode())
+    blobs.put_bytes(b"\0" * 10 + VIN.encode())
     settings.EXPORT_ROOT.mkdir()
     (settings.EXPORT_ROOT / EMAIL).write_text("")
     cache.set("k", "Nobody Else's Name", timeout=5)  # Redis is one for all tests: a name that no other looks for
@@ -393,6 +393,14 @@ def test_it_finds_what_is_in_sessions_files_and_the_cache(zenobia, client_of, se
         for place, _ in search.everywhere([*looked_for(zenobia), search.Needle("name", "Nobody Else's Name")]).hits
     }
     assert {"sessions", search.CUSTOMERS_FILES, "exports", "cache"} <= places
+
+
+def test_files_of_other_programs_beside_the_blobs_are_not_read(zenobia, settings):
+    before = search.everywhere(looked_for(zenobia))
+    (settings.BLOB_ROOT / "postgres").mkdir(parents=True)
+    (settings.BLOB_ROOT / "postgres" / "16384").write_text(VIN)
+    after = search.everywhere(looked_for(zenobia))
+    assert (after.files, after.hits) == (before.files, before.hits)
 
 
 def test_a_name_counts_as_a_whole_word():

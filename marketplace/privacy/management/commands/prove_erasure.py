@@ -1,7 +1,9 @@
-"""Makes a throw-away owner with vehicles, work and money, erases them, and prints what a search finds before and after.
+"""Make a throw-away owner with vehicles, work and money, erase them, and print what a search finds before and after.
 
 Everything goes through the services that the site uses; what it writes about the made-up owner is destroyed by the erasure
-that it shows. Its output is docs/erasure-proof.md.
+that it shows. Searched is what the site keeps (`marketplace/privacy/search.py`): the database, sessions, stored models, inputs,
+results and exports, and Redis; not the files in which the local servers keep the same, nor logs. Three searches: before, in
+the erasure's transaction, after. Its output is docs/erasure-proof.md.
 """
 
 import json
@@ -16,8 +18,14 @@ from django.utils import timezone
 from accounts.models import ErasureRequest, Mail
 from accounts.services import erasures, exports
 from billing.services import ledger
+from marketplace.core.commit import measured_on
 from marketplace.privacy import erasure, proof, search, signed
 from marketplace.privacy.throwaway import Throwaway, make
+
+SEARCHED = (
+    "It searches what the site keeps: every table, sessions, stored models, inputs, results and exports, and Redis. It does not "
+    "search logs, backups, and the files in which PostgreSQL and Redis keep what they were asked for."
+)
 
 
 class Command(BaseCommand):
@@ -45,7 +53,7 @@ class Command(BaseCommand):
         write = self._say
         write("# Proof of an erasure\n")
         write(
-            f"Output of `manage.py prove_erasure`, {timezone.now():%Y-%m-%d %H:%M} UTC. The owner is made up, for this run only:\n"
+            f"Output of `manage.py prove_erasure`. {SEARCHED}\n\n{measured_on()}\n\nThe owner is made up, for this run only:\n"
         )
         write(f"- e-mail `{person.user.email}`, name `{person.owner.name}`")
         write(

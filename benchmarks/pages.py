@@ -1,0 +1,115 @@
+"""`python -m benchmarks.pages [--check]`: each page that shows measured figures says so when their code has changed since.
+
+A figure is followed, or its page headed, by a line with "Measured on commit <id> (<date>)." (`marketplace.core.commit`). Below it
+stands STALE while code that it measures differs from that commit. Without --check this writes or takes away that line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from marketplace.embedded import REPOSITORY
+
+MEASURED = re.compile(r"Measured on commit `?([0-9a-f]{7,40}(?:-dirty)?|unknown)\b")
+STALE = "The code it measures has changed since: run the command again for today's figures."
+
+LEDGER = ("billing/services/ledger.py", "billing/models/ledger.py", "billing/migrations")
+MONTH = (
+    *LEDGER,
+    "billing/services/settlement.py",
+    "billing/services/statements.py",
+    "billing/services/statement_sql.py",
+)
+WORK = ("compute/services", "compute/scheduling", "compute/link", "compute/protocol.py", "compute/migrations")
+CONSENT = ("accounts/services/consents.py", "accounts/migrations")
+PRIVACY = ("accounts/privacy.py", "billing/privacy.py", "compute/privacy.py", "marketplace/privacy")
+
+# Page -> what each of its figures measures, in the order of the lines that carry their commits.
+PAGES: dict[str, tuple[tuple[str, ...], ...]] = {
+    "README.md": (("Makefile", "tests"), ("accounts", "billing", "compute", "marketplace")),
+    "benchmarks/README.md": ((*WORK, "billing/services/settlement.py", "benchmarks/dispatch"),),
+    "docs/consent-race.md": (
+        (*CONSENT, *WORK, "benchmarks/consent_race", "tests/compute/services/test_consent_race.py"),
+    ),
+    "docs/erasure-proof.md": ((*PRIVACY, "accounts/migrations", "billing/migrations", "compute/migrations"),),
+    "docs/ledger-speed.md": ((*LEDGER, "benchmarks/ledger", "requirements/peer-hordak.txt"),),
+    "docs/settlement-speed.md": (
+        (*MONTH, "billing/services/invoices.py", "billing/services/ledger_checks", "benchmarks/settlement"),
+    ),
+    "docs/statement-speed.md": ((*MONTH, "billing/services/ledger_checks", "benchmarks/statements"),),
+    "docs/withdrawal.md": ((*CONSENT, *WORK, "compute/agent", "accounts/views", "benchmarks/withdrawal"),),
+}
+# Pages of docs/ that show nothing measured.
+WITHOUT_FIGURES = ("docs/metering.md", "docs/vehicles.md")
+
+
+class PageError(Exception):
+    """A page cannot be compared with its code; the message says why and what to do."""
+
+
+def refreshed(page: str) -> str:
+    """Return the page's text with STALE where it belongs and nowhere else. Raises PageError."""
+    lines, measured = [], iter(PAGES[page])
+    for line in (REPOSITORY / page).read_text().splitlines(keepends=True):
+        if line.removeprefix("- ").strip() == STALE:
+            continue
+        lines.append(line)
+        if found := MEASURED.search(line):
+            paths = next(measured, ())
+            if not paths:
+                raise PageError(f"{page} carries more commits than PAGES in benchmarks/pages.py has figures for it.")
+            if has_changed(page, found[1], paths):
+                lines.append(f"{line[: found.start()]}{STALE}\n")
+    if next(measured, ()):
+        raise PageError(f'{page}: a figure has no line "Measured on commit <id> (<date>)."')
+    return "".join(lines)
+
+
+def has_changed(page: str, commit: str, paths: Sequence[str]) -> bool:
+    """Return whether the paths, as they are in the working tree, differ from the commit. Raises PageError."""
+    if gone := [path for path in paths if not (REPOSITORY / path).exists()]:
+        raise PageError(f"{', '.join(gone)}, measured by {page}, is no more: mend PAGES in benchmarks/pages.py.")
+    if not re.fullmatch("[0-9a-f]+", commit):
+        raise PageError(f"{page} was measured on code that was never committed ({commit}): commit, and measure again.")
+    if _git("cat-file", "-e", f"{commit}^{{commit}}"):
+        raise PageError(
+            f"{page}: this checkout does not have commit {commit}. If it is a shallow clone, `git fetch --unshallow` brings "
+            "the history; if the commit was never pushed, measure again."
+        )
+    return _git("diff", "--quiet", commit, "--", *paths) != 0
+
+
+def _git(*arguments: str) -> int:
+    return subprocess.run(["git", *arguments], cwd=REPOSITORY, capture_output=True, check=False).returncode
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.pages", description=__doc__)
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit code 1 if a page is not as it should be"
+    )
+    check, code = parser.parse_args().check, 0
+    for page in PAGES:
+        try:
+            text = refreshed(page)
+        except PageError as error:
+            print(error, file=sys.stderr)
+            code = 1
+            continue
+        is_right = text == (REPOSITORY / page).read_text()
+        print(
+            f"{page}: {'older than its code' if STALE in text else 'of this code'}{'' if is_right else ', and says otherwise'}"
+        )
+        if not is_right and check:
+            code = 1
+        elif not is_right:
+            (REPOSITORY / page).write_text(text)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

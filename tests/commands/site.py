@@ -1,0 +1,49 @@
+"""`python -m tests.commands.site FOLDER`: fill a migrated database with paid work, and write what commands are shown.
+
+Made by the services of the site: an owner whose car has worked, a statement of it with its package, consent receipts, an operator.
+"""
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import django
+
+OPERATOR = "opal@commands.example"
+RECORDS, RECEIPTS = "records.zip", "receipts.jsonld"
+NOTICE, NEWS, READING = "notice.txt", "news.txt", "car.json"
+FRONT = "purpose: news\nversion: 2\neffective_at: 2099-01-01T00:00:00+00:00"
+
+
+def main(folder: Path) -> None:
+    """Write RECORDS, RECEIPTS and what is read from files into the folder."""
+    (folder / NOTICE).write_text(f"---\n{FRONT}\n---\nNews\n\nIn short.\n\nAt length.\n")
+    (folder / NEWS).write_text("News\n\nThere are some.\n")
+    django.setup()
+    from django.utils import timezone
+
+    from accounts.models import User
+    from accounts.services import receipts, registration
+    from billing import statement_package
+    from billing.models import Statement
+    from billing.services import statements
+    from marketplace.privacy import throwaway
+
+    registration.register_operator(user=User.objects.create_user(OPERATOR, None, name="Opal"))
+    owner = throwaway.make(tag="commands").owner
+    statements.close_due(until=timezone.now())
+    statement = Statement.objects.get(owner=owner)
+    (folder / RECORDS).write_bytes(b"".join(statement_package.chunks(statement)))
+    (folder / RECEIPTS).write_text(receipts.chain_text(owner))
+    print(f"{statement} with its records, and the receipts of {owner}")
+
+
+def write_reading(folder: Path) -> None:
+    """Write READING as docs/vehicles.md shows one, of now: an old one is not trusted."""
+    reading = {"at": datetime.now(UTC).isoformat(), "parked": True, "plugged_in": True, "charge_percent": 71.5}
+    (folder / READING).write_text(json.dumps({**reading, "network": "wifi", "temperature_c": 19}))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,53 @@
+"""Every command that README.md, CONTRIBUTING.md, docs/ and the apps' READMEs name: how it is run here, or why it is not."""
+
+from tests.commands.site import NEWS, NOTICE, OPERATOR, READING, RECEIPTS, RECORDS
+
+# Programs that bring up a site of their own.
+BENCHMARKS = {
+    f"benchmarks.{name}": f"python -m benchmarks.{name} --quick"
+    for name in ("consent_race", "ledger", "settlement", "statements", "withdrawal")
+} | {"benchmarks.dispatch": "python -m benchmarks.dispatch --quick --home {home}"}
+
+# Commands in the scratch site, whose folder is {home}.
+COMMANDS = {
+    "manage.py prove_erasure": "python manage.py prove_erasure",
+    "manage.py retention": "python manage.py retention --dry-run",
+    "manage.py check_ledger": "python manage.py check_ledger",
+    "manage.py verify_receipt": f"python manage.py verify_receipt {{home}}/{RECEIPTS}",
+    "manage.py close_statements": "python manage.py close_statements --until now",
+    "manage.py close_invoices": "python manage.py close_invoices --until now",
+    "manage.py export_tax": f"python manage.py export_tax --year 2026 --by {OPERATOR} --reason 'DAC7 report' --output {{home}}/tax.csv",
+    "manage.py publish_notice": f"python manage.py publish_notice {{home}}/{NOTICE}",
+    "manage.py send_news": f"python manage.py send_news {{home}}/{NEWS}",
+    "driveway-verify": f"driveway-verify {{home}}/{RECORDS}",
+    "driveway-agent sensors": f"driveway-agent sensors --sensors file:{{home}}/{READING}",
+    "benchmarks.pages": "python -m benchmarks.pages --check",
+    "make help": "make help",
+}
+
+# Long runs of the suite: the variable that makes them long -> a short run.
+SUITES = {
+    "DRIVEWAY_KILLS": "env DRIVEWAY_KILLS=2 python -m pytest -n 0 -s tests/billing/payouts/test_kill.py",
+    "DRIVEWAY_MONEY_RUNS": "env DRIVEWAY_MONEY_RUNS=2 python -m pytest -n 0 tests/billing/machine/test_money.py",
+}
+
+NOT_RUN = {
+    "manage.py migrate": "makes the scratch site of all others",
+    "manage.py link": "runs until it is stopped: in `make demo`, benchmarks.dispatch and benchmarks.withdrawal",
+    "driveway-agent pair": "needs a person at the portal: tests/compute/agent/test_pair.py",
+    "driveway-agent enrol": "in `make demo` and benchmarks.withdrawal",
+    "driveway-agent run": "in `make demo` and benchmarks.withdrawal",
+    "driveway-agent status": "needs an enrolled car: tests/compute/agent/test_cli.py",
+    "driveway-agent key": "needs an enrolled car: tests/compute/agent/test_cli.py",
+    "driveway-agent withdraw": "needs a running site: tests/compute/agent/test_cli.py",
+    "make demo": "CI runs it by itself",
+    "make run": "runs until Ctrl-C",
+    "make test": "CI runs it by itself",
+    "make test-commands": "is this",
+    "make ci": "is what CI runs",
+    "make lint": "CI runs it by itself",
+    "make types": "CI runs it by itself",
+    "make layers": "CI runs it by itself",
+    "make migrations": "CI runs it by itself",
+    "make lock": "asks package indexes for new versions",
+}
