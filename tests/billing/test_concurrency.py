@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from django.db import connection
-from tests.waiting import until
 
 from accounts.models import Organization
 from billing.models import EarningsDay, JobOrder, LedgerAccount, LedgerTransfer, RatedUsage, SpendDay, TopUp
@@ -30,6 +29,7 @@ from tests.billing.helpers import (
     order,
     top_up,
 )
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

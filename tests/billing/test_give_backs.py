@@ -7,7 +7,6 @@ import pytest
 from django.db import connection, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.waiting import until
 
 from accounts.models import User
 from billing.models import Dispute, JobOrder, LedgerAccount, LedgerTransfer, RatedUsage
@@ -19,6 +18,7 @@ from tests import database
 from tests.billing.helpers import balance, end_job, give_credit, make_market, make_usage, number, order
 from tests.billing.test_concurrency import at_once
 from tests.database import sqlstate_of
+from tests.waiting import until
 
 WORDS = "The results were wrong."
 
