@@ -34,7 +34,7 @@ _ENVIRONMENT: Mapping[str, str] = {
     "OPENBLAS_NUM_THREADS": "1",
     "MALLOC_ARENA_MAX": "1",
 }
-_READY_S = 30.0
+_READY_S = 120.0  # for one that hangs; one that ends is noticed at once, and a busy computer takes long to import
 _STDERR_BYTES = 2000
 _BUFFER_BYTES = 1 << 20
 

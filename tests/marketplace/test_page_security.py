@@ -15,6 +15,7 @@ from django.urls import reverse
 
 from marketplace.views import public
 from tests import factories
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.django_db
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -246,7 +247,13 @@ print(json.dumps(said))
 def run(*command, **environment):
     bare = {"PATH": os.environ["PATH"], "DRIVEWAY_ENV": "production", "DEBUG": "true", **environment}
     return subprocess.run(
-        [sys.executable, *command], cwd=REPOSITORY, env=bare, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, *command],
+        cwd=REPOSITORY,
+        env=bare,
+        capture_output=True,
+        text=True,
+        timeout=5 * PATIENCE_S,
+        check=False,
     )
 
 
