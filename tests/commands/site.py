@@ -13,7 +13,7 @@ import django
 OPERATOR = "opal@commands.example"
 RECORDS, RECEIPTS = "records.zip", "receipts.jsonld"
 NOTICE, NEWS, READING = "notice.txt", "news.txt", "car.json"
-FRONT = "purpose: news\nversion: 2\neffective_at: 2099-01-01T00:00:00+00:00"
+FRONT = "purpose: product_email\nversion: 2\neffective_at: 2099-01-01T00:00:00+00:00"
 
 
 def main(folder: Path) -> None:

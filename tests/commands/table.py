@@ -5,8 +5,10 @@ from tests.commands.site import NEWS, NOTICE, OPERATOR, READING, RECEIPTS, RECOR
 # Programs that bring up a site of their own.
 BENCHMARKS = {
     f"benchmarks.{name}": f"python -m benchmarks.{name} --quick"
-    for name in ("consent_race", "ledger", "settlement", "statements", "withdrawal")
+    for name in ("withdrawal", "ledger", "settlement", "statements", "consent_race")
 } | {"benchmarks.dispatch": "python -m benchmarks.dispatch --quick --home {home}"}
+
+WITH_PEER = ("benchmarks.ledger", "benchmarks.settlement")
 
 # Commands in the scratch site, whose folder is {home}.
 COMMANDS = {
