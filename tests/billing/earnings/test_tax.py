@@ -206,14 +206,22 @@ def test_forms() -> None:
     assert tax.form_of("DE", 2026) is None
 
 
-def test_page_and_file(client: Client) -> None:
+@pytest.mark.parametrize(
+    ("now", "below", "above"),
+    [
+        (datetime(2026, 12, 31, 23, 59, tzinfo=UTC), "They have not reached it yet.", "They have reached it already."),
+        (datetime(2027, 1, 1, tzinfo=UTC), "They did not reach it.", "They reached it."),
+    ],
+)
+def test_page_and_file(client: Client, monkeypatch: pytest.MonkeyPatch, now: datetime, below: str, above: str) -> None:
+    monkeypatch.setattr("django.utils.timezone.now", lambda: now)
     owner = factories.make_owner()
     client.force_login(owner.user)
     page = reverse("earnings_tax", args=[2026])
-    assert "They have not reached it yet." in client.get(page).content.decode()
+    assert below in client.get(page).content.decode()
     pay(owner, 2_000_000_000, datetime(2026, 8, 1, tzinfo=UTC))
     text = client.get(page).content.decode()
-    for words in ("1099-NEC", "Jobs", "Our part", "$2,000.00", "They have reached it already.", "not tax advice"):
+    for words in ("1099-NEC", "Jobs", "Our part", "$2,000.00", above, "not tax advice"):
         assert words in text
     rows = list(csv.DictReader(io.StringIO(client.get(reverse("earnings_tax_csv", args=[2026])).content.decode())))
     assert [row["paid_micro"] for row in rows] == ["0", "0", "2000000000", "0"]
