@@ -17,7 +17,9 @@ from compute import tensors
 from compute.tensors import DTYPES, NPY, SAFETENSORS, Tensor
 from marketplace.core.errors import DomainError, InvalidInput
 
-TMP = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+TMP = settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 dtypes = st.sampled_from([np.dtype(name) for name in DTYPES.values()])
 
 

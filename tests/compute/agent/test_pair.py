@@ -219,7 +219,16 @@ def read_until(descriptor, words):
     return text.decode()
 
 
+@pytest.fixture
+def _interruptible():
+    """Ctrl-C reaches what this process starts, also where it was itself started in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("_interruptible")
 def test_a_person_pairs_a_car(live_server, tmp_path, client_of, monkeypatch):
     monkeypatch.setattr("compute.api.node.POLL_MS", 50)
     state, vehicle = tmp_path / "vehicle", factories.make_vehicle(consent="")

@@ -54,7 +54,9 @@ def unit_arrays(job: InferenceJob, name: str = "x") -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("file_format", ["npy", "safetensors"])
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 @given(items=st.integers(1, 23), unit_items=st.integers(1, 30))
 def test_units_are_exactly_the_items_in_order(file_format, items, unit_items):
     organization = factories.make_organization()
