@@ -24,7 +24,7 @@ test: $(VENV)/dev.stamp ## Set up and run the test suite, against real servers, 
 	@$(BIN)/python -m pytest -n auto --dist loadgroup
 
 test-commands: $(VENV)/dev.stamp ## Run every command that the papers name, in a short form
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --durations=10 tests/commands
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10 tests/commands
 
 ci: test lint types layers migrations ## All that CI checks
 
