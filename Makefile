@@ -32,7 +32,7 @@ test-clock: $(VENV)/dev.stamp ## All tests on another clock: CLOCK=night, sunday
 	@$(BIN)/python -m tests.clock $(CLOCK) -- $(PYTEST)
 
 test-commands: $(VENV)/dev.stamp ## Every command that the papers name, in a short form
-	@$(PYTEST) tests/commands
+	@$(BIN)/python -m pytest -n auto --dist loadfile --durations 10 tests/commands
 
 ci: test lint types layers migrations test-commands test-busy ## All that CI checks
 

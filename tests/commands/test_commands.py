@@ -1,13 +1,12 @@
-"""Commands that the papers name end with 0 and print something."""
+"""Commands that the papers name end with 0 and print something. In one file, since they share a site: a file is one worker's."""
 
 import re
 
 import pytest
 
-from benchmarks.program import SMOKE
 from marketplace.embedded import REPOSITORY
 from tests.commands.site import write_reading
-from tests.commands.table import BENCHMARKS, COMMANDS, NOT_RUN, SUITES, WITH_PEER
+from tests.commands.table import BENCHMARKS, COMMANDS, NOT_RUN, SUITES
 
 PAPERS = ("README.md", "CONTRIBUTING.md", "*/README.md", "docs/*.md", "requirements/*.md")
 NAMED = {
@@ -20,26 +19,12 @@ NAMED = {
 }
 
 
-# Two at a time: what shares a scratch site, and what installs the same peer on first use, stays together.
-in_the_site = pytest.mark.xdist_group("site")
-beside_hordak = pytest.mark.xdist_group("hordak")
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=beside_hordak if name in WITH_PEER else ()) for name in BENCHMARKS]
-)
-def test_a_benchmark_runs_quickly(name, empty):
-    assert SMOKE in empty.run(BENCHMARKS[name])
-
-
-@in_the_site
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_runs(name, site):
     write_reading(site.home)
     site.run(COMMANDS[name])
 
 
-@in_the_site
 @pytest.mark.parametrize("variable", SUITES)
 def test_a_long_run_of_the_suite_runs_short(variable, site):
     assert re.search(r"\b[1-9]\d* passed", site.run(SUITES[variable]))

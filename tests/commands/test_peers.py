@@ -1,0 +1,11 @@
+"""Benchmarks beside django-hordak, one after the other: the first installs it."""
+
+import pytest
+
+from benchmarks.program import SMOKE
+from tests.commands.table import BENCHMARKS, WITH_PEER
+
+
+@pytest.mark.parametrize("name", WITH_PEER)
+def test_a_benchmark_with_a_peer_runs_quickly(name, empty):
+    assert SMOKE in empty.run(BENCHMARKS[name])
