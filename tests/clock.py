@@ -1,12 +1,13 @@
 """Runs a command on another clock: `python -m tests.clock night -- COMMAND ...`. `make test-clock CLOCK=night` is this.
 
 The command and all that it starts live at the other time, by Debian's `faketime`: the interpreter, PostgreSQL, Redis, agents, web
-servers, the browser. The offset is computed once, so that time goes on and every process agrees. Three things keep the true
-time: `nats-server` (a Go program calls no libc; tests ask it for its time), sandbox children (they get no environment, and read no
-clock), and files' times (or Python would compile every module again).
+servers. The offset is computed once, so that time goes on and every process agrees. Four things keep the true time:
+`nats-server` (a Go program calls no libc; tests ask it for its time), Chromium (under libfaketime its threads never rest), sandbox
+children (they get no environment, and read no clock), and files' times (or Python would compile every module again).
 """
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from pathlib import Path
 
 # How long before midnight a clock starts whose day is to turn during the run, while most tests are still to come or running.
 BEFORE_TURN = timedelta(minutes=4)
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SITE = Path(__file__).with_name("faketime")
 USAGE = "usage: python -m tests.clock night|sunday|leap|year|ISO-TIME -- COMMAND ..."
 
@@ -48,13 +50,25 @@ def _aware(at: datetime) -> datetime:
 
 def environment(home: Path) -> Mapping[str, str]:
     """Return the variables for a run with servers and temporary files of its own, which no run at the true time ever meets."""
+    path = [str(_unfaked_browsers(home / "bin")), os.environ["PATH"]]
     return os.environ | {
+        "PATH": os.pathsep.join(path),
         "DRIVEWAY_HOME": str(home / "home"),
         # pytest deletes others' old folders, and at a later time every folder is old.
         "PYTEST_DEBUG_TEMPROOT": str(home),
         "NO_FAKE_STAT": "1",
         "PYTHONPATH": os.pathsep.join(filter(None, [str(SITE), os.environ.get("PYTHONPATH")])),
     }
+
+
+def _unfaked_browsers(folder: Path) -> Path:
+    """Return `folder` with a script for each browser of this machine, which starts it at the true time."""
+    folder.mkdir()
+    for found in filter(None, map(shutil.which, BROWSERS)):
+        script = folder / Path(found).name
+        script.write_text(f'#!/bin/sh\nunset LD_PRELOAD\nexec {shlex.quote(found)} "$@"\n')
+        script.chmod(0o755)
+    return folder
 
 
 def run(name: str, command: Sequence[str]) -> int:
