@@ -42,7 +42,7 @@ NOT_RUN = {
     "driveway-agent status": "needs an enrolled car: tests/compute/agent/test_cli.py",
     "driveway-agent key": "needs an enrolled car: tests/compute/agent/test_cli.py",
     "driveway-agent withdraw": "needs a running site: tests/compute/agent/test_cli.py",
-    "make demo": "CI runs it by itself",
+    "make demo": "tests/commands/test_demo.py runs what it runs once all is installed",
     "make run": "runs until Ctrl-C",
     "make test": "CI runs it by itself",
     "make test-commands": "is this",

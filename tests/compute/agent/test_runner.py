@@ -31,7 +31,7 @@ def is_gone(pid):
     """No such process, or only its zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # ended before it was opened, or before it was read
         return True
 
 
