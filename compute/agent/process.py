@@ -75,6 +75,7 @@ class Child:
                 await child.receive(max_body_bytes=0)
             child._pid = _innermost(process.pid)
         except BaseException:
+            child._kill_unready()
             await child.reaped()
             raise
         return child
@@ -127,6 +128,20 @@ class Child:
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _kill_unready(self) -> None:
+        """End a child whose start is not over, with what its sandbox has started.
+
+        Bubblewrap's second process dies with its first only from a certain moment on; before, it would wait for ever for a
+        parent that is gone. Stopped, the first can start no other while we look.
+        """
+        with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+            os.killpg(self._process.pid, signal.SIGSTOP)
+            started = psutil.Process(self._process.pid).children(recursive=True)
+            self.kill()
+            for each in started:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    each.kill()
 
     async def reaped(self) -> None:
         self.kill()

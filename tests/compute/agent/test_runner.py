@@ -14,6 +14,7 @@ import pytest
 from onnx import TensorProto, helper
 from safetensors.numpy import load, save
 
+from compute.agent import process
 from compute.agent.process import Child
 from compute.agent.runner import Slot, Usage
 from compute.sandbox import active_layers
@@ -225,6 +226,31 @@ def test_the_child_dies_with_an_agent_that_is_killed(tmp_path, models, make_inpu
         parent.kill()
         parent.wait()
     waiting.until(lambda: is_gone(pid), what="the end of the child")
+
+
+def marked(mark):
+    """Return all processes, whoever their parent is by now, that were given `mark` in their environment."""
+    found = []
+    for each in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if mark in each.environ() and each.status() != psutil.STATUS_ZOMBIE:
+                found.append(each)
+    return found
+
+
+async def test_a_start_that_is_cancelled_leaves_no_part_of_the_sandbox(tmp_path, until, monkeypatch):
+    """Also not the second process of bubblewrap, which has not tied itself to the first when it is that young."""
+    mark = f"MARK_{tmp_path.parent.name}_{os.getpid()}"
+    monkeypatch.setattr(process, "_ENVIRONMENT", {**process._ENVIRONMENT, mark: "1"})
+    for most in (1, 2, 3):
+        starting = asyncio.create_task(Child.start(tmp_path))
+        await until(lambda n=most, task=starting: len(marked(mark)) >= n or task.done(), what="the sandbox to start")
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        if not starting.cancelled():
+            await starting.result().reaped()
+        await until(lambda: not marked(mark), what="its end")
+    assert marked(mark) == []
 
 
 async def test_closing_while_a_child_starts_leaves_none(tmp_path, until):
