@@ -18,10 +18,11 @@ from django.test import Client, override_settings
 
 from accounts.models import Organization, Owner, User
 from accounts.services import registration
-from tests import factories, template
+from tests import factories, hypothesis_profile, template
 from tests.database import execute, unguarded
 from tests.leftovers import SCHEMA_ROWS
 
+__all__ = ["hypothesis_profile"]  # for what importing it does
 FLUSH_LOCK_WAIT = "60s"
 
 

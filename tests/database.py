@@ -15,13 +15,6 @@ def execute(sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         return cursor.fetchall() if cursor.description else []
 
 
-def is_waited_for() -> bool:
-    """Return whether another connection waits for a lock that this one holds."""
-    return execute(
-        "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid)))"
-    )[0][0]
-
-
 @contextmanager
 def as_owner() -> Iterator[None]:
     """As the owner of the tables. What undoes a failed transaction undoes this as well."""

@@ -18,7 +18,6 @@ from billing.services.rates import default_rates
 from billing.services.settlement import settle_usage
 from compute.models import InferenceJob
 from marketplace.core.errors import DomainError, Forbidden
-from tests import database
 from tests.billing.helpers import (
     end_job,
     give_credit,
@@ -29,7 +28,7 @@ from tests.billing.helpers import (
     order,
     top_up,
 )
-from tests.waiting import until
+from tests.compute.helpers import until_somebody_waits_for_us
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -120,7 +119,7 @@ def test_a_suspension_waits_for_an_order_that_was_first(monkeypatch):
 
         worker = threading.Thread(target=suspend)
         worker.start()
-        until(database.is_waited_for)
+        until_somebody_waits_for_us()
         assert worker.is_alive()
         workers.append(worker)
         real(*arguments, **options)

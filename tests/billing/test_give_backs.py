@@ -14,11 +14,10 @@ from billing.services import dispute_decisions, disputes, ledger, voids
 from billing.services.closing import close_orders
 from billing.services.settlement import settle_usage
 from marketplace.core.errors import DomainError
-from tests import database
 from tests.billing.helpers import balance, end_job, give_credit, make_market, make_usage, number, order
 from tests.billing.test_concurrency import at_once
+from tests.compute.helpers import until_somebody_waits_for_us
 from tests.database import sqlstate_of
-from tests.waiting import until
 
 WORDS = "The results were wrong."
 
@@ -152,7 +151,7 @@ def test_who_opens_a_dispute_waits_for_what_is_being_given_back():
     with transaction.atomic():
         story.uphold(998)  # even: the owners'
         waits.start()
-        until(database.is_waited_for)
+        until_somebody_waits_for_us()
         assert waits.is_alive()
     waits.join()
     assert refusal == ["amount_invalid"]

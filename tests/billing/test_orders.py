@@ -131,7 +131,9 @@ def test_a_model_is_priced_once_it_is_admitted(market):
 classes = st.lists(st.tuples(st.integers(1, 9_000), st.integers(0, 400_000)), min_size=1, max_size=3)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     items=st.integers(1, 3_000), unit_items=st.integers(1, 400), us_per_item=st.integers(0, 10**7), fleet=classes,
     hour=st.integers(1, 10**8), kwh=st.integers(0, 10**8), cap=st.floats(0, 1), dice=st.randoms(use_true_random=False),

@@ -5,9 +5,7 @@ from typing import Any
 import pytest
 
 from compute.services import dispatch, leases
-from tests import hypothesis_profile
 
-__all__ = ["hypothesis_profile"]  # for what importing it does
 DAY_S = 86_400
 
 

@@ -101,7 +101,9 @@ def check(organization, *, whole: bool) -> None:
 
 
 @pytest.mark.django_db
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(story=steps)
 def test_every_charge_is_on_one_invoice_or_on_none_yet(db, story):
     history = History()
