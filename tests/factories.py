@@ -52,7 +52,7 @@ from compute.services import dispatch, jobs, nodes, pairings, sync
 from tests.database import unguarded
 
 PASSWORD = "correct horse battery"
-_numbers = itertools.count(1)
+_numbers = itertools.count(100_000)  # of one length, so that names sort as they were made
 
 
 def number() -> int:

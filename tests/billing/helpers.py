@@ -29,7 +29,7 @@ from tests.database import sqlstate_of
 
 __all__ = ["sqlstate_of"]
 HOUR_MS = 3_600_000
-_numbers = itertools.count(1)
+_numbers = itertools.count(100_000)  # of one length, so that names sort as they were made
 
 
 def number() -> int:
