@@ -80,9 +80,19 @@ def run(name: str, command: Sequence[str]) -> int:
             f"{name} is over: to nats-server, which keeps the true time, all that we sign would have expired"
         )
     print(f"Clock {name}: {start:%A %Y-%m-%d %H:%M:%S} UTC, now {now:%A %Y-%m-%d %H:%M:%S}", flush=True)
-    faked = ["faketime", "-m", "--exclude-monotonic", "-f", f"{int((start - now).total_seconds()):+d}s", *command]
+    offset = f"{int((start - now).total_seconds()):+d}s"
     with tempfile.TemporaryDirectory(prefix="driveway-clock-") as home:
+        # The wrapper names its own library first; what is named before it wins.
+        first = ["sh", "-c", 'LD_PRELOAD="$0:$LD_PRELOAD" exec "$@"', str(_plain_epoll_wait(Path(home)))]
+        faked = ["faketime", "-m", "--exclude-monotonic", "-f", offset, *first, *command]
         return subprocess.run(faked, env=environment(Path(home)), check=False).returncode
+
+
+def _plain_epoll_wait(folder: Path) -> Path:
+    """Compile epoll_wait.c and return the library."""
+    library = folder / "epoll_wait.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, SITE / "epoll_wait.c"], check=True)
+    return library
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -90,8 +100,8 @@ def main(arguments: Sequence[str]) -> int:
     if len(arguments) < 3 or arguments[1] != "--":
         print(USAGE, file=sys.stderr)
         return 2
-    if not shutil.which("faketime"):
-        print("faketime is not installed: `apt-get install faketime`", file=sys.stderr)
+    if missing := [program for program in ("faketime", "cc") if not shutil.which(program)]:
+        print(f"not installed: {' '.join(missing)} (`apt-get install faketime gcc libc6-dev`)", file=sys.stderr)
         return 2
     try:
         return run(arguments[0], arguments[2:])
