@@ -45,6 +45,8 @@ NOT_RUN = {
     "make demo": "tests/commands/test_demo.py runs what it runs once all is installed",
     "make run": "runs until Ctrl-C",
     "make test": "CI runs it by itself",
+    "make test-busy": "CI runs it by itself",
+    "make test-clock": "the whole suite, by hand, where faketime is installed",
     "make test-commands": "is this",
     "make ci": "is what CI runs",
     "make lint": "CI runs it by itself",
