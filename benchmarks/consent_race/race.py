@@ -67,7 +67,7 @@ def run(seconds: float, threads: int) -> Outcome:
     enter(entered, cars, threads)
     started = time.monotonic()
     with looking(outcome, started):
-        seen = entered.run(seconds, what_for=lambda: len(entered.turns) == threads)
+        seen = entered.run(seconds, what_for=lambda: len(entered.turns) == len(entered.threads))
     outcome.seconds, outcome.turns = time.monotonic() - started, entered.turns
     outcome.violations = {name: [str(row) for row in seen.get(name, [])] for name in race.NEVER}
     outcome.violations["errors in the threads"] = [f"{type(error).__name__}: {error}" for error in entered.errors]
