@@ -28,12 +28,12 @@ SETTLE_S = 600.0
 
 @dataclass(frozen=True)
 class Owned:
-    """A car, its owner's browser, and the processor time that its agent's child takes to start, before any model."""
+    """A car, its owner's browser, and how much its agent's child reads to start, before any model."""
 
     car: Car
     portal: Portal
     environment: Mapping[str, str]
-    start_cpu_ns: int
+    start_bytes: int
 
     @property
     def pid(self) -> int:
@@ -60,10 +60,10 @@ def make_fleet(stack: Stack, watch: Watch, closing: ExitStack, count: int) -> li
         assert car.agent is not None
         watch.add(car.agent.pid)
         started.append((car, portal))
-    return [Owned(car, portal, stack.environment, _start_cpu_ns(stack, watch, car)) for car, portal in started]
+    return [Owned(car, portal, stack.environment, _start_bytes(stack, watch, car)) for car, portal in started]
 
 
-def _start_cpu_ns(stack: Stack, watch: Watch, car: Car) -> int:
+def _start_bytes(stack: Stack, watch: Watch, car: Car) -> int:
     """The largest child's, once it has been still for a second."""
     assert car.agent is not None
     pid = car.agent.pid
@@ -78,7 +78,7 @@ def _start_cpu_ns(stack: Stack, watch: Watch, car: Car) -> int:
 
     if not wait_until(is_warm, timeout_s=SETTLE_S):
         raise EmbeddedError(f"{car.spec.label} did not become ready; see {stack.log_path(f'agent-{car.spec.slug}')}")
-    return max(child.cpu_ns for child in watch.look(pid))
+    return max(child.read_bytes for child in watch.look(pid))
 
 
 def make_orders(stack: Stack, *, cars: int, requests_per_s: float, pollers: int) -> Orders:

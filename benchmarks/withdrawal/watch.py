@@ -28,7 +28,11 @@ END_S = 30.0
 
 @dataclass
 class Child:
-    """A descendant of an agent. `moved_ns` is when its clock was last seen to have moved, `before_ns` the sample before."""
+    """A descendant of an agent.
+
+    `moved_ns` is when its clock was last seen to have moved, `before_ns` the sample before, `read_bytes` all that it has read
+    from files and pipes until then.
+    """
 
     pid: int
     seen_ns: int
@@ -37,6 +41,7 @@ class Child:
     moved_ns: int
     gone_ns: int = 0
     sampled_ns: int = 0
+    read_bytes: int = 0
 
     def sample(self) -> None:
         try:
@@ -49,6 +54,7 @@ class Child:
         now = time.monotonic_ns()
         if cpu_ns != self.cpu_ns:
             self.cpu_ns, self.before_ns, self.moved_ns = cpu_ns, self.sampled_ns, now
+            self.read_bytes = _read_bytes(self.pid) or self.read_bytes
         self.sampled_ns = now
 
 
@@ -97,6 +103,13 @@ class Sampler:
 def _parent(pid: int) -> int:
     with contextlib.suppress(OSError, ValueError, IndexError):
         return int(Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+    return 0
+
+
+def _read_bytes(pid: int) -> int:
+    """rchar of proc(5), counted whether or not a disk was asked. 0 when the process is gone."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return int(Path(f"/proc/{pid}/io").read_text().split()[1])
     return 0
 
 

@@ -44,10 +44,13 @@ class Identity:
 
     @classmethod
     def of(cls, pid: int) -> Identity | None:
-        """The running process with this pid, or None. A zombie is not running."""
+        """The running process with this pid, or None.
+
+        A zombie is not running, unless it has threads that have not ended yet: they keep its files and ports open.
+        """
         try:
             process = psutil.Process(pid)
-            if process.status() == psutil.STATUS_ZOMBIE:
+            if process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1:
                 return None
             return cls(pid, process.create_time())
         except psutil.NoSuchProcess:

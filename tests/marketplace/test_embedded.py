@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import environ
+import psutil
 import psycopg
 import pytest
 import redis
@@ -18,10 +19,10 @@ from redis.retry import Retry
 from marketplace import embedded
 from marketplace.embedded.nats import Nats
 from marketplace.embedded.postgres import Postgres
-from marketplace.embedded.process import EmbeddedError, Identity, log_tail, spawn, wait_ready
+from marketplace.embedded.process import EmbeddedError, Identity, log_tail, port_is_free, spawn, wait_ready
 from marketplace.embedded.redis import Redis
 from marketplace.embedded.secrets import development_secrets
-from tests.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S, until
 
 VARIABLES = (
     "DATABASE_URL",
@@ -265,6 +266,37 @@ def test_a_pid_used_again_is_not_signalled():
     finally:
         other.kill()
         other.wait()
+
+
+LEADER_ENDS_FIRST = """
+import ctypes, socket, sys, threading
+listening = socket.create_server(("127.0.0.1", 0))
+threading.Thread(target=sys.stdin.read).start()
+print(listening.getsockname()[1], flush=True)
+SYS_exit = {"x86_64": 60, "aarch64": 93}[__import__("platform").machine()]
+ctypes.CDLL(None).syscall(SYS_exit, 0)
+"""
+
+
+def test_a_process_runs_until_its_last_thread_has_let_go_of_its_port():
+    """After SIGKILL the first thread may be a zombie before the others have ended: the port is not free yet."""
+    other = subprocess.Popen(
+        [sys.executable, "-c", LEADER_ENDS_FIRST], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        port = int(other.stdout.readline())
+        until(lambda: psutil.Process(other.pid).status() == psutil.STATUS_ZOMBIE, what="its first thread to end")
+        identity = Identity.of(other.pid)
+        assert identity is not None
+        assert identity.is_running()
+        assert not port_is_free(port)
+        other.stdin.close()
+        assert identity.wait(PATIENCE_S)
+        assert port_is_free(port)
+    finally:
+        other.kill()
+        other.wait()
+        other.stdout.close()
 
 
 def test_the_pytest_plugin_provides_before_django_reads_settings(home, tmp_path):
