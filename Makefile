@@ -34,7 +34,7 @@ test-clock: $(VENV)/dev.stamp ## All tests on another clock: CLOCK=night, sunday
 test-commands: $(VENV)/dev.stamp ## Every command that the papers name, in a short form
 	@$(BIN)/python -m pytest -n auto --dist loadfile --durations 10 tests/commands
 
-ci: test lint types layers migrations test-busy ## All that CI checks
+ci: test lint types layers migrations test-commands test-busy ## All that CI checks
 
 lint: $(VENV)/dev.stamp ## Style (ruff)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
