@@ -40,7 +40,7 @@ lint: $(VENV)/dev.stamp ## Style (ruff)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
 types: $(VENV)/dev.stamp ## Types (mypy, strict)
-	@$(BIN)/mypy marketplace accounts compute billing
+	@$(BIN)/mypy marketplace accounts compute billing core
 
 layers: $(VENV)/dev.stamp ## Who may import whom (import-linter)
 	@$(BIN)/lint-imports

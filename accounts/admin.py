@@ -26,8 +26,8 @@ from accounts.models import (
 )
 from accounts.owner_data_admin import OwnerDataAdmin, owners_of_subjects
 from accounts.services import vehicles
-from marketplace.core.admin import ReadOnlyAdmin
-from marketplace.core.errors import DomainError
+from core.admin import ReadOnlyAdmin
+from core.errors import DomainError
 
 
 @admin.register(User)

@@ -7,7 +7,7 @@ from rest_framework.request import Request
 
 from accounts.models import ApiKey, Organization
 from accounts.services import api_keys
-from marketplace.core.errors import Forbidden
+from core.errors import Forbidden
 
 
 class ApiKeyAuthentication(BaseAuthentication):

@@ -12,7 +12,7 @@ from django.utils.dateparse import parse_datetime
 
 from accounts.mail_kinds import KINDS
 from accounts.models import Mail, Owner, Vehicle
-from marketplace.core import locale
+from core import locale
 
 
 def message_of(mail: Mail, owner: Owner | None) -> EmailMultiAlternatives:

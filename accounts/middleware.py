@@ -5,7 +5,7 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponseBase
 
 from accounts.models import Owner, User
-from marketplace.core import locale
+from core import locale
 
 
 class OwnerLocale:

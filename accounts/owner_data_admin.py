@@ -15,7 +15,7 @@ from django.urls import URLPattern, path, reverse
 from accounts import access_reason
 from accounts.models import AccessEvent, Owner, User, Vehicle
 from accounts.services import access
-from marketplace.core.admin import ReadOnlyAdmin
+from core.admin import ReadOnlyAdmin
 
 View = Callable[..., HttpResponseBase]
 PAGES = {"changelist": "list", "history": "history", "change": "page", "delete": "deletion page"}

@@ -1,7 +1,7 @@
-"""What accounts holds about owners and their vehicles, in plain words (marketplace/core/privacy.py says what the words mean)."""
+"""What accounts holds about owners and their vehicles, in plain words (core/privacy.py says what the words mean)."""
 
 from accounts.models import Purpose
-from marketplace.core.privacy import CONTRACT, LEGAL, SECURITY, Column, Erasure, Group, Table
+from core.privacy import CONTRACT, LEGAL, SECURITY, Column, Erasure, Group, Table
 
 ACCOUNT = "As long as you have the account"
 CHAIN = "At least seven years: your consents are proof of what you allowed"

@@ -3,7 +3,7 @@ import time
 from celery import shared_task
 
 from accounts.services import consents, mails, notices, reminders
-from marketplace.core import kicks
+from core import kicks
 
 BATCH = 500
 BUDGET_S = 40.0

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 from django.db import connection
 
-from marketplace.core.commit import measured_on
+from core.commit import measured_on
 
 
 def described(*packages: str) -> list[str]:

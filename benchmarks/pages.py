@@ -1,6 +1,6 @@
 """`python -m benchmarks.pages [--check]`: each page that shows measured figures says so when their code has changed since.
 
-A figure is followed, or its page headed, by a line with "Measured on commit <id> (<date>)." (`marketplace.core.commit`). Below it
+A figure is followed, or its page headed, by a line with "Measured on commit <id> (<date>)." (`core.commit`). Below it
 stands STALE while code that it measures differs from that commit. Without --check this writes or takes away that line.
 """
 

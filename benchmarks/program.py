@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.scratch import scratch_database
-from marketplace.core.commit import commit
+from core.commit import commit
 from marketplace.embedded import EmbeddedError
 
 SMOKE = "**A smoke run (`--quick`)**: it shows that the command works. Its figures mean nothing."

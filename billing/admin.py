@@ -17,8 +17,8 @@ from billing import (
 )
 from billing.models import Approval, JobOrder, RatedUsage, TopUp
 from billing.money_admin import may_decide, proposal_url
-from marketplace.core.admin import ReadOnlyAdmin
-from marketplace.core.money import format_micro
+from core.admin import ReadOnlyAdmin
+from core.money import format_micro
 
 __all__ = [
     "approval_admin",

@@ -18,8 +18,8 @@ from billing.models import Approval, Dispute, Payout
 from billing.money_admin import may_decide
 from billing.services import approvals, wallets
 from billing.services.approval_kinds import KINDS
-from marketplace.core.errors import DomainError
-from marketplace.core.money import MICRO
+from core.errors import DomainError
+from core.money import MICRO
 
 Kind = Approval.Kind
 # What the form calls the subject of each kind, and whether an amount belongs to it.

@@ -15,8 +15,8 @@ from accounts.owner_data_admin import OwnerDataAdmin
 from billing.models import Approval, Dispute
 from billing.money_admin import may_decide, proposal_url
 from billing.services import dispute_decisions, disputes, give_backs
-from marketplace.core.errors import DomainError
-from marketplace.core.money import MICRO, format_micro
+from core.errors import DomainError
+from core.money import MICRO, format_micro
 
 
 @admin.register(Dispute)

@@ -4,8 +4,8 @@ from django.contrib import admin
 
 from accounts.owner_data_admin import OwnerDataAdmin
 from billing.models import Invoice, InvoiceLine, Statement, StatementLine
-from marketplace.core.admin import ReadOnlyAdmin
-from marketplace.core.money import format_micro
+from core.admin import ReadOnlyAdmin
+from core.money import format_micro
 
 
 class StatementLines(admin.TabularInline[StatementLine, Statement]):

@@ -16,7 +16,7 @@ from django.utils import timezone
 from accounts.models import Owner, Vehicle
 from billing.models import EarningsDay, LedgerAccount
 from billing.periods import grace
-from marketplace.core.money import NANO_PER_MICRO, round_half_even
+from core.money import NANO_PER_MICRO, round_half_even
 
 Key = TypeVar("Key")
 SUMS = ("attempts", "compute_ms", "energy_mwh", "gross_micro", "energy_cost_nano", "wear_nano")

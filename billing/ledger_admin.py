@@ -20,9 +20,9 @@ from billing import ledger_explorer
 from billing.models import LedgerAccount, LedgerCheck, LedgerDifference, LedgerTransfer
 from billing.services import checks
 from billing.services.ledger_checks import CHECKS
-from marketplace.core.admin import ReadOnlyAdmin
-from marketplace.core.errors import DomainError
-from marketplace.core.money import format_micro
+from core.admin import ReadOnlyAdmin
+from core.errors import DomainError
+from core.money import format_micro
 
 MICRO_PER_CENT = 10_000
 

@@ -1,7 +1,7 @@
 """Stripe counts in a currency's smallest coin, we in micro-units."""
 
-from marketplace.core.errors import InvalidInput
-from marketplace.core.money import MICRO
+from core.errors import InvalidInput
+from core.money import MICRO
 
 # Digits after the point where they are not two: docs.stripe.com/currencies.
 DIGITS = {"JPY": 0, "KRW": 0, "VND": 0, "CLP": 0, "BHD": 3, "JOD": 3, "KWD": 3, "OMR": 3, "TND": 3}

@@ -8,7 +8,7 @@ from django.contrib import admin
 from accounts.owner_data_admin import OwnerDataAdmin
 from billing.models import Approval, ConnectedAccount, Payout, StripeCommand
 from billing.money_admin import ProposingAdmin
-from marketplace.core.money import format_micro
+from core.money import format_micro
 
 Kind, Status = Approval.Kind, Payout.Status
 

@@ -1,8 +1,8 @@
-"""What billing holds about owners, in plain words (marketplace/core/privacy.py says what the words mean)."""
+"""What billing holds about owners, in plain words (core/privacy.py says what the words mean)."""
 
 from collections.abc import Mapping
 
-from marketplace.core.privacy import LEGAL, Column, Erasure, Group, Table
+from core.privacy import LEGAL, Column, Erasure, Group, Table
 
 LEDGER = "the ledger must be kept by tax and accounting law; it names account numbers only"
 EVIDENCE = "evidence of what was disputed and decided: tax and accounting law"

@@ -12,8 +12,8 @@ from django.utils import timezone
 from accounts.models import User
 from billing.models import RateCard
 from billing.services import rates
-from marketplace.core.errors import InvalidInput
-from marketplace.core.money import format_micro
+from core.errors import InvalidInput
+from core.money import format_micro
 
 FIELDS = (
     "hardware_class", "currency", "mode", "tier", "valid_from_at", "price_micro_per_hour", "price_micro_per_kwh",

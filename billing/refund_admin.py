@@ -12,8 +12,8 @@ from accounts.access import signed_in
 from billing.models import Approval, CardDispute, PromoCredit, Refund, StripeCommand
 from billing.money_admin import ProposingAdmin
 from billing.services import card_disputes, dispute_debts, dispute_suspensions
-from marketplace.core.errors import DomainError
-from marketplace.core.money import format_micro
+from core.errors import DomainError
+from core.money import format_micro
 
 
 class MoneyBackAdmin(ProposingAdmin):

@@ -7,7 +7,7 @@ from django.core.cache import cache
 
 from billing import gateway
 from billing.models import CardTopUp, TopUp
-from marketplace.core.errors import DomainError
+from core.errors import DomainError
 
 KEEP_S = 86_400
 LOOKED_UP_MAX = 5  # of one page: each is a call to Stripe, once a day

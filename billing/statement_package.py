@@ -23,7 +23,7 @@ from billing.verifier import format as form
 from billing.verifier.keys import fingerprint
 from billing.verifier.runs import Runs, piece
 from compute import protocol
-from marketplace.core.money import MICRO
+from core.money import MICRO
 
 CHUNK_BYTES = 64 * 1024
 README_TEXT = Path(__file__).with_name("statement_package_readme.txt")

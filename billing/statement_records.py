@@ -12,7 +12,7 @@ from django.db import connection
 from billing import rating, usage_events
 from billing.models import Statement
 from billing.verifier.format import Bound, Costs, LineKey, Prices, Record, Void
-from marketplace.core.money import MWH_PER_KWH, NANO_PER_MICRO
+from core.money import MWH_PER_KWH, NANO_PER_MICRO
 
 FETCH_ROWS = 500
 # What the customer's charge paid is work; what the platform paid was to check others' work.

@@ -17,9 +17,9 @@ from billing.models import (
 )
 from billing.money_admin import MoneyActs
 from billing.services import inbox, outbox
-from marketplace.core.admin import ReadOnlyAdmin
-from marketplace.core.errors import DomainError
-from marketplace.core.money import format_micro
+from core.admin import ReadOnlyAdmin
+from core.errors import DomainError
+from core.money import format_micro
 
 
 @admin.register(StripeCommand)

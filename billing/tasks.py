@@ -30,7 +30,7 @@ from billing.services import (
     sweeps,
     voids,
 )
-from compute.services import kicks
+from core import kicks
 
 logger = logging.getLogger(__name__)
 BUDGET_S = 30.0

@@ -8,7 +8,7 @@ from accounts.models import AccessEvent, Owner, User
 from accounts.services import access
 from billing import tax
 from billing.tax import QUARTERS, TaxYear
-from marketplace.core.spreadsheets import csv_text
+from core.spreadsheets import csv_text
 
 OWNER_COLUMNS = (
     "year", "quarter", "currency", "paid_micro", "payouts", "activities", "fees_micro", "withheld_micro",

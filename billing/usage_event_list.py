@@ -13,7 +13,7 @@ from django.db import connection
 
 from accounts.models import Organization
 from billing import usage_events
-from marketplace.core.errors import NotFound
+from core.errors import NotFound
 
 PAGE_MAX = 1_000
 RECORD, VOID = 0, 1

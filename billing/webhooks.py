@@ -8,8 +8,8 @@ from django.views.decorators.http import require_POST
 from billing import gateway
 from billing.models import StripeEvent
 from billing.services import inbox
-from marketplace.core.api import error_body
-from marketplace.core.errors import DomainError
+from core.api import error_body
+from core.errors import DomainError
 
 BODY_MAX_BYTES = 512 * 1024  # far above any event
 

@@ -16,7 +16,7 @@ from compute.models import (
     UsageRecord,
     WorkUnit,
 )
-from marketplace.core.admin import ReadOnlyAdmin
+from core.admin import ReadOnlyAdmin
 
 
 @admin.register(Node)

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from django.conf import settings
 
-from marketplace.core.errors import DomainError, InvalidInput, NotFound
+from core.errors import DomainError, InvalidInput, NotFound
 
 CHUNK_BYTES = 1024 * 1024
 

@@ -13,7 +13,7 @@ from accounts.owner_data_admin import OwnerDataAdmin
 from compute import conflict_evidence
 from compute.models import MeterConflict, Node, NodeDecision
 from compute.services import node_decisions
-from marketplace.core.errors import DomainError
+from core.errors import DomainError
 
 SAID = {
     NodeDecision.Kind.LIFT: "Lifted. The computer gets work again once its program goes on from where our records end.",

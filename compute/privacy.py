@@ -1,7 +1,7 @@
-"""What compute holds about owners' vehicles and their work, in plain words (marketplace/core/privacy.py has the words)."""
+"""What compute holds about owners' vehicles and their work, in plain words (core/privacy.py has the words)."""
 
 from accounts.models import Purpose
-from marketplace.core.privacy import LEGAL, SECURITY, Column, Erasure, Group, Table
+from core.privacy import LEGAL, SECURITY, Column, Erasure, Group, Table
 
 PAID = "evidence beneath money that was paid, by account numbers only"
 RECORDS = "At least ten years: what was paid rests on it (tax law)"

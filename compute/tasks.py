@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from celery import shared_task
 
 from compute.models import InferenceJob, ModelArtifact
-from compute.services import absences, artifacts, dispatch, history, jobs, kicks, prices, verification
+from compute.services import absences, artifacts, dispatch, history, jobs, prices, verification
+from core import kicks
 
 logger = logging.getLogger(__name__)
 ROUND_BUDGET_S = 5.0

@@ -17,7 +17,7 @@ import safetensors
 import safetensors.numpy
 from numpy.lib import format as npy_format
 
-from marketplace.core.errors import InvalidInput
+from core.errors import InvalidInput
 
 Array = npt.NDArray[Any]
 NPY, SAFETENSORS = "npy", "safetensors"

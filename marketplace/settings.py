@@ -91,13 +91,13 @@ TEMPLATES = [
                 "accounts.context.actor",
                 "marketplace.navigation.part",
             ],
-            "libraries": {"units": "marketplace.core.templatetags.units"},
+            "libraries": {"units": "core.templatetags.units"},
         },
     }
 ]
 
 # Database
-# The site's own role, which owns no table: `migrate` (DATABASE_OWNER_URL) gives it what it needs. See marketplace/core/db_role.py
+# The site's own role, which owns no table: `migrate` (DATABASE_OWNER_URL) gives it what it needs. See core/db_role.py
 DATABASE_APP_ROLE = env.str("DATABASE_APP_ROLE", default="driveway_app")
 DATABASES = {"default": env.db_url_config(required("DATABASE_URL", "postgres:///driveway"))}
 DATABASES["default"]["ENGINE"] = "django.db.backends.postgresql"
@@ -261,9 +261,9 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.ApiKeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.HasScope"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["marketplace.core.parsers.JsonParser"],
+    "DEFAULT_PARSER_CLASSES": ["core.api.JsonParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "marketplace.core.api.exception_handler",
+    "EXCEPTION_HANDLER": "core.api.exception_handler",
     "UNAUTHENTICATED_USER": None,
     "URL_FORMAT_OVERRIDE": None,  # our uploads have a parameter of that name
 }

@@ -107,7 +107,7 @@ def _own_blobs_and_cache(settings: Any, tmp_path: Path, worker_id: str) -> None:
 def sent_tasks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the tasks that kicks would have sent."""
     sent: list[str] = []
-    monkeypatch.setattr("marketplace.core.kicks._send", sent.append)
+    monkeypatch.setattr("core.kicks._send", sent.append)
     return sent
 
 

@@ -14,7 +14,7 @@ from django.apps import apps
 from django.conf import settings
 
 from accounts.management.commands import migrate
-from marketplace.core import db_role
+from core import db_role
 
 PREFIX = "driveway_template_"
 LOCK = 7_106_255_021  # any number of its own: advisory locks are asked for by number

@@ -1,6 +1,6 @@
 """What the database refuses, whoever asks: shared trigger functions, and the rules of consent and audit.
 
-SQLSTATEs are named in marketplace/core/errors.py. The functions are written so that a statement touching a thousand
+SQLSTATEs are named in core/errors.py. The functions are written so that a statement touching a thousand
 rows runs each check once.
 """
 

@@ -1,7 +1,7 @@
 """Events of states and the current consent are the database's own: it writes them as their owner, the application cannot.
 
 A trigger that writes where the application's role may not runs with its owner's rights and a search path that the caller
-cannot bend, and nobody else may make a trigger of it. See marketplace/core/db_role.py.
+cannot bend, and nobody else may make a trigger of it. See core/db_role.py.
 """
 
 from django.db import migrations

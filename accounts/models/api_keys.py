@@ -3,7 +3,7 @@ from django.db import models
 from django.utils import timezone
 
 from accounts.models.organizations import Organization
-from marketplace.core.models import PublicIdModel
+from core.models import PublicIdModel
 
 
 class Scope(models.TextChoices):

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from accounts.models.owners import Owner
 from accounts.models.vehicles import Vehicle
-from marketplace.core.models import PublicIdModel, TimestampedModel
+from core.models import PublicIdModel, TimestampedModel
 
 
 class Purpose(models.TextChoices):

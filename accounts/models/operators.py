@@ -1,7 +1,7 @@
 from django.conf import settings
 from django.db import models
 
-from marketplace.core.models import TimestampedModel
+from core.models import TimestampedModel
 
 
 class Operator(TimestampedModel):

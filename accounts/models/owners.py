@@ -1,7 +1,7 @@
 from django.conf import settings
 from django.db import models
 
-from marketplace.core.models import PublicIdModel
+from core.models import PublicIdModel
 
 
 class Owner(PublicIdModel):

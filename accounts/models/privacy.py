@@ -6,8 +6,8 @@ from django.db import models
 from django.utils import timezone
 
 from accounts.models.owners import Owner
-from marketplace.core.models import PublicIdModel
-from marketplace.core.states import Transitions
+from core.models import PublicIdModel
+from core.states import Transitions
 
 
 class DataExport(PublicIdModel):

@@ -3,7 +3,7 @@ from typing import Self
 from django.db import models
 
 from accounts.models.owners import Owner
-from marketplace.core.models import PublicIdModel
+from core.models import PublicIdModel
 
 
 class VehicleQuerySet(models.QuerySet["Vehicle"]):

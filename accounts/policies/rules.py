@@ -7,7 +7,7 @@ from zoneinfo import available_timezones
 
 from accounts.models import OwnerPolicy
 from accounts.policies import week
-from marketplace.core.money import MICRO
+from core.money import MICRO
 
 Rules = dict[str, Any]
 

@@ -9,7 +9,7 @@ from babel.dates import format_time
 from babel.numbers import format_currency, format_decimal
 
 from accounts.policies.week import Span
-from marketplace.core.money import MICRO
+from core.money import MICRO
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 WEEKDAYS, WEEKEND = (0, 1, 2, 3, 4), (5, 6)

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.models import ApiKey, Organization, Scope, User
 from accounts.services import audit
-from marketplace.core.errors import InvalidInput
+from core.errors import InvalidInput
 
 BRAND = "drv_live"
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

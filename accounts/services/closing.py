@@ -6,8 +6,8 @@ from django.utils import timezone
 
 from accounts.models import IN_FORCE, ConsentCurrent, ConsentState, Owner, User
 from accounts.services import audit, consents, mails
-from marketplace.core.db import atomic_retrying
-from marketplace.core.errors import Conflict
+from core.db import atomic_retrying
+from core.errors import Conflict
 
 
 def end_consents(*, owner: Owner, actor: User | None, method: str, vehicle_id: int | None = None) -> int:

@@ -25,8 +25,8 @@ from accounts.models import (
 from accounts.receipts import keys, record
 from accounts.receipts.documents import GENESIS_HASH, chain_hash, chained
 from accounts.services import mails, notices
-from marketplace.core.db import atomic_retrying
-from marketplace.core.errors import Conflict, ConsentRequired, InvalidInput, from_database
+from core.db import atomic_retrying
+from core.errors import Conflict, ConsentRequired, InvalidInput, from_database
 
 DECISIONS = (ConsentState.GIVEN, ConsentState.REFUSED, ConsentState.WITHDRAWN)
 # From here on "given" again renews; before, it repeats what is in force and changes nothing.

@@ -9,9 +9,9 @@ from django.utils import timezone
 
 from accounts.models import ErasureRequest, Membership, Operator, Owner, User
 from accounts.services import audit, closing, mails
-from marketplace.core.db import atomic_retrying
-from marketplace.core.errors import Conflict, NotFound
-from marketplace.core.states import transition
+from core.db import atomic_retrying
+from core.errors import Conflict, NotFound
+from core.states import transition
 
 CLOSED_BEFORE = "closed_before"  # the account was closed already: taking the erasure back leaves it closed
 UNFINISHED = "unfinished"  # a sweep tried and failed: an operator must look

@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from accounts.models import DataExport, ErasureRequest, Owner, User
 from accounts.services import access, audit, mails
-from marketplace.core.errors import Conflict
-from marketplace.core.states import transition
+from core.errors import Conflict
+from core.states import transition
 
 Status = DataExport.Status
 

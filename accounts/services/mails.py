@@ -15,7 +15,7 @@ from django.utils import timezone
 from accounts.mail_kinds import KINDS, SETTABLE
 from accounts.mail_texts import message_of
 from accounts.models import ConsentCurrent, Mail, Owner, User
-from marketplace.core import kicks
+from core import kicks
 
 logger = logging.getLogger(__name__)
 BATCH, TRIES = 10, 12  # a batch is sent well within the claim on it, each mail having EMAIL_TIMEOUT

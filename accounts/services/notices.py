@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.models import ConsentNotice, Owner, Purpose
 from accounts.services import mails
-from marketplace.core.errors import Conflict, InvalidInput, NotFound
+from core.errors import Conflict, InvalidInput, NotFound
 
 DEFAULT_LANGUAGE = "en"
 # Between publishing and taking effect, so that the new text is committed before the first moment at which it counts.

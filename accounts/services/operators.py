@@ -1,7 +1,7 @@
 """Members of staff by name, for acts outside the back office (commands): none is done by nobody."""
 
 from accounts.models import User
-from marketplace.core.errors import Forbidden
+from core.errors import Forbidden
 
 
 def of_email(email: str) -> User:

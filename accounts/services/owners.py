@@ -10,8 +10,8 @@ from django.utils.translation.trans_real import parse_accept_lang_header
 from accounts.mail_kinds import SETTABLE
 from accounts.models import Owner, OwnerPolicy, User
 from accounts.services import audit
-from marketplace.core import locale
-from marketplace.core.errors import InvalidInput
+from core import locale
+from core.errors import InvalidInput
 
 
 @transaction.atomic

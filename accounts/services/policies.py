@@ -11,7 +11,7 @@ from accounts.models import OwnerPolicy, User, Vehicle
 from accounts.policies import presets, rules
 from accounts.policies.rules import Rules
 from accounts.services import audit
-from marketplace.core.errors import Conflict, InvalidInput
+from core.errors import Conflict, InvalidInput
 
 MORNING_HOUR = 6
 LEAST_NIGHT = timedelta(hours=4)

@@ -9,7 +9,7 @@ from accounts.models import ConsentRecord, Owner
 from accounts.receipts import documents
 from accounts.receipts.documents import Link, chained
 from accounts.receipts.keys import RECORD_DOMAIN, KeyRing, private_key
-from marketplace.core.errors import Conflict
+from core.errors import Conflict
 
 
 def key_ring() -> KeyRing:

@@ -6,7 +6,7 @@ from django.db import DatabaseError, transaction
 
 from accounts.models import ConsentCurrent, Purpose, User, Vehicle
 from accounts.services import audit
-from marketplace.core.errors import ConsentRequired, InvalidInput, from_database
+from core.errors import ConsentRequired, InvalidInput, from_database
 
 REGION = re.compile(r"[A-Z]{2}-[A-Z0-9]{1,3}")  # ISO 3166-2
 

@@ -2,7 +2,7 @@ from django.db import transaction
 
 from accounts.mail_kinds import STARTS_OFF
 from accounts.models import Membership, Operator, Organization, Owner, User
-from marketplace.core import locale
+from core import locale
 
 
 @transaction.atomic

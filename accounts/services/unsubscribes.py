@@ -5,7 +5,7 @@ from django.core import signing
 
 from accounts.models import ConsentState, Owner, Purpose
 from accounts.services import consents
-from marketplace.core.errors import Conflict, NotFound
+from core.errors import Conflict, NotFound
 
 SALT = "accounts.unsubscribe"
 

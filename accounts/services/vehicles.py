@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from accounts.models import AuditEvent, Owner, OwnerPolicy, User, Vehicle
 from accounts.services import audit, closing, mails
-from marketplace.core.db import atomic_retrying
-from marketplace.core.errors import Conflict, InvalidInput
+from core.db import atomic_retrying
+from core.errors import Conflict, InvalidInput
 
 RELEASE_REASON_MIN = 10
 CLAIMS_A_DAY = 5

@@ -25,7 +25,7 @@ from accounts.models import (
 )
 from accounts.services import consents, notices, regions
 from accounts.views.back import way_back
-from marketplace.core.errors import Conflict, DomainError
+from core.errors import Conflict, DomainError
 
 SAID = {
     ConsentState.GIVEN: "Consent given for %s. You can withdraw it here at any time.",

@@ -16,7 +16,7 @@ from accounts.models import ConsentRecord, Owner, Purpose
 from accounts.receipts.strict import MAX_BYTES
 from accounts.receipts.verify import Report, Seen, verify
 from accounts.services import receipts
-from marketplace.core.files import download
+from core.files import download
 
 FRAME_BYTES = 64 * 1024  # of a form around the file
 CONTENT_TYPE = "application/ld+json; charset=utf-8"

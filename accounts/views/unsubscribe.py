@@ -7,7 +7,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
 from accounts.services import unsubscribes
-from marketplace.core.errors import NotFound
+from core.errors import NotFound
 
 
 @never_cache

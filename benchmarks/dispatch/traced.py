@@ -85,7 +85,7 @@ def install(name: str, folder: Path) -> None:
 
 def time_batches(tracer: Tracer) -> None:
     """Batches do not pass through Django's cursors. To be called before anybody has imported them by name."""
-    from marketplace.core import db
+    from core import db
 
     run, insert = db.execute_batch, db.insert_batch
 

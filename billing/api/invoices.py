@@ -16,8 +16,8 @@ from billing.documents import invoice as invoice_paper
 from billing.invoice_words import number_of
 from billing.models import Invoice, InvoiceLine
 from compute.api.customer import organization_of, page
-from marketplace.core.errors import NotFound
-from marketplace.core.files import download
+from core.errors import NotFound
+from core.files import download
 
 
 class PdfRenderer(JSONRenderer):

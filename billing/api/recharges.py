@@ -12,7 +12,7 @@ from accounts.models import Organization
 from billing.api.serializers import AMOUNT_MAX_MICRO
 from billing.services import auto_recharge_settings, auto_recharges, saved_cards
 from compute.api.customer import organization_of
-from marketplace.core.errors import Conflict
+from core.errors import Conflict
 
 
 class SavedCardOut(serializers.Serializer[Any]):

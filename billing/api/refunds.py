@@ -14,7 +14,7 @@ from billing.api.views import IDEMPOTENCY_KEY
 from billing.models import Refund
 from billing.services import refunds
 from compute.api.customer import organization_of, page
-from marketplace.core.errors import InvalidInput
+from core.errors import InvalidInput
 
 
 class RefundRequest(serializers.Serializer[Any]):

@@ -13,7 +13,7 @@ from billing.api.views import IDEMPOTENCY_KEY
 from billing.models import CardTopUp
 from billing.services import card_top_ups
 from compute.api.customer import organization_of, page
-from marketplace.core.errors import InvalidInput, NotFound
+from core.errors import InvalidInput, NotFound
 
 
 class TopUps(APIView):

@@ -15,7 +15,7 @@ from rest_framework.views import APIView
 from billing import usage
 from billing.usage import Used
 from compute.api.customer import organization_of
-from marketplace.core.errors import InvalidInput
+from core.errors import InvalidInput
 
 DAYS_MAX = 366
 GROUPS = ["day", "model"]

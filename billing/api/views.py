@@ -22,7 +22,7 @@ from billing.api.serializers import (
 from billing.services import orders, wallets
 from compute.api.customer import organization_of, page
 from compute.models import InferenceJob, InputFile, ModelArtifact
-from marketplace.core.errors import NotFound
+from core.errors import NotFound
 
 IDEMPOTENCY_KEY = OpenApiParameter(
     name="Idempotency-Key",

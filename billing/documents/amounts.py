@@ -4,8 +4,8 @@ from decimal import Decimal
 
 from babel.numbers import format_currency
 
-from marketplace.core import locale
-from marketplace.core.money import MICRO
+from core import locale
+from core.money import MICRO
 
 MICRO_PER_CENT = 10_000
 

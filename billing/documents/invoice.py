@@ -9,7 +9,7 @@ from billing.documents.table import Column
 from billing.invoice_words import number_of
 from billing.models import Invoice, InvoiceLine
 from billing.periods import first_day, last_day
-from marketplace.core import locale
+from core import locale
 
 PAID = "Paid from the prepaid wallet. Nothing is due."
 COLUMNS = (

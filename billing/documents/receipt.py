@@ -7,7 +7,7 @@ from billing.documents.amounts import exact
 from billing.documents.parties import customer, seller
 from billing.documents.pdf import Document
 from billing.models import CardTopUp, Refund
-from marketplace.core import locale
+from core import locale
 
 TOP_UP = (
     "Prepaid credit for compute on Driveway. This is a receipt for a payment, not an invoice: what is bought with it is"

@@ -12,7 +12,7 @@ from billing.earnings import Earned
 from billing.models import Statement, StatementLine
 from billing.periods import first_day, last_day
 from billing.statement_selectors import Detail, detail
-from marketplace.core import locale
+from core import locale
 
 ROUNDING = (
     "Energy and wear are your own costs: information, never taken from what we pay. They are kept to the billionth, added up"

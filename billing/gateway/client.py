@@ -19,7 +19,7 @@ from billing.gateway.errors import (
     StripeUnavailable,
     StripeUnknownOutcome,
 )
-from marketplace.core.errors import DomainError
+from core.errors import DomainError
 
 if TYPE_CHECKING:
     from stripe import HTTPClient, StripeClient, StripeError

@@ -1,6 +1,6 @@
 """What can go wrong at Stripe, as errors of ours: whether it was done is what the caller must know."""
 
-from marketplace.core.errors import DomainError
+from core.errors import DomainError
 
 
 class CardDeclined(DomainError):

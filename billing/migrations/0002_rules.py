@@ -1,4 +1,4 @@
-"""What the database refuses about money, whoever asks. SQLSTATEs are named in marketplace/core/errors.py.
+"""What the database refuses about money, whoever asks. SQLSTATEs are named in core/errors.py.
 
 The role that the application uses in production needs SELECT and INSERT on the ledger's two tables and no
 UPDATE: balances are moved by a function with the rights of the tables' owner.
@@ -10,7 +10,7 @@ from django.db import migrations
 TRANSITIONS = {"billing_joborder": {"held": ["closed"]}}
 
 ROUNDING = """
--- marketplace.core.money.round_half_even, for numerator >= 0 and denominator > 0: rounded once, half to even.
+-- core.money.round_half_even, for numerator >= 0 and denominator > 0: rounded once, half to even.
 CREATE FUNCTION billing_round_half_even(numerator numeric, denominator numeric) RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT (div(numerator, denominator) + CASE

@@ -3,8 +3,8 @@ from typing import ClassVar
 from django.conf import settings
 from django.db import models
 
-from marketplace.core.models import PublicIdModel
-from marketplace.core.states import Transitions
+from core.models import PublicIdModel
+from core.states import Transitions
 
 
 class Approval(PublicIdModel):

@@ -3,7 +3,7 @@ from django.db import models
 
 from accounts.models import Organization
 from billing.models.saved_cards import SavedCard
-from marketplace.core.models import TimestampedModel
+from core.models import TimestampedModel
 
 
 class AutoRecharge(TimestampedModel):

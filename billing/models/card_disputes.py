@@ -4,9 +4,9 @@ from django.db import models
 
 from accounts.models import Organization
 from billing.models.topups import TopUp
-from marketplace.core.models import PublicIdModel
-from marketplace.core.money import format_micro
-from marketplace.core.states import TransitionEvent, Transitions
+from core.models import PublicIdModel
+from core.money import format_micro
+from core.states import TransitionEvent, Transitions
 
 
 class CardDispute(PublicIdModel):

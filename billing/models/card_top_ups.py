@@ -7,9 +7,9 @@ from accounts.models import Organization
 from billing.models.stripe_commands import StripeCommand
 from billing.models.stripe_customers import StripeCustomer
 from billing.models.topups import TopUp
-from marketplace.core.models import PublicIdModel
-from marketplace.core.money import format_micro
-from marketplace.core.states import TransitionEvent, Transitions
+from core.models import PublicIdModel
+from core.money import format_micro
+from core.states import TransitionEvent, Transitions
 
 
 class CardTopUp(PublicIdModel):

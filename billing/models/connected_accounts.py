@@ -4,8 +4,8 @@ from django.db import models
 
 from accounts.models import Owner
 from billing.models.stripe_commands import StripeCommand
-from marketplace.core.models import PublicIdModel
-from marketplace.core.states import TransitionEvent, Transitions
+from core.models import PublicIdModel
+from core.states import TransitionEvent, Transitions
 
 
 class ConnectedAccount(PublicIdModel):

@@ -6,8 +6,8 @@ from django.db import models
 from accounts.models import Organization, Owner
 from billing.models.orders import JobOrder
 from billing.models.statements import Statement
-from marketplace.core.models import PublicIdModel
-from marketplace.core.states import TransitionEvent, Transitions
+from core.models import PublicIdModel
+from core.states import TransitionEvent, Transitions
 
 
 class Dispute(PublicIdModel):

@@ -3,7 +3,7 @@ from django.db import models
 from accounts.models import Organization
 from billing.models.ledger import LedgerTransfer
 from billing.models.orders import JobOrder
-from marketplace.core.models import PublicIdModel
+from core.models import PublicIdModel
 
 
 class Invoice(PublicIdModel):

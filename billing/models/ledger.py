@@ -7,8 +7,8 @@ from django.db import models
 from django.db.models.functions import Now
 
 from accounts.models import Organization, Owner
-from marketplace.core.models import TimestampedModel
-from marketplace.core.money import format_micro
+from core.models import TimestampedModel
+from core.money import format_micro
 
 DEBIT, CREDIT = 1, -1
 

@@ -1,6 +1,6 @@
 from django.db import models
 
-from marketplace.core.models import TimestampedModel
+from core.models import TimestampedModel
 
 
 class LedgerCheck(TimestampedModel):

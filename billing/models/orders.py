@@ -5,8 +5,8 @@ from django.db import models
 from accounts.models import Organization
 from billing.models.rates import RateCard
 from compute.models import InferenceJob
-from marketplace.core.models import TimestampedModel
-from marketplace.core.states import Transitions
+from core.models import TimestampedModel
+from core.states import Transitions
 
 
 class JobOrder(TimestampedModel):

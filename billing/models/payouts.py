@@ -7,9 +7,9 @@ from billing.models.connected_accounts import ConnectedAccount
 from billing.models.ledger import LedgerTransfer
 from billing.models.statements import Statement
 from billing.models.stripe_commands import StripeCommand
-from marketplace.core.models import PublicIdModel
-from marketplace.core.money import format_micro
-from marketplace.core.states import TransitionEvent, Transitions
+from core.models import PublicIdModel
+from core.money import format_micro
+from core.states import TransitionEvent, Transitions
 
 
 class Payout(PublicIdModel):

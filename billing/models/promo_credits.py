@@ -3,8 +3,8 @@ from django.db import models
 
 from accounts.models import Organization
 from billing.models.ledger import LedgerTransfer
-from marketplace.core.models import PublicIdModel
-from marketplace.core.money import format_micro
+from core.models import PublicIdModel
+from core.money import format_micro
 
 
 class PromoCredit(PublicIdModel):

@@ -2,7 +2,7 @@ from django.db import models
 from django.utils import timezone
 
 from compute.models import HardwareClass
-from marketplace.core.models import TimestampedModel
+from core.models import TimestampedModel
 
 
 class RateCard(TimestampedModel):

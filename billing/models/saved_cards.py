@@ -6,8 +6,8 @@ from django.db import models
 from accounts.models import Organization
 from billing.models.stripe_commands import StripeCommand
 from billing.models.stripe_customers import StripeCustomer
-from marketplace.core.models import PublicIdModel
-from marketplace.core.states import TransitionEvent, Transitions
+from core.models import PublicIdModel
+from core.states import TransitionEvent, Transitions
 
 
 class SavedCard(PublicIdModel):

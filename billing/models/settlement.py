@@ -4,7 +4,7 @@ from django.db.models.functions import Now
 from billing.models.ledger import LedgerTransfer
 from billing.models.orders import JobOrder
 from compute.models import UsageRecord
-from marketplace.core.money import NANO_PER_MICRO, round_half_even
+from core.money import NANO_PER_MICRO, round_half_even
 
 
 class RatedUsage(models.Model):

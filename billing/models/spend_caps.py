@@ -2,7 +2,7 @@ from django.conf import settings
 from django.db import models
 
 from accounts.models import Organization
-from marketplace.core.models import TimestampedModel
+from core.models import TimestampedModel
 
 
 class SpendCap(TimestampedModel):

@@ -3,7 +3,7 @@ from django.db import models
 from accounts.models import Owner, Vehicle
 from billing.models.ledger import LedgerTransfer
 from compute.models import HardwareClass
-from marketplace.core.models import PublicIdModel
+from core.models import PublicIdModel
 
 
 class Statement(PublicIdModel):

@@ -3,8 +3,8 @@ from typing import ClassVar
 from django.db import models
 from django.utils import timezone
 
-from marketplace.core.models import TimestampedModel
-from marketplace.core.states import Transitions
+from core.models import TimestampedModel
+from core.states import Transitions
 
 
 class StripeCommand(TimestampedModel):

@@ -1,7 +1,7 @@
 from django.db import models
 
 from accounts.models import Organization
-from marketplace.core.models import TimestampedModel
+from core.models import TimestampedModel
 
 
 class StripeCustomer(TimestampedModel):

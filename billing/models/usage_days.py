@@ -2,7 +2,7 @@ from django.db import models
 
 from accounts.models import Organization, Owner, Vehicle
 from compute.models import ModelArtifact
-from marketplace.core.money import format_micro
+from core.money import format_micro
 
 
 class EarningsDay(models.Model):

@@ -2,7 +2,7 @@ from django.conf import settings
 from django.db import models
 
 from billing.models.settlement import RatedUsage
-from marketplace.core.models import PublicIdModel
+from core.models import PublicIdModel
 
 
 class UsageVoid(PublicIdModel):

@@ -9,8 +9,8 @@ from billing.gateway import StripeRefused
 from billing.models import ConnectedAccount, StripeCommand
 from billing.services import payee_states
 from billing.services.sent import Sent
-from marketplace.core.errors import DomainError
-from marketplace.core.states import transition
+from core.errors import DomainError
+from core.states import transition
 
 
 def params(command: StripeCommand) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from accounts.services import audit
 from billing.models import LedgerAccount, LedgerTransfer
 from billing.services import ledger
 from billing.services.ledger import Place, Posting
-from marketplace.core.errors import InvalidInput
+from core.errors import InvalidInput
 
 Kind = LedgerAccount.Kind
 

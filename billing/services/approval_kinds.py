@@ -21,9 +21,9 @@ from billing.services import (
     voids,
     wallets,
 )
-from compute.services.kicks import kick
-from marketplace.core.errors import InvalidInput, NotFound
-from marketplace.core.money import format_micro
+from core.errors import InvalidInput, NotFound
+from core.kicks import kick
+from core.money import format_micro
 
 Params = dict[str, Any]
 M = TypeVar("M", bound=Model)

@@ -14,8 +14,8 @@ from accounts.services import audit
 from billing.models import Approval
 from billing.services import money_operators
 from billing.services.approval_kinds import KINDS
-from marketplace.core.errors import Conflict, Forbidden, InvalidInput
-from marketplace.core.states import transition
+from core.errors import Conflict, Forbidden, InvalidInput
+from core.states import transition
 
 Status = Approval.Status
 REASON_MIN = 10

@@ -10,8 +10,8 @@ from billing.models import CardTopUp, StripeCommand
 from billing.services import balance
 from billing.services.auto_recharge_pauses import pause
 from billing.services.top_up_credits import credit
-from marketplace.core.errors import Conflict, DomainError
-from marketplace.core.states import transition
+from core.errors import Conflict, DomainError
+from core.states import transition
 
 Status = CardTopUp.Status
 # Codes of `charge_commands` that are the customer's own doing, or an operator's: nothing to tell them.

@@ -9,7 +9,7 @@ from accounts.services import mails
 from billing.models import AutoRecharge
 from billing.recharge_reasons import reason
 from billing.recipients import money_people
-from marketplace.core.money import MICRO
+from core.money import MICRO
 
 
 def pause(*, organization: Organization, code: str, subject: str) -> bool:

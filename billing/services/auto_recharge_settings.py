@@ -12,8 +12,8 @@ from billing.card_dates import has_expired
 from billing.models import AutoRecharge, SavedCard, StripeCustomer
 from billing.services import auto_recharges
 from billing.services.card_top_ups import check_amount
-from compute.services.kicks import kick
-from marketplace.core.errors import Conflict, InvalidInput
+from core.errors import Conflict, InvalidInput
+from core.kicks import kick
 
 
 def change(

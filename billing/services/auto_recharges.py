@@ -15,7 +15,7 @@ from accounts.models import Organization
 from billing.models import AutoRecharge, CardTopUp
 from billing.periods import month_of
 from billing.services import outbox
-from compute.services.kicks import kick
+from core.kicks import kick
 
 TASK = "billing.recharge_low"
 

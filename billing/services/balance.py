@@ -13,7 +13,7 @@ from billing.minor_units import to_micro
 from billing.models import BalanceTransaction, LedgerAccount, LedgerTransfer
 from billing.services import ledger
 from billing.services.ledger import Place, Posting
-from marketplace.core.errors import Conflict
+from core.errors import Conflict
 
 Kind = LedgerAccount.Kind
 CURRENCY = "currency_differs"

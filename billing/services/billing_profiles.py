@@ -6,7 +6,7 @@ from accounts.models import Organization, User
 from accounts.services import audit
 from billing.models import BillingProfile
 from billing.services.spend_caps import CAP_MAX_MICRO
-from marketplace.core.errors import InvalidInput
+from core.errors import InvalidInput
 
 LONGEST = {"legal_name": 200, "address": 500, "tax_id": 40}  # characters, as the columns have room for
 

@@ -13,7 +13,7 @@ from billing.models import CardDispute, StripeCommand, TopUp
 from billing.services import balance, dispute_debts, dispute_mails, dispute_suspensions, outbox
 from billing.services.dispute_states import move, state_of
 from billing.services.organization_locks import lock
-from marketplace.core.errors import Conflict, InvalidInput
+from core.errors import Conflict, InvalidInput
 
 Status = CardDispute.Status
 EVIDENCE_MAX = 20_000  # characters that Stripe takes

@@ -11,11 +11,11 @@ from billing.gateway import CheckoutSession
 from billing.minor_units import to_micro, to_minor
 from billing.models import CardTopUp, StripeCommand
 from billing.services import balance, outbox, saved_cards
-from billing.services.row_ids import next_id
 from billing.services.stripe_customers import customer_of
 from billing.services.top_up_credits import credit
-from marketplace.core.errors import Conflict, DomainError, InvalidInput
-from marketplace.core.states import transition
+from core.db import next_id
+from core.errors import Conflict, DomainError, InvalidInput
+from core.states import transition
 
 Status = CardTopUp.Status
 OPEN_MAX = 20  # of one organization at once: a stolen list of cards is tried on many pages

@@ -10,7 +10,7 @@ from billing.minor_units import to_minor
 from billing.models import AutoRecharge, CardTopUp, SavedCard, StripeCommand
 from billing.services import auto_recharge_outcomes, auto_recharges
 from billing.services.sent import Sent, since_unix
-from marketplace.core.errors import DomainError
+from core.errors import DomainError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,8 @@ from billing.minor_units import to_minor
 from billing.models import CardTopUp, StripeCommand
 from billing.services.sent import Sent
 from billing.services.session_commands import find, send
-from marketplace.core.errors import DomainError
-from marketplace.core.states import transition
+from core.errors import DomainError
+from core.states import transition
 
 __all__ = ["dead", "done", "find", "params", "send"]
 

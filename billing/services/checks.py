@@ -12,7 +12,7 @@ from accounts.models import User
 from accounts.services import audit
 from billing.models import LedgerCheck, LedgerDifference
 from billing.services.ledger_checks import CHECKS, Difference, recompute
-from marketplace.core.errors import InvalidInput
+from core.errors import InvalidInput
 
 logger = logging.getLogger(__name__)
 ONE_AT_A_TIME = 0x6C6564676572  # "ledger": a run that began earlier must not speak after one that began later

@@ -6,7 +6,7 @@ from django.db.models.functions import Now
 from billing.models import JobOrder
 from billing.services import holds, ledger
 from compute.models import Attempt, InferenceJob, UsageRecord
-from marketplace.core.db import atomic_retrying
+from core.db import atomic_retrying
 
 ENDED = (InferenceJob.Status.COMPLETED, InferenceJob.Status.FAILED, InferenceJob.Status.CANCELLED)
 LIVE = (Attempt.Status.LEASED, Attempt.Status.REPORTED)

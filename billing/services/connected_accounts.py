@@ -14,10 +14,10 @@ from billing import gateway
 from billing.gateway import PayeeAccount
 from billing.models import ConnectedAccount, Payout, StripeCommand
 from billing.services import outbox, payee_states
-from billing.services.row_ids import next_id
-from compute.services.kicks import kick
-from marketplace.core.errors import Conflict, InvalidInput
-from marketplace.core.states import transition
+from core.db import next_id
+from core.errors import Conflict, InvalidInput
+from core.kicks import kick
+from core.states import transition
 
 logger = logging.getLogger(__name__)
 Status = ConnectedAccount.Status

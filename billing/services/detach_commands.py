@@ -5,7 +5,7 @@ from typing import Any
 from billing import gateway
 from billing.models import SavedCard, StripeCommand
 from billing.services.sent import Sent
-from marketplace.core.errors import DomainError
+from core.errors import DomainError
 
 
 def params(command: StripeCommand) -> dict[str, Any]:

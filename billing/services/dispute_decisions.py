@@ -14,8 +14,8 @@ from accounts.services import audit, mails
 from billing.models import Dispute, JobOrder, LedgerAccount, LedgerTransfer
 from billing.services import disputes, give_backs, ledger, money_operators
 from billing.services.ledger import Place, Posting
-from marketplace.core.errors import Conflict, InvalidInput
-from marketplace.core.states import transition
+from core.errors import Conflict, InvalidInput
+from core.states import transition
 
 Kind = LedgerAccount.Kind
 Status = Dispute.Status

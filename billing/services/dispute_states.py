@@ -5,7 +5,7 @@ from django.utils import timezone
 from billing.gateway import BankDispute
 from billing.models import CardDispute
 from billing.services.stripe_words import meaning
-from marketplace.core.states import transition
+from core.states import transition
 
 Status = CardDispute.Status
 MEANS = {

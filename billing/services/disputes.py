@@ -16,8 +16,8 @@ from accounts.services import audit, mails
 from billing.models import Dispute, DisputeMessage, JobOrder, LedgerAccount, LedgerTransfer, Statement
 from billing.services import give_backs, ledger
 from billing.services.ledger import Place, Posting
-from marketplace.core.errors import Conflict, InvalidInput
-from marketplace.core.states import transition
+from core.errors import Conflict, InvalidInput
+from core.states import transition
 
 Kind = LedgerAccount.Kind
 REASON_MIN, TEXT_MAX = 10, 4000

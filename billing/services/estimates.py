@@ -11,7 +11,7 @@ from billing.services.rates import default_rates
 from compute.models import HardwareClass, ModelArtifact, Node
 from compute.services import jobs
 from compute.services.jobs import PAID_TIME_MAX_PERMILLE
-from marketplace.core.errors import Conflict, InvalidInput
+from core.errors import Conflict, InvalidInput
 
 # Less would pay an owner for less time than the trial run took: no cap lowers it further.
 PAID_TIME_MIN_PERMILLE = 1_000

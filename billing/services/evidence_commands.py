@@ -7,7 +7,7 @@ from billing.gateway import BankDispute
 from billing.models import CardDispute, StripeCommand
 from billing.services.dispute_states import go_on, state_of
 from billing.services.sent import Sent
-from marketplace.core.errors import DomainError
+from core.errors import DomainError
 
 
 def params(command: StripeCommand) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from billing.minor_units import DIGITS, micro_per_minor
 from billing.models import LedgerAccount, Payout
 from billing.services import connected_accounts, statements
 from compute.models import Attempt, UsageRecord
-from marketplace.core.errors import Conflict
+from core.errors import Conflict
 
 OWED = (LedgerAccount.Kind.PAYABLE, LedgerAccount.Kind.RESERVE, LedgerAccount.Kind.IN_TRANSIT)
 UNDER_WAY = (Payout.Status.SCHEDULED, Payout.Status.SENDING)

@@ -20,9 +20,9 @@ from billing.models import StripeEvent
 from billing.services import rounds
 from billing.services.connect_handlers import CONNECTED, THIN
 from billing.services.event_handlers import HANDLERS
-from compute.services.kicks import kick
-from marketplace.core.errors import DomainError
-from marketplace.core.states import transition
+from core.errors import DomainError
+from core.kicks import kick
+from core.states import transition
 
 logger = logging.getLogger(__name__)
 TASK = "billing.process_stripe_events"

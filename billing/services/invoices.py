@@ -13,9 +13,9 @@ from django.utils import timezone
 
 from billing import periods
 from billing.services.invoice_sql import CLOSE, LOCK, TELL, WITH_CHARGES
-from marketplace.core import kicks
-from marketplace.core.db import atomic_retrying, execute_batch
-from marketplace.core.errors import InvalidInput
+from core import kicks
+from core.db import atomic_retrying, execute_batch
+from core.errors import InvalidInput
 
 # Organizations whose invoices are made in one transaction: their settlements wait for it.
 CHUNK = 50

@@ -13,8 +13,8 @@ from django.utils import timezone
 from billing.models import LedgerAccount, LedgerTransfer
 from billing.services.ledger_accounts import Place, account, accounts, hold, payable, platform, wallet
 from billing.services.ledger_checks import Difference, recompute
-from marketplace.core.db import execute_batch
-from marketplace.core.errors import Conflict, from_database
+from core.db import execute_batch
+from core.errors import Conflict, from_database
 
 __all__ = [
     "Difference",

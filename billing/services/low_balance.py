@@ -2,7 +2,7 @@
 
 from django.db import connection, transaction
 
-from marketplace.core import kicks
+from core import kicks
 
 FREE = """(SELECT COALESCE(sum(a.balance_micro), 0)::bigint FROM billing_ledgeraccount a
             WHERE a.organization_id = o.id AND a.currency = o.currency AND a.kind IN ('wallet', 'promo_wallet'))"""

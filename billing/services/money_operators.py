@@ -3,7 +3,7 @@
 from django.contrib.auth.models import AnonymousUser
 
 from accounts.models import User
-from marketplace.core.errors import Forbidden
+from core.errors import Forbidden
 
 PERMISSION = "billing.decide_money"
 

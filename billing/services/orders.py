@@ -9,8 +9,8 @@ from billing.services.estimates import Estimate, estimate
 from compute.models import InferenceJob, InputFile, ModelArtifact
 from compute.scheduling.trust import QUORUM
 from compute.services import jobs
-from compute.services.kicks import kick
-from marketplace.core.errors import Forbidden, InvalidInput, PaymentRequired
+from core.errors import Forbidden, InvalidInput, PaymentRequired
+from core.kicks import kick
 
 __all__ = ["Estimate", "estimate", "order_job"]
 

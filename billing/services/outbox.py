@@ -25,9 +25,9 @@ from billing.gateway import StripeRefused, StripeUnavailable
 from billing.models import StripeCommand
 from billing.services import rounds
 from billing.services.outbox_kinds import KINDS, Sent
-from compute.services.kicks import kick
-from marketplace.core.errors import DomainError
-from marketplace.core.states import transition
+from core.errors import DomainError
+from core.kicks import kick
+from core.states import transition
 
 logger = logging.getLogger(__name__)
 TASK = "billing.send_stripe_commands"

@@ -18,7 +18,7 @@ from billing.services import (
     transfer_commands,
 )
 from billing.services.sent import Sent
-from marketplace.core.errors import DomainError
+from core.errors import DomainError
 
 __all__ = ["KINDS", "CommandKind", "Sent"]
 

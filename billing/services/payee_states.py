@@ -5,7 +5,7 @@ from datetime import datetime
 
 from billing.gateway import PayeeAccount
 from billing.models import ConnectedAccount
-from marketplace.core.errors import Conflict
+from core.errors import Conflict
 
 Status = ConnectedAccount.Status
 NOW_DUE = ("currently_due", "past_due")

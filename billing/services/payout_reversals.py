@@ -17,9 +17,9 @@ from billing.minor_units import to_micro
 from billing.models import BalanceTransaction, LedgerAccount, LedgerTransfer, Payout, StripeCommand
 from billing.services import ledger, outbox, payout_suspicions, rounds
 from billing.services.ledger import Place, Posting
-from marketplace.core.errors import Conflict, InvalidInput
-from marketplace.core.money import format_micro
-from marketplace.core.states import transition
+from core.errors import Conflict, InvalidInput
+from core.money import format_micro
+from core.states import transition
 
 Kind = LedgerAccount.Kind
 Status = Payout.Status

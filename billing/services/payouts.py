@@ -15,9 +15,9 @@ from billing.minor_units import to_micro
 from billing.models import LedgerAccount, LedgerTransfer, Payout, StripeCommand
 from billing.services import ledger, outbox, payout_reversals, payout_suspicions
 from billing.services.ledger import Place, Posting
-from compute.services.kicks import kick
-from marketplace.core.errors import Conflict
-from marketplace.core.states import transition
+from core.errors import Conflict
+from core.kicks import kick
+from core.states import transition
 
 logger = logging.getLogger(__name__)
 Status = Payout.Status

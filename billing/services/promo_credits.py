@@ -8,7 +8,7 @@ from accounts.services import audit
 from billing.models import LedgerAccount, LedgerTransfer, PromoCredit
 from billing.services import ledger
 from billing.services.ledger import Place, Posting
-from marketplace.core.errors import Conflict, InvalidInput
+from core.errors import Conflict, InvalidInput
 
 Kind = LedgerAccount.Kind
 

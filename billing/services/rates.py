@@ -12,7 +12,7 @@ from accounts.models import User
 from accounts.services import audit
 from billing.models import RateCard
 from compute.models import HardwareClass
-from marketplace.core.errors import Conflict, InvalidInput
+from core.errors import Conflict, InvalidInput
 
 Mode, Tier = RateCard.Mode, RateCard.Tier
 

@@ -8,7 +8,7 @@ from billing.minor_units import to_minor
 from billing.models import Refund, StripeCommand
 from billing.services import refund_outcomes
 from billing.services.sent import Sent
-from marketplace.core.errors import Conflict, DomainError
+from core.errors import Conflict, DomainError
 
 
 def params(command: StripeCommand) -> dict[str, Any]:

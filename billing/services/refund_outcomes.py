@@ -17,8 +17,8 @@ from billing.services import balance, ledger, rounds
 from billing.services.ledger import Posting
 from billing.services.organization_locks import lock
 from billing.services.stripe_words import meaning
-from marketplace.core.errors import Conflict
-from marketplace.core.states import transition
+from core.errors import Conflict
+from core.states import transition
 
 logger = logging.getLogger(__name__)
 Status = Refund.Status

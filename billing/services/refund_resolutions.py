@@ -9,7 +9,7 @@ import logging
 from accounts.models import User
 from billing.models import Approval, Refund, StripeCommand
 from billing.services import refund_outcomes
-from marketplace.core.errors import Conflict, DomainError
+from core.errors import Conflict, DomainError
 
 logger = logging.getLogger(__name__)
 TASK = "billing.resolve_refunds"

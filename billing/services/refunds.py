@@ -17,8 +17,8 @@ from billing.models import CardDispute, LedgerAccount, LedgerTransfer, Refund, S
 from billing.services import ledger, outbox
 from billing.services.ledger import Place, Posting
 from billing.services.organization_locks import lock
-from billing.services.row_ids import next_id
-from marketplace.core.errors import Conflict, InvalidInput
+from core.db import next_id
+from core.errors import Conflict, InvalidInput
 
 Kind = LedgerAccount.Kind
 LOTS_MAX = 20  # of one request: each is a refund of its own at Stripe

@@ -7,7 +7,7 @@ from billing.gateway import StripeRefused
 from billing.models import Payout, StripeCommand
 from billing.services import payout_reversals
 from billing.services.sent import Sent
-from marketplace.core.errors import Conflict, DomainError
+from core.errors import Conflict, DomainError
 
 
 def params(command: StripeCommand) -> dict[str, Any]:

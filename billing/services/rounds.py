@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from billing.gateway import StripeUnavailable
-from marketplace.core.errors import DomainError
+from core.errors import DomainError
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -6,7 +6,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from billing.card_dates import SOON
-from marketplace.core import kicks
+from core import kicks
 
 TELL = """
 WITH expiring AS (

@@ -16,10 +16,10 @@ from billing.gateway import Card, CheckoutSession
 from billing.models import AutoRecharge, CardTopUp, SavedCard, StripeCommand, StripeCustomer
 from billing.services import outbox
 from billing.services.auto_recharge_pauses import pause
-from billing.services.row_ids import next_id
 from billing.services.stripe_customers import customer_of
-from marketplace.core.errors import Conflict, InvalidInput
-from marketplace.core.states import transition
+from core.db import next_id
+from core.errors import Conflict, InvalidInput
+from core.states import transition
 
 Status = SavedCard.Status
 PAGES_MAX, CARDS_MAX = 5, 10

@@ -22,7 +22,7 @@ from billing.models import LedgerAccount
 from billing.services import ledger
 from billing.services.ledger import Place
 from billing.services.usage_days import rolled_up
-from marketplace.core.db import atomic_retrying, execute_batch
+from core.db import atomic_retrying, execute_batch
 
 # Large enough that one transfer sums much of an order, small enough that nobody waits long for the rows that it locks.
 BATCH = 25_000

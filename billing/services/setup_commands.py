@@ -8,8 +8,8 @@ from django.utils import timezone
 from billing.models import SavedCard, StripeCommand
 from billing.services.sent import Sent
 from billing.services.session_commands import find, send
-from marketplace.core.errors import DomainError
-from marketplace.core.states import transition
+from core.errors import DomainError
+from core.states import transition
 
 __all__ = ["dead", "done", "find", "params", "send"]
 

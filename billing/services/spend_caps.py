@@ -7,7 +7,7 @@ from django.db import connection, transaction
 from accounts.models import Organization, User
 from accounts.services import audit
 from billing.models import SpendCap
-from marketplace.core.errors import InvalidInput, PaymentRequired
+from core.errors import InvalidInput, PaymentRequired
 
 CAP_MAX_MICRO = 10**15
 

@@ -22,8 +22,8 @@ from billing.models import LedgerAccount, Payout, Statement, StatementEntry
 from billing.services import connected_accounts, ledger, payout_suspicions
 from billing.services import statement_sql as sql
 from billing.services.ledger import Place
-from compute.services import kicks
-from marketplace.core.db import atomic_retrying
+from core import kicks
+from core.db import atomic_retrying
 
 CHUNK = 500
 Kind = LedgerAccount.Kind

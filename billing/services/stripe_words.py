@@ -1,7 +1,7 @@
 from collections.abc import Mapping
 from typing import TypeVar
 
-from marketplace.core.errors import Conflict
+from core.errors import Conflict
 
 V = TypeVar("V")
 

@@ -7,7 +7,7 @@ told by that one's mail, with the same figures: so this waits until statements a
 from django.conf import settings
 from django.db import connection, transaction
 
-from marketplace.core import kicks
+from core import kicks
 
 CLOSING_H = 24  # in which the statements are surely made, once their grace is over
 

@@ -2,7 +2,7 @@ from django.utils import timezone
 
 from billing.models import CardTopUp, TopUp
 from billing.services import wallets
-from marketplace.core.states import transition
+from core.states import transition
 
 
 def credit(row: CardTopUp, payment_intent_id: str) -> None:

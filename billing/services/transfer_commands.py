@@ -11,8 +11,8 @@ from billing.models import ConnectedAccount, LedgerAccount, LedgerTransfer, Payo
 from billing.services import ledger, payout_reversals
 from billing.services.ledger import Place, Posting
 from billing.services.sent import Sent
-from marketplace.core.errors import Conflict, DomainError
-from marketplace.core.states import transition
+from core.errors import Conflict, DomainError
+from core.states import transition
 
 Status = Payout.Status
 Kind = LedgerAccount.Kind

@@ -14,9 +14,9 @@ from billing.models import LedgerAccount, RatedUsage, UsageVoid
 from billing.services import give_backs, ledger
 from billing.services.ledger import Place
 from billing.services.usage_days import rolled_up
-from compute.services import kicks
-from marketplace.core.db import atomic_retrying, execute_batch
-from marketplace.core.errors import Conflict, InvalidInput
+from core import kicks
+from core.db import atomic_retrying, execute_batch
+from core.errors import Conflict, InvalidInput
 
 TASK = "billing.settle_voids"
 BATCH = 5_000

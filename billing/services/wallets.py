@@ -7,7 +7,7 @@ from accounts.services import audit
 from billing.models import LedgerAccount, LedgerTransfer, TopUp
 from billing.services import dispute_debts, ledger
 from billing.services.ledger import Place, Posting
-from marketplace.core.errors import Conflict, InvalidInput
+from core.errors import Conflict, InvalidInput
 
 # Where the money of each method is before it reaches our bank account.
 CLEARING = {

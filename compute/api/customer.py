@@ -23,9 +23,9 @@ from compute.api.serializers import FileOut, JobOut, JobProgressOut, ModelOut
 from compute.models import InferenceJob, InputFile, ModelArtifact
 from compute.selectors import job_progress
 from compute.services import artifacts, jobs
-from marketplace.core.api import NewestFirst
-from marketplace.core.errors import Conflict, InvalidInput, NotFound
-from marketplace.core.files import file_response
+from core.api import NewestFirst
+from core.errors import Conflict, InvalidInput, NotFound
+from core.files import file_response
 
 
 class RawParser(BaseParser):

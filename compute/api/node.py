@@ -19,10 +19,10 @@ from compute import blobs, protocol
 from compute.api.node_authentication import NotSigned, check_enrolment_signature, claimed_sha256, signed_node
 from compute.models import Node
 from compute.services import leases, nodes, pairings, results, sync, withdrawals
-from marketplace.core.api import error_body
-from marketplace.core.db import atomic_retrying
-from marketplace.core.errors import DomainError, InvalidInput, NotFound
-from marketplace.core.files import file_response
+from core.api import error_body
+from core.db import atomic_retrying
+from core.errors import DomainError, InvalidInput, NotFound
+from core.files import file_response
 
 POLL_MS = 3000
 PUBLIC_KEY = re.compile(r"[0-9a-f]{64}")  # one spelling, so that one key cannot be two nodes

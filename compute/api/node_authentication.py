@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from compute import protocol
 from compute.http_signatures import SignatureError, Verified, verify_request
 from compute.models import Node
-from marketplace.core.errors import DomainError
+from core.errors import DomainError
 
 logger = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ from compute.link.batcher import Batcher
 from compute.link.trust import trust_chain
 from compute.nats_jwt import Credentials, claims_accepted, claims_update
 from compute.services import sync
-from marketplace.core.db import atomic_retrying
+from core.db import atomic_retrying
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""What the database refuses about work, whoever asks. SQLSTATEs are named in marketplace/core/errors.py."""
+"""What the database refuses about work, whoever asks. SQLSTATEs are named in core/errors.py."""
 
 from django.db import migrations
 

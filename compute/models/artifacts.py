@@ -3,8 +3,8 @@ from typing import Any, ClassVar, Self
 from django.db import models
 
 from accounts.models import Organization
-from marketplace.core.models import PublicIdModel
-from marketplace.core.states import TransitionEvent, Transitions
+from core.models import PublicIdModel
+from core.states import TransitionEvent, Transitions
 
 
 class ForOrganization(models.QuerySet[Any]):

@@ -5,7 +5,7 @@ from django.db import models
 from accounts.models import ConsentRecord, Owner, Vehicle
 from compute.models.jobs import InferenceJob, WorkUnit
 from compute.models.nodes import Node
-from marketplace.core.states import TransitionEvent, Transitions
+from core.states import TransitionEvent, Transitions
 
 
 class Attempt(models.Model):

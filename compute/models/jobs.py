@@ -6,8 +6,8 @@ from django.db import models
 from accounts.models import ApiKey, Organization
 from compute.models.artifacts import ForOrganization, InputFile, ModelArtifact
 from compute.models.nodes import HardwareClass
-from marketplace.core.models import PublicIdModel
-from marketplace.core.states import TransitionEvent, Transitions
+from core.models import PublicIdModel
+from core.states import TransitionEvent, Transitions
 
 
 class InferenceJob(PublicIdModel):

@@ -3,7 +3,7 @@ from django.db import models
 
 from compute.models.metering import MeterConflict
 from compute.models.nodes import Node
-from marketplace.core.models import PublicIdModel
+from core.models import PublicIdModel
 
 
 class NodeDecision(PublicIdModel):

@@ -5,8 +5,8 @@ from django.db import models
 from django.utils import timezone
 
 from accounts.models import Vehicle
-from marketplace.core.models import PublicIdModel, TimestampedModel
-from marketplace.core.states import TransitionEvent, Transitions
+from core.models import PublicIdModel, TimestampedModel
+from core.states import TransitionEvent, Transitions
 
 AWAY_AFTER = timedelta(seconds=30)
 

@@ -2,7 +2,7 @@
 
 from django.db import connection, transaction
 
-from marketplace.core import kicks
+from core import kicks
 
 AFTER_H, UNTIL_H = 24, 8 * 24
 

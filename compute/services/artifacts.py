@@ -11,9 +11,9 @@ from accounts.models import Organization
 from compute import blobs, tensors
 from compute.models import InputFile, ModelArtifact
 from compute.onnx.admission import admit
-from compute.services import kicks
-from marketplace.core.errors import InvalidInput, InvalidTransition
-from marketplace.core.states import transition
+from core import kicks
+from core.errors import InvalidInput, InvalidTransition
+from core.states import transition
 
 CHECK_LIMIT = timedelta(minutes=5)  # a check that has not ended by then died with its worker
 

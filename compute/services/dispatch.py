@@ -8,8 +8,8 @@ from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 
 from compute.scheduling.matching import NodeOffer, Plan, UnitNeed, match
-from marketplace.core.db import atomic_retrying, execute_batch
-from marketplace.core.errors import ConsentRequired, from_database
+from core.db import atomic_retrying, execute_batch
+from core.errors import ConsentRequired, from_database
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from django.db import connection
 from compute import protocol
 from compute.models.nodes import AWAY_AFTER
 from compute.reasons import REASONS
-from marketplace.core.db import atomic_retrying
+from core.db import atomic_retrying
 
 # A consent that ends within seconds, by its own date or by a new text, counts as ended: the database reads its clock later.
 MARGIN_S = 5

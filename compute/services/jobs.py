@@ -14,10 +14,10 @@ from django.utils import timezone
 from accounts.models import ApiKey, Organization
 from compute import blobs, tensors
 from compute.models import InferenceJob, InputFile, ModelArtifact, WorkUnit
-from compute.services import kicks
-from marketplace.core.db import atomic_retrying
-from marketplace.core.errors import Conflict, Forbidden, InvalidInput
-from marketplace.core.states import transition
+from core import kicks
+from core.db import atomic_retrying
+from core.errors import Conflict, Forbidden, InvalidInput
+from core.states import transition
 
 UNIT_INPUT_MAX_BYTES = 64 * 1024**2
 UNITS_MAX = 200_000

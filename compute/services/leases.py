@@ -10,8 +10,8 @@ from django.core import signing
 from django.db import connection
 
 from compute import protocol
-from marketplace.core.db import from_jsonb
-from marketplace.core.errors import Forbidden
+from core.db import from_jsonb
+from core.errors import Forbidden
 
 GRANT_SALT = "compute.grant"
 GRANT_MAX_AGE_S = 900

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from accounts.models import User
 from accounts.services import audit, mails
 from compute.models import Node
-from compute.services import kicks
-from marketplace.core.db import execute_batch
+from core import kicks
+from core.db import execute_batch
 
 CODE = "meter_conflict"
 # What is kept of one node's second records: enough to show what it does, too little to fill a disk with.

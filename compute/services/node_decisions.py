@@ -8,9 +8,9 @@ from accounts.services import audit, mails
 from compute import conflict_evidence
 from compute.models import MeterConflict, Node, NodeDecision, NodePresence
 from compute.services import nodes
-from marketplace.core.db import atomic_retrying
-from marketplace.core.errors import Conflict, InvalidInput
-from marketplace.core.states import transition
+from core.db import atomic_retrying
+from core.errors import Conflict, InvalidInput
+from core.states import transition
 
 Kind = NodeDecision.Kind
 REASON_MIN, REASON_MAX = 10, 500

@@ -16,10 +16,11 @@ from compute import protocol
 from compute.link.trust import trust_chain
 from compute.models import Attempt, AvailabilitySpan, EnrolmentCode, HardwareClass, Node, NodePresence
 from compute.nats_jwt import user_jwt, user_public_from_ed25519
-from compute.services import kicks, limits, prices
-from marketplace.core.db import atomic_retrying
-from marketplace.core.errors import Conflict, ConsentRequired, DomainError, InvalidInput
-from marketplace.core.states import transition
+from compute.services import limits, prices
+from core import kicks
+from core.db import atomic_retrying
+from core.errors import Conflict, ConsentRequired, DomainError, InvalidInput
+from core.states import transition
 
 CODE_LIFETIME = timedelta(minutes=30)
 CODE_ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # nothing that is misread: no 0 O 1 I L

@@ -22,7 +22,7 @@ from accounts.services import vehicles
 from compute import protocol
 from compute.models import Node, Pairing
 from compute.services import nodes, throttle
-from marketplace.core.errors import Conflict, NotFound
+from core.errors import Conflict, NotFound
 
 LIFETIME = timedelta(minutes=15)
 CODE_LENGTH = 9  # of 31 letters: 44.6 bits, of which a quarter of an hour of guessing finds nothing

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from django.db import connection
 
-from marketplace.core.db import atomic_retrying
-from marketplace.core.money import MWH_PER_KWH
+from core.db import atomic_retrying
+from core.money import MWH_PER_KWH
 
 BATCH = 5000
 # Prices are looked at every minute and a unit lasts about one more: until then the dearer of now and then counts, and a

@@ -17,8 +17,8 @@ from compute import protocol, tensors
 from compute.reasons import is_of_the_car
 from compute.services import limits, meter_conflicts
 from compute.services.meter_conflicts import Repeated
-from marketplace.core.db import execute_batch, from_jsonb, insert_batch
-from marketplace.core.errors import InvalidInput
+from core.db import execute_batch, from_jsonb, insert_batch
+from core.errors import InvalidInput
 
 ATTEMPTS = """
 SELECT a.id, a.node_id, a.fence, a.status, a.status_code, a.result_sha256, u.items, u.input_sha256, m.sha256, m.outputs,

@@ -1,7 +1,7 @@
 from compute import blobs, tensors
 from compute.blobs import Blob
 from compute.models import Attempt, Node
-from marketplace.core.errors import Conflict, NotFound
+from core.errors import Conflict, NotFound
 
 
 def live_attempt(*, node: Node, attempt_id: int, fence: int) -> Attempt:

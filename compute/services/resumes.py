@@ -11,7 +11,7 @@ from typing import Protocol
 from compute import protocol
 from compute.models import NodePresence
 from compute.services.reports import Reporter
-from marketplace.core.db import execute_batch
+from core.db import execute_batch
 
 HEADS = """
 SELECT m.node_id, m.record, m.signature FROM compute_nodepresence p

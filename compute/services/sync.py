@@ -9,8 +9,9 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from compute import protocol
-from compute.services import history, kicks, leases, limits, nodes, reports, resumes
+from compute.services import history, leases, limits, nodes, reports, resumes
 from compute.services.reports import Reporter
+from core import kicks
 
 SYNC_MS = {"nats": 5000, "https": 3000}
 WITHHELD_SYNC_MS = 15000  # nothing will be offered: no hurry

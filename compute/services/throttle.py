@@ -5,7 +5,7 @@ import logging
 from django.core.cache import cache
 from redis.exceptions import RedisError
 
-from marketplace.core.errors import DomainError
+from core.errors import DomainError
 
 logger = logging.getLogger(__name__)
 

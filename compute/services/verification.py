@@ -13,9 +13,9 @@ from django.db import connection
 
 from compute import blobs, tensors
 from compute.scheduling.trust import MAX_ATTEMPTS, MAX_COPIES, MAX_FAILURES, QUORUM
-from compute.services import kicks
-from marketplace.core.db import atomic_retrying, execute_batch
-from marketplace.core.errors import InvalidInput, NotFound
+from core import kicks
+from core.db import atomic_retrying, execute_batch
+from core.errors import InvalidInput, NotFound
 
 BATCH = 5000
 COMPARE_BATCH = 100

@@ -4,7 +4,7 @@ from accounts.models import VEHICLE_PURPOSES, ConsentCurrent, ConsentState
 from accounts.services import consents
 from compute import protocol
 from compute.models import Node
-from marketplace.core.errors import Conflict, Forbidden, InvalidInput
+from core.errors import Conflict, Forbidden, InvalidInput
 
 
 def withdraw(*, node: Node, purpose: str) -> protocol.Withdrawn:

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import httpx
 
-from marketplace.core.money import MICRO
+from core.money import MICRO
 from marketplace.demo.customer import Customer
 from marketplace.demo.owner import PortalError
 

@@ -15,7 +15,7 @@ from accounts.models import Owner
 from billing.models import ConnectedAccount, Payout, RateCard, Statement
 from billing.services import ledger, rates
 from compute.models import HardwareClass
-from marketplace.core.money import MICRO, format_micro
+from core.money import MICRO, format_micro
 from marketplace.demo import funding
 from marketplace.demo.customer import Customer
 from marketplace.demo.owner import Portal, PortalError

@@ -5,7 +5,7 @@ import time
 
 from billing.models import JobOrder
 from compute.models import Attempt, InferenceJob, UsageRecord
-from marketplace.core.money import format_micro
+from core.money import format_micro
 
 PIPE_EVERY_S = 5.0
 

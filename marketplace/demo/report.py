@@ -13,7 +13,7 @@ from billing.models import JobOrder, RatedUsage
 from billing.services import ledger_checks
 from compute import protocol, selectors
 from compute.models import Attempt, InferenceJob, MeterRecord, UsageRecord
-from marketplace.core.money import NANO_PER_MICRO, format_micro, round_half_even
+from core.money import NANO_PER_MICRO, format_micro, round_half_even
 
 
 @dataclass

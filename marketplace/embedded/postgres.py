@@ -28,7 +28,7 @@ from marketplace.embedded.server import Server, State
 VERSION = 18
 DATABASE = "driveway"
 OWNER = "postgres"
-# What the site connects as: it owns nothing and may only what `migrate` grants (marketplace/core/db_role.py).
+# What the site connects as: it owns nothing and may only what `migrate` grants (core/db_role.py).
 APP_ROLE = "driveway_app"
 SOCKET_NAME = ".s.PGSQL.5432"
 # sun_path is 108 bytes on Linux and 104 on macOS, with a closing NUL.

@@ -20,9 +20,9 @@ from accounts.models import AccessEvent, AuditEvent, DataExport, ErasureRequest,
 from accounts.services import audit, erasures, exports, mails, vehicles
 from billing.services import final_payouts
 from compute.models import Node
-from marketplace.core.errors import Conflict
-from marketplace.core.privacy import Erasure
-from marketplace.core.states import transition
+from core.errors import Conflict
+from core.privacy import Erasure
+from core.states import transition
 from marketplace.privacy import archive, inventory, proof, search
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from django.utils.formats import date_format
 from accounts.consent_selectors import state_of
 from accounts.models import IN_FORCE, ConsentCurrent, Owner, Purpose, Vehicle
 from accounts.services import notices
-from marketplace.core.privacy import CONTRACT, LEGAL, SECURITY, Column, Group, Table
+from core.privacy import CONTRACT, LEGAL, SECURITY, Column, Group, Table
 from marketplace.privacy import inventory
 
 PURPOSES = {

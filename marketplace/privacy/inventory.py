@@ -10,7 +10,7 @@ from accounts import privacy as of_accounts
 from accounts.models import Owner
 from billing import privacy as of_billing
 from compute import privacy as of_compute
-from marketplace.core.privacy import Group, Table
+from core.privacy import Group, Table
 
 TABLES: tuple[Table, ...] = (*of_accounts.TABLES, *of_compute.TABLES, *of_billing.TABLES)
 OF_OTHERS: dict[str, str] = {**of_accounts.OF_OTHERS, **of_compute.OF_OTHERS, **of_billing.OF_OTHERS}

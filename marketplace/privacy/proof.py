@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from accounts.models import ErasureRequest
 from accounts.receipts.record import canonical
-from marketplace.core.privacy import Erasure
+from core.privacy import Erasure
 from marketplace.privacy import inventory, signed
 from marketplace.privacy.search import Found, Needle
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from accounts.models import Owner
-from marketplace.core.privacy import Table
+from core.privacy import Table
 from marketplace.privacy import inventory
 
 FETCH_ROWS = 2000

@@ -3,7 +3,7 @@
 from celery import shared_task
 
 from accounts.models import DataExport
-from compute.services import kicks
+from core import kicks
 from marketplace.privacy import archive, erasure, retention
 
 LIMIT_S = (

@@ -24,7 +24,7 @@ from billing.services import orders, rates, settlement, wallets
 from compute import protocol
 from compute.models import Attempt, InferenceJob, Node, UsageRecord
 from compute.services import artifacts, dispatch, jobs, nodes, sync, verification
-from marketplace.core.money import MICRO
+from core.money import MICRO
 from marketplace.privacy import archive
 
 HARDWARE = protocol.Hardware(

@@ -21,7 +21,7 @@ from accounts.access import owner_required
 from accounts.models import Owner, Vehicle
 from compute.activity import BIGGEST_ID, attempts_of, measured
 from compute.models import Attempt, MeterRecord
-from marketplace.core.money import NANO_PER_MICRO, round_half_even
+from core.money import NANO_PER_MICRO, round_half_even
 
 PAGE_ROWS, CSV_ROWS = 25, 500
 CATEGORY = "Batch inference"  # the only kind of job there is yet

@@ -19,8 +19,8 @@ from billing.models import BillingProfile
 from billing.recipients import money_people
 from billing.services import billing_profiles
 from billing.services.billing_profiles import LONGEST
-from marketplace.core.errors import DomainError
-from marketplace.core.money import MICRO
+from core.errors import DomainError
+from core.money import MICRO
 
 
 class ProfileForm(forms.Form):

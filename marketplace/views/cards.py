@@ -21,8 +21,8 @@ from billing import card_dates, card_words
 from billing.models import AutoRecharge, SavedCard
 from billing.recharge_reasons import reason
 from billing.services import auto_recharge_settings, auto_recharges, saved_cards
-from marketplace.core.errors import DomainError
-from marketplace.core.money import MICRO, format_micro
+from core.errors import DomainError
+from core.money import MICRO, format_micro
 from marketplace.views.wallet import to_checkout
 
 USUAL = {"threshold": Decimal(20), "amount": Decimal(50), "monthly_cap": Decimal(200)}

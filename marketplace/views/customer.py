@@ -16,8 +16,8 @@ from billing.services import wallets
 from compute import blobs
 from compute.models import InferenceJob, ModelArtifact
 from compute.selectors import job_progress
-from marketplace.core.files import file_response
-from marketplace.core.money import format_micro
+from core.files import file_response
+from core.money import format_micro
 from marketplace.views.usage import month_shown
 
 SHOWN = 50

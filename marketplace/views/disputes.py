@@ -21,8 +21,8 @@ from accounts.forms import add_error
 from accounts.models import Organization, Owner, User
 from billing.models import Dispute, JobOrder, Statement
 from billing.services import disputes, give_backs
-from marketplace.core.errors import DomainError
-from marketplace.core.money import MICRO
+from core.errors import DomainError
+from core.money import MICRO
 
 SHOWN = 100
 page = require_http_methods(["GET", "POST"])

@@ -13,8 +13,8 @@ from accounts.models import Owner
 from billing import earnings as selectors
 from billing.documents.amounts import exact
 from billing.earnings import Earned, Span
-from marketplace.core import locale
-from marketplace.core.charts import BarChart, Series, bar_chart
+from core import locale
+from core.charts import BarChart, Series, bar_chart
 from marketplace.views import spans
 
 

@@ -16,7 +16,7 @@ from billing.documents import invoice as invoice_paper
 from billing.documents import receipt as receipt_paper
 from billing.documents.amounts import exact
 from billing.models import CardTopUp, Invoice, Refund
-from marketplace.core.files import download
+from core.files import download
 
 PAGE, LINES = 25, 100
 

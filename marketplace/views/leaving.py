@@ -16,9 +16,9 @@ from accounts.models import Owner
 from accounts.services import closing, erasures
 from billing.models import LedgerAccount
 from billing.services import final_payouts
-from marketplace.core.errors import DomainError, NotFound
-from marketplace.core.money import format_micro
-from marketplace.core.privacy import Erasure
+from core.errors import DomainError, NotFound
+from core.money import format_micro
+from core.privacy import Erasure
 from marketplace.privacy import inventory
 
 WORD = "ERASE"

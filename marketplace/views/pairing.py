@@ -17,7 +17,7 @@ from accounts.forms import VehicleForm
 from accounts.models import Owner, Purpose, Vehicle
 from compute.models import Node
 from compute.services import nodes, pairings
-from marketplace.core.errors import Conflict, DomainError, InvalidInput
+from core.errors import Conflict, DomainError, InvalidInput
 
 NEW = "new"
 CONNECTED = "The computer is connected to %s. It stands idle until you allow it something below."

@@ -21,8 +21,8 @@ from accounts.models import Owner
 from billing import payout_words
 from billing.models import ConnectedAccount, Payout
 from billing.services import connected_accounts, final_payouts, payee_states
-from marketplace.core import locale
-from marketplace.core.errors import DomainError
+from core import locale
+from core.errors import DomainError
 
 PAGE = 25
 # The form's answer leads to Stripe, and browsers hold redirects of a form to this rule too.

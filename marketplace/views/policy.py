@@ -16,8 +16,8 @@ from accounts.policies import presets, rules, summary
 from accounts.policies.forms import PolicyForm
 from accounts.services import policies
 from accounts.views.back import way_back
-from compute.services import kicks
-from marketplace.core.errors import DomainError, InvalidInput
+from core import kicks
+from core.errors import DomainError, InvalidInput
 
 
 @never_cache

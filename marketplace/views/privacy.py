@@ -14,9 +14,9 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts.access import owner_required, signed_in
 from accounts.models import AccessEvent, DataExport, ErasureRequest, Owner
 from accounts.services import access, erasures, exports
-from compute.services import kicks
-from marketplace.core.errors import DomainError
-from marketplace.core.files import file_response
+from core import kicks
+from core.errors import DomainError
+from core.files import file_response
 from marketplace.privacy import held, signed
 from marketplace.views.leaving import owed_to
 

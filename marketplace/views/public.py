@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from accounts.access import signed_in
 from accounts.context import actor
-from marketplace.core.api import error_body
+from core.api import error_body
 
 HOME_OF = {"owner": "vehicle_list", "organization": "job_list", "operator": "admin:index"}
 

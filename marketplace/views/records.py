@@ -11,7 +11,7 @@ from accounts.access import owner_required
 from accounts.models import Owner
 from billing import signing_keys, statement_package
 from billing.models import Statement
-from marketplace.core.files import streamed_response
+from core.files import streamed_response
 
 
 @never_cache

@@ -20,8 +20,8 @@ from accounts.models import Organization
 from billing import refund_sources
 from billing.models import CardDispute, Refund, TopUp
 from billing.services import refunds
-from marketplace.core.errors import DomainError
-from marketplace.core.money import MICRO, format_micro
+from core.errors import DomainError
+from core.money import MICRO, format_micro
 
 SHOWN = 50
 

@@ -13,8 +13,8 @@ from accounts.forms import add_error
 from accounts.mail_kinds import KINDS, SETTABLE
 from accounts.models import Owner
 from accounts.services import owners
-from marketplace.core import locale
-from marketplace.core.errors import DomainError
+from core import locale
+from core.errors import DomainError
 
 
 def locale_choices() -> list[tuple[str, str]]:

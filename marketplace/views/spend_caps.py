@@ -17,8 +17,8 @@ from accounts.forms import add_error
 from accounts.models import Organization
 from billing.models import SpendCap
 from billing.services import spend_caps
-from marketplace.core.errors import DomainError
-from marketplace.core.money import MICRO
+from core.errors import DomainError
+from core.money import MICRO
 from marketplace.views.usage import month_shown
 
 

@@ -20,7 +20,7 @@ from billing.documents import statement as paper
 from billing.documents.amounts import exact
 from billing.earnings import Earned
 from billing.models import ConnectedAccount, Payout, Statement, StatementLine
-from marketplace.core.files import download
+from core.files import download
 from marketplace.views.spans import YEARS
 
 PAGE = 25

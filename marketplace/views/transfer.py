@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods
 from accounts.access import owner_required, signed_in
 from accounts.models import Owner, Vehicle
 from accounts.services import vehicles
-from marketplace.core.errors import DomainError
+from core.errors import DomainError
 
 page = require_http_methods(["GET", "POST"])
 

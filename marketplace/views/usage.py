@@ -16,10 +16,10 @@ from billing.documents.amounts import exact
 from billing.services import spend_caps
 from billing.usage import SUMS, Used
 from compute.models import ModelArtifact
-from marketplace.core import locale
-from marketplace.core.charts import BarChart, Series, bar_chart
-from marketplace.core.files import download
-from marketplace.core.spreadsheets import csv_text
+from core import locale
+from core.charts import BarChart, Series, bar_chart
+from core.files import download
+from core.spreadsheets import csv_text
 from marketplace.views import spans
 
 COLUMNS = ("day", "model", "model_name", *SUMS, "currency")

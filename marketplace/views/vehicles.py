@@ -19,7 +19,7 @@ from compute.models import Node
 from compute.selectors import energy_methods
 from compute.selectors_history import availability_by_day, costliest_reasons
 from compute.services import nodes
-from marketplace.core.errors import DomainError
+from core.errors import DomainError
 from marketplace.views.activity import rows_of
 from marketplace.views.vehicle_facts import computer_of, earned_of, nodes_of, state_of
 

@@ -22,8 +22,8 @@ from billing import wallet_history
 from billing.models import CardTopUp
 from billing.recharge_reasons import reason
 from billing.services import auto_recharges, card_top_ups, wallets
-from marketplace.core.errors import DomainError
-from marketplace.core.money import MICRO, format_micro
+from core.errors import DomainError
+from core.money import MICRO, format_micro
 from marketplace.views import refunds
 
 SHOWN = 50

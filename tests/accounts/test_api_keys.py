@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from accounts.models import ApiKey, AuditEvent, Scope
 from accounts.services import api_keys
-from marketplace.core.errors import InvalidInput
+from core.errors import InvalidInput
 from tests import factories
 
 pytestmark = pytest.mark.django_db

@@ -14,7 +14,7 @@ from accounts.models import VEHICLE_PURPOSES, ConsentCurrent, ConsentNotice, Con
 from accounts.receipts.record import canonical
 from accounts.services import consents, notices
 from accounts.tasks import expire_consents
-from marketplace.core.errors import Conflict, InvalidInput, NotFound
+from core.errors import Conflict, InvalidInput, NotFound
 from tests import factories
 from tests.accounts.test_consent_rules import lapse
 

@@ -15,7 +15,7 @@ from accounts.models import IdempotencyRecord
 from billing.models import LedgerTransfer
 from billing.services import orders, wallets
 from compute.models import InferenceJob, ModelArtifact
-from marketplace.core.errors import Conflict
+from core.errors import Conflict
 from tests import factories
 from tests.waiting import PATIENCE_S
 

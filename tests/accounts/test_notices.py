@@ -12,7 +12,7 @@ from accounts.services import consents, notices
 from accounts.tasks import expire_consents, remind_of_consents
 from compute.selectors import consent_violations
 from compute.services import dispatch, nodes
-from marketplace.core.errors import Conflict, ConsentRequired, InvalidInput
+from core.errors import Conflict, ConsentRequired, InvalidInput
 from tests import factories
 from tests.database import execute, unguarded
 

@@ -8,7 +8,7 @@ from django.test import Client
 from accounts.mail_kinds import SETTABLE, STARTS_OFF
 from accounts.models import AuditEvent, Owner, OwnerPolicy, User
 from accounts.services import owners
-from marketplace.core.errors import InvalidInput
+from core.errors import InvalidInput
 from tests import factories
 from tests.marketplace.test_pages import text_of
 

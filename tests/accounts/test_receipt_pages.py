@@ -14,7 +14,7 @@ from accounts.models import ConsentRecord
 from accounts.receipts.keys import fingerprint
 from accounts.receipts.verify import verify
 from accounts.services import receipts
-from marketplace.core.errors import Conflict
+from core.errors import Conflict
 from tests import factories
 from tests.compute.helpers import execute
 

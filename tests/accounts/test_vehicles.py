@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from accounts.models import AuditEvent, ConsentCurrent, OwnerPolicy, Vehicle
 from accounts.services import vehicles
-from marketplace.core.errors import Conflict, InvalidInput
+from core.errors import Conflict, InvalidInput
 from tests import factories
 
 pytestmark = pytest.mark.django_db

@@ -8,7 +8,7 @@ from django.test import Client
 
 from billing.services import orders
 from compute import protocol
-from marketplace.core import errors
+from core import errors
 from tests import factories
 
 pytestmark = pytest.mark.django_db

@@ -7,7 +7,7 @@ import pytest
 
 from compute import blobs
 from compute.models import ModelArtifact
-from marketplace.core import kicks
+from core import kicks
 from tests import factories
 
 pytestmark = pytest.mark.django_db

@@ -17,7 +17,7 @@ from billing.services.ledger import Place, Posting
 from billing.services.rates import default_rates
 from billing.services.settlement import settle_usage
 from compute.models import InferenceJob
-from marketplace.core.errors import DomainError, Forbidden
+from core.errors import DomainError, Forbidden
 from tests.billing.helpers import (
     end_job,
     give_credit,

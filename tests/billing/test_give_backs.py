@@ -13,7 +13,7 @@ from billing.models import Dispute, JobOrder, LedgerAccount, LedgerTransfer, Rat
 from billing.services import dispute_decisions, disputes, ledger, voids
 from billing.services.closing import close_orders
 from billing.services.settlement import settle_usage
-from marketplace.core.errors import DomainError
+from core.errors import DomainError
 from tests.billing.helpers import balance, end_job, give_credit, make_market, make_usage, number, order
 from tests.billing.test_concurrency import at_once
 from tests.compute.helpers import until_somebody_waits_for_us

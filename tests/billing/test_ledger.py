@@ -6,7 +6,7 @@ from django.db import IntegrityError, connection, transaction
 from billing.models import LedgerAccount, LedgerTransfer
 from billing.services import ledger
 from billing.services.ledger import Place, Posting
-from marketplace.core.errors import Conflict, PaymentRequired
+from core.errors import Conflict, PaymentRequired
 from tests.billing.helpers import make_class, make_node, make_organization, sqlstate_of
 
 pytestmark = pytest.mark.django_db

@@ -12,7 +12,7 @@ from billing.models import JobOrder, LedgerTransfer, RateCard
 from billing.services import ledger, orders, wallets
 from billing.services.estimates import Slices
 from compute.models import InferenceJob, ModelArtifact, Node
-from marketplace.core.errors import Conflict, DomainError, Forbidden, InvalidInput, PaymentRequired
+from core.errors import Conflict, DomainError, Forbidden, InvalidInput, PaymentRequired
 from tests.billing.helpers import (
     balance,
     give_credit,

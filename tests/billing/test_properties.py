@@ -16,7 +16,7 @@ from billing.services import ledger, voids, wallets
 from billing.services.closing import close_orders
 from billing.services.settlement import settle_usage
 from compute.models import UsageRecord
-from marketplace.core.errors import Conflict, InvalidInput, PaymentRequired
+from core.errors import Conflict, InvalidInput, PaymentRequired
 from tests.billing.helpers import Market, end_job, give_credit, make_market, make_usage, order, top_up
 
 pytestmark = pytest.mark.django_db

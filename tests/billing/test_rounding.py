@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing import rating
-from marketplace.core.money import MS_PER_HOUR, MWH_PER_KWH, round_half_even
+from core.money import MS_PER_HOUR, MWH_PER_KWH, round_half_even
 
 pytestmark = pytest.mark.django_db
 

@@ -12,7 +12,7 @@ from billing.services import spend_caps, voids
 from billing.services.closing import close_orders
 from billing.services.settlement import settle_usage
 from compute.models import InferenceJob
-from marketplace.core.errors import InvalidInput, PaymentRequired
+from core.errors import InvalidInput, PaymentRequired
 from tests.billing.helpers import end_job, make_market, make_usage, order
 
 pytestmark = pytest.mark.django_db

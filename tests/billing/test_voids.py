@@ -8,7 +8,7 @@ from billing.models import EarningsDay, LedgerTransfer, SpendDay, UsageVoid
 from billing.selectors import earnings_by_owner
 from billing.services import ledger, voids, wallets
 from billing.services.settlement import settle_usage
-from marketplace.core.errors import InvalidInput
+from core.errors import InvalidInput
 from tests.billing.helpers import balance, give_credit, make_market, make_usage, order, sqlstate_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("stopped_clock")]

@@ -3,7 +3,7 @@ import pytest
 from accounts.models import AuditEvent, User
 from billing.models import LedgerTransfer, TopUp
 from billing.services import ledger, wallets
-from marketplace.core.errors import Conflict, InvalidInput
+from core.errors import Conflict, InvalidInput
 from tests.billing.helpers import make_market, make_organization, order, sqlstate_of
 
 pytestmark = pytest.mark.django_db

@@ -36,7 +36,7 @@ from billing.services import (
 )
 from compute.models import Attempt, AvailabilitySpan, MeterConflict, ModelArtifact, NodePresence
 from compute.services import node_decisions
-from marketplace.core.states import transition
+from core.states import transition
 from tests import factories
 from tests.billing.payouts.helpers import make_payout
 

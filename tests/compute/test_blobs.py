@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from compute import blobs
 from compute.blobs import TooLarge
-from marketplace.core.errors import InvalidInput, NotFound
+from core.errors import InvalidInput, NotFound
 
 
 @pytest.fixture

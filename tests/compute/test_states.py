@@ -23,8 +23,8 @@ from billing.models import (
 )
 from compute.models import Attempt, AttemptEvent, InferenceJob, ModelArtifact, Node, NodeEvent, WorkUnit
 from compute.services import dispatch, jobs
-from marketplace.core.errors import InvalidTransition
-from marketplace.core.states import transition
+from core.errors import InvalidTransition
+from core.states import transition
 from tests import factories
 from tests.compute.helpers import execute, in_threads, leased, one_unit, present, refused, unguarded
 

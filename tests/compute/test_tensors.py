@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as npst
 
 from compute import tensors
 from compute.tensors import DTYPES, NPY, SAFETENSORS, Tensor
-from marketplace.core.errors import DomainError, InvalidInput
+from core.errors import DomainError, InvalidInput
 
 TMP = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]

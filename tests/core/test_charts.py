@@ -6,7 +6,7 @@ from django.template.loader import render_to_string
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marketplace.core.charts import PLOT_PX, TOP_PX, BarChart, Series, bar_chart, ticks
+from core.charts import PLOT_PX, TOP_PX, BarChart, Series, bar_chart, ticks
 
 
 def draw(*values: list[int], labels: list[str] | None = None) -> BarChart:

@@ -7,7 +7,7 @@ import pytest
 from django.template import Context, Template
 from django.utils import timezone
 
-from marketplace.core import locale
+from core import locale
 
 WINTER, SUMMER = datetime(2026, 11, 24, 6, 2, tzinfo=UTC), datetime(2026, 7, 1, 22, 30, tzinfo=UTC)
 PEOPLE = {

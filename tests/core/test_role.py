@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from psycopg.conninfo import make_conninfo
 
-from marketplace.core import db_role
+from core import db_role
 from tests.billing.books import make_books
 from tests.compute.helpers import present
 from tests.database import as_owner, execute

@@ -29,8 +29,8 @@ from billing.models import LedgerTransfer
 from billing.services import ledger
 from compute import blobs
 from compute.models import AvailabilitySpan, HealthDay, MeterRecord, Node
-from marketplace.core.errors import Conflict, NotFound
-from marketplace.core.privacy import Erasure
+from core.errors import Conflict, NotFound
+from core.privacy import Erasure
 from marketplace.privacy import archive, erasure, inventory, proof, search
 from tests import factories
 from tests.privacy.conftest import EMAIL, NAME, VIN, last_mail_sent

@@ -12,8 +12,8 @@ from billing.models import Payout
 from billing.services import ledger, payouts
 from billing.services.ledger import Place, Posting
 from compute.models import UsageRecord
-from marketplace.core import locale
-from marketplace.core.errors import Conflict
+from core import locale
+from core.errors import Conflict
 from marketplace.privacy import erasure
 from tests import factories
 from tests.billing.payouts.helpers import balance, make_payout

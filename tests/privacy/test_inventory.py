@@ -3,7 +3,7 @@
 import pytest
 from django.apps import apps
 
-from marketplace.core.privacy import KEPT, Erasure
+from core.privacy import KEPT, Erasure
 from marketplace.privacy import inventory
 
 ROOTS = ("accounts.Owner", "accounts.User", "accounts.Vehicle", "compute.Node")

@@ -29,8 +29,8 @@ from billing.models import LedgerAccount
 from billing.services import settlement
 from compute.models import Attempt, Node
 from compute.services import verification
-from marketplace.core.errors import Conflict
-from marketplace.core.privacy import KEPT
+from core.errors import Conflict
+from core.privacy import KEPT
 from marketplace.privacy import archive, erasure, inventory
 from tests import factories
 from tests.marketplace.test_page_security import check_page

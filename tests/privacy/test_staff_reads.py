@@ -16,8 +16,8 @@ from accounts.models import AccessEvent, AuditEvent, ConsentCurrent, Mail, Opera
 from accounts.owner_data_admin import OwnerDataAdmin, check_site, leads_to_owner
 from accounts.services import registration, vehicles
 from compute.models import Node, WorkUnit
+from core.admin import ReadOnlyAdmin
 from marketplace import urls
-from marketplace.core.admin import ReadOnlyAdmin
 from tests import factories
 
 pytestmark = pytest.mark.django_db

@@ -5,8 +5,8 @@ from django.core.management import CommandError
 from django.core.management.commands import migrate
 from django.db import connections
 
-from marketplace.core import db_role
-from marketplace.core.db_role import RoleUnfit
+from core import db_role
+from core.db_role import RoleUnfit
 
 
 class Command(migrate.Command):

@@ -21,7 +21,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.services import notices
-from marketplace.core.errors import DomainError
+from core.errors import DomainError
 
 FIELDS = ("purpose", "version", "language", "validity_days", "effective_at")
 DEFAULT_VALIDITY = "365"

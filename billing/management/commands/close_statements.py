@@ -6,7 +6,7 @@ from django.db.models import Sum
 from billing.management.until import add_until, moment
 from billing.models import Statement
 from billing.services import statements
-from marketplace.core.money import format_micro
+from core.money import format_micro
 
 
 class Command(BaseCommand):

@@ -7,7 +7,7 @@ from accounts.access_reason import WORDS_MAX, WORDS_MIN
 from accounts.models import User
 from accounts.services import operators
 from billing import tax_files
-from marketplace.core.errors import DomainError
+from core.errors import DomainError
 
 
 class Command(BaseCommand):

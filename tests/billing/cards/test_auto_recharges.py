@@ -11,7 +11,7 @@ from billing.models import AutoRecharge, CardTopUp, LedgerTransfer, StripeComman
 from billing.periods import month_of
 from billing.services import auto_recharges, ledger, outbox, saved_cards, sweeps, wallets
 from billing.services.auto_recharges import recharge_low
-from marketplace.core.errors import DomainError
+from core.errors import DomainError
 from tests import factories
 from tests.billing.cards.helpers import recharge, recharging, save_card
 from tests.billing.helpers import sqlstate_of, top_up

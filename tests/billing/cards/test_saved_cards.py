@@ -7,7 +7,7 @@ from billing.fake_stripe.setups import Setups
 from billing.models import AutoRecharge, LedgerTransfer, SavedCard, StripeCommand
 from billing.services import card_top_ups, ledger, outbox, saved_cards, sweeps
 from billing.services.saved_cards import CardMismatch
-from marketplace.core.errors import Conflict, DomainError, InvalidInput
+from core.errors import Conflict, DomainError, InvalidInput
 from tests.billing.cards.helpers import recharge, save_card
 from tests.billing.helpers import make_organization, number, sqlstate_of
 from tests.conformance.fixture import FakeWorld

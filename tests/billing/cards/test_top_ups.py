@@ -6,7 +6,7 @@ from accounts.models import AuditEvent
 from billing.models import BalanceTransaction, CardTopUp, LedgerTransfer, StripeCommand, TopUp
 from billing.services import card_top_ups, inbox, ledger, sweeps, wallets
 from billing.services.card_top_ups import SessionMismatch
-from marketplace.core.errors import Conflict, InvalidInput
+from core.errors import Conflict, InvalidInput
 from tests.billing.cards.helpers import ask, start
 from tests.billing.helpers import make_organization
 from tests.conformance.fixture import FakeWorld

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from billing import earnings
 from billing.earnings import RunningSum
-from marketplace.core.money import round_half_even
+from core.money import round_half_even
 from tests import factories
 
 pytestmark = pytest.mark.django_db

@@ -14,7 +14,7 @@ from billing.models import Invoice, InvoiceEntry, LedgerTransfer, RatedUsage
 from billing.services import ledger, voids
 from billing.services.closing import close_orders
 from billing.services.settlement import settle_usage
-from marketplace.core.errors import DomainError
+from core.errors import DomainError
 from tests.billing.helpers import end_job, give_credit, make_market, make_usage, order, sqlstate_of
 from tests.billing.invoices.helpers import backdate, charges, close, take_back, work
 from tests.billing.test_concurrency import at_once

@@ -14,7 +14,7 @@ from billing.services import invoices, ledger
 from billing.services.ledger import Place, Posting
 from billing.services.settlement import settle_usage
 from billing.tasks import close_invoices
-from marketplace.core.errors import InvalidInput
+from core.errors import InvalidInput
 from tests import factories
 from tests.billing.helpers import (
     give_credit,

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import connection
 
-from marketplace.core.errors import DomainError
+from core.errors import DomainError
 from tests.conformance.fixture import FakeWorld
 
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 from billing.fake_stripe.store import Store
 from billing.models import StripeCommand
 from billing.services import outbox, outbox_kinds, refunds
-from marketplace.core.states import transition
+from core.states import transition
 from tests.billing.machine.money import run
 from tests.conformance.fixture import FakeWorld, stripe
 

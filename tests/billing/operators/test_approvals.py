@@ -10,7 +10,7 @@ from accounts.models import AuditEvent
 from accounts.services import registration
 from billing.models import Approval, LedgerAccount, LedgerTransfer
 from billing.services import approvals, ledger
-from marketplace.core.errors import DomainError
+from core.errors import DomainError
 from tests import factories
 from tests.billing.helpers import sqlstate_of, top_up
 from tests.conftest import Cast

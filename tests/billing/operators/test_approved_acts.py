@@ -11,7 +11,7 @@ from accounts.services import registration
 from billing import tasks
 from billing.models import Approval, Payout, StripeCommand, StripeEvent, TopUp
 from billing.services import approvals, inbox, ledger, outbox, payouts, wallets
-from marketplace.core.errors import DomainError
+from core.errors import DomainError
 from tests import factories
 from tests.billing.helpers import make_organization
 from tests.billing.payouts.helpers import fund, make_payout, ready_owner, transfers

@@ -11,7 +11,7 @@ from accounts.services import registration
 from billing.models import Dispute, LedgerAccount, LedgerTransfer, RatedUsage
 from billing.services import closing, dispute_decisions, disputes, ledger, statements, voids
 from billing.services.settlement import settle_usage
-from marketplace.core.errors import DomainError
+from core.errors import DomainError
 from tests import factories
 from tests.billing.helpers import HOUR_MS, end_job, make_card, make_class, make_node, make_usage, order, top_up
 from tests.database import sqlstate_of

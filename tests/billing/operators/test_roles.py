@@ -11,7 +11,7 @@ from accounts.models import Operator, Organization, User
 from accounts.services import registration
 from billing.models import Approval, Dispute, LedgerAccount
 from billing.services import approvals, dispute_decisions, money_operators
-from marketplace.core.errors import DomainError
+from core.errors import DomainError
 from tests import factories
 from tests.billing.operators.test_disputes import Scene
 from tests.conftest import Cast

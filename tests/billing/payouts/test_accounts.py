@@ -13,7 +13,7 @@ from billing.fake_stripe.payees import Payees
 from billing.gateway import PayeeAccount, Requirement
 from billing.models import ConnectedAccount, Payout, StripeCommand
 from billing.services import connected_accounts, inbox, outbox, payee_states, payouts
-from marketplace.core.errors import Conflict, InvalidInput
+from core.errors import Conflict, InvalidInput
 from tests import factories
 from tests.billing.payouts.helpers import become, begin, fund, make_payout
 from tests.conformance.fixture import FakeWorld

@@ -9,7 +9,7 @@ from billing.fake_stripe.payees import Payees
 from billing.gateway import StripeUnavailable
 from billing.models import ConnectedAccount, LedgerTransfer, Payout, StripeCommand, StripeEvent
 from billing.services import inbox, outbox, payouts, sweeps
-from marketplace.core.errors import Conflict
+from core.errors import Conflict
 from tests import factories
 from tests.billing.payouts.helpers import balance, become, begin, differences, fund, make_payout, ready_owner, transfers
 from tests.conformance.fixture import FakeWorld

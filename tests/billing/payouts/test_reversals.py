@@ -12,7 +12,7 @@ from billing.fake_stripe.payees import Payees
 from billing.fake_stripe.transfers import Transfers
 from billing.models import BalanceTransaction, ConnectedAccount, LedgerTransfer, Payout, StripeCommand, StripeEvent
 from billing.services import inbox, outbox, payout_suspicions, payouts, statements, sweeps
-from marketplace.core.errors import Conflict, InvalidInput
+from core.errors import Conflict, InvalidInput
 from tests.billing.helpers import sqlstate_of
 from tests.billing.payouts.helpers import age, balance, differences, make_payout, ready_owner, transfers
 from tests.billing.refunds.helpers import clearing, customer, part, pay, settle

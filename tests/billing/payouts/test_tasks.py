@@ -5,8 +5,8 @@ import pytest
 from billing import tasks
 from billing.models import Payout
 from billing.services import connected_accounts, final_payouts
+from core.errors import Conflict
 from marketplace.celery import app
-from marketplace.core.errors import Conflict
 from tests import factories
 from tests.billing.payouts.helpers import become, begin, fund, make_payout, ready_owner
 from tests.conformance.fixture import FakeWorld

@@ -10,7 +10,7 @@ from accounts.models import AuditEvent, Mail, Organization, User
 from billing import gateway
 from billing.models import CardDispute, LedgerTransfer
 from billing.services import card_disputes, dispute_suspensions, inbox, outbox, refunds, sweeps
-from marketplace.core.errors import Conflict, InvalidInput
+from core.errors import Conflict, InvalidInput
 from tests.billing.cards.helpers import start
 from tests.billing.helpers import end_job, make_market, make_organization, order, sqlstate_of, top_up
 from tests.billing.refunds.helpers import (

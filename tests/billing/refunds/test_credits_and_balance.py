@@ -10,7 +10,7 @@ from accounts.models import AuditEvent
 from billing.gateway import BalanceMovement
 from billing.models import BalanceTransaction, LedgerTransfer
 from billing.services import balance, promo_credits
-from marketplace.core.errors import Conflict, InvalidInput
+from core.errors import Conflict, InvalidInput
 from tests.billing.helpers import make_organization, sqlstate_of
 from tests.billing.refunds.helpers import balance as balance_of
 from tests.billing.refunds.helpers import check, clearing

@@ -6,7 +6,7 @@ from django.db import connection
 from accounts.models import AuditEvent, Mail
 from billing.models import LedgerTransfer, Refund, StripeCommand
 from billing.services import inbox, outbox, refund_outcomes, refunds, sweeps
-from marketplace.core.errors import Conflict, InvalidInput
+from core.errors import Conflict, InvalidInput
 from tests.billing.helpers import make_market, make_organization, order, top_up
 from tests.billing.refunds.helpers import ask, balance, books, check, customer, given_up, pay, refund_desk, settle
 from tests.conformance.fixture import FakeWorld

@@ -14,7 +14,7 @@ from billing.models import BillingProfile, SpendCap, SpendDay
 from billing.services import billing_profiles, spend_caps
 from billing.services.settlement import settle_usage
 from compute.models import ModelArtifact
-from marketplace.core.errors import InvalidInput
+from core.errors import InvalidInput
 from tests import factories
 from tests.billing.helpers import make_artifact, make_market, make_usage, order
 from tests.marketplace.test_pages import text_of

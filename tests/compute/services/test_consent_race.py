@@ -25,8 +25,8 @@ from compute import protocol, selectors
 from compute.link.process import _handle_syncs
 from compute.models import Attempt
 from compute.services import dispatch, verification
-from marketplace.core.db import atomic_retrying
-from marketplace.core.errors import Conflict
+from core.db import atomic_retrying
+from core.errors import Conflict
 from tests import factories
 from tests.compute.helpers import execute, in_threads, unguarded, until_somebody_waits_for_us
 from tests.factories import Car

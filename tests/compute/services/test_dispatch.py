@@ -11,7 +11,7 @@ from accounts.models import ConsentCurrent
 from accounts.services import consents
 from compute.models import Attempt, HardwareClass, InferenceJob, Node, NodePresence, WorkUnit
 from compute.services import dispatch, jobs
-from marketplace.core.states import transition
+from core.states import transition
 from tests import factories
 from tests.compute.helpers import execute, in_threads, leased, one_unit, present, trust, unguarded, work
 

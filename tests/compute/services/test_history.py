@@ -19,7 +19,7 @@ from compute.link.process import _handle_syncs
 from compute.models import AvailabilitySpan, HealthDay, Node, NodePresence
 from compute.selectors_history import availability_by_day, costliest_reasons
 from compute.services import history, nodes, sync
-from marketplace.core.errors import Conflict
+from core.errors import Conflict
 from tests import factories
 from tests.compute.helpers import execute, in_threads, refused
 from tests.waiting import PATIENCE_S, until

@@ -17,8 +17,8 @@ from accounts.models import Organization
 from compute import blobs, tensors
 from compute.models import Attempt, InferenceJob, InputFile, WorkUnit
 from compute.services import artifacts, dispatch, jobs, verification
-from marketplace.core.errors import Conflict, DomainError, Forbidden, InvalidInput, InvalidTransition
-from marketplace.core.states import transition
+from core.errors import Conflict, DomainError, Forbidden, InvalidInput, InvalidTransition
+from core.states import transition
 from tests import factories
 from tests.compute.helpers import (
     execute,

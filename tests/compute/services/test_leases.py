@@ -12,7 +12,7 @@ from compute.link import outbound
 from compute.models import Attempt, AttemptEvent
 from compute.services import dispatch, jobs, leases
 from compute.services.leases import GRANT_SALT, check_grant
-from marketplace.core.errors import Forbidden
+from core.errors import Forbidden
 from tests import factories
 from tests.compute.helpers import (
     execute,

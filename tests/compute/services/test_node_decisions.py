@@ -11,8 +11,8 @@ from accounts.services import mails
 from compute.agent.chain import ChainEnd
 from compute.models import Attempt, MeterConflict, MeterRecord, Node, NodeDecision, NodePresence, UsageRecord
 from compute.services import dispatch, node_decisions, verification
-from marketplace.core.errors import Conflict, InvalidInput
-from marketplace.core.states import transition
+from core.errors import Conflict, InvalidInput
+from core.states import transition
 from tests import factories
 from tests.compute.helpers import execute, one_unit, present, refused
 from tests.factories import Car

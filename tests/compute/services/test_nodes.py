@@ -12,8 +12,8 @@ from accounts.models import OwnerPolicy
 from compute import protocol
 from compute.models import EnrolmentCode, HardwareClass, Node, NodePresence
 from compute.services import nodes
-from marketplace.core.errors import Conflict, ConsentRequired, DomainError, InvalidInput
-from marketplace.core.states import transition
+from core.errors import Conflict, ConsentRequired, DomainError, InvalidInput
+from core.states import transition
 from tests import factories
 from tests.compute.helpers import execute, in_threads
 

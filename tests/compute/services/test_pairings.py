@@ -9,7 +9,7 @@ from django.utils import timezone
 from accounts.models import AuditEvent, ConsentRecord, Mail, Vehicle
 from compute.models import EnrolmentCode, Node, NodePresence, Pairing
 from compute.services import nodes, pairings
-from marketplace.core.errors import DomainError
+from core.errors import DomainError
 from marketplace.privacy import retention
 from tests import factories
 from tests.compute.helpers import in_threads

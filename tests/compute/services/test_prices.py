@@ -10,7 +10,7 @@ from accounts.models import OwnerPolicy
 from compute.models import Attempt, HardwareClass, Node
 from compute.services import dispatch, prices
 from compute.tasks import price_nodes
-from marketplace.core.states import transition
+from core.states import transition
 from tests import factories
 
 pytestmark = pytest.mark.django_db

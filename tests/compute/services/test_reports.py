@@ -17,7 +17,7 @@ from accounts.models import AuditEvent, Mail
 from compute import blobs, protocol
 from compute.models import Attempt, MeterConflict, MeterRecord, Node, NodePresence, UsageRecord
 from compute.services import dispatch, jobs, meter_conflicts, results, sync, verification
-from marketplace.core.errors import Conflict, InvalidInput, NotFound
+from core.errors import Conflict, InvalidInput, NotFound
 from tests import factories
 from tests.compute.helpers import execute, leased, one_unit, present, refused, trust
 from tests.factories import Car

@@ -11,7 +11,7 @@ from compute import protocol
 from compute.link import outbound
 from compute.models import Attempt, EnrolmentCode, MeterRecord, Node, NodeEvent
 from compute.services import dispatch, nodes, results, verification
-from marketplace.core.errors import Conflict, ConsentRequired, DomainError, InvalidInput
+from core.errors import Conflict, ConsentRequired, DomainError, InvalidInput
 from tests import factories
 from tests.compute.helpers import in_threads, leased, one_unit, present, trust, until_somebody_waits_for_us, work
 from tests.waiting import PATIENCE_S

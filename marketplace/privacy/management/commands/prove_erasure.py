@@ -18,7 +18,7 @@ from django.utils import timezone
 from accounts.models import ErasureRequest, Mail
 from accounts.services import erasures, exports
 from billing.services import ledger
-from marketplace.core.commit import measured_on
+from core.commit import measured_on
 from marketplace.privacy import erasure, proof, search, signed
 from marketplace.privacy.throwaway import Throwaway, make
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import models
 
-from marketplace.core.errors import InvalidTransition
+from core.errors import InvalidTransition
 
 Transitions = Mapping[str, tuple[str, ...]]
 

@@ -17,7 +17,7 @@ from babel.dates import format_date, format_skeleton, format_time, get_timezone_
 from babel.numbers import format_currency, format_decimal, format_percent
 from django.utils import timezone
 
-from marketplace.core.money import MICRO, MWH_PER_KWH
+from core.money import MICRO, MWH_PER_KWH
 
 DEFAULT = "en-US"
 # What an owner can choose. Languages of which we show only the figures and dates.

@@ -10,7 +10,7 @@ from typing import Any
 from django.db import connections, transaction
 from django.db.backends.utils import CursorWrapper
 
-from marketplace.core.errors import DomainError
+from core.errors import DomainError
 
 # Written by migrations and by the database itself, read by everybody.
 READ_ONLY = ("django_migrations", "accounts_statetransition")

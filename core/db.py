@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import psycopg
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, connection, models, transaction
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -65,3 +65,10 @@ def _session() -> psycopg.Connection[Any]:
         raise transaction.TransactionManagementError("batches are written in a transaction")
     session: psycopg.Connection[Any] = connection.connection
     return session
+
+
+def next_id(model: type[models.Model]) -> int:
+    """The id of a row that is still to be written: two rows that name each other need one beforehand."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nextval(pg_get_serial_sequence(%s, 'id'))", [model._meta.db_table])
+        return int(cursor.fetchone()[0])

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from django import template
 
-from marketplace.core import locale
+from core import locale
 
 register = template.Library()
 NOTHING = "–"
