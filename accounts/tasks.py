@@ -2,7 +2,8 @@ import time
 
 from celery import shared_task
 
-from accounts.services import consents, mails, notices, reminders
+from accounts.consents import consents, notices, reminders
+from accounts.mails import outbox
 from core import kicks
 
 BATCH = 500
@@ -31,5 +32,5 @@ def send_mails() -> None:
     """Until none is due: what could not be sent is not due again before its next try."""
     until = time.monotonic() + SEND_BUDGET_S
     kicks.begin("accounts.send_mails")
-    while mails.send_due() and time.monotonic() < until:
+    while outbox.send_due() and time.monotonic() < until:
         kicks.begin("accounts.send_mails")

@@ -25,7 +25,7 @@ MONTH = (
     "billing/services/statement_sql.py",
 )
 WORK = ("compute/services", "compute/scheduling", "compute/link", "compute/protocol.py", "compute/migrations")
-CONSENT = ("accounts/services/consents.py", "accounts/migrations")
+CONSENT = ("accounts/consents/consents.py", "accounts/migrations")
 PRIVACY = ("accounts/privacy.py", "billing/privacy.py", "compute/privacy.py", "marketplace/privacy")
 
 # Page -> what each of its figures measures, in the order of the lines that carry their commits.

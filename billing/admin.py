@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 
-from accounts.owner_data_admin import OwnerDataAdmin
+from accounts.admin.owner_data import OwnerDataAdmin
 from billing import (
     approval_admin,
     dispute_admin,

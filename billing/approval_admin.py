@@ -12,8 +12,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 
-from accounts.access import signed_in
-from accounts.owner_data_admin import OwnerDataAdmin, owners_of_subjects
+from accounts.access.guards import signed_in
+from accounts.admin.owner_data import OwnerDataAdmin, owners_of_subjects
 from billing.models import Approval, Dispute, Payout
 from billing.money_admin import may_decide
 from billing.services import approvals, wallets

@@ -10,8 +10,8 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.timezone import localtime
 
-from accounts.access import signed_in
-from accounts.owner_data_admin import OwnerDataAdmin
+from accounts.access.guards import signed_in
+from accounts.admin.owner_data import OwnerDataAdmin
 from billing.models import Approval, Dispute
 from billing.money_admin import may_decide, proposal_url
 from billing.services import dispute_decisions, disputes, give_backs

@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 
-from accounts.owner_data_admin import OwnerDataAdmin
+from accounts.admin.owner_data import OwnerDataAdmin
 from billing.models import Invoice, InvoiceLine, Statement, StatementLine
 from core.admin import ReadOnlyAdmin
 from core.money import format_micro

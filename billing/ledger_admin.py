@@ -14,8 +14,8 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from accounts.admin.owner_data import OwnerDataAdmin
 from accounts.models import User
-from accounts.owner_data_admin import OwnerDataAdmin
 from billing import ledger_explorer
 from billing.models import LedgerAccount, LedgerCheck, LedgerDifference, LedgerTransfer
 from billing.services import checks

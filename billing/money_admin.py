@@ -8,8 +8,8 @@ from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 from django.urls import reverse
 
+from accounts.admin.owner_data import OwnerDataAdmin
 from accounts.models import User
-from accounts.owner_data_admin import OwnerDataAdmin
 from billing.models import Approval
 from billing.services import money_operators
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.contrib import admin
 
-from accounts.owner_data_admin import OwnerDataAdmin
+from accounts.admin.owner_data import OwnerDataAdmin
 from billing.models import Approval, ConnectedAccount, Payout, StripeCommand
 from billing.money_admin import ProposingAdmin
 from core.money import format_micro

@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 
-from accounts.access import signed_in
+from accounts.access.guards import signed_in
 from billing.models import Approval, CardDispute, PromoCredit, Refund, StripeCommand
 from billing.money_admin import ProposingAdmin
 from billing.services import card_disputes, dispute_debts, dispute_suspensions

@@ -4,8 +4,8 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from accounts.access import signed_in
-from accounts.owner_data_admin import OwnerDataAdmin
+from accounts.access.guards import signed_in
+from accounts.admin.owner_data import OwnerDataAdmin
 from billing.models import (
     AutoRecharge,
     BalanceTransaction,

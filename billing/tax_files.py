@@ -4,8 +4,8 @@ from typing import Any
 
 from django.db import transaction
 
+from accounts.access import trail as access
 from accounts.models import AccessEvent, Owner, User
-from accounts.services import access
 from billing import tax
 from billing.tax import QUARTERS, TaxYear
 from core.spreadsheets import csv_text

@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 
-from accounts.owner_data_admin import OwnerDataAdmin
+from accounts.admin.owner_data import OwnerDataAdmin
 from compute import conflict_admin as conflict_admin  # registers itself
 from compute.models import (
     Attempt,

@@ -8,8 +8,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 
-from accounts.access import signed_in
-from accounts.owner_data_admin import OwnerDataAdmin
+from accounts.access.guards import signed_in
+from accounts.admin.owner_data import OwnerDataAdmin
 from compute import conflict_evidence
 from compute.models import MeterConflict, Node, NodeDecision
 from compute.services import node_decisions

@@ -10,8 +10,8 @@ from django.contrib.auth.models import Group
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.template.response import TemplateResponse
 
-from accounts import access_reason
-from accounts.owner_data_admin import check_site
+from accounts.access import reason as access_reason
+from accounts.admin.owner_data import check_site
 from billing.ledger_admin import open_differences
 
 # Secrets of second factors, and rows that only allauth should write.

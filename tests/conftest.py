@@ -17,7 +17,7 @@ from django.db.backends.postgresql.operations import DatabaseOperations
 from django.test import Client, override_settings
 
 from accounts.models import Organization, Owner, User
-from accounts.services import registration
+from accounts.owners import registration
 from tests import factories, hypothesis_profile, template
 from tests.database import execute, unguarded
 from tests.leftovers import SCHEMA_ROWS

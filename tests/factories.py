@@ -16,8 +16,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.api_keys import keys as api_keys
+from accounts.consents import consents
 from accounts.models import ApiKey, Organization, Owner, Scope, User, Vehicle
-from accounts.services import api_keys, consents, registration, vehicles
+from accounts.owners import registration
+from accounts.vehicles import vehicles
 from billing.models import (
     CardTopUp,
     ConnectedAccount,

@@ -21,8 +21,11 @@ from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 from django.urls import get_resolver, reverse
 from django.utils import timezone
 
+from accounts.api_keys import keys as api_keys
+from accounts.consents import unsubscribes
 from accounts.models import ConsentRecord, ErasureRequest, Scope, User
-from accounts.services import api_keys, erasures, exports, receipts, registration, unsubscribes
+from accounts.owners import erasures, exports, registration
+from accounts.receipts import service as receipts
 from billing.models import CardTopUp
 from compute import protocol
 from compute.services import nodes

@@ -9,8 +9,8 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from accounts import access_reason
-from accounts.access import signed_in
+from accounts.access import reason as access_reason
+from accounts.access.guards import signed_in
 
 
 @never_cache

@@ -8,10 +8,10 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-from accounts.access import organization_required, signed_in
-from accounts.forms import ApiKeyForm
+from accounts.access.guards import organization_required, signed_in
+from accounts.api_keys import keys as api_keys
 from accounts.models import ApiKey, Organization, Scope
-from accounts.services import api_keys
+from accounts.owners.forms import ApiKeyForm
 
 
 @never_cache

@@ -10,8 +10,9 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-from accounts.access import owner_required, signed_in
-from accounts.consent_selectors import consents_of, personal_consents_of, undo_of
+from accounts.access.guards import owner_required, signed_in
+from accounts.consents import consents, notices, regions
+from accounts.consents.selectors import consents_of, personal_consents_of, undo_of
 from accounts.models import (
     IN_FORCE,
     PERSONAL,
@@ -23,7 +24,6 @@ from accounts.models import (
     Purpose,
     Vehicle,
 )
-from accounts.services import consents, notices, regions
 from accounts.views.back import way_back
 from core.errors import Conflict, DomainError
 

@@ -11,11 +11,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_http_methods
 
-from accounts.access import owner_required
+from accounts.access.guards import owner_required
 from accounts.models import ConsentRecord, Owner, Purpose
+from accounts.receipts import service as receipts
 from accounts.receipts.strict import MAX_BYTES
 from accounts.receipts.verify import Report, Seen, verify
-from accounts.services import receipts
 from core.files import download
 
 FRAME_BYTES = 64 * 1024  # of a form around the file

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from accounts.models import User
-from accounts.services import registration
+from accounts.owners import registration
 from benchmarks.withdrawal.load import Orders
 from benchmarks.withdrawal.model import model_bytes
 from benchmarks.withdrawal.watch import Watch

@@ -7,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.idempotency import KEY_MAX_LENGTH
+from accounts.api_keys.idempotency import KEY_MAX_LENGTH
 from billing.api.serializers import TopUpRequest, TopUpResponse
 from billing.api.views import IDEMPOTENCY_KEY
 from billing.models import CardTopUp

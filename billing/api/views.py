@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.idempotency import KEY_MAX_LENGTH, idempotent
+from accounts.api_keys.idempotency import KEY_MAX_LENGTH, idempotent
 from accounts.models import ApiKey, Organization
 from billing import selectors
 from billing.api.serializers import (

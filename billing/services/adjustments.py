@@ -2,8 +2,8 @@
 
 from django.db import transaction
 
+from accounts.access import audit
 from accounts.models import Organization, Owner, User
-from accounts.services import audit
 from billing.models import LedgerAccount, LedgerTransfer
 from billing.services import ledger
 from billing.services.ledger import Place, Posting

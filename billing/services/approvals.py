@@ -9,8 +9,8 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from accounts.access import audit
 from accounts.models import User
-from accounts.services import audit
 from billing.models import Approval
 from billing.services import money_operators
 from billing.services.approval_kinds import KINDS

@@ -4,11 +4,11 @@ from decimal import Decimal
 
 from django.utils import timezone
 
+from accounts.mails import outbox
 from accounts.models import Organization
-from accounts.services import mails
+from accounts.organizations.selectors import money_people
 from billing.models import AutoRecharge
 from billing.recharge_reasons import reason
-from billing.recipients import money_people
 from core.money import MICRO
 
 
@@ -23,7 +23,7 @@ def pause(*, organization: Organization, code: str, subject: str) -> bool:
         return False
     recharge = AutoRecharge.objects.get(organization=organization)
     for user in money_people(organization):
-        mails.queue(
+        outbox.queue(
             user=user, kind="recharge-paused", dedupe_key=f"recharge-paused:{subject}:{user.pk}",
             context={
                 "organization": organization.name, "code": code, "reason": reason(code),

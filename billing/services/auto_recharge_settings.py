@@ -6,8 +6,8 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.access import audit
 from accounts.models import Organization, User
-from accounts.services import audit
 from billing.card_dates import has_expired
 from billing.models import AutoRecharge, SavedCard, StripeCustomer
 from billing.services import auto_recharges

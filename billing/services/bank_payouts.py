@@ -6,7 +6,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from accounts.services import mails
+from accounts.mails import outbox
 from billing import gateway
 from billing.gateway import BankPayout, StripeUnavailable
 from billing.models import ConnectedAccount, Payout, StripeCommand
@@ -75,7 +75,7 @@ def _carried(account: ConnectedAccount, said: BankPayout, status: str) -> QueryS
 
 
 def _mail(row: Payout, said: BankPayout) -> None:
-    mails.queue(
+    outbox.queue(
         user=row.owner.user, kind="payout-bank-failed", dedupe_key=f"payout-bank-failed:{row.pk}:{said.id}",
         context={"amount_micro": row.amount_micro, "currency": row.currency},
     )  # fmt: skip

@@ -2,8 +2,8 @@
 
 from django.db import transaction
 
+from accounts.access import audit
 from accounts.models import Organization, User
-from accounts.services import audit
 from billing.models import BillingProfile
 from billing.services.spend_caps import CAP_MAX_MICRO
 from core.errors import InvalidInput

@@ -5,8 +5,8 @@ from datetime import datetime
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.access import audit
 from accounts.models import User
-from accounts.services import audit
 from billing.gateway import BalanceMovement, BankDispute
 from billing.minor_units import to_micro
 from billing.models import CardDispute, StripeCommand, TopUp

@@ -4,8 +4,8 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from accounts.access import audit
 from accounts.models import Organization, User
-from accounts.services import audit
 from billing import gateway
 from billing.gateway import CheckoutSession
 from billing.minor_units import to_micro, to_minor

@@ -8,8 +8,8 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
+from accounts.access import audit
 from accounts.models import User
-from accounts.services import audit
 from billing.models import LedgerCheck, LedgerDifference
 from billing.services.ledger_checks import CHECKS, Difference, recompute
 from core.errors import InvalidInput

@@ -8,8 +8,9 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from accounts.access import audit
+from accounts.mails import outbox as mails
 from accounts.models import Owner
-from accounts.services import audit, mails
 from billing import gateway
 from billing.gateway import PayeeAccount
 from billing.models import ConnectedAccount, Payout, StripeCommand

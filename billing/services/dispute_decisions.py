@@ -9,8 +9,9 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.access import audit
+from accounts.mails import outbox
 from accounts.models import User
-from accounts.services import audit, mails
 from billing.models import Dispute, JobOrder, LedgerAccount, LedgerTransfer
 from billing.services import disputes, give_backs, ledger, money_operators
 from billing.services.ledger import Place, Posting
@@ -75,7 +76,7 @@ def _end(row: Dispute, status: str, decision: str, actor: User, **changes: Any) 
         currency=row.currency, bearer=row.bearer,
     )  # fmt: skip
     if row.opened_by:
-        mails.queue(
+        outbox.queue(
             user=row.opened_by, kind="dispute-decided", dedupe_key=f"dispute-decided:{row.pk}",
             context={"dispute": str(row.public_id), "upheld": status == Status.UPHELD,
                      "granted_micro": row.granted_micro, "currency": row.currency, "decision": decision.strip()},

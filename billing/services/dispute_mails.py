@@ -1,6 +1,6 @@
-from accounts.services import mails
+from accounts.mails import outbox
+from accounts.organizations.selectors import money_people
 from billing.models import CardDispute
-from billing.recipients import money_people
 
 Status = CardDispute.Status
 
@@ -14,7 +14,7 @@ def tell(dispute: CardDispute) -> None:
         kind, word = "card-dispute-ended", dispute.status
     organization = dispute.organization
     for user in money_people(organization):
-        mails.queue(
+        outbox.queue(
             user=user, kind=kind, dedupe_key=f"{kind}:{dispute.public_id}:{word}:{user.pk}",
             context={
                 "organization": organization.name, "amount_micro": dispute.amount_micro, "currency": dispute.currency,

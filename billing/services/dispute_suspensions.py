@@ -7,8 +7,8 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from accounts.access import audit
 from accounts.models import Organization, User
-from accounts.services import audit
 from billing.models import CardDispute, LedgerAccount
 from billing.services.organization_locks import lock
 

@@ -11,8 +11,9 @@ from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
+from accounts.access import audit
+from accounts.mails import outbox
 from accounts.models import Organization, Owner, User
-from accounts.services import audit, mails
 from billing.models import Dispute, DisputeMessage, JobOrder, LedgerAccount, LedgerTransfer, Statement
 from billing.services import give_backs, ledger
 from billing.services.ledger import Place, Posting
@@ -91,7 +92,7 @@ def add_message(*, dispute: Dispute, text: str, author: User, from_operator: boo
     message = DisputeMessage.objects.create(dispute=row, author=author, from_operator=from_operator, text=text)
     audit.record(actor=author, action="dispute.message", subject=row.public_id, from_operator=from_operator)
     if from_operator and row.opened_by:
-        mails.queue(
+        outbox.queue(
             user=row.opened_by, kind="dispute-message", dedupe_key=f"dispute-message:{message.pk}",
             context={"dispute": str(row.public_id)},
         )  # fmt: skip

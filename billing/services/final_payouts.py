@@ -3,8 +3,8 @@
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
+from accounts.access import audit
 from accounts.models import Owner, User
-from accounts.services import audit
 from billing.minor_units import DIGITS, micro_per_minor
 from billing.models import LedgerAccount, Payout
 from billing.services import connected_accounts, statements

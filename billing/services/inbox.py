@@ -13,8 +13,8 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from accounts.access import audit
 from accounts.models import User
-from accounts.services import audit
 from billing.gateway import Event, StripeUnavailable
 from billing.models import StripeEvent
 from billing.services import rounds

@@ -19,8 +19,8 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from accounts.access import audit
 from accounts.models import User
-from accounts.services import audit
 from billing.gateway import StripeRefused, StripeUnavailable
 from billing.models import StripeCommand
 from billing.services import rounds

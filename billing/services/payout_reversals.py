@@ -9,8 +9,8 @@ from django.db import transaction
 from django.db.models import F, OuterRef, Q, Subquery, Sum
 from django.utils import timezone
 
+from accounts.access import audit
 from accounts.models import User
-from accounts.services import audit
 from billing import gateway
 from billing.gateway import StripeUnavailable, Transfer
 from billing.minor_units import to_micro

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from django.db import connection, transaction
 from django.utils import timezone
 
-from accounts.services import audit
+from accounts.access import audit
 from billing.models import Payout
 
 REASON = "An earlier payout was taken back."

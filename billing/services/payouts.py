@@ -8,8 +8,8 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
+from accounts.access import audit
 from accounts.models import User
-from accounts.services import audit
 from billing import gateway
 from billing.minor_units import to_micro
 from billing.models import LedgerAccount, LedgerTransfer, Payout, StripeCommand

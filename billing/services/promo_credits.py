@@ -3,8 +3,8 @@
 from django.conf import settings
 from django.db import transaction
 
+from accounts.access import audit
 from accounts.models import Organization, User
-from accounts.services import audit
 from billing.models import LedgerAccount, LedgerTransfer, PromoCredit
 from billing.services import ledger
 from billing.services.ledger import Place, Posting

@@ -8,8 +8,8 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from accounts.access import audit
 from accounts.models import User
-from accounts.services import audit
 from billing.models import RateCard
 from compute.models import HardwareClass
 from core.errors import Conflict, InvalidInput

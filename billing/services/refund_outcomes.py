@@ -6,13 +6,14 @@ from datetime import timedelta
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.access import audit
+from accounts.mails import outbox
 from accounts.models import User
-from accounts.services import audit, mails
+from accounts.organizations.selectors import money_people
 from billing import gateway
 from billing.gateway import CardRefund
 from billing.minor_units import to_micro
 from billing.models import BalanceTransaction, LedgerTransfer, Refund, StripeCommand
-from billing.recipients import money_people
 from billing.services import balance, ledger, rounds
 from billing.services.ledger import Posting
 from billing.services.organization_locks import lock
@@ -163,7 +164,7 @@ def _check(row: Refund, found: CardRefund) -> None:
 
 def _mail(row: Refund, kind: str) -> None:
     for user in money_people(row.organization):
-        mails.queue(
+        outbox.queue(
             user=user, kind=kind, dedupe_key=f"{kind}:{row.public_id}:{user.pk}",
             context={
                 "organization": row.organization.name, "amount_micro": row.amount_micro, "currency": row.currency,

@@ -10,8 +10,8 @@ from django.db.models import Exists, F, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from accounts.access import audit
 from accounts.models import Organization, User
-from accounts.services import audit
 from billing.minor_units import micro_per_minor, to_minor
 from billing.models import CardDispute, LedgerAccount, LedgerTransfer, Refund, StripeCommand, TopUp
 from billing.services import ledger, outbox

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from django.db import connection, transaction
 
+from accounts.access import audit
 from accounts.models import Organization, User
-from accounts.services import audit
 from billing.models import SpendCap
 from core.errors import InvalidInput, PaymentRequired
 

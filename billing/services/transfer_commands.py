@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from accounts.services import mails
+from accounts.mails import outbox
 from billing import gateway
 from billing.gateway import StripeRefused, StripeUnknownOutcome, Transfer
 from billing.minor_units import to_micro, to_minor
@@ -72,7 +72,7 @@ def done(command: StripeCommand, sent: Sent) -> None:
     accounts = ledger.accounts(places)
     is_back = payout_reversals.is_whole(sent.transfer)
     if not is_back:
-        mails.queue(
+        outbox.queue(
             user=row.owner.user, kind="payout-sent", dedupe_key=f"payout-sent:{row.pk}",
             context={"amount_micro": row.amount_micro, "currency": row.currency},
         )  # fmt: skip

@@ -8,8 +8,8 @@ rating and usage: the days lose what the rating had added to them.
 
 from django.db import connection, transaction
 
+from accounts.access import audit
 from accounts.models import User
-from accounts.services import audit
 from billing.models import LedgerAccount, RatedUsage, UsageVoid
 from billing.services import give_backs, ledger
 from billing.services.ledger import Place

@@ -2,8 +2,8 @@ from dataclasses import dataclass
 
 from django.db import IntegrityError, transaction
 
+from accounts.access import audit
 from accounts.models import Organization, User
-from accounts.services import audit
 from billing.models import LedgerAccount, LedgerTransfer, TopUp
 from billing.services import dispute_debts, ledger
 from billing.services.ledger import Place, Posting

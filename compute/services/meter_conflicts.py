@@ -8,8 +8,9 @@ owner connects the car's computer anew, which begins a new chain; or an operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from accounts.access import audit
+from accounts.mails import outbox
 from accounts.models import User
-from accounts.services import audit, mails
 from compute.models import Node
 from core import kicks
 from core.db import execute_batch
@@ -92,7 +93,7 @@ def _tell(node: Node) -> None:
     vehicle = node.vehicle
     nobody: User | None = None  # the platform itself
     audit.record(actor=nobody, action="node.suspend", subject=node.public_id, vehicle=str(vehicle.public_id), why=CODE)
-    mails.queue(
+    outbox.queue(
         user=vehicle.owner.user, kind="node-paused", dedupe_key=f"node-paused:{node.public_id}",
         context={"vehicle": str(vehicle.public_id)},
     )  # fmt: skip

@@ -3,8 +3,9 @@
 Money is never moved: a record that was set aside stays unpaid for ever, and what was paid before stays paid.
 """
 
+from accounts.access import audit
+from accounts.mails import outbox
 from accounts.models import User
-from accounts.services import audit, mails
 from compute import conflict_evidence
 from compute.models import MeterConflict, Node, NodeDecision, NodePresence
 from compute.services import nodes
@@ -91,7 +92,7 @@ def _tell(row: NodeDecision, reason: str, actor: User) -> None:
         decision=kind, row=str(row.public_id), through=row.through_id, meter_seq=row.meter_seq, reason=reason,
     )  # fmt: skip
     if kind in MAILS:
-        mails.queue(
+        outbox.queue(
             user=node.vehicle.owner.user, kind=MAILS[kind], dedupe_key=f"{MAILS[kind]}:{row.public_id}",
             context={"vehicle": str(node.vehicle.public_id)},
         )  # fmt: skip

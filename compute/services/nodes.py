@@ -10,8 +10,9 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
+from accounts.access import audit
+from accounts.mails import outbox
 from accounts.models import ConsentCurrent, OwnerPolicy, User, Vehicle
-from accounts.services import audit, mails
 from compute import protocol
 from compute.link.trust import trust_chain
 from compute.models import Attempt, AvailabilitySpan, EnrolmentCode, HardwareClass, Node, NodePresence
@@ -129,7 +130,7 @@ def create_node(
     audit.record(
         actor=actor, action="node.enrol", subject=node.public_id, vehicle=str(vehicle.public_id), method=method
     )
-    mails.queue(
+    outbox.queue(
         user=vehicle.owner.user,
         kind="vehicle-paired",
         dedupe_key=f"vehicle-paired:{node.public_id}",

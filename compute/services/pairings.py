@@ -18,7 +18,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import Owner, User, Vehicle
-from accounts.services import vehicles
+from accounts.vehicles import vehicles
 from compute import protocol
 from compute.models import Node, Pairing
 from compute.services import nodes, throttle

@@ -1,7 +1,7 @@
 """Withdrawing at the car: the node's signature stands for the person there, who may stop it whoever owns the account."""
 
+from accounts.consents import consents
 from accounts.models import VEHICLE_PURPOSES, ConsentCurrent, ConsentState
-from accounts.services import consents
 from compute import protocol
 from compute.models import Node
 from core.errors import Conflict, Forbidden, InvalidInput

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from accounts.models import Vehicle
-from accounts.services.vehicles import vin_hash
+from accounts.vehicles.vehicles import vin_hash
 from compute.models import Node
 from marketplace.demo.owner import Portal
 from marketplace.embedded import REPOSITORY

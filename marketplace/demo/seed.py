@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from accounts.api_keys import keys as api_keys
 from accounts.models import Organization, Scope, User
-from accounts.services import api_keys, registration
+from accounts.owners import registration
 from billing.services import rates
 from marketplace.demo import store
 

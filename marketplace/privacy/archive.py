@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import OperationalError, connection, transaction
 
 from accounts.models import DataExport, Owner
-from accounts.services import exports
+from accounts.owners import exports
 from marketplace.privacy import inventory, signed
 from marketplace.privacy.tabular import write_table
 

@@ -16,8 +16,11 @@ from django.db import transaction
 from django.db.models import CharField, F, Func, Q, Value
 from django.utils import timezone
 
+from accounts.access import audit
+from accounts.mails import outbox
 from accounts.models import AccessEvent, AuditEvent, DataExport, ErasureRequest, Mail, Owner, User, Vehicle
-from accounts.services import audit, erasures, exports, mails, vehicles
+from accounts.owners import erasures, exports
+from accounts.vehicles import vehicles
 from billing.services import final_payouts
 from compute.models import Node
 from core.errors import Conflict
@@ -69,7 +72,7 @@ def erase(*, request: ErasureRequest, also: tuple[str, ...] = ()) -> bool:
 def last_mail_went(request: ErasureRequest) -> bool:
     """The owner is told, while there still is an address; waits for the outbox, but not for ever."""
     user, key = request.owner.user, f"erasure-done:{request.pk}"
-    mails.queue(user=user, kind="erasure-done", dedupe_key=key, context={"erasure": str(request.public_id)})
+    outbox.queue(user=user, kind="erasure-done", dedupe_key=key, context={"erasure": str(request.public_id)})
     mail = Mail.objects.get(dedupe_key=key)
     return bool(mail.sent_at or mail.dropped_at or timezone.now() - mail.created_at > LAST_MAIL_WAIT)
 

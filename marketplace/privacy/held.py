@@ -11,9 +11,9 @@ from typing import Any
 from django.db.models import Count, F, Window
 from django.utils.formats import date_format
 
-from accounts.consent_selectors import state_of
+from accounts.consents import notices
+from accounts.consents.selectors import state_of
 from accounts.models import IN_FORCE, ConsentCurrent, Owner, Purpose, Vehicle
-from accounts.services import notices
 from core.privacy import CONTRACT, LEGAL, SECURITY, Column, Group, Table
 from marketplace.privacy import inventory
 

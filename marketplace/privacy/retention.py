@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from accounts.services import exports
+from accounts.owners import exports
 
 logger = logging.getLogger(__name__)
 BATCH = 5000

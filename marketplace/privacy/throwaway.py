@@ -17,8 +17,13 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.utils import timezone
 from onnx import TensorProto, helper, numpy_helper
 
+from accounts.access import audit
+from accounts.access import trail as access
+from accounts.consents import consents
+from accounts.mails import outbox
 from accounts.models import AccessEvent, DataExport, Owner, Purpose, User, Vehicle
-from accounts.services import access, audit, consents, exports, mails, registration, vehicles
+from accounts.owners import exports, registration
+from accounts.vehicles import vehicles
 from billing.models import LedgerAccount
 from billing.services import orders, rates, settlement, wallets
 from compute import protocol
@@ -179,7 +184,7 @@ def _trails(owner: Owner) -> None:
     session = SessionStore()
     session["_auth_user_id"], session["account_authentication_methods"] = str(user.pk), [{"email": user.email}]
     session.save()
-    mails.queue(user=user, kind="news", dedupe_key=f"news:{user.pk}", context={"name": owner.name})
+    outbox.queue(user=user, kind="news", dedupe_key=f"news:{user.pk}", context={"name": owner.name})
     access.record(
         looked_at=[(owner.pk, None)], actor=None, kind=AccessEvent.Kind.STAFF_READ, what="owners: page",
         reason=f"Support: {owner.name} wrote from {user.email}",

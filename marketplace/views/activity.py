@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from accounts.access import owner_required
+from accounts.access.guards import owner_required
 from accounts.models import Owner, Vehicle
 from compute.activity import BIGGEST_ID, attempts_of, measured
 from compute.models import Attempt, MeterRecord

@@ -12,11 +12,11 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from accounts.access import may_move_money, organization_required, signed_in
-from accounts.forms import add_error
+from accounts.access.guards import may_move_money, organization_required, signed_in
 from accounts.models import Organization
+from accounts.organizations.selectors import money_people
+from accounts.owners.forms import add_error
 from billing.models import BillingProfile
-from billing.recipients import money_people
 from billing.services import billing_profiles
 from billing.services.billing_profiles import LONGEST
 from core.errors import DomainError

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accounts.access import finance_required, may_move_money, organization_required, signed_in
+from accounts.access.guards import finance_required, may_move_money, organization_required, signed_in
 from accounts.models import Organization
 from billing import card_dates, card_words
 from billing.models import AutoRecharge, SavedCard

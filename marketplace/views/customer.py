@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from accounts.access import may_move_money, organization_required, signed_in
+from accounts.access.guards import may_move_money, organization_required, signed_in
 from accounts.models import Organization
 from billing.models import JobOrder, RateCard
 from billing.services import wallets

@@ -16,9 +16,9 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
-from accounts.access import finance_required, may_move_money, owner_required, signed_in
-from accounts.forms import add_error
+from accounts.access.guards import finance_required, may_move_money, owner_required, signed_in
 from accounts.models import Organization, Owner, User
+from accounts.owners.forms import add_error
 from billing.models import Dispute, JobOrder, Statement
 from billing.services import disputes, give_backs
 from core.errors import DomainError

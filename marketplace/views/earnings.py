@@ -8,7 +8,7 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from accounts.access import owner_required
+from accounts.access.guards import owner_required
 from accounts.models import Owner
 from billing import earnings as selectors
 from billing.documents.amounts import exact

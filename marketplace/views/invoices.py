@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from accounts.access import organization_required
+from accounts.access.guards import organization_required
 from accounts.models import Organization
 from billing import invoice_words, periods
 from billing.documents import invoice as invoice_paper

@@ -11,9 +11,9 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from accounts.access import owner_required, signed_in
+from accounts.access.guards import owner_required, signed_in
 from accounts.models import Owner
-from accounts.services import closing, erasures
+from accounts.owners import closing, erasures
 from billing.models import LedgerAccount
 from billing.services import final_payouts
 from core.errors import DomainError, NotFound

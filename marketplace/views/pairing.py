@@ -11,10 +11,10 @@ from django.urls import NoReverseMatch, reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from accounts.access import owner_required, signed_in
-from accounts.consent_selectors import consents_of
-from accounts.forms import VehicleForm
+from accounts.access.guards import owner_required, signed_in
+from accounts.consents.selectors import consents_of
 from accounts.models import Owner, Purpose, Vehicle
+from accounts.owners.forms import VehicleForm
 from compute.models import Node
 from compute.services import nodes, pairings
 from core.errors import Conflict, DomainError, InvalidInput

@@ -15,9 +15,9 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-from accounts.access import owner_required, signed_in
-from accounts.forms import add_error
+from accounts.access.guards import owner_required, signed_in
 from accounts.models import Owner
+from accounts.owners.forms import add_error
 from billing import payout_words
 from billing.models import ConnectedAccount, Payout
 from billing.services import connected_accounts, final_payouts, payee_states

@@ -10,11 +10,11 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from accounts.access import owner_required, signed_in
+from accounts.access.guards import owner_required, signed_in
 from accounts.models import Owner, OwnerPolicy, Vehicle
 from accounts.policies import presets, rules, summary
+from accounts.policies import service as policies
 from accounts.policies.forms import PolicyForm
-from accounts.services import policies
 from accounts.views.back import way_back
 from core import kicks
 from core.errors import DomainError, InvalidInput

@@ -11,9 +11,10 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-from accounts.access import owner_required, signed_in
+from accounts.access import trail as access
+from accounts.access.guards import owner_required, signed_in
 from accounts.models import AccessEvent, DataExport, ErasureRequest, Owner
-from accounts.services import access, erasures, exports
+from accounts.owners import erasures, exports
 from core import kicks
 from core.errors import DomainError
 from core.files import file_response

@@ -8,7 +8,7 @@ from django.views.decorators.http import require_GET
 from django.views.defaults import server_error as page_of_500
 from redis.exceptions import RedisError
 
-from accounts.access import signed_in
+from accounts.access.guards import signed_in
 from accounts.context import actor
 from core.api import error_body
 

@@ -7,7 +7,7 @@ from django.shortcuts import get_object_or_404
 from django.views.decorators.cache import cache_control, never_cache
 from django.views.decorators.http import require_GET
 
-from accounts.access import owner_required
+from accounts.access.guards import owner_required
 from accounts.models import Owner
 from billing import signing_keys, statement_package
 from billing.models import Statement

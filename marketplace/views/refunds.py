@@ -14,9 +14,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from accounts.access import finance_required, signed_in
-from accounts.forms import add_error
+from accounts.access.guards import finance_required, signed_in
 from accounts.models import Organization
+from accounts.owners.forms import add_error
 from billing import refund_sources
 from billing.models import CardDispute, Refund, TopUp
 from billing.services import refunds

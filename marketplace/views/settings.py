@@ -8,11 +8,11 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from accounts.access import owner_required, signed_in
-from accounts.forms import add_error
-from accounts.mail_kinds import KINDS, SETTABLE
+from accounts.access.guards import owner_required, signed_in
+from accounts.mails.kinds import KINDS, SETTABLE
 from accounts.models import Owner
-from accounts.services import owners
+from accounts.owners import owners
+from accounts.owners.forms import add_error
 from core import locale
 from core.errors import DomainError
 

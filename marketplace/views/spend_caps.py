@@ -12,9 +12,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from accounts.access import may_move_money, organization_required, signed_in
-from accounts.forms import add_error
+from accounts.access.guards import may_move_money, organization_required, signed_in
 from accounts.models import Organization
+from accounts.owners.forms import add_error
 from billing.models import SpendCap
 from billing.services import spend_caps
 from core.errors import DomainError

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from accounts.access import owner_required
+from accounts.access.guards import owner_required
 from accounts.models import Owner
 from billing import earnings, payout_words, periods, statement_selectors, tax, tax_files
 from billing.documents import statement as paper

@@ -9,9 +9,9 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from accounts.access import owner_required, signed_in
+from accounts.access.guards import owner_required, signed_in
 from accounts.models import Owner, Vehicle
-from accounts.services import vehicles
+from accounts.vehicles import vehicles
 from core.errors import DomainError
 
 page = require_http_methods(["GET", "POST"])

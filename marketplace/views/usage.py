@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from accounts.access import organization_required
+from accounts.access.guards import organization_required
 from accounts.models import Organization
 from billing import usage as selectors
 from billing.documents.amounts import exact

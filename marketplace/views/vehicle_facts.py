@@ -44,7 +44,7 @@ class State:
 
 
 def state_of(node: Node | None, consent: dict[str, Any]) -> State:
-    """`consent` is `accounts.consent_selectors.consents_of`'s entry for running jobs."""
+    """`consent` is `accounts.consents.selectors.consents_of`'s entry for running jobs."""
     if node is None:
         return State("No agent", Reason("no_agent", "No agent is enrolled yet."))
     if not consent["is_in_force"]:

@@ -7,12 +7,12 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
-from accounts.access import owner_required, signed_in
-from accounts.consent_selectors import consents_of
-from accounts.forms import VehicleForm, add_error
+from accounts.access.guards import owner_required, signed_in
+from accounts.consents import notices
+from accounts.consents.selectors import consents_of
 from accounts.models import VEHICLE_PURPOSES, Owner, Purpose, Vehicle
-from accounts.services import notices
-from accounts.services import vehicles as vehicle_services
+from accounts.owners.forms import VehicleForm, add_error
+from accounts.vehicles import vehicles as vehicle_services
 from billing.selectors import earnings_by_vehicle
 from compute.activity import attempts_of
 from compute.models import Node

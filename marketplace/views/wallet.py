@@ -15,9 +15,9 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-from accounts.access import finance_required, may_move_money, organization_required, signed_in
-from accounts.forms import add_error
+from accounts.access.guards import finance_required, may_move_money, organization_required, signed_in
 from accounts.models import Organization
+from accounts.owners.forms import add_error
 from billing import wallet_history
 from billing.models import CardTopUp
 from billing.recharge_reasons import reason

@@ -8,8 +8,8 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from accounts.api_keys import keys as api_keys
 from accounts.models import ApiKey, AuditEvent, Scope
-from accounts.services import api_keys
 from core.errors import InvalidInput
 from tests import factories
 

@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from accounts.consents import consents
 from accounts.models import VEHICLE_PURPOSES, ConsentCurrent, ConsentRecord, Vehicle
-from accounts.services import consents
 from tests import factories
 from tests.accounts.test_notices import in_effect, publish
 

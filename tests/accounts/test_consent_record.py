@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from accounts.consents import consents, notices
 from accounts.models import PERSONAL, VEHICLE_PURPOSES, ConsentState, Purpose
 from accounts.receipts import context, record
 from accounts.receipts.purposes import FACTS
-from accounts.services import consents, notices
 from tests import factories
 
 # mission.md 2c: M is mandatory in the standard, G by the GDPR. A dot goes into an object, [] into each of a list.

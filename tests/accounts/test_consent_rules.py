@@ -10,9 +10,9 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
+from accounts.consents import consents, notices
 from accounts.models import AuditEvent, ConsentCurrent, ConsentNotice, ConsentRecord, Vehicle
 from accounts.receipts import record as consent_record
-from accounts.services import consents, notices
 from compute.models import Attempt
 from tests import factories
 from tests.database import sqlstate_of

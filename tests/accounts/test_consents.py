@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.conf import settings
 from django.utils import timezone
 
+from accounts.consents import consents, notices
 from accounts.models import VEHICLE_PURPOSES, ConsentCurrent, ConsentNotice, ConsentRecord, Purpose, Vehicle
 from accounts.receipts.record import canonical
-from accounts.services import consents, notices
 from accounts.tasks import expire_consents
 from core.errors import Conflict, InvalidInput, NotFound
 from tests import factories

@@ -10,7 +10,7 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from accounts import idempotency
+from accounts.api_keys import idempotency
 from accounts.models import IdempotencyRecord
 from billing.models import LedgerTransfer
 from billing.services import orders, wallets

@@ -14,9 +14,10 @@ from django.template.loader import get_template
 from django.utils import timezone
 
 from accounts import tasks
-from accounts.mail_kinds import KINDS, SETTABLE
+from accounts.consents import consents
+from accounts.mails import outbox
+from accounts.mails.kinds import KINDS, SETTABLE
 from accounts.models import Mail, Owner, OwnerPolicy, User
-from accounts.services import consents, mails
 from tests import factories
 from tests.compute.helpers import in_threads
 
@@ -50,7 +51,7 @@ def texts(settings, tmp_path):
 
 
 def queue(owner, kind="export-ready", *, key="", **fields):
-    mails.queue(user=owner.user, kind=kind, dedupe_key=key or f"test:{factories.number()}", **fields)
+    outbox.queue(user=owner.user, kind=kind, dedupe_key=key or f"test:{factories.number()}", **fields)
     return Mail.objects.latest("id")
 
 
@@ -66,7 +67,7 @@ def test_a_mail_is_sent_once_in_the_owners_locale(alice, texts, settings):
         row = queue(
             alice, key="once", context={"word": "R&D", "at": "2026-11-24T06:02:00+00:00", "ends_on": "2026-12-01"}
         )
-    assert (mails.send_due(), mails.send_due()) == (1, 0)
+    assert (outbox.send_due(), outbox.send_due()) == (1, 0)
     assert outcome(row) == "sent"
     (message,) = post.outbox
     assert message.to == ["alice@example.com"]
@@ -80,7 +81,7 @@ def test_nobody_elses_words_are_written_as_html_and_headers_are_kept(alice, text
     consents.decide(purpose="product_email", decision="given", owner=alice, actor=alice.user, method="portal")
     headers = {"List-Unsubscribe": "<https://driveway.example/unsubscribe/x>"}
     queue(alice, "news", context={"word": "<b>", "headers": headers})
-    mails.send_due()
+    outbox.send_due()
     (message,) = post.outbox
     assert message.extra_headers == headers
     ((html, kind),) = message.alternatives
@@ -91,9 +92,9 @@ def test_nobody_elses_words_are_written_as_html_and_headers_are_kept(alice, text
 def test_two_workers_never_take_the_same_mail(alice, texts):
     for _ in range(3):
         queue(alice)
-    assert len(mails._claim(2)) == 2
-    assert len(mails._claim(5)) == 1
-    assert mails._claim(5) == []
+    assert len(outbox._claim(2)) == 2
+    assert len(outbox._claim(5)) == 1
+    assert outbox._claim(5) == []
 
 
 @pytest.mark.django_db(transaction=True)
@@ -101,17 +102,17 @@ def test_workers_side_by_side_send_each_mail_once(texts):
     alice = factories.make_owner("alice@example.com")
     for _ in range(12):
         queue(alice)
-    assert sum(in_threads(*[lambda: mails.send_due(limit=4)] * 3)) == 12
+    assert sum(in_threads(*[lambda: outbox.send_due(limit=4)] * 3)) == 12
     assert len(post.outbox) == 12
-    assert mails.send_due() == 0
+    assert outbox.send_due() == 0
 
 
 def test_a_mail_claimed_by_a_worker_that_died_goes_out_once_more(alice, texts):
     row = queue(alice)
-    mails._claim(1)
-    assert mails.send_due() == 0
+    outbox._claim(1)
+    assert outbox.send_due() == 0
     Mail.objects.update(not_before_at=timezone.now())
-    assert mails.send_due() == 1
+    assert outbox.send_due() == 1
     assert outcome(row) == "sent"
 
 
@@ -121,20 +122,20 @@ def test_what_cannot_be_sent_is_tried_ever_later_and_dropped_at_last(alice, text
 
     monkeypatch.setattr(EmailBackend, "send_messages", fail)
     row, waits = queue(alice), []
-    for _ in range(mails.TRIES):
+    for _ in range(outbox.TRIES):
         Mail.objects.update(not_before_at=timezone.now())
-        assert mails.send_due() == 1
+        assert outbox.send_due() == 1
         row.refresh_from_db()
         waits.append(round((row.not_before_at - timezone.now()).total_seconds() / 60))
     assert waits[:8] == [2, 4, 8, 16, 32, 64, 128, 256]
     assert max(waits) == 256
-    assert (outcome(row), row.tries) == ("too_many_tries", mails.TRIES)
+    assert (outcome(row), row.tries) == ("too_many_tries", outbox.TRIES)
 
 
 def test_a_mail_that_kills_its_workers_is_dropped(alice, texts):
     row = queue(alice)
-    Mail.objects.update(tries=mails.TRIES)
-    mails.send_due()
+    Mail.objects.update(tries=outbox.TRIES)
+    outbox.send_due()
     assert outcome(row) == "too_many_tries"
     assert post.outbox == []
 
@@ -146,28 +147,28 @@ def test_an_address_that_is_refused_for_good_is_not_tried_again(alice, texts, mo
 
     monkeypatch.setattr(EmailBackend, "send_messages", refuse)
     row = queue(alice)
-    mails.send_due()
+    outbox.send_due()
     assert outcome(row) == expected
 
 
 def test_one_bad_mail_does_not_stop_the_others(alice, texts):
     bad = queue(alice, context={"headers": {"X-Bad": "a\nBcc: everybody@example.com"}})
     good = queue(alice)
-    mails.send_due()
+    outbox.send_due()
     assert (outcome(bad), outcome(good)) == ("waiting", "sent")
 
 
 @pytest.mark.parametrize(("kind", "code"), [("no-such-kind", "unknown_kind"), ("../../settings", "unknown_kind")])
 def test_an_unknown_kind_is_dropped(alice, kind, code):
     row = queue(alice, kind)
-    mails.send_due()
+    outbox.send_due()
     assert outcome(row) == code
 
 
 def test_a_kind_without_texts_is_dropped(alice, monkeypatch):
     monkeypatch.setitem(KINDS, "textless", KINDS["export-ready"])
     row = queue(alice, "textless")
-    mails.send_due()
+    outbox.send_due()
     assert outcome(row) == "no_template"
 
 
@@ -176,7 +177,7 @@ def test_who_gets_what(alice, texts):
 
     def sent(kind):
         row = queue(alice, kind, context=vehicle)
-        mails.send_due()
+        outbox.send_due()
         return outcome(row)
 
     assert (sent("export-ready"), sent("vehicle-away"), sent("news")) == ("sent", "sent", "no_consent")
@@ -196,18 +197,18 @@ def test_news_stops_with_its_consent_even_when_it_waits_already(alice, texts):
     for decision in ("given", "withdrawn"):
         consents.decide(purpose="product_email", decision=decision, owner=alice, actor=alice.user, method="portal")
         row = queue(alice, "news") if decision == "given" else row  # noqa: F821
-    mails.send_due()
+    outbox.send_due()
     assert outcome(row) == "consent_withdrawn"
 
 
 def test_a_mail_for_later_waits(alice, texts):
     row = queue(alice, not_before_at=timezone.now() + timedelta(hours=1))
-    assert mails.send_due() == 0
+    assert outbox.send_due() == 0
     assert outcome(row) == "waiting"
 
 
 def test_the_task_empties_the_outbox_and_may_run_twice(alice, texts, monkeypatch):
-    monkeypatch.setattr(mails, "BATCH", 2)
+    monkeypatch.setattr(outbox, "BATCH", 2)
     for _ in range(5):
         queue(alice)
     for _ in range(2):
@@ -217,17 +218,17 @@ def test_the_task_empties_the_outbox_and_may_run_twice(alice, texts, monkeypatch
 
 def test_a_mail_that_another_worker_took_over_is_not_sent_twice(alice, texts):
     queue(alice)
-    (ours,) = mails._claim(1)
+    (ours,) = outbox._claim(1)
     Mail.objects.update(not_before_at=timezone.now())  # our claim ran out
-    assert mails.send_due() == 1
-    mails._settle(ours, post.get_connection())
+    assert outbox.send_due() == 1
+    outbox._settle(ours, post.get_connection())
     assert len(post.outbox) == 1
 
 
 def test_a_staff_member_without_an_owner_gets_mail_too(texts):
     user = factories.make_user("opal@example.com")
-    mails.queue(user=user, kind="export-ready", dedupe_key="x", context={"at": "2026-11-24T06:02:00+00:00"})
-    mails.send_due()
+    outbox.queue(user=user, kind="export-ready", dedupe_key="x", context={"at": "2026-11-24T06:02:00+00:00"})
+    outbox.send_due()
     assert "Nov 24, 2026" in post.outbox[0].body
 
 
@@ -246,7 +247,7 @@ def test_changed_rules_are_told_once_after_a_while_whoever_changed_them(alice, s
     (row,) = Mail.objects.filter(kind="rules-changed")
     assert stopped_clock < row.not_before_at <= stopped_clock + timedelta(minutes=10)
     Mail.objects.update(not_before_at=timezone.now())
-    mails.send_due()
+    outbox.send_due()
     (message,) = post.outbox
     assert message.subject == f"The rules of {vehicle.label} were changed"
     assert f"/vehicles/{vehicle.public_id}/rules" in message.body

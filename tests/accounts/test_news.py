@@ -8,8 +8,8 @@ from django.template.loader import render_to_string
 from django.test import Client
 from django.utils import timezone
 
+from accounts.consents import consents, news, unsubscribes
 from accounts.models import ConsentCurrent, ConsentNotice, ConsentRecord, Mail
-from accounts.services import consents, news, unsubscribes
 from tests import factories
 
 pytestmark = pytest.mark.django_db

@@ -7,8 +7,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from accounts.consents import consents, notices
 from accounts.models import ConsentCurrent, ConsentNotice, ConsentRecord, Mail
-from accounts.services import consents, notices
 from accounts.tasks import expire_consents, remind_of_consents
 from compute.selectors import consent_violations
 from compute.services import dispatch, nodes

@@ -5,9 +5,9 @@ import re
 import pytest
 from django.test import Client
 
-from accounts.mail_kinds import SETTABLE, STARTS_OFF
+from accounts.mails.kinds import SETTABLE, STARTS_OFF
 from accounts.models import AuditEvent, Owner, OwnerPolicy, User
-from accounts.services import owners
+from accounts.owners import owners
 from core.errors import InvalidInput
 from tests import factories
 from tests.marketplace.test_pages import text_of

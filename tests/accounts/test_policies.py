@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from accounts.models import AuditEvent, OwnerPolicy
 from accounts.policies import rules
-from accounts.services import policies
+from accounts.policies import service as policies
 from core.errors import Conflict, InvalidInput
 from tests import factories
 from tests.compute.helpers import in_threads

@@ -11,9 +11,9 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from accounts.models import ConsentRecord
+from accounts.receipts import service as receipts
 from accounts.receipts.keys import fingerprint
 from accounts.receipts.verify import verify
-from accounts.services import receipts
 from core.errors import Conflict
 from tests import factories
 from tests.compute.helpers import execute

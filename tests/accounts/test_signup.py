@@ -6,7 +6,7 @@ from django.db import IntegrityError, transaction
 from django.test import Client
 
 from accounts.models import Membership, Operator, Organization, Owner, User
-from accounts.services import registration
+from accounts.owners import registration
 from tests import factories
 
 pytestmark = pytest.mark.django_db

@@ -5,7 +5,7 @@ from django.db import DatabaseError, IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.models import AuditEvent, ConsentCurrent, OwnerPolicy, Vehicle
-from accounts.services import vehicles
+from accounts.vehicles import vehicles
 from core.errors import Conflict, InvalidInput
 from tests import factories
 

@@ -7,8 +7,8 @@ import pytest
 from django.test import Client
 
 from accounts.models import ConsentCurrent, ConsentRecord, Mail
+from accounts.receipts import service as receipts
 from accounts.receipts.verify import verify
-from accounts.services import receipts
 from compute import protocol
 from compute.models import Attempt, Node
 from compute.services import nodes

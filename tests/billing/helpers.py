@@ -7,8 +7,8 @@ from datetime import timedelta
 
 from django.utils import timezone
 
+from accounts.consents import consents
 from accounts.models import Organization, Owner, OwnerPolicy, User, Vehicle
-from accounts.services import consents
 from billing.models import JobOrder, LedgerAccount, PromoCredit, RateCard
 from billing.services import ledger, wallets
 from billing.services.ledger import Place, Posting

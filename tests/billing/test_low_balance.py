@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
+from accounts.mails import outbox
 from accounts.models import Mail, Membership
-from accounts.services import mails
 from billing import card_dates
 from billing.models import BillingProfile
 from billing.services import auto_recharge_settings, low_balance, saved_card_mails
@@ -29,7 +29,7 @@ def test_once_for_each_fall_to_those_who_look_after_the_money(mailoutbox):
         Membership.objects.create(organization=organization, user=factories.make_user(), role=role)
     assert (low_balance.mail_low(), low_balance.mail_low()) == (1, 0)
     assert Mail.objects.count() == 2
-    mails.send_due()
+    outbox.send_due()
     assert "$0.00 is left in the wallet" in mailoutbox[0].subject
     assert "$20.00" in mailoutbox[0].body
     top_up(organization, 20_000_000)
@@ -68,7 +68,7 @@ def test_before_the_card_ends_that_the_recharge_uses(month: int, told: int, on: 
     assert saved_card_mails.mail_expiring(now) == told
     assert saved_card_mails.mail_expiring(now) == 0
     assert card_dates.expires_soon(card, now) == (month == 6)
-    mails.send_due()
+    outbox.send_due()
     assert [f"6/{year}" in mail.body for mail in mailoutbox] == [True] * told
 
 

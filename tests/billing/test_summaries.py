@@ -10,8 +10,8 @@ import pytest
 from django.core import mail as post
 from django.utils import timezone
 
+from accounts.mails import outbox
 from accounts.models import Mail, Owner
-from accounts.services import mails
 from billing.models import RatedUsage
 from billing.services import settlement, summaries, voids
 from tests import factories
@@ -62,7 +62,7 @@ def test_last_month_is_told_once(owners, month_start):
         context = rows[owner.user_id]
         assert context["gross_micro"] == sum(row.owner_micro for row in rated)
         assert context["net_micro"] == context["gross_micro"] - context["energy_cost_micro"] - context["wear_micro"]
-    assert mails.send_due() == len(owners)
+    assert outbox.send_due() == len(owners)
     assert "Net to you: " in post.outbox[0].body
     assert "," in post.outbox[0].subject
     assert "\u00a0$" in post.outbox[0].subject or " $" in post.outbox[0].subject

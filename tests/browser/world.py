@@ -11,8 +11,9 @@ from django.test import Client, override_settings
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.consents import unsubscribes
 from accounts.models import Owner, User
-from accounts.services import erasures, registration, unsubscribes
+from accounts.owners import erasures, registration
 from billing.models import (
     AutoRecharge,
     BillingProfile,

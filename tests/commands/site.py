@@ -24,7 +24,8 @@ def main(folder: Path) -> None:
     from django.utils import timezone
 
     from accounts.models import User
-    from accounts.services import receipts, registration
+    from accounts.owners import registration
+    from accounts.receipts import service as receipts
     from billing import statement_package
     from billing.models import Statement
     from billing.services import statements

@@ -10,8 +10,8 @@ from django.utils import timezone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from accounts.consents import consents
 from accounts.models import ConsentCurrent, ConsentRecord
-from accounts.services import consents
 from compute.models import Attempt, MeterRecord, UsageRecord, WorkUnit
 from compute.services import dispatch, verification
 from tests import factories

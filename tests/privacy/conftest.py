@@ -11,8 +11,9 @@ from django.db import connection
 from django.utils import timezone
 from redis import Redis
 
+from accounts.mails import outbox
 from accounts.models import Mail, Owner, OwnerPolicy, Vehicle
-from accounts.services import mails, vehicles
+from accounts.vehicles import vehicles
 from billing.services import settlement
 from compute.services import verification
 from tests import factories
@@ -54,7 +55,7 @@ def make_person(email: str = EMAIL, name: str = NAME, vin: str = VIN) -> Person:
         factories.decide(vehicle, "given", purpose)
     Vehicle.objects.filter(pk=vehicle.pk).update(region="US-CA")
     OwnerPolicy.objects.filter(vehicle=vehicle).update(windows=[[0, 60, 120]])
-    mails.queue(user=owner.user, kind="news", dedupe_key=f"news:{owner.pk}")
+    outbox.queue(user=owner.user, kind="news", dedupe_key=f"news:{owner.pk}")
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO compute_availabilityspan (node_id, vehicle_id, available, reason) VALUES (%s, %s, true, '')",

@@ -13,6 +13,8 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
+from accounts.access import audit
+from accounts.access import trail as access
 from accounts.models import (
     AccessEvent,
     AuditEvent,
@@ -24,7 +26,7 @@ from accounts.models import (
     User,
     Vehicle,
 )
-from accounts.services import access, audit, erasures, exports, registration
+from accounts.owners import erasures, exports, registration
 from billing.models import LedgerTransfer
 from billing.services import ledger
 from compute import blobs
@@ -342,7 +344,7 @@ def test_an_erased_account_stays_erased(zenobia):
 
 def test_the_vin_is_free_for_the_next_owner(zenobia):
     carried_out(zenobia)
-    from accounts.services import vehicles
+    from accounts.vehicles import vehicles
 
     bob = factories.make_owner()
     vehicle = vehicles.add_vehicle(owner=bob, label="Mine", make_model="", vin=VIN, actor=bob.user)

@@ -6,8 +6,9 @@ import pytest
 from django.core import mail as post
 from django.utils import timezone
 
+from accounts.mails import outbox
 from accounts.models import AuditEvent, ErasureRequest, Mail, User
-from accounts.services import closing, erasures, mails
+from accounts.owners import closing, erasures
 from billing.models import Payout
 from billing.services import ledger, payouts
 from billing.services.ledger import Place, Posting
@@ -57,7 +58,7 @@ def test_it_waits_and_says_why_and_until_when(zenobia):
     assert swept(row) == "scheduled"
     assert Mail.objects.filter(kind="erasure-waits", user=zenobia.user).count() == 1
     assert AuditEvent.objects.filter(action="erasure.wait", subject=str(zenobia.owner.public_id)).count() == 1
-    mails.send_due()
+    outbox.send_due()
     (message,) = [message for message in post.outbox if "waits until you have been paid" in message.subject]
     assert locale.moment(row.money_until_at) in message.body
     assert erasures.token_of(row) in message.body

@@ -14,7 +14,7 @@ from django.db import connection, connections
 from django.utils import timezone
 
 from accounts.models import AccessEvent, ConsentRecord, DataExport, Mail
-from accounts.services import exports
+from accounts.owners import exports
 from compute.models import MeterRecord
 from marketplace.privacy import archive, inventory, signed, tabular
 from tests import factories

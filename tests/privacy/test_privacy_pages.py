@@ -13,6 +13,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from accounts.access import trail as access
 from accounts.models import (
     AccessEvent,
     AuditEvent,
@@ -24,7 +25,8 @@ from accounts.models import (
     Owner,
     Vehicle,
 )
-from accounts.services import access, erasures, exports, vehicles
+from accounts.owners import erasures, exports
+from accounts.vehicles import vehicles
 from billing.models import LedgerAccount
 from billing.services import settlement
 from compute.models import Attempt, Node
@@ -372,7 +374,7 @@ def test_every_mail_can_be_written(zenobia, cast):
     vehicles.release(vehicle=zenobia.vehicle, actor=cast.opal, reason="the buyer showed the title")
     row = exports.request(owner=zenobia.owner, actor=None)
     archive.build(export_id=row.pk)
-    from accounts.services import closing
+    from accounts.owners import closing
 
     closing.close(owner=zenobia.owner, actor=None)
     erasures.request(owner=zenobia.owner, actor=None, cooling_off=timedelta(0))

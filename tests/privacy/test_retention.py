@@ -11,7 +11,7 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.models import DataExport, IdempotencyRecord, Mail
-from accounts.services import exports
+from accounts.owners import exports
 from compute.models import AvailabilitySpan, EnrolmentCode, HealthDay, MeterRecord
 from marketplace.privacy import archive, retention
 from tests import factories

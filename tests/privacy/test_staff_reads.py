@@ -11,10 +11,11 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts import access_reason
+from accounts.access import reason as access_reason
+from accounts.admin.owner_data import OwnerDataAdmin, check_site, leads_to_owner
 from accounts.models import AccessEvent, AuditEvent, ConsentCurrent, Mail, Operator, Owner, Vehicle
-from accounts.owner_data_admin import OwnerDataAdmin, check_site, leads_to_owner
-from accounts.services import registration, vehicles
+from accounts.owners import registration
+from accounts.vehicles import vehicles
 from compute.models import Node, WorkUnit
 from core.admin import ReadOnlyAdmin
 from marketplace import urls

@@ -20,7 +20,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from accounts.services import notices
+from accounts.consents import notices
 from core.errors import DomainError
 
 FIELDS = ("purpose", "version", "language", "validity_days", "effective_at")

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from accounts.services import news
+from accounts.consents import news
 
 
 class Command(BaseCommand):

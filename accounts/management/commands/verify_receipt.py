@@ -7,8 +7,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.receipts.keys import KeyRing
+from accounts.receipts.service import key_ring
 from accounts.receipts.verify import Report, verify
-from accounts.services.receipts import key_ring
 
 FAILED = 1
 FILE_MAX_BYTES = 512 * 1024 * 1024  # an owner's whole history; the public page takes less

@@ -3,9 +3,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from accounts.access_reason import WORDS_MAX, WORDS_MIN
+from accounts.access import operators
+from accounts.access.reason import WORDS_MAX, WORDS_MIN
 from accounts.models import User
-from accounts.services import operators
 from billing import tax_files
 from core.errors import DomainError
 

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from accounts.mails import outbox as mails
 from accounts.models import Mail, Membership, Organization
-from accounts.services import mails
 from billing.models import AutoRecharge, CardTopUp, LedgerTransfer, StripeCommand, TopUp
 from billing.periods import month_of
 from billing.services import auto_recharges, ledger, outbox, saved_cards, sweeps, wallets

@@ -13,8 +13,9 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.access import trail as access
 from accounts.models import AccessEvent, Owner, User
-from accounts.services import access, registration
+from accounts.owners import registration
 from billing import tax
 from billing.models import Payout, RatedUsage, Statement, StripeCommand
 from billing.services import ledger, payouts, statements, voids

@@ -6,8 +6,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from accounts.mails import outbox
 from accounts.models import Mail, Membership
-from accounts.services import mails
 from billing import periods
 from billing.models import BillingProfile, Invoice, InvoiceEntry, LedgerAccount
 from billing.services import invoices, ledger
@@ -190,7 +190,7 @@ def test_people_of_money_are_told(market, mailoutbox):
     work(market)
     close()
     assert sorted(mail.user.email for mail in Mail.objects.all()) == ["admin@x.com", "finance@x.com"]
-    mails.send_due()
+    outbox.send_due()
     first = mailoutbox[0]
     assert first.subject == f"{market.organization.name}: invoice 1 over $0.10"
     assert f"/invoices/{Invoice.objects.get().public_id}" in first.body

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from django.utils import timezone
 
 from accounts.models import Membership, Organization, Owner, User
-from accounts.services import registration
+from accounts.owners import registration
 from billing.fake_stripe import FakeStripe
 from billing.services import card_top_ups, payouts, statements
 from billing.services.closing import close_orders

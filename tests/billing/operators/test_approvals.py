@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 
 from accounts.models import AuditEvent
-from accounts.services import registration
+from accounts.owners import registration
 from billing.models import Approval, LedgerAccount, LedgerTransfer
 from billing.services import approvals, ledger
 from core.errors import DomainError

@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.test import Client
 
 from accounts.models import AuditEvent, Organization, User
-from accounts.services import registration
+from accounts.owners import registration
 from billing import tasks
 from billing.models import Approval, Payout, StripeCommand, StripeEvent, TopUp
 from billing.services import approvals, inbox, ledger, outbox, payouts, wallets

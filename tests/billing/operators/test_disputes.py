@@ -7,7 +7,7 @@ from django.test import Client, override_settings
 from django.utils import timezone
 
 from accounts.models import Mail
-from accounts.services import registration
+from accounts.owners import registration
 from billing.models import Dispute, LedgerAccount, LedgerTransfer, RatedUsage
 from billing.services import closing, dispute_decisions, disputes, ledger, statements, voids
 from billing.services.settlement import settle_usage

@@ -8,7 +8,7 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 
 from accounts.models import Operator, Organization, User
-from accounts.services import registration
+from accounts.owners import registration
 from billing.models import Approval, Dispute, LedgerAccount
 from billing.services import approvals, dispute_decisions, money_operators
 from core.errors import DomainError

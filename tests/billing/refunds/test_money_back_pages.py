@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 
 from accounts.models import Membership, Organization
-from accounts.services import registration
+from accounts.owners import registration
 from billing.models import CardDispute, Refund
 from tests import factories
 from tests.billing.refunds.helpers import balance, charge_of, dispute_desk, pay, settle

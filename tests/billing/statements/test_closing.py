@@ -12,8 +12,8 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from accounts.mails import outbox
 from accounts.models import Mail, Owner
-from accounts.services import mails
 from billing.models import (
     Approval,
     LedgerAccount,
@@ -287,7 +287,7 @@ def test_who_is_erased_is_stated_but_not_paid_and_stops_nobody(market: Market):
 
 
 def texts() -> list[str]:
-    assert mails.send_due() == 2
+    assert outbox.send_due() == 2
     return [f"{message.subject} {message.body}".replace("\xa0", " ") for message in post.outbox]
 
 

@@ -6,8 +6,8 @@ import pytest
 from django.core import mail as post
 from django.utils import timezone
 
+from accounts.mails import outbox
 from accounts.models import Mail, Owner
-from accounts.services import mails
 from compute.models import Node, NodePresence
 from compute.services import absences
 from tests import factories
@@ -34,7 +34,7 @@ def test_it_is_told_once_for_each_time(car):
     assert absences.tell() == 0
     last_heard(timedelta(hours=26))
     assert absences.tell() == 1
-    assert mails.send_due() == 2
+    assert outbox.send_due() == 2
     assert post.outbox[0].subject == f"{car.node.vehicle.label} has not been heard of for a day"
     assert f"/vehicles/{car.node.vehicle.public_id}" in post.outbox[0].body
 

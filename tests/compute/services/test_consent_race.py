@@ -19,8 +19,8 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
+from accounts.consents import consents, notices
 from accounts.models import ConsentRecord, Owner
-from accounts.services import consents, notices
 from compute import protocol, selectors
 from compute.link.process import _handle_syncs
 from compute.models import Attempt

@@ -7,8 +7,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from accounts.consents import consents
 from accounts.models import ConsentCurrent
-from accounts.services import consents
 from compute.models import Attempt, HardwareClass, InferenceJob, Node, NodePresence, WorkUnit
 from compute.services import dispatch, jobs
 from core.states import transition

@@ -13,7 +13,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts.services import consents
+from accounts.consents import consents
 from compute import protocol
 from compute.link.process import _handle_syncs
 from compute.models import AvailabilitySpan, HealthDay, Node, NodePresence

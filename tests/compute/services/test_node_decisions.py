@@ -6,8 +6,8 @@ import pytest
 from django.core import mail as post
 from django.urls import reverse
 
+from accounts.mails import outbox
 from accounts.models import AccessEvent, AuditEvent, Mail
-from accounts.services import mails
 from compute.agent.chain import ChainEnd
 from compute.models import Attempt, MeterConflict, MeterRecord, Node, NodeDecision, NodePresence, UsageRecord
 from compute.services import dispatch, node_decisions, verification
@@ -164,7 +164,7 @@ def test_retired_it_is_dead_and_its_owner_is_told(car, opal):
     node = Node.objects.get(pk=car.node.pk)
     assert (node.status, node.status_code) == ("retired", "meter_conflict")
     assert decide(car, "retire", actor=opal).kind == "retire"
-    mails.send_due()
+    outbox.send_due()
     (message,) = [message for message in post.outbox if "disconnected" in message.subject]
     assert f"/vehicles/{car.node.vehicle.public_id}/computer" in message.body
     with pytest.raises(Conflict):

@@ -16,7 +16,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from accounts.models import ErasureRequest, Mail
-from accounts.services import erasures, exports
+from accounts.owners import erasures, exports
 from billing.services import ledger
 from core.commit import measured_on
 from marketplace.privacy import erasure, proof, search, signed

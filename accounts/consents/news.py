@@ -2,8 +2,9 @@
 
 from django.db import transaction
 
+from accounts.consents import consents, unsubscribes
+from accounts.mails import outbox
 from accounts.models import ConsentCurrent, Owner, Purpose
-from accounts.services import consents, mails, unsubscribes
 
 
 def recipients() -> list[int]:
@@ -35,5 +36,5 @@ def _queue(owner_id: int, campaign: str, subject: str, body: str) -> bool:
         # RFC 8058: a mail program's own button ends it with one POST.
         "headers": {"List-Unsubscribe": f"<{link}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"},
     }
-    mails.queue(user=owner.user, kind=consents.NEWS, dedupe_key=f"news:{campaign}:{owner.pk}", context=context)
+    outbox.queue(user=owner.user, kind=consents.NEWS, dedupe_key=f"news:{campaign}:{owner.pk}", context=context)
     return True

@@ -7,8 +7,10 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from accounts.access import audit
+from accounts.mails import outbox
 from accounts.models import AuditEvent, Owner, OwnerPolicy, User, Vehicle
-from accounts.services import audit, closing, mails
+from accounts.owners import closing
 from core.db import atomic_retrying
 from core.errors import Conflict, InvalidInput
 
@@ -71,7 +73,7 @@ def release(*, vehicle: Vehicle, actor: User, reason: str) -> None:
     if not retire(vehicle=vehicle, actor=None, code="released"):
         raise Conflict("This vehicle is retired already.", code="vehicle_retired")
     audit.record(actor=actor, action="vehicle.release", subject=vehicle.public_id, reason=reason)
-    mails.queue(
+    outbox.queue(
         user=vehicle.owner.user, kind="vehicle-released", dedupe_key=f"vehicle-released:{vehicle.pk}",
         context={"vin_last4": vehicle.vin_last4},
     )  # fmt: skip
@@ -97,7 +99,7 @@ def claim(*, owner: Owner, vin: str, actor: User) -> None:
     if held is None or held.owner_id == owner.pk:
         return
     year, week, _ = now.isocalendar()
-    mails.queue(
+    outbox.queue(
         user=held.owner.user, kind="vehicle-claim", dedupe_key=f"vehicle-claim:{held.pk}:{year}-{week}",
         context={"vehicle": str(held.public_id), "vin_last4": held.vin_last4},
     )  # fmt: skip

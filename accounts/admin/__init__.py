@@ -8,7 +8,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 
-from accounts.access import signed_in
+from accounts.access.guards import signed_in
+from accounts.admin.owner_data import OwnerDataAdmin, owners_of_subjects
 from accounts.models import (
     AccessEvent,
     ApiKey,
@@ -24,8 +25,7 @@ from accounts.models import (
     User,
     Vehicle,
 )
-from accounts.owner_data_admin import OwnerDataAdmin, owners_of_subjects
-from accounts.services import vehicles
+from accounts.vehicles import vehicles
 from core.admin import ReadOnlyAdmin
 from core.errors import DomainError
 

@@ -7,9 +7,9 @@ from django.db import transaction
 from django.db.models import F
 from django.utils.translation.trans_real import parse_accept_lang_header
 
-from accounts.mail_kinds import SETTABLE
+from accounts.access import audit
+from accounts.mails.kinds import SETTABLE
 from accounts.models import Owner, OwnerPolicy, User
-from accounts.services import audit
 from core import locale
 from core.errors import InvalidInput
 

@@ -12,8 +12,8 @@ from django.db import transaction
 from django.template import TemplateDoesNotExist
 from django.utils import timezone
 
-from accounts.mail_kinds import KINDS, SETTABLE
-from accounts.mail_texts import message_of
+from accounts.mails.kinds import KINDS, SETTABLE
+from accounts.mails.texts import message_of
 from accounts.models import ConsentCurrent, Mail, Owner, User
 from core import kicks
 

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from django.db import connection, transaction
 from django.utils import timezone
 
+from accounts.mails import outbox
 from accounts.models import ConsentNotice, Owner, Purpose
-from accounts.services import mails
 from core.errors import Conflict, InvalidInput, NotFound
 
 DEFAULT_LANGUAGE = "en"
@@ -137,7 +137,7 @@ def _tell(owner_id: int, purpose: str, key: str) -> None:
         "effective_on": text.effective_at.date().isoformat(),
         "notice_path": f"/notices/{text.purpose}/{text.version}?language={text.language}",
     }
-    mails.queue(user=owner.user, kind="notice-changed", dedupe_key=f"{key}{owner_id}", context=context)
+    outbox.queue(user=owner.user, kind="notice-changed", dedupe_key=f"{key}{owner_id}", context=context)
 
 
 def _lock(purpose: str) -> None:

@@ -5,8 +5,8 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 
+from accounts.api_keys import keys as api_keys
 from accounts.models import ApiKey, Organization
-from accounts.services import api_keys
 from core.errors import Forbidden
 
 

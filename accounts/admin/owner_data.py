@@ -12,9 +12,9 @@ from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
-from accounts import access_reason
+from accounts.access import reason as access_reason
+from accounts.access import trail as access
 from accounts.models import AccessEvent, Owner, User, Vehicle
-from accounts.services import access
 from core.admin import ReadOnlyAdmin
 
 View = Callable[..., HttpResponseBase]

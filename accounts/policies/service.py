@@ -7,10 +7,10 @@ from zoneinfo import ZoneInfo
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.access import audit
 from accounts.models import OwnerPolicy, User, Vehicle
 from accounts.policies import presets, rules
 from accounts.policies.rules import Rules
-from accounts.services import audit
 from core.errors import Conflict, InvalidInput
 
 MORNING_HOUR = 6

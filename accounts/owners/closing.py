@@ -4,8 +4,10 @@ import contextlib
 
 from django.utils import timezone
 
+from accounts.access import audit
+from accounts.consents import consents
+from accounts.mails import outbox
 from accounts.models import IN_FORCE, ConsentCurrent, ConsentState, Owner, User
-from accounts.services import audit, consents, mails
 from core.db import atomic_retrying
 from core.errors import Conflict
 
@@ -43,7 +45,7 @@ def close(*, owner: Owner, actor: User | None) -> int:
     ended = end_consents(owner=owner, actor=actor, method="closed")
     Owner.objects.filter(pk=owner.pk).update(deactivated_at=timezone.now())
     audit.record(actor=actor, action="owner.close", subject=owner.public_id, consents=ended)
-    mails.queue(user=owner.user, kind="account-closed", dedupe_key=f"account-closed:{owner.pk}:{timezone.now():%F}")
+    outbox.queue(user=owner.user, kind="account-closed", dedupe_key=f"account-closed:{owner.pk}:{timezone.now():%F}")
     return ended
 
 

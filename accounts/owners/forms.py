@@ -4,7 +4,7 @@ from django import forms
 from django.http import HttpRequest
 
 from accounts.models import Scope, User
-from accounts.services import owners, registration
+from accounts.owners import owners, registration
 
 
 class SignupForm(forms.Form):

@@ -7,8 +7,10 @@ from django.core import signing
 from django.db.models import Case, Q, When
 from django.utils import timezone
 
+from accounts.access import audit
+from accounts.mails import outbox
 from accounts.models import ErasureRequest, Membership, Operator, Owner, User
-from accounts.services import audit, closing, mails
+from accounts.owners import closing
 from core.db import atomic_retrying
 from core.errors import Conflict, NotFound
 from core.states import transition
@@ -40,7 +42,7 @@ def request(*, owner: Owner, actor: User | None, cooling_off: timedelta | None =
     )
     Owner.objects.filter(pk=owner.pk, deactivated_at=None).update(deactivated_at=timezone.now())
     audit.record(actor=actor, action="erasure.request", subject=owner.public_id, consents=ended)
-    mails.queue(
+    outbox.queue(
         user=owner.user, kind="erasure-scheduled", dedupe_key=f"erasure-scheduled:{row.pk}",
         context={
             "token": token_of(row), "due_at": row.due_at.isoformat(), "wait_days": settings.ERASURE_MONEY_WAIT_DAYS,
@@ -102,7 +104,7 @@ def _wait(row: ErasureRequest) -> None:
     if not row.waits_for_money:
         return  # found too late: nothing is left to wait for
     audit.record(actor=None, action="erasure.wait", subject=row.owner.public_id)
-    mails.queue(
+    outbox.queue(
         user=row.owner.user, kind="erasure-waits", dedupe_key=f"erasure-waits:{row.pk}",
         context={"token": token_of(row), "until_at": row.money_until_at.isoformat()},
     )  # fmt: skip

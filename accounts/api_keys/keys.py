@@ -10,8 +10,8 @@ from datetime import timedelta
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.access import audit
 from accounts.models import ApiKey, Organization, Scope, User
-from accounts.services import audit
 from core.errors import InvalidInput
 
 BRAND = "drv_live"

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
+from accounts.consents import consents, notices
 from accounts.models import (
     IN_FORCE,
     PERSONAL,
@@ -16,7 +17,6 @@ from accounts.models import (
     Owner,
     Vehicle,
 )
-from accounts.services import consents, notices
 
 UNDO_FOR = timedelta(minutes=10)
 

@@ -3,8 +3,8 @@
 from django.conf import settings
 from django.core import signing
 
+from accounts.consents import consents
 from accounts.models import ConsentState, Owner, Purpose
-from accounts.services import consents
 from core.errors import Conflict, NotFound
 
 SALT = "accounts.unsubscribe"

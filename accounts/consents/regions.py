@@ -4,8 +4,8 @@ import re
 
 from django.db import DatabaseError, transaction
 
+from accounts.access import audit
 from accounts.models import ConsentCurrent, Purpose, User, Vehicle
-from accounts.services import audit
 from core.errors import ConsentRequired, InvalidInput, from_database
 
 REGION = re.compile(r"[A-Z]{2}-[A-Z0-9]{1,3}")  # ISO 3166-2

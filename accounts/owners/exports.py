@@ -7,8 +7,10 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from accounts.access import audit
+from accounts.access import trail as access
+from accounts.mails import outbox
 from accounts.models import DataExport, ErasureRequest, Owner, User
-from accounts.services import access, audit, mails
 from core.errors import Conflict
 from core.states import transition
 
@@ -48,7 +50,7 @@ def mark_ready(*, export: DataExport, size_bytes: int, sha256: str) -> None:
         size_bytes=size_bytes, sha256=sha256,
     )  # fmt: skip
     access.record_export(owner=export.owner, actor=None, what="Everything held, into one archive")
-    mails.queue(
+    outbox.queue(
         user=export.owner.user, kind="export-ready", dedupe_key=f"export-ready:{export.pk}",
         context={"export": str(export.public_id), "days": settings.EXPORT_DAYS},
     )  # fmt: skip

@@ -9,6 +9,8 @@ from django.db import DatabaseError, connection
 from django.db.models import Q
 from django.utils import timezone
 
+from accounts.consents import notices
+from accounts.mails import outbox
 from accounts.models import (
     IN_FORCE,
     PERSONAL,
@@ -24,7 +26,6 @@ from accounts.models import (
 )
 from accounts.receipts import keys, record
 from accounts.receipts.documents import GENESIS_HASH, chain_hash, chained
-from accounts.services import mails, notices
 from core.db import atomic_retrying
 from core.errors import Conflict, ConsentRequired, InvalidInput, from_database
 
@@ -261,7 +262,7 @@ def _tell_withdrawn_at_car(written: ConsentRecord) -> None:
         "at": written.at.isoformat(timespec="seconds"),
         "receipt_id": str(written.public_id),
     }
-    mails.queue(
+    outbox.queue(
         user=written.owner.user,
         kind="consent-withdrawn-in-car",
         dedupe_key=f"withdrawn:{written.public_id}",

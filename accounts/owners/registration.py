@@ -1,6 +1,6 @@
 from django.db import transaction
 
-from accounts.mail_kinds import STARTS_OFF
+from accounts.mails.kinds import STARTS_OFF
 from accounts.models import Membership, Operator, Organization, Owner, User
 from core import locale
 

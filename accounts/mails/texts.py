@@ -10,7 +10,7 @@ from django.template import Context, TemplateDoesNotExist
 from django.template.loader import get_template
 from django.utils.dateparse import parse_datetime
 
-from accounts.mail_kinds import KINDS
+from accounts.mails.kinds import KINDS
 from accounts.models import Mail, Owner, Vehicle
 from core import locale
 

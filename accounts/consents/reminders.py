@@ -2,8 +2,8 @@
 
 from django.db import connection
 
+from accounts.mails import outbox
 from accounts.models import ConsentCurrent
-from accounts.services import mails
 
 DAYS_BEFORE = (7, 30)  # the nearest first: who is seven days away is not told of thirty
 KIND = "consent-reminder"
@@ -48,4 +48,4 @@ def _tell(current: ConsentCurrent, days: int) -> None:
         "days": days,
     }
     key = f"{KIND}:{days}:{current.record.public_id}"
-    mails.queue(user=current.owner.user, kind=KIND, dedupe_key=key, context=context)
+    outbox.queue(user=current.owner.user, kind=KIND, dedupe_key=key, context=context)
