@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterable
 
 from celery import shared_task
 
+from compute.artifacts import artifacts
+from compute.dispatch import dispatch, verification
+from compute.jobs import jobs
 from compute.models import InferenceJob, ModelArtifact
-from compute.services import absences, artifacts, dispatch, history, jobs, prices, verification
+from compute.nodes import absences, history, prices
 from core import kicks
 
 logger = logging.getLogger(__name__)

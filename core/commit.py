@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[1]
 # Pages are written by the runs whose commit they carry: they are no code.
 CODE = ("--", ".", ":(exclude)*.md")
 

@@ -3,9 +3,9 @@ from drf_spectacular.views import SpectacularAPIView
 
 from accounts.views import access_reason
 from billing.webhooks import stripe_webhook
+from compute.views import activity, pairing
 from marketplace.operations import operations_site
 from marketplace.views import (
-    activity,
     api_docs,
     billing_profiles,
     cards,
@@ -14,7 +14,6 @@ from marketplace.views import (
     earnings,
     invoices,
     leaving,
-    pairing,
     payouts,
     policy,
     privacy,

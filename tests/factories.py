@@ -49,9 +49,12 @@ from billing.services import (
     wallets,
 )
 from compute import blobs, protocol
-from compute.agent.signing import sign_request
+from compute.agent.carriers.signing import sign_request
+from compute.dispatch import dispatch
+from compute.jobs import jobs
 from compute.models import Attempt, HardwareClass, InferenceJob, InputFile, ModelArtifact, Node, WorkUnit
-from compute.services import dispatch, jobs, nodes, pairings, sync
+from compute.nodes import nodes, pairings
+from compute.sync import sync
 from tests.database import unguarded
 
 PASSWORD = "correct horse battery"
@@ -421,7 +424,7 @@ def signed_request(
 
 def complete(job: InferenceJob, *, compute_ms: int = 10, energy_mwh: int = 1, cars: Sequence[Car] = ()) -> InferenceJob:
     """Run the job to its end on two cars of two owners, through sync, dispatch, verification and assembly."""
-    from compute.services import verification
+    from compute.dispatch import verification
 
     cars = cars or [make_car(), make_car()]
     for _ in range(job.units_total):

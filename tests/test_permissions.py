@@ -28,7 +28,7 @@ from accounts.owners import erasures, exports, registration
 from accounts.receipts import service as receipts
 from billing.models import CardTopUp
 from compute import protocol
-from compute.services import nodes
+from compute.nodes import nodes
 from marketplace.privacy import archive
 from tests import factories
 from tests.api.test_files import ROWS as ARRAY
@@ -483,7 +483,7 @@ def world(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: Any) 
         pytest.MonkeyPatch.context() as patch,
         transaction.atomic(),
     ):
-        patch.setattr("compute.services.pairings.LIFETIME", timedelta(days=1))  # however long the table takes
+        patch.setattr("compute.nodes.pairings.LIFETIME", timedelta(days=1))  # however long the table takes
         made = World()
         made.blobs = folder
         yield made

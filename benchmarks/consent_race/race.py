@@ -11,9 +11,9 @@ from typing import Any
 from django.db import connection
 
 from accounts.models import Owner
-from compute import selectors
+from compute.dispatch import dispatch
+from compute.jobs import selectors
 from compute.models import Attempt, WorkUnit
-from compute.services import dispatch
 from tests import factories
 from tests.compute.helpers import execute
 from tests.compute.services import test_consent_race as race
@@ -137,7 +137,7 @@ def afterwards(owners: list[Owner], cars: list[Car], outcome: Outcome) -> dict[s
     found["leased after the withdrawal's commit, by the order of commits"] = rows(COMMITTED_AFTER)
     found["leased after the withdrawal, by record.at"] = rows(LEASED_AFTER)
     auditor = selectors.consent_violations()
-    found["the auditor's query (compute.selectors.consent_violations)"] = [f"{auditor} attempts"] * bool(auditor)
+    found["the auditor's query (compute.jobs.selectors.consent_violations)"] = [f"{auditor} attempts"] * bool(auditor)
     found["nothing was raced for"] = ["no withdrawal took a lease away"] * (outcome.withdrawn_attempts == 0)
     return found
 

@@ -15,7 +15,7 @@ import safetensors.numpy
 from accounts.models import Organization
 from benchmarks.dispatch.wire import Car, Orders, Tally
 from compute.models import InferenceJob, Node
-from compute.services import nodes
+from compute.nodes import nodes
 from marketplace.embedded import REPOSITORY
 from marketplace.embedded.server import write_private
 from tests import factories

@@ -13,8 +13,8 @@ import psycopg
 from django.db import connection
 
 MODULES = (
-    "compute.services.dispatch", "compute.services.leases", "compute.services.reports", "compute.services.sync",
-    "compute.services.verification", "compute.services.jobs", "billing.services.settlement", "billing.services.ledger",
+    "compute.dispatch.dispatch", "compute.dispatch.leases", "compute.sync.reports", "compute.sync.sync",
+    "compute.dispatch.verification", "compute.jobs.jobs", "billing.services.settlement", "billing.services.ledger",
 )  # fmt: skip
 
 FUNCTIONS = "SELECT funcname, calls, total_time / 1000, self_time / 1000 FROM pg_stat_user_functions ORDER BY 3 DESC"

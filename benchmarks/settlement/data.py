@@ -20,7 +20,7 @@ from billing.models import JobOrder, LedgerAccount, LedgerTransfer, RateCard
 from billing.services import ledger, rates
 from billing.services.ledger import Place, Posting
 from compute.models import HardwareClass, InferenceJob, InputFile, ModelArtifact, Node
-from compute.services import nodes
+from compute.nodes import nodes
 from tests.factories import HARDWARE
 
 CHUNK = 100_000

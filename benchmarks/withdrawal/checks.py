@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from billing.models import RatedUsage
 from billing.services.ledger import recompute
-from compute import selectors
+from compute.jobs import selectors
 from compute.models import Attempt, UsageRecord
 from marketplace.demo.fleet import wait_until
 

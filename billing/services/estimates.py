@@ -8,9 +8,9 @@ from django.utils import timezone
 from billing import rating, selectors
 from billing.models import RateCard
 from billing.services.rates import default_rates
+from compute.jobs import jobs
+from compute.jobs.jobs import PAID_TIME_MAX_PERMILLE
 from compute.models import HardwareClass, ModelArtifact, Node
-from compute.services import jobs
-from compute.services.jobs import PAID_TIME_MAX_PERMILLE
 from core.errors import Conflict, InvalidInput
 
 # Less would pay an owner for less time than the trial run took: no cap lowers it further.

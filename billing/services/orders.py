@@ -6,9 +6,9 @@ from accounts.models import ApiKey, Organization
 from billing.models import JobOrder, RateCard
 from billing.services import auto_recharges, holds, spend_caps, wallets
 from billing.services.estimates import Estimate, estimate
+from compute.dispatch.trust import QUORUM
+from compute.jobs import jobs
 from compute.models import InferenceJob, InputFile, ModelArtifact
-from compute.scheduling.trust import QUORUM
-from compute.services import jobs
 from core.errors import Forbidden, InvalidInput, PaymentRequired
 from core.kicks import kick
 
@@ -30,7 +30,7 @@ def order_job(
     """Hold the smaller of the cap and the highest estimate, and queue the job; `job.order` is the money side.
 
     A cap below the highest estimate lowers the time that verification counts, so that nothing is worked that the hold does
-    not pay. All or nothing. Besides what `estimate` and `compute.services.jobs.create_job` raise: Forbidden
+    not pay. All or nothing. Besides what `estimate` and `compute.jobs.jobs.create_job` raise: Forbidden
     `organization_suspended`, InvalidInput `cap_too_low` for a cap that would not pay the trial's time on the slowest class,
     PaymentRequired `spend_cap_reached` or `insufficient_funds`.
     """

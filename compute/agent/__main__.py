@@ -2,6 +2,6 @@
 
 import sys
 
-from compute.agent.cli import main
+from compute.agent.commands.cli import main
 
 sys.exit(main())

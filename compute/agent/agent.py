@@ -10,20 +10,20 @@ import time
 from typing import Any
 
 from compute import protocol, reasons
-from compute.agent.backoff import Backoff
-from compute.agent.blobs import Blobs
-from compute.agent.chain import ChainEnd
+from compute.agent.carriers.link import Link
 from compute.agent.energy import EnergyMeter
-from compute.agent.errors import AgentError, UnreachableError
-from compute.agent.health import HealthTeller
-from compute.agent.judge import Judge
-from compute.agent.link import Link
-from compute.agent.meter import Recorder
+from compute.agent.policy.health import HealthTeller
+from compute.agent.policy.judge import Judge
+from compute.agent.state.backoff import Backoff
+from compute.agent.state.errors import AgentError, UnreachableError
+from compute.agent.state.store import Store
+from compute.agent.state.version import AGENT_VERSION
 from compute.agent.status import Publisher, Saying
-from compute.agent.store import Store
-from compute.agent.version import AGENT_VERSION
-from compute.agent.work import Bench
-from compute.agent.workload import Workload
+from compute.agent.work.blobs import Blobs
+from compute.agent.work.chain import ChainEnd
+from compute.agent.work.meter import Recorder
+from compute.agent.work.work import Bench
+from compute.agent.work.workload import Workload
 from compute.cancelling import cancel_all
 from compute.protocol import Ack, Hardware, Policy, Push, SyncRequest, SyncResponse
 

@@ -12,14 +12,14 @@ from typing import Literal
 import msgspec
 
 from compute.agent.energy import IN_WORDS
-from compute.agent.errors import AgentError
-from compute.agent.files import write_atomic
-from compute.agent.judge import Judge
-from compute.agent.leases import Held
+from compute.agent.policy.judge import Judge
 from compute.agent.policy.rules import day_allowance_s
-from compute.agent.store import Store
-from compute.agent.version import AGENT_VERSION
-from compute.agent.workload import Workload
+from compute.agent.state.errors import AgentError
+from compute.agent.state.files import write_atomic
+from compute.agent.state.store import Store
+from compute.agent.state.version import AGENT_VERSION
+from compute.agent.work.leases import Held
+from compute.agent.work.workload import Workload
 
 STATUS_FILE = "status.json"
 State = Literal["idle", "running", "unavailable", "withheld", "offline", "stopped"]

@@ -20,9 +20,10 @@ from rest_framework.views import APIView
 from accounts.models import ApiKey, Organization
 from compute import blobs, tensors
 from compute.api.serializers import FileOut, JobOut, JobProgressOut, ModelOut
+from compute.artifacts import artifacts
+from compute.jobs import jobs
+from compute.jobs.selectors import job_progress
 from compute.models import InferenceJob, InputFile, ModelArtifact
-from compute.selectors import job_progress
-from compute.services import artifacts, jobs
 from core.api import NewestFirst
 from core.errors import Conflict, InvalidInput, NotFound
 from core.files import file_response

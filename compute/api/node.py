@@ -17,8 +17,11 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from compute import blobs, protocol
 from compute.api.node_authentication import NotSigned, check_enrolment_signature, claimed_sha256, signed_node
+from compute.dispatch import leases
+from compute.jobs import results
 from compute.models import Node
-from compute.services import leases, nodes, pairings, results, sync, withdrawals
+from compute.nodes import nodes, pairings, withdrawals
+from compute.sync import sync
 from core.api import error_body
 from core.db import atomic_retrying
 from core.errors import DomainError, InvalidInput, NotFound

@@ -12,7 +12,7 @@ from django.utils import timezone
 from redis.exceptions import RedisError
 
 from compute import protocol
-from compute.http_signatures import SignatureError, Verified, verify_request
+from compute.api.http_signatures import SignatureError, Verified, verify_request
 from compute.models import Node
 from core.errors import DomainError
 

@@ -7,9 +7,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from compute import protocol
+from compute.dispatch import leases
 from compute.models import Node
-from compute.nats_jwt import user_public_from_ed25519
-from compute.services import leases
+from compute.nats.jwt import user_public_from_ed25519
 
 # A NATS message stays far below a node's payload limit.
 LEASES_PER_PUSH = 50

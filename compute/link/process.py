@@ -22,9 +22,9 @@ from compute import protocol
 from compute.cancelling import cancel_all
 from compute.link import outbound
 from compute.link.batcher import Batcher
-from compute.link.trust import trust_chain
-from compute.nats_jwt import Credentials, claims_accepted, claims_update
-from compute.services import sync
+from compute.nats.jwt import Credentials, claims_accepted, claims_update
+from compute.nats.trust import trust_chain
+from compute.sync import sync
 from core.db import atomic_retrying
 
 logger = logging.getLogger(__name__)

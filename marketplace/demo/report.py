@@ -11,7 +11,8 @@ from django.db.models import Count, Sum
 from accounts.models import Owner, Vehicle
 from billing.models import JobOrder, RatedUsage
 from billing.services import ledger_checks
-from compute import protocol, selectors
+from compute import protocol
+from compute.jobs import selectors
 from compute.models import Attempt, InferenceJob, MeterRecord, UsageRecord
 from core.money import NANO_PER_MICRO, format_micro, round_half_even
 

@@ -7,7 +7,7 @@ import socket
 import sys
 from pathlib import Path
 
-from compute.nats_jwt import TrustChain, server_config
+from compute.nats.jwt import TrustChain, server_config
 from marketplace.embedded.process import ANSWER_TIMEOUT_S, EmbeddedError
 from marketplace.embedded.server import Server, State, private_folder, write_private
 

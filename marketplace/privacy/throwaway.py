@@ -27,8 +27,12 @@ from accounts.vehicles import vehicles
 from billing.models import LedgerAccount
 from billing.services import orders, rates, settlement, wallets
 from compute import protocol
+from compute.artifacts import artifacts
+from compute.dispatch import dispatch, verification
+from compute.jobs import jobs
 from compute.models import Attempt, InferenceJob, Node, UsageRecord
-from compute.services import artifacts, dispatch, jobs, nodes, sync, verification
+from compute.nodes import nodes
+from compute.sync import sync
 from core.money import MICRO
 from marketplace.privacy import archive
 

@@ -14,8 +14,8 @@ from accounts.models import Organization
 from billing.models import JobOrder, RateCard
 from billing.services import wallets
 from compute import blobs
+from compute.jobs.selectors import job_progress
 from compute.models import InferenceJob, ModelArtifact
-from compute.selectors import job_progress
 from core.files import file_response
 from core.money import format_micro
 from marketplace.views.usage import month_shown

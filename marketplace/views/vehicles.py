@@ -14,13 +14,13 @@ from accounts.models import VEHICLE_PURPOSES, Owner, Purpose, Vehicle
 from accounts.owners.forms import VehicleForm, add_error
 from accounts.vehicles import vehicles as vehicle_services
 from billing.selectors import earnings_by_vehicle
-from compute.activity import attempts_of
+from compute.jobs.activity import attempts_of
+from compute.jobs.selectors import energy_methods
 from compute.models import Node
-from compute.selectors import energy_methods
-from compute.selectors_history import availability_by_day, costliest_reasons
-from compute.services import nodes
+from compute.nodes import nodes
+from compute.nodes.history_selectors import availability_by_day, costliest_reasons
+from compute.views.activity import rows_of
 from core.errors import DomainError
-from marketplace.views.activity import rows_of
 from marketplace.views.vehicle_facts import computer_of, earned_of, nodes_of, state_of
 
 DAYS = 7

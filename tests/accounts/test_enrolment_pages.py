@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.models import Vehicle
 from compute.models import EnrolmentCode, Node
-from compute.services import nodes
+from compute.nodes import nodes
 from core.errors import DomainError
 from tests import factories
 from tests.accounts.test_vehicles import VIN

@@ -10,8 +10,9 @@ from django.utils import timezone
 from accounts.consents import consents, notices
 from accounts.models import ConsentCurrent, ConsentNotice, ConsentRecord, Mail
 from accounts.tasks import expire_consents, remind_of_consents
-from compute.selectors import consent_violations
-from compute.services import dispatch, nodes
+from compute.dispatch import dispatch
+from compute.jobs.selectors import consent_violations
+from compute.nodes import nodes
 from core.errors import Conflict, ConsentRequired, InvalidInput
 from tests import factories
 from tests.database import execute, unguarded

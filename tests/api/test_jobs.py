@@ -13,8 +13,8 @@ from django.utils import timezone
 
 from billing.models import JobOrder
 from billing.services import closing, orders, settlement, wallets
+from compute.jobs import jobs
 from compute.models import InferenceJob, InputFile, ModelArtifact
-from compute.services import jobs
 from tests import factories
 
 pytestmark = pytest.mark.django_db

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from compute import protocol
 from compute.models import Node, NodePresence
-from compute.services import nodes
+from compute.nodes import nodes
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -77,7 +77,7 @@ def test_without_redis_nodes_are_still_heard(car, settings):
 
 def test_two_nodes_may_use_the_same_nonce(car):
     other = factories.make_car()
-    with patch("compute.agent.signing.secrets.token_urlsafe", return_value="n" * 24):
+    with patch("compute.agent.carriers.signing.secrets.token_urlsafe", return_value="n" * 24):
         assert send(car, "POST", SYNC, sync_body(car)).status_code == 200
         assert send(other, "POST", SYNC, sync_body(other)).status_code == 200
 
@@ -105,7 +105,7 @@ def test_an_unknown_node(car, keyid):
 
 
 def test_a_request_signed_too_long_ago(car):
-    with patch("compute.agent.signing.datetime") as clock:
+    with patch("compute.agent.carriers.signing.datetime") as clock:
         clock.now.return_value = timezone.now() - timedelta(seconds=protocol.SIGNATURE_MAX_AGE_S + 1)
         assert code(send(car, "POST", SYNC, sync_body(car))) == (401, "signature_expired")
 

@@ -13,8 +13,8 @@ from django.test import Client
 from django.utils import timezone
 
 from compute import blobs, protocol
+from compute.dispatch import leases
 from compute.models import Attempt
-from compute.services import leases
 from tests import factories
 from tests.api.test_node_api import code, send
 

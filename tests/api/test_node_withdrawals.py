@@ -11,7 +11,7 @@ from accounts.receipts import service as receipts
 from accounts.receipts.verify import verify
 from compute import protocol
 from compute.models import Attempt, Node
-from compute.services import nodes
+from compute.nodes import nodes
 from tests import factories
 
 pytestmark = pytest.mark.django_db

@@ -7,7 +7,7 @@ from django.test import Client
 
 from compute import protocol
 from compute.models import Node, Pairing
-from compute.services import nodes, pairings
+from compute.nodes import nodes, pairings
 from tests import factories
 
 pytestmark = pytest.mark.django_db

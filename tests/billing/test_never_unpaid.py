@@ -11,8 +11,9 @@ from billing.models import JobOrder, LedgerTransfer, RatedUsage
 from billing.services import ledger, orders, rates
 from billing.services.estimates import estimate
 from billing.services.settlement import settle_usage
+from compute.dispatch import dispatch, verification
+from compute.jobs import jobs
 from compute.models import HardwareClass, InferenceJob, UsageRecord
-from compute.services import dispatch, jobs, verification
 from tests import factories
 from tests.compute.helpers import leased, present, trust, work
 

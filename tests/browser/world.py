@@ -36,7 +36,7 @@ from billing.services import (
     voids,
 )
 from compute.models import Attempt, AvailabilitySpan, MeterConflict, ModelArtifact, NodePresence
-from compute.services import node_decisions
+from compute.nodes import decisions as node_decisions
 from core.states import transition
 from tests import factories
 from tests.billing.payouts.helpers import make_payout

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from compute.services import dispatch, leases
+from compute.dispatch import dispatch, leases
 
 DAY_S = 86_400
 

@@ -7,8 +7,8 @@ from typing import Any
 from django.db import connection
 
 from compute import protocol
+from compute.dispatch import dispatch, verification
 from compute.models import Attempt, Node, WorkUnit
-from compute.services import dispatch, verification
 from tests import factories
 from tests.database import as_owner, execute, refused, unguarded
 from tests.factories import Car

@@ -15,8 +15,8 @@ import nats.errors
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from compute import nats_jwt
-from compute.nats_jwt import Credentials, TrustChain
+from compute.nats import jwt as nats_jwt
+from compute.nats.jwt import Credentials, TrustChain
 from marketplace.embedded.process import free_port
 from tests.waiting import PATIENCE_S, until, until_async
 

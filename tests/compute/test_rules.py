@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from accounts.consents import consents
 from accounts.models import ConsentCurrent, ConsentRecord
+from compute.dispatch import dispatch, verification
 from compute.models import Attempt, MeterRecord, UsageRecord, WorkUnit
-from compute.services import dispatch, verification
 from tests import factories
 from tests.compute.helpers import execute, leased, one_unit, present, refused, unguarded, work
 from tests.database import as_owner

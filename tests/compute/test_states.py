@@ -21,8 +21,9 @@ from billing.models import (
     StripeCommand,
     StripeEvent,
 )
+from compute.dispatch import dispatch
+from compute.jobs import jobs
 from compute.models import Attempt, AttemptEvent, InferenceJob, ModelArtifact, Node, NodeEvent, WorkUnit
-from compute.services import dispatch, jobs
 from core.errors import InvalidTransition
 from core.states import transition
 from tests import factories

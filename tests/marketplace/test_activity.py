@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts.models import ConsentRecord
 from billing.services import settlement
-from compute import activity
+from compute.jobs import activity
 from compute.models import Attempt
 from tests import factories
 from tests.database import as_owner, unguarded

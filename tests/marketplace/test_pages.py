@@ -12,8 +12,8 @@ from django.utils import timezone
 
 from accounts.models import ConsentNotice
 from billing.services import closing
+from compute.jobs import jobs
 from compute.models import NodePresence
-from compute.services import jobs
 from tests import factories
 
 pytestmark = pytest.mark.django_db

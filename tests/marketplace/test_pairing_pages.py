@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from accounts.models import ConsentRecord, Mail, Vehicle
 from compute.models import Node, Pairing
-from compute.services import nodes, pairings
+from compute.nodes import nodes, pairings
 from tests import factories
 from tests.marketplace.test_pages import text_of
 

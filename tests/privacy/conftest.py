@@ -15,7 +15,7 @@ from accounts.mails import outbox
 from accounts.models import Mail, Owner, OwnerPolicy, Vehicle
 from accounts.vehicles import vehicles
 from billing.services import settlement
-from compute.services import verification
+from compute.dispatch import verification
 from tests import factories
 
 EMAIL, NAME, VIN = "zenobia.quill@example.org", "Zenobia Quillfeather", "1M8GDM9AXKP042788"

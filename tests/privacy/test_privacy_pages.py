@@ -29,8 +29,8 @@ from accounts.owners import erasures, exports
 from accounts.vehicles import vehicles
 from billing.models import LedgerAccount
 from billing.services import settlement
+from compute.dispatch import verification
 from compute.models import Attempt, Node
-from compute.services import verification
 from core.errors import Conflict
 from core.privacy import KEPT
 from marketplace.privacy import archive, erasure, inventory

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from compute.agent import clock
 from compute.agent.policy.verdict import Availability, missing, no
 from compute.agent.sensors.state import VehicleState
+from compute.agent.state import clock
 from compute.protocol import Policy
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from compute.agent import clock
 from compute.agent.policy.verdict import Availability, Memory, Usage, missing, no
 from compute.agent.sensors.state import VehicleState
+from compute.agent.state import clock
 from compute.protocol import Policy
 
 _MEGABYTE = 10**6

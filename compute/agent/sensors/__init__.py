@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import parse_qsl
 
-from compute.agent.clock import zone
-from compute.agent.errors import AgentError
 from compute.agent.sensors.command import CommandSensors
 from compute.agent.sensors.file import FileSensors
 from compute.agent.sensors.ovms import open_ovms
@@ -14,6 +12,8 @@ from compute.agent.sensors.simulated import OVERRIDES_FILE, PARKED, SimulatedSen
 from compute.agent.sensors.simulated_day import SimulatedDay
 from compute.agent.sensors.state import NEVER, Sensors, VehicleState
 from compute.agent.sensors.teslamate import open_teslamate
+from compute.agent.state.clock import zone
+from compute.agent.state.errors import AgentError
 
 __all__ = ["NEVER", "OVERRIDES_FILE", "PARKED", "Sensors", "VehicleState", "open_sensors"]
 

@@ -15,9 +15,9 @@ import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from compute.agent.errors import AgentError
 from compute.agent.sensors.parse import fields_of, whole_reading
 from compute.agent.sensors.state import NEVER, VehicleState, never
+from compute.agent.state.errors import AgentError
 
 log = logging.getLogger(__name__)
 EVERY_S = 10.0

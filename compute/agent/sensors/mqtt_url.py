@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from compute.agent.errors import AgentError
+from compute.agent.state.errors import AgentError
 
 PASSWORD_VARIABLE = "DRIVEWAY_MQTT_PASSWORD"  # noqa: S105 - the name of a variable
 _PORTS = {"mqtt": 1883, "mqtts": 8883}

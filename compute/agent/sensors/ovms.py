@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from compute.agent.errors import AgentError
 from compute.agent.sensors import own_network
 from compute.agent.sensors.mqtt import MqttSensors
 from compute.agent.sensors.mqtt_url import BrokerUrl, level, levels, parse_broker, password_of
 from compute.agent.sensors.state import LONG_AGO, VehicleState
 from compute.agent.sensors.values import Values
+from compute.agent.state.errors import AgentError
 
 # Exactly these, and none of v.p.* (position, speed, odometer, trip).
 METRICS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from compute.agent.errors import AgentError
+from compute.agent.state.errors import AgentError
 
 PROC, SYS = Path("/proc"), Path("/sys")
 _ETHERNET = 1  # ARPHRD_ETHER, also of Wi-Fi and of many modems

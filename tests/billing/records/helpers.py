@@ -31,7 +31,7 @@ from billing.verifier import format as form
 from billing.verifier.keys import fingerprint
 from billing.verifier.source import open_source
 from billing.verifier.verify import Report, verify
-from compute.services import jobs
+from compute.jobs import jobs
 from tests import factories
 from tests.factories import Car
 

@@ -24,13 +24,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from onnx import TensorProto, helper
 from safetensors.numpy import save
 
-from compute import http_signatures, protocol
-from compute.agent import process
-from compute.agent.assemble import Options, run_agent
-from compute.agent.enrolment import enrol
-from compute.agent.hardware import describe
-from compute.agent.runner import Unit
+from compute import protocol
+from compute.agent.commands.assemble import Options, run_agent
+from compute.agent.commands.enrolment import enrol
+from compute.agent.state.hardware import describe
 from compute.agent.status import STATUS_FILE, Status, read_status
+from compute.agent.work import process
+from compute.agent.work.runner import Unit
+from compute.api import http_signatures
 from tests.waiting import NEVER_S, until_async
 
 HOUR_MS = 3_600_000
@@ -294,8 +295,8 @@ def _unhurried(monkeypatch) -> None:
     """
     for name in ("agent._FAREWELL_S", "carrier_http._TIMEOUT_S", "carrier_nats._CONNECT_S", "process._READY_S"):
         monkeypatch.setattr(f"compute.agent.{name}", NEVER_S)
-    monkeypatch.setattr("compute.agent.http._TIMEOUT", httpx.Timeout(NEVER_S))
-    monkeypatch.setattr("compute.agent.process._START", f"import os; os.nice = lambda by: 0; {process._START}")
+    monkeypatch.setattr("compute.agent.carriers.client._TIMEOUT", httpx.Timeout(NEVER_S))
+    monkeypatch.setattr("compute.agent.work.process._START", f"import os; os.nice = lambda by: 0; {process._START}")
 
 
 @pytest.fixture
@@ -344,7 +345,7 @@ async def _paused() -> AsyncIterator[None]:
 
 def _is_child_of_agent(one: psutil.Process) -> bool:
     try:
-        return any("compute.agent.child" in part for part in one.cmdline())
+        return any("compute.agent.work.child" in part for part in one.cmdline())
     except psutil.Error:
         return False
 
@@ -358,7 +359,7 @@ def paused() -> Callable[[], AbstractAsyncContextManager[None]]:
 def _short_backoff(monkeypatch) -> None:
     """The jitter of tests: always small, so that they end soon."""
     jitter = SimpleNamespace(uniform=lambda low, high: min(high, 0.05))
-    monkeypatch.setattr("compute.agent.backoff._RANDOM", jitter)
+    monkeypatch.setattr("compute.agent.state.backoff._RANDOM", jitter)
 
 
 @pytest.fixture

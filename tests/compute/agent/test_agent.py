@@ -11,9 +11,9 @@ from safetensors.numpy import load
 
 from compute import protocol, reasons
 from compute.agent import agent
-from compute.agent.enrolment import enrol
-from compute.agent.errors import AgentError
-from compute.agent.hardware import describe
+from compute.agent.commands.enrolment import enrol
+from compute.agent.state.errors import AgentError
+from compute.agent.state.hardware import describe
 from compute.protocol import Ack, Cancel, Policy
 
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from compute.agent.errors import AgentError
+from compute.agent.state.errors import AgentError
 from compute.agent.status import in_words
 from compute.protocol import Ack, Cancel, Health, Policy
 
@@ -95,7 +95,7 @@ async def test_work_is_counted_by_the_day_and_its_share_stops_it(
     lease = marketplace.offer(models.loop())
     monkeypatch.setattr("compute.agent.policy.rules.day_allowance_s", lambda policy, now: 0.5)
     looks = count()
-    monkeypatch.setattr("compute.agent.judge.time", SimpleNamespace(monotonic=lambda: next(looks) / 10))
+    monkeypatch.setattr("compute.agent.policy.judge.time", SimpleNamespace(monotonic=lambda: next(looks) / 10))
     marketplace.policy = Policy(version=2, day_share_percent=50)
     async with running(state) as status:
         await until(lambda: status().reason == "day_share")

@@ -7,11 +7,11 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from compute.agent.backoff import Backoff
-from compute.agent.blobs import BlobCache, BlobError, Blobs
-from compute.agent.errors import RefusedError, UnreachableError
-from compute.agent.http import NodeHttp
-from compute.agent.identity import Identity
+from compute.agent.carriers.client import NodeHttp
+from compute.agent.state.backoff import Backoff
+from compute.agent.state.errors import RefusedError, UnreachableError
+from compute.agent.state.identity import Identity
+from compute.agent.work.blobs import BlobCache, BlobError, Blobs
 from tests.waiting import NEVER_S
 
 DATA = b"a model"

@@ -13,10 +13,10 @@ import psutil
 import pytest
 
 from compute import protocol
-from compute.agent import cli
-from compute.agent.identity import create_identity
+from compute.agent.commands import cli
+from compute.agent.state.identity import create_identity
+from compute.agent.state.store import Store
 from compute.agent.status import read_status
-from compute.agent.store import Store
 from tests.waiting import NEVER_S, PATIENCE_S
 
 
@@ -56,7 +56,7 @@ async def _start(command, *arguments, **options):
         *program,
         command,
         *map(str, arguments),
-        cwd=Path(cli.__file__).parents[2],
+        cwd=Path(cli.__file__).parents[3],
         **options,
     )
 

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from compute.agent.leases import LeaseBook, fault
+from compute.agent.work.leases import LeaseBook, fault
 from compute.protocol import Lease, Renewal
 
 LEASE = Lease(

@@ -10,7 +10,8 @@ from pathlib import Path
 import nats
 import pytest
 
-from compute import nats_jwt, protocol
+from compute import protocol
+from compute.nats import jwt as nats_jwt
 from compute.protocol import Cancel, Push
 from marketplace.embedded.process import free_port
 from tests.waiting import NEVER_S, PATIENCE_S, until_async
@@ -116,8 +117,8 @@ async def server(marketplace, state, tmp_path):
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch):
     """An answer over NATS is waited for until it comes or the connection ends."""
-    monkeypatch.setattr("compute.agent.carrier_nats.REQUEST_TIMEOUT_S", NEVER_S)
-    monkeypatch.setattr("compute.agent.link._REFUSED_PAUSE_S", 0.3)
+    monkeypatch.setattr("compute.agent.carriers.nats.REQUEST_TIMEOUT_S", NEVER_S)
+    monkeypatch.setattr("compute.agent.carriers.link._REFUSED_PAUSE_S", 0.3)
 
 
 @pytest.mark.usefixtures("seldom")
@@ -179,7 +180,7 @@ async def test_a_line_that_is_cut_while_a_sync_is_unanswered_is_not_waited_for(
 
 async def test_without_responders_it_polls_and_comes_back(server, state, running, until, monkeypatch):
     # The one request that may be on its way when the responder leaves is not answered at all.
-    monkeypatch.setattr("compute.agent.carrier_nats.REQUEST_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("compute.agent.carriers.nats.REQUEST_TIMEOUT_S", 1.0)
     async with running(state) as status:
         await until(lambda: status().carrier == "nats")
         await server.subscription.unsubscribe()
@@ -189,14 +190,14 @@ async def test_without_responders_it_polls_and_comes_back(server, state, running
 
 
 async def test_a_silent_responder_is_left_for_https(server, marketplace, state, running, until, monkeypatch):
-    monkeypatch.setattr("compute.agent.carrier_nats.REQUEST_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("compute.agent.carriers.nats.REQUEST_TIMEOUT_S", 1.0)
     async with running(state) as status:
         await until(lambda: status().carrier == "nats")
         server.is_deaf = True
         await until(lambda: status().carrier == "https")
         assert server.ignored.is_set()
         server.is_deaf = False
-        monkeypatch.setattr("compute.agent.carrier_nats.REQUEST_TIMEOUT_S", NEVER_S)
+        monkeypatch.setattr("compute.agent.carriers.nats.REQUEST_TIMEOUT_S", NEVER_S)
         await until(lambda: status().carrier == "nats")
 
 
@@ -212,7 +213,7 @@ async def test_nats_stops_and_returns_and_no_work_is_lost(server, marketplace, s
 
 
 async def test_credentials_are_renewed_before_they_expire(server, marketplace, state, running, until, monkeypatch):
-    monkeypatch.setattr("compute.agent.link._MIN_RENEWAL_S", 0.1)
+    monkeypatch.setattr("compute.agent.carriers.link._MIN_RENEWAL_S", 0.1)
     marketplace.credentials = server.credentials(told_s=1)
     async with running(state) as status:
         await until(lambda: status().carrier == "nats")

@@ -13,10 +13,10 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from compute.agent.errors import AgentError
 from compute.agent.policy import READY, evaluate
 from compute.agent.sensors import open_sensors, own_network, teslamate
 from compute.agent.sensors.mqtt_url import PASSWORD_VARIABLE, parse_broker, password_of
+from compute.agent.state.errors import AgentError
 from compute.protocol import Policy
 from marketplace.embedded.process import free_port
 from tests.waiting import PATIENCE_S, until

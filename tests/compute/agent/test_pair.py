@@ -18,15 +18,16 @@ import segno
 import uvicorn
 from django.utils import timezone
 
-from compute import http_signatures, protocol
-from compute.agent import cli, letters, pair, screen
-from compute.agent.enrolment import load_enrolment
-from compute.agent.errors import AgentError, UnreachableError
-from compute.agent.files import lock
-from compute.agent.hardware import describe
-from compute.agent.identity import load_identity
+from compute import protocol
+from compute.agent.commands import cli, letters, pair, screen
+from compute.agent.commands.enrolment import load_enrolment
+from compute.agent.state.errors import AgentError, UnreachableError
+from compute.agent.state.files import lock
+from compute.agent.state.hardware import describe
+from compute.agent.state.identity import load_identity
+from compute.api import http_signatures
 from compute.models import Node, Pairing
-from compute.services import nodes
+from compute.nodes import nodes
 from marketplace.embedded.process import free_port
 from tests import factories
 from tests.waiting import PATIENCE_S, until_async
@@ -209,7 +210,7 @@ def test_plain_words_and_json_lines():
 
 def start(live_server, state, *more, **options):
     command = [sys.executable, "-m", "compute.agent", "pair", "--server", live_server.url, "--state", str(state), *more]
-    return subprocess.Popen(command, cwd=Path(cli.__file__).parents[2], stderr=subprocess.PIPE, **options)
+    return subprocess.Popen(command, cwd=Path(cli.__file__).parents[3], stderr=subprocess.PIPE, **options)
 
 
 def read_until(descriptor, words):

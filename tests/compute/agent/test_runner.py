@@ -14,9 +14,9 @@ import pytest
 from onnx import TensorProto, helper
 from safetensors.numpy import load, save
 
-from compute.agent import process
-from compute.agent.process import Child
-from compute.agent.runner import Slot, Usage
+from compute.agent.work import process
+from compute.agent.work.process import Child
+from compute.agent.work.runner import Slot, Usage
 from compute.sandbox import active_layers
 from tests import waiting
 
@@ -200,7 +200,7 @@ def _wide_model():
 
 PARENT = """
 import asyncio, pathlib, sys
-from compute.agent.runner import Slot, Unit, Usage
+from compute.agent.work.runner import Slot, Unit, Usage
 async def main():
     model, inputs, empty = (pathlib.Path(name) for name in sys.argv[1:])
     slot = Slot(empty)

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compute.agent.errors import AgentError
 from compute.agent.policy import READY, evaluate
 from compute.agent.sensors import open_sensors
 from compute.agent.sensors.command import CommandSensors
 from compute.agent.sensors.own_network import own_network
 from compute.agent.sensors.simulated_day import SimulatedDay, plan_of, state_at
+from compute.agent.state.errors import AgentError
 from compute.protocol import Policy
 from tests.waiting import NEVER_S, until
 

@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from http_message_signatures import HTTPMessageSigner, MappingKeyResolver, algorithms
 
 from compute import protocol
-from compute.agent.signing import sign_request
-from compute.http_signatures import SignatureError, verify_request
+from compute.agent.carriers.signing import sign_request
+from compute.api.http_signatures import SignatureError, verify_request
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 URL = "https://driveway.example/api/node/v1/sync?a=1"

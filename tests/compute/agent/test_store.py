@@ -4,10 +4,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from compute import protocol
-from compute.agent.chain import ChainEnd
-from compute.agent.identity import Identity
-from compute.agent.meter import Done, Recorder
-from compute.agent.store import Store
+from compute.agent.state.identity import Identity
+from compute.agent.state.store import Store
+from compute.agent.work.chain import ChainEnd
+from compute.agent.work.meter import Done, Recorder
 from compute.protocol import Chain, Lease, Policy
 
 LIMIT = 1 << 20

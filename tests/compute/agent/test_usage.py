@@ -5,8 +5,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from compute.agent.store import Store
-from compute.agent.usage import Traffic, UsageBook
+from compute.agent.state.store import Store
+from compute.agent.state.usage import Traffic, UsageBook
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = datetime(2026, 11, 18, 12, 0, tzinfo=UTC)

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from compute import protocol
-from compute.agent import cli
-from compute.agent.errors import RefusedError, UnreachableError
-from compute.agent.withdraw import in_words, withdraw
+from compute.agent.commands import cli
+from compute.agent.commands.withdraw import in_words, withdraw
+from compute.agent.state.errors import RefusedError, UnreachableError
 
 DONE = protocol.Withdrawn(record="7b0e", state="withdrawn")
 

@@ -19,12 +19,15 @@ from asgiref.sync import sync_to_async
 from django.db import connection
 
 from compute import protocol
-from compute.link import outbound, process, trust
+from compute.dispatch import dispatch
+from compute.link import outbound, process
 from compute.link.batcher import Batcher
 from compute.link.process import Link
 from compute.models import Attempt, Node
-from compute.nats_jwt import Credentials, TrustChain, server_config
-from compute.services import dispatch, nodes, sync
+from compute.nats import trust
+from compute.nats.jwt import Credentials, TrustChain, server_config
+from compute.nodes import nodes
+from compute.sync import sync
 from marketplace.embedded.process import free_port
 from tests import factories
 from tests.compute.helpers import execute, present

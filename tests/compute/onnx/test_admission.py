@@ -13,10 +13,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import compute.sandbox.bubblewrap
-from compute.onnx import admission
-from compute.onnx.admission import admit
-from compute.onnx.limits import Limits
-from compute.onnx.verdict import Verdict
+from compute.artifacts.onnx import admission
+from compute.artifacts.onnx.admission import admit
+from compute.artifacts.onnx.limits import Limits
+from compute.artifacts.onnx.verdict import Verdict
 from compute.sandbox import MEBIBYTE, Finished, bubblewrap_argv
 from tests.waiting import NEVER_S
 
@@ -242,7 +242,7 @@ class TestVerdict:
 class TestContainment:
     def test_the_parent_never_imports_the_parsers(self):
         code = (
-            "import sys; from compute.onnx.admission import admit; admit(b'no model');"
+            "import sys; from compute.artifacts.onnx.admission import admit; admit(b'no model');"
             "print([name for name in sys.modules if name.partition('.')[0] in"
             " {'onnx', 'onnxruntime', 'numpy', 'google'}])"
         )

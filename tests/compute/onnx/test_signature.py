@@ -3,9 +3,9 @@
 import pytest
 from onnx import TensorProto, helper
 
-from compute.onnx.limits import DEFAULT_LIMITS, Limits
-from compute.onnx.signature import read_inputs
-from compute.onnx.verdict import Refused, TensorSpec
+from compute.artifacts.onnx.limits import DEFAULT_LIMITS, Limits
+from compute.artifacts.onnx.signature import read_inputs
+from compute.artifacts.onnx.verdict import Refused, TensorSpec
 
 
 def read(model, limits=DEFAULT_LIMITS, **sizes):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from compute.onnx.limits import DEFAULT_LIMITS, Limits
-from compute.onnx.structure import check_structure, parse_model
-from compute.onnx.verdict import Refused
+from compute.artifacts.onnx.limits import DEFAULT_LIMITS, Limits
+from compute.artifacts.onnx.structure import check_structure, parse_model
+from compute.artifacts.onnx.verdict import Refused
 
 SMALL = Limits(nodes=50, expanded_nodes=50)
 

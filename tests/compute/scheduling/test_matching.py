@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compute.scheduling import matching, trust
-from compute.scheduling.matching import NodeOffer, Plan, UnitNeed, match
+from compute.dispatch import matching, trust
+from compute.dispatch.matching import NodeOffer, Plan, UnitNeed, match
 
 NEVER, ALWAYS = 10**9, 0  # streaks: audited with probability 0.03, always replicated
 

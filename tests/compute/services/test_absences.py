@@ -9,7 +9,7 @@ from django.utils import timezone
 from accounts.mails import outbox
 from accounts.models import Mail, Owner
 from compute.models import Node, NodePresence
-from compute.services import absences
+from compute.nodes import absences
 from tests import factories
 
 pytestmark = pytest.mark.django_db

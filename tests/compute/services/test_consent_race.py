@@ -21,10 +21,11 @@ from django.utils import timezone
 
 from accounts.consents import consents, notices
 from accounts.models import ConsentRecord, Owner
-from compute import protocol, selectors
+from compute import protocol
+from compute.dispatch import dispatch, verification
+from compute.jobs import selectors
 from compute.link.process import _handle_syncs
 from compute.models import Attempt
-from compute.services import dispatch, verification
 from core.db import atomic_retrying
 from core.errors import Conflict
 from tests import factories

@@ -9,8 +9,9 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.consents import consents
 from accounts.models import ConsentCurrent
+from compute.dispatch import dispatch
+from compute.jobs import jobs
 from compute.models import Attempt, HardwareClass, InferenceJob, Node, NodePresence, WorkUnit
-from compute.services import dispatch, jobs
 from core.states import transition
 from tests import factories
 from tests.compute.helpers import execute, in_threads, leased, one_unit, present, trust, unguarded, work

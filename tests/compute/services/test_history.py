@@ -17,8 +17,9 @@ from accounts.consents import consents
 from compute import protocol
 from compute.link.process import _handle_syncs
 from compute.models import AvailabilitySpan, HealthDay, Node, NodePresence
-from compute.selectors_history import availability_by_day, costliest_reasons
-from compute.services import history, nodes, sync
+from compute.nodes import history, nodes
+from compute.nodes.history_selectors import availability_by_day, costliest_reasons
+from compute.sync import sync
 from core.errors import Conflict
 from tests import factories
 from tests.compute.helpers import execute, in_threads, refused

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 
 from accounts.models import Organization
 from compute import blobs, tensors
+from compute.artifacts import artifacts
+from compute.dispatch import dispatch, verification
+from compute.jobs import jobs
 from compute.models import Attempt, InferenceJob, InputFile, WorkUnit
-from compute.services import artifacts, dispatch, jobs, verification
 from core.errors import Conflict, DomainError, Forbidden, InvalidInput, InvalidTransition
 from core.states import transition
 from tests import factories

@@ -8,10 +8,11 @@ from django.core import signing
 from django.db import connection, transaction
 
 from compute import protocol
+from compute.dispatch import dispatch, leases
+from compute.dispatch.leases import GRANT_SALT, check_grant
+from compute.jobs import jobs
 from compute.link import outbound
 from compute.models import Attempt, AttemptEvent
-from compute.services import dispatch, jobs, leases
-from compute.services.leases import GRANT_SALT, check_grant
 from core.errors import Forbidden
 from tests import factories
 from tests.compute.helpers import (

@@ -8,9 +8,10 @@ from django.urls import reverse
 
 from accounts.mails import outbox
 from accounts.models import AccessEvent, AuditEvent, Mail
-from compute.agent.chain import ChainEnd
+from compute.agent.work.chain import ChainEnd
+from compute.dispatch import dispatch, verification
 from compute.models import Attempt, MeterConflict, MeterRecord, Node, NodeDecision, NodePresence, UsageRecord
-from compute.services import dispatch, node_decisions, verification
+from compute.nodes import decisions as node_decisions
 from core.errors import Conflict, InvalidInput
 from core.states import transition
 from tests import factories
@@ -47,7 +48,7 @@ def decide(car: Car, kind: str = "lift", *, actor, key: str = "k", reason: str =
 
 
 def agreed(car: Car, answer) -> str:
-    """As the agent does it (compute/agent/chain.py): checked, and taken up."""
+    """As the agent does it (compute/agent/work/chain.py): checked, and taken up."""
 
     class Nothing:
         seq, digest = 0, ""

@@ -11,7 +11,7 @@ from django.utils import timezone
 from accounts.models import OwnerPolicy
 from compute import protocol
 from compute.models import EnrolmentCode, HardwareClass, Node, NodePresence
-from compute.services import nodes
+from compute.nodes import nodes
 from core.errors import Conflict, ConsentRequired, DomainError, InvalidInput
 from core.states import transition
 from tests import factories

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from accounts.models import AuditEvent, ConsentRecord, Mail, Vehicle
 from compute.models import EnrolmentCode, Node, NodePresence, Pairing
-from compute.services import nodes, pairings
+from compute.nodes import nodes, pairings
 from core.errors import DomainError
 from marketplace.privacy import retention
 from tests import factories

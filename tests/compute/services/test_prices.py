@@ -7,8 +7,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import OwnerPolicy
+from compute.dispatch import dispatch
 from compute.models import Attempt, HardwareClass, Node
-from compute.services import dispatch, prices
+from compute.nodes import prices
 from compute.tasks import price_nodes
 from core.states import transition
 from tests import factories

@@ -15,8 +15,11 @@ from django.utils import timezone
 
 from accounts.models import AuditEvent, Mail
 from compute import blobs, protocol
+from compute.dispatch import dispatch, verification
+from compute.jobs import jobs, results
 from compute.models import Attempt, MeterConflict, MeterRecord, Node, NodePresence, UsageRecord
-from compute.services import dispatch, jobs, meter_conflicts, results, sync, verification
+from compute.sync import conflicts as meter_conflicts
+from compute.sync import sync
 from core.errors import Conflict, InvalidInput, NotFound
 from tests import factories
 from tests.compute.helpers import execute, leased, one_unit, present, refused, trust

@@ -8,9 +8,11 @@ from django.db import connection, transaction
 
 from accounts.models import AuditEvent, ConsentCurrent
 from compute import protocol
+from compute.dispatch import dispatch, verification
+from compute.jobs import results
 from compute.link import outbound
 from compute.models import Attempt, EnrolmentCode, MeterRecord, Node, NodeEvent
-from compute.services import dispatch, nodes, results, verification
+from compute.nodes import nodes
 from core.errors import Conflict, ConsentRequired, DomainError, InvalidInput
 from tests import factories
 from tests.compute.helpers import in_threads, leased, one_unit, present, trust, until_somebody_waits_for_us, work

@@ -1,7 +1,8 @@
 import pytest
 
+from compute.dispatch import dispatch, verification
+from compute.jobs import jobs
 from compute.models import Attempt, UsageRecord
-from compute.services import dispatch, jobs, verification
 from tests import factories
 
 pytestmark = pytest.mark.django_db

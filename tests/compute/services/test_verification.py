@@ -3,9 +3,10 @@
 import pytest
 
 from compute import blobs
+from compute.dispatch import dispatch, verification
+from compute.dispatch import trust as policy
+from compute.jobs import jobs, results
 from compute.models import Attempt, InferenceJob, Node, UsageRecord, WorkUnit
-from compute.scheduling import trust as policy
-from compute.services import dispatch, jobs, results, verification
 from tests import factories
 from tests.compute.helpers import execute, in_threads, leased, one_unit, present, settle, trust, work
 

@@ -1,0 +1,82 @@
+"""What `driveway-agent pair` prints: for people with a terminal, for people without, and for programs."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from typing import TextIO
+
+import msgspec
+import segno
+
+from compute.agent.commands.letters import big
+
+_INDENT = "  "
+_QR_COLOURS = ("\x1b[97;40m", "\x1b[0m")  # white on black whatever the terminal's theme: scanners want dark dots
+
+
+class Terminal:
+    """Big letters, the address, and a QR code of it."""
+
+    def __init__(self, out: TextIO, *, with_qr: bool = True) -> None:
+        self._out, self._with_qr = out, with_qr
+
+    def show(self, code: str, url: str, expires_in_s: float, *, is_fresh: bool) -> None:
+        lines = ["", "That code has run out. Here is a fresh one.", ""] if is_fresh else [""]
+        lines += ["To connect this computer to your car, sign in at Driveway and confirm this code:", ""]
+        lines += [*self._letters(code), "", f"{_INDENT}{code}", "", f"{_INDENT}{url}", ""]
+        if self._with_qr and self._can_draw(qr := qr_lines(url)):
+            lines += [*(f"{_INDENT}{_QR_COLOURS[0]}{line}{_QR_COLOURS[1]}" for line in qr), ""]
+        lines += [f"It is good for {_minutes(expires_in_s)}. Waiting for you to confirm it. Ctrl-C stops.", ""]
+        print("\n".join(lines), file=self._out, flush=True)
+
+    def _letters(self, code: str) -> list[str]:
+        letters = [_INDENT + line for line in big(code)]
+        return letters if self._can_draw(letters) else []
+
+    def _can_draw(self, lines: list[str]) -> bool:
+        """Whether they fit the terminal's width, and its encoding has the blocks."""
+        columns = shutil.get_terminal_size().columns
+        if not lines or max(map(len, lines)) + len(_INDENT) > columns:
+            return False
+        try:
+            "".join(lines).encode(self._out.encoding or "ascii")
+        except UnicodeEncodeError:
+            return False
+        return True
+
+
+class Plain:
+    """A few lines without drawings: a log, a pipe."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def show(self, code: str, url: str, expires_in_s: float, *, is_fresh: bool) -> None:
+        words = "That code has run out. The next pairing code" if is_fresh else "Pairing code"
+        print(f"{words}: {code} (good for {_minutes(expires_in_s)})\nConfirm it at: {url}", file=self._out, flush=True)
+
+
+class Json:
+    """One JSON object a line: `{"event": "code", ...}`, and `{"event": "paired", ...}` at the end (by the caller)."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def show(self, code: str, url: str, expires_in_s: float, *, is_fresh: bool) -> None:
+        self.tell(event="code", code=code, url=url, expires_in_ms=int(expires_in_s * 1000))
+
+    def tell(self, **fields: object) -> None:
+        print(msgspec.json.encode(fields).decode(), file=self._out, flush=True)
+
+
+def qr_lines(url: str) -> list[str]:
+    """A QR code of the address with its quiet zone, two rows of dots to a line; a full block is light."""
+    text = io.StringIO()
+    segno.make(url, error="l", micro=False, boost_error=True).terminal(text, compact=True)
+    return text.getvalue().splitlines()
+
+
+def _minutes(seconds: float) -> str:
+    minutes = max(1, round(seconds / 60))
+    return "a minute" if minutes == 1 else f"{minutes} minutes"

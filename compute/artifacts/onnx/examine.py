@@ -1,0 +1,42 @@
+"""The examination, in order: parse, structure, inputs, checker, trial. Only ever in the limited child."""
+
+from collections.abc import Mapping
+
+from onnx import checker
+from onnx.shape_inference import InferenceError
+
+from compute.artifacts.onnx.limits import Limits
+from compute.artifacts.onnx.signature import DeclaredInputs, read_inputs
+from compute.artifacts.onnx.structure import check_structure, parse_model
+from compute.artifacts.onnx.trial import plain, run_trial
+from compute.artifacts.onnx.verdict import ADMITTED, Refused, Verdict, refused
+
+
+def examine(model: bytes, limits: Limits, fixed_dimensions: Mapping[str, int]) -> Verdict:
+    """Admit or refuse a model; never raises, so that whatever a model provokes becomes a verdict."""
+    try:
+        declared = _declared(model, limits, fixed_dimensions)
+        _check_validity(model)
+        signature, profile = run_trial(model, declared, limits)
+    except Refused as refusal:
+        return refused(refusal.code, refusal.message)
+    except MemoryError:
+        return refused("memory_limit", "The model needs more memory than a car may give it.")
+    except Exception as error:  # the boundary to parsers fed with hostile bytes
+        return refused("crashed", f"Examining the model failed: {type(error).__name__}.")
+    return Verdict(True, ADMITTED, "The model is admitted.", signature, profile)
+
+
+def _declared(model: bytes, limits: Limits, fixed_dimensions: Mapping[str, int]) -> DeclaredInputs:
+    """Structure and inputs. The parsed copy of the model is freed on return."""
+    parsed = parse_model(model)
+    check_structure(parsed, limits)
+    return read_inputs(parsed.graph, limits, fixed_dimensions)
+
+
+def _check_validity(model: bytes) -> None:
+    """onnx's own checker with shape inference; safe here because functions and loops were bounded before."""
+    try:
+        checker.check_model(model, full_check=True)
+    except (checker.ValidationError, InferenceError) as error:
+        raise Refused("invalid_model", f"The model breaks the ONNX rules: {plain(str(error))}") from error

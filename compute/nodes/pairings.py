@@ -1,0 +1,208 @@
+"""Pairing: an agent shows a code, its owner types it in the portal. After RFC 8628, bound to the key that the agent made.
+
+The code is derived: HMAC of the agent's key and of the moment at which it ends. So an agent that asks again, or that was
+restarted, is given the code that already stands on its screen, and yet no table holds it: a row keeps a keyed hash to find it
+by, since a plain hash of 45 bits could be turned back into the code by trying them all.
+"""
+
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.models import Owner, User, Vehicle
+from accounts.vehicles import vehicles
+from compute import protocol
+from compute.models import Node, Pairing
+from compute.nodes import nodes, throttle
+from core.errors import Conflict, NotFound
+
+LIFETIME = timedelta(minutes=15)
+CODE_LENGTH = 9  # of 31 letters: 44.6 bits, of which a quarter of an hour of guessing finds nothing
+SEPARATORS = re.compile(r"[\s_\-\u2010-\u2015\u2212]+")
+CODE = re.compile(f"[{nodes.CODE_ALPHABET}]{{{CODE_LENGTH}}}")
+GUESSES, GUESSES_S = 10, 15 * 60  # wrong codes of one person
+NEWCOMERS, NEWCOMERS_S = 30, 60 * 60  # keys never seen before, from one address
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What an agent shows until its owner has confirmed."""
+
+    code: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class NewVehicle:
+    """A vehicle that is added as its computer is confirmed."""
+
+    label: str
+    make_model: str
+    vin: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """A computer that waits to be confirmed, as its owner is shown it."""
+
+    code: str
+    hardware: protocol.Hardware
+    hardware_title: str
+    agent_version: str
+    asked_at: datetime
+    expires_at: datetime
+
+
+@transaction.atomic
+def start(*, request: protocol.Pairing, address: str) -> Waiting | Node:
+    """The live code of this key, or, once its owner has confirmed, its node. The caller has checked that the key signed it.
+
+    What is said of the computer counts as of the moment when a code is made, so that an owner confirms what they were shown.
+    Raises InvalidInput `malformed`, Conflict `key_in_use` for a retired key, TooMany for too many new keys from `address`.
+    """
+    nodes.check_words(request.hardware, request.agent_version)
+    node = _node_of(request.public_key)
+    if node is not None:
+        return node
+    if not Pairing.objects.filter(public_key=request.public_key).exists():
+        throttle.count(f"pairing:{address}", limit=NEWCOMERS, period_s=NEWCOMERS_S)
+    fresh = _fresh(request)
+    Pairing.objects.get_or_create(public_key=request.public_key, defaults=fresh)
+    row = Pairing.objects.select_for_update(of=["self"]).get(public_key=request.public_key)
+    if (node := _node_of(request.public_key)) is not None:  # confirmed since it was looked for
+        return node
+    code = _code(row.public_key, row.expires_at)
+    is_of_another_secret = row.code_sha256 != _keyed_hash(code)
+    if row.expires_at <= timezone.now() or is_of_another_secret:
+        Pairing.objects.filter(pk=row.pk).update(**fresh)
+        return Waiting(_code(row.public_key, fresh["expires_at"]), fresh["expires_at"])
+    return Waiting(code, row.expires_at)
+
+
+def find(*, code: str, user: User) -> Found:
+    """What waits under a live code, however it was typed.
+
+    Raises NotFound `code_invalid`; TooMany `too_many_tries` after ten wrong ones in a quarter of an hour, also for a right one.
+    """
+    row = _claim(code, user)
+    if row is None or row.node_id is not None:
+        raise _invalid()
+    hardware = msgspec.convert(row.hardware, protocol.Hardware)
+    return Found(
+        code=written(_code(row.public_key, row.expires_at)),
+        hardware=hardware,
+        hardware_title=nodes.class_title(hardware),
+        agent_version=row.agent_version,
+        asked_at=row.expires_at - LIFETIME,
+        expires_at=row.expires_at,
+    )
+
+
+@transaction.atomic
+def confirm(*, code: str, owner: Owner, vehicle: Vehicle | NewVehicle, actor: User) -> Node:
+    """Bind the waiting key to a vehicle of the owner, which may be added with it; the code is dead from then on.
+
+    No consent is given by it. Confirming twice (a second click) returns the same node. Raises what `find` does, Conflict
+    `already_enrolled` for a vehicle with a computer, and what adding a vehicle does.
+    """
+    row = _claim(code, actor, lock=True)
+    if row is None:
+        raise _invalid()
+    if row.node_id is not None:
+        mine = Node.objects.in_use().filter(pk=row.node_id, vehicle__owner=owner).select_related("vehicle").first()
+        if mine is None:
+            raise _invalid()
+        return mine
+    if isinstance(vehicle, NewVehicle):
+        vehicle = vehicles.add_vehicle(
+            owner=owner, label=vehicle.label, make_model=vehicle.make_model, vin=vehicle.vin, actor=actor
+        )
+    elif vehicle.owner_id != owner.pk:
+        raise NotFound("There is no such vehicle.")
+    node = nodes.create_node(
+        vehicle=vehicle,
+        public_key=row.public_key,
+        hardware=msgspec.convert(row.hardware, protocol.Hardware),
+        agent_version=row.agent_version,
+        actor=actor,
+        method="pairing",
+    )
+    Pairing.objects.filter(pk=row.pk).update(node=node)
+    return node
+
+
+def plain(code: str) -> str:
+    """A code as typed, without what people put between its letters: "abc-def ghj" is "ABCDEFGHJ"."""
+    return SEPARATORS.sub("", code[:100]).upper()
+
+
+def written(code: str) -> str:
+    """A code as people read it: "ABC-DEF-GHJ"."""
+    return "-".join(code[at : at + 3] for at in range(0, len(code), 3))
+
+
+def _node_of(public_key: str) -> Node | None:
+    """The node that this key already is. Raises Conflict `key_in_use` for a retired one: a dead key stays dead."""
+    node = Node.objects.filter(public_key=public_key).select_related("vehicle", "hardware_class").first()
+    if node is not None and node.status == Node.Status.RETIRED:
+        raise Conflict(
+            "This computer's key was retired with its node and stays dead. Begin with an empty state folder.",
+            code="key_in_use",
+        )
+    return node
+
+
+def _fresh(request: protocol.Pairing) -> dict[str, Any]:
+    """A new code's columns. Should two codes ever be the same, the second is refused, and asked for again a moment later."""
+    expires_at = timezone.now() + LIFETIME
+    return {
+        "code_sha256": _keyed_hash(_code(request.public_key, expires_at)),
+        "hardware": msgspec.to_builtins(request.hardware),
+        "agent_version": request.agent_version[:32],
+        "expires_at": expires_at,
+    }
+
+
+def _claim(code: str, user: User, *, lock: bool = False) -> Pairing | None:
+    """The row of a live code, also if it was confirmed meanwhile. A wrong guess stays counted against the user."""
+    letters = plain(code)
+    if not CODE.fullmatch(letters):
+        return None  # no code at all, so no guess either
+    throttle.count(f"guess:{user.pk}", limit=GUESSES, period_s=GUESSES_S)
+    rows = Pairing.objects.select_for_update(of=["self"]) if lock else Pairing.objects
+    row = rows.filter(code_sha256=_keyed_hash(letters), expires_at__gt=timezone.now()).first()
+    if row is not None:
+        throttle.forget(f"guess:{user.pk}")
+    return row
+
+
+def _invalid() -> NotFound:
+    return NotFound(
+        "This code is not valid, or no longer. The car's screen shows the one that is.", code="code_invalid"
+    )
+
+
+def _code(public_key: str, expires_at: datetime) -> str:
+    moment = int(expires_at.timestamp() * 1_000_000)
+    number = int.from_bytes(_hmac(f"pairing:{public_key}:{moment}"))
+    letters = []
+    for _ in range(CODE_LENGTH):
+        number, index = divmod(number, len(nodes.CODE_ALPHABET))
+        letters.append(nodes.CODE_ALPHABET[index])
+    return "".join(letters)
+
+
+def _keyed_hash(code: str) -> str:
+    return _hmac(f"pairing-code:{code}").hex()
+
+
+def _hmac(text: str) -> bytes:
+    return hmac.digest(settings.SECRET_KEY.encode(), text.encode(), hashlib.sha256)
