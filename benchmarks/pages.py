@@ -17,12 +17,12 @@ from marketplace.embedded import REPOSITORY
 MEASURED = re.compile(r"Measured on commit `?([0-9a-f]{7,40}(?:-dirty)?|unknown)\b")
 STALE = "The code it measures has changed since: run the command again for today's figures."
 
-LEDGER = ("billing/services/ledger.py", "billing/models/ledger.py", "billing/migrations")
+LEDGER = ("billing/ledger/posting.py", "billing/models/ledger.py", "billing/migrations")
 MONTH = (
     *LEDGER,
-    "billing/services/settlement.py",
-    "billing/services/statements.py",
-    "billing/services/statement_sql.py",
+    "billing/orders/settlement.py",
+    "billing/statements/statements.py",
+    "billing/statements/sql.py",
 )
 WORK = ("compute/services", "compute/scheduling", "compute/link", "compute/protocol.py", "compute/migrations")
 CONSENT = ("accounts/consents/consents.py", "accounts/migrations")
@@ -31,14 +31,14 @@ PRIVACY = ("accounts/privacy.py", "billing/privacy.py", "compute/privacy.py", "m
 # Page -> what each of its figures measures, in the order of the lines that carry their commits.
 PAGES: dict[str, tuple[tuple[str, ...], ...]] = {
     "README.md": (("Makefile", "tests"), ("accounts", "billing", "compute", "marketplace")),
-    "benchmarks/README.md": ((*WORK, "billing/services/settlement.py", "benchmarks/dispatch"),),
+    "benchmarks/README.md": ((*WORK, "billing/orders/settlement.py", "benchmarks/dispatch"),),
     "docs/consent-race.md": (
         (*CONSENT, *WORK, "benchmarks/consent_race", "tests/compute/services/test_consent_race.py"),
     ),
     "docs/erasure-proof.md": ((*PRIVACY, "accounts/migrations", "billing/migrations", "compute/migrations"),),
     "docs/ledger-speed.md": ((*LEDGER, "benchmarks/ledger", "requirements/peer-hordak.txt"),),
     "docs/settlement-speed.md": (
-        (*MONTH, "billing/services/invoices.py", "billing/services/ledger_checks", "benchmarks/settlement"),
+        (*MONTH, "billing/invoices/invoices.py", "billing/services/ledger_checks", "benchmarks/settlement"),
     ),
     "docs/statement-speed.md": ((*MONTH, "billing/services/ledger_checks", "benchmarks/statements"),),
     "docs/withdrawal.md": ((*CONSENT, *WORK, "compute/agent", "accounts/views", "benchmarks/withdrawal"),),

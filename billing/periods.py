@@ -1,7 +1,8 @@
 """Calendar months (UTC), in which statements, invoices and caps are counted."""
 
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Protocol
+from typing import Protocol, Self
 
 from django.conf import settings
 
@@ -11,6 +12,22 @@ class Period(Protocol):
 
     period_start_at: datetime
     period_end_at: datetime
+
+
+@dataclass(frozen=True)
+class Span:
+    """A month or a year of UTC, half open."""
+
+    since: date
+    until: date
+
+    @classmethod
+    def month(cls, year: int, month: int) -> Self:
+        return cls(date(year, month, 1), date(year + month // 12, month % 12 + 1, 1))
+
+    @classmethod
+    def year(cls, year: int) -> Self:
+        return cls(date(year, 1, 1), date(year + 1, 1, 1))
 
 
 def month_of(at: datetime) -> datetime:

@@ -8,28 +8,21 @@ from contextlib import contextmanager
 from celery import shared_task
 from django.conf import settings
 
-from billing.gateway import StripeUnavailable
-from billing.services import (
-    auto_recharges,
-    bank_payouts,
-    card_disputes,
-    checks,
-    closing,
-    connected_accounts,
-    inbox,
-    invoices,
-    ledger_checks,
-    low_balance,
-    outbox,
-    payouts,
-    refund_resolutions,
-    saved_card_mails,
-    settlement,
-    statements,
-    summaries,
-    sweeps,
-    voids,
-)
+from billing.chargebacks import chargebacks
+from billing.earnings import summaries
+from billing.invoices import invoices
+from billing.ledger import check_runs
+from billing.ledger import checks as ledger_checks
+from billing.orders import closing, settlement, voids
+from billing.payouts import accounts as connected_accounts
+from billing.payouts import bank, payouts
+from billing.refunds import resolutions
+from billing.statements import statements
+from billing.stripe import inbox, outbox, sweeps
+from billing.stripe.gateway import StripeUnavailable
+from billing.topups import mails as saved_card_mails
+from billing.topups import recharges
+from billing.wallet import low_balance
 from core import kicks
 
 logger = logging.getLogger(__name__)
@@ -73,12 +66,12 @@ def close_jobs() -> None:
 @shared_task(name="billing.check_ledger")
 def check_ledger() -> None:
     """Each hour: all but what reads every usage record."""
-    checks.run(names=ledger_checks.HOURLY)
+    check_runs.run(names=ledger_checks.HOURLY)
 
 
 @shared_task(name="billing.check_whole_ledger")
 def check_whole_ledger() -> None:
-    checks.run()
+    check_runs.run()
 
 
 @shared_task(name="billing.summarize_earnings")
@@ -98,12 +91,12 @@ def process_stripe_events() -> None:
     inbox.process_due()
 
 
-@shared_task(name=auto_recharges.TASK)
+@shared_task(name=recharges.TASK)
 def recharge_low() -> None:
     """Until nobody is left whose wallet is low. Nothing without a key."""
-    kicks.begin(auto_recharges.TASK)
+    kicks.begin(recharges.TASK)
     if settings.STRIPE_SECRET_KEY:
-        _drain(auto_recharges.recharge_low)
+        _drain(recharges.recharge_low)
 
 
 @shared_task(name="billing.close_invoices")
@@ -125,15 +118,15 @@ def mail_expiring_cards() -> None:
 @shared_task(name="billing.collect_owed")
 def collect_owed() -> None:
     """Wallets that owe for disputed payments give what ended jobs gave back to them."""
-    card_disputes.collect_owed()
+    chargebacks.collect_owed()
 
 
-@shared_task(name=refund_resolutions.TASK)
+@shared_task(name=resolutions.TASK)
 def resolve_refunds() -> None:
     """Given up, and approved to be settled as Stripe has them."""
-    kicks.begin(refund_resolutions.TASK)
+    kicks.begin(resolutions.TASK)
     if settings.STRIPE_SECRET_KEY:
-        refund_resolutions.resolve_approved()
+        resolutions.resolve_approved()
 
 
 @shared_task(name="billing.sweep_stripe")
@@ -162,7 +155,7 @@ def refresh_payees() -> None:
         return
     with _or_next_time("payees could not be read again"):
         connected_accounts.refresh_unready()
-        bank_payouts.refresh_open()
+        bank.refresh_open()
 
 
 @shared_task(name="billing.refresh_due_payees")

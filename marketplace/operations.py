@@ -12,7 +12,7 @@ from django.template.response import TemplateResponse
 
 from accounts.access import reason as access_reason
 from accounts.admin.owner_data import check_site
-from billing.ledger_admin import open_differences
+from billing.admin.ledger import open_differences
 
 # Secrets of second factors, and rows that only allauth should write.
 HIDDEN = (Group, EmailAddress, Authenticator)

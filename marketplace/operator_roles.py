@@ -9,7 +9,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db.models import Model
 
 from accounts.models import Operator, User
-from billing.services import money_operators
+from billing.approvals import operators as money_operators
 
 # Whom the money is about. Their pages ask for a reason besides, and the owners read it.
 PEOPLE = {"accounts.view_organization", "accounts.view_owner"}

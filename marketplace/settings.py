@@ -128,7 +128,7 @@ RESULT_MAX_BYTES = 256 * 1024**2  # of one unit; a job's joined result may be as
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024**2
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024**2
 
-# Disputes of customers and owners (billing/services/disputes.py)
+# Disputes of customers and owners (billing/disputes/disputes.py)
 DISPUTE_DAYS = env.int("DISPUTE_DAYS", default=60)  # after a job's end, or a statement's day
 DISPUTE_MAX_MICRO = 10_000 * 10**6  # that an owner can claim is missing on one statement
 

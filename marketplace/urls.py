@@ -2,32 +2,25 @@ from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView
 
 from accounts.views import access_reason
-from billing.webhooks import stripe_webhook
-from compute.views import activity, pairing
-from marketplace.operations import operations_site
-from marketplace.views import (
-    api_docs,
+from billing.views import (
     billing_profiles,
     cards,
-    customer,
     disputes,
     earnings,
     invoices,
-    leaving,
+    jobs,
     payouts,
-    policy,
-    privacy,
-    public,
     records,
     refunds,
-    settings,
     spend_caps,
     statements,
-    transfer,
     usage,
-    vehicles,
     wallet,
 )
+from billing.views.webhook import stripe_webhook
+from compute.views import activity, pairing
+from marketplace.operations import operations_site
+from marketplace.views import api_docs, leaving, policy, privacy, public, settings, transfer, vehicles
 
 handler500 = "marketplace.views.public.server_error"
 
@@ -56,9 +49,9 @@ urlpatterns = [
     path("privacy/erasures/<uuid:public_id>", privacy.erasure_proof, name="erasure_proof"),
     path("privacy/close", leaving.account_close, name="account_close"),
     path("privacy/reopen", leaving.account_reopen, name="account_reopen"),
-    path("jobs/", customer.job_list, name="job_list"),
-    path("jobs/<uuid:public_id>", customer.job_detail, name="job_detail"),
-    path("jobs/<uuid:public_id>/result", customer.job_result, name="job_result"),
+    path("jobs/", jobs.job_list, name="job_list"),
+    path("jobs/<uuid:public_id>", jobs.job_detail, name="job_detail"),
+    path("jobs/<uuid:public_id>/result", jobs.job_result, name="job_result"),
     path("earnings/", earnings.earnings, name="earnings"),
     path("earnings/tax/<int:year>", statements.earnings_tax, name="earnings_tax"),
     path("earnings/tax/<int:year>.csv", statements.earnings_tax_csv, name="earnings_tax_csv"),

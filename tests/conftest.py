@@ -166,7 +166,7 @@ def _no_stripe_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> Any:
         raise AssertionError("this test did not ask for Stripe: use the fixture `stripe`")
 
-    monkeypatch.setattr("billing.gateway.client.http_client", refuse)
+    monkeypatch.setattr("billing.stripe.gateway.client.http_client", refuse)
 
 
 @pytest.fixture

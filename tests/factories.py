@@ -21,6 +21,8 @@ from accounts.consents import consents
 from accounts.models import ApiKey, Organization, Owner, Scope, User, Vehicle
 from accounts.owners import registration
 from accounts.vehicles import vehicles
+from billing.invoices import invoices
+from billing.ledger import posting
 from billing.models import (
     CardTopUp,
     ConnectedAccount,
@@ -36,18 +38,14 @@ from billing.models import (
     StripeCustomer,
     TopUp,
 )
-from billing.services import (
-    card_top_ups,
-    invoices,
-    ledger,
-    rates,
-    refund_outcomes,
-    refunds,
-    settlement,
-    stripe_customers,
-    top_up_credits,
-    wallets,
-)
+from billing.orders import settlement
+from billing.rates import cards as rates
+from billing.refunds import outcomes as refund_outcomes
+from billing.refunds import refunds
+from billing.stripe import customers as stripe_customers
+from billing.topups import top_ups
+from billing.wallet import wallets
+from billing.wallet import wallets as top_up_credits
 from compute import blobs, protocol
 from compute.agent.carriers.signing import sign_request
 from compute.dispatch import dispatch
@@ -133,7 +131,7 @@ def make_refund_done(organization: Organization, amount_micro: int = 20_000_000)
 
 def make_card_top_up(organization: Organization, amount_micro: int = 50_000_000) -> CardTopUp:
     """Asked for, nothing sent to Stripe yet."""
-    return card_top_ups.start(
+    return top_ups.start(
         organization=organization, amount_micro=amount_micro, idempotency_key=f"test-{number()}",
         site_url="http://testserver", actor=None,
     )  # fmt: skip
@@ -153,10 +151,10 @@ def make_invoice(organization: Organization) -> Invoice:
     before = Invoice.objects.filter(organization=organization).count()
     settlement.settle_usage()
     if not invoices.close_due(until=timezone.now()):
-        adjustment = ledger.platform("adjustment", organization.currency)
-        wallet = ledger.wallet(organization)
-        ledger.post([
-            ledger.Posting(kind="correction", debit=adjustment, credit=wallet, amount_micro=10**6, idempotency_key=f"test:{number()}")
+        adjustment = posting.platform("adjustment", organization.currency)
+        wallet = posting.wallet(organization)
+        posting.post([
+            posting.Posting(kind="correction", debit=adjustment, credit=wallet, amount_micro=10**6, idempotency_key=f"test:{number()}")
         ])  # fmt: skip
         invoices.close_due(until=timezone.now())
     return Invoice.objects.get(organization=organization, number=before + 1)
@@ -366,7 +364,7 @@ def make_job(
 
 def make_ordered_job(organization: Organization, *, items: int = 8, unit_items: int = 4, **fields: Any) -> InferenceJob:
     """A job through billing's door: estimated, held, ordered, planned. The organization needs money."""
-    from billing.services import orders
+    from billing.orders import orders
 
     hardware_class()
     rates.default_rates()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import connection
 
-from billing.services.ledger import recompute
+from billing.ledger.posting import recompute
 
 CHECKS = {
     "units that are not accepted": "SELECT count(*) FROM compute_workunit WHERE status <> 'accepted'",

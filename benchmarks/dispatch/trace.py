@@ -14,7 +14,7 @@ from django.db import connection
 
 MODULES = (
     "compute.dispatch.dispatch", "compute.dispatch.leases", "compute.sync.reports", "compute.sync.sync",
-    "compute.dispatch.verification", "compute.jobs.jobs", "billing.services.settlement", "billing.services.ledger",
+    "compute.dispatch.verification", "compute.jobs.jobs", "billing.orders.settlement", "billing.ledger.posting",
 )  # fmt: skip
 
 FUNCTIONS = "SELECT funcname, calls, total_time / 1000, self_time / 1000 FROM pg_stat_user_functions ORDER BY 3 DESC"

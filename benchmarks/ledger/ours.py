@@ -8,9 +8,9 @@ import time
 from django.db import connection, transaction
 
 from accounts.models import Organization, Owner, User
+from billing.ledger import posting
+from billing.ledger.posting import Place, Posting
 from billing.models import LedgerAccount, LedgerTransfer
-from billing.services import ledger
-from billing.services.ledger import Place, Posting
 
 ACCOUNTS, AMOUNT_MICRO = 100, 123
 FUNDS_MICRO = 10**15
@@ -41,20 +41,20 @@ class Ours:
     def one_by_one(self, count: int, _: int) -> float:
         started = time.perf_counter()
         for number in range(count):
-            ledger.post([self._posting(number)])
+            posting.post([self._posting(number)])
         return time.perf_counter() - started
 
     def hot_account(self, count: int, _: int) -> float:
         """All from one hold to one owner."""
         started = time.perf_counter()
         for _number in range(count):
-            ledger.post([self._posting(0)])
+            posting.post([self._posting(0)])
         return time.perf_counter() - started
 
     def set_based(self, count: int, batch: int) -> float:
         started = time.perf_counter()
         for begin in range(0, count, batch):
-            ledger.post([self._posting(number) for number in range(min(batch, count - begin))])
+            posting.post([self._posting(number) for number in range(min(batch, count - begin))])
         return time.perf_counter() - started
 
     def sql(self, count: int, batch: int) -> float:
@@ -82,13 +82,13 @@ class Ours:
 
 def _hold(number: int) -> LedgerAccount:
     organization = Organization.objects.create(name=f"Bench {number}")
-    hold = ledger.hold(organization)
-    bank = ledger.account(Place(kind="bank_clearing", currency="USD"))
-    wallet = ledger.wallet(organization)
-    ledger.post([
+    hold = posting.hold(organization)
+    bank = posting.account(Place(kind="bank_clearing", currency="USD"))
+    wallet = posting.wallet(organization)
+    posting.post([
         Posting(kind="top_up", debit=bank, credit=wallet, amount_micro=FUNDS_MICRO, idempotency_key=f"bench-up:{number}"),
     ])  # fmt: skip
-    ledger.post([
+    posting.post([
         Posting(kind="hold", debit=wallet, credit=hold, amount_micro=FUNDS_MICRO, idempotency_key=f"bench-hold:{number}"),
     ])  # fmt: skip
     return hold
@@ -96,4 +96,4 @@ def _hold(number: int) -> LedgerAccount:
 
 def _payable(number: int) -> LedgerAccount:
     user = User.objects.create(email=f"bench{number}@example.com")
-    return ledger.payable(Owner.objects.create(user=user, name=f"Bench {number}"), "USD")
+    return posting.payable(Owner.objects.create(user=user, name=f"Bench {number}"), "USD")

@@ -46,8 +46,9 @@ def _run(records: int, batch: int, peer_records: int) -> Outcome:
 
     from benchmarks.ledger.peer import Peer
     from benchmarks.settlement import data
-    from billing.services import invoices, statements
-    from billing.services.settlement import settle_usage
+    from billing.invoices import invoices
+    from billing.orders.settlement import settle_usage
+    from billing.statements import statements
 
     peer = Peer()
     print(f"Making {records:,} usage records", flush=True)
@@ -71,9 +72,9 @@ def _run(records: int, batch: int, peer_records: int) -> Outcome:
 
 def _differences() -> int:
     """Of all checks but one: the customers' money was put there by adjustments that no two operators approved."""
-    from billing.services import ledger
+    from billing.ledger import posting
 
-    return sum(found.check != "adjustments" for found in ledger.recompute())
+    return sum(found.check != "adjustments" for found in posting.recompute())
 
 
 def _timed(work: Callable[[], int]) -> tuple[int, float]:

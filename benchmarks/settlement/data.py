@@ -16,9 +16,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import Organization, Owner, OwnerPolicy, User, Vehicle
+from billing.ledger import posting
+from billing.ledger.posting import Place, Posting
 from billing.models import JobOrder, LedgerAccount, LedgerTransfer, RateCard
-from billing.services import ledger, rates
-from billing.services.ledger import Place, Posting
+from billing.rates import cards as rates
 from compute.models import HardwareClass, InferenceJob, InputFile, ModelArtifact, Node
 from compute.nodes import nodes
 from tests.factories import HARDWARE
@@ -153,7 +154,7 @@ def _hold(jobs: list[InferenceJob]) -> None:
         for job in jobs
         for kind in (kinds.WALLET, kinds.HOLD)
     }
-    accounts = ledger.accounts(places)
+    accounts = posting.accounts(places)
     postings = []
     for job in jobs:
         wallet, hold = (
@@ -166,4 +167,4 @@ def _hold(jobs: list[InferenceJob]) -> None:
             Posting(kind=kind.ADJUSTMENT, debit=accounts[clearing], credit=wallet, idempotency_key=f"in:{job.pk}", **money),
             Posting(kind=kind.HOLD, debit=wallet, credit=hold, idempotency_key=f"hold:{job.pk}", **money),
         ]  # fmt: skip
-    ledger.post(postings)
+    posting.post(postings)

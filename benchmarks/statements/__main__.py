@@ -53,9 +53,11 @@ def _run(owners: int, each: int) -> Outcome:
     from django.utils import timezone
 
     from benchmarks.settlement import data
+    from billing.ledger import checks as ledger_checks
+    from billing.ledger import posting
     from billing.models import LedgerTransfer, Payout
-    from billing.services import ledger, ledger_checks, statements
-    from billing.services.settlement import settle_usage
+    from billing.orders.settlement import settle_usage
+    from billing.statements import statements
 
     print(f"Making {owners * each:,} usage records of {owners:,} owners", flush=True)
     order = min(owners, CARS_OF_AN_ORDER)
@@ -75,7 +77,7 @@ def _run(owners: int, each: int) -> Outcome:
     names = [
         name for name in ledger_checks.CHECKS if "statement" in name or "payout" in name or name == "payables_stated"
     ]
-    differences, check_s = timed(lambda: len(ledger.recompute(names)))
+    differences, check_s = timed(lambda: len(posting.recompute(names)))
     moves = LedgerTransfer.objects.filter(Q(credit__kind="payable"), kind__in=["share", "verification"])
     return Outcome(
         moves.count(), settle_s, made, close_s, paid, again_s, later, later_s, differences, check_s
@@ -95,13 +97,13 @@ def _past(span: timedelta) -> None:
 
 def _later(count: int) -> None:
     """A small movement of the first owners, as it comes between two closings."""
+    from billing.ledger import posting
+    from billing.ledger.posting import Place, Posting
     from billing.models import LedgerAccount
-    from billing.services import ledger
-    from billing.services.ledger import Place, Posting
 
     place = Place(kind="adjustment", currency="USD")
-    source = ledger.accounts([place])[place]
-    ledger.post([
+    source = posting.accounts([place])[place]
+    posting.post([
         Posting(kind="adjustment", debit=source, credit=account, amount_micro=1, idempotency_key=f"later:{account.pk}")
         for account in LedgerAccount.objects.filter(kind="payable").order_by("id")[:count]
     ])  # fmt: skip
@@ -114,7 +116,7 @@ def timed(work: Callable[[], int]) -> tuple[int, float]:
 
 def report(found: Outcome, command: str) -> str:
     from benchmarks.machine import described
-    from billing.services.statements import CHUNK
+    from billing.statements.statements import CHUNK
 
     return "\n".join([
         f"# {found.statements:,} owners' statements closed", "", f"`{command}`", "", *described("django", "psycopg"),

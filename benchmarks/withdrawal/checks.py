@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from billing.ledger.posting import recompute
 from billing.models import RatedUsage
-from billing.services.ledger import recompute
 from compute.jobs import selectors
 from compute.models import Attempt, UsageRecord
 from marketplace.demo.fleet import wait_until

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from billing.documents import invoice as invoice_paper
-from billing.invoice_words import number_of
+from billing.invoices.invoices import number_of
 from billing.models import Invoice, InvoiceLine
 from compute.api.customer import organization_of, page
 from core.errors import NotFound

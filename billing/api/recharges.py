@@ -10,7 +10,7 @@ from rest_framework.views import APIView
 
 from accounts.models import Organization
 from billing.api.serializers import AMOUNT_MAX_MICRO
-from billing.services import auto_recharge_settings, auto_recharges, saved_cards
+from billing.topups import recharge_settings, recharges, saved_cards
 from compute.api.customer import organization_of
 from core.errors import Conflict
 
@@ -71,20 +71,20 @@ class AutoRecharge(APIView):
         body.is_valid(raise_exception=True)
         organization, wanted = organization_of(request), dict(body.validated_data)
         card_id = wanted.pop("card", None) or _usual(organization)
-        auto_recharge_settings.change(organization=organization, card_id=card_id, actor=None, **wanted)
+        recharge_settings.change(organization=organization, card_id=card_id, actor=None, **wanted)
         return Response(_shown(organization))
 
 
 def _usual(organization: Organization) -> Any:
-    row, cards = auto_recharges.of(organization), saved_cards.of(organization)
+    row, cards = recharges.of(organization), saved_cards.of(organization)
     if row is None and not cards:
         raise Conflict("Save a card first, on the page of cards and recharge.", code="card_not_saved")
     return row.card.public_id if row else cards[0].public_id
 
 
 def _shown(organization: Organization) -> dict[str, Any]:
-    row = auto_recharges.of(organization)
-    month = auto_recharges.month(row) if row else None
+    row = recharges.of(organization)
+    month = recharges.month(row) if row else None
     shown = AutoRechargeResponse({
         "is_on": row.is_on if row else False,
         "threshold_micro": row.threshold_micro if row else None,

@@ -8,10 +8,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.api_keys.idempotency import KEY_MAX_LENGTH
+from billing.api.jobs import IDEMPOTENCY_KEY
 from billing.api.serializers import TopUpRequest, TopUpResponse
-from billing.api.views import IDEMPOTENCY_KEY
 from billing.models import CardTopUp
-from billing.services import card_top_ups
+from billing.topups import top_ups
 from compute.api.customer import organization_of, page
 from core.errors import InvalidInput, NotFound
 
@@ -46,11 +46,11 @@ class TopUps(APIView):
         body.is_valid(raise_exception=True)
         # Not @idempotent: its transaction would hold the row that Stripe's answer is to be written to. The service
         # keeps the key itself.
-        top_up = card_top_ups.start(
+        top_up = top_ups.start(
             organization=organization_of(request), amount_micro=body.validated_data["amount_micro"],
             idempotency_key=f"api:{key}", site_url=request.build_absolute_uri("/").rstrip("/"), actor=None,
         )  # fmt: skip
-        card_top_ups.open_page(top_up)
+        top_ups.open_page(top_up)
         top_up.refresh_from_db()
         return Response(TopUpResponse(top_up).data, status=201)
 

@@ -12,8 +12,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from billing import usage
-from billing.usage import Used
+from billing.usage import selectors as usage
+from billing.usage.selectors import Used
 from compute.api.customer import organization_of
 from core.errors import InvalidInput
 

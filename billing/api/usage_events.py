@@ -11,8 +11,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from billing import usage_event_list, usage_events
-from billing.usage_event_list import PAGE_MAX
+from billing.usage import events as usage_event_list
+from billing.usage import events as usage_events
+from billing.usage.events import PAGE_MAX
 from compute.api.customer import organization_of
 
 PAGE_DEFAULT = 100

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 
 from billing.documents.amounts import exact
 from billing.documents.parties import seller
-from billing.documents.pdf import Document
-from billing.documents.table import Column
-from billing.invoice_words import number_of
+from billing.documents.pdf import Column, Document
+from billing.invoices.invoices import number_of
 from billing.models import Invoice, InvoiceLine
 from billing.periods import first_day, last_day
 from core import locale

@@ -9,6 +9,7 @@ return paper.render()
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from fpdf import FPDF
@@ -16,12 +17,19 @@ from fpdf.enums import XPos, YPos
 from fpdf.prefs import ViewerPreferences
 
 from billing.documents import fonts
-from billing.documents.table import Column, draw
 
 INK, SOFT, LINE, BRAND = (27, 38, 36), (74, 88, 85), (204, 212, 208), (13, 89, 62)
 MARGIN_MM, FOOT_MM, LINE_MM = 18.0, 20.0, 5.0
 TEXT_PT, SMALL_PT, TITLE_PT = 9.5, 8.0, 18.0
+CELL_PAD_MM, CELL_LINE_MM, CELL_PT = 1.4, 4.4, 8.5
 SITE = "Driveway"
+
+
+@dataclass(frozen=True)
+class Column:
+    heading: str
+    share: float  # of the width, relative to the other columns
+    right: bool = False  # figures
 
 
 class Document(FPDF):
@@ -139,3 +147,55 @@ class Document(FPDF):
         self.set_draw_color(*LINE)
         self.set_line_width(0.2)
         self.line(self.l_margin if left is None else left, self.get_y(), self.w - self.r_margin, self.get_y())
+
+
+def draw(paper: Document, columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
+    """Draw a table: headings again on every page, no row split over two."""
+    widths = _widths(paper, columns)
+    headings = [column.heading for column in columns]
+    _set_type(paper, bold=True)
+    _row(paper, columns, widths, [_lines(paper, text, width) for text, width in zip(headings, widths, strict=True)])
+    for row in rows:
+        _set_type(paper)
+        cells = [_lines(paper, text, width) for text, width in zip(row, widths, strict=True)]
+        if paper.will_page_break(_height(cells)):
+            paper.add_page()
+            _set_type(paper, bold=True)
+            _row(paper, columns, widths, [_lines(paper, t, w) for t, w in zip(headings, widths, strict=True)])
+            _set_type(paper)
+        _row(paper, columns, widths, cells)
+
+
+def _widths(paper: Document, columns: Sequence[Column]) -> list[float]:
+    whole = sum(column.share for column in columns)
+    return [paper.epw * column.share / whole for column in columns]
+
+
+def _set_type(paper: Document, *, bold: bool = False) -> None:
+    paper.ink(INK, CELL_PT, bold=bold)
+
+
+def _lines(paper: Document, text: str, width: float) -> list[str]:
+    written = fonts.writable(text)
+    if "\n" not in written and paper.get_string_width(written) <= width - 2 * CELL_PAD_MM:
+        return [written]
+    room = width - 2 * CELL_PAD_MM + 2 * paper.c_margin  # multi_cell takes its own margin off
+    lines = paper.multi_cell(room, CELL_LINE_MM, written, align="L", dry_run=True, output="LINES")
+    assert isinstance(lines, list)
+    return lines
+
+
+def _height(cells: list[list[str]]) -> float:
+    return max(len(lines) for lines in cells) * CELL_LINE_MM + 2 * CELL_PAD_MM
+
+
+def _row(paper: Document, columns: Sequence[Column], widths: list[float], cells: list[list[str]]) -> None:
+    left, top, height = paper.l_margin, paper.get_y(), _height(cells)
+    for column, width, lines in zip(columns, widths, cells, strict=True):
+        for index, line in enumerate(lines):
+            inset = width - CELL_PAD_MM - paper.get_string_width(line) if column.right else CELL_PAD_MM
+            # `text` writes on the baseline, which lies about three quarters down a line.
+            paper.text(left + inset, top + CELL_PAD_MM + (index + 0.75) * CELL_LINE_MM, line)
+        left += width
+    paper.set_xy(paper.l_margin, top + height)
+    paper.rule()

@@ -6,12 +6,11 @@ from typing import Any
 from django.conf import settings
 
 from billing.documents.amounts import exact
-from billing.documents.pdf import Document
-from billing.documents.table import Column
-from billing.earnings import Earned
+from billing.documents.pdf import Column, Document
+from billing.earnings.selectors import Earned
 from billing.models import Statement, StatementLine
 from billing.periods import first_day, last_day
-from billing.statement_selectors import Detail, detail
+from billing.statements.selectors import Detail, detail
 from core import locale
 
 ROUNDING = (

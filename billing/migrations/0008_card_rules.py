@@ -3,7 +3,7 @@
 from django.db import migrations
 
 RECHARGES = """
--- A charge that we lost sight of counts as made: `billing/services/auto_recharges.py` counts alike.
+-- A charge that we lost sight of counts as made: `billing/topups/recharges.py` counts alike.
 CREATE FUNCTION billing_auto_recharge_allowed() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE bad record;
 BEGIN

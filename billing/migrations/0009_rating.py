@@ -3,7 +3,7 @@
 from django.db import migrations
 
 RATING = """
--- billing/rating.py, full_micro and owner_micro: time and energy over one common denominator, rounded once.
+-- billing/rates/formula.py, full_micro and owner_micro: time and energy over one common denominator, rounded once.
 -- 5 = 18,000,000 / 3,600,000 milliseconds of an hour; 18 = 18,000,000 / 1,000,000 milliwatt-hours of a kilowatt-hour.
 CREATE FUNCTION billing_full_micro(compute_ms bigint, energy_mwh bigint, per_hour bigint, per_kwh bigint)
     RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$

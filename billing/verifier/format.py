@@ -63,7 +63,7 @@ class UsageData(Strict, frozen=True):
 
 
 class UsageEvent(Strict, frozen=True):
-    """A CloudEvents 1.0 envelope (billing/usage_events.py)."""
+    """A CloudEvents 1.0 envelope (billing/usage/events.py)."""
 
     specversion: Literal["1.0"]
     id: Id

@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from billing import rating
+from billing.rates import formula as rating
 from billing.verifier.errors import Finding
 from billing.verifier.format import Node, Record
 from billing.verifier.keys import signed

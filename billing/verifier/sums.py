@@ -9,7 +9,7 @@ from billing.verifier.format import Entry, Line, LineKey, Manifest, Record, Void
 from billing.verifier.records import Tell
 
 MICRO = 1_000_000
-# Digits of a currency's smallest coin where they are not two; a test holds it to billing.minor_units.
+# Digits of a currency's smallest coin where they are not two; a test holds it to billing.stripe.amounts.
 DIGITS = {"JPY": 0, "KRW": 0, "VND": 0, "CLP": 0, "BHD": 3, "JOD": 3, "KWD": 3, "OMR": 3, "TND": 3}
 # Which figure of the statement a kind of transfer moves.
 FROM_RECORDS = ("share", "verification")

@@ -68,7 +68,7 @@ UPDATE compute_inferencejob j SET units_accepted = j.units_accepted + d.n
 """
 
 # A node's own meters are only claims (reliability.md 2.5). Time counts up to the job's bound, rounded up; energy up to one and
-# a half times what the class draws in that time, rounded up. billing/rating.py has the same two lines for estimates.
+# a half times what the class draws in that time, rounded up. billing/rates/formula.py has the same two lines for estimates.
 USAGE = """
 INSERT INTO compute_usagerecord (attempt_id, meter_record_id, job_id, organization_id, owner_id, vehicle_id, node_id,
                                  hardware_class_id, is_canonical, items, compute_ms, energy_mwh)

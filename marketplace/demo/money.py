@@ -12,8 +12,9 @@ from django.conf import settings
 from django.utils import timezone
 
 from accounts.models import Owner
+from billing.ledger import posting
 from billing.models import ConnectedAccount, Payout, RateCard, Statement
-from billing.services import ledger, rates
+from billing.rates import cards as rates
 from compute.models import HardwareClass
 from core.money import MICRO, format_micro
 from marketplace.demo import funding
@@ -61,7 +62,7 @@ def settle(
     _invoice(out, customer, folder)
     for email, portal in portals.items():
         _paid(out, portal, Owner.objects.get(user__email=email), folder)
-    differences = ledger.recompute()
+    differences = posting.recompute()
     out.check("ledger recomputed after it all, differences 0", not differences, "; ".join(map(str, differences[:3])))
 
 

@@ -9,8 +9,8 @@ from django.db import connection
 from django.db.models import Count, Sum
 
 from accounts.models import Owner, Vehicle
+from billing.ledger import checks as ledger_checks
 from billing.models import JobOrder, RatedUsage
-from billing.services import ledger_checks
 from compute import protocol
 from compute.jobs import selectors
 from compute.models import Attempt, InferenceJob, MeterRecord, UsageRecord

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from accounts.api_keys import keys as api_keys
 from accounts.models import Organization, Scope, User
 from accounts.owners import registration
-from billing.services import rates
+from billing.rates import cards as rates
 from marketplace.demo import store
 
 OWNERS = {"alice@demo.example": "Alice Meyer", "bob@demo.example": "Bob Okafor"}

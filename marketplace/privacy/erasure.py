@@ -21,7 +21,7 @@ from accounts.mails import outbox
 from accounts.models import AccessEvent, AuditEvent, DataExport, ErasureRequest, Mail, Owner, User, Vehicle
 from accounts.owners import erasures, exports
 from accounts.vehicles import vehicles
-from billing.services import final_payouts
+from billing.payouts import final
 from compute.models import Node
 from core.errors import Conflict
 from core.privacy import Erasure
@@ -51,9 +51,9 @@ def sweep() -> int:
 
 def pay_first(now: datetime) -> None:
     """Those who are owed money wait for their last payout, which is begun here if nobody has asked for it."""
-    for request in erasures.settle_waits(is_owed=final_payouts.is_owed(), now=now):
+    for request in erasures.settle_waits(is_owed=final.is_owed(), now=now):
         with contextlib.suppress(Conflict):  # nowhere to pay it to, or nothing but what is on its way
-            final_payouts.start(owner=request.owner, actor=None)
+            final.start(owner=request.owner, actor=None)
 
 
 def erase(*, request: ErasureRequest, also: tuple[str, ...] = ()) -> bool:

@@ -25,7 +25,9 @@ from accounts.models import AccessEvent, DataExport, Owner, Purpose, User, Vehic
 from accounts.owners import exports, registration
 from accounts.vehicles import vehicles
 from billing.models import LedgerAccount
-from billing.services import orders, rates, settlement, wallets
+from billing.orders import orders, settlement
+from billing.rates import cards as rates
+from billing.wallet import wallets
 from compute import protocol
 from compute.artifacts import artifacts
 from compute.dispatch import dispatch, verification

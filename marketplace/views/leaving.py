@@ -15,7 +15,7 @@ from accounts.access.guards import owner_required, signed_in
 from accounts.models import Owner
 from accounts.owners import closing, erasures
 from billing.models import LedgerAccount
-from billing.services import final_payouts
+from billing.payouts import final
 from core.errors import DomainError, NotFound
 from core.money import format_micro
 from core.privacy import Erasure
@@ -90,7 +90,7 @@ def owed_to(owner: Owner) -> str:
     """What is still owed, in each currency, with work whose pay is not known yet; "" for nothing."""
     accounts = LedgerAccount.objects.filter(owner=owner, balance_micro__gt=0)
     balances = ", ".join(format_micro(account.balance_micro, account.currency) for account in accounts)
-    unchecked = "the pay for work that is still being checked" if final_payouts.work_unpaid(owner) else ""
+    unchecked = "the pay for work that is still being checked" if final.work_unpaid(owner) else ""
     return " and ".join(filter(None, [balances, unchecked]))
 
 
@@ -134,7 +134,7 @@ def account_close(request: HttpRequest, owner: Owner) -> HttpResponse:
 
 def _last_payout(owner: Owner) -> dict[str, bool]:
     """Whether what is owed can be paid out first, and whether a payout has still to arrive."""
-    return {"can_be_paid": final_payouts.is_possible(owner), "payout_under_way": final_payouts.under_way(owner)}
+    return {"can_be_paid": final.is_possible(owner), "payout_under_way": final.under_way(owner)}
 
 
 @require_POST

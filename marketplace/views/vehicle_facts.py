@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from accounts.models import Owner, Vehicle
-from billing.selectors import Earnings
+from billing.earnings.totals import Earnings
 from compute.models import Node
 from marketplace.views.reasons import Reason, explain
 

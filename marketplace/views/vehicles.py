@@ -13,7 +13,7 @@ from accounts.consents.selectors import consents_of
 from accounts.models import VEHICLE_PURPOSES, Owner, Purpose, Vehicle
 from accounts.owners.forms import VehicleForm, add_error
 from accounts.vehicles import vehicles as vehicle_services
-from billing.selectors import earnings_by_vehicle
+from billing.earnings.totals import earnings_by_vehicle
 from compute.jobs.activity import attempts_of
 from compute.jobs.selectors import energy_methods
 from compute.models import Node

@@ -13,7 +13,8 @@ from django.utils import timezone
 from accounts.api_keys import idempotency
 from accounts.models import IdempotencyRecord
 from billing.models import LedgerTransfer
-from billing.services import orders, wallets
+from billing.orders import orders
+from billing.wallet import wallets
 from compute.models import InferenceJob, ModelArtifact
 from core.errors import Conflict
 from tests import factories

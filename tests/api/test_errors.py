@@ -6,7 +6,7 @@ import pytest
 from django.db import DatabaseError, connection
 from django.test import Client
 
-from billing.services import orders
+from billing.orders import orders
 from compute import protocol
 from core import errors
 from tests import factories

@@ -12,7 +12,8 @@ import safetensors.numpy
 from django.utils import timezone
 
 from billing.models import JobOrder
-from billing.services import closing, orders, settlement, wallets
+from billing.orders import closing, orders, settlement
+from billing.wallet import wallets
 from compute.jobs import jobs
 from compute.models import InferenceJob, InputFile, ModelArtifact
 from tests import factories

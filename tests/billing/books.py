@@ -11,6 +11,8 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from accounts.models import Owner, User
+from billing.ledger import posting as ledger
+from billing.ledger.posting import Place, Posting
 from billing.models import (
     Approval,
     BalanceTransaction,
@@ -36,10 +38,8 @@ from billing.models import (
     TopUp,
     UsageVoid,
 )
-from billing.services import ledger
-from billing.services.closing import close_orders
-from billing.services.ledger import Place, Posting
-from billing.services.settlement import settle_usage
+from billing.orders.closing import close_orders
+from billing.orders.settlement import settle_usage
 from tests.billing.helpers import Market, end_job, make_job, make_market, make_usage, number, order
 
 CENT = 10_000

@@ -9,10 +9,11 @@ from django.utils import timezone
 
 from accounts.consents import consents
 from accounts.models import Organization, Owner, OwnerPolicy, User, Vehicle
+from billing.ledger import posting
+from billing.ledger.posting import Place, Posting
 from billing.models import JobOrder, LedgerAccount, PromoCredit, RateCard
-from billing.services import ledger, wallets
-from billing.services.ledger import Place, Posting
-from billing.services.orders import order_job
+from billing.orders.orders import order_job
+from billing.wallet import wallets
 from compute.models import (
     Attempt,
     HardwareClass,
@@ -64,9 +65,9 @@ def give_credit(organization: Organization, amount_micro: int) -> None:
     kinds = LedgerAccount.Kind
     promotion = Place(kind=kinds.PROMOTION, currency=organization.currency)
     wallet = Place(kind=kinds.PROMO_WALLET, currency=organization.currency, organization_id=organization.pk)
-    accounts = ledger.accounts([promotion, wallet])
+    accounts = posting.accounts([promotion, wallet])
     key = f"{number()}"
-    (transfer,) = ledger.post([
+    (transfer,) = posting.post([
         Posting(
             kind="promo", debit=accounts[promotion], credit=accounts[wallet], amount_micro=amount_micro,
             idempotency_key=f"promo:{organization.pk}:{key}",

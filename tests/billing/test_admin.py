@@ -2,9 +2,9 @@ import pytest
 from django.urls import reverse
 
 from accounts.models import AuditEvent, User
+from billing.ledger import posting
 from billing.models import JobOrder, LedgerAccount, LedgerTransfer, RateCard, RatedUsage, TopUp
-from billing.services import ledger
-from billing.services.settlement import settle_usage
+from billing.orders.settlement import settle_usage
 from tests.billing.helpers import make_market, make_usage, order
 
 pytestmark = pytest.mark.django_db
@@ -46,7 +46,7 @@ def test_money_can_be_read_and_not_edited(market, desk, model):
     assert desk.post(url(model, "delete", row.pk), {"post": "yes"}).status_code == 403
     if model is not RateCard:
         assert desk.get(url(model, "add")).status_code == 403
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_no_operator_tops_up_a_wallet_alone(market, desk):

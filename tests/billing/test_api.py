@@ -5,8 +5,8 @@ import pytest
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from billing.ledger import posting
 from billing.models import JobOrder
-from billing.services import ledger
 from compute.models import InferenceJob
 from tests.billing.helpers import make_artifact, make_card, make_input, make_market, make_organization
 from tests.factories import make_key
@@ -191,4 +191,4 @@ def test_the_schema_describes_all_of_it(db):
 
 def test_the_ledger_is_right_after_all_that(acme, body):
     post_job(acme, body)
-    assert ledger.recompute() == []
+    assert posting.recompute() == []

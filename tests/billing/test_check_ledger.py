@@ -7,10 +7,10 @@ from django.core.management import call_command
 from django.db import transaction
 
 from accounts.models import AuditEvent
+from billing.ledger import check_runs
+from billing.ledger.checks import CHECKS, HOURLY
+from billing.ledger.posting import recompute
 from billing.models import LedgerCheck, LedgerDifference
-from billing.services import checks
-from billing.services.ledger import recompute
-from billing.services.ledger_checks import CHECKS, HOURLY
 from billing.tasks import check_ledger, check_whole_ledger, close_jobs
 from billing.tasks import settle_usage as settle_usage_task
 from tests.billing.books import make_books
@@ -175,23 +175,23 @@ def test_what_is_young_may_be_on_one_side_only(books):
 
 def test_a_difference_is_a_row_from_its_first_sight_to_its_end(books, cast):
     hold = "UPDATE billing_ledgeraccount SET balance_micro = balance_micro {} WHERE kind = 'hold'"
-    assert checks.run() == []
+    assert check_runs.run() == []
     tamper(hold.format("+ 7"))
-    first = checks.run()
+    first = check_runs.run()
     assert {difference.check for difference in first} == {"balances", "holds"}
     row = LedgerDifference.objects.get(check_name="holds")
     assert (row.actual_micro - row.expected_micro, row.gone_at) == (7, None)
-    checks.note(difference=row, text=" A hand in the till. ", actor=cast.opal)
+    check_runs.note(difference=row, text=" A hand in the till. ", actor=cast.opal)
     tamper(hold.format("+ 1"))
-    checks.run(names=HOURLY)
+    check_runs.run(names=HOURLY)
     row.refresh_from_db()
     assert (row.actual_micro - row.expected_micro, row.note, row.gone_at) == (8, "A hand in the till.", None)
     assert row.last_seen_id > row.first_seen_id
     tamper(hold.format("- 8"))
-    checks.run()
+    check_runs.run()
     assert not LedgerDifference.objects.filter(gone_at=None).exists()
     tamper(hold.format("+ 7"))
-    checks.run()
+    check_runs.run()
     assert LedgerDifference.objects.filter(check_name="holds").count() == 2
     runs = list(LedgerCheck.objects.order_by("id").values_list("checks", "differences"))
     assert runs == [(len(CHECKS), 0), (len(CHECKS), 2), (len(HOURLY), 2), (len(CHECKS), 0), (len(CHECKS), 2)]

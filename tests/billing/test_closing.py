@@ -1,9 +1,10 @@
 import pytest
 
+from billing.ledger import posting
 from billing.models import JobOrder, LedgerTransfer
-from billing.services import ledger, wallets
-from billing.services.closing import close_orders
-from billing.services.settlement import settle_usage
+from billing.orders.closing import close_orders
+from billing.orders.settlement import settle_usage
+from billing.wallet import wallets
 from tests.billing.helpers import HOUR_MS, balance, end_job, give_credit, make_attempt, make_market, make_usage, order
 
 pytestmark = pytest.mark.django_db
@@ -27,7 +28,7 @@ def test_when_a_job_ends_the_rest_of_its_hold_comes_back(market, status):
     assert placed.closed_at is not None
     summary = wallets.summary(market.organization)
     assert (summary.held_micro, summary.available_micro) == (0, 9_900_000)
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ def test_charges_use_promotional_credit_up_first(market, compute_ms, promo, wall
     close_orders()
     assert (balance(market.organization, "promo_wallet"), balance(market.organization, "wallet")) == (promo, wallet)
     assert balance(market.organization, "hold") == 0
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_closing_twice_does_nothing(market):
@@ -62,7 +63,7 @@ def test_an_order_whose_hold_is_used_up_has_nothing_to_release(market):
     end_job(placed.job)
     assert close_orders() == 1
     assert not LedgerTransfer.objects.filter(kind="release").exists()
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_a_running_job_keeps_its_hold(market):

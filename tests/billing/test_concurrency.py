@@ -10,12 +10,15 @@ import pytest
 from django.db import connection
 
 from accounts.models import Organization
+from billing.ledger import posting
+from billing.ledger.posting import Place, Posting
 from billing.models import EarningsDay, JobOrder, LedgerAccount, LedgerTransfer, RatedUsage, SpendDay, TopUp
-from billing.services import ledger, orders, spend_caps, voids, wallets
-from billing.services.closing import close_orders
-from billing.services.ledger import Place, Posting
-from billing.services.rates import default_rates
-from billing.services.settlement import settle_usage
+from billing.orders import orders, voids
+from billing.orders.closing import close_orders
+from billing.orders.settlement import settle_usage
+from billing.rates.cards import default_rates
+from billing.usage import spend_caps
+from billing.wallet import wallets
 from compute.models import InferenceJob
 from core.errors import DomainError, Forbidden
 from tests.billing.helpers import (
@@ -65,7 +68,7 @@ def test_a_wallet_covers_what_it_covers_and_no_more():
     assert InferenceJob.objects.count() == JobOrder.objects.count() == 5
     summary = wallets.summary(market.organization)
     assert (summary.available_micro, summary.held_micro) == (0, 500_000)
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_two_pockets_cover_what_they_cover_together():
@@ -75,7 +78,7 @@ def test_two_pockets_cover_what_they_cover_together():
     results = at_once(8, lambda _: order(market.organization, cap_micro=100_000).held_micro)
     assert Counter(map(str, results)) == {"100000": 5, "insufficient_funds": 3}
     assert sum(JobOrder.objects.values_list("held_promo_micro", flat=True)) == 250_000
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 @pytest.mark.parametrize("credit_micro", [0, 250_000])
@@ -156,7 +159,7 @@ def test_one_key_at_once_for_different_amounts_is_the_first_of_them():
 
 def test_accounts_and_cards_are_made_once():
     organization, hardware_class = make_organization(), make_class()
-    assert len(set(at_once(8, lambda _: ledger.wallet(organization).pk))) == 1
+    assert len(set(at_once(8, lambda _: posting.wallet(organization).pk))) == 1
     at_once(8, lambda _: default_rates())
     assert hardware_class.rate_cards.count() == 4
 
@@ -168,7 +171,7 @@ def test_transfers_in_circles_never_deadlock_nor_overdraw():
         for organization in (make_organization(top_up_micro=1_000) for _ in range(3))
         for kind in ("wallet", "hold")
     ]
-    accounts = list(ledger.accounts(places).values())
+    accounts = list(posting.accounts(places).values())
 
     def shuffle(index: int) -> Counter[str]:
         dice, outcomes = random.Random(index), Counter()
@@ -180,7 +183,7 @@ def test_transfers_in_circles_never_deadlock_nor_overdraw():
                 for leg, (debit, credit) in enumerate(pairs)
             ]  # fmt: skip
             try:
-                ledger.post(postings)
+                posting.post(postings)
                 outcomes["posted"] += 1
             except DomainError as error:
                 outcomes[error.code] += 1
@@ -192,7 +195,7 @@ def test_transfers_in_circles_never_deadlock_nor_overdraw():
     balances = LedgerAccount.objects.filter(tracked=True).values_list("balance_micro", flat=True)
     assert min(balances) >= 0
     assert sum(balances) == 3_000
-    assert {d.check for d in ledger.recompute()} <= {"holds"}  # these holds belong to no order
+    assert {d.check for d in posting.recompute()} <= {"holds"}  # these holds belong to no order
 
 
 def test_settling_at_once_settles_each_usage_once():
@@ -208,7 +211,7 @@ def test_settling_at_once_settles_each_usage_once():
     assert sum(SpendDay.objects.values_list("charged_micro", flat=True)) == 200_000
     rows = list(RatedUsage.objects.all())
     assert sum(EarningsDay.objects.values_list("gross_micro", flat=True)) == sum(row.owner_micro for row in rows)
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
     # And back again: each is voided once, and nothing of it is left on any day.
     for row in rows:
         voids.void(rated=row, reason="test", actor=None)
@@ -237,4 +240,4 @@ def test_settling_and_closing_at_once():
     close_orders()
     assert set(JobOrder.objects.values_list("status", "charged_micro")) == {("closed", 50_000)}
     assert wallets.summary(market.organization).available_micro == 10_000_000 - 6 * 50_000
-    assert ledger.recompute() == []
+    assert posting.recompute() == []

@@ -9,10 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accounts.models import User
+from billing.disputes import decisions as dispute_decisions
+from billing.disputes import disputes
+from billing.ledger import posting
 from billing.models import Dispute, JobOrder, LedgerAccount, LedgerTransfer, RatedUsage
-from billing.services import dispute_decisions, disputes, ledger, voids
-from billing.services.closing import close_orders
-from billing.services.settlement import settle_usage
+from billing.orders import voids
+from billing.orders.closing import close_orders
+from billing.orders.settlement import settle_usage
 from core.errors import DomainError
 from tests.billing.helpers import balance, end_job, give_credit, make_market, make_usage, number, order
 from tests.billing.test_concurrency import at_once
@@ -86,7 +89,7 @@ class Story:
         for node in self.market.nodes:  # never more is taken from an owner than the owner got
             kinds = LedgerAccount.objects.filter(owner=node.vehicle.owner, kind__in=["payable", "reserve"])
             assert sum(kinds.values_list("balance_micro", flat=True)) >= 0
-        assert ledger.recompute() == []
+        assert posting.recompute() == []
 
 
 acts = st.tuples(

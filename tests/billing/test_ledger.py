@@ -3,9 +3,9 @@
 import pytest
 from django.db import IntegrityError, connection, transaction
 
+from billing.ledger import posting as ledger
+from billing.ledger.posting import Place, Posting
 from billing.models import LedgerAccount, LedgerTransfer
-from billing.services import ledger
-from billing.services.ledger import Place, Posting
 from core.errors import Conflict, PaymentRequired
 from tests.billing.helpers import make_class, make_node, make_organization, sqlstate_of
 

@@ -6,9 +6,9 @@ import pytest
 from django.urls import reverse
 
 from accounts.models import AccessEvent, AuditEvent, User
-from billing import ledger_explorer
+from billing.ledger import check_runs
+from billing.ledger import explorer as ledger_explorer
 from billing.models import LedgerAccount, LedgerDifference, LedgerTransfer
-from billing.services import checks
 from tests.billing.books import make_books
 from tests.database import execute, unguarded
 
@@ -113,11 +113,11 @@ def test_owners_on_the_other_side_read_who_looked(books, desk):
 
 def test_differences_are_counted_on_the_front_page_and_noted(books, desk):
     assert "has not been checked" in desk.get("/operations/").content.decode()
-    checks.run()
+    check_runs.run()
     assert "The ledger adds up." in desk.get("/operations/").content.decode()
     with unguarded():
         execute("UPDATE billing_ledgeraccount SET balance_micro = balance_micro + 7 WHERE kind = 'hold'")
-    checks.run()
+    check_runs.run()
     assert "2 differences in the ledger are open." in desk.get("/operations/").content.decode()
     row = LedgerDifference.objects.get(check_name="holds")
     form = page("ledgerdifference", "change", row.pk)

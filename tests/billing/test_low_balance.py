@@ -7,9 +7,11 @@ from django.utils import timezone
 
 from accounts.mails import outbox
 from accounts.models import Mail, Membership
-from billing import card_dates
 from billing.models import BillingProfile
-from billing.services import auto_recharge_settings, low_balance, saved_card_mails
+from billing.topups import mails as saved_card_mails
+from billing.topups import recharge_settings
+from billing.topups import words as card_dates
+from billing.wallet import low_balance
 from tests import factories
 from tests.billing.helpers import top_up
 from tests.billing.test_concurrency import at_once
@@ -61,7 +63,7 @@ def test_before_the_card_ends_that_the_recharge_uses(month: int, told: int, on: 
     year = timezone.now().year + 1  # a recharge by a card that has ended by now is refused
     organization, now = factories.make_organization(), datetime(year, 6, 15, tzinfo=UTC)
     card = factories.make_saved_card(organization, exp_month=month, exp_year=year)
-    auto_recharge_settings.change(
+    recharge_settings.change(
         organization=organization, is_on=on, threshold_micro=0, amount_micro=5 * 10**7, monthly_cap_micro=5 * 10**7,
         card_id=card.public_id, actor=None,
     )  # fmt: skip

@@ -7,10 +7,12 @@ from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from billing.ledger import posting
 from billing.models import JobOrder, LedgerTransfer, RatedUsage
-from billing.services import ledger, orders, rates
-from billing.services.estimates import estimate
-from billing.services.settlement import settle_usage
+from billing.orders import orders
+from billing.orders.settlement import settle_usage
+from billing.rates import cards as rates
+from billing.rates.estimates import estimate
 from compute.dispatch import dispatch, verification
 from compute.jobs import jobs
 from compute.models import HardwareClass, InferenceJob, UsageRecord
@@ -66,7 +68,7 @@ def test_nothing_is_worked_that_the_hold_does_not_pay(cast: Any, speeds, power, 
         assert all(row.charged_micro >= row.owner_micro for row in rated)
         copies = UsageRecord.objects.filter(is_canonical=False).count()
         assert copies >= job.units.count() if tier == "quorum" else True
-        assert ledger.recompute() == []
+        assert posting.recompute() == []
         transaction.set_rollback(True)
 
 

@@ -7,10 +7,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accounts.models import Organization, StateTransition
-from billing import rating
+from billing.ledger import posting
 from billing.models import JobOrder, LedgerTransfer, RateCard
-from billing.services import ledger, orders, wallets
-from billing.services.estimates import Slices
+from billing.orders import orders
+from billing.rates import formula as rating
+from billing.rates.estimates import Slices
+from billing.wallet import wallets
 from compute.models import InferenceJob, ModelArtifact, Node
 from core.errors import Conflict, DomainError, Forbidden, InvalidInput, PaymentRequired
 from tests.billing.helpers import (
@@ -184,7 +186,7 @@ def test_an_order_holds_the_highest_estimate_and_binds_the_price(market):
     assert (job.status, job.pay_micro_per_hour) == ("queued", 70_000)
     assert wallets.summary(market.organization).held_micro == placed.held_micro
     assert LedgerTransfer.objects.get(kind="hold").amount_micro == placed.held_micro
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_a_later_price_does_not_touch_an_order(market):
@@ -217,7 +219,7 @@ def test_a_hold_takes_promotional_credit_first(market):
         (f"hold:{first.job_id}:promo", 100_000), (f"hold:{second.job_id}", 80_000), (f"hold:{second.job_id}:promo", 20_000),
     ]  # fmt: skip
     assert (balance(market.organization, "promo_wallet"), balance(market.organization, "wallet")) == (0, 9_920_000)
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_credit_alone_may_pay_a_job_and_what_is_missing_counts_both_pockets():
@@ -238,7 +240,7 @@ def refused(market, **fields) -> DomainError:
     with pytest.raises(DomainError) as caught, transaction.atomic():
         order(market.organization, **fields)
     assert InferenceJob.objects.count() == JobOrder.objects.count() == 0
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
     return caught.value
 
 

@@ -11,10 +11,12 @@ from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from billing.ledger import posting
 from billing.models import JobOrder
-from billing.services import ledger, voids, wallets
-from billing.services.closing import close_orders
-from billing.services.settlement import settle_usage
+from billing.orders import voids
+from billing.orders.closing import close_orders
+from billing.orders.settlement import settle_usage
+from billing.wallet import wallets
 from compute.models import UsageRecord
 from core.errors import Conflict, InvalidInput, PaymentRequired
 from tests.billing.helpers import Market, end_job, give_credit, make_market, make_usage, order, top_up
@@ -144,9 +146,9 @@ class Books:
         assert summary.available_micro == self.wallet + self.credit
         assert self.wallet >= 0
         for node in self.market.nodes:
-            account = ledger.payable(node.vehicle.owner, "USD")
+            account = posting.payable(node.vehicle.owner, "USD")
             assert account.balance_micro == self.payable[node.vehicle.owner_id]
-        assert ledger.recompute() == []
+        assert posting.recompute() == []
 
 
 def charged(usage: UsageRecord) -> int:

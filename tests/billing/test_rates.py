@@ -4,10 +4,10 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from billing import rating
 from billing.models import RateCard
-from billing.selectors import cards_in_force, in_force, price_list
-from billing.services.rates import default_rates
+from billing.rates import formula as rating
+from billing.rates.cards import default_rates
+from billing.rates.selectors import cards_in_force, in_force, price_list
 from tests.billing.helpers import make_card, make_class, sqlstate_of
 
 pytestmark = pytest.mark.django_db

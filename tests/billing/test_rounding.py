@@ -10,7 +10,7 @@ from django.db import connection
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from billing import rating
+from billing.rates import formula as rating
 from core.money import MS_PER_HOUR, MWH_PER_KWH, round_half_even
 
 pytestmark = pytest.mark.django_db

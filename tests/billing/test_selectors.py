@@ -2,8 +2,8 @@ from datetime import timedelta
 
 import pytest
 
-from billing.selectors import earnings_by_owner, earnings_by_vehicle
-from billing.services.settlement import settle_usage
+from billing.earnings.totals import earnings_by_owner, earnings_by_vehicle
+from billing.orders.settlement import settle_usage
 from compute.models import UsageRecord
 from tests.billing.helpers import HOUR_MS, add_node, make_market, make_usage, order
 

@@ -6,10 +6,11 @@ import pytest
 from django.db import connection
 
 from accounts.models import OwnerPolicy
+from billing.ledger import posting
 from billing.models import EarningsDay, LedgerTransfer, RatedUsage, SpendDay
-from billing.services import ledger, wallets
-from billing.services.closing import close_orders
-from billing.services.settlement import settle_usage
+from billing.orders.closing import close_orders
+from billing.orders.settlement import settle_usage
+from billing.wallet import wallets
 from tests.billing.helpers import HOUR_MS, Market, end_job, make_job, make_market, make_usage, order, sqlstate_of
 from tests.database import execute, unguarded
 
@@ -25,13 +26,13 @@ def market() -> Market:
 
 
 def payable(node) -> int:
-    account = ledger.payable(node.vehicle.owner, "USD")
+    account = posting.payable(node.vehicle.owner, "USD")
     account.refresh_from_db()
     return account.balance_micro
 
 
 def balance(kind: str) -> int:
-    account = ledger.platform(kind, "USD")
+    account = posting.platform(kind, "USD")
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT COALESCE(sum(CASE WHEN debit_id = %s THEN amount_micro ELSE -amount_micro END), 0)"
@@ -58,7 +59,7 @@ def test_an_hour_of_work_costs_ten_cents_of_which_the_owner_gets_seven(market):
     assert payable(market.nodes[0]) == 70_000
     assert balance("revenue") == 30_000
     assert wallets.summary(market.organization).held_micro == paid.held_micro - 100_000
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_energy_is_paid_on_to_the_owner_in_full():
@@ -72,7 +73,7 @@ def test_energy_is_paid_on_to_the_owner_in_full():
     assert paid.charged_micro == 103_000
     assert (payable(market.nodes[0]), payable(market.nodes[1])) == (73_000, 76_000)
     assert (balance("revenue"), balance("verification")) == (30_000, 76_000)
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_a_transfer_is_of_one_month_and_as_old_as_its_last_work(market):
@@ -101,7 +102,7 @@ def test_a_transfer_is_of_one_month_and_as_old_as_its_last_work(market):
     ]  # fmt: skip
     spent = SpendDay.objects.order_by("day").values_list("artifact", "units", "items", "charged_micro")
     assert list(spent) == [(paid.job.artifact_id, 1, 1, 100_000), (paid.job.artifact_id, 2, 2, 200_000)]
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_days_are_added_to_batch_by_batch_and_copies_cost_the_customer_nothing(market):
@@ -127,7 +128,7 @@ def test_a_copy_that_checked_the_work_is_paid_by_the_platform(market):
     assert (balance("revenue"), balance("verification")) == (30_000, 70_000)
     copy = RatedUsage.objects.get(usage__is_canonical=False)
     assert (copy.charged_micro, copy.owner_micro, copy.platform_micro) == (0, 70_000, -70_000)
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_an_owner_keeps_what_is_left_after_energy_and_wear(market):
@@ -159,7 +160,7 @@ def test_the_customer_never_pays_more_than_is_held_and_the_owner_is_paid_in_full
     assert (paid.held_micro, paid.charged_micro) == (150_000, 150_000)
     assert payable(market.nodes[0]) == 140_000
     assert (balance("revenue"), balance("verification")) == (80_000, 70_000)
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_what_is_left_of_the_hold_pays_the_owner_first(market):
@@ -169,7 +170,7 @@ def test_what_is_left_of_the_hold_pays_the_owner_first(market):
         make_usage(paid.job, market.nodes[0])
     settle_usage()
     assert (balance("revenue"), balance("verification")) == (40_000, 0)
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_the_cap_holds_across_batches(market):
@@ -180,7 +181,7 @@ def test_the_cap_holds_across_batches(market):
     paid.refresh_from_db()
     assert paid.charged_micro == 150_000
     assert payable(market.nodes[0]) == 280_000
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_one_payment_for_an_owner_and_one_of_revenue_for_an_order_in_a_batch(market):
@@ -193,7 +194,7 @@ def test_one_payment_for_an_owner_and_one_of_revenue_for_an_order_in_a_batch(mar
     assert sorted(settled.values_list("kind", flat=True)) == ["revenue", "share", "share"]
     # 1,001 ms at 0.10 an hour are 27.8 micro: 28, and 70 % of it rounded down: 19.
     assert sorted(settled.values_list("amount_micro", flat=True)) == [19, 27, 38]
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_settling_twice_does_nothing(market):
@@ -210,7 +211,7 @@ def test_usage_that_costs_nothing_moves_nothing(market):
     assert settle_usage() == 1
     assert LedgerTransfer.objects.count() == before
     assert RatedUsage.objects.get().owner_transfer is None
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_usage_after_closing_is_the_platforms_to_pay(market):
@@ -221,7 +222,7 @@ def test_usage_after_closing_is_the_platforms_to_pay(market):
     assert settle_usage() == 1
     assert payable(market.nodes[0]) == 70_000
     assert wallets.summary(market.organization).balance_micro == 10_000_000
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 @pytest.mark.parametrize(
@@ -247,4 +248,4 @@ def test_rated_usage_cannot_be_edited_nor_rated_twice(market, sql, sqlstate):
 def test_usage_that_nobody_ordered_waits_and_is_reported(market):
     usage = make_usage(make_job(market.organization), market.nodes[0])
     assert settle_usage() == 0
-    assert [difference.subject for difference in ledger.recompute()] == [f"usage {usage.pk}"]
+    assert [difference.subject for difference in posting.recompute()] == [f"usage {usage.pk}"]

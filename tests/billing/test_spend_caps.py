@@ -7,10 +7,11 @@ from django.db import transaction
 
 from accounts.models import AuditEvent
 from billing.models import SpendCap, SpendDay
+from billing.orders import voids
+from billing.orders.closing import close_orders
+from billing.orders.settlement import settle_usage
 from billing.periods import month_of
-from billing.services import spend_caps, voids
-from billing.services.closing import close_orders
-from billing.services.settlement import settle_usage
+from billing.usage import spend_caps
 from compute.models import InferenceJob
 from core.errors import InvalidInput, PaymentRequired
 from tests.billing.helpers import end_job, make_market, make_usage, order

@@ -12,8 +12,9 @@ from django.utils import timezone
 
 from accounts.mails import outbox
 from accounts.models import Mail, Owner
+from billing.earnings import summaries
 from billing.models import RatedUsage
-from billing.services import settlement, summaries, voids
+from billing.orders import settlement, voids
 from tests import factories
 from tests.database import execute, unguarded
 

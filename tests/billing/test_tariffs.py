@@ -6,7 +6,7 @@ import pytest
 
 from accounts.models import OwnerPolicy
 from billing.models import RatedUsage
-from billing.services.settlement import settle_usage
+from billing.orders.settlement import settle_usage
 from tests.billing.helpers import make_market, make_usage, order
 from tests.database import execute, unguarded
 

@@ -4,10 +4,12 @@ import pytest
 from django.db import connection
 
 from accounts.models import AuditEvent
+from billing.earnings.totals import earnings_by_owner
+from billing.ledger import posting
 from billing.models import EarningsDay, LedgerTransfer, SpendDay, UsageVoid
-from billing.selectors import earnings_by_owner
-from billing.services import ledger, voids, wallets
-from billing.services.settlement import settle_usage
+from billing.orders import voids
+from billing.orders.settlement import settle_usage
+from billing.wallet import wallets
 from core.errors import InvalidInput
 from tests.billing.helpers import balance, give_credit, make_market, make_usage, order, sqlstate_of
 
@@ -20,7 +22,7 @@ def market():
 
 
 def payable(node) -> int:
-    account = ledger.payable(node.vehicle.owner, "USD")
+    account = posting.payable(node.vehicle.owner, "USD")
     account.refresh_from_db()
     return account.balance_micro
 
@@ -56,14 +58,16 @@ def test_work_that_the_customer_paid_goes_back_to_the_wallet(market):
     assert set(SpendDay.objects.values_list("units", "items", "compute_ms", "charged_micro")) == {(0, 0, 0, 0)}
     assert earnings_by_owner()[0].gross_micro == 0
     assert AuditEvent.objects.get(action="usage.void").details["reason"] == "counted twice"
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_an_owner_who_was_paid_out_owes_it(market):
     usage = make_usage(order(market.organization).job, market.nodes[0])
     settle_usage()
-    debit, credit = ledger.payable(market.nodes[0].vehicle.owner, "USD"), ledger.platform("bank_clearing", "USD")
-    ledger.post([ledger.Posting(kind="payout", debit=debit, credit=credit, amount_micro=70_000, idempotency_key="out")])
+    debit, credit = posting.payable(market.nodes[0].vehicle.owner, "USD"), posting.platform("bank_clearing", "USD")
+    posting.post(
+        [posting.Posting(kind="payout", debit=debit, credit=credit, amount_micro=70_000, idempotency_key="out")]
+    )
     void(usage)
     assert payable(market.nodes[0]) == -70_000
 
@@ -76,7 +80,7 @@ def test_a_copy_goes_back_to_the_platforms_expense(market):
     assert corrections(row) == {f"void:{row.public_id}:owner": ("payable", "verification", 70_000)}
     assert (payable(market.nodes[0]), payable(market.nodes[1])) == (70_000, 0)
     assert SpendDay.objects.get().charged_micro == 100_000
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_work_that_the_hold_paid_in_part(market):
@@ -101,7 +105,7 @@ def test_what_credit_had_paid_is_credit_again(market):
         f"void:{row.public_id}:promo": ("revenue", "promo_wallet", 100_000),
     }
     assert balance(market.organization, "wallet") == 10_000_000
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_the_wallet_gets_back_first_what_it_paid(market):
@@ -117,7 +121,7 @@ def test_the_wallet_gets_back_first_what_it_paid(market):
         now = [balance(market.organization, kind) for kind in ("wallet", "promo_wallet")]
         given.append([after - was for was, after in zip(before, now, strict=True)])
     assert given == [[80_000, 20_000], [80_000, 120_000]]
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_usage_that_cost_nothing_is_voided_without_a_posting(market):
@@ -175,12 +179,12 @@ def test_corrections_of_another_sum_or_account_settle_nothing(market):
     usage = make_usage(order(market.organization).job, market.nodes[0])
     settle_usage()
     row = voids.void(rated=usage.rated, reason="x", actor=None)
-    wallet, revenue = ledger.wallet(market.organization), ledger.platform("revenue", "USD")
-    owner = ledger.payable(market.nodes[1].vehicle.owner, "USD")  # not who earned it
-    ledger.post([
-        ledger.Posting(kind="correction", debit=owner, credit=revenue, amount_micro=70_000,
+    wallet, revenue = posting.wallet(market.organization), posting.platform("revenue", "USD")
+    owner = posting.payable(market.nodes[1].vehicle.owner, "USD")  # not who earned it
+    posting.post([
+        posting.Posting(kind="correction", debit=owner, credit=revenue, amount_micro=70_000,
                        idempotency_key=f"void:{row.public_id}:owner"),
-        ledger.Posting(kind="correction", debit=revenue, credit=wallet, amount_micro=100_000,
+        posting.Posting(kind="correction", debit=revenue, credit=wallet, amount_micro=100_000,
                        idempotency_key=f"void:{row.public_id}:wallet"),
     ])  # fmt: skip
     assert sqlstate_of("UPDATE billing_usagevoid SET settled_at = now()") == "DW007"

@@ -1,8 +1,9 @@
 import pytest
 
 from accounts.models import AuditEvent, User
+from billing.ledger import posting
 from billing.models import LedgerTransfer, TopUp
-from billing.services import ledger, wallets
+from billing.wallet import wallets
 from core.errors import Conflict, InvalidInput
 from tests.billing.helpers import make_market, make_organization, order, sqlstate_of
 
@@ -32,9 +33,9 @@ def test_a_top_up_can_be_spent_at_once_and_is_in_the_trail():
     organization, actor = make_organization(), User.objects.create(email="opal@example.com")
     created = top_up(organization, actor=actor)
     assert wallets.summary(organization).available_micro == 25_000_000
-    assert created.transfer.debit == ledger.platform("bank_clearing", "USD")
+    assert created.transfer.debit == posting.platform("bank_clearing", "USD")
     assert AuditEvent.objects.get(action="wallet.top_up").actor == actor
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_a_card_payment_waits_at_stripe():
@@ -67,7 +68,7 @@ def test_one_bank_transfer_is_credited_once_whatever_the_key_and_the_customer(re
             top_up(organization, reference=reference, idempotency_key="other")
         assert caught.value.code == "reference_used"
     assert (wallets.summary(first).balance_micro, wallets.summary(other).balance_micro) == (25_000_000, 0)
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_the_database_credits_a_bank_transfer_once():

@@ -14,6 +14,8 @@ from django.utils import timezone
 from accounts.consents import unsubscribes
 from accounts.models import Owner, User
 from accounts.owners import erasures, registration
+from billing.approvals import service as approvals
+from billing.disputes import disputes
 from billing.models import (
     AutoRecharge,
     BillingProfile,
@@ -24,17 +26,11 @@ from billing.models import (
     RatedUsage,
     SpendDay,
 )
-from billing.services import (
-    approvals,
-    auto_recharge_settings,
-    auto_recharges,
-    disputes,
-    payouts,
-    settlement,
-    spend_caps,
-    top_up_credits,
-    voids,
-)
+from billing.orders import settlement, voids
+from billing.payouts import payouts
+from billing.topups import recharge_settings, recharges
+from billing.usage import spend_caps
+from billing.wallet import wallets
 from compute.models import Attempt, AvailabilitySpan, MeterConflict, ModelArtifact, NodePresence
 from compute.nodes import decisions as node_decisions
 from core.states import transition
@@ -151,17 +147,17 @@ class World:
         other = factories.make_saved_card(
             self.acme, last4="4444", brand="mastercard", exp_month=now.month, exp_year=now.year
         )
-        auto_recharge_settings.change(
+        recharge_settings.change(
             organization=self.acme, is_on=True, threshold_micro=2 * 10**7, amount_micro=5 * 10**7,
             monthly_cap_micro=2 * 10**8, card_id=other.public_id, actor=None,
         )  # fmt: skip
         for status, code in (("paid", ""), ("failed", "authentication_required")):
-            auto_recharges.recharge_low()
+            recharges.recharge_low()
             row = CardTopUp.objects.get(origin="auto", status="created")
             row.payment_intent_id = f"pi_{row.pk}"
             row.save()
             if status == "paid":
-                top_up_credits.credit(row, row.payment_intent_id)
+                wallets.credit(row, row.payment_intent_id)
                 AutoRecharge.objects.update(threshold_micro=9 * 10**7)
             else:
                 transition(row, status, code=code, ended_at=now)

@@ -11,7 +11,7 @@ from django.test import Client
 from billing.fake_stripe import FakeStripe
 from billing.fake_stripe.webhooks import body_of, signature
 from billing.models import CardTopUp, StripeCommand, StripeEvent
-from billing.services import inbox, outbox
+from billing.stripe import inbox, outbox
 from tests.conformance import sdk_types, wire
 from tests.conformance.transport import GuardedTransport, to_fake
 
@@ -73,8 +73,8 @@ def stripe(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[FakeWorld
     settings.STRIPE_API_BASE = "http://fake-stripe.test"
     fake = FakeStripe()
     transport = GuardedTransport(to_fake(fake))
-    monkeypatch.setattr("billing.gateway.client.http_client", lambda: transport)
-    monkeypatch.setattr("billing.services.outbox.after_commit", lambda work: work())
+    monkeypatch.setattr("billing.stripe.gateway.client.http_client", lambda: transport)
+    monkeypatch.setattr("billing.stripe.outbox.after_commit", lambda work: work())
     with sdk_types.installed(monkeypatch) as called:
         yield FakeWorld(fake, transport, called)
 

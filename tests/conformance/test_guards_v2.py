@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from billing.fake_stripe.payees import Payees
-from billing.gateway.client import API_VERSION, client
+from billing.stripe.gateway.client import API_VERSION, client
 from tests.conformance import wire
 from tests.conformance.fixture import FakeWorld, stripe
 from tests.conformance.sdk_types import TypesViolated

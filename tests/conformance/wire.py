@@ -20,7 +20,7 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
 from billing.fake_stripe.forms import decode
-from billing.gateway.client import API_VERSION
+from billing.stripe.gateway.client import API_VERSION
 
 COMPONENT = "#/components/schemas/"
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"

@@ -13,5 +13,5 @@ PATCH = pytest.MonkeyPatch()  # never undone: the process ends
 def guard() -> None:
     """A call that Stripe would not take raises; the process ends with 1."""
     transport = GuardedTransport(to_server(sdk.RequestsClient(timeout=PATIENCE_S)))
-    PATCH.setattr("billing.gateway.client.http_client", lambda: transport)
+    PATCH.setattr("billing.stripe.gateway.client.http_client", lambda: transport)
     sdk_types.installed(PATCH).__enter__()

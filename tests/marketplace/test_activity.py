@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import ConsentRecord
-from billing.services import settlement
+from billing.orders import settlement
 from compute.jobs import activity
 from compute.models import Attempt
 from tests import factories

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import ConsentNotice
-from billing.services import closing
+from billing.orders import closing
 from compute.jobs import jobs
 from compute.models import NodePresence
 from tests import factories

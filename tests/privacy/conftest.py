@@ -14,7 +14,7 @@ from redis import Redis
 from accounts.mails import outbox
 from accounts.models import Mail, Owner, OwnerPolicy, Vehicle
 from accounts.vehicles import vehicles
-from billing.services import settlement
+from billing.orders import settlement
 from compute.dispatch import verification
 from tests import factories
 

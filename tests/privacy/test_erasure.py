@@ -27,8 +27,8 @@ from accounts.models import (
     Vehicle,
 )
 from accounts.owners import erasures, exports, registration
+from billing.ledger import posting
 from billing.models import LedgerTransfer
-from billing.services import ledger
 from compute import blobs
 from compute.models import AvailabilitySpan, HealthDay, MeterRecord, Node
 from core.errors import Conflict, NotFound
@@ -142,7 +142,7 @@ def test_rows_that_point_to_a_person_keep_numbers_only(zenobia):
     row = carried_out(zenobia)
     assert (LedgerTransfer.objects.count(), MeterRecord.objects.count()) == (transfers, records)
     assert ConsentRecord.objects.count() == chain + 4
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
     owner, user = Owner.objects.get(pk=zenobia.owner.pk), User.objects.get(pk=zenobia.user.pk)
     assert (owner.name, owner.country, owner.erased_at is not None) == ("", "", True)
     assert (user.name, user.is_active, user.has_usable_password()) == ("", False, False)

@@ -9,9 +9,10 @@ from django.utils import timezone
 from accounts.mails import outbox
 from accounts.models import AuditEvent, ErasureRequest, Mail, User
 from accounts.owners import closing, erasures
+from billing.ledger import posting
+from billing.ledger.posting import Place, Posting
 from billing.models import Payout
-from billing.services import ledger, payouts
-from billing.services.ledger import Place, Posting
+from billing.payouts import payouts
 from compute.models import UsageRecord
 from core import locale
 from core.errors import Conflict
@@ -28,8 +29,8 @@ COIN = 10_000
 def owe(owner, micro: int = 3 * COIN, *, kind: str = "payable") -> None:
     """Money on an account of theirs, whoever posted it."""
     places = [Place(kind="adjustment", currency="USD"), Place(kind=kind, currency="USD", owner_id=owner.pk)]
-    debit, credit = (ledger.accounts(places)[place] for place in places)
-    ledger.post([
+    debit, credit = (posting.accounts(places)[place] for place in places)
+    posting.post([
         Posting(kind="adjustment", debit=debit, credit=credit, amount_micro=micro, idempotency_key=f"test-{kind}-{micro}"),
     ])  # fmt: skip
 
@@ -74,9 +75,9 @@ def test_paid_it_goes_on(zenobia):
         Place(kind="payable", currency="USD", owner_id=zenobia.owner.pk),
         Place(kind="adjustment", currency="USD"),
     ]
-    debit, credit = (ledger.accounts(places)[place] for place in places)
+    debit, credit = (posting.accounts(places)[place] for place in places)
     left = balance(zenobia.owner, "payable")
-    ledger.post([
+    posting.post([
         Posting(kind="adjustment", debit=debit, credit=credit, amount_micro=left - left % COIN, idempotency_key="paid"),
     ])  # fmt: skip
     assert balance(zenobia.owner, "payable") > 0  # less than a coin, which nobody can be paid
@@ -111,7 +112,7 @@ def test_after_the_deadline_it_is_carried_out_and_the_money_stays_in_the_ledger(
     assert swept(row) == "done"
     assert balance(zenobia.owner, "payable") == before
     # The adjustment of this test has no approval; all else adds up.
-    assert {difference.check for difference in ledger.recompute()} <= {"adjustments"}
+    assert {difference.check for difference in posting.recompute()} <= {"adjustments"}
 
 
 def test_a_deadline_that_was_told_is_not_moved_and_none_is_told_that_is_over(zenobia, settings):

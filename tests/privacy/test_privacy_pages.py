@@ -28,7 +28,7 @@ from accounts.models import (
 from accounts.owners import erasures, exports
 from accounts.vehicles import vehicles
 from billing.models import LedgerAccount
-from billing.services import settlement
+from billing.orders import settlement
 from compute.dispatch import verification
 from compute.models import Attempt, Node
 from core.errors import Conflict

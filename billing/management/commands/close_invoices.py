@@ -2,8 +2,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from billing.invoices import invoices
 from billing.management.until import add_until, moment
-from billing.services import invoices
 
 
 class Command(BaseCommand):

@@ -5,7 +5,7 @@ from django.db.models import Sum
 
 from billing.management.until import add_until, moment
 from billing.models import Statement
-from billing.services import statements
+from billing.statements import statements
 from core.money import format_micro
 
 

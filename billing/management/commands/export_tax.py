@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from accounts.access import operators
 from accounts.access.reason import WORDS_MAX, WORDS_MIN
 from accounts.models import User
-from billing import tax_files
+from billing.earnings import tax_files
 from core.errors import DomainError
 
 

@@ -1,6 +1,6 @@
 from billing.fake_stripe.setups import Setups
 from billing.models import AutoRecharge, CardTopUp, SavedCard
-from billing.services import auto_recharge_settings, card_top_ups, saved_cards
+from billing.topups import recharge_settings, saved_cards, top_ups
 from tests import factories
 from tests.billing.helpers import number as count
 from tests.conformance.fixture import FakeWorld
@@ -9,14 +9,14 @@ from tests.conformance.fixture import FakeWorld
 def start(organization, amount_micro: int = 50_000_000, key: str = "") -> CardTopUp:
     """Ask for a top-up and let the asker send its commands, as a page does."""
     top_up = ask(organization, amount_micro, key)
-    card_top_ups.open_page(top_up)
+    top_ups.open_page(top_up)
     top_up.refresh_from_db()
     return top_up
 
 
 def ask(organization, amount_micro: int = 50_000_000, key: str = "", saves_card: bool = False) -> CardTopUp:
     """Only ask: the commands wait."""
-    return card_top_ups.start(
+    return top_ups.start(
         organization=organization, amount_micro=amount_micro, idempotency_key=key or f"k{count()}",
         site_url="http://testserver", actor=None, saves_card=saves_card,
     )  # fmt: skip
@@ -47,4 +47,4 @@ def recharge(organization, card, **values) -> AutoRecharge:
     wanted = {
         "is_on": True, "threshold_micro": 20_000_000, "amount_micro": 50_000_000, "monthly_cap_micro": 200_000_000, **values
     }  # fmt: skip
-    return auto_recharge_settings.change(organization=organization, card_id=card.public_id, actor=None, **wanted)
+    return recharge_settings.change(organization=organization, card_id=card.public_id, actor=None, **wanted)

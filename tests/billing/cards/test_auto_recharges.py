@@ -7,10 +7,13 @@ from django.utils import timezone
 
 from accounts.mails import outbox as mails
 from accounts.models import Mail, Membership, Organization
+from billing.ledger import posting
 from billing.models import AutoRecharge, CardTopUp, LedgerTransfer, StripeCommand, TopUp
 from billing.periods import month_of
-from billing.services import auto_recharges, ledger, outbox, saved_cards, sweeps, wallets
-from billing.services.auto_recharges import recharge_low
+from billing.stripe import outbox, sweeps
+from billing.topups import recharges, saved_cards
+from billing.topups.recharges import recharge_low
+from billing.wallet import wallets
 from core.errors import DomainError
 from tests import factories
 from tests.billing.cards.helpers import recharge, recharging, save_card
@@ -39,8 +42,8 @@ def heard(stripe: FakeWorld) -> None:
 
 
 def spend(organization: Organization, amount_micro: int) -> None:
-    held = [ledger.wallet(organization), ledger.hold(organization)]
-    ledger.post([ledger.Posting(kind="hold", debit=held[0], credit=held[1], amount_micro=amount_micro,
+    held = [posting.wallet(organization), posting.hold(organization)]
+    posting.post([posting.Posting(kind="hold", debit=held[0], credit=held[1], amount_micro=amount_micro,
                                 idempotency_key=f"test:{factories.number()}")])  # fmt: skip
 
 
@@ -61,7 +64,7 @@ def test_a_low_wallet_is_charged_once_and_has_the_money_at_once(stripe: FakeWorl
     heard(stripe)
     assert (available(wish), len(charges(stripe)), recharge_low()) == (50_000_000, 1, 0)
     assert LedgerTransfer.objects.filter(kind="fee").count() == 1
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
     assert [event.to_status for event in row.events.all()] == ["created", "paid"]
 
 
@@ -87,9 +90,9 @@ def test_when_none_begins(stripe: FakeWorld, why: str, begins: int):
     elif why == "one cent less":
         top_up(organization, wish.threshold_micro - 1)
     else:  # as much promotional credit as the threshold
-        promo = ledger.account(ledger.Place(kind="promo_wallet", currency="USD", organization_id=organization.pk))
-        expense = ledger.platform("promotion", "USD")
-        ledger.post([ledger.Posting(kind="promo", debit=expense, credit=promo, amount_micro=wish.threshold_micro,
+        promo = posting.account(posting.Place(kind="promo_wallet", currency="USD", organization_id=organization.pk))
+        expense = posting.platform("promotion", "USD")
+        posting.post([posting.Posting(kind="promo", debit=expense, credit=promo, amount_micro=wish.threshold_micro,
                                     idempotency_key="promo")])  # fmt: skip
     assert recharge_low() == begins
 
@@ -101,10 +104,10 @@ def test_the_cap_of_the_month_and_the_next_month(stripe: FakeWorld, monkeypatch,
         stripe.run()
         if expected:
             spend(wish.organization, 50_000_000)
-    month = auto_recharges.month(wish)
+    month = recharges.month(wish)
     assert (month.charged_micro, month.left_micro) == (100_000_000, 20_000_000)
     later = month_of(stopped_clock) + timedelta(days=40)
-    monkeypatch.setattr("billing.services.auto_recharges.timezone.now", lambda: later)
+    monkeypatch.setattr("billing.topups.recharges.timezone.now", lambda: later)
     assert recharge_low() == 1
 
 
@@ -210,7 +213,7 @@ def test_a_bank_account_takes_its_time(stripe: FakeWorld, paid: bool, status: st
     row.refresh_from_db()
     assert (row.status, available(wish)) == (status, micro)
     assert AutoRecharge.objects.get().paused_code == ("" if paid else "debit_not_authorized")
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_a_stranger_at_stripe_credits_nothing(stripe: FakeWorld):
@@ -260,7 +263,7 @@ def test_a_process_that_dies_around_the_call_charges_once(stripe: FakeWorld, poi
     recharge_low()
     with monkeypatch.context() as patch:
         if point == "settle":
-            patch.setattr("billing.services.outbox._settle", lambda command, sent: crash())
+            patch.setattr("billing.stripe.outbox._settle", lambda command, sent: crash())
         else:
             patch.setattr(stripe.transport, point, crash)
         with pytest.raises(Crash):
@@ -279,7 +282,7 @@ def test_the_event_may_come_before_our_own_answer(stripe: FakeWorld):
     stripe.run()
     assert (CardTopUp.objects.get().status, available(wish)) == ("paid", 50_000_000)
     assert StripeCommand.objects.get(kind="charge_saved_card").status == "done"
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_money_that_came_after_we_gave_up_is_credited(stripe: FakeWorld):
@@ -291,7 +294,7 @@ def test_money_that_came_after_we_gave_up_is_credited(stripe: FakeWorld):
         stripe.run()
     row = CardTopUp.objects.get()
     assert (row.status, AutoRecharge.objects.get().paused_code) == ("failed", "stripe_unknown_outcome")
-    assert auto_recharges.month(wish, at=row.created_at).charged_micro == 50_000_000  # it may have been
+    assert recharges.month(wish, at=row.created_at).charged_micro == 50_000_000  # it may have been
     stripe.transport.faults = []
     sweeps.sweep_events()
     heard(stripe)

@@ -10,9 +10,10 @@ from django.urls import reverse
 
 from accounts.models import Membership
 from billing.fake_stripe.pages import Pages
+from billing.ledger import posting
 from billing.models import AutoRecharge, CardTopUp, SavedCard, StripeCommand
-from billing.services import ledger, saved_cards
-from billing.services.auto_recharges import recharge_low
+from billing.topups import saved_cards
+from billing.topups.recharges import recharge_low
 from tests import factories
 from tests.billing.cards.helpers import recharge, save_card, start
 from tests.conformance.fixture import FakeWorld
@@ -185,9 +186,11 @@ def test_while_stripe_is_away_the_page_waits(stripe: FakeWorld, browser):
 
 
 def test_the_wallet_shows_credit_debts_and_what_moved(browser, acme):
-    place = {kind: ledger.account(ledger.Place(kind=kind, currency="USD", organization_id=acme.pk))
+    place = {kind: posting.account(posting.Place(kind=kind, currency="USD", organization_id=acme.pk))
              for kind in ("wallet", "promo_wallet", "disputed", "hold")}  # fmt: skip
-    outside = {kind: ledger.platform(kind, "USD") for kind in ("promotion", "stripe_clearing", "revenue", "adjustment")}
+    outside = {
+        kind: posting.platform(kind, "USD") for kind in ("promotion", "stripe_clearing", "revenue", "adjustment")
+    }
     moves = [
         ("promo", outside["promotion"], place["promo_wallet"], 5), ("hold", place["promo_wallet"], place["hold"], 2),
         ("dispute", place["disputed"], outside["stripe_clearing"], 8), ("offset", place["wallet"], place["disputed"], 1),
@@ -195,7 +198,7 @@ def test_the_wallet_shows_credit_debts_and_what_moved(browser, acme):
         ("adjustment", outside["adjustment"], place["wallet"], 1),
     ]  # fmt: skip
     for kind, debit, credit, amount in moves:
-        ledger.post([ledger.Posting(kind=kind, debit=debit, credit=credit, amount_micro=amount * 10**6,
+        posting.post([posting.Posting(kind=kind, debit=debit, credit=credit, amount_micro=amount * 10**6,
                                     idempotency_key=f"test:{kind}")])  # fmt: skip
     page = text(browser, "/wallet/")
     for word in ("$13.00", "Of that, promotional credit", "$3.00", "Owed for disputed payments", "$7.00 is owed",

@@ -6,9 +6,11 @@ import pytest
 from django.db import connection
 from django.test import Client
 
+from billing.ledger import posting
 from billing.models import StripeEvent
-from billing.services import inbox, ledger, wallets
-from billing.webhooks import BODY_MAX_BYTES
+from billing.stripe import inbox
+from billing.views.webhook import BODY_MAX_BYTES
+from billing.wallet import wallets
 from tests.billing.cards.helpers import start
 from tests.billing.helpers import make_organization
 from tests.conformance.fixture import FakeWorld, thin_event
@@ -49,7 +51,7 @@ def test_shuffled_and_tripled_is_the_same(stripe: FakeWorld, paid):
     inbox.process_due()
     assert StripeEvent.objects.count() == len(events) // 3
     assert wallets.summary(paid).balance_micro == 50_000_000
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_forged_and_stale_events_are_refused_and_leave_nothing(stripe: FakeWorld, paid):

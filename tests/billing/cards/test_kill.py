@@ -14,8 +14,10 @@ import pytest
 import stripe as sdk
 from django.db import connection
 
+from billing.ledger import posting
 from billing.models import StripeCommand, StripeEvent
-from billing.services import inbox, ledger, outbox, wallets
+from billing.stripe import inbox, outbox
+from billing.wallet import wallets
 from marketplace.embedded import REPOSITORY
 from marketplace.embedded.process import free_port, spawn, wait_ready
 from tests.billing.cards.helpers import ask
@@ -64,7 +66,7 @@ def server(tmp_path: Path, live_server: Any, settings: Any, monkeypatch: pytest.
     settings.STRIPE_SECRET_KEY, settings.STRIPE_API_BASE = "sk_test_fake_kill", base
     settings.STRIPE_WEBHOOK_SECRETS = [SECRET]
     transport = GuardedTransport(to_server(sdk.RequestsClient(timeout=PATIENCE_S)))
-    monkeypatch.setattr("billing.gateway.client.http_client", lambda: transport)
+    monkeypatch.setattr("billing.stripe.gateway.client.http_client", lambda: transport)
     with sdk_types.installed(monkeypatch):
         yield base
     process.terminate()
@@ -125,4 +127,4 @@ def test_a_worker_killed_between_call_and_commit_loses_and_doubles_nothing(serve
     until(paid.exists, what="the webhook of the payment")
     inbox.process_due()
     assert wallets.summary(organization).balance_micro == 50_000_000
-    assert ledger.recompute() == []
+    assert posting.recompute() == []

@@ -5,9 +5,10 @@ from datetime import timedelta
 import pytest
 from django.db import transaction
 
-from billing.gateway import client
 from billing.models import CardTopUp, StripeCommand
-from billing.services import card_top_ups, outbox
+from billing.stripe import outbox
+from billing.stripe.gateway import client
+from billing.topups import top_ups
 from tests.billing.cards.helpers import ask, start
 from tests.billing.helpers import make_organization
 from tests.conformance.fixture import FakeWorld
@@ -79,7 +80,7 @@ def test_a_process_that_dies_around_the_call_loses_and_doubles_nothing(stripe: F
     calls = iter([*[lambda: None] * at, crash])
     setattr(stripe.transport, point, lambda: next(calls, lambda: None)())
     with pytest.raises(Crash):
-        card_top_ups.open_page(top_up)
+        top_ups.open_page(top_up)
     assert StripeCommand.objects.filter(outcome_unknown=True).count() == 1
     assert outbox.send_due() == 0  # the lease still runs
     setattr(stripe.transport, point, lambda: None)

@@ -9,8 +9,9 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from billing.ledger import posting
 from billing.models import CardTopUp, StripeCommand, StripeEvent
-from billing.services import ledger, wallets
+from billing.wallet import wallets
 from tests import factories
 from tests.billing.cards.helpers import ask, start
 from tests.conformance.fixture import FakeWorld
@@ -53,7 +54,7 @@ def test_the_form_leads_to_stripes_page_and_back_to_the_money(stripe: FakeWorld,
     assert "$50.00 arrived. $60.00 is free to spend." in done
     assert browser.get(session["success_url"]).status_code == 200
     assert wallets.summary(acme).balance_micro == 60_000_000
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_a_form_may_lead_to_stripe_and_nowhere_else(browser, settings):

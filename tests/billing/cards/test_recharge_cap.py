@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from billing.fake_stripe import FakeStripe
 from billing.fake_stripe.setups import Setups
+from billing.ledger import posting
 from billing.models import AutoRecharge, CardTopUp, StripeCommand, StripeCustomer, TopUp
-from billing.services import ledger, saved_cards, wallets
-from billing.services.auto_recharges import recharge_low
+from billing.topups import saved_cards
+from billing.topups.recharges import recharge_low
+from billing.wallet import wallets
 from tests import factories
 from tests.billing.cards.helpers import recharge, recharging, save_card
 from tests.billing.cards.test_auto_recharges import charges, heard, spend
@@ -75,7 +77,7 @@ class Machine:
         self.check()
         taken = sum(row["amount"] for row in charges(self.world) if row["status"] == "succeeded")
         assert sum(TopUp.objects.values_list("amount_micro", flat=True)) == taken * 10_000
-        assert {difference.check for difference in ledger.recompute()} <= {
+        assert {difference.check for difference in posting.recompute()} <= {
             "holds"
         }  # what was spent belongs to no order
 

@@ -4,7 +4,7 @@ import pytest
 from django.db import connection
 
 from billing.models import CardTopUp, StripeCommand, StripeEvent
-from billing.services import sweeps
+from billing.stripe import sweeps
 from tests.billing.cards.helpers import start
 from tests.billing.helpers import make_organization, sqlstate_of, top_up
 from tests.conformance.fixture import FakeWorld

@@ -4,9 +4,11 @@ import pytest
 
 from accounts.models import AuditEvent, Mail
 from billing.fake_stripe.setups import Setups
+from billing.ledger import posting
 from billing.models import AutoRecharge, LedgerTransfer, SavedCard, StripeCommand
-from billing.services import card_top_ups, ledger, outbox, saved_cards, sweeps
-from billing.services.saved_cards import CardMismatch
+from billing.stripe import outbox, sweeps
+from billing.topups import saved_cards, top_ups
+from billing.topups.saved_cards import CardMismatch
 from core.errors import Conflict, DomainError, InvalidInput
 from tests.billing.cards.helpers import recharge, save_card
 from tests.billing.helpers import make_organization, number, sqlstate_of
@@ -35,11 +37,11 @@ def methods(stripe: FakeWorld) -> list[str]:
 
 
 def pay_and_keep(stripe: FakeWorld, organization, number: str = "4242424242424242"):
-    top_up = card_top_ups.start(
+    top_up = top_ups.start(
         organization=organization, amount_micro=50_000_000, idempotency_key=f"k{id(object())}", actor=None,
         site_url="http://testserver", saves_card=True,
     )  # fmt: skip
-    card_top_ups.open_page(top_up)
+    top_ups.open_page(top_up)
     stripe.pay(top_up, number)
     return top_up
 
@@ -130,7 +132,7 @@ def test_a_payment_keeps_its_card_only_when_asked_to(stripe: FakeWorld):
     top_up.refresh_from_db()
     assert top_up.status == "paid"
     with pytest.raises(Conflict):  # another wish under the same key
-        card_top_ups.start(
+        top_ups.start(
             organization=organization, amount_micro=50_000_000, idempotency_key=top_up.idempotency_key, actor=None,
             site_url="", saves_card=False,
         )  # fmt: skip
@@ -142,7 +144,7 @@ def test_when_the_card_cannot_be_looked_up_the_money_is_there_and_the_card_follo
     top_up.refresh_from_db()
     stripe.transport.faults = ["", "broken"]
     with pytest.raises(DomainError):
-        card_top_ups.refresh(top_up)
+        top_ups.refresh(top_up)
     top_up.refresh_from_db()
     assert (top_up.status, saved_cards.of(organization)) == ("paid", [])
     stripe.deliver_all()
@@ -198,7 +200,7 @@ def test_a_removed_card_is_gone_at_stripe_too_and_the_books_stay(stripe: FakeWor
     stripe.run()
     assert methods(stripe) == saved_cards.of(organization) == []
     assert set(StripeCommand.objects.values_list("status", flat=True)) == {"done"}
-    assert (LedgerTransfer.objects.count(), ledger.recompute()) == (transfers, [])
+    assert (LedgerTransfer.objects.count(), posting.recompute()) == (transfers, [])
 
 
 def test_a_card_that_was_let_go_elsewhere_is_as_good_as_removed(stripe: FakeWorld):

@@ -3,9 +3,12 @@
 import pytest
 
 from accounts.models import AuditEvent
+from billing.ledger import posting
 from billing.models import BalanceTransaction, CardTopUp, LedgerTransfer, StripeCommand, TopUp
-from billing.services import card_top_ups, inbox, ledger, sweeps, wallets
-from billing.services.card_top_ups import SessionMismatch
+from billing.stripe import inbox, sweeps
+from billing.topups import top_ups
+from billing.topups.top_ups import SessionMismatch
+from billing.wallet import wallets
 from core.errors import Conflict, InvalidInput
 from tests.billing.cards.helpers import ask, start
 from tests.billing.helpers import make_organization
@@ -18,7 +21,7 @@ def settled(stripe: FakeWorld, top_up: CardTopUp) -> CardTopUp:
     stripe.deliver_all()
     inbox.process_due()
     top_up.refresh_from_db()
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
     return top_up
 
 
@@ -42,7 +45,7 @@ def test_webhook_redirect_and_listing_together_credit_once(stripe: FakeWorld):
     top_up = start(organization)
     stripe.pay(top_up)
     for _ in range(2):
-        card_top_ups.refresh(CardTopUp.objects.get())
+        top_ups.refresh(CardTopUp.objects.get())
         settled(stripe, top_up)
         sweeps.sweep_events()
         sweeps.sweep_balance()
@@ -115,7 +118,7 @@ def test_a_payment_for_another_sum_is_not_credited(stripe: FakeWorld):
     stripe.fake.store.put({**session, "amount_total": 1_00})
     stripe.pay(top_up)
     with pytest.raises(SessionMismatch):
-        card_top_ups.refresh(top_up)
+        top_ups.refresh(top_up)
     assert wallets.summary(organization).balance_micro == 0
 
 
@@ -155,7 +158,7 @@ def test_without_a_key_nothing_is_asked_of_stripe(stripe: FakeWorld, settings):
 
 
 def test_nobody_opens_pages_without_end(stripe: FakeWorld, monkeypatch):
-    monkeypatch.setattr(card_top_ups, "OPEN_MAX", 2)
+    monkeypatch.setattr(top_ups, "OPEN_MAX", 2)
     organization = make_organization()
     last = [start(organization) for _ in range(2)][-1]
     with pytest.raises(Conflict) as caught:

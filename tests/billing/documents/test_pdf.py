@@ -10,8 +10,7 @@ import pytest
 from pypdf import PdfReader
 
 from billing.documents import fonts
-from billing.documents.pdf import Document
-from billing.documents.table import Column
+from billing.documents.pdf import Column, Document
 
 MADE_AT = datetime(2026, 11, 1, tzinfo=UTC)
 NAMES = "Łukasz Žižka · Ξένια · Юлия · Nguyễn Ấn · 山田 太郎 · عمر · 👩‍🚀"

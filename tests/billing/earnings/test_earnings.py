@@ -8,8 +8,8 @@ from django.urls import reverse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing import earnings
-from billing.earnings import RunningSum
+from billing.earnings import selectors as earnings
+from billing.earnings.selectors import RunningSum
 from core.money import round_half_even
 from tests import factories
 

@@ -8,9 +8,9 @@ from django.test import Client
 from django.urls import reverse
 from pypdf import PdfReader
 
-from billing import statement_selectors
 from billing.documents import statement as paper
 from billing.models import Statement
+from billing.statements import selectors as statement_selectors
 from tests import factories
 from tests.billing.payouts.helpers import make_payout
 

@@ -16,11 +16,14 @@ from django.utils import timezone
 from accounts.access import trail as access
 from accounts.models import AccessEvent, Owner, User
 from accounts.owners import registration
-from billing import tax
+from billing.earnings import tax
+from billing.ledger import posting
+from billing.ledger.posting import Place, Posting
 from billing.models import Payout, RatedUsage, Statement, StripeCommand
-from billing.services import ledger, payouts, statements, voids
-from billing.services.ledger import Place, Posting
-from billing.services.settlement import settle_usage
+from billing.orders import voids
+from billing.orders.settlement import settle_usage
+from billing.payouts import payouts
+from billing.statements import statements
 from compute.models import UsageRecord
 from tests import factories
 from tests.billing.helpers import HOUR_MS, make_market, make_usage, order
@@ -42,8 +45,8 @@ def send(payout: Payout, paid_at: datetime) -> Payout:
         Place(kind="in_transit", currency="USD", owner_id=owner.pk),
         Place(kind="stripe_clearing", currency="USD"),
     ]
-    in_transit, clearing = (ledger.accounts(places)[place] for place in places)
-    (sent,) = ledger.post([
+    in_transit, clearing = (posting.accounts(places)[place] for place in places)
+    (sent,) = posting.post([
         Posting(kind="transfer", debit=in_transit, credit=clearing, amount_micro=amount_micro,
                 idempotency_key=f"payout:{payout.public_id}:sent"),
     ]).transfers  # fmt: skip
@@ -87,8 +90,8 @@ def take_back(payout: Payout) -> datetime:
         Place(kind="stripe_clearing", currency="USD"),
         Place(kind="payable", currency="USD", owner_id=payout.owner_id),
     ]
-    clearing, payable = (ledger.accounts(places)[place] for place in places)
-    ledger.post([
+    clearing, payable = (posting.accounts(places)[place] for place in places)
+    posting.post([
         Posting(kind="transfer", debit=clearing, credit=payable, amount_micro=payout.amount_micro,
                 idempotency_key=f"payout:{payout.public_id}:reversed"),
     ])  # fmt: skip

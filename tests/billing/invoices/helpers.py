@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 from django.db import connection
 from django.utils import timezone
 
+from billing.invoices.invoices import close_due
 from billing.models import LedgerTransfer
-from billing.services import voids
-from billing.services.invoices import close_due
-from billing.services.settlement import settle_usage
+from billing.orders import voids
+from billing.orders.settlement import settle_usage
 from tests.billing.helpers import make_usage, order
 from tests.database import unguarded
 

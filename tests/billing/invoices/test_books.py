@@ -10,10 +10,11 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from billing.ledger import posting
 from billing.models import Invoice, InvoiceEntry, LedgerTransfer, RatedUsage
-from billing.services import ledger, voids
-from billing.services.closing import close_orders
-from billing.services.settlement import settle_usage
+from billing.orders import voids
+from billing.orders.closing import close_orders
+from billing.orders.settlement import settle_usage
 from core.errors import DomainError
 from tests.billing.helpers import end_job, give_credit, make_market, make_usage, order, sqlstate_of
 from tests.billing.invoices.helpers import backdate, charges, close, take_back, work
@@ -97,7 +98,7 @@ def check(organization, *, whole: bool) -> None:
         assert sum(invoice.promo_micro for invoice in invoices) == sum(
             min(placed.held_promo_micro, placed.charged_micro) for placed in orders
         )
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 @pytest.mark.django_db

@@ -9,10 +9,11 @@ from django.utils import timezone
 from accounts.mails import outbox
 from accounts.models import Mail, Membership
 from billing import periods
+from billing.invoices import invoices
+from billing.ledger import posting
+from billing.ledger.posting import Place, Posting
 from billing.models import BillingProfile, Invoice, InvoiceEntry, LedgerAccount
-from billing.services import invoices, ledger
-from billing.services.ledger import Place, Posting
-from billing.services.settlement import settle_usage
+from billing.orders.settlement import settle_usage
 from billing.tasks import close_invoices
 from core.errors import InvalidInput
 from tests import factories
@@ -59,7 +60,7 @@ def test_an_invoice_shows_each_job_once_and_adds_up(market):
     assert dict(invoice.entries.values_list("transfer", "amount_micro")) == charges(market.organization)
     assert invoice.period_start_at == min(entry.transfer.effective_at for entry in invoice.entries.all())
     assert (invoice.customer_name, invoice.customer_address) == (market.organization.name, "")
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_late_work_is_on_the_next_invoice_and_numbers_have_no_gaps(market):
@@ -74,7 +75,7 @@ def test_late_work_is_on_the_next_invoice_and_numbers_have_no_gaps(market):
     assert late.created_at < one.period_end_at
     assert two.total_micro == 100_000
     assert close() == 0  # nothing since: no invoice, no number
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_what_took_effect_after_the_end_waits_for_the_next(market):
@@ -116,15 +117,15 @@ def test_corrections_are_lines_of_their_own(market):
     assert (invoice.charged_micro, invoice.corrected_micro, invoice.total_micro) == (0, -100_000, -100_000)
     assert lines(invoice) == [("correction", placed.pk, "Charge given back: model", 0, 0, 0, -100_000)]
     assert invoice.entries.count() == 1
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_a_correction_of_nothing_known_is_shown_too(market):
     accounts = {
-        kind: ledger.account(Place(kind=kind, currency="USD", organization_id=organization))
+        kind: posting.account(Place(kind=kind, currency="USD", organization_id=organization))
         for kind, organization in (("adjustment", None), ("wallet", market.organization.pk))
     }
-    ledger.post([
+    posting.post([
         Posting(kind="correction", debit=accounts["adjustment"], credit=accounts["wallet"], amount_micro=5, idempotency_key="d")
     ])  # fmt: skip
     assert close() == 1

@@ -4,10 +4,10 @@ from contextlib import suppress
 
 from hypothesis.stateful import rule
 
+from billing.chargebacks import chargebacks
 from billing.fake_stripe.disputes import Disputes
 from billing.fake_stripe.errors import ApiError
 from billing.models import CardDispute
-from billing.services import card_disputes
 from tests.billing.machine.base import Base, crashes, one, picks
 
 
@@ -36,4 +36,4 @@ class Banks(Base):
         if dispute := one(list(CardDispute.objects.order_by("id")), pick):
             words = ["They used it.", "winning_evidence", "losing_evidence"]
             with self.dying_after(crash):
-                card_disputes.submit_evidence(dispute=dispute, text=words[pick % 3], actor=self.scene.operators[0])
+                chargebacks.submit_evidence(dispute=dispute, text=words[pick % 3], actor=self.scene.operators[0])

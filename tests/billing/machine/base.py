@@ -9,8 +9,8 @@ from django.db import transaction
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine
 
+from billing.approvals import service as approvals
 from billing.fake_stripe.section import Section
-from billing.services import approvals
 from tests.billing.machine import scene
 from tests.billing.machine.crashes import Countdown
 from tests.billing.machine.scene import Scene

@@ -4,11 +4,13 @@ from contextlib import suppress
 
 from hypothesis.stateful import rule
 
+from billing.disputes import disputes
 from billing.fake_stripe.errors import ApiError
 from billing.fake_stripe.refunds import Refunds
 from billing.models import CardTopUp, Dispute, JobOrder
-from billing.services import auto_recharge_settings, card_top_ups, disputes, refunds, saved_cards
-from billing.services.orders import order_job
+from billing.orders.orders import order_job
+from billing.refunds import refunds
+from billing.topups import recharge_settings, saved_cards, top_ups
 from tests.billing.machine.base import Base, crashes, one, picks
 from tests.billing.machine.scene import HOURLY_MICRO, Customer
 
@@ -25,8 +27,8 @@ class Customers(Base):
     def top_up(self, pick: int, crash: int) -> None:
         """Ask, and be sent to the page. Few keys, so that many ask again, some for another amount."""
         with self.dying_after(crash):
-            card_top_ups.open_page(
-                card_top_ups.start(
+            top_ups.open_page(
+                top_ups.start(
                     organization=self.customer(pick).organization, amount_micro=20_000_000 + pick % 3 * 10_010_000,
                     idempotency_key=f"k{pick % 7}", site_url="http://testserver", actor=None, saves_card=pick % 4 == 0,
                 )
@@ -47,7 +49,7 @@ class Customers(Base):
         """The page that Stripe sends the payer back to."""
         if top_up := one(list(CardTopUp.objects.order_by("id")), pick):
             with self.dying_after(crash):
-                card_top_ups.refresh(top_up)
+                top_ups.refresh(top_up)
 
     @rule(pick=picks)
     def time_at_the_bank(self, pick: int) -> None:
@@ -70,7 +72,7 @@ class Customers(Base):
         customer = self.customer(pick)
         if card := one(saved_cards.of(customer.organization), pick):
             with self.dying_after(crash):
-                auto_recharge_settings.change(
+                recharge_settings.change(
                     organization=customer.organization, card_id=card.public_id, actor=None, is_on=pick % 5 > 0, resume=True,
                     threshold_micro=25_000_000, amount_micro=20_000_000 + pick % 2 * 10_000_000,
                     monthly_cap_micro=100_000_000,

@@ -4,8 +4,9 @@ from typing import Any
 
 from hypothesis.stateful import rule
 
+from billing.approvals import service as approvals
+from billing.disputes import decisions as dispute_decisions
 from billing.models import Approval, CardDispute, Dispute, Payout, RatedUsage, Refund
-from billing.services import approvals, dispute_decisions
 from tests.billing.machine.base import WHY, Base, crashes, one, picks
 
 

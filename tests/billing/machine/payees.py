@@ -4,10 +4,13 @@ from contextlib import suppress
 
 from hypothesis.stateful import rule
 
+from billing.disputes import disputes
 from billing.fake_stripe.errors import ApiError
 from billing.fake_stripe.payees import BANK_PAYS, BANK_REFUSES, Payees
 from billing.models import Statement
-from billing.services import bank_payouts, connected_accounts, disputes, payouts
+from billing.payouts import accounts as connected_accounts
+from billing.payouts import bank as bank_payouts
+from billing.payouts import payouts
 from tests.billing.machine.base import Base, crashes, one, picks
 
 OUTCOMES = ["ready", "ready", "ready", "restricted", "pending", "more"]

@@ -5,9 +5,12 @@ import random
 from django.test import Client
 from hypothesis.stateful import rule
 
+from billing.chargebacks import chargebacks
 from billing.fake_stripe.webhooks import body_of, signature
 from billing.models import StripeCommand, StripeEvent
-from billing.services import auto_recharges, card_disputes, inbox, low_balance, outbox, sweeps
+from billing.stripe import inbox, outbox, sweeps
+from billing.topups import recharges
+from billing.wallet import low_balance
 from tests.billing.machine.base import Base, crashes, picks
 from tests.conformance.fixture import SECRET
 
@@ -47,8 +50,8 @@ class Post(Base):
     @rule(pick=picks, crash=crashes)
     def by_the_clock(self, pick: int, crash: int) -> None:
         tasks = [
-            sweeps.sweep_events, sweeps.sweep_balance, sweeps.sweep_money, auto_recharges.recharge_low,
-            auto_recharges.recharge_low, card_disputes.collect_owed, low_balance.mail_low,
+            sweeps.sweep_events, sweeps.sweep_balance, sweeps.sweep_money, recharges.recharge_low,
+            recharges.recharge_low, chargebacks.collect_owed, low_balance.mail_low,
         ]  # fmt: skip
         with self.dying_after(crash):
             tasks[pick % len(tasks)]()

@@ -10,10 +10,12 @@ from django.utils import timezone
 from accounts.models import Membership, Organization, Owner, User
 from accounts.owners import registration
 from billing.fake_stripe import FakeStripe
-from billing.services import card_top_ups, payouts, statements
-from billing.services.closing import close_orders
-from billing.services.orders import order_job
-from billing.services.settlement import settle_usage
+from billing.orders.closing import close_orders
+from billing.orders.orders import order_job
+from billing.orders.settlement import settle_usage
+from billing.payouts import payouts
+from billing.statements import statements
+from billing.topups import top_ups
 from compute.models import InputFile, ModelArtifact, Node
 from tests.billing.cards.helpers import ask
 from tests.billing.helpers import (
@@ -70,7 +72,7 @@ def _history(stripe: FakeWorld, nodes: list[Node], customers: list[Customer]) ->
     """A payment of each customer; a job that is over, stated and half paid, one that is under way, one that has not begun."""
     for customer in customers:
         top_up = ask(customer.organization, 60_000_000, saves_card=True)
-        card_top_ups.open_page(top_up)
+        top_ups.open_page(top_up)
         stripe.pay(top_up)
     stripe.deliver_all()
     stripe.run()

@@ -11,7 +11,9 @@ from django.utils import timezone
 
 from billing.fake_stripe.store import Store
 from billing.models import StripeCommand
-from billing.services import outbox, outbox_kinds, refunds
+from billing.refunds import refunds
+from billing.stripe import outbox
+from billing.wiring import commands as outbox_kinds
 from core.states import transition
 from tests.billing.machine.money import run
 from tests.conformance.fixture import FakeWorld, stripe

@@ -7,6 +7,8 @@ from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 from hypothesis.stateful import invariant
 
+from billing.invoices import invoices
+from billing.ledger import posting
 from billing.models import (
     Approval,
     BalanceTransaction,
@@ -28,18 +30,12 @@ from billing.models import (
     TopUp,
     UsageVoid,
 )
-from billing.services import (
-    closing,
-    invoices,
-    ledger,
-    outbox,
-    payouts,
-    refund_resolutions,
-    statements,
-    sweeps,
-    voids,
-)
-from billing.services.settlement import settle_usage
+from billing.orders import closing, voids
+from billing.orders.settlement import settle_usage
+from billing.payouts import payouts
+from billing.refunds import resolutions
+from billing.statements import statements
+from billing.stripe import outbox, sweeps
 from tests.billing.helpers import end_job
 from tests.billing.machine.base import Base
 
@@ -59,7 +55,7 @@ class Truth(Base):
             self.seen = seen
             self.nothing_is_twice_at_stripe()
             self.nothing_is_credited_that_was_not_paid()
-            assert ledger.recompute(QUICK) == []
+            assert posting.recompute(QUICK) == []
 
     def nothing_is_twice_at_stripe(self) -> None:
         """Every command made one object of its kind: a page makes its payment too."""
@@ -79,7 +75,7 @@ class Truth(Base):
         self.come_to_rest()
         with connection.cursor() as cursor:
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # what a commit would check
-        assert ledger.recompute() == []
+        assert posting.recompute() == []
         self.nothing_waits()
         self.stripe_has_what_the_ledger_says()
         for customer in self.scene.customers:
@@ -117,7 +113,7 @@ class Truth(Base):
                 if command.kind == "create_refund":
                     refund = str(Refund.objects.get(command=command).public_id)
                     self.agree("resolve_refund", {"refund": refund}, key=f"given up:{refund}")
-                    refund_resolutions.resolve_approved()
+                    resolutions.resolve_approved()
                 else:
                     outbox.retry(command=command, actor=self.scene.operators[0])
 

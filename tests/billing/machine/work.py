@@ -5,9 +5,11 @@ from datetime import timedelta
 from django.utils import timezone
 from hypothesis.stateful import rule
 
+from billing.invoices import invoices
 from billing.models import JobOrder, LedgerAccount
-from billing.services import closing, invoices, statements, voids
-from billing.services.settlement import settle_usage
+from billing.orders import closing, voids
+from billing.orders.settlement import settle_usage
+from billing.statements import statements
 from compute.models import UsageRecord
 from tests.billing.helpers import HOUR_MS, end_job, make_usage
 from tests.billing.machine.base import Base, crashes, one, picks

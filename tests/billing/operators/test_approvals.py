@@ -8,8 +8,9 @@ from django.test import Client
 
 from accounts.models import AuditEvent
 from accounts.owners import registration
+from billing.approvals import service as approvals
+from billing.ledger import posting
 from billing.models import Approval, LedgerAccount, LedgerTransfer
-from billing.services import approvals, ledger
 from core.errors import DomainError
 from tests import factories
 from tests.billing.helpers import sqlstate_of, top_up
@@ -52,7 +53,7 @@ def test_nothing_is_done_until_a_second_operator_approves(cast: Cast, second: An
     assert set(AuditEvent.objects.filter(subject=str(approval.public_id)).values_list("action", "actor__email")) == {
         ("approval.proposed", "opal@example.com"), ("approval.approved", "otto@example.com"),
     }  # fmt: skip
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_what_cannot_be_done_stays_waiting(cast: Cast, second: Any):
@@ -129,7 +130,7 @@ def test_promotional_credit_and_refunds_go_the_same_way(cast: Cast, second: Any,
     else:
         approvals.approve(approval=approval, actor=second)
         assert LedgerAccount.objects.get(organization=cast.acme, kind="promo_wallet").balance_micro == 5_000_000
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_the_back_office_shows_buttons_to_the_second_operator_only(cast: Cast, second: Any):

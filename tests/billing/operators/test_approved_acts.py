@@ -9,8 +9,12 @@ from django.test import Client
 from accounts.models import AuditEvent, Organization, User
 from accounts.owners import registration
 from billing import tasks
+from billing.approvals import service as approvals
+from billing.ledger import posting
 from billing.models import Approval, Payout, StripeCommand, StripeEvent, TopUp
-from billing.services import approvals, inbox, ledger, outbox, payouts, wallets
+from billing.payouts import payouts
+from billing.stripe import inbox, outbox
+from billing.wallet import wallets
 from core.errors import DomainError
 from tests import factories
 from tests.billing.helpers import make_organization
@@ -66,7 +70,7 @@ def test_a_bank_transfer_is_credited_by_two_once(cast: Cast, two: tuple[User, Us
     assert (made.method, made.reference, made.amount_micro) == ("manual", "wire 17", 12_340_000)
     assert wallets.summary(cast.acme).available_micro == 12_340_000
     assert AuditEvent.objects.get(action="wallet.top_up").actor == two[1]
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_one_transfer_proposed_twice_is_credited_once(cast: Cast, two: tuple[User, User]):

@@ -8,9 +8,13 @@ from django.utils import timezone
 
 from accounts.models import Mail
 from accounts.owners import registration
+from billing.disputes import decisions as dispute_decisions
+from billing.disputes import disputes
+from billing.ledger import posting
 from billing.models import Dispute, LedgerAccount, LedgerTransfer, RatedUsage
-from billing.services import closing, dispute_decisions, disputes, ledger, statements, voids
-from billing.services.settlement import settle_usage
+from billing.orders import closing, voids
+from billing.orders.settlement import settle_usage
+from billing.statements import statements
 from core.errors import DomainError
 from tests import factories
 from tests.billing.helpers import HOUR_MS, end_job, make_card, make_class, make_node, make_usage, order, top_up
@@ -84,7 +88,7 @@ def test_what_the_owners_earned_is_held_while_a_job_is_disputed(scene: Scene):
     assert scene.held() == earned
     assert scene.owed() == [0, 0]
     assert dispute.reserved_micro == sum(earned) > 0
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_the_same_key_opens_one_and_another_amount_is_refused(scene: Scene):
@@ -116,7 +120,7 @@ def test_withdrawing_lets_the_earnings_go(scene: Scene):
     earned = scene.owed()
     dispute = disputes.withdraw(dispute=scene.open(), actor=scene.user)
     assert (dispute.status, scene.owed(), scene.held()) == ("withdrawn", earned, [0, 0])
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_a_rejected_dispute_changes_nothing_in_the_end(scene: Scene):
@@ -126,7 +130,7 @@ def test_a_rejected_dispute_changes_nothing_in_the_end(scene: Scene):
         dispute_decisions.reject(dispute=dispute, decision="We looked: they are right.", actor=scene.opal)
     assert (scene.owed(), balance("wallet", organization=scene.customer)) == (earned, spendable)
     assert Mail.objects.filter(kind="dispute-decided", user=scene.user).count() == 1
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 @pytest.mark.parametrize("part", [1, 7, 10])
@@ -142,7 +146,7 @@ def test_upheld_at_the_owners_cost_every_side_gives_back_its_part(scene: Scene, 
     given = [before - after for before, after in zip(earned, scene.owed(), strict=True)]
     assert given == [micro * granted // scene.order.charged_micro for micro in earned]
     assert scene.held() == [0, 0]
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_upheld_at_our_cost_the_owners_keep_what_they_earned(scene: Scene):
@@ -152,7 +156,7 @@ def test_upheld_at_our_cost_the_owners_keep_what_they_earned(scene: Scene):
     )
     assert scene.owed() == earned
     assert balance("wallet", organization=scene.customer) == spendable + 5
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_what_was_granted_cannot_be_claimed_again(scene: Scene):
@@ -172,7 +176,7 @@ def test_what_was_voided_cannot_be_claimed(scene: Scene):
         scene.open()
     assert (refused.value.code, refused.value.fields["max_micro"]) == ("amount_invalid", 0)
     assert (scene.given_back(), scene.owed()) == (100_000, [0, 0])
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_an_owner_whose_work_was_voided_does_not_pay_for_the_rest(scene: Scene):
@@ -181,7 +185,7 @@ def test_an_owner_whose_work_was_voided_does_not_pay_for_the_rest(scene: Scene):
     assert scene.held() == [0, 35_000]
     scene.uphold(dispute, 50_000)
     assert (scene.given_back(), scene.owed(), scene.held()) == (100_000, [0, 0], [0, 0])
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_what_is_voided_while_a_dispute_is_open_can_no_longer_be_granted(scene: Scene):
@@ -193,7 +197,7 @@ def test_what_is_voided_while_a_dispute_is_open_can_no_longer_be_granted(scene: 
     assert (refused.value.code, refused.value.fields["max_micro"]) == ("given_back", 50_000)
     scene.uphold(dispute, 50_000)
     assert (scene.given_back(), scene.owed(), scene.held()) == (100_000, [0, 0], [0, 0])
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_what_was_charged_is_not_voided_after_a_dispute_was_upheld(scene: Scene):
@@ -223,7 +227,7 @@ def test_two_disputes_that_did_not_see_each_other_grant_it_once(scene: Scene):
     assert (refused.value.code, refused.value.fields["max_micro"]) == ("given_back", 40_000)
     scene.uphold(second, 40_000)
     assert (scene.given_back(), scene.owed()) == (100_000, [21_000, 21_000])
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_a_statements_dispute_upheld_is_checked_too(scene: Scene):
@@ -236,7 +240,7 @@ def test_a_statements_dispute_upheld_is_checked_too(scene: Scene):
     before = scene.owed()[0]
     scene.uphold(dispute, 4_000, "platform")
     assert scene.owed()[0] == before + 4_000
-    assert ledger.recompute(["granted", "corrections", "given_back"]) == []
+    assert posting.recompute(["granted", "corrections", "given_back"]) == []
 
 
 UPHOLD = (

@@ -9,8 +9,10 @@ from django.test import Client
 
 from accounts.models import Operator, Organization, User
 from accounts.owners import registration
+from billing.approvals import operators as money_operators
+from billing.approvals import service as approvals
+from billing.disputes import decisions as dispute_decisions
 from billing.models import Approval, Dispute, LedgerAccount
-from billing.services import approvals, dispute_decisions, money_operators
 from core.errors import DomainError
 from tests import factories
 from tests.billing.operators.test_disputes import Scene

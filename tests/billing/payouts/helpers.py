@@ -6,6 +6,8 @@ from django.utils import timezone
 
 from accounts.models import Owner
 from billing.fake_stripe.payees import BANK_PAYS, Payees
+from billing.ledger import posting as ledger
+from billing.ledger.posting import Place, Posting
 from billing.models import (
     Approval,
     ConnectedAccount,
@@ -15,8 +17,8 @@ from billing.models import (
     StatementEntry,
     StatementLine,
 )
-from billing.services import connected_accounts, inbox, ledger
-from billing.services.ledger import Place, Posting
+from billing.payouts import accounts as connected_accounts
+from billing.stripe import inbox
 from tests import factories
 from tests.billing.helpers import number
 from tests.conformance.fixture import FakeWorld

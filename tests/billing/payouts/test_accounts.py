@@ -8,11 +8,12 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.models import Mail
-from billing import gateway
 from billing.fake_stripe.payees import Payees
-from billing.gateway import PayeeAccount, Requirement
 from billing.models import ConnectedAccount, Payout, StripeCommand
-from billing.services import connected_accounts, inbox, outbox, payee_states, payouts
+from billing.payouts import account_states, payouts
+from billing.payouts import accounts as connected_accounts
+from billing.stripe import gateway, inbox, outbox
+from billing.stripe.gateway import PayeeAccount, Requirement
 from core.errors import Conflict, InvalidInput
 from tests import factories
 from tests.billing.payouts.helpers import become, begin, fund, make_payout
@@ -126,7 +127,7 @@ def test_states(status, resolutions, entries, closed, expected):
         resolutions=resolutions,
         requirements=tuple(Requirement(name="x", waits_for=who, due=due) for who, due in entries),
     )  # fmt: skip
-    assert payee_states.state_of(account).status == expected
+    assert account_states.state_of(account).status == expected
 
 
 @pytest.mark.parametrize("fault", ["lost", "broken", "busy"])

@@ -7,7 +7,8 @@ import pytest
 from accounts.models import Mail
 from billing.fake_stripe.payees import BANK_REFUSES, Payees
 from billing.models import ConnectedAccount, Payout, StripeEvent
-from billing.services import bank_payouts, inbox, payouts
+from billing.payouts import bank, payouts
+from billing.stripe import inbox
 from tests.billing.payouts.helpers import fund, make_payout, ready_owner
 from tests.conformance.fixture import FakeWorld
 
@@ -99,12 +100,12 @@ def test_the_bank_may_be_quicker_than_we_write(stripe: FakeWorld, banks: Payees)
 
 def test_what_webhooks_lost_is_asked_for(stripe: FakeWorld, banks: Payees):
     payout, account_id = paid(stripe, ready_owner(stripe))
-    assert bank_payouts.refresh_open() == 1
+    assert bank.refresh_open() == 1
     banks.pay_bank(account_id)
-    bank_payouts.refresh_open()
+    bank.refresh_open()
     payout.refresh_from_db()
     assert payout.bank_status == "paid"
-    assert bank_payouts.refresh_open() == 0
+    assert bank.refresh_open() == 0
 
 
 def test_a_strangers_account_is_none_of_ours(stripe: FakeWorld, banks: Payees):

@@ -18,7 +18,9 @@ import stripe as sdk
 from django.db import connection
 
 from billing.models import Payout, StripeCommand
-from billing.services import connected_accounts, outbox, payouts
+from billing.payouts import accounts as connected_accounts
+from billing.payouts import payouts
+from billing.stripe import outbox
 from marketplace.embedded import REPOSITORY
 from marketplace.embedded.process import free_port, spawn, wait_ready
 from tests import factories
@@ -72,7 +74,7 @@ def server(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> It
     wait_ready("fake", process, lambda: answers(base), log_path=log)
     settings.STRIPE_SECRET_KEY, settings.STRIPE_API_BASE = "sk_test_fake_kill", base
     transport = GuardedTransport(to_server(sdk.RequestsClient(timeout=PATIENCE_S)))
-    monkeypatch.setattr("billing.gateway.client.http_client", lambda: transport)
+    monkeypatch.setattr("billing.stripe.gateway.client.http_client", lambda: transport)
     with sdk_types.installed(monkeypatch):
         yield base
     process.terminate()

@@ -4,7 +4,7 @@ import pytest
 
 from billing.fake_stripe.own_bank import OwnBank
 from billing.models import LedgerAccount, LedgerTransfer, StripeEvent
-from billing.services import sweeps
+from billing.stripe import sweeps
 from tests.billing.payouts.helpers import age, differences
 from tests.billing.refunds.helpers import clearing, customer, part, pay, settle
 from tests.conformance.fixture import FakeWorld

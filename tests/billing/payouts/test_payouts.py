@@ -6,9 +6,10 @@ import pytest
 
 from accounts.models import Mail, Owner
 from billing.fake_stripe.payees import Payees
-from billing.gateway import StripeUnavailable
 from billing.models import ConnectedAccount, LedgerTransfer, Payout, StripeCommand, StripeEvent
-from billing.services import inbox, outbox, payouts, sweeps
+from billing.payouts import payouts
+from billing.stripe import inbox, outbox, sweeps
+from billing.stripe.gateway import StripeUnavailable
 from core.errors import Conflict
 from tests import factories
 from tests.billing.payouts.helpers import balance, become, begin, differences, fund, make_payout, ready_owner, transfers

@@ -11,7 +11,9 @@ from accounts.models import AuditEvent
 from billing.fake_stripe.payees import Payees
 from billing.fake_stripe.transfers import Transfers
 from billing.models import BalanceTransaction, ConnectedAccount, LedgerTransfer, Payout, StripeCommand, StripeEvent
-from billing.services import inbox, outbox, payout_suspicions, payouts, statements, sweeps
+from billing.payouts import payouts, suspicions
+from billing.statements import statements
+from billing.stripe import inbox, outbox, sweeps
 from core.errors import Conflict, InvalidInput
 from tests.billing.helpers import sqlstate_of
 from tests.billing.payouts.helpers import age, balance, differences, make_payout, ready_owner, transfers
@@ -169,7 +171,7 @@ def test_what_came_back_for_fraud_is_held_until_operators_let_it_go(stripe: Fake
     payout = paid(stripe)
     waiting = make_payout(payout.owner, 5_000_000)
     again = owed_again(stripe, payout, "fraud")
-    assert (again.status_code, again.held_reason, bool(again.held_at)) == ("held", payout_suspicions.REASON, True)
+    assert (again.status_code, again.held_reason, bool(again.held_at)) == ("held", suspicions.REASON, True)
     assert now(waiting).held_at  # what was scheduled before, too
     assert AuditEvent.objects.filter(action="payout.hold").count() == 1
     assert payouts.send_due() == 0
@@ -252,5 +254,5 @@ def test_no_second_command_while_the_first_may_have_done_it(stripe: FakeWorld):
 @contextmanager
 def nobody_holding() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(payout_suspicions, "hold", lambda: 0)
+        patch.setattr(suspicions, "hold", lambda: 0)
         yield

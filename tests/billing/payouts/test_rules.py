@@ -4,7 +4,7 @@ import pytest
 from django.db import connection
 
 from billing.models import Payout
-from billing.services import payouts
+from billing.payouts import payouts
 from tests.billing.helpers import sqlstate_of
 from tests.billing.payouts.helpers import fund, make_payout, ready_owner
 from tests.conformance.fixture import FakeWorld

@@ -15,7 +15,8 @@ from django.test import override_settings
 from django.utils import timezone
 
 from accounts.models import Owner, OwnerPolicy
-from billing import signing_keys, statement_package
+from billing.ledger import posting
+from billing.ledger.posting import Place, Posting
 from billing.models import (
     LedgerTransfer,
     Payout,
@@ -25,8 +26,10 @@ from billing.models import (
     StatementLine,
     UsageVoid,
 )
-from billing.services import ledger, orders, rates, settlement, voids
-from billing.services.ledger import Place, Posting
+from billing.orders import orders, settlement, voids
+from billing.rates import cards as rates
+from billing.records import package as statement_package
+from billing.records import signing_keys
 from billing.verifier import format as form
 from billing.verifier.keys import fingerprint
 from billing.verifier.source import open_source
@@ -58,7 +61,7 @@ def work(
 
 def close_statement(owner: Owner, *, pay: bool = False) -> Statement:
     """All transfers on what the owner is owed that no statement has, as a statement of its own."""
-    payable = ledger.account(Place(kind="payable", currency="USD", owner_id=owner.pk))
+    payable = posting.account(Place(kind="payable", currency="USD", owner_id=owner.pk))
     last = Statement.objects.filter(owner=owner).order_by("-number").first()
     opening = last.carried_micro if last else 0
     if pay:
@@ -120,8 +123,8 @@ def _lines(statement: Statement, rated: Any) -> None:
 
 def _pay(owner: Owner, amount_micro: int) -> None:
     places = [Place(kind=kind, currency="USD", owner_id=owner.pk) for kind in ("payable", "in_transit")]
-    made = ledger.accounts(places)
-    ledger.post([
+    made = posting.accounts(places)
+    posting.post([
         Posting(
             kind="payout", debit=made[places[0]], credit=made[places[1]], amount_micro=amount_micro,
             idempotency_key=f"payout:test-{factories.number()}",

@@ -6,9 +6,8 @@ from decimal import Decimal
 import pytest
 from pyocmf import OCMF, PublicKey
 
-from billing import signing_keys
-from billing.ocmf import document
-from billing.statement_chain import Chain
+from billing.records import ocmf, signing_keys
+from billing.records.chain import Chain
 from billing.verifier.runs import Run, Runs
 from tests import factories
 from tests.billing.records.helpers import close_statement, package, unpacked, work
@@ -22,7 +21,7 @@ def run(first: int, last: int, *, job: str = JOB, energy: int = 5, **fields) -> 
 
 
 def record(one: Run, *, begin: int = 1_234_567, agent: str = "0.1", tariff: str = "0.1 USD/h") -> str:
-    return document.record(document.Reading(one, begin, agent, tariff), signing_keys.ocmf_key()).decode()
+    return ocmf.record(ocmf.Reading(one, begin, agent, tariff), signing_keys.ocmf_key()).decode()
 
 
 def key() -> PublicKey:

@@ -7,8 +7,8 @@ from base64 import b64decode
 import msgspec
 import pytest
 
-from billing import statement_package
 from billing.models import RatedUsage
+from billing.records import package as statement_package
 from billing.verifier import cli
 from billing.verifier import format as form
 from compute.models import ClassFigures, HardwareClass, MeterRecord

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from billing.minor_units import DIGITS
 from billing.models import RatedUsage
+from billing.stripe.amounts import DIGITS
 from billing.verifier import cli, source, sums
 from billing.verifier import format as form
 from billing.verifier.errors import Unreadable

@@ -5,8 +5,10 @@ from typing import Any
 from accounts.models import Membership, Organization, User
 from billing.fake_stripe.disputes import Disputes
 from billing.fake_stripe.refunds import Refunds
+from billing.ledger import posting
 from billing.models import LedgerAccount, Refund, StripeCommand, TopUp
-from billing.services import ledger, refunds, sweeps
+from billing.refunds import refunds
+from billing.stripe import sweeps
 from tests.billing.cards.helpers import start
 from tests.billing.helpers import make_organization, number
 from tests.conformance.fixture import FakeWorld
@@ -45,7 +47,7 @@ def settle(stripe: FakeWorld) -> None:
 
 def check() -> None:
     """What this part cannot break; the checks of its own postings are compared with Stripe's balance in `books`."""
-    assert [found for found in ledger.recompute() if found.check in HELD] == []
+    assert [found for found in posting.recompute() if found.check in HELD] == []
 
 
 def books(stripe: FakeWorld) -> None:

@@ -2,9 +2,12 @@
 
 import pytest
 
-from billing.gateway import BalanceMovement, BankDispute
+from billing.chargebacks import chargebacks
 from billing.models import CardDispute, LedgerTransfer, Refund
-from billing.services import card_disputes, refund_outcomes, refunds, wallets
+from billing.refunds import outcomes as refund_outcomes
+from billing.refunds import refunds
+from billing.stripe.gateway import BalanceMovement, BankDispute
+from billing.wallet import wallets
 from tests import factories
 from tests.billing.helpers import make_market, number, order, top_up
 from tests.billing.refunds.helpers import HELD, ask, balance
@@ -21,9 +24,9 @@ def lot(organization, micro: int):
 
 
 def holds() -> bool:
-    from billing.services import ledger
+    from billing.ledger import posting
 
-    return [found for found in ledger.recompute() if found.check in HELD] == []
+    return [found for found in posting.recompute() if found.check in HELD] == []
 
 
 def test_refunds_of_one_wallet_never_go_beyond_it():
@@ -89,14 +92,14 @@ def test_chargebacks_top_ups_refunds_and_orders_at_once():
 
     def work(index: int):
         if index < 9:
-            return card_disputes.apply(dispute(lots[index % 3]))
+            return chargebacks.apply(dispute(lots[index % 3]))
         if index < 12:
             return top_up(organization, 1_000_000)
         return ask(organization, 1_000_000)
 
     results = at_once(14, work)
     assert not [result for result in results if isinstance(result, Exception)]
-    card_disputes.collect_owed()
+    chargebacks.collect_owed()
     refunded = sum(row.amount_micro for row in Refund.objects.all())
     owed = 30_000_000 - (30_000_000 - spent - refunded + 3_000_000)
     assert (balance(organization), balance(organization, "disputed")) == (0, owed) if owed > 0 else (-owed, 0)

@@ -7,9 +7,10 @@ import pytest
 from django.db import transaction
 
 from accounts.models import AuditEvent, Mail, Organization, User
-from billing import gateway
+from billing.chargebacks import chargebacks, suspensions
 from billing.models import CardDispute, LedgerTransfer
-from billing.services import card_disputes, dispute_suspensions, inbox, outbox, refunds, sweeps
+from billing.refunds import refunds
+from billing.stripe import gateway, inbox, outbox, sweeps
 from core.errors import Conflict, InvalidInput
 from tests.billing.cards.helpers import start
 from tests.billing.helpers import end_job, make_market, make_organization, order, sqlstate_of, top_up
@@ -81,12 +82,12 @@ def test_what_was_spent_is_owed_and_paid_by_what_comes_later(stripe: FakeWorld):
         True,
     )
     end_job(job.job)
-    from billing.services import closing
+    from billing.orders import closing
 
     closing.close_orders()
     assert balance(organization) == held
-    assert card_disputes.collect_owed() == 1
-    assert card_disputes.collect_owed() == 0
+    assert chargebacks.collect_owed() == 1
+    assert chargebacks.collect_owed() == 0
     assert (balance(organization), balance(organization, "disputed")) == (1_000_000, 0)
     assert suspended(organization)  # it is still open
     dispute_desk(stripe).decide(CardDispute.objects.get().stripe_id, won=False)
@@ -178,7 +179,7 @@ def test_answers_in_any_order_end_alike(stripe: FakeWorld, end: str):
     for chosen in random.Random(1).sample(orders, 20):
         with transaction.atomic():
             for found in (*chosen, *chosen[:2], seen[-1], seen[0]):
-                assert card_disputes.apply(found)
+                assert chargebacks.apply(found)
             dispute = CardDispute.objects.get()
             assert (dispute.status, balance(organization), balance(organization, "disputed")) == expected
             assert suspended(organization) is (dispute.status == "lost")
@@ -231,8 +232,8 @@ def test_an_operator_may_let_it_go_on_and_we_do_not_suspend_for_the_same_again(s
     lot = pay(stripe, organization)
     dispute_id = late(stripe, lot)
     for _ in range(2):
-        dispute_suspensions.lift(organization=organization, actor=operator)
-    card_disputes.apply(gateway.retrieve_dispute(dispute_id))
+        suspensions.lift(organization=organization, actor=operator)
+    chargebacks.apply(gateway.retrieve_dispute(dispute_id))
     assert not suspended(organization)
     assert AuditEvent.objects.filter(action="organization.unsuspended", actor=operator).count() == 1
     late(stripe, pay(stripe, organization))
@@ -245,10 +246,10 @@ def test_evidence_is_told_once_and_again_when_the_bank_asks_again(stripe: FakeWo
     dispute_id = late(stripe, lot)
     dispute, desk = CardDispute.objects.get(), dispute_desk(stripe)
     with pytest.raises(InvalidInput, match="Write what"):
-        card_disputes.submit_evidence(dispute=dispute, text=" ", actor=operator)
-    command = card_disputes.submit_evidence(dispute=dispute, text="They ran 40 jobs.", actor=operator)
+        chargebacks.submit_evidence(dispute=dispute, text=" ", actor=operator)
+    command = chargebacks.submit_evidence(dispute=dispute, text="They ran 40 jobs.", actor=operator)
     with pytest.raises(Conflict, match="on its way"):
-        card_disputes.submit_evidence(dispute=dispute, text="More.", actor=operator)
+        chargebacks.submit_evidence(dispute=dispute, text="More.", actor=operator)
     stripe.transport.faults = ["lost"]
     outbox.send_now(command)
     stripe.run()
@@ -259,10 +260,10 @@ def test_evidence_is_told_once_and_again_when_the_bank_asks_again(stripe: FakeWo
     assert at_stripe["evidence"]["uncategorized_text"] == "They ran 40 jobs."
     assert at_stripe["evidence_details"]["submission_count"] == 1
     with pytest.raises(Conflict, match="no answer now"):
-        card_disputes.submit_evidence(dispute=dispute, text="More.", actor=operator)
+        chargebacks.submit_evidence(dispute=dispute, text="More.", actor=operator)
     desk.ask_again(dispute_id)
     settle(stripe)
-    card_disputes.submit_evidence(dispute=dispute, text="winning_evidence", actor=operator)
+    chargebacks.submit_evidence(dispute=dispute, text="winning_evidence", actor=operator)
     settle(stripe)
     dispute.refresh_from_db()
     assert (dispute.status, balance(organization)) == ("won", 50_000_000)
@@ -272,12 +273,12 @@ def test_evidence_is_told_once_and_again_when_the_bank_asks_again(stripe: FakeWo
 def test_evidence_that_stripe_refuses_may_be_written_again(stripe: FakeWorld, operator: User):
     dispute_id = late(stripe, pay(stripe, customer()))
     dispute = CardDispute.objects.get()
-    command = card_disputes.submit_evidence(dispute=dispute, text="x", actor=operator)
+    command = chargebacks.submit_evidence(dispute=dispute, text="x", actor=operator)
     stripe.transport.faults = ["refused"]
     outbox.send_now(command)
     dispute.refresh_from_db()
     assert (dispute.evidence_at, dispute.status) == (None, "needs_response")
-    card_disputes.submit_evidence(dispute=dispute, text="y", actor=operator)
+    chargebacks.submit_evidence(dispute=dispute, text="y", actor=operator)
     stripe.run()
     assert stripe.fake.store.get(dispute_id)["status"] == "under_review"
 
@@ -290,10 +291,10 @@ def test_written_off_is_our_loss_until_it_is_won_after_all(stripe: FakeWorld, op
     dispute_id = late(stripe, lot)
     dispute = CardDispute.objects.get()
     with pytest.raises(Conflict, match="Only a lost"):
-        card_disputes.write_off(dispute=dispute, actor=operator)
+        chargebacks.write_off(dispute=dispute, actor=operator)
     dispute_desk(stripe).decide(dispute_id, won=False)
     settle(stripe)
-    assert [card_disputes.write_off(dispute=dispute, actor=operator) for _ in range(2)] == [held, 0]
+    assert [chargebacks.write_off(dispute=dispute, actor=operator) for _ in range(2)] == [held, 0]
     assert (balance(organization, "disputed"), suspended(organization)) == (0, True)
     top_up(organization, 1_000_000)
     assert (balance(organization), suspended(organization)) == (1_000_000, True)  # an operator decides that
@@ -309,8 +310,8 @@ def test_a_dispute_of_nothing_of_ours(stripe: FakeWorld):
     found = gateway.retrieve_dispute(dispute_desk(stripe).open(charge_of(stripe, lot)))
     from dataclasses import replace
 
-    assert not card_disputes.apply(replace(found, payment_intent_id="pi_other"))
-    assert not card_disputes.apply(replace(found, payment_intent_id=""))
+    assert not chargebacks.apply(replace(found, payment_intent_id="pi_other"))
+    assert not chargebacks.apply(replace(found, payment_intent_id=""))
     assert not CardDispute.objects.exists()
 
 

@@ -7,9 +7,10 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import AuditEvent
-from billing.gateway import BalanceMovement
 from billing.models import BalanceTransaction, LedgerTransfer
-from billing.services import balance, promo_credits
+from billing.stripe import balance
+from billing.stripe.gateway import BalanceMovement
+from billing.wallet import promo_credits
 from core.errors import Conflict, InvalidInput
 from tests.billing.helpers import make_organization, sqlstate_of
 from tests.billing.refunds.helpers import balance as balance_of

@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 
-from billing import gateway
-from billing.gateway import BalanceMovement
 from billing.models import CardDispute, LedgerTransfer, StripeEvent
-from billing.services import inbox, sweeps
+from billing.stripe import gateway, inbox, sweeps
+from billing.stripe.gateway import BalanceMovement
 from tests.billing.cards.helpers import start
 from tests.billing.refunds.helpers import balance, charge_of, customer, dispute_desk, pay
 from tests.conformance.fixture import FakeWorld

@@ -5,7 +5,9 @@ from django.db import connection
 
 from accounts.models import AuditEvent, Mail
 from billing.models import LedgerTransfer, Refund, StripeCommand
-from billing.services import inbox, outbox, refund_outcomes, refunds, sweeps
+from billing.refunds import outcomes as refund_outcomes
+from billing.refunds import refunds
+from billing.stripe import inbox, outbox, sweeps
 from core.errors import Conflict, InvalidInput
 from tests.billing.helpers import make_market, make_organization, order, top_up
 from tests.billing.refunds.helpers import ask, balance, books, check, customer, given_up, pay, refund_desk, settle
@@ -58,7 +60,7 @@ def test_what_is_held_or_spent_does_not_go_back(stripe: FakeWorld):
 
 
 def test_promotional_credit_and_old_lots_stay(stripe: FakeWorld, settings):
-    from billing.services import promo_credits
+    from billing.wallet import promo_credits
 
     organization = customer()
     promo_credits.grant(
@@ -131,7 +133,7 @@ def test_a_refund_that_fails_days_later_is_back_in_the_wallet_once(stripe: FakeW
 
 def test_states_only_go_forward(stripe: FakeWorld):
     """An answer that was fetched before another and comes after it changes nothing."""
-    from billing import gateway
+    from billing.stripe import gateway
 
     organization = customer()
     pay(stripe, organization, card="4000000000007726")
@@ -238,7 +240,7 @@ def test_events_shuffled_and_tripled(stripe: FakeWorld):
 
 
 def test_a_refund_that_somebody_else_made_is_none_of_ours(stripe: FakeWorld):
-    from billing import gateway
+    from billing.stripe import gateway
 
     lot = pay(stripe, customer())
     gateway.create_refund({"payment_intent": lot.reference, "amount": 100}, idempotency_key="by:hand")

@@ -6,7 +6,7 @@ import pytest
 from django.db.models import Q
 
 from billing.models import Refund, StripeCommand, StripeEvent
-from billing.services import inbox, outbox
+from billing.stripe import inbox, outbox
 from tests.billing.cards.helpers import start
 from tests.billing.refunds.helpers import ask, balance, books, customer, pay, settle
 from tests.conformance.fixture import FakeWorld

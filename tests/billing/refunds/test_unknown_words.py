@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from billing import gateway
 from billing.models import CardDispute, CardTopUp, StripeCommand, StripeEvent
-from billing.services import inbox, outbox, sweeps
+from billing.stripe import gateway, inbox, outbox, sweeps
 from tests.billing.cards.helpers import start
 from tests.billing.refunds.helpers import ask, balance, books, charge_of, customer, dispute_desk, pay, settle
 from tests.conformance.fixture import FakeWorld

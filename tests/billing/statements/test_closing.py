@@ -14,6 +14,10 @@ from hypothesis import strategies as st
 
 from accounts.mails import outbox
 from accounts.models import Mail, Owner
+from billing.earnings import summaries
+from billing.ledger import checks as ledger_checks
+from billing.ledger import posting
+from billing.ledger.posting import Place, Posting
 from billing.models import (
     Approval,
     LedgerAccount,
@@ -24,10 +28,11 @@ from billing.models import (
     StatementEntry,
     StatementLine,
 )
+from billing.orders import voids
+from billing.orders.settlement import settle_usage
+from billing.payouts import payouts
 from billing.periods import month_of
-from billing.services import ledger, ledger_checks, payouts, statements, summaries, voids
-from billing.services.ledger import Place, Posting
-from billing.services.settlement import settle_usage
+from billing.statements import statements
 from tests import factories
 from tests.billing.helpers import HOUR_MS, Market, make_market, make_usage, number, order
 from tests.compute.helpers import in_threads
@@ -62,9 +67,9 @@ def adjust(market: Market, micro: int, *, at: datetime | None = None) -> None:
     Approval.objects.filter(pk=approval.pk).update(status="done", decided_by=operators[1], decided_at=timezone.now())
     owner = market.nodes[0].vehicle.owner
     places = [Place(kind="adjustment", currency="USD"), Place(kind="payable", currency="USD", owner_id=owner.pk)]
-    accounts = ledger.accounts(places)
+    accounts = posting.accounts(places)
     debit, credit = (accounts[place] for place in (places if micro > 0 else places[::-1]))
-    ledger.post([
+    posting.post([
         Posting(kind="adjustment", debit=debit, credit=credit, amount_micro=abs(micro), effective_at=at,
                 idempotency_key=f"adjustment:{approval.public_id}", meta={"note": "By hand"}),
     ])  # fmt: skip
@@ -98,7 +103,7 @@ def test_a_statement_says_what_was_earned_and_pays_whole_coins(market: Market):
     (line,) = statement.lines.all()
     assert (line.kind, line.amount_micro, line.attempts, line.is_late) == ("work", credited, 2, False)
     assert Mail.objects.filter(kind="statement-ready").count() == 2
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_closing_again_makes_nothing_and_the_next_one_goes_on(market: Market):
@@ -183,7 +188,7 @@ def test_what_was_taken_back_is_a_line_of_its_own(market: Market):
     (line,) = last.lines.all()
     assert (line.kind, line.note, line.amount_micro) == ("correction", "Work taken back", last.corrected_micro)
     assert last.carried_micro == owed(market.nodes[0]) < 0
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 def test_an_owner_who_leaves_is_paid_whatever_the_minimum(market: Market, settings: Any):
@@ -210,7 +215,7 @@ def test_two_at_once_state_each_movement_once(settings: Any):
     made = in_threads(*[lambda: close(now)] * 3)
     assert sum(made) == 2
     assert Payout.objects.count() == 2
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 @pytest.mark.django_db(transaction=True)
@@ -226,7 +231,7 @@ def test_what_is_posted_meanwhile_is_on_one_statement(settings: Any):
     assert sum(StatementEntry.objects.filter(amount_micro__gt=0).values_list("amount_micro", flat=True)) == sum(
         LedgerTransfer.objects.filter(credit__kind="payable").values_list("amount_micro", flat=True)
     )
-    assert ledger.recompute() == []
+    assert posting.recompute() == []
 
 
 STEPS = st.lists(
@@ -272,7 +277,7 @@ def test_whatever_happens_nothing_is_lost_or_stated_twice(db: None, steps: list[
         assert sum(StatementLine.objects.values_list("amount_micro", flat=True)) - sum(
             Payout.objects.values_list("amount_micro", flat=True)
         ) == sum(LedgerAccount.objects.filter(kind="payable").values_list("balance_micro", flat=True))
-        assert ledger.recompute(CHECKED) == []
+        assert posting.recompute(CHECKED) == []
         transaction.set_rollback(True)
 
 

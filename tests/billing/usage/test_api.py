@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from billing.models import SpendDay
-from billing.services.settlement import settle_usage
+from billing.orders.settlement import settle_usage
 from tests.billing.helpers import make_artifact, make_input, make_market, make_organization, make_usage, order
 from tests.billing.test_api import client, code, post_job
 

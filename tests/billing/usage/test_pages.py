@@ -9,10 +9,11 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import AuditEvent, Membership
-from billing import usage
+from billing.invoices import profiles as billing_profiles
 from billing.models import BillingProfile, SpendCap, SpendDay
-from billing.services import billing_profiles, spend_caps
-from billing.services.settlement import settle_usage
+from billing.orders.settlement import settle_usage
+from billing.usage import selectors as usage
+from billing.usage import spend_caps
 from compute.models import ModelArtifact
 from core.errors import InvalidInput
 from tests import factories

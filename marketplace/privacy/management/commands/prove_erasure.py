@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from accounts.models import ErasureRequest, Mail
 from accounts.owners import erasures, exports
-from billing.services import ledger
+from billing.ledger import posting
 from core.commit import measured_on
 from marketplace.privacy import erasure, proof, search, signed
 from marketplace.privacy.throwaway import Throwaway, make
@@ -104,7 +104,7 @@ class Command(BaseCommand):
         write("\n## What is kept, and why\n\n| table | rows | why |\n|--|--|--|")
         for table, entry in body["kept"].items():
             write(f"| {table} | {entry['rows']} | {entry['why']} |")
-        write(f"\nThe ledger, recomputed: {len(ledger.recompute())} differences.\n")
+        write(f"\nThe ledger, recomputed: {len(posting.recompute())} differences.\n")
         write("## The tables that were searched\n\n| table | rows |\n|--|--|")
         for table, rows in after.tables.items():
             write(f"| {table} | {rows} |")

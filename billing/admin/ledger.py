@@ -1,0 +1,225 @@
+"""The ledger in the back office: accounts, transfers, the runs of its checks and what they found. Nothing here moves money."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.db.models import F, Model, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import NoReverseMatch, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from accounts.admin.owner_data import OwnerDataAdmin
+from accounts.models import User
+from billing.ledger import check_runs
+from billing.ledger import explorer as ledger_explorer
+from billing.ledger.checks import CHECKS
+from billing.models import LedgerAccount, LedgerCheck, LedgerDifference, LedgerTransfer
+from core.admin import ReadOnlyAdmin
+from core.errors import DomainError
+from core.money import format_micro
+
+MICRO_PER_CENT = 10_000
+
+
+class LedgerPageAdmin(OwnerDataAdmin):
+    """A row's page is one of ours, read only, over a template that names what it shows."""
+
+    page_template = ""
+
+    def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        row = self.get_object(request, unquote(object_id))
+        if request.method != "GET" or not self.has_view_permission(request, row):
+            raise PermissionDenied
+        if row is None:
+            raise Http404
+        context = {**self.admin_site.each_context(request), "opts": self.opts, "title": str(row), "row": row}
+        return TemplateResponse(request, self.page_template, context | self.page_context(request, row))
+
+
+class MovementsForm(forms.Form):
+    """What of an account's transfers is shown."""
+
+    kind = forms.ChoiceField(choices=[("", "All kinds"), *LedgerTransfer.Kind.choices], required=False)
+    since = forms.DateField(required=False, label="From", widget=forms.DateInput(attrs={"type": "date"}))
+    until = forms.DateField(required=False, label="To", widget=forms.DateInput(attrs={"type": "date"}))
+    before = forms.IntegerField(required=False, min_value=1, max_value=2**62, widget=forms.HiddenInput)
+
+
+@admin.register(LedgerAccount)
+class LedgerAccountAdmin(LedgerPageAdmin):
+    page_template = "admin/ledger_account.html"
+    list_display = ("key", "kind", "whose", "balance", "version")
+    list_filter = ("kind", "currency")
+    list_select_related = ("organization", "owner")
+    search_fields = ("key",)
+    ordering = ("key",)
+
+    @admin.display(description="Whose")
+    def whose(self, account: LedgerAccount) -> str:
+        return whose(account)
+
+    @admin.display(description="Balance", ordering="balance_micro")
+    def balance(self, account: LedgerAccount) -> str:
+        """On its normal side; the few that keep none are summed up, one query each on a page."""
+        return money(ledger_explorer.balances([account])[account.pk], account.currency)
+
+    def page_context(self, request: HttpRequest, row: LedgerAccount) -> dict[str, Any]:
+        form = MovementsForm(request.GET)
+        wanted = {name: value for name, value in form.cleaned_data.items() if value} if form.is_valid() else {}
+        page = ledger_explorer.movements(row, **wanted)
+        kept = {name: value for name, value in wanted.items() if name != "before"}
+        return {
+            "form": MovementsForm(initial=kept) if form.is_valid() else form,
+            "balance": money(ledger_explorer.balances([row])[row.pk], row.currency), "whose": whose(row),
+            "movements": [
+                (one, money(one.amount_micro, row.currency), money(one.after_micro, row.currency)) for one in page.rows
+            ],
+            "filtered": bool(kept), "newer": "before" in wanted, "first_url": f"?{urlencode(kept)}",
+            "older_url": f"?{urlencode(kept | {'before': page.older})}" if page.older else "",
+            "accounts_shown": [row.pk, *(one.other.pk for one in page.rows)],
+        }  # fmt: skip
+
+    def _rows_shown(self, answer: Any, object_id: Any) -> list[Any]:
+        """The other side of a transfer may be another owner's account."""
+        shown = (getattr(answer, "context_data", None) or {}).get("accounts_shown")
+        return shown or super()._rows_shown(answer, object_id)
+
+
+@admin.register(LedgerTransfer)
+class LedgerTransferAdmin(LedgerPageAdmin):
+    page_template = "admin/ledger_transfer.html"
+    owner_paths = (("debit__owner_id", None), ("credit__owner_id", None))
+    list_display = ("id", "kind", "amount", "from_account", "to_account", "posted_at", "idempotency_key")
+    list_filter = ("kind", ("posted_at", admin.DateFieldListFilter), "currency")
+    list_select_related = ("debit", "credit")
+    search_fields = ("idempotency_key",)  # and by public id: get_search_results
+    search_help_text = "A public id, or the beginning of an idempotency key"
+    ordering = ("-id",)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search_term.strip()
+        return (queryset & ledger_explorer.find(term) if term else queryset), False
+
+    @admin.display(description="Amount", ordering="amount_micro")
+    def amount(self, transfer: LedgerTransfer) -> str:
+        return money(transfer.amount_micro, transfer.currency)
+
+    @admin.display(description="Debit", ordering="debit__key")
+    def from_account(self, transfer: LedgerTransfer) -> SafeString:
+        return link(transfer.debit)
+
+    @admin.display(description="Credit", ordering="credit__key")
+    def to_account(self, transfer: LedgerTransfer) -> SafeString:
+        return link(transfer.credit)
+
+    def page_context(self, request: HttpRequest, row: LedgerTransfer) -> dict[str, Any]:
+        return {
+            "title": f"Transfer {row.pk}",
+            "amount": money(row.amount_micro, row.currency),
+            "sides": [
+                ("Debit", row.debit, whose(row.debit), link(row.debit)),
+                ("Credit", row.credit, whose(row.credit), link(row.credit)),
+            ],
+            "belongings": [(one.label, link(one.row)) for one in ledger_explorer.belongings(row)],
+            "meta": sorted(row.meta.items()),
+        }
+
+
+class StillOpen(admin.SimpleListFilter):
+    title, parameter_name = "state", "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("open", "Open"), ("gone", "Gone")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() in ("open", "gone"):
+            return queryset.filter(gone_at__isnull=self.value() == "open")
+        return queryset
+
+
+@admin.register(LedgerDifference)
+class LedgerDifferenceAdmin(ReadOnlyAdmin):
+    """Everything stays as the checks found it; only the note is an operator's."""
+
+    list_display = ("check_name", "subject", "expected", "actual", "first_seen", "last_seen", "gone_at", "note")
+    list_filter = (StillOpen, "check_name")
+    list_select_related = ("first_seen", "last_seen")
+    search_fields = ("subject", "note")
+    fields = (
+        "check_name", "says", "subject", "expected", "actual", "first_seen", "last_seen", "gone_at", "note",
+    )  # fmt: skip
+    readonly_fields = fields[:-1]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).order_by(F("gone_at").desc(nulls_first=True), "-id")
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return admin.ModelAdmin.has_change_permission(self, request, obj)
+
+    @admin.display(description="The check says")
+    def says(self, row: LedgerDifference) -> str:
+        return CHECKS.get(row.check_name, ("",))[0]
+
+    @admin.display(description="Expected", ordering="expected_micro")
+    def expected(self, row: LedgerDifference) -> str:
+        return f"{row.expected_micro:,}"
+
+    @admin.display(description="Found", ordering="actual_micro")
+    def actual(self, row: LedgerDifference) -> str:
+        return f"{row.actual_micro:,}"
+
+    def save_model(self, request: HttpRequest, obj: LedgerDifference, form: Any, change: bool) -> None:
+        assert isinstance(request.user, User)
+        try:
+            check_runs.note(difference=obj, text=form.cleaned_data["note"], actor=request.user)
+        except DomainError as error:
+            messages.error(request, error.message)
+
+
+@admin.register(LedgerCheck)
+class LedgerCheckAdmin(ReadOnlyAdmin):
+    list_display = ("created_at", "checks", "differences", "took_ms")
+    ordering = ("-id",)
+
+
+def whose(account: LedgerAccount) -> str:
+    if account.organization:
+        return account.organization.name
+    return f"Owner {account.owner_id}" if account.owner_id else "Driveway"
+
+
+def money(amount_micro: int | None, currency: str) -> str:
+    """To the last micro-unit: whoever looks at the ledger wants to see all of it."""
+    if amount_micro is None:
+        return ""
+    return format_micro(amount_micro, currency, places=6 if amount_micro % MICRO_PER_CENT else 2)
+
+
+def link(row: Model) -> SafeString:
+    """To the row's page in the back office, or only its name where it has none."""
+    name = f"admin:{row._meta.app_label}_{row._meta.model_name}_change"
+    try:
+        return format_html('<a href="{}">{}</a>', reverse(name, args=[row.pk]), row)
+    except NoReverseMatch:
+        return format_html("{}", row)
+
+
+def open_differences() -> dict[str, Any]:
+    """For the front page of the back office: how many are open, and when the ledger was last checked."""
+    return {
+        "open": LedgerDifference.objects.filter(gone_at=None).count(),
+        "latest": LedgerCheck.objects.order_by("-id").first(),
+    }

@@ -1,0 +1,87 @@
+"""Money that goes back, in the back office: refunds, chargebacks with our answer to the bank, promotional credit."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
+
+from accounts.access.guards import signed_in
+from billing.admin.base import ProposingAdmin
+from billing.chargebacks import chargebacks, debts, suspensions
+from billing.models import Approval, CardDispute, PromoCredit, Refund, StripeCommand
+from core.errors import DomainError
+from core.money import format_micro
+
+
+class MoneyBackAdmin(ProposingAdmin):
+    """Read only. An act that moves no money goes through its service; what moves some is proposed."""
+
+    ordering = ("-id",)
+    list_select_related = ("organization",)
+
+    @admin.display(description="Amount", ordering="amount_micro")
+    def amount(self, row: Any) -> str:
+        return format_micro(row.amount_micro, row.currency)
+
+
+@admin.register(Refund)
+class RefundAdmin(MoneyBackAdmin):
+    owner_paths = (("requested_by__owner__pk", None),)  # somebody who asked may own cars as well
+    list_display = ("public_id", "organization", "amount", "status", "status_code", "stripe_id", "created_at")
+    list_filter = ("status",)
+    search_fields = ("public_id", "stripe_id", "organization__name")
+
+    def proposals(self, row: Refund) -> Sequence[tuple[str, dict[str, Any]]]:
+        """Of one whose command was given up without a clear answer: sent if Stripe has it, else back in the wallet."""
+        given_up = row.status == Refund.Status.REQUESTED and row.command.status == StripeCommand.Status.DEAD
+        return [(Approval.Kind.RESOLVE_REFUND, {"subject": row.public_id})] if given_up else []
+
+
+@admin.register(CardDispute)
+class CardDisputeAdmin(MoneyBackAdmin):
+    owner_paths = (("top_up__transfer__credit__owner_id", None),)
+    list_display = (
+        "stripe_id", "organization", "amount", "reason", "status", "evidence_due_at", "evidence_at", "withdrawn_at",
+        "reinstated_at", "written_off_at",
+    )  # fmt: skip
+    list_filter = ("status", "reason")
+    search_fields = ("stripe_id", "organization__name")
+    actions = ("answer", "lift")
+
+    def proposals(self, row: CardDispute) -> Sequence[tuple[str, dict[str, Any]]]:
+        """Of a lost one that left something owed."""
+        owes = row.status == CardDispute.Status.LOST and debts.debt(row).owed_micro > 0
+        return [(Approval.Kind.WRITE_OFF, {"subject": row.public_id})] if owes else []
+
+    @admin.action(description="Answer the bank with evidence", permissions=["money"])
+    def answer(self, request: HttpRequest, rows: QuerySet[CardDispute]) -> TemplateResponse | None:
+        """How each stands, and what to tell the bank. It hears us once, so that the text is asked for one at a time."""
+        chosen, text = list(rows.select_related("organization", "top_up")[:1]), request.POST.get("text", "")
+        if "confirmed" in request.POST and chosen:
+            try:
+                chargebacks.submit_evidence(dispute=chosen[0], text=text, actor=signed_in(request))
+            except DomainError as error:
+                messages.error(request, error.message)
+            else:
+                messages.success(request, f"{chosen[0]}: the answer goes to the bank.")
+                return None
+        context = {**self.admin_site.each_context(request), "title": "Answer the bank", "opts": self.opts}
+        context |= {"rows_shown": chosen, "text": text, "action": "answer", "longest": chargebacks.EVIDENCE_MAX}
+        context |= {"debts": [debts.debt(row) for row in chosen]}
+        return TemplateResponse(request, "admin/card_dispute_answer.html", context)
+
+    @admin.action(description="Let the organization order again in spite of it", permissions=["money"])
+    def lift(self, request: HttpRequest, rows: QuerySet[CardDispute]) -> None:
+        for row in rows:
+            suspensions.lift(organization=row.organization, actor=signed_in(request))
+            messages.success(request, f"{row.organization} may order again.")
+
+
+@admin.register(PromoCredit)
+class PromoCreditAdmin(MoneyBackAdmin):
+    owner_paths = (("granted_by__owner__pk", None),)
+    list_display = ("organization", "amount", "reason", "granted_by", "created_at")
+    search_fields = ("organization__name", "reason")

@@ -1,0 +1,64 @@
+"""`/api/v1/wallet/spend-cap`: the most that jobs may cost in a calendar month."""
+
+from typing import Any
+
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.models import Organization
+from billing.periods import month_of
+from billing.usage import spend_caps
+from compute.api.customer import organization_of
+
+
+class SpendCapRequest(serializers.Serializer[Any]):
+    monthly_micro = serializers.IntegerField(
+        min_value=0, max_value=spend_caps.CAP_MAX_MICRO, allow_null=True, help_text="Null takes the cap away."
+    )
+
+
+class SpendCapResponse(serializers.Serializer[Any]):
+    currency = serializers.CharField()
+    month = serializers.DateField(help_text="The first day (UTC) of the month that it is.")
+    monthly_micro = serializers.IntegerField(allow_null=True, help_text="Null: no cap.")
+    charged_micro = serializers.IntegerField(help_text="For work that was found right in this month.")
+    held_micro = serializers.IntegerField(help_text="For jobs that have not ended: what they may still cost.")
+    left_micro = serializers.IntegerField(allow_null=True, help_text="What may still be ordered; null without a cap.")
+
+
+class SpendCap(APIView):
+    required_scopes = {"GET": "wallet:read", "PUT": "wallet:write"}
+
+    @extend_schema(operation_id="spend_cap_get", responses=SpendCapResponse)
+    def get(self, request: Request) -> Response:
+        """The cap, and how much of it this month has used."""
+        return Response(_shown(organization_of(request)))
+
+    @extend_schema(operation_id="spend_cap_put", request=SpendCapRequest, responses=SpendCapResponse)
+    def put(self, request: Request) -> Response:
+        """Set the cap, or take it away. An order that would go beyond it is refused with 402 `spend_cap_reached`.
+
+        It counts from the next order on; running jobs go on. The same again changes nothing.
+        """
+        body = SpendCapRequest(data=request.data)
+        body.is_valid(raise_exception=True)
+        organization = organization_of(request)
+        spend_caps.set_cap(organization=organization, monthly_micro=body.validated_data["monthly_micro"], actor=None)
+        return Response(_shown(organization))
+
+
+def _shown(organization: Organization) -> dict[str, Any]:
+    month = spend_caps.month(organization)
+    shown = SpendCapResponse({
+        "currency": organization.currency,
+        "month": month_of(timezone.now()).date(),
+        "monthly_micro": month.cap_micro,
+        "charged_micro": month.charged_micro,
+        "held_micro": month.held_micro,
+        "left_micro": month.left_micro,
+    })  # fmt: skip
+    return dict(shown.data)

@@ -1,0 +1,141 @@
+"""Deciding a dispute: what is granted becomes corrections on the ledger, borne by the owners of the work or by Driveway.
+
+Rejecting is one operator's; granting money is proposed by one and approved by another (approval_kinds.py). A customer gets the
+money in the pockets that paid (give_backs.py), out of revenue, to which the owners give back their part, or as our expense.
+"""
+
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.access import audit
+from accounts.mails import outbox
+from accounts.models import User
+from billing.approvals import operators as money_operators
+from billing.disputes import disputes
+from billing.ledger import posting
+from billing.ledger.posting import Place, Posting
+from billing.models import Dispute, JobOrder, LedgerAccount, LedgerTransfer
+from billing.orders import give_backs
+from core.errors import Conflict, InvalidInput
+from core.states import transition
+
+Kind = LedgerAccount.Kind
+Status = Dispute.Status
+
+
+def check(*, dispute: Dispute, granted_micro: int, bearer: str, decision: str) -> None:
+    """Raises InvalidInput (`amount_invalid`, `bearer_invalid`, `decision_short`) and Conflict (`dispute_ended`, `given_back`)."""
+    if dispute.status != Status.OPEN:
+        raise Conflict("This dispute has ended.", code="dispute_ended")
+    if not 0 < granted_micro <= dispute.claimed_micro:
+        raise InvalidInput("Grant more than zero, and not more than is claimed.", code="amount_invalid")
+    if dispute.order:
+        _check_left(dispute.order, granted_micro)
+    if bearer not in Dispute.Bearer.values or (dispute.owner_id and bearer != Dispute.Bearer.PLATFORM):
+        raise InvalidInput("Who bears it: the owners of the work, or Driveway.", code="bearer_invalid")
+    _check_words(decision)
+
+
+@transaction.atomic
+def uphold(*, dispute: Dispute, granted_micro: int, bearer: str, decision: str, actor: User) -> Dispute:
+    """Grant an amount. Again, for a dispute that was upheld like that, changes nothing. Raises as check."""
+    if dispute.order_id:
+        give_backs.locked(dispute.order_id)  # before the dispute: the order of locks
+    row = disputes.locked(dispute)
+    if (row.status, row.granted_micro, row.bearer) == (Status.UPHELD, granted_micro, bearer):
+        return row
+    check(dispute=row, granted_micro=granted_micro, bearer=bearer, decision=decision)
+    promo_micro = give_backs.of(row.order).promo_part(granted_micro) if row.order else 0
+    _end(
+        row, Status.UPHELD, decision, actor,
+        granted_micro=granted_micro, granted_promo_micro=promo_micro, bearer=bearer,
+    )  # fmt: skip
+    posting.post([*disputes.let_go(row), *_corrections(row)])
+    return row
+
+
+@transaction.atomic
+def reject(*, dispute: Dispute, decision: str, actor: User) -> Dispute:
+    """Grant nothing, with the reason that both sides are told. Raises InvalidInput (`decision_short`), InvalidTransition.
+
+    Forbidden for who does not decide about money.
+    """
+    money_operators.check(actor)
+    _check_words(decision)
+    row = disputes.locked(dispute)
+    if row.status == Status.REJECTED:
+        return row
+    _end(row, Status.REJECTED, decision, actor)
+    posting.post(disputes.let_go(row))
+    return row
+
+
+def _end(row: Dispute, status: str, decision: str, actor: User, **changes: Any) -> None:
+    transition(row, status, decision=decision.strip(), decided_by=actor, decided_at=timezone.now(), **changes)
+    audit.record(
+        actor=actor, action=f"dispute.{status}", subject=row.public_id, granted_micro=row.granted_micro,
+        currency=row.currency, bearer=row.bearer,
+    )  # fmt: skip
+    if row.opened_by:
+        outbox.queue(
+            user=row.opened_by, kind="dispute-decided", dedupe_key=f"dispute-decided:{row.pk}",
+            context={"dispute": str(row.public_id), "upheld": status == Status.UPHELD,
+                     "granted_micro": row.granted_micro, "currency": row.currency, "decision": decision.strip()},
+        )  # fmt: skip
+
+
+def _corrections(row: Dispute) -> list[Posting]:
+    """What the customer (or owner) gets, by pocket; and what the owners bear, who give it back to revenue."""
+    revenue, expense = (Place(kind=kind, currency=row.currency) for kind in (Kind.REVENUE, Kind.ADJUSTMENT))
+    source = revenue if row.bearer == Dispute.Bearer.OWNER else expense
+    moves = [(name, source, to, micro) for name, to, micro in _pockets(row) if micro]
+    if row.bearer == Dispute.Bearer.OWNER:
+        moves += [
+            (str(owner), Place(kind=Kind.PAYABLE, currency=row.currency, owner_id=owner), revenue, micro)
+            for owner, micro in disputes.owners_parts(row, row.granted_micro).items()
+        ]
+    accounts = posting.accounts({place for _, debit, credit, _ in moves for place in (debit, credit)})
+    return [
+        Posting(
+            kind=LedgerTransfer.Kind.CORRECTION, debit=accounts[debit], credit=accounts[credit], amount_micro=micro,
+            idempotency_key=f"dispute:{row.public_id}:grant:{name}",
+            meta={"dispute": str(row.public_id), "note": "Dispute upheld", **_about(row)},
+        )
+        for name, debit, credit, micro in moves
+    ]  # fmt: skip
+
+
+def _pockets(row: Dispute) -> list[tuple[str, Place, int]]:
+    if row.owner_id:
+        owed = Place(kind=Kind.PAYABLE, currency=row.currency, owner_id=row.owner_id)
+        return [("owed", owed, row.granted_micro)]
+    wallet, promo = (
+        Place(kind=kind, currency=row.currency, organization_id=row.organization_id)
+        for kind in (Kind.WALLET, Kind.PROMO_WALLET)
+    )
+    return [
+        ("wallet", wallet, row.granted_micro - row.granted_promo_micro),
+        ("promo", promo, row.granted_promo_micro),
+    ]
+
+
+def _about(row: Dispute) -> dict[str, int]:
+    return {"order": row.order_id} if row.order_id else {}
+
+
+def _check_left(order: JobOrder, granted_micro: int) -> None:
+    """Usage of the job may have been voided, or another dispute upheld, since this one was opened."""
+    left_micro = give_backs.of(order).left_micro
+    if granted_micro > left_micro:
+        raise Conflict(
+            "Less than that is left of the job's price: the rest was given back already.",
+            code="given_back",
+            max_micro=left_micro,
+        )
+
+
+def _check_words(decision: str) -> None:
+    if not 10 <= len(decision.strip()) <= 2000:
+        raise InvalidInput("Say why, in 10 to 2,000 characters: both sides read it.", code="decision_short")

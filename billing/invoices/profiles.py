@@ -1,0 +1,68 @@
+"""What a customer wants on invoices, and when to be told that the wallet runs low."""
+
+from django.db import transaction
+
+from accounts.access import audit
+from accounts.models import Organization, User
+from billing.models import BillingProfile
+from billing.usage.spend_caps import CAP_MAX_MICRO
+from core.errors import InvalidInput
+
+LONGEST = {"legal_name": 200, "address": 500, "tax_id": 40}  # characters, as the columns have room for
+
+
+def of(organization: Organization) -> BillingProfile:
+    """Its profile; an unsaved one, with nothing in it, when there is none yet."""
+    found = BillingProfile.objects.filter(organization=organization).first()
+    return found or BillingProfile(organization=organization)
+
+
+@transaction.atomic
+def change(
+    *,
+    organization: Organization,
+    legal_name: str,
+    address: str,
+    tax_id: str,
+    low_balance_micro: int | None,
+    actor: User | None,
+) -> BillingProfile:
+    """Set the profile; papers made from now on name it. `low_balance_micro` None: no mail about a low wallet.
+
+    The same again changes nothing. The trail names what was changed, not a person's address. Raises InvalidInput
+    `amount_invalid` for a threshold below zero or beyond all measure, `text_too_long` for what a paper has no room for.
+    """
+    wanted = {"legal_name": _line(legal_name), "address": _lines(address), "tax_id": _line(tax_id)}
+    _check(wanted, low_balance_micro)
+    # Made first, so that two who write at once wait for each other here.
+    BillingProfile.objects.bulk_create([BillingProfile(organization=organization)], ignore_conflicts=True)
+    row = BillingProfile.objects.select_for_update().get(organization=organization)
+    values = {**wanted, "low_balance_micro": low_balance_micro}
+    changed = [name for name in values if getattr(row, name) != values[name]]
+    if changed:
+        for name in changed:
+            setattr(row, name, values[name])
+        row.changed_by = actor
+        row.save(update_fields=[*changed, "changed_by", "changed_at"])
+        audit.record(
+            actor=actor, action="billing_profile.changed", subject=organization.public_id, changed=changed,
+            low_balance_micro=low_balance_micro,
+        )  # fmt: skip
+    return row
+
+
+def _check(texts: dict[str, str], low_balance_micro: int | None) -> None:
+    if low_balance_micro is not None and not 0 <= low_balance_micro <= CAP_MAX_MICRO:
+        raise InvalidInput("A threshold is zero or more.", code="amount_invalid", low_balance_micro=low_balance_micro)
+    for name, text in texts.items():
+        if len(text) > LONGEST[name]:
+            raise InvalidInput("This is too long.", code="text_too_long", field=name, max_length=LONGEST[name])
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _lines(text: str) -> str:
+    """Lines without blanks around them, and no empty ones."""
+    return "\n".join(line for line in (_line(line) for line in text.splitlines()) if line)

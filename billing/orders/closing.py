@@ -1,0 +1,39 @@
+"""When a job has ended and all its usage is settled, the rest of its hold goes back to where it came from."""
+
+from django.db.models import Exists, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Now
+
+from billing.ledger import posting
+from billing.models import JobOrder
+from billing.orders import holds
+from compute.models import Attempt, InferenceJob, UsageRecord
+from core.db import atomic_retrying
+
+ENDED = (InferenceJob.Status.COMPLETED, InferenceJob.Status.FAILED, InferenceJob.Status.CANCELLED)
+LIVE = (Attempt.Status.LEASED, Attempt.Status.REPORTED)
+
+
+@atomic_retrying
+def close_orders(*, limit: int = 1000) -> int:
+    """Close up to `limit` orders that nothing can be charged to any more. Returns how many; repeatable."""
+    orders = list(_due().select_related("rate_card")[:limit])
+    if not orders:
+        return 0
+    releases = holds.releases(orders)
+    JobOrder.objects.filter(pk__in=[order.pk for order in orders]).update(
+        status=JobOrder.Status.CLOSED,
+        status_code=Subquery(InferenceJob.objects.filter(pk=OuterRef("job_id")).values("status")[:1]),
+        closed_at=Now(),
+    )
+    posting.post(releases)
+    return len(orders)
+
+
+def _due() -> QuerySet[JobOrder]:
+    unsettled = UsageRecord.objects.filter(job=OuterRef("job"), settled_at=None)
+    live = Attempt.objects.filter(job=OuterRef("job"), status__in=LIVE)
+    return (
+        JobOrder.objects.select_for_update(skip_locked=True, of=["self"])
+        .filter(~Exists(unsettled), ~Exists(live), status=JobOrder.Status.HELD, job__status__in=ENDED)
+        .order_by("pk")
+    )

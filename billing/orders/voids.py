@@ -1,0 +1,124 @@
+"""Usage that the platform takes back: an event of its own, and corrections that mirror what its rating paid and charged.
+
+What was charged goes back to where it came from, the wallet first and promotional credit last (give_backs.py), out of revenue.
+The owner's part comes out of what is owed to the owner, which may go below zero and nets on the next statement: back to
+revenue, or, of work that the platform paid, to the expense of verification. The order's own charge stays as it was, and so do
+rating and usage: the days lose what the rating had added to them.
+"""
+
+from django.db import connection, transaction
+
+from accounts.access import audit
+from accounts.models import User
+from billing.ledger import posting
+from billing.ledger.posting import Place
+from billing.models import LedgerAccount, RatedUsage, UsageVoid
+from billing.orders import give_backs
+from billing.orders.days import rolled_up
+from core import kicks
+from core.db import atomic_retrying, execute_batch
+from core.errors import Conflict, InvalidInput
+
+TASK = "billing.settle_voids"
+BATCH = 5_000
+REASON_MAX_LENGTH = 200
+
+CLAIM = "SELECT id FROM billing_usagevoid WHERE settled_at IS NULL ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED"
+
+PLACES = """
+SELECT u.organization_id, u.owner_id, c.currency, bool_or(x.promo_micro > 0)
+  FROM billing_usagevoid x JOIN billing_ratedusage r ON r.id = x.rated_id JOIN compute_usagerecord u ON u.id = r.usage_id
+  JOIN billing_joborder o ON o.id = r.order_id JOIN billing_ratecard c ON c.id = o.rate_card_id
+ WHERE x.id = ANY(%b::bigint[]) GROUP BY u.organization_id, u.owner_id, c.currency
+"""
+
+SETTLE = f"""
+WITH voided AS MATERIALIZED (
+    SELECT x.id AS void_id, x.public_id, r.id AS rated_id, r.owner_micro, r.charged_micro, r.energy_cost_nano, r.wear_nano,
+           x.promo_micro, r.charged_micro - x.promo_micro AS wallet_micro,
+           COALESCE(t.kind, '') = 'share' AS is_customers, u.is_canonical, u.owner_id, u.vehicle_id, u.organization_id,
+           u.items, u.compute_ms, u.energy_mwh, (u.created_at AT TIME ZONE 'UTC')::date AS day, j.artifact_id, c.currency
+      FROM billing_usagevoid x
+      JOIN billing_ratedusage r ON r.id = x.rated_id
+      LEFT JOIN billing_ledgertransfer t ON t.id = r.owner_transfer_id
+      JOIN compute_usagerecord u ON u.id = r.usage_id
+      JOIN compute_inferencejob j ON j.id = u.job_id
+      JOIN billing_joborder o ON o.id = r.order_id
+      JOIN billing_ratecard c ON c.id = o.rate_card_id
+     WHERE x.id = ANY(%(voids)b::bigint[])
+), corrections AS (
+    SELECT void_id, rated_id, format('void:%%s:owner', public_id) AS key, owner_micro AS amount_micro, currency,
+           format('owner:%%s:payable:%%s', owner_id, currency) AS debit,
+           format('platform:%%s:%%s', CASE WHEN is_customers THEN 'revenue' ELSE 'verification' END, currency) AS credit
+      FROM voided WHERE owner_micro > 0
+    UNION ALL
+    SELECT void_id, rated_id, format('void:%%s:wallet', public_id), wallet_micro, currency,
+           format('platform:revenue:%%s', currency), format('organization:%%s:wallet:%%s', organization_id, currency)
+      FROM voided WHERE wallet_micro > 0
+    UNION ALL
+    SELECT void_id, rated_id, format('void:%%s:promo', public_id), promo_micro, currency,
+           format('platform:revenue:%%s', currency), format('organization:%%s:promo_wallet:%%s', organization_id, currency)
+      FROM voided WHERE promo_micro > 0
+), posted AS (
+    INSERT INTO billing_ledgertransfer (kind, debit_id, credit_id, amount_micro, currency, idempotency_key, meta)
+    SELECT 'correction', d.id, c.id, x.amount_micro, x.currency, x.key,
+           jsonb_build_object('void', x.void_id, 'rated', x.rated_id)
+      FROM corrections x
+      LEFT JOIN billing_ledgeraccount d ON d.key = x.debit
+      LEFT JOIN billing_ledgeraccount c ON c.key = x.credit
+), {rolled_up("voided", sign="-")}
+UPDATE billing_usagevoid SET settled_at = now() WHERE id = ANY(%(voids)b::bigint[])
+"""  # noqa: S608 - constants
+
+
+@transaction.atomic
+def void(*, rated: RatedUsage, reason: str, actor: User | None) -> UsageVoid:
+    """Take a rated usage back; the corrections follow within the minute. Voiding it again returns the first void.
+
+    Raises InvalidInput `reason_missing` or `reason_too_long`, and Conflict `dispute_upheld`: what a dispute of this job
+    granted may have given back this charge already. Copies, which the customer did not pay, may be voided even then.
+    """
+    reason = reason.strip()
+    if not reason:
+        raise InvalidInput("Say why this usage is taken back.", code="reason_missing")
+    if len(reason) > REASON_MAX_LENGTH:
+        raise InvalidInput(f"A reason has at most {REASON_MAX_LENGTH} characters.", code="reason_too_long")
+    given = give_backs.of(give_backs.locked(rated.order_id))
+    if first := UsageVoid.objects.filter(rated=rated).first():
+        return first
+    if rated.charged_micro and given.granted_micro:
+        raise Conflict("A dispute of this job was upheld: adjust by hand what it left.", code="dispute_upheld")
+    row = UsageVoid.objects.create(
+        rated=rated, reason=reason, voided_by=actor, promo_micro=given.promo_part(rated.charged_micro)
+    )
+    audit.record(
+        actor=actor, action="usage.void", subject=row.public_id, rated=rated.pk, reason=reason,
+        charged_micro=rated.charged_micro, owner_micro=rated.owner_micro,
+    )  # fmt: skip
+    kicks.kick(TASK)
+    return row
+
+
+@atomic_retrying
+def settle_voids(*, limit: int = BATCH) -> int:
+    """Post the corrections of up to `limit` voids, oldest first. Returns how many; safe in many processes at once."""
+    with connection.cursor() as cursor:
+        cursor.execute(CLAIM, [limit])
+        claimed = [row[0] for row in cursor]
+    if not claimed:
+        return 0
+    kinds = LedgerAccount.Kind
+    posting.accounts({
+        place
+        for organization, owner, currency, has_promo in execute_batch(PLACES, [claimed])
+        for place in (
+            Place(kind=kinds.WALLET, currency=currency, organization_id=organization),
+            Place(kind=kinds.PROMO_WALLET, currency=currency, organization_id=organization),
+            Place(kind=kinds.PAYABLE, currency=currency, owner_id=owner),
+            Place(kind=kinds.REVENUE, currency=currency),
+            Place(kind=kinds.VERIFICATION, currency=currency),
+        )
+        if has_promo or place.kind != kinds.PROMO_WALLET
+    })  # fmt: skip
+    execute_batch(SETTLE, {"voids": claimed})
+    return len(claimed)

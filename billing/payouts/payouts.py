@@ -1,0 +1,210 @@
+"""Payouts: what a statement owes, sent to the owner's account once it is due, wanted and covered. Never twice, never lost."""
+
+import logging
+from collections.abc import Sequence
+from itertools import accumulate
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.utils import timezone
+
+from accounts.access import audit
+from accounts.models import User
+from billing.ledger import posting
+from billing.ledger.posting import Place, Posting
+from billing.models import LedgerAccount, LedgerTransfer, Payout, StripeCommand
+from billing.payouts import reversals, suspicions
+from billing.stripe import gateway, outbox
+from billing.stripe.amounts import to_micro
+from core.errors import Conflict
+from core.kicks import kick
+from core.states import transition
+
+logger = logging.getLogger(__name__)
+Status = Payout.Status
+Kind = LedgerAccount.Kind
+Picked = tuple[int, int, object]  # payout, account, public id of the payout
+ONE_AT_A_TIME = 0x5041594F  # advisory lock: two rounds at once would both count on the same balance
+
+# Why a payout that is due cannot go, whatever our balance is; "" when nothing else stops it.
+REASON = f"""
+  FROM billing_payout p
+  JOIN accounts_owner o ON o.id = p.owner_id
+  LEFT JOIN billing_connectedaccount a ON a.owner_id = p.owner_id AND a.status = 'active' AND a.stripe_id IS NOT NULL
+ CROSS JOIN LATERAL (SELECT CASE WHEN p.held_at IS NOT NULL THEN 'held'
+                                 WHEN {suspicions.HELD_BACK} THEN 'held'
+                                 WHEN o.erased_at IS NOT NULL THEN 'owner_closed'
+                                 WHEN a.id IS NULL THEN 'account_not_ready' ELSE '' END AS code) why
+ WHERE p.status = 'scheduled' AND p.due_at <= %s
+"""
+NEXT = f"""
+SELECT p.id, a.id, p.public_id, p.amount_micro {REASON} AND why.code = '' AND p.currency = %s
+ ORDER BY p.due_at, p.id LIMIT %s FOR UPDATE OF p SKIP LOCKED
+"""
+WAIT = f"""
+UPDATE billing_payout w SET status_code = found.code
+  FROM (SELECT p.id, CASE WHEN why.code = '' THEN 'balance_low' ELSE why.code END AS code {REASON}
+           AND (why.code <> '' OR p.currency = ANY(%s))) found
+ WHERE w.id = found.id AND w.status = 'scheduled' AND w.status_code <> found.code
+"""  # noqa: S608 - our own words
+TRIED = """
+SELECT subject_id, count(*) FROM billing_stripecommand
+ WHERE kind = 'create_transfer' AND subject_id = ANY(%s) GROUP BY subject_id
+"""
+SEND = """
+UPDATE billing_payout p SET status = 'sending', status_code = '', command_id = s.command_id, account_id = s.account_id
+  FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[]) AS s(id, command_id, account_id) WHERE p.id = s.id
+"""
+# What is being sent is not off our balance yet.
+BEING_SENT = """
+SELECT p.currency, sum(p.amount_micro)::bigint FROM billing_payout p JOIN billing_stripecommand c ON c.id = p.command_id
+ WHERE p.status = 'sending' AND c.status = 'queued' GROUP BY p.currency
+"""
+
+
+def send_due(*, limit: int = 500) -> int:
+    """Begin to send the payouts that are due, oldest first, as far as our balance at Stripe covers them; the others say
+    why they wait. Each gets one command to Stripe; workers send those. How many were begun. May run twice, at once.
+
+    A payout that is not covered stops the later ones of its currency, so that a large one is not overtaken for ever.
+    Raises StripeUnavailable when Stripe does not say what our balance is.
+    """
+    suspicions.hold()
+    due = Payout.objects.filter(status=Status.SCHEDULED, due_at__lte=timezone.now())
+    if not settings.STRIPE_SECRET_KEY or not due.exists():
+        return 0
+    available = gateway.available_minor()
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ONE_AT_A_TIME])
+        cursor.execute(BEING_SENT)
+        sending, now = dict(cursor), timezone.now()
+        picked: list[Picked] = []
+        short: list[str] = []
+        for currency in due.values_list("currency", flat=True).distinct().order_by("currency"):
+            left_micro = to_micro(available.get(currency, 0), currency) - sending.get(currency, 0)
+            cursor.execute(NEXT, [now, currency, limit - len(picked)])
+            rows = cursor.fetchall()
+            covered = _covered(rows, left_micro)
+            picked += covered
+            if len(covered) < len(rows):
+                short.append(currency)
+        if picked:
+            _begin(picked)
+        cursor.execute(WAIT, [now, short])
+    return len(picked)
+
+
+def hold(*, payout: Payout, reason: str, actor: User | None) -> Payout:
+    """Do not send it until it is released. Raises Conflict `payout_not_waiting` once it is being sent."""
+    with transaction.atomic():
+        row = _locked(payout, Status.SCHEDULED)
+        if row.held_at is None:
+            row.held_at, row.held_reason, row.status_code = timezone.now(), reason[:200], "held"
+            row.save(update_fields=["held_at", "held_reason", "status_code"])
+            audit.record(actor=actor, action="payout.hold", subject=row.public_id, reason=reason)
+    return row
+
+
+def release(*, payout: Payout, actor: User | None) -> Payout:
+    """Lift a hold. Releasing what is not held changes nothing. Raises Conflict `payout_not_waiting`."""
+    with transaction.atomic():
+        row = _locked(payout, Status.SCHEDULED)
+        if row.held_at is not None:
+            row.held_at, row.held_reason, row.status_code, row.released_at = None, "", "", timezone.now()
+            row.save(update_fields=["held_at", "held_reason", "status_code", "released_at"])
+            audit.record(actor=actor, action="payout.release", subject=row.public_id)
+            kick("billing.send_payouts")
+    return row
+
+
+def return_to_balance(*, payout: Payout, reason: str, actor: User | None) -> Payout:
+    """Give it up: the amount is owed again, and part of the next statement. Returning twice changes nothing.
+
+    Raises Conflict: `payout_may_be_sent` while a transfer was or may have been made, `payout_not_waiting` after that.
+    """
+    with transaction.atomic():
+        row = _surely_unsent(payout, Status.RETURNED)
+        if row.status == Status.RETURNED:
+            return row
+        places = [
+            Place(kind=kind, currency=row.currency, owner_id=row.owner_id) for kind in (Kind.IN_TRANSIT, Kind.PAYABLE)
+        ]
+        accounts = posting.accounts(places)
+        audit.record(actor=actor, action="payout.return", subject=row.public_id, reason=reason)
+        posted = posting.post([
+            Posting(
+                kind=LedgerTransfer.Kind.RETURN, debit=accounts[places[0]], credit=accounts[places[1]],
+                amount_micro=row.amount_micro, idempotency_key=f"payout:{row.public_id}:returned",
+                meta={"payout": str(row.public_id)},
+            )
+        ])  # fmt: skip
+        transition(row, Status.RETURNED, code=row.status_code, returned=posted.transfers[0], ended_at=timezone.now())
+    return row
+
+
+def schedule_again(*, payout: Payout, actor: User | None) -> Payout:
+    """An operator's word that a transfer which Stripe refused shall be asked for anew, under a new key.
+
+    Raises Conflict as `return_to_balance`.
+    """
+    with transaction.atomic():
+        row = _surely_unsent(payout, Status.SCHEDULED)
+        if row.status == Status.SENDING:
+            transition(row, Status.SCHEDULED, command=None, account=None)
+            audit.record(actor=actor, action="payout.schedule_again", subject=row.public_id)
+            kick("billing.send_payouts")
+    return row
+
+
+def reverse(*, payout: Payout, reason: str, actor: User | None, cause: str = Payout.Cause.FRAUD) -> Payout:
+    """Fetch a paid one back from the owner's account, for fraud or a wrong payee. See payout_reversals.request."""
+    return reversals.request(payout=payout, reason=reason, actor=actor, cause=cause)
+
+
+def _covered(rows: Sequence[tuple[int, int, object, int]], left_micro: int) -> list[Picked]:
+    """The first of them, as many as the balance covers."""
+    sums = accumulate(amount_micro for _, _, _, amount_micro in rows)
+    return [
+        (pk, account, public_id)
+        for (pk, account, public_id, _), total in zip(rows, sums, strict=True)
+        if total <= left_micro
+    ]
+
+
+def _begin(picked: Sequence[Picked]) -> None:
+    """One command each, in one statement, and all of them sending in another."""
+    with connection.cursor() as cursor:
+        cursor.execute(TRIED, [[pk for pk, _, _ in picked]])
+        tried = dict(cursor)
+        commands = StripeCommand.objects.bulk_create([
+            StripeCommand(
+                kind=StripeCommand.Kind.CREATE_TRANSFER, subject_id=pk,
+                idempotency_key=f"payout:{public_id}:transfer:v{tried.get(pk, 0) + 1}",
+            )
+            for pk, _, public_id in picked
+        ])  # fmt: skip
+        ids, accounts = [pk for pk, _, _ in picked], [account for _, account, _ in picked]
+        cursor.execute(SEND, [ids, [command.pk for command in commands], accounts])
+    kick(outbox.TASK)
+
+
+def _locked(payout: Payout, status: str) -> Payout:
+    row = Payout.objects.select_for_update().get(pk=payout.pk)
+    if row.status != status:
+        raise Conflict(f"This payout is {row.get_status_display().lower()}.", code="payout_not_waiting")
+    return row
+
+
+def _surely_unsent(payout: Payout, already: str) -> Payout:
+    """The payout, locked after its command as the outbox does, if no transfer can come of it any more."""
+    command_id = Payout.objects.values_list("command_id", flat=True).get(pk=payout.pk)
+    command = StripeCommand.objects.select_for_update().filter(pk=command_id).first()
+    row = Payout.objects.select_for_update().get(pk=payout.pk)
+    if row.status == already:
+        return row
+    if row.status not in (Status.SCHEDULED, Status.SENDING):
+        raise Conflict(f"This payout is {row.get_status_display().lower()}.", code="payout_not_waiting")
+    known = command is None or (command.status == StripeCommand.Status.DEAD and not command.outcome_unknown)
+    if row.command_id != command_id or not known:
+        raise Conflict("A transfer may have been made: wait for what Stripe says.", code="payout_may_be_sent")
+    return row

@@ -1,0 +1,173 @@
+"""What became of a refund: sent, or back in the wallet. Webhook, answer and sweep all end here."""
+
+import logging
+from datetime import timedelta
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.access import audit
+from accounts.mails import outbox
+from accounts.models import User
+from accounts.organizations.selectors import money_people
+from billing.ledger import posting
+from billing.ledger.locks import lock
+from billing.ledger.posting import Posting
+from billing.models import BalanceTransaction, LedgerTransfer, Refund, StripeCommand
+from billing.stripe import balance, gateway, rounds
+from billing.stripe.amounts import to_micro
+from billing.stripe.gateway import CardRefund
+from billing.stripe.words import meaning
+from core.errors import Conflict
+from core.states import transition
+
+logger = logging.getLogger(__name__)
+Status = Refund.Status
+MEANS = {
+    "pending": Status.PENDING,
+    "requires_action": Status.PENDING,
+    "succeeded": Status.SUCCEEDED,
+    "failed": Status.FAILED,
+    "canceled": Status.FAILED,
+}
+LOOK_AGAIN, REACH = timedelta(hours=1), timedelta(days=90)
+
+
+class RefundMismatch(Conflict):
+    """The refund at Stripe is not the one that was asked for."""
+
+    code = "refund_mismatch"
+
+
+def apply(found: CardRefund) -> bool:
+    """Bring our refund to where Stripe's is. Any number of times, in any order. False when it is none of ours.
+
+    An older answer changes nothing that a newer one said: states only go forward. Raises RefundMismatch, UnknownWord.
+    """
+    row = Refund.objects.filter(command__idempotency_key=found.command).first() if found.command else None
+    if row is None:
+        return False
+    with transaction.atomic():
+        row = locked(row)
+        _check(row, found)
+        settle(row, stripe_id=found.id, status=found.status, code=found.failure_reason)
+    balance.record(found.movements)
+    return True
+
+
+def state_of(status: str) -> str:
+    """Ours for Stripe's. Raises UnknownWord."""
+    return meaning(MEANS, status)
+
+
+def locked(refund: Refund) -> Refund:
+    """The row as it is now, held until the end of the transaction."""
+    lock(refund.organization_id)
+    related = Refund.objects.select_related("organization", "top_up", "transfer__debit", "transfer__credit", "command")
+    return related.select_for_update(of=("self",)).get(pk=refund.pk)
+
+
+def settle(row: Refund, *, stripe_id: str, status: str, code: str) -> None:
+    """Act on what Stripe says, in the caller's transaction, which holds the row. Raises UnknownWord."""
+    wanted = state_of(status)
+    if row.stripe_id is None:
+        row.stripe_id = stripe_id
+        row.save(update_fields=["stripe_id"])
+        if row.status == Status.FAILED:
+            logger.error("%s was given back, and Stripe sent it too, as %s: an operator must look", row, stripe_id)
+    if wanted == Status.FAILED:
+        give_back(row, code=code or "refund_failed")
+    elif wanted in Refund.TRANSITIONS.get(row.status, ()):
+        was = row.status
+        ended_at = timezone.now() if wanted == Status.SUCCEEDED else None
+        transition(row, wanted, ended_at=ended_at)
+        if was == Status.REQUESTED:
+            _mail(row, "refund-sent")
+
+
+def give_back(row: Refund, *, code: str) -> None:
+    """The money is in the wallet again, once. In the caller's transaction, which holds the row."""
+    if row.status == Status.FAILED:
+        return
+    (returned,) = posting.post([
+        Posting(
+            kind=LedgerTransfer.Kind.REVERSAL, debit=row.transfer.credit, credit=row.transfer.debit,
+            amount_micro=row.amount_micro, idempotency_key=f"refund:{row.public_id}:returned", reverses=row.transfer,
+            meta={"refund": str(row.public_id), "code": code},
+        )
+    ]).transfers  # fmt: skip
+    transition(row, Status.FAILED, code=code[:64], returned=returned, ended_at=timezone.now())
+    _mail(row, "refund-failed")
+
+
+def refresh(refund: Refund) -> None:
+    """Ask Stripe how it stands and act on that. Outside a transaction. Raises StripeUnavailable, RefundMismatch."""
+    if refund.stripe_id:
+        apply(gateway.retrieve_refund(refund.stripe_id))
+
+
+def sweep(*, limit: int = 100) -> int:
+    """Look again at refunds that wait for a bank, and at those whose money Stripe's balance shows as come back.
+
+    One that cannot be acted on is logged, and the others are looked at. How many there were. Raises StripeUnavailable.
+    """
+    now, known = timezone.now(), Refund.objects.filter(stripe_id__isnull=False)
+    back = BalanceTransaction.objects.filter(
+        type__in=("refund_failure", "payment_failure_refund"), occurred_at__gt=now - REACH
+    ).values("source_id")
+    returned = known.filter(stripe_id__in=back, status__in=(Status.PENDING, Status.SUCCEEDED))
+    # In no order: were there more than `limit`, each would have its turn.
+    waiting = known.filter(status=Status.PENDING, created_at__lt=now - LOOK_AGAIN).order_by("?")
+    rows = {row.pk: row for row in (*returned[:limit], *waiting[:limit])}
+    rounds.look_again(rows.values(), refresh)
+    return len(rows)
+
+
+def resolve(*, refund: Refund, actor: User) -> Refund:
+    """An operator's word about a refund whose command was given up: look at Stripe; what is not there is given back.
+
+    Outside a transaction. Raises Conflict (`refund_being_sent`) while a worker may be sending it, StripeUnavailable.
+    """
+    command = StripeCommand.objects.get(pk=refund.command_id)
+    _insist_idle(command)
+    intent_id = (command.params or {}).get("payment_intent")  # never claimed: never sent
+    found = gateway.find_refund(payment_intent_id=intent_id, command=command.idempotency_key) if intent_id else None
+    if found:
+        apply(found)
+    else:
+        with transaction.atomic():
+            _insist_idle(StripeCommand.objects.select_for_update().get(pk=command.pk))
+            row = locked(refund)
+            if row.stripe_id is None:
+                give_back(row, code="not_sent")
+            audit.record(actor=actor, action="refund.resolved", subject=row.public_id, status=row.status)
+    return Refund.objects.get(pk=refund.pk)
+
+
+def _insist_idle(command: StripeCommand) -> None:
+    """Dead, and so long ago that whoever sent it last is gone too."""
+    if command.status != StripeCommand.Status.DEAD or command.due_at > timezone.now():
+        raise Conflict("A worker may be sending this refund just now.", code="refund_being_sent")
+
+
+def _check(row: Refund, found: CardRefund) -> None:
+    same = (
+        found.reference == str(row.public_id)
+        and found.payment_intent_id == row.top_up.reference
+        and found.currency == row.currency
+        and to_micro(found.amount_minor, found.currency) == row.amount_micro
+        and row.stripe_id in (None, found.id)
+    )
+    if not same:
+        raise RefundMismatch(refund=str(row.public_id), found=found.id)
+
+
+def _mail(row: Refund, kind: str) -> None:
+    for user in money_people(row.organization):
+        outbox.queue(
+            user=user, kind=kind, dedupe_key=f"{kind}:{row.public_id}:{user.pk}",
+            context={
+                "organization": row.organization.name, "amount_micro": row.amount_micro, "currency": row.currency,
+                "code": row.status_code, "topped_up_on": row.top_up.created_at.date().isoformat(),
+            },
+        )  # fmt: skip

@@ -1,0 +1,119 @@
+"""Closing owners' statements: what was earned in a period, what was corrected, and the payout of its whole coins.
+
+A statement takes every transfer on the owner's `payable` account that counts for a time before the period's end and is on no
+statement yet; what is posted later for an earlier time is on the next one, marked late. Its payout is posted with it, so the
+statement says what is paid and what is carried. Chunks of owners, each in a transaction of its own: a crash leaves whole ones,
+and the next run does the rest. Two runs at once wait for each other on the owners' accounts.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
+
+from accounts.models import Owner
+from billing import periods
+from billing.ledger import posting
+from billing.ledger.posting import Place
+from billing.models import LedgerAccount, Payout, Statement, StatementEntry
+from billing.payouts import accounts as connected_accounts
+from billing.payouts import suspicions
+from billing.statements import sql
+from billing.stripe.amounts import micro_per_minor
+from core import kicks
+from core.db import atomic_retrying
+
+CHUNK = 500
+Kind = LedgerAccount.Kind
+
+
+def close_due(*, until: datetime, opened_by: datetime | None = None) -> int:
+    """Close, for every owner and currency, the span from the last statement's end up to `until`. How many were made; repeatable.
+
+    Nobody gets a statement without a movement or a payout. `opened_by` leaves out accounts that were opened later.
+    """
+    made, after = 0, 0
+    while owners := _owners(after, until, opened_by):
+        made += len(_close(owners, until, settings.PAYOUT_MIN_MICRO))
+        after = owners[-1]
+    if made:
+        kicks.kick(connected_accounts.SEND_PAYOUTS)
+        kicks.kick("accounts.send_mails")
+    return made
+
+
+def close_owner(*, owner: Owner, until: datetime) -> int:
+    """The last statement of an owner who leaves: whatever the minimum is, whole coins are paid. As close_due."""
+    made = len(_close([owner.pk], until, 0))
+    if made:
+        kicks.kick(connected_accounts.SEND_PAYOUTS)
+    return made
+
+
+def close_month(*, now: datetime | None = None) -> int:
+    """Close the last calendar month (UTC) that is over for longer than the grace. Again in the same month: only who was left out.
+
+    Not who began after the grace: it would be asked of every new owner, each hour. What they have of that month comes late.
+    """
+    month = periods.last_due(now or timezone.now())
+    return close_due(until=month, opened_by=month + periods.grace())
+
+
+def _owners(after: int, until: datetime, opened_by: datetime | None) -> list[int]:
+    """The next chunk of those who have no statement up to then: every hour asks again."""
+    stated = Statement.objects.filter(owner=OuterRef("owner"), currency=OuterRef("currency"), period_end_at__gte=until)
+    opened = Q(created_at__lte=opened_by) if opened_by else Q()
+    payables = LedgerAccount.objects.filter(opened, ~Exists(stated), kind=Kind.PAYABLE, owner_id__gt=after)
+    return list(payables.order_by("owner_id").values_list("owner_id", flat=True).distinct()[:CHUNK])
+
+
+@atomic_retrying
+def _close(owners: Sequence[int], until: datetime, minimum_micro: int) -> list[int]:
+    """One chunk; the keys of the statements that were made."""
+    currencies = list(
+        LedgerAccount.objects.filter(kind=Kind.PAYABLE, owner_id__in=owners)
+        .values_list("currency", flat=True)
+        .distinct()
+    )
+    values: dict[str, Any] = {
+        "owners": list(owners), "until": until, "minimum": minimum_micro, "currencies": currencies,
+        "coins": [micro_per_minor(currency) for currency in currencies],
+    }  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute(sql.LOCK, values)
+        values["locked"] = [row[0] for row in cursor.fetchall()]
+        cursor.execute(sql.STATEMENTS, values)
+        rows = cursor.fetchall()
+        if not rows:
+            return []
+        values["made"] = [row[0] for row in rows]
+        _pay(cursor, values, [row for row in rows if row[3]])
+        cursor.execute(sql.MAILS, values)
+    return list(values["made"])
+
+
+def _pay(cursor: Any, values: dict[str, Any], due: Sequence[tuple[Any, ...]]) -> None:
+    """Post the payouts, as entries of their own statements, and schedule them."""
+    if not due:
+        return
+    posting.accounts(Place(kind=Kind.IN_TRANSIT, currency=currency, owner_id=owner) for _, owner, currency, _ in due)
+    cursor.execute(sql.PAYOUTS, values)
+    rows = cursor.fetchall()
+    StatementEntry.objects.bulk_create(
+        StatementEntry(statement_id=statement, transfer_id=transfer, amount_micro=-micro)
+        for statement, _, micro, _, _, transfer in rows
+    )
+    hold = timedelta(days=settings.PAYOUT_HOLD_DAYS)
+    suspected = suspicions.suspected(owner for _, owner, *_ in rows)
+    held = {"held_at": timezone.now(), "held_reason": suspicions.REASON, "status_code": "held"}
+    Payout.objects.bulk_create(
+        Payout(
+            statement_id=statement, owner_id=owner, amount_micro=micro, currency=currency, due_at=end + hold,
+            posting_id=transfer, **(held if owner in suspected else {}),
+        )
+        for statement, owner, micro, currency, end, transfer in rows
+    )  # fmt: skip

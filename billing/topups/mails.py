@@ -1,0 +1,42 @@
+"""Before the card expires that a customer's automatic recharge uses: a mail to its admins and people of finance."""
+
+from datetime import datetime
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from billing.topups.words import SOON
+from core import kicks
+
+TELL = """
+WITH expiring AS (
+    SELECT c.id, c.brand, c.last4, c.exp_month, c.exp_year, o.id AS organization_id, o.name,
+           make_timestamptz(c.exp_year, c.exp_month, 1, 0, 0, 0, 'UTC') + interval '1 month' AS ends_at
+      FROM billing_autorecharge r
+      JOIN billing_savedcard c ON c.id = r.card_id AND c.status = 'active' AND c.exp_year IS NOT NULL
+      JOIN accounts_organization o ON o.id = r.organization_id
+     WHERE r.is_on),
+due AS (
+    SELECT m.user_id, e.*, 'card-expiring:' || e.id || ':' || e.exp_year || '-' || e.exp_month || ':' || m.user_id AS key
+      FROM expiring e
+      JOIN accounts_membership m ON m.organization_id = e.organization_id AND m.role IN ('admin', 'finance')
+      JOIN accounts_user u ON u.id = m.user_id AND u.is_active
+     WHERE e.ends_at > %(now)s AND e.ends_at <= %(soon)s)
+INSERT INTO accounts_mail (user_id, kind, context, dedupe_key, not_before_at, tries, created_at, dropped_code)
+SELECT user_id, 'card-expiring',
+       jsonb_build_object('organization', name, 'brand', brand, 'last4', last4, 'month', exp_month, 'year', exp_year),
+       key, now(), 0, now(), '' FROM due
+ON CONFLICT (dedupe_key) DO NOTHING
+"""
+
+
+@transaction.atomic
+def mail_expiring(now: datetime | None = None) -> int:
+    """Tell once for each card and expiry date, thirty days before its end. How many mails were queued."""
+    moment = now or timezone.now()
+    with connection.cursor() as cursor:
+        cursor.execute(TELL, {"now": moment, "soon": moment + SOON})
+        count: int = cursor.rowcount
+    if count:
+        kicks.kick("accounts.send_mails")
+    return count

@@ -1,0 +1,237 @@
+"""Cards that Stripe keeps for a customer: saved on a page of Stripe's, one of them the default, removed on asking.
+
+Whoever changes an organization's cards holds its StripeCustomer row: one such act at a time.
+"""
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from accounts.access import audit
+from accounts.models import Organization, User
+from billing.models import AutoRecharge, CardTopUp, SavedCard, StripeCommand, StripeCustomer
+from billing.stripe import gateway, outbox
+from billing.stripe.customers import customer_of
+from billing.stripe.gateway import Card, CheckoutSession
+from billing.topups.recharge_pauses import pause
+from core.db import next_id
+from core.errors import Conflict, InvalidInput
+from core.states import transition
+
+Status = SavedCard.Status
+PAGES_MAX, CARDS_MAX = 5, 10
+PAGE_LIFE = timedelta(days=1)  # Stripe closes it then
+
+
+class CardMismatch(Conflict):
+    """What Stripe saved is not for whom it was asked."""
+
+    code = "card_mismatch"
+
+
+def of(organization: Organization) -> list[SavedCard]:
+    """Its saved cards, the default first, then as they came."""
+    return list(SavedCard.objects.filter(organization=organization, status=Status.ACTIVE).order_by("-is_default", "id"))
+
+
+def start(*, organization: Organization, idempotency_key: str, site_url: str, actor: User | None) -> SavedCard:
+    """Ask for a page of Stripe's that saves a card. The same key again returns the first.
+
+    Raises InvalidInput (`card_off`) and Conflict (`too_many_cards`, `too_many_open`).
+    """
+    if not settings.STRIPE_SECRET_KEY:
+        raise InvalidInput("Cards are switched off here.", code="card_off")
+    key = f"saved_card:{organization.public_id}:{idempotency_key}:session:v1"
+    try:
+        with transaction.atomic():
+            return _create(organization, key, site_url, actor)
+    except IntegrityError:
+        first = SavedCard.objects.filter(organization=organization, command__idempotency_key=key).first()
+        if first is None:
+            raise
+        return first
+
+
+def open_page(card: SavedCard) -> None:
+    """Have Stripe make the page now, without waiting for a worker, once the transaction has committed. Never raises."""
+    if card.status == Status.PENDING and card.command and not card.session_id:
+        outbox.send_now(card.command)
+
+
+def refresh(card: SavedCard) -> SavedCard:
+    """Ask Stripe how it stands and act on that. Outside a transaction. Raises StripeUnavailable, CardMismatch."""
+    if card.session_id and card.status == Status.PENDING:
+        return apply(gateway.retrieve_checkout_session(card.session_id))
+    return card
+
+
+def apply(session: CheckoutSession) -> SavedCard:
+    """Bring the card to where its page is. Any number of times, in any order, by any number of processes.
+
+    Outside a transaction: Stripe is asked which cards are the same one. Raises SavedCard.DoesNotExist when the session is
+    not of ours, StripeUnavailable, and CardMismatch.
+    """
+    same = _same_cards(session.card) if session.card else []
+    with transaction.atomic():
+        row = _locked(SavedCard.objects.get(public_id=session.reference))
+        _adopt(row, session)
+        if session.card and session.setup_status == "succeeded":
+            if row.status in (Status.PENDING, Status.FAILED):
+                _activate(row, session.card, same)
+        elif session.status == "expired" and row.status == Status.PENDING:
+            transition(row, Status.FAILED, code="page_expired", ended_at=timezone.now())
+        elif session.status == "complete" and session.setup_status == "canceled" and row.status == Status.PENDING:
+            transition(row, Status.FAILED, code="setup_canceled", ended_at=timezone.now())
+    return row
+
+
+def keep(*, top_up: CardTopUp, card: Card) -> None:
+    """The card of a payment that asked for it to be kept. Once, however often it is told. Raises StripeUnavailable."""
+    if SavedCard.objects.filter(payment_method_id=card.id).exists():
+        return
+    same = _same_cards(card)
+    with transaction.atomic():
+        customer = StripeCustomer.objects.select_for_update(no_key=True).get(pk=top_up.customer_id)
+        if SavedCard.objects.filter(payment_method_id=card.id).exists():
+            return
+        row = SavedCard.objects.create(
+            organization=top_up.organization, customer=customer, requested_by=top_up.requested_by, site_url=top_up.site_url
+        )  # fmt: skip
+        _activate(row, card, same)
+
+
+def refresh_from_bank(card: Card) -> bool:
+    """What Stripe learned of a card: another expiry date, or that it is gone. False when the card is none of ours."""
+    row = SavedCard.objects.filter(payment_method_id=card.id).first()
+    if row is None:
+        return False
+    with transaction.atomic():
+        row = _locked(row)
+        if row.status == Status.ACTIVE and not card.customer_id:
+            _let_go(row, code="detached_at_stripe")
+        elif row.status == Status.ACTIVE:
+            row.brand, row.last4, row.exp_month, row.exp_year = card.brand, card.last4, card.exp_month, card.exp_year
+            row.save(update_fields=["brand", "last4", "exp_month", "exp_year"])
+    return True
+
+
+def make_default(*, card: SavedCard, actor: User | None) -> None:
+    """The card that is charged unless another is chosen. Raises Conflict (`card_not_saved`) when it is not there any more."""
+    with transaction.atomic():
+        row = _locked(card)
+        _require_active(row)
+        SavedCard.objects.filter(organization_id=row.organization_id, is_default=True).update(is_default=False)
+        SavedCard.objects.filter(pk=row.pk).update(is_default=True)
+        _audit(row, "wallet.card_default", actor)
+
+
+def remove(*, card: SavedCard, actor: User | None) -> None:
+    """Forget the card here, and have Stripe forget it. A recharge that uses it is paused, and its people are told.
+
+    The books keep what was paid with it. Removing it again does nothing. Raises Conflict (`card_not_saved`) for a card that
+    never was saved.
+    """
+    with transaction.atomic():
+        row = _locked(card)
+        if row.status == Status.REMOVED:
+            return
+        _require_active(row)
+        _let_go(row, code="removed_by_customer")
+        _detach(row)
+        _audit(row, "wallet.card_removed", actor)
+
+
+def _create(organization: Organization, key: str, site_url: str, actor: User | None) -> SavedCard:
+    customer, customer_command = customer_of(organization)
+    rows = SavedCard.objects.filter(organization=organization).exclude(command__idempotency_key=key)
+    if rows.filter(status=Status.ACTIVE).count() >= CARDS_MAX:
+        raise Conflict("There are many saved cards already: remove one first.", code="too_many_cards")
+    since = timezone.now() - PAGE_LIFE
+    if rows.filter(status=Status.PENDING, created_at__gte=since).count() >= PAGES_MAX:
+        raise Conflict("Too many pages to save a card are open: use one, or wait a day.", code="too_many_open")
+    row = SavedCard(organization=organization, customer=customer, requested_by=actor, site_url=site_url)
+    row.pk = next_id(SavedCard)
+    row.command = outbox.queue(
+        kind=StripeCommand.Kind.CREATE_SETUP_SESSION, idempotency_key=key, subject_id=row.pk, after=customer_command
+    )  # fmt: skip
+    row.save(force_insert=True)
+    return row
+
+
+def _locked(card: SavedCard) -> SavedCard:
+    """The row as it is now, with its organization's cards to ourselves."""
+    StripeCustomer.objects.select_for_update(no_key=True).get(pk=card.customer_id)
+    return SavedCard.objects.select_related("organization", "customer", "command").get(pk=card.pk)
+
+
+def _require_active(row: SavedCard) -> None:
+    if row.status != Status.ACTIVE:
+        raise Conflict("This card is not saved any more.", code="card_not_saved")
+
+
+def _adopt(row: SavedCard, session: CheckoutSession) -> None:
+    """Check that it is the page that was asked for, and write down what we did not know of it."""
+    same = (
+        row.command is not None
+        and session.command == row.command.idempotency_key
+        and row.session_id in (None, session.id)
+        and row.customer.stripe_id in (None, session.customer_id)
+    )
+    if not same:
+        raise CardMismatch(saved_card=str(row.public_id), session=session.id)
+    if (row.session_id, row.checkout_url) != (session.id, session.url or row.checkout_url):
+        row.session_id, row.checkout_url = session.id, session.url or row.checkout_url
+        row.save(update_fields=["session_id", "checkout_url"])
+
+
+def _same_cards(card: Card) -> list[str]:
+    """Ids under which Stripe keeps this very card for this customer, by its fingerprint, which we do not store."""
+    if not (card.fingerprint and card.customer_id):
+        return []
+    kept = gateway.list_cards(card.customer_id)
+    return [other.id for other in kept if other.fingerprint == card.fingerprint and other.id != card.id]
+
+
+def _activate(row: SavedCard, card: Card, same: list[str]) -> None:
+    """It is saved. The same card saved before gives its place, its recharge included, to this one, which Stripe saw last."""
+    if not card.customer_id:
+        if row.status == Status.PENDING:
+            transition(row, Status.FAILED, code="detached_at_stripe", ended_at=timezone.now())
+        return
+    active = SavedCard.objects.filter(organization_id=row.organization_id, status=Status.ACTIVE)
+    older = list(active.filter(payment_method_id__in=same))
+    had_default = active.filter(is_default=True).exclude(pk__in=[other.pk for other in older]).exists()
+    for other in older:
+        transition(other, Status.REMOVED, code="saved_again", is_default=False, ended_at=timezone.now())
+        _detach(other)
+    transition(
+        row, Status.ACTIVE, payment_method_id=card.id, brand=card.brand, last4=card.last4, exp_month=card.exp_month,
+        exp_year=card.exp_year, is_default=not had_default, ended_at=None,
+    )  # fmt: skip
+    AutoRecharge.objects.filter(card__in=older).update(card=row)
+    _audit(row, "wallet.card_saved", row.requested_by)
+
+
+def _let_go(row: SavedCard, *, code: str) -> None:
+    """It cannot be charged any more; the oldest of the others becomes the default."""
+    was_default = row.is_default
+    transition(row, Status.REMOVED, code=code, is_default=False, ended_at=timezone.now())
+    others = SavedCard.objects.filter(organization_id=row.organization_id, status=Status.ACTIVE).order_by("id")
+    if was_default and (heir := others.first()):
+        SavedCard.objects.filter(pk=heir.pk).update(is_default=True)
+    if AutoRecharge.objects.filter(card=row).exists():
+        pause(organization=row.organization, code="card_removed", subject=f"card:{row.public_id}")
+
+
+def _detach(row: SavedCard) -> None:
+    outbox.queue(
+        kind=StripeCommand.Kind.DETACH_CARD, idempotency_key=f"saved_card:{row.public_id}:detach:v1", subject_id=row.pk
+    )  # fmt: skip
+
+
+def _audit(row: SavedCard, action: str, actor: User | None) -> None:
+    audit.record(
+        actor=actor, action=action, subject=row.organization.public_id, card=str(row.public_id), last4=row.last4
+    )  # fmt: skip

@@ -1,0 +1,65 @@
+"""How a saved card is named to people. Pure."""
+
+from datetime import UTC, datetime, timedelta
+
+from django.utils import timezone
+
+from billing.models import SavedCard
+
+BRANDS = {
+    "amex": "American Express", "cartes_bancaires": "Cartes Bancaires", "diners": "Diners Club", "discover": "Discover",
+    "eftpos_au": "eftpos", "jcb": "JCB", "link": "Link", "mastercard": "Mastercard", "unionpay": "UnionPay", "visa": "Visa",
+    "us_bank_account": "Bank account", "sepa_debit": "Bank account",
+}  # fmt: skip
+
+
+def title(card: SavedCard) -> str:
+    """ "Visa, ends in 4242" """
+    brand = BRANDS.get(card.brand, "Card")
+    return f"{brand}, ends in {card.last4}" if card.last4 else brand
+
+
+def expiry(card: SavedCard) -> str:
+    """ "12/2029", or "" for what does not expire."""
+    return f"{card.exp_month:02}/{card.exp_year}" if card.exp_month and card.exp_year else ""
+
+
+SOON = timedelta(days=30)
+
+
+def ends_at(card: SavedCard) -> datetime | None:
+    """The first moment at which it is no longer good; None for what does not expire."""
+    if not card.exp_year or not card.exp_month:
+        return None
+    years, month = divmod(card.exp_month, 12)
+    return datetime(card.exp_year + years, month + 1, 1, tzinfo=UTC)
+
+
+def has_expired(card: SavedCard, now: datetime | None = None) -> bool:
+    end = ends_at(card)
+    return end is not None and end <= (now or timezone.now())
+
+
+def expires_soon(card: SavedCard, now: datetime | None = None) -> bool:
+    """Within thirty days, and not yet."""
+    end = ends_at(card)
+    moment = now or timezone.now()
+    return end is not None and moment < end <= moment + SOON
+
+
+REASONS = {
+    "authentication_required": "Your bank wants you to confirm the payment yourself.",
+    "insufficient_funds": "The bank says that there is not enough money behind the card.",
+    "expired_card": "The card has expired.",
+    "generic_decline": "The bank declined the card and gives no reason.",
+    "card_declined": "The bank declined the card and gives no reason.",
+    "debit_not_authorized": "The bank returned the debit.",
+    "card_removed": "The card that it used was removed.",
+    "stripe_unknown_outcome": "We could not find out whether the last payment went through, and do not risk a second one.",
+}
+OTHER = "The card could not be charged."
+
+
+def reason(code: str) -> str:
+    """Words for the code; one that we have no words for is a card that could not be charged."""
+    return REASONS.get(code, OTHER)

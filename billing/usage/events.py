@@ -1,0 +1,170 @@
+"""Usage as events: the CloudEvents 1.0 envelope of a settled record, and of one that was taken back.
+
+A record's identity is the computer that signed it and its number in that computer's chain, for ever; the event's id is made
+of these two alone, so the same usage has the same id wherever and however often it is told. Readers drop what they have seen
+by (source, id). A void is an event of its own, `data.voids` names the first; both stay visible.
+"""
+
+import base64
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid5
+
+from django.db import connection
+
+from accounts.models import Organization
+from billing.usage import events as usage_events
+from billing.verifier.format import Amounts, Prices, UsageData, UsageEvent
+from core.errors import NotFound
+
+CONTENT_TYPE = "application/cloudevents-batch+json"
+RECORDED, VOIDED = "driveway.usage.recorded.v1", "driveway.usage.voided.v1"
+
+
+def event_id(node: UUID, seq: int) -> UUID:
+    """Of the record that this node signed under this number."""
+    return uuid5(node, str(seq))
+
+
+def alias(node: UUID, job: UUID) -> UUID:
+    """What a customer sees of a computer: one name for each of their jobs.
+
+    Under its own name, a car could be watched from job to job: when it stands still, and for how long.
+    """
+    return uuid5(node, f"job:{job}")
+
+
+def moment(at: datetime) -> str:
+    """RFC 3339, in UTC."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def for_owner(
+    *, node: UUID, seq: int, job: UUID, at: datetime, attempt: int, items: int, compute_ms: int, energy_mwh: int,
+    prices: Prices, owner_micro: int,
+) -> UsageEvent:  # fmt: skip
+    """A recorded event as the car's owner gets it, beneath a statement."""
+    return UsageEvent(
+        specversion="1.0", id=str(event_id(node, seq)), source=f"/nodes/{node}", type="driveway.usage.recorded.v1",
+        time=moment(at), subject=str(job), datacontenttype="application/json",
+        data=UsageData(
+            compute_ms=compute_ms, energy_mwh=energy_mwh, items=items, attempt=attempt, prices=prices,
+            amounts=Amounts(owner_micro=owner_micro),
+        ),
+    )  # fmt: skip
+
+
+def for_customer(
+    *, node: UUID, seq: int, job: UUID, at: datetime, data: dict[str, Any], void: UUID | None = None, reason: str = ""
+) -> dict[str, Any]:
+    """An event as the customer gets it. With `void`, the event that takes the record back: its amounts are negative."""
+    recorded = str(event_id(node, seq))
+    return {
+        "specversion": "1.0",
+        "id": str(void) if void else recorded,
+        "source": f"/nodes/{alias(node, job)}",
+        "type": VOIDED if void else RECORDED,
+        "time": moment(at),
+        "subject": str(job),
+        "datacontenttype": "application/json",
+        "data": {**data, **({"voids": recorded, "reason": reason} if void else {})},
+    }
+
+
+PAGE_MAX = 1_000
+RECORD, VOID = 0, 1
+CURSOR = re.compile(r"\d{1,18}-[01]-\d{1,18}")
+NEWEST = (2**62, VOID, 2**62)
+
+# Each order's own newest are cut off before they are joined: a page costs the same however large the order is. Copies that
+# check other work are the platform's expense, and no usage of the customer's.
+EVENTS = """
+SELECT o.job_id, e.kind, e.id, j.public_id, e.at, e.void, e.reason, n.public_id, m.seq, u.attempt_id, u.items, u.compute_ms,
+       u.energy_mwh, c.currency, o.price_micro_per_hour, o.price_micro_per_kwh, r.charged_micro
+  FROM billing_joborder o
+  JOIN billing_ratecard c ON c.id = o.rate_card_id
+  JOIN compute_inferencejob j ON j.id = o.job_id
+ CROSS JOIN LATERAL (
+      (SELECT 1 AS kind, v.id, v.rated_id, v.created_at AS at, v.public_id AS void, v.reason
+         FROM billing_usagevoid v JOIN billing_ratedusage x ON x.id = v.rated_id
+         JOIN compute_usagerecord y ON y.id = x.usage_id AND y.is_canonical
+        WHERE x.order_id = o.id AND (o.job_id, 1, v.id) < (%(job)s, %(kind)s, %(id)s) AND %(voided)s
+        ORDER BY v.id DESC LIMIT %(limit)s)
+      UNION ALL
+      (SELECT 0, x.id, x.id, x.created_at, NULL, ''
+         FROM billing_ratedusage x JOIN compute_usagerecord y ON y.id = x.usage_id AND y.is_canonical
+        WHERE x.order_id = o.id AND (o.job_id, 0, x.id) < (%(job)s, %(kind)s, %(id)s) AND %(recorded)s
+        ORDER BY x.id DESC LIMIT %(limit)s)) e
+  JOIN billing_ratedusage r ON r.id = e.rated_id
+  JOIN compute_usagerecord u ON u.id = r.usage_id
+  JOIN compute_meterrecord m ON m.id = u.meter_record_id
+  JOIN compute_node n ON n.id = u.node_id
+ WHERE o.organization_id = %(organization)s AND o.job_id <= %(job)s
+   AND (%(only)s::uuid IS NULL OR j.public_id = %(only)s)
+ ORDER BY o.job_id DESC, e.kind DESC, e.id DESC LIMIT %(limit)s
+"""
+
+
+@dataclass(frozen=True)
+class Page:
+    events: list[dict[str, Any]]
+    next_cursor: str  # "" when this is the last page
+
+
+def page(
+    organization: Organization, *, limit: int, cursor: str = "", job: UUID | None = None, kinds: Sequence[str] = ()
+) -> Page:
+    """At most `limit` events after the cursor; of one job or all, of these types or both. Raises NotFound for a made-up cursor."""
+    after = _position(cursor)
+    values = {
+        "organization": organization.pk, "job": after[0], "kind": after[1], "id": after[2], "only": job,
+        "voided": not kinds or usage_events.VOIDED in kinds, "recorded": not kinds or usage_events.RECORDED in kinds,
+        "limit": limit + 1,
+    }  # fmt: skip
+    with connection.cursor() as found:
+        found.execute(EVENTS, values)
+        rows = found.fetchall()
+    last = rows[limit - 1][:3] if len(rows) > limit else None
+    return Page([_event(*row[3:]) for row in rows[:limit]], _cursor(*last) if last else "")
+
+
+def _event(
+    job: UUID, at: datetime, void: UUID | None, reason: str, node: UUID, seq: int, attempt: int, items: int,
+    compute_ms: int, energy_mwh: int, currency: str, per_hour: int, per_kwh: int, charged_micro: int,
+) -> dict[str, Any]:  # fmt: skip
+    sign = -1 if void else 1
+    data = {
+        "compute_ms": sign * compute_ms,
+        "energy_mwh": sign * energy_mwh,
+        "items": sign * items,
+        "attempt": attempt,
+        "prices": {"currency": currency, "micro_per_hour": per_hour, "micro_per_kwh": per_kwh},
+        "amounts": {"charged_micro": sign * charged_micro},
+    }
+    return usage_events.for_customer(node=node, seq=seq, job=job, at=at, data=data, void=void, reason=reason)
+
+
+def _cursor(job_id: int, kind: int, row_id: int) -> str:
+    return base64.urlsafe_b64encode(f"{job_id}-{kind}-{row_id}".encode()).decode().rstrip("=")
+
+
+def _position(cursor: str) -> tuple[int, int, int]:
+    if not cursor:
+        return NEWEST
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+    except ValueError:
+        text = ""
+    if not CURSOR.fullmatch(text):
+        raise NotFound("There is no such page.")
+    job_id, kind, row_id = map(int, text.split("-"))
+    return job_id, kind, row_id
+
+
+def as_batch(events: list[dict[str, Any]]) -> bytes:
+    """The CloudEvents JSON batch: an array of events."""
+    return json.dumps(events, separators=(",", ":")).encode()

@@ -1,0 +1,209 @@
+"""A customer's saved cards, and the automatic recharge that charges one of them."""
+
+import uuid
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.conf import settings
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from accounts.access.guards import finance_required, may_move_money, organization_required, signed_in
+from accounts.models import Organization
+from billing.models import AutoRecharge, SavedCard
+from billing.topups import recharge_settings, recharges, saved_cards
+from billing.topups import words as card_dates
+from billing.topups import words as card_words
+from billing.topups.words import reason
+from billing.views.wallet import to_checkout
+from core.errors import DomainError
+from core.money import MICRO, format_micro
+
+USUAL = {"threshold": Decimal(20), "amount": Decimal(50), "monthly_cap": Decimal(200)}
+# Where the form shows what a service refuses, by how its code begins.
+FIELDS = {"amount": "amount", "threshold": "threshold", "cap": "monthly_cap", "card": "card"}
+
+
+class RechargeForm(forms.Form):
+    is_on = forms.BooleanField(required=False)
+    threshold = forms.DecimalField(decimal_places=2, max_digits=12)
+    amount = forms.DecimalField(decimal_places=2, max_digits=12)
+    monthly_cap = forms.DecimalField(decimal_places=2, max_digits=12)
+    card = forms.UUIDField(error_messages={"required": "Choose a card.", "invalid": "Choose a card."})
+
+    def micro(self, name: str) -> int:
+        return int(self.cleaned_data[name] * MICRO)
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+@to_checkout
+@organization_required
+def auto_recharge(request: HttpRequest, organization: Organization) -> HttpResponse:
+    """Cards and recharge: every member may look, who looks after the money may change."""
+    if request.method == "GET":
+        return _page(request, organization, RechargeForm(initial=_initial(organization)))
+    if not may_move_money(signed_in(request)):
+        raise PermissionDenied("Only an admin or somebody of finance may do this.")
+    form = RechargeForm(request.POST)
+    if form.is_valid():
+        try:
+            row = recharge_settings.change(
+                organization=organization, is_on=form.cleaned_data["is_on"], threshold_micro=form.micro("threshold"),
+                amount_micro=form.micro("amount"), monthly_cap_micro=form.micro("monthly_cap"), card_id=form.cleaned_data["card"],
+                actor=signed_in(request), resume=True,
+            )  # fmt: skip
+        except DomainError as error:
+            form.add_error(FIELDS.get(error.code.split("_")[0]), error.message)
+        else:
+            said = _("The automatic recharge is on.") if row.is_on else _("The automatic recharge is off.")
+            messages.success(request, said)
+            return redirect("auto_recharge")
+    return _page(request, organization, form, status=400)
+
+
+@never_cache
+@require_POST
+@finance_required
+def saved_card_add(request: HttpRequest, organization: Organization) -> HttpResponse:
+    """To Stripe's page; or, while Stripe does not answer, to ours, which waits for it."""
+    try:
+        key = UUID(request.POST.get("key", ""))
+        card = saved_cards.start(
+            organization=organization, idempotency_key=f"page:{key}",
+            site_url=request.build_absolute_uri("/").rstrip("/"), actor=signed_in(request),
+        )  # fmt: skip
+    except ValueError:
+        messages.error(request, _("This form was not complete. Please try again."))
+        return redirect("auto_recharge")
+    except DomainError as error:
+        messages.error(request, error.message)
+        return redirect("auto_recharge")
+    saved_cards.open_page(card)
+    card.refresh_from_db()
+    if card.status == SavedCard.Status.PENDING and card.checkout_url:
+        return redirect(card.checkout_url)
+    return redirect("saved_card_done", card.public_id)
+
+
+@never_cache
+@require_GET
+@finance_required
+def saved_card_done(request: HttpRequest, organization: Organization, public_id: UUID) -> HttpResponse:
+    """Where Stripe's page leads when the card is saved. Asks Stripe how it went: its webhook may still be on the way."""
+    card = get_object_or_404(SavedCard, organization=organization, public_id=public_id)
+    problem = ""
+    try:
+        card = saved_cards.refresh(card)
+    except DomainError as error:
+        problem = error.code
+    context = {"card": card, "title": card_words.title(card), "problem": problem, "waits": card.status == "pending"}
+    template = "billing/_saved_card_state.html" if "fragment" in request.GET else "billing/saved_card.html"
+    return render(request, template, context)
+
+
+@require_POST
+@finance_required
+def saved_card_default(request: HttpRequest, organization: Organization, public_id: UUID) -> HttpResponse:
+    card = get_object_or_404(SavedCard, organization=organization, public_id=public_id)
+    try:
+        saved_cards.make_default(card=card, actor=signed_in(request))
+    except DomainError as error:
+        messages.error(request, error.message)
+    return redirect("auto_recharge")
+
+
+@require_POST
+@finance_required
+def saved_card_remove(request: HttpRequest, organization: Organization, public_id: UUID) -> HttpResponse:
+    card = get_object_or_404(SavedCard, organization=organization, public_id=public_id)
+    try:
+        saved_cards.remove(card=card, actor=signed_in(request))
+    except DomainError as error:
+        messages.error(request, error.message)
+    else:
+        messages.success(request, _("The card is removed."))
+    return redirect("auto_recharge")
+
+
+def _initial(organization: Organization) -> dict[str, Any]:
+    row = recharges.of(organization)
+    if row is None:
+        return {"is_on": True, **USUAL}
+    return {
+        "is_on": row.is_on, "threshold": _major(row.threshold_micro), "amount": _major(row.amount_micro),
+        "monthly_cap": _major(row.monthly_cap_micro), "card": row.card.public_id,
+    }  # fmt: skip
+
+
+def _major(micro: int) -> Decimal:
+    return (Decimal(micro) / MICRO).quantize(Decimal("0.01"))
+
+
+def _page(request: HttpRequest, organization: Organization, form: RechargeForm, *, status: int = 200) -> HttpResponse:
+    recharge, cards, currency = recharges.of(organization), saved_cards.of(organization), organization.currency
+    used = recharge.card_id if recharge and recharge.is_on else None
+    context = {
+        "may_change": may_move_money(signed_in(request)),
+        "by_card": bool(settings.STRIPE_SECRET_KEY),
+        "key": uuid.uuid4(),
+        "cards": [_card(card, used=card.pk == used) for card in cards],
+        "form": form,
+        "values": {name: form[name].value() for name in ("threshold", "amount", "monthly_cap")},
+        "chosen": str(form["card"].value() or next((card.public_id for card in cards), "")),
+        "wants": bool(form["is_on"].value()),
+        "currency": currency,
+        "smallest": format_micro(settings.TOP_UP_MIN_MICRO, currency, places=0),
+        "largest": format_micro(settings.TOP_UP_MAX_MICRO, currency, places=0),
+        "recharge": _recharge(recharge, currency) if recharge else None,
+    }
+    return render(request, "billing/cards.html", context, status=status)
+
+
+def _card(card: SavedCard, *, used: bool) -> dict[str, Any]:
+    return {
+        "public_id": card.public_id,
+        "title": card_words.title(card),
+        "expiry": card_words.expiry(card),
+        "is_default": card.is_default,
+        "is_used": used,
+        "has_expired": card_dates.has_expired(card),
+        "expires_soon": card_dates.expires_soon(card),
+    }
+
+
+def _recharge(recharge: AutoRecharge, currency: str) -> dict[str, Any]:
+    """The state, and the month: what was charged, and what is left of the cap."""
+    month = recharges.month(recharge)
+    rows = recharges.charges(recharge, since=month.since_at)
+    return {
+        "is_on": recharge.is_on,
+        "code": recharge.paused_code,
+        "reason": reason(recharge.paused_code),
+        "paused_at": recharge.paused_at,
+        "asks": recharge.paused_code == "authentication_required",
+        "amount_plain": _major(recharge.amount_micro),
+        "amount": format_micro(recharge.amount_micro, currency),
+        "threshold": format_micro(recharge.threshold_micro, currency),
+        "card": card_words.title(recharge.card),
+        "month": month.since_at,
+        "charged": format_micro(month.charged_micro, currency),
+        "left": format_micro(month.left_micro, currency),
+        "cap": format_micro(recharge.monthly_cap_micro, currency),
+        "is_used_up": month.left_micro < recharge.amount_micro,
+        "charges": [
+            {
+                "public_id": row.public_id, "at": row.created_at, "amount": format_micro(row.amount_micro, row.currency),
+                "status": row.status, "label": row.get_status_display(), "code": row.status_code,
+                "card": card_words.title(row.saved_card) if row.saved_card else "",
+            }
+            for row in rows
+        ],
+    }  # fmt: skip

@@ -1,0 +1,90 @@
+"""What an owner's cars earned: a month by its days, a year by its months, and every car."""
+
+from datetime import date
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET
+
+from accounts.access.guards import owner_required
+from accounts.models import Owner
+from billing.documents.amounts import exact
+from billing.earnings import selectors
+from billing.earnings.selectors import Earned
+from billing.periods import Span
+from billing.views import spans
+from core import locale
+from core.charts import BarChart, Series, bar_chart
+
+
+@never_cache
+@require_GET
+@owner_required
+def earnings(request: HttpRequest, owner: Owner) -> HttpResponse:
+    """`?month=2026-11` or `?year=2026`; else the month that it is (UTC)."""
+    known = selectors.currencies(owner)
+    currency = request.GET.get("currency") or owner.currency
+    if currency not in known:
+        raise Http404
+    by_year = "year" in request.GET
+    span = spans.asked(request)
+    rows, first = _rows_of(owner, span, currency, by_year=by_year), selectors.first_day(owner)
+    context = {
+        "by_year": by_year,
+        "title": str(span.since.year) if by_year else locale.month(span.since),
+        "currency": currency,
+        "query": f"&currency={currency}",
+        "currencies": known if len(known) > 1 else [],
+        "chart": _chart(rows, currency, by_year=by_year),
+        "rows": [_shown(row, currency) for row in rows if not row.is_empty],
+        "total": _shown(selectors.total(rows), currency),
+        "vehicles": [
+            _shown(row, currency) for row in selectors.vehicles(owner, span.since, span.until, currency=currency)
+        ],
+        "has_earned": first is not None,
+        "this_year": span.since.year,
+        **spans.around(span, first, by_year=by_year),
+        **_standing(owner, currency),
+    }
+    return render(request, "billing/earnings.html", context)
+
+
+def _rows_of(owner: Owner, span: Span, currency: str, *, by_year: bool) -> list[Earned[date]]:
+    if by_year:
+        return selectors.months(owner, span.since.year, currency=currency)
+    return selectors.days(owner, span.since, span.until, currency=currency)
+
+
+def _standing(owner: Owner, currency: str) -> dict[str, Any]:
+    owed = selectors.owed(owner, currency=currency)
+    return {
+        "owed": exact(owed.payable_micro, currency),
+        "in_transit": exact(owed.in_transit_micro, currency) if owed.in_transit_micro else "",
+        "reserve": exact(owed.reserve_micro, currency) if owed.reserve_micro else "",
+        "lifetime": exact(selectors.lifetime(owner, currency=currency).net_micro, currency),
+        "next_statement_at": selectors.next_statement_at(),
+    }
+
+
+def _shown(row: Earned[Any], currency: str) -> dict[str, Any]:
+    amounts = ("gross_micro", "energy_micro", "wear_micro", "net_micro")
+    words = {name.removesuffix("_micro"): exact(getattr(row, name), currency) for name in amounts}
+    return {"key": row.key, "attempts": row.attempts, "compute_ms": row.compute_ms, **words}
+
+
+def _chart(rows: list[Earned[date]], currency: str, *, by_year: bool) -> BarChart:
+    parts = (("a", "Net, yours", "net_micro"), ("b", "Energy", "energy_micro"), ("c", "Wear", "wear_micro"))
+    worked = [row for row in rows if not row.is_empty]
+    best = max(worked, key=lambda row: row.gross_micro, default=None)
+    say = locale.month if by_year else locale.day
+    return bar_chart(
+        title="Gross earnings by month" if by_year else "Gross earnings by day",
+        description=f"Most on {say(best.key)}: {locale.money(best.gross_micro, currency)}. The table below has every figure."
+        if best
+        else "",
+        labels=[locale.short_month(row.key) if by_year else str(row.key.day) for row in rows],
+        series=[Series(key, label, [getattr(row, name) for row in rows]) for key, label, name in parts],
+        say=lambda micro: locale.money(micro, currency),
+    )

@@ -1,0 +1,34 @@
+"""The signed records beneath an owner's statement, and the keys that the platform signs with."""
+
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.shortcuts import get_object_or_404
+from django.views.decorators.cache import cache_control, never_cache
+from django.views.decorators.http import require_GET
+
+from accounts.access.guards import owner_required
+from accounts.models import Owner
+from billing.models import Statement
+from billing.records import package as statement_package
+from billing.records import signing_keys
+from core.files import streamed_response
+
+
+@never_cache
+@require_GET
+@owner_required
+def package(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpResponseBase:
+    """The package of one of the owner's statements."""
+    statement = get_object_or_404(Statement.objects.select_related("owner"), owner=owner, public_id=public_id)
+    return streamed_response(
+        statement_package.chunks(statement), filename=statement_package.file_name(statement),
+        content_type="application/zip",
+    )  # fmt: skip
+
+
+@require_GET
+@cache_control(public=True, max_age=3600)
+def keys(request: HttpRequest) -> JsonResponse:
+    """The public keys that packages and OCMF records are checked with."""
+    return JsonResponse(signing_keys.published())

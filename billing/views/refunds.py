@@ -1,0 +1,130 @@
+"""Having unspent money paid back: what can go to which card, asking for it, and what became of it."""
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import NoReverseMatch, reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+
+from accounts.access.guards import finance_required, signed_in
+from accounts.models import Organization
+from accounts.owners.forms import add_error
+from billing.models import CardDispute, Refund, TopUp
+from billing.refunds import refunds
+from billing.refunds import sources as refund_sources
+from core.errors import DomainError
+from core.money import MICRO, format_micro
+
+SHOWN = 50
+
+
+class RefundForm(forms.Form):
+    """How much, and why. The key comes with the page: the form sent twice is one refund."""
+
+    amount = forms.DecimalField(decimal_places=2, max_digits=12, min_value=0)
+    reason = forms.CharField(max_length=200, required=False)
+    key = forms.UUIDField()
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+@finance_required
+def refund_request(request: HttpRequest, organization: Organization) -> HttpResponse:
+    """GET shows what can go back; POST sends it. Not while the organization is suspended: somebody may yet claim it."""
+    form = RefundForm(request.POST or None)
+    if request.method == "GET":
+        return _page(request, organization, form)
+    if form.is_valid() and organization.status == Organization.Status.SUSPENDED:
+        form.add_error(None, _("Nothing can be paid back while your organization is suspended."))
+    if form.is_valid():
+        try:
+            made = refunds.request(
+                organization=organization, amount_micro=int(form.cleaned_data["amount"] * MICRO),
+                idempotency_key=f"page:{form.cleaned_data['key']}", reason=form.cleaned_data["reason"],
+                actor=signed_in(request),
+            )  # fmt: skip
+        except DomainError as error:
+            add_error(form, error)
+        else:
+            refunds.send(made)
+            messages.success(request, _("It is on its way. Banks take five to ten days to show it."))
+            return redirect("refund_request")
+    return _page(request, organization, form, status=400)
+
+
+def rows(organization: Organization) -> list[dict[str, Any]]:
+    """The organization's refunds, newest first, for `billing/_refund_table.html`."""
+    found = Refund.objects.filter(organization=organization).select_related("top_up").order_by("-id")[:SHOWN]
+    return [
+        {
+            "at": row.created_at,
+            "paid_at": row.top_up.created_at,
+            "status": row.status,
+            "label": _("Back in the wallet") if row.status == Refund.Status.FAILED else row.get_status_display(),
+            "code": row.status_code,
+            "amount": format_micro(row.amount_micro, row.currency),
+            "receipt": _receipt(row),
+        }
+        for row in found
+    ]
+
+
+def open_disputes(organization: Organization) -> list[dict[str, Any]]:
+    """Payments that their banks ask about or have taken back, for `billing/_card_disputes.html`."""
+    found = CardDispute.objects.filter(organization=organization, status__in=CardDispute.OPEN).select_related("top_up")
+    return [
+        {
+            "paid_at": row.top_up.created_at,
+            "amount": format_micro(row.amount_micro, row.currency),
+            "is_taken": row.withdrawn_at is not None,
+        }
+        for row in found.order_by("-id")
+    ]
+
+
+def _page(request: HttpRequest, organization: Organization, form: RefundForm, *, status: int = 200) -> HttpResponse:
+    lots = refunds.refundable(organization)
+    currency = organization.currency
+    context = {
+        "form": form,
+        "key": form.data.get("key") or uuid.uuid4(),
+        "lots": _lots(lots),
+        "total": format_micro(sum(left for top_up, left in lots), currency),
+        "currency": currency,
+        "oldest_days": settings.REFUND_MAX_AGE_DAYS,
+        "is_suspended": organization.status == Organization.Status.SUSPENDED,
+        "disputes": open_disputes(organization),
+        "refunds": rows(organization),
+    }
+    return render(request, "billing/refund.html", context, status=status)
+
+
+def _lots(lots: Sequence[tuple[TopUp, int]]) -> list[dict[str, Any]]:
+    sources = refund_sources.names([top_up for top_up, left in lots])
+    return [
+        {
+            "source": sources[top_up.pk],
+            "paid_at": top_up.created_at,
+            "paid": format_micro(top_up.amount_micro, top_up.currency),
+            "left": format_micro(left, top_up.currency),
+        }
+        for top_up, left in lots
+    ]
+
+
+def _receipt(row: Refund) -> str:
+    """Where its receipt is, once it was sent."""
+    if row.status not in (Refund.Status.PENDING, Refund.Status.SUCCEEDED):
+        return ""
+    try:
+        return reverse("refund_receipt", args=[row.public_id])
+    except NoReverseMatch:
+        return ""

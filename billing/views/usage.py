@@ -1,0 +1,108 @@
+"""What a customer's jobs used and cost: a month by its days, a year by its months, and every model."""
+
+from datetime import UTC, date
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET
+
+from accounts.access.guards import organization_required
+from accounts.models import Organization
+from billing.documents.amounts import exact
+from billing.usage import selectors, spend_caps
+from billing.usage.selectors import SUMS, Used
+from billing.views import spans
+from compute.models import ModelArtifact
+from core import locale
+from core.charts import BarChart, Series, bar_chart
+from core.files import download
+from core.spreadsheets import csv_text
+
+COLUMNS = ("day", "model", "model_name", *SUMS, "currency")
+
+
+@never_cache
+@require_GET
+@organization_required
+def usage(request: HttpRequest, organization: Organization) -> HttpResponse:
+    """`?month=2026-11` or `?year=2026`; else the month that it is (UTC)."""
+    first = selectors.first_day(organization)
+    by_year, span, currency = "year" in request.GET, spans.asked(request), organization.currency
+    if by_year:
+        rows = selectors.months(organization, span.since.year)
+    else:
+        rows = selectors.days(organization, span.since, span.until)
+    context = {
+        "by_year": by_year,
+        "title": str(span.since.year) if by_year else locale.month(span.since),
+        "chart": _chart(rows, currency, by_year=by_year),
+        "rows": [_row(row, currency) for row in rows if not row.is_empty],
+        "models": [_model(row, currency) for row in selectors.models(organization, span.since, span.until)],
+        "total": _row(selectors.total(rows), currency),
+        "month": month_shown(organization),
+        "has_used": first is not None,
+        **spans.around(span, first, by_year=by_year),
+    }
+    return render(request, "billing/usage.html", context)
+
+
+@never_cache
+@require_GET
+@organization_required
+def usage_csv(request: HttpRequest, organization: Organization, year: int, month: int) -> HttpResponse:
+    """A row for each day and model of a month. Amounts are millionths of the currency's unit."""
+    name = f"{year:04}-{month:02}"
+    span = spans.month(name)
+    rows = selectors.models_by_day(organization, span.since, span.until)
+    body = csv_text([COLUMNS, *(_cells(row, organization.currency) for row in rows)])
+    return download(body, filename=f"driveway-usage-{name}.csv", content_type="text/csv; charset=utf-8")
+
+
+def month_shown(organization: Organization) -> dict[str, Any]:
+    """The month that it is beside its cap, in words: for pages."""
+    month, currency = spend_caps.month(organization), organization.currency
+    cap, left, used = month.cap_micro, month.left_micro, month.charged_micro + month.held_micro
+    return {
+        "since": timezone.now().astimezone(UTC).date().replace(day=1),
+        "charged": exact(month.charged_micro, currency),
+        "held": exact(month.held_micro, currency),
+        "used": exact(used, currency),
+        "cap": None if cap is None else exact(cap, currency),
+        "left": None if left is None else exact(left, currency),
+        "is_used_up": left == 0,
+        "used_permille": 0 if cap is None else min(1000, used * 1000 // cap if cap else 1000),
+    }
+
+
+def _row(row: Used[Any], currency: str) -> dict[str, Any]:
+    return {
+        "key": row.key,
+        **{name: getattr(row, name) for name in SUMS},
+        "charged": exact(row.charged_micro, currency),
+    }
+
+
+def _model(row: Used[ModelArtifact], currency: str) -> dict[str, Any]:
+    return {**_row(row, currency), "key": row.key.name or str(row.key.public_id)}
+
+
+def _cells(row: Used[tuple[date, ModelArtifact]], currency: str) -> tuple[Any, ...]:
+    day, model = row.key
+    return (day, model.public_id, model.name, *(getattr(row, name) for name in SUMS), currency)
+
+
+def _chart(rows: list[Used[date]], currency: str, *, by_year: bool) -> BarChart:
+    dearest = max((row for row in rows if not row.is_empty), key=lambda row: row.charged_micro, default=None)
+    say = locale.month if by_year else locale.day
+    return bar_chart(
+        title="Charged by month" if by_year else "Charged by day",
+        description=f"Most on {say(dearest.key)}: {locale.money(dearest.charged_micro, currency)}. The table below has every figure."
+        if dearest
+        else "",
+        labels=[locale.short_month(row.key) if by_year else str(row.key.day) for row in rows],
+        series=[Series("a", "Charged", [row.charged_micro for row in rows])],
+        say=lambda micro: locale.money(micro, currency),
+    )

@@ -1,0 +1,227 @@
+"""A customer's wallet: what is in it, how it moved, and topping it up by card on a page of Stripe's."""
+
+import re
+import uuid
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from csp.constants import SELF
+from csp.decorators import csp_update
+from django import forms
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_POST
+
+from accounts.access.guards import finance_required, may_move_money, organization_required, signed_in
+from accounts.models import Organization
+from accounts.owners.forms import add_error
+from billing.models import CardTopUp
+from billing.topups import recharges, top_ups
+from billing.topups.words import reason
+from billing.views import refunds
+from billing.wallet import history as wallet_history
+from billing.wallet import wallets
+from core.errors import DomainError
+from core.money import MICRO, format_micro
+
+SHOWN = 50
+AMOUNT = re.compile(r"\d{1,8}(\.\d{1,2})?")
+CHOICES = (25, 50, 100, 250)
+# What moved, in plain words: when it came, and when it went.
+MOVES = {
+    "top_up": ("Top-up", "Top-up"),
+    "hold": ("Held for a job", "Held for a job"),
+    "release": ("Given back by a job", "Given back by a job"),
+    "promo": ("Promotional credit", "Promotional credit"),
+    "refund": ("Refund to where it was paid from", "Refund to where it was paid from"),
+    "dispute": ("Disputed payment given back", "Disputed payment taken back"),
+    "offset": ("Given back after a dispute was won", "Used for a disputed payment"),
+    "correction": ("Charge given back", "Charge corrected"),
+    "adjustment": ("Goodwill or correction by Driveway", "Correction by Driveway"),
+    "write_off": ("Written off", "Written off"),
+    "reversal": (
+        "Given back: an earlier movement did not work out",
+        "Taken back: an earlier movement did not work out",
+    ),
+}
+# The form's answer leads to Stripe, and browsers hold redirects of a form to this rule too.
+to_checkout = csp_update({"form-action": [SELF, settings.STRIPE_CHECKOUT_ORIGIN]})
+
+
+class TopUpForm(forms.Form):
+    """One of the usual amounts, or another. The key comes with the page: the form sent twice is one top-up."""
+
+    choice = forms.ChoiceField(choices=[(str(n), n) for n in CHOICES] + [("other", "other")], required=False)
+    amount = forms.DecimalField(decimal_places=2, max_digits=12, required=False)
+    keep = forms.BooleanField(required=False)
+    key = forms.UUIDField()
+
+    def clean(self) -> dict[str, Any]:
+        data: dict[str, Any] = super().clean() or {}
+        chosen = data.get("choice")
+        if chosen and chosen != "other":
+            data["amount"] = Decimal(chosen)
+        elif data.get("amount") is None and "amount" not in self.errors:
+            self.add_error("amount", "Say how much.")
+        return data
+
+
+@never_cache
+@require_GET
+@to_checkout
+@organization_required
+def wallet(request: HttpRequest, organization: Organization) -> HttpResponse:
+    """`?amount=50.00` fills the form in: mails lead here."""
+    wanted = request.GET.get("amount", "")
+    form = TopUpForm({"choice": "other", "amount": wanted}) if AMOUNT.fullmatch(wanted) else TopUpForm()
+    return _page(request, organization, form, is_asked=form.is_bound)
+
+
+@never_cache
+@require_POST
+@to_checkout
+@finance_required
+def top_up_start(request: HttpRequest, organization: Organization) -> HttpResponse:
+    """To Stripe's page; or, while Stripe does not answer, to ours, which waits for it."""
+    form = TopUpForm(request.POST)
+    if form.is_valid():
+        try:
+            top_up = top_ups.start(
+                organization=organization, amount_micro=int(form.cleaned_data["amount"] * MICRO),
+                idempotency_key=f"page:{form.cleaned_data['key']}",
+                site_url=request.build_absolute_uri("/").rstrip("/"), actor=signed_in(request),
+                saves_card=form.cleaned_data["keep"],
+            )  # fmt: skip
+        except DomainError as error:
+            add_error(form, error)
+        else:
+            top_ups.open_page(top_up)
+            top_up.refresh_from_db()
+            return redirect(top_up.page_url) if top_up.page_url else redirect("top_up_pay", top_up.public_id)
+    return _page(request, organization, form, status=400)
+
+
+@never_cache
+@require_GET
+@organization_required
+def top_up_pay(request: HttpRequest, organization: Organization, public_id: UUID) -> HttpResponse:
+    """One top-up: what state it is in, and the way to pay it while it can be paid."""
+    return _top_up(request, organization, public_id)
+
+
+@never_cache
+@require_GET
+@organization_required
+def top_up_done(request: HttpRequest, organization: Organization, public_id: UUID) -> HttpResponse:
+    """Where Stripe's page leads after paying. Asks Stripe how it went: its webhook may still be on the way."""
+    top_up = get_object_or_404(CardTopUp, organization=organization, public_id=public_id)
+    problem = ""
+    try:
+        top_ups.refresh(top_up)
+    except DomainError as error:
+        problem = error.code
+    return _top_up(request, organization, public_id, came_from="done", problem=problem)
+
+
+@never_cache
+@require_GET
+@organization_required
+def top_up_left(request: HttpRequest, organization: Organization, public_id: UUID) -> HttpResponse:
+    """Where Stripe's page leads when somebody goes back without paying."""
+    return _top_up(request, organization, public_id, came_from="left")
+
+
+def _page(
+    request: HttpRequest, organization: Organization, form: TopUpForm, *, is_asked: bool = False, status: int = 200
+) -> HttpResponse:
+    currency = organization.currency
+    summary = wallets.summary(organization)
+    may_pay = may_move_money(signed_in(request))
+    context = {
+        "wallet": {
+            "balance": format_micro(summary.balance_micro, currency),
+            "held": format_micro(summary.held_micro, currency),
+            "available": format_micro(summary.available_micro, currency),
+            "promo": format_micro(summary.promo_micro, currency) if summary.promo_micro else "",
+            "owed": format_micro(summary.owed_micro, currency) if summary.owed_micro else "",
+        },
+        "form": TopUpForm() if is_asked else form,
+        "key": form.data.get("key") or uuid.uuid4(),
+        "chosen": form.data.get("choice", "50"),
+        "amount": form.data.get("amount", ""),
+        "keeps": bool(form.data.get("keep")),
+        "choices": [{"value": str(n), "label": format_micro(n * MICRO, currency, places=0)} for n in CHOICES],
+        "smallest": format_micro(settings.TOP_UP_MIN_MICRO, currency, places=0),
+        "largest": format_micro(settings.TOP_UP_MAX_MICRO, currency, places=0),
+        "currency": currency,
+        "by_card": bool(settings.STRIPE_SECRET_KEY),
+        "may_pay": may_pay,
+        "recharge": _recharge(organization),
+        "top_ups": [_row(row, currency, may_pay) for row in wallet_history.top_ups(organization, limit=SHOWN)],
+        "refunds": refunds.rows(organization),
+        "disputes": refunds.open_disputes(organization),
+        "moves": [_move(row, currency) for row in wallet_history.movements(organization, limit=SHOWN)],
+    }
+    return render(request, "billing/wallet.html", context, status=status)
+
+
+def _recharge(organization: Organization) -> dict[str, Any]:
+    """The standing order in a few words; nothing in them when there is none."""
+    row = recharges.of(organization)
+    if row is None or not row.is_on:
+        return {"is_on": False}
+    return {
+        "is_on": True,
+        "is_paused": bool(row.paused_code),
+        "amount": format_micro(row.amount_micro, organization.currency),
+        "threshold": format_micro(row.threshold_micro, organization.currency),
+        "left": format_micro(recharges.month(row).left_micro, organization.currency),
+    }
+
+
+def _top_up(
+    request: HttpRequest, organization: Organization, public_id: UUID, *, came_from: str = "", problem: str = ""
+) -> HttpResponse:
+    row = get_object_or_404(CardTopUp, organization=organization, public_id=public_id)
+    labels = dict(CardTopUp.Status.choices)
+    context = {
+        "top_up": row,
+        "amount": format_micro(row.amount_micro, row.currency),
+        "available": format_micro(wallets.summary(organization).available_micro, organization.currency),
+        "may_pay": may_move_money(signed_in(request)),
+        "reason": reason(row.status_code),
+        "came_from": came_from,
+        "problem": problem,
+        "waits": row.status in ("created", "processing") or (came_from == "done" and row.status == "open"),
+        "events": [{"at": event.at, "label": labels[event.to_status]} for event in row.events.all()],
+    }
+    template = "billing/_top_up_state.html" if "fragment" in request.GET else "billing/top_up.html"
+    return render(request, template, context)
+
+
+def _row(row: wallet_history.TopUpRow, currency: str, may_pay: bool) -> dict[str, Any]:
+    return {
+        "public_id": row.public_id,
+        "by": row.by,
+        "status": row.status,
+        "status_label": row.status_label,
+        "amount": format_micro(row.amount_micro, currency),
+        "note": row.note,
+        "at": row.at,
+        "page_url": row.page_url if may_pay else "",
+    }
+
+
+def _move(row: wallet_history.Movement, currency: str) -> dict[str, Any]:
+    came, went = MOVES.get(row.kind, (row.kind, row.kind))
+    return {
+        "label": came if row.amount_micro > 0 else went,
+        "is_promo": row.is_promo and row.kind != "promo",
+        "amount": ("+" if row.amount_micro > 0 else "") + format_micro(row.amount_micro, currency),
+        "after": format_micro(row.after_micro, currency),
+        "at": row.at,
+        "reference": row.reference,
+    }

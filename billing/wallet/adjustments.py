@@ -1,0 +1,55 @@
+"""Goodwill and corrections of money by hand, as the platform's expense or income. Only an approval calls these."""
+
+from django.db import transaction
+
+from accounts.access import audit
+from accounts.models import Organization, Owner, User
+from billing.ledger import posting
+from billing.ledger.posting import Place, Posting
+from billing.models import LedgerAccount, LedgerTransfer
+from core.errors import InvalidInput
+
+Kind = LedgerAccount.Kind
+
+
+@transaction.atomic
+def adjust_customer(
+    *, organization: Organization, amount_micro: int, note: str, idempotency_key: str, actor: User
+) -> LedgerTransfer:
+    """Give to a wallet (`amount_micro` > 0) or take from it (< 0). The same key again returns the first.
+
+    Raises InvalidInput (`amount_invalid`) and PaymentRequired (`insufficient_funds`): a wallet never goes below zero.
+    """
+    wallet = Place(kind=Kind.WALLET, currency=organization.currency, organization_id=organization.pk)
+    return _adjust(wallet, organization.public_id, amount_micro, note, idempotency_key, actor)
+
+
+@transaction.atomic
+def adjust_owner(
+    *, owner: Owner, currency: str, amount_micro: int, note: str, idempotency_key: str, actor: User
+) -> LedgerTransfer:
+    """Add to what an owner is owed (`amount_micro` > 0), or take from it; it may go below zero. As adjust_customer."""
+    payable = Place(kind=Kind.PAYABLE, currency=currency, owner_id=owner.pk)
+    return _adjust(payable, owner.public_id, amount_micro, note, idempotency_key, actor)
+
+
+def _adjust(
+    whose: Place, subject: object, amount_micro: int, note: str, idempotency_key: str, actor: User
+) -> LedgerTransfer:
+    if amount_micro == 0:
+        raise InvalidInput("An adjustment is of some amount.", code="amount_invalid")
+    platform = Place(kind=Kind.ADJUSTMENT, currency=whose.currency)
+    accounts = posting.accounts([whose, platform])
+    debit, credit = (platform, whose) if amount_micro > 0 else (whose, platform)
+    result = posting.post([
+        Posting(
+            kind=LedgerTransfer.Kind.ADJUSTMENT, debit=accounts[debit], credit=accounts[credit],
+            amount_micro=abs(amount_micro), idempotency_key=idempotency_key, meta={"note": note},
+        )
+    ])  # fmt: skip
+    if result.new:
+        audit.record(
+            actor=actor, action="money.adjusted", subject=subject, amount_micro=amount_micro,
+            currency=whose.currency, note=note, transfer=str(result.transfers[0].public_id),
+        )  # fmt: skip
+    return result.transfers[0]

@@ -1,0 +1,147 @@
+from dataclasses import dataclass
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from accounts.access import audit
+from accounts.models import Organization, User
+from billing.chargebacks import debts
+from billing.ledger import posting
+from billing.ledger.posting import Place, Posting
+from billing.models import CardTopUp, LedgerAccount, LedgerTransfer, TopUp
+from billing.wallet import wallets
+from core.errors import Conflict, InvalidInput
+from core.states import transition
+
+# Where the money of each method is before it reaches our bank account.
+CLEARING = {
+    TopUp.Method.MANUAL.value: LedgerAccount.Kind.BANK_CLEARING,
+    TopUp.Method.STRIPE.value: LedgerAccount.Kind.STRIPE_CLEARING,
+}
+REFERENCE_MAX = 120
+
+
+@dataclass(frozen=True)
+class WalletSummary:
+    """`balance_micro` is all its money here: `held_micro` for open orders and `available_micro` to spend.
+
+    `promo_micro` is the part of what is available that is promotional credit: spent first, never refunded. `owed_micro` is
+    owed for disputed payments that the wallet did not cover.
+    """
+
+    currency: str
+    balance_micro: int
+    held_micro: int
+    available_micro: int
+    promo_micro: int = 0
+    owed_micro: int = 0
+
+
+def summary(organization: Organization) -> WalletSummary:
+    """What the wallet has. Reads only: an organization that never topped up has zeros."""
+    balances = dict(
+        LedgerAccount.objects.filter(
+            organization=organization, currency=organization.currency, kind__in=LedgerAccount.OF_ORGANIZATION
+        ).values_list("kind", "balance_micro")
+    )
+    promo, held = balances.get("promo_wallet", 0), balances.get("hold", 0)
+    available = balances.get("wallet", 0) + promo
+    owed = balances.get("disputed", 0)
+    return WalletSummary(organization.currency, available + held, held, available, promo, owed)
+
+
+def top_up(
+    *,
+    organization: Organization,
+    amount_micro: int,
+    method: str,
+    reference: str,
+    idempotency_key: str,
+    actor: User | None,
+) -> TopUp:
+    """Put money into a wallet. The same key again returns the first top-up.
+
+    By bank transfer (manual) `reference` is the bank's, and credited once: in the back office two operators say so
+    (approval_kinds.py). Raises InvalidInput for an amount that is not positive, an unknown method, an empty key or a bank
+    transfer without reference, and Conflict: `idempotency_conflict` when the key was used with other values,
+    `reference_used` when the transfer was credited under another key.
+    """
+    if amount_micro <= 0:
+        raise InvalidInput("The amount must be more than zero.", code="amount_invalid", amount_micro=amount_micro)
+    if method not in CLEARING or not idempotency_key:
+        raise InvalidInput("Choose a method, and give a key that names this top-up.", method=method)
+    if method == TopUp.Method.MANUAL:
+        reference = clean_reference(reference)
+    try:
+        with transaction.atomic():
+            return _credit(organization, amount_micro, method, reference, idempotency_key, actor)
+    except IntegrityError as error:
+        if "top_up_bank_reference" in str(error):
+            raise _used(reference) from error
+        raise
+
+
+def clean_reference(reference: str) -> str:
+    """A bank's reference as it is kept. Raises InvalidInput `reference_invalid`."""
+    reference = " ".join(reference.split())
+    if not 0 < len(reference) <= REFERENCE_MAX:
+        raise InvalidInput("Give the bank's reference of the transfer.", code="reference_invalid")
+    return reference
+
+
+def insist_unused(reference: str) -> None:
+    """Raises Conflict `reference_used` for a bank transfer that was credited already."""
+    if TopUp.objects.filter(method=TopUp.Method.MANUAL).filter(reference__iexact=reference).exists():
+        raise _used(reference)
+
+
+def _used(reference: str) -> Conflict:
+    return Conflict(f"The bank transfer {reference} was credited before.", code="reference_used")
+
+
+def _credit(
+    organization: Organization, amount_micro: int, method: str, reference: str, idempotency_key: str, actor: User | None
+) -> TopUp:
+    """In a transaction of its own: posted, kept, said, and given to what is owed."""
+    owes = debts.lock_if_owed(organization)
+    clearing = Place(kind=CLEARING[method], currency=organization.currency)
+    wallet = Place(kind=LedgerAccount.Kind.WALLET, currency=organization.currency, organization_id=organization.pk)
+    accounts = posting.accounts([clearing, wallet])
+    result = posting.post([
+        Posting(
+            kind=LedgerTransfer.Kind.TOP_UP, debit=accounts[clearing], credit=accounts[wallet], amount_micro=amount_micro,
+            idempotency_key=f"top_up:{organization.pk}:{idempotency_key}", meta={"method": method, "reference": reference},
+        )
+    ])  # fmt: skip
+    if not result.new:
+        return _replayed(organization, idempotency_key, reference)
+    created = TopUp.objects.create(
+        organization=organization, amount_micro=amount_micro, currency=organization.currency, method=method,
+        reference=reference, idempotency_key=idempotency_key, transfer=result.transfers[0],
+    )  # fmt: skip
+    audit.record(
+        actor=actor, action="wallet.top_up", subject=organization.public_id,
+        amount_micro=amount_micro, currency=organization.currency, method=method, reference=reference,
+    )  # fmt: skip
+    if owes:
+        debts.collect(organization)
+    return created
+
+
+def _replayed(organization: Organization, idempotency_key: str, reference: str) -> TopUp:
+    """The ledger compared amount, method and wallet; the reference is ours to compare."""
+    existing = TopUp.objects.get(organization=organization, idempotency_key=idempotency_key)
+    if existing.reference != reference:
+        raise Conflict("This key was used with another reference.", code="idempotency_conflict")
+    return existing
+
+
+def credit(row: CardTopUp, payment_intent_id: str) -> None:
+    """Stripe has the money: put it into the wallet, once. Inside a transaction that holds the row."""
+    if row.status == CardTopUp.Status.PAID:
+        return
+    row.top_up = wallets.top_up(
+        organization=row.organization, amount_micro=row.amount_micro, method=TopUp.Method.STRIPE,
+        reference=payment_intent_id, idempotency_key=f"card:{row.public_id}", actor=row.requested_by,
+    )  # fmt: skip
+    transition(row, CardTopUp.Status.PAID, top_up=row.top_up, ended_at=timezone.now())

@@ -1,0 +1,273 @@
+"""What two operators can do about money: how each act is checked, said in words, and done."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.db.models import Model
+
+from accounts.models import Organization, Owner, User
+from billing.chargebacks import chargebacks
+from billing.disputes import decisions as dispute_decisions
+from billing.models import Approval, CardDispute, Dispute, Payout, RatedUsage, Refund, TopUp
+from billing.orders import voids
+from billing.payouts import payouts, reversals
+from billing.refunds import refunds, resolutions
+from billing.wallet import adjustments, promo_credits, wallets
+from core.errors import InvalidInput, NotFound
+from core.kicks import kick
+from core.money import format_micro
+
+Params = dict[str, Any]
+M = TypeVar("M", bound=Model)
+AMOUNT_MAX_MICRO = 1_000_000 * 10**6
+
+
+@dataclass(frozen=True)
+class ApprovalKind:
+    """`clean` returns the params to keep or raises; `summary` says them in words; `do` runs in the approving transaction."""
+
+    clean: Callable[[Params], Params]
+    summary: Callable[[Params], str]
+    do: Callable[[Approval, User], object]
+
+
+def find(model: type[M], params: Params, name: str) -> M:
+    """The object whose public id is `params[name]`. Raises InvalidInput, NotFound."""
+    try:
+        wanted = UUID(str(params.get(name, "")))
+    except ValueError as error:
+        raise InvalidInput(f"Give the id of the {name.replace('_', ' ')}.", code="subject_invalid") from error
+    found = model._default_manager.filter(public_id=wanted).first()
+    if found is None:
+        raise NotFound(f"There is no such {name.replace('_', ' ')}.")
+    return found
+
+
+def amount(params: Params, *, signed: bool = False) -> int:
+    """A whole number of micro-units. Raises InvalidInput (`amount_invalid`)."""
+    value = params.get("amount_micro")
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < abs(value) <= AMOUNT_MAX_MICRO:
+        raise InvalidInput("Give an amount, not zero, of at most a million.", code="amount_invalid")
+    if value < 0 and not signed:
+        raise InvalidInput("The amount must be more than zero.", code="amount_invalid")
+    return value
+
+
+# --- customers ----------------------------------------------------------------------------------------------------------
+
+
+def _of_customer(params: Params) -> Params:
+    return {"organization": str(find(Organization, params, "organization").public_id), "amount_micro": amount(params)}
+
+
+def _customer_adjustment(params: Params) -> Params:
+    organization = find(Organization, params, "organization")
+    return {"organization": str(organization.public_id), "amount_micro": amount(params, signed=True)}
+
+
+def _says(verb: str) -> Callable[[Params], str]:
+    def summary(params: Params) -> str:
+        organization = find(Organization, params, "organization")
+        return f"{verb} {format_micro(params['amount_micro'], organization.currency)}: {organization.name}"
+
+    return summary
+
+
+def _of_bank(params: Params) -> Params:
+    reference = wallets.clean_reference(str(params.get("reference", "")))
+    wallets.insist_unused(reference)
+    return {**_of_customer(params), "reference": reference}
+
+
+def _bank_words(params: Params) -> str:
+    return f"{_says('Credit a bank transfer of')(params)}, reference {params['reference']}"
+
+
+def _bank_top_up(approval: Approval, actor: User) -> None:
+    wallets.top_up(
+        organization=find(Organization, approval.params, "organization"), amount_micro=approval.params["amount_micro"],
+        method=TopUp.Method.MANUAL, reference=approval.params["reference"], actor=actor,
+        idempotency_key=f"approval:{approval.public_id}",
+    )  # fmt: skip
+
+
+def _refund(approval: Approval, actor: User) -> None:
+    refunds.request(
+        organization=find(Organization, approval.params, "organization"), reason=approval.reason[:200], actor=actor,
+        amount_micro=approval.params["amount_micro"], idempotency_key=f"approval:{approval.public_id}",
+    )  # fmt: skip
+
+
+def _promo(approval: Approval, actor: User) -> None:
+    promo_credits.grant(
+        organization=find(Organization, approval.params, "organization"), reason=approval.reason[:200], actor=actor,
+        amount_micro=approval.params["amount_micro"], idempotency_key=f"approval:{approval.public_id}",
+    )  # fmt: skip
+
+
+def _adjust_customer(approval: Approval, actor: User) -> None:
+    adjustments.adjust_customer(
+        organization=find(Organization, approval.params, "organization"), note=approval.reason[:200], actor=actor,
+        amount_micro=approval.params["amount_micro"], idempotency_key=f"adjustment:{approval.public_id}",
+    )  # fmt: skip
+
+
+def _of_refund(params: Params) -> Params:
+    refund = find(Refund, params, "refund")
+    resolutions.insist_given_up(refund)
+    return {"refund": str(refund.public_id)}
+
+
+def _refund_words(params: Params) -> str:
+    refund = find(Refund, params, "refund")
+    return f"Settle refund of {format_micro(refund.amount_micro, refund.currency)} as Stripe has it: {refund.organization.name}"
+
+
+def _resolve_refund(approval: Approval, actor: User) -> None:
+    """A worker does it, since it asks Stripe first."""
+    resolutions.insist_given_up(find(Refund, approval.params, "refund"))
+    kick(resolutions.TASK)
+
+
+# --- owners -------------------------------------------------------------------------------------------------------------
+
+
+def _owner_adjustment(params: Params) -> Params:
+    return {"owner": str(find(Owner, params, "owner").public_id), "amount_micro": amount(params, signed=True)}
+
+
+def _owner_words(params: Params) -> str:
+    """By id: the summary is kept longer than a person may be."""
+    owner = find(Owner, params, "owner")
+    return f"Adjust by {format_micro(params['amount_micro'], owner.currency)}: owner {owner.public_id}"
+
+
+def _adjust_owner(approval: Approval, actor: User) -> None:
+    owner = find(Owner, approval.params, "owner")
+    adjustments.adjust_owner(
+        owner=owner, currency=owner.currency, amount_micro=approval.params["amount_micro"], actor=actor,
+        note=approval.reason[:200], idempotency_key=f"adjustment:{approval.public_id}",
+    )  # fmt: skip
+
+
+# --- payouts ------------------------------------------------------------------------------------------------------------
+
+
+def _of_payout(params: Params) -> Params:
+    return {"payout": str(find(Payout, params, "payout").public_id)}
+
+
+def _payout_words(verb: str) -> Callable[[Params], str]:
+    def summary(params: Params) -> str:
+        payout = find(Payout, params, "payout")
+        return f"{verb} payout of {format_micro(payout.amount_micro, payout.currency)}, {payout.public_id}"
+
+    return summary
+
+
+def _on_payout(act: Callable[..., object], *, with_reason: bool = True) -> Callable[[Approval, User], object]:
+    def do(approval: Approval, actor: User) -> object:
+        more = {"reason": approval.reason[:200]} if with_reason else {}
+        return act(payout=find(Payout, approval.params, "payout"), actor=actor, **more)
+
+    return do
+
+
+def _of_reversal(params: Params) -> Params:
+    cause = str(params.get("cause", "")).strip()
+    reversals.check_cause(cause)
+    return {**_of_payout(params), "cause": cause}
+
+
+def _reversal_words(params: Params) -> str:
+    return f"{_payout_words('Take back')(params)}: {Payout.Cause(params['cause']).label.lower()}"
+
+
+def _reverse(approval: Approval, actor: User) -> object:
+    payout, cause = find(Payout, approval.params, "payout"), approval.params["cause"]
+    return payouts.reverse(payout=payout, actor=actor, reason=approval.reason[:200], cause=cause)
+
+
+# --- disputes and usage -------------------------------------------------------------------------------------------------
+
+
+def _of_card_dispute(params: Params) -> Params:
+    return {"card_dispute": str(find(CardDispute, params, "card_dispute").public_id)}
+
+
+def _card_dispute_words(params: Params) -> str:
+    dispute = find(CardDispute, params, "card_dispute")
+    return f"Write off what {dispute.organization.name} owes for {dispute.stripe_id}"
+
+
+def _write_off(approval: Approval, actor: User) -> object:
+    return chargebacks.write_off(dispute=find(CardDispute, approval.params, "card_dispute"), actor=actor)
+
+
+def _of_usage(params: Params) -> Params:
+    try:
+        rated = RatedUsage.objects.get(pk=int(params.get("rated", "")))
+    except (ValueError, RatedUsage.DoesNotExist) as error:
+        raise NotFound("There is no rating with this number.") from error
+    return {"rated": rated.pk}
+
+
+def _usage_words(params: Params) -> str:
+    rated = RatedUsage.objects.select_related("order__rate_card").get(pk=params["rated"])
+    charged = format_micro(rated.charged_micro, rated.order.rate_card.currency)
+    return f"Void rating {rated.pk}, charged {charged}"
+
+
+def _void(approval: Approval, actor: User) -> object:
+    rated = RatedUsage.objects.get(pk=approval.params["rated"])
+    return voids.void(rated=rated, reason=approval.reason[:200], actor=actor)
+
+
+def _decision(params: Params) -> Params:
+    dispute = find(Dispute, params, "dispute")
+    granted = amount(params)
+    bearer, decision = str(params.get("bearer", "")), str(params.get("decision", "")).strip()
+    dispute_decisions.check(dispute=dispute, granted_micro=granted, bearer=bearer, decision=decision)
+    return {"dispute": str(dispute.public_id), "amount_micro": granted, "bearer": bearer, "decision": decision}
+
+
+def _decision_words(params: Params) -> str:
+    dispute = find(Dispute, params, "dispute")
+    granted = format_micro(params["amount_micro"], dispute.currency)
+    claimed = format_micro(dispute.claimed_micro, dispute.currency)
+    return f"Uphold dispute {dispute.public_id}: grant {granted} of {claimed}, borne by the {params['bearer']}"
+
+
+def _decide(approval: Approval, actor: User) -> object:
+    params = approval.params
+    return dispute_decisions.uphold(
+        dispute=find(Dispute, params, "dispute"), granted_micro=params["amount_micro"], bearer=params["bearer"],
+        decision=params["decision"], actor=actor,
+    )  # fmt: skip
+
+
+Kind = Approval.Kind
+KINDS: dict[str, ApprovalKind] = {
+    Kind.BANK_TOP_UP: ApprovalKind(_of_bank, _bank_words, _bank_top_up),
+    Kind.RESOLVE_REFUND: ApprovalKind(_of_refund, _refund_words, _resolve_refund),
+    Kind.REFUND: ApprovalKind(_of_customer, _says("Refund"), _refund),
+    Kind.PROMO_CREDIT: ApprovalKind(_of_customer, _says("Promotional credit of"), _promo),
+    Kind.ADJUST_CUSTOMER: ApprovalKind(_customer_adjustment, _says("Adjust the wallet by"), _adjust_customer),
+    Kind.ADJUST_OWNER: ApprovalKind(_owner_adjustment, _owner_words, _adjust_owner),
+    Kind.HOLD_PAYOUT: ApprovalKind(_of_payout, _payout_words("Hold"), _on_payout(payouts.hold)),
+    Kind.RELEASE_PAYOUT: ApprovalKind(
+        _of_payout, _payout_words("Let go"), _on_payout(payouts.release, with_reason=False)
+    ),
+    Kind.RETURN_PAYOUT: ApprovalKind(
+        _of_payout, _payout_words("Return to the owner's balance"), _on_payout(payouts.return_to_balance)
+    ),
+    Kind.RESEND_PAYOUT: ApprovalKind(
+        _of_payout, _payout_words("Ask Stripe anew for the"), _on_payout(payouts.schedule_again, with_reason=False)
+    ),
+    Kind.REVERSE_PAYOUT: ApprovalKind(_of_reversal, _reversal_words, _reverse),
+    Kind.WRITE_OFF: ApprovalKind(_of_card_dispute, _card_dispute_words, _write_off),
+    Kind.VOID_USAGE: ApprovalKind(_of_usage, _usage_words, _void),
+    Kind.DECIDE_DISPUTE: ApprovalKind(_decision, _decision_words, _decide),
+}

@@ -1,0 +1,139 @@
+"""Which events matter, and what is done about each: fetch what it names, then act on that."""
+
+from collections.abc import Callable
+
+from django.db.models import Q
+from django.utils import timezone
+
+from billing.chargebacks import chargebacks
+from billing.models import ConnectedAccount
+from billing.payouts import accounts as connected_accounts
+from billing.payouts import bank, reversals
+from billing.refunds import outcomes as refund_outcomes
+from billing.stripe import gateway
+from billing.stripe.gateway import CheckoutSession, Payment
+from billing.topups import recharge_outcomes, saved_cards, top_ups
+
+# Takes the id of the event's object; False when it is nothing of ours. Raises DomainErrors.
+Handler = Callable[[str], bool]
+
+
+def _session(object_id: str) -> bool:
+    return _apply(gateway.retrieve_checkout_session(object_id))
+
+
+def _payment(object_id: str) -> bool:
+    """On a page: a refused card, for instance; the page stays open, and the customer sees why. Or of a saved card."""
+    payment = gateway.retrieve_payment(object_id)
+    if _of_saved_card(payment):
+        recharge_outcomes.apply(payment)
+        return True
+    session_id = gateway.find_session_of_payment(object_id)
+    return bool(session_id) and _session(session_id)
+
+
+def _saved_card_payment(object_id: str) -> bool:
+    """What a payment on a page comes to is told by its session."""
+    payment = gateway.retrieve_payment(object_id)
+    if not _of_saved_card(payment):
+        return False
+    recharge_outcomes.apply(payment)
+    return True
+
+
+def _card(object_id: str) -> bool:
+    return saved_cards.refresh_from_bank(gateway.retrieve_card(object_id))
+
+
+def _charge(object_id: str) -> bool:
+    """Stripe may book a payment, and know its fee, some time after it was made."""
+    payment_id = gateway.payment_of_charge(object_id)
+    return bool(payment_id) and _payment(payment_id)
+
+
+def _refund(object_id: str) -> bool:
+    return refund_outcomes.apply(gateway.retrieve_refund(object_id))
+
+
+def dispute(object_id: str) -> bool:
+    """Its event may come before that of the payment: that is credited first then."""
+    found = gateway.retrieve_dispute(object_id)
+    if chargebacks.apply(found):
+        return True
+    return bool(found.payment_intent_id) and _payment(found.payment_intent_id) and chargebacks.apply(found)
+
+
+def _apply(session: CheckoutSession) -> bool:
+    if session.command.startswith("card_top_up:"):
+        top_ups.apply(session)
+    elif session.command.startswith("saved_card:"):
+        saved_cards.apply(session)
+    else:
+        return False
+    return True
+
+
+def _transfer(object_id: str) -> bool:
+    """Fetched back from an owner's account, perhaps in Stripe's dashboard."""
+    return reversals.apply(gateway.retrieve_transfer(object_id))
+
+
+def _of_saved_card(payment: Payment) -> bool:
+    return payment.command.startswith("card_top_up:") and ":charge:" in payment.command
+
+
+HANDLERS: dict[str, Handler] = {
+    "checkout.session.completed": _session,
+    "checkout.session.async_payment_succeeded": _session,
+    "checkout.session.async_payment_failed": _session,
+    "checkout.session.expired": _session,
+    "payment_intent.payment_failed": _payment,
+    "payment_intent.succeeded": _saved_card_payment,
+    "payment_intent.processing": _saved_card_payment,
+    "payment_intent.canceled": _saved_card_payment,
+    "payment_method.automatically_updated": _card,
+    "payment_method.updated": _card,
+    "payment_method.detached": _card,
+    "charge.updated": _charge,
+    "transfer.reversed": _transfer,
+    "refund.created": _refund,
+    "refund.updated": _refund,
+    "refund.failed": _refund,
+    "charge.refund.updated": _refund,
+    "charge.dispute.created": dispute,
+    "charge.dispute.updated": dispute,
+    "charge.dispute.funds_withdrawn": dispute,
+    "charge.dispute.funds_reinstated": dispute,
+    "charge.dispute.closed": dispute,
+}
+
+
+def _account(account_id: str) -> bool:
+    """Of API v2, about an account. One that we do not know may be ours: its answer may have got lost."""
+    known = Q(stripe_id=account_id) | Q(stripe_id=None, command__outcome_unknown=True)
+    if not ConnectedAccount.objects.filter(known).exists():
+        return False
+    asked_at = timezone.now()
+    return connected_accounts.apply(gateway.retrieve_account(account_id), asked_at=asked_at) is not None
+
+
+def _bank_payout(account_id: str, payout_id: str) -> bool:
+    if not ConnectedAccount.objects.filter(stripe_id=account_id).exists():
+        return False
+    return bank.apply(gateway.retrieve_bank_payout(payout_id, account_id=account_id))
+
+
+# Takes the id of the event's object; False when it is nothing of ours.
+THIN: dict[str, Callable[[str], bool]] = {
+    "v2.core.account[requirements].updated": _account,
+    "v2.core.account[configuration.recipient].capability_status_updated": _account,
+    "v2.core.account.closed": _account,
+}
+# Takes the account on which it happened, and the id of the object there.
+CONNECTED: dict[str, Callable[[str, str], bool]] = {
+    "payout.created": _bank_payout,
+    "payout.updated": _bank_payout,
+    "payout.paid": _bank_payout,
+    "payout.failed": _bank_payout,
+    "payout.canceled": _bank_payout,
+}
