@@ -17,10 +17,10 @@ help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 demo: $(VENV)/demo.stamp ## Run the main job end to end on real input (NATS=off: over HTTPS polling only)
-	@$(BIN)/python -m marketplace.demo
+	@$(BIN)/python -m marketplace.local.demo
 
 run: $(VENV)/demo.stamp ## Keep the whole site up, with demo logins, until Ctrl-C
-	@$(BIN)/python -m marketplace.embedded
+	@$(BIN)/python -m marketplace.local
 
 test: $(VENV)/dev.stamp ## Set up and run the test suite, against real servers, on all cores
 	@$(PYTEST)

@@ -7,7 +7,7 @@ import sys
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "marketplace.settings")
-    from marketplace import embedded
+    from marketplace.local import embedded
 
     embedded.provide_for_command(sys.argv[1:])
     from django.core.management import execute_from_command_line

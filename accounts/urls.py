@@ -1,8 +1,17 @@
+"""Pages about owners, their vehicles' rules and consents, and API keys."""
+
 from django.urls import path
 
-from accounts.views import api_keys, consents, receipts, unsubscribe
+from accounts.views import access_reason, api_keys, consents, policy, receipts, settings, transfer, unsubscribe
 
 urlpatterns = [
+    path("vehicles/<uuid:public_id>/rules", policy.policy_edit, name="policy_edit"),
+    path("vehicles/<uuid:public_id>/pause", policy.policy_pause, name="policy_pause"),
+    path("settings/", settings.owner_settings, name="owner_settings"),
+    path("vehicles/claim", transfer.vehicle_claim, name="vehicle_claim"),
+    path("vehicles/<uuid:public_id>/sold", transfer.vehicle_sold, name="vehicle_sold"),
+    path("operations/reason", access_reason.state, name="access_reason"),
+    path("operations/reason/end", access_reason.end, name="access_reason_end"),
     path("consents/", consents.consent_centre, name="consent_centre"),
     path("consents/<slug:purpose>", consents.consent_decide_personal, name="consent_decide_personal"),
     path("vehicles/stop", consents.consent_withdraw_all, name="consent_withdraw_all"),

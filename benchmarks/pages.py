@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from marketplace.embedded import REPOSITORY
+from marketplace.local.embedded import REPOSITORY
 
 MEASURED = re.compile(r"Measured on commit `?([0-9a-f]{7,40}(?:-dirty)?|unknown)\b")
 STALE = "The code it measures has changed since: run the command again for today's figures."
@@ -24,13 +24,16 @@ MONTH = (
     "billing/statements/statements.py",
     "billing/statements/sql.py",
 )
-WORK = ("compute/services", "compute/scheduling", "compute/link", "compute/protocol.py", "compute/migrations")
+WORK = (
+    *("compute/dispatch", "compute/jobs", "compute/nodes", "compute/sync", "compute/link"),
+    *("compute/protocol.py", "compute/migrations"),
+)
 CONSENT = ("accounts/consents/consents.py", "accounts/migrations")
 PRIVACY = ("accounts/privacy.py", "billing/privacy.py", "compute/privacy.py", "marketplace/privacy")
 
 # Page -> what each of its figures measures, in the order of the lines that carry their commits.
 PAGES: dict[str, tuple[tuple[str, ...], ...]] = {
-    "README.md": (("Makefile", "tests"), ("accounts", "billing", "compute", "marketplace")),
+    "README.md": (("Makefile", "tests"), ("accounts", "billing", "compute", "core", "marketplace")),
     "benchmarks/README.md": ((*WORK, "billing/orders/settlement.py", "benchmarks/dispatch"),),
     "docs/consent-race.md": (
         (*CONSENT, *WORK, "benchmarks/consent_race", "tests/compute/services/test_consent_race.py"),
@@ -38,9 +41,9 @@ PAGES: dict[str, tuple[tuple[str, ...], ...]] = {
     "docs/erasure-proof.md": ((*PRIVACY, "accounts/migrations", "billing/migrations", "compute/migrations"),),
     "docs/ledger-speed.md": ((*LEDGER, "benchmarks/ledger", "requirements/peer-hordak.txt"),),
     "docs/settlement-speed.md": (
-        (*MONTH, "billing/invoices/invoices.py", "billing/services/ledger_checks", "benchmarks/settlement"),
+        (*MONTH, "billing/invoices/invoices.py", "billing/ledger/checks", "benchmarks/settlement"),
     ),
-    "docs/statement-speed.md": ((*MONTH, "billing/services/ledger_checks", "benchmarks/statements"),),
+    "docs/statement-speed.md": ((*MONTH, "billing/ledger/checks", "benchmarks/statements"),),
     "docs/withdrawal.md": ((*CONSENT, *WORK, "compute/agent", "accounts/views", "benchmarks/withdrawal"),),
 }
 # Pages of docs/ that show nothing measured.

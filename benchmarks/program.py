@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.scratch import scratch_database
 from core.commit import commit
-from marketplace.embedded import EmbeddedError
+from marketplace.local.embedded import EmbeddedError
 
 SMOKE = "**A smoke run (`--quick`)**: it shows that the command works. Its figures mean nothing."
 

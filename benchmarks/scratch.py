@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psycopg
 
-from marketplace import embedded
+from marketplace.local import embedded
 
 FROM_OUTSIDE = (
     "DATABASE_URL",

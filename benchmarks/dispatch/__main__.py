@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks import program
 from benchmarks.dispatch.site import Site
-from marketplace import embedded
+from marketplace.local import embedded
 
 
 def main() -> int:

@@ -16,8 +16,8 @@ from accounts.models import Organization
 from benchmarks.dispatch.wire import Car, Orders, Tally
 from compute.models import InferenceJob, Node
 from compute.nodes import nodes
-from marketplace.embedded import REPOSITORY
-from marketplace.embedded.server import write_private
+from marketplace.local.embedded import REPOSITORY
+from marketplace.local.embedded.server import write_private
 from tests import factories
 
 UNIT_ITEMS = 4

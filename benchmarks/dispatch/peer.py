@@ -12,8 +12,8 @@ import redis
 from benchmarks.dispatch.measure import CpuWatch
 from benchmarks.dispatch.noop import QUEUE, app, noop
 from benchmarks.dispatch.site import Site
-from marketplace import embedded
-from marketplace.embedded.process import EmbeddedError, Identity, log_tail, spawn
+from marketplace.local import embedded
+from marketplace.local.embedded.process import EmbeddedError, Identity, log_tail, spawn
 
 UNACKED = "unacked"  # kombu's hash of deliveries that are not acknowledged yet
 POLL_S = 0.01

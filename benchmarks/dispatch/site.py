@@ -15,11 +15,11 @@ import psycopg
 import redis
 
 from benchmarks.scratch import FROM_OUTSIDE
-from marketplace import embedded
-from marketplace.embedded.children import SPECS
-from marketplace.embedded.postgres import DATABASE
-from marketplace.embedded.process import EmbeddedError, Identity, log_tail, spawn, wait_ready
-from marketplace.embedded.server import private_folder, try_lock
+from marketplace.local import embedded
+from marketplace.local.embedded.children import SPECS
+from marketplace.local.embedded.postgres import DATABASE
+from marketplace.local.embedded.process import EmbeddedError, Identity, log_tail, spawn, wait_ready
+from marketplace.local.embedded.server import private_folder, try_lock
 
 NAMES = ("worker", "beat", "link")
 

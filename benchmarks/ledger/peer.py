@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 
-from marketplace.embedded import REPOSITORY
+from marketplace.local.embedded import REPOSITORY
 
 PROGRAM = Path(__file__).with_name("hordak_peer.py")
 PINS = REPOSITORY / "requirements" / "peer-hordak.txt"

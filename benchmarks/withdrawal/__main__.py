@@ -12,8 +12,8 @@ from pathlib import Path
 
 from benchmarks import program
 from benchmarks.withdrawal.site import own_site
-from marketplace.embedded.process import EmbeddedError
-from marketplace.embedded.stack import Stack
+from marketplace.local.embedded.process import EmbeddedError
+from marketplace.local.embedded.stack import Stack
 
 CARRIERS = {"on": ("nats",), "off": ("https",), "both": ("nats", "https")}
 
@@ -53,8 +53,8 @@ def measure(stack: Stack, options: argparse.Namespace) -> int:
     from benchmarks.withdrawal.load import LoadProcess
     from benchmarks.withdrawal.rounds import Runner, plans
     from benchmarks.withdrawal.watch import Watch
-    from marketplace.demo.customer import ApiError
-    from marketplace.demo.owner import PortalError
+    from marketplace.local.demo.customer import ApiError
+    from marketplace.local.demo.owner import PortalError
 
     wanted = plans(
         CARRIERS[options.nats], [CLICKS[name] for name in options.clicks], count=options.count, rounds=options.rounds

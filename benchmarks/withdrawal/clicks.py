@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from benchmarks.withdrawal.fleet import Owned
-from marketplace.demo.fleet import agent_environment
-from marketplace.demo.owner import CSRF, PortalError
-from marketplace.embedded import REPOSITORY
+from marketplace.local.demo.fleet import agent_environment
+from marketplace.local.demo.owner import CSRF, PortalError
+from marketplace.local.embedded import REPOSITORY
 
 COMMAND_TIMEOUT_S = 300.0
 

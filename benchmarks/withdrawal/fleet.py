@@ -13,13 +13,13 @@ from accounts.owners import registration
 from benchmarks.withdrawal.load import Orders
 from benchmarks.withdrawal.model import model_bytes
 from benchmarks.withdrawal.watch import Watch
-from marketplace.demo import fleet, store
-from marketplace.demo.customer import Customer
-from marketplace.demo.fleet import Car, CarSpec, wait_until
-from marketplace.demo.owner import Portal
-from marketplace.demo.seed import Seeded, seed
-from marketplace.embedded.process import EmbeddedError
-from marketplace.embedded.stack import Stack
+from marketplace.local.demo import fleet, store
+from marketplace.local.demo.customer import Customer
+from marketplace.local.demo.fleet import Car, CarSpec, wait_until
+from marketplace.local.demo.owner import Portal
+from marketplace.local.demo.seed import Seeded, seed
+from marketplace.local.embedded.process import EmbeddedError
+from marketplace.local.embedded.stack import Stack
 
 UNIT_CPU_S = 6.0  # twice the polling interval: a click in the unit's first half finds it running, by either carrier
 BACKLOG_UNITS = 12  # for each car: a car that gives a unit back is not given the same one for a minute

@@ -18,9 +18,9 @@ import numpy as np
 
 from benchmarks.dispatch.measure import quantile
 from benchmarks.withdrawal.model import inputs
-from marketplace.demo import funding
-from marketplace.demo.customer import ApiError, Customer
-from marketplace.embedded.process import EmbeddedError, log_tail
+from marketplace.local.demo import funding
+from marketplace.local.demo.customer import ApiError, Customer
+from marketplace.local.embedded.process import EmbeddedError, log_tail
 
 OPEN_STATES = ("queued", "running", "assembling")
 JOB_UNITS = 12

@@ -17,10 +17,10 @@ from benchmarks.withdrawal.load import LoadProcess
 from benchmarks.withdrawal.site import switch_nats
 from benchmarks.withdrawal.watch import Watch
 from benchmarks.withdrawal.withdrawal import Ended, Sample, Withdrawal
-from marketplace import embedded
-from marketplace.demo.fleet import wait_until
-from marketplace.embedded.process import EmbeddedError
-from marketplace.embedded.stack import Stack
+from marketplace.local import embedded
+from marketplace.local.demo.fleet import wait_until
+from marketplace.local.embedded.process import EmbeddedError
+from marketplace.local.embedded.stack import Stack
 
 LINK_TIMEOUT_S = 600.0  # the agents' backoff goes up to 30 s, and the machine may be a slow one
 SHOW_EVERY_S = 10.0

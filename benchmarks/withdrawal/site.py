@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.scratch import FROM_OUTSIDE
-from marketplace import embedded
-from marketplace.embedded.stack import Stack
+from marketplace.local import embedded
+from marketplace.local.embedded.stack import Stack
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from benchmarks.withdrawal.clicks import Click, Clicked
 from benchmarks.withdrawal.fleet import Owned
 from benchmarks.withdrawal.watch import STILL_NS, Child, Watch
 from compute.models import Attempt, UsageRecord
-from marketplace.embedded.process import EmbeddedError
+from marketplace.local.embedded.process import EmbeddedError
 
 POLL_S = 3.0
 WORK_TIMEOUT_S = (

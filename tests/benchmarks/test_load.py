@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from benchmarks.withdrawal.load import REFUSED, Load, LoadProcess, Orders
-from marketplace.demo import funding
-from marketplace.demo.customer import ApiError
-from marketplace.embedded.process import EmbeddedError
+from marketplace.local.demo import funding
+from marketplace.local.demo.customer import ApiError
+from marketplace.local.embedded.process import EmbeddedError
 
 ENDS_S = 300
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.scratch import FROM_OUTSIDE
-from marketplace import embedded
+from marketplace.local import embedded
 
 TIMEOUT_S = 1800  # of one command, on a machine that is slow and does other things
 SHOWN = 6000

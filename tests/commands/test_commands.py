@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from marketplace.embedded import REPOSITORY
+from marketplace.local.embedded import REPOSITORY
 from tests.commands.site import write_reading
 from tests.commands.table import BENCHMARKS, COMMANDS, NOT_RUN, SUITES
 

@@ -2,4 +2,4 @@
 
 
 def test_every_check_of_the_demo_holds(empty):
-    assert "Every check holds." in empty.run("python -m marketplace.demo")
+    assert "Every check holds." in empty.run("python -m marketplace.local.demo")

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.pages import PAGES, STALE, WITHOUT_FIGURES, PageError, has_changed, refreshed
-from marketplace.embedded import REPOSITORY
+from marketplace.local.embedded import REPOSITORY
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from compute.nats import jwt as nats_jwt
 from compute.nats.jwt import Credentials, TrustChain
-from marketplace.embedded.process import free_port
+from marketplace.local.embedded.process import free_port
 from tests.waiting import PATIENCE_S, until, until_async
 
 HOUR = timedelta(hours=1)

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from billing.fake_stripe import FakeStripe
-from billing.fake_stripe.webhooks import body_of, signature
 from billing.models import CardTopUp, StripeCommand, StripeEvent
 from billing.stripe import inbox, outbox
+from marketplace.local.fake_stripe import FakeStripe
+from marketplace.local.fake_stripe.webhooks import body_of, signature
 from tests.conformance import sdk_types, wire
 from tests.conformance.transport import GuardedTransport, to_fake
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import stripe as sdk
 
-from billing.fake_stripe.forms import decode
 from billing.stripe.gateway.client import API_VERSION, client
+from marketplace.local.fake_stripe.forms import decode
 from tests.conformance import wire
 from tests.conformance.fixture import FakeWorld, stripe
 from tests.conformance.sdk_types import TypesViolated

@@ -5,7 +5,7 @@ from typing import Any
 
 import stripe
 
-from billing.fake_stripe import FakeStripe
+from marketplace.local.fake_stripe import FakeStripe
 from tests.conformance import wire
 
 Answer = tuple[str, int, Mapping[str, str]]

@@ -19,8 +19,8 @@ from jsonschema.exceptions import best_match
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-from billing.fake_stripe.forms import decode
 from billing.stripe.gateway.client import API_VERSION
+from marketplace.local.fake_stripe.forms import decode
 
 COMPONENT = "#/components/schemas/"
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"

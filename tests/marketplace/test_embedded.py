@@ -16,12 +16,12 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from marketplace import embedded
-from marketplace.embedded.nats import Nats
-from marketplace.embedded.postgres import Postgres
-from marketplace.embedded.process import EmbeddedError, Identity, log_tail, port_is_free, spawn, wait_ready
-from marketplace.embedded.redis import Redis
-from marketplace.embedded.secrets import development_secrets
+from marketplace.local import embedded
+from marketplace.local.embedded.nats import Nats
+from marketplace.local.embedded.postgres import Postgres
+from marketplace.local.embedded.process import EmbeddedError, Identity, log_tail, port_is_free, spawn, wait_ready
+from marketplace.local.embedded.redis import Redis
+from marketplace.local.embedded.secrets import development_secrets
 from tests.waiting import PATIENCE_S, until
 
 VARIABLES = (
@@ -36,7 +36,7 @@ VARIABLES = (
 
 HOLDER = """
 import os, sys
-from marketplace import embedded
+from marketplace.local import embedded
 embedded.provide(*sys.argv[1:])
 print(*(os.environ[embedded.SERVERS[name][0]] for name in sys.argv[1:]), flush=True)
 sys.stdin.read()
@@ -311,7 +311,7 @@ def test_the_pytest_plugin_provides_before_django_reads_settings(home, tmp_path)
     options = [
         "-q",
         "-p",
-        "marketplace.embedded.pytest_plugin",
+        "marketplace.local.embedded.pytest_plugin",
         "-p",
         "no:cacheprovider",
         "--ds=early_settings",

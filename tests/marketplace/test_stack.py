@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from marketplace import embedded
-from marketplace.embedded.nats import Nats
-from marketplace.embedded.process import Identity
+from marketplace.local import embedded
+from marketplace.local.embedded.nats import Nats
+from marketplace.local.embedded.process import Identity
 from tests.waiting import PATIENCE_S, until
 
 DRIVER = """
 import sys
 from pathlib import Path
-from marketplace import embedded
-from marketplace.embedded import children, stack
-from marketplace.embedded.__main__ import main
+from marketplace.local import embedded
+from marketplace.local.embedded import children, stack
+from marketplace.local.__main__ import main
 
 embedded.REPOSITORY = Path(sys.argv[1])
 table = (children.ChildSpec("web", ("web.py", "{port}")), children.ChildSpec("worker", ("worker.py",)))

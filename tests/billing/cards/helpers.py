@@ -1,6 +1,6 @@
-from billing.fake_stripe.setups import Setups
 from billing.models import AutoRecharge, CardTopUp, SavedCard
 from billing.topups import recharge_settings, saved_cards, top_ups
+from marketplace.local.fake_stripe.setups import Setups
 from tests import factories
 from tests.billing.helpers import number as count
 from tests.conformance.fixture import FakeWorld

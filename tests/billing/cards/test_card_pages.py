@@ -9,11 +9,11 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import Membership
-from billing.fake_stripe.pages import Pages
 from billing.ledger import posting
 from billing.models import AutoRecharge, CardTopUp, SavedCard, StripeCommand
 from billing.topups import saved_cards
 from billing.topups.recharges import recharge_low
+from marketplace.local.fake_stripe.pages import Pages
 from tests import factories
 from tests.billing.cards.helpers import recharge, save_card, start
 from tests.conformance.fixture import FakeWorld

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from billing.fake_stripe import Chaos, FakeStripe
-from billing.fake_stripe.pages import Pages
-from billing.fake_stripe.webhooks import RETRIES
+from marketplace.local.fake_stripe import Chaos, FakeStripe
+from marketplace.local.fake_stripe.pages import Pages
+from marketplace.local.fake_stripe.webhooks import RETRIES
 
 HEADERS = {"authorization": "Bearer sk_test_fake_1"}
 

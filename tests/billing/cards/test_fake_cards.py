@@ -2,9 +2,9 @@
 
 import pytest
 
-from billing.fake_stripe import FakeStripe
-from billing.fake_stripe.pages import Pages
-from billing.fake_stripe.setups import Setups
+from marketplace.local.fake_stripe import FakeStripe
+from marketplace.local.fake_stripe.pages import Pages
+from marketplace.local.fake_stripe.setups import Setups
 from tests.billing.cards.test_fake import ask
 
 CHARGE = "amount=5000&currency=usd&off_session=true&confirm=true&automatic_payment_methods[allow_redirects]=never"

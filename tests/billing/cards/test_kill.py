@@ -18,8 +18,8 @@ from billing.ledger import posting
 from billing.models import StripeCommand, StripeEvent
 from billing.stripe import inbox, outbox
 from billing.wallet import wallets
-from marketplace.embedded import REPOSITORY
-from marketplace.embedded.process import free_port, spawn, wait_ready
+from marketplace.local.embedded import REPOSITORY
+from marketplace.local.embedded.process import free_port, spawn, wait_ready
 from tests.billing.cards.helpers import ask
 from tests.billing.helpers import make_organization
 from tests.conformance import sdk_types
@@ -35,7 +35,7 @@ import django
 django.setup()
 from tests.conformance import workers
 workers.guard()
-from billing.services import outbox
+from billing.stripe import outbox
 settle, left = outbox._settle, [int(sys.argv[1])]
 def dying(command, sent):
     left[0] -= 1
@@ -57,7 +57,7 @@ def server(tmp_path: Path, live_server: Any, settings: Any, monkeypatch: pytest.
     log = tmp_path / "fake.log"
     process = spawn(
         [
-            *(sys.executable, "-m", "billing.fake_stripe", "--port", str(port), "--data", str(tmp_path / "fake.sqlite")),
+            *(sys.executable, "-m", "marketplace.local.fake_stripe", "--port", str(port), "--data", str(tmp_path / "fake.sqlite")),
             *("--webhook-url", f"{live_server.url}/stripe/webhook", "--copies", "2"),
         ],
         log_path=log, environment=os.environ | {"FAKE_STRIPE_WEBHOOK_SECRET": SECRET}, cwd=REPOSITORY,

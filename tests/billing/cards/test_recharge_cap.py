@@ -8,13 +8,13 @@ from django.db import connection, transaction
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from billing.fake_stripe import FakeStripe
-from billing.fake_stripe.setups import Setups
 from billing.ledger import posting
 from billing.models import AutoRecharge, CardTopUp, StripeCommand, StripeCustomer, TopUp
 from billing.topups import saved_cards
 from billing.topups.recharges import recharge_low
 from billing.wallet import wallets
+from marketplace.local.fake_stripe import FakeStripe
+from marketplace.local.fake_stripe.setups import Setups
 from tests import factories
 from tests.billing.cards.helpers import recharge, recharging, save_card
 from tests.billing.cards.test_auto_recharges import charges, heard, spend

@@ -3,13 +3,13 @@
 import pytest
 
 from accounts.models import AuditEvent, Mail
-from billing.fake_stripe.setups import Setups
 from billing.ledger import posting
 from billing.models import AutoRecharge, LedgerTransfer, SavedCard, StripeCommand
 from billing.stripe import outbox, sweeps
 from billing.topups import saved_cards, top_ups
 from billing.topups.saved_cards import CardMismatch
 from core.errors import Conflict, DomainError, InvalidInput
+from marketplace.local.fake_stripe.setups import Setups
 from tests.billing.cards.helpers import recharge, save_card
 from tests.billing.helpers import make_organization, number, sqlstate_of
 from tests.conformance.fixture import FakeWorld

@@ -5,7 +5,7 @@ import runpy
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from marketplace.embedded import REPOSITORY
+from marketplace.local.embedded import REPOSITORY
 from tests.marketplace.test_page_security import SECRETS
 
 WHOLE = {

@@ -5,9 +5,9 @@ from contextlib import suppress
 from hypothesis.stateful import rule
 
 from billing.chargebacks import chargebacks
-from billing.fake_stripe.disputes import Disputes
-from billing.fake_stripe.errors import ApiError
 from billing.models import CardDispute
+from marketplace.local.fake_stripe.disputes import Disputes
+from marketplace.local.fake_stripe.errors import ApiError
 from tests.billing.machine.base import Base, crashes, one, picks
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine
 
 from billing.approvals import service as approvals
-from billing.fake_stripe.section import Section
+from marketplace.local.fake_stripe.section import Section
 from tests.billing.machine import scene
 from tests.billing.machine.crashes import Countdown
 from tests.billing.machine.scene import Scene

@@ -5,12 +5,12 @@ from contextlib import suppress
 from hypothesis.stateful import rule
 
 from billing.disputes import disputes
-from billing.fake_stripe.errors import ApiError
-from billing.fake_stripe.refunds import Refunds
 from billing.models import CardTopUp, Dispute, JobOrder
 from billing.orders.orders import order_job
 from billing.refunds import refunds
 from billing.topups import recharge_settings, saved_cards, top_ups
+from marketplace.local.fake_stripe.errors import ApiError
+from marketplace.local.fake_stripe.refunds import Refunds
 from tests.billing.machine.base import Base, crashes, one, picks
 from tests.billing.machine.scene import HOURLY_MICRO, Customer
 

@@ -5,12 +5,12 @@ from contextlib import suppress
 from hypothesis.stateful import rule
 
 from billing.disputes import disputes
-from billing.fake_stripe.errors import ApiError
-from billing.fake_stripe.payees import BANK_PAYS, BANK_REFUSES, Payees
 from billing.models import Statement
 from billing.payouts import accounts as connected_accounts
 from billing.payouts import bank as bank_payouts
 from billing.payouts import payouts
+from marketplace.local.fake_stripe.errors import ApiError
+from marketplace.local.fake_stripe.payees import BANK_PAYS, BANK_REFUSES, Payees
 from tests.billing.machine.base import Base, crashes, one, picks
 
 OUTCOMES = ["ready", "ready", "ready", "restricted", "pending", "more"]

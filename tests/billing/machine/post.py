@@ -6,11 +6,11 @@ from django.test import Client
 from hypothesis.stateful import rule
 
 from billing.chargebacks import chargebacks
-from billing.fake_stripe.webhooks import body_of, signature
 from billing.models import StripeCommand, StripeEvent
 from billing.stripe import inbox, outbox, sweeps
 from billing.topups import recharges
 from billing.wallet import low_balance
+from marketplace.local.fake_stripe.webhooks import body_of, signature
 from tests.billing.machine.base import Base, crashes, picks
 from tests.conformance.fixture import SECRET
 

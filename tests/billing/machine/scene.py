@@ -9,7 +9,6 @@ from django.utils import timezone
 
 from accounts.models import Membership, Organization, Owner, User
 from accounts.owners import registration
-from billing.fake_stripe import FakeStripe
 from billing.orders.closing import close_orders
 from billing.orders.orders import order_job
 from billing.orders.settlement import settle_usage
@@ -17,6 +16,7 @@ from billing.payouts import payouts
 from billing.statements import statements
 from billing.topups import top_ups
 from compute.models import InputFile, ModelArtifact, Node
+from marketplace.local.fake_stripe import FakeStripe
 from tests.billing.cards.helpers import ask
 from tests.billing.helpers import (
     HOUR_MS,

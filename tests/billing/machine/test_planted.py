@@ -9,12 +9,12 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from billing.fake_stripe.store import Store
 from billing.models import StripeCommand
 from billing.refunds import refunds
 from billing.stripe import outbox
 from billing.wiring import commands as outbox_kinds
 from core.states import transition
+from marketplace.local.fake_stripe.store import Store
 from tests.billing.machine.money import run
 from tests.conformance.fixture import FakeWorld, stripe
 

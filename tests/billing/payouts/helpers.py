@@ -5,7 +5,6 @@ from datetime import timedelta
 from django.utils import timezone
 
 from accounts.models import Owner
-from billing.fake_stripe.payees import BANK_PAYS, Payees
 from billing.ledger import posting as ledger
 from billing.ledger.posting import Place, Posting
 from billing.models import (
@@ -19,6 +18,7 @@ from billing.models import (
 )
 from billing.payouts import accounts as connected_accounts
 from billing.stripe import inbox
+from marketplace.local.fake_stripe.payees import BANK_PAYS, Payees
 from tests import factories
 from tests.billing.helpers import number
 from tests.conformance.fixture import FakeWorld

@@ -8,13 +8,13 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.models import Mail
-from billing.fake_stripe.payees import Payees
 from billing.models import ConnectedAccount, Payout, StripeCommand
 from billing.payouts import account_states, payouts
 from billing.payouts import accounts as connected_accounts
 from billing.stripe import gateway, inbox, outbox
 from billing.stripe.gateway import PayeeAccount, Requirement
 from core.errors import Conflict, InvalidInput
+from marketplace.local.fake_stripe.payees import Payees
 from tests import factories
 from tests.billing.payouts.helpers import become, begin, fund, make_payout
 from tests.conformance.fixture import FakeWorld

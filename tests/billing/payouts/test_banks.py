@@ -5,10 +5,10 @@ import random
 import pytest
 
 from accounts.models import Mail
-from billing.fake_stripe.payees import BANK_REFUSES, Payees
 from billing.models import ConnectedAccount, Payout, StripeEvent
 from billing.payouts import bank, payouts
 from billing.stripe import inbox
+from marketplace.local.fake_stripe.payees import BANK_REFUSES, Payees
 from tests.billing.payouts.helpers import fund, make_payout, ready_owner
 from tests.conformance.fixture import FakeWorld
 

@@ -21,8 +21,8 @@ from billing.models import Payout, StripeCommand
 from billing.payouts import accounts as connected_accounts
 from billing.payouts import payouts
 from billing.stripe import outbox
-from marketplace.embedded import REPOSITORY
-from marketplace.embedded.process import free_port, spawn, wait_ready
+from marketplace.local.embedded import REPOSITORY
+from marketplace.local.embedded.process import free_port, spawn, wait_ready
 from tests import factories
 from tests.billing.payouts.helpers import balance, begin, differences, make_payout
 from tests.conformance import sdk_types
@@ -40,7 +40,8 @@ import django
 django.setup()
 from tests.conformance import workers
 workers.guard()
-from billing.services import outbox, payouts
+from billing.payouts import payouts
+from billing.stripe import outbox
 point, left = sys.argv[1], [int(sys.argv[2])]
 def dying(work):
     def replacement(*arguments, **named):
@@ -66,7 +67,7 @@ def server(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> It
     base, log = f"http://127.0.0.1:{port}", tmp_path / "fake.log"
     process = spawn(
         [
-            *(sys.executable, "-m", "billing.fake_stripe", "--port", str(port), "--data", str(tmp_path / "fake.sqlite")),
+            *(sys.executable, "-m", "marketplace.local.fake_stripe", "--port", str(port), "--data", str(tmp_path / "fake.sqlite")),
             *("--webhook-url", "http://127.0.0.1:9/none", "--lost-permille", "1000"),
         ],
         log_path=log, environment=os.environ | {"FAKE_STRIPE_WEBHOOK_SECRET": "whsec_kill"}, cwd=REPOSITORY,

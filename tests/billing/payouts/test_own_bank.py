@@ -2,9 +2,9 @@
 
 import pytest
 
-from billing.fake_stripe.own_bank import OwnBank
 from billing.models import LedgerAccount, LedgerTransfer, StripeEvent
 from billing.stripe import sweeps
+from marketplace.local.fake_stripe.own_bank import OwnBank
 from tests.billing.payouts.helpers import age, differences
 from tests.billing.refunds.helpers import clearing, customer, part, pay, settle
 from tests.conformance.fixture import FakeWorld

@@ -7,10 +7,10 @@ import pytest
 from django.test import Client
 
 from accounts.models import Owner
-from billing.fake_stripe.payee_pages import PayeePages
 from billing.models import ConnectedAccount
 from billing.payouts import accounts as connected_accounts
 from billing.payouts import final, payouts
+from marketplace.local.fake_stripe.payee_pages import PayeePages
 from tests import factories
 from tests.billing.payouts.helpers import become, fund, make_payout, ready_owner
 from tests.conformance.fixture import FakeWorld

@@ -5,12 +5,12 @@ from datetime import timedelta
 import pytest
 
 from accounts.models import Mail, Owner
-from billing.fake_stripe.payees import Payees
 from billing.models import ConnectedAccount, LedgerTransfer, Payout, StripeCommand, StripeEvent
 from billing.payouts import payouts
 from billing.stripe import inbox, outbox, sweeps
 from billing.stripe.gateway import StripeUnavailable
 from core.errors import Conflict
+from marketplace.local.fake_stripe.payees import Payees
 from tests import factories
 from tests.billing.payouts.helpers import balance, become, begin, differences, fund, make_payout, ready_owner, transfers
 from tests.conformance.fixture import FakeWorld

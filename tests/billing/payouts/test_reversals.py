@@ -8,13 +8,13 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import AuditEvent
-from billing.fake_stripe.payees import Payees
-from billing.fake_stripe.transfers import Transfers
 from billing.models import BalanceTransaction, ConnectedAccount, LedgerTransfer, Payout, StripeCommand, StripeEvent
 from billing.payouts import payouts, suspicions
 from billing.statements import statements
 from billing.stripe import inbox, outbox, sweeps
 from core.errors import Conflict, InvalidInput
+from marketplace.local.fake_stripe.payees import Payees
+from marketplace.local.fake_stripe.transfers import Transfers
 from tests.billing.helpers import sqlstate_of
 from tests.billing.payouts.helpers import age, balance, differences, make_payout, ready_owner, transfers
 from tests.billing.refunds.helpers import clearing, customer, part, pay, settle

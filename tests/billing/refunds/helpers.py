@@ -3,12 +3,12 @@
 from typing import Any
 
 from accounts.models import Membership, Organization, User
-from billing.fake_stripe.disputes import Disputes
-from billing.fake_stripe.refunds import Refunds
 from billing.ledger import posting
 from billing.models import LedgerAccount, Refund, StripeCommand, TopUp
 from billing.refunds import refunds
 from billing.stripe import sweeps
+from marketplace.local.fake_stripe.disputes import Disputes
+from marketplace.local.fake_stripe.refunds import Refunds
 from tests.billing.cards.helpers import start
 from tests.billing.helpers import make_organization, number
 from tests.conformance.fixture import FakeWorld

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from billing.fake_stripe.pages import Pages
 from billing.stripe import gateway
 from billing.stripe.gateway import StripeMissing, StripeRefused
+from marketplace.local.fake_stripe.pages import Pages
 from tests.billing.refunds.helpers import charge_of, customer, dispute_desk, pay, refund_desk
 from tests.conformance.fixture import FakeWorld
 

@@ -46,7 +46,7 @@ async def start():
 
 
 # The program, with all the time that a slow machine takes to say good-bye.
-UNHURRIED = f"import sys; from compute.agent import agent, cli; agent._FAREWELL_S = {NEVER_S}; sys.exit(cli.main())"
+UNHURRIED = f"import sys; from compute.agent import agent; from compute.agent.commands import cli; agent._FAREWELL_S = {NEVER_S}; sys.exit(cli.main())"
 
 
 async def _start(command, *arguments, **options):

@@ -13,7 +13,7 @@ import pytest
 from compute import protocol
 from compute.nats import jwt as nats_jwt
 from compute.protocol import Cancel, Push
-from marketplace.embedded.process import free_port
+from marketplace.local.embedded.process import free_port
 from tests.waiting import NEVER_S, PATIENCE_S, until_async
 
 

@@ -18,7 +18,7 @@ from compute.agent.sensors import open_sensors, own_network, teslamate
 from compute.agent.sensors.mqtt_url import PASSWORD_VARIABLE, parse_broker, password_of
 from compute.agent.state.errors import AgentError
 from compute.protocol import Policy
-from marketplace.embedded.process import free_port
+from marketplace.local.embedded.process import free_port
 from tests.waiting import PATIENCE_S, until
 
 PAYLOADS = Path(__file__).parents[2] / "payloads" / "mqtt"

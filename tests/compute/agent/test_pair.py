@@ -28,7 +28,7 @@ from compute.agent.state.identity import load_identity
 from compute.api import http_signatures
 from compute.models import Node, Pairing
 from compute.nodes import nodes
-from marketplace.embedded.process import free_port
+from marketplace.local.embedded.process import free_port
 from tests import factories
 from tests.waiting import PATIENCE_S, until_async
 

@@ -28,7 +28,7 @@ from compute.nats import trust
 from compute.nats.jwt import Credentials, TrustChain, server_config
 from compute.nodes import nodes
 from compute.sync import sync
-from marketplace.embedded.process import free_port
+from marketplace.local.embedded.process import free_port
 from tests import factories
 from tests.compute.helpers import execute, present
 from tests.compute.helpers import trust as trusted

@@ -1,0 +1,41 @@
+"""Money into a customer's wallet as a person brings it: by card, on Stripe's hosted page. Nothing but HTTP."""
+
+import time
+import uuid
+from collections.abc import Callable
+from typing import TypeVar
+
+import httpx
+
+from core.money import MICRO
+from marketplace.local.demo.customer import Customer
+from marketplace.local.demo.owner import PortalError
+
+TOP_UP_MICRO, FLOOR_MICRO = 25 * MICRO, 20 * MICRO
+CARD = "4242424242424242"
+WAIT_S = 300.0  # webhooks and workers of a machine that others use as well
+Found = TypeVar("Found")
+
+
+def top_up(customer: Customer) -> bool:
+    """Pay by card on the fake's page if the wallet is low. Returns whether it was. Raises ApiError, PortalError."""
+    before = customer.wallet()["available_micro"]
+    if before >= FLOOR_MICRO:
+        return False
+    made = customer.top_up(str(uuid.uuid4()), TOP_UP_MICRO)
+    page_url = until(lambda: customer.top_up_state(made["id"])["checkout_url"], "Stripe's page")
+    paid = httpx.post(page_url, data={"number": CARD}, timeout=WAIT_S)
+    if paid.status_code != 303:
+        raise PortalError(f"the fake's page answered {paid.status_code}")
+    until(lambda: customer.wallet()["available_micro"] > before, "the top-up")
+    return True
+
+
+def until(what: Callable[[], Found], name: str) -> Found:
+    """Wait for webhooks and workers; returns what came. Raises PortalError."""
+    deadline = time.monotonic() + WAIT_S
+    while time.monotonic() < deadline:
+        if found := what():
+            return found
+        time.sleep(0.2)
+    raise PortalError(f"{name} did not come in {WAIT_S:g} s")

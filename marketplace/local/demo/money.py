@@ -1,0 +1,134 @@
+"""From the customer's card to the owners' accounts: paid, invoiced, stated and transferred, all over HTTP, and verified."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import httpx
+from django.conf import settings
+from django.utils import timezone
+
+from accounts.models import Owner
+from billing.ledger import posting
+from billing.models import ConnectedAccount, Payout, RateCard, Statement
+from billing.rates import cards as rates
+from compute.models import HardwareClass
+from core.money import MICRO, format_micro
+from marketplace.local.demo import funding
+from marketplace.local.demo.customer import Customer
+from marketplace.local.demo.owner import Portal, PortalError
+from marketplace.local.demo.report import Report
+from marketplace.local.embedded import REPOSITORY
+
+# A minute of work shall make whole cents, so that a payout can be shown: the demo's operator asks a demo's price.
+PRICE_MICRO_PER_HOUR = 60 * MICRO
+BANK = "000123456789"
+
+
+def ask_price() -> None:
+    """A rate card of the demo for each class that joined, from now on, unless that is the price already."""
+    rates.default_rates()
+    for hardware_class in HardwareClass.objects.all():
+        cards = RateCard.objects.filter(hardware_class=hardware_class, mode="batch", tier="standard", currency="USD")
+        newest = cards.latest("valid_from_at")
+        if newest.price_micro_per_hour != PRICE_MICRO_PER_HOUR:
+            card = RateCard(
+                hardware_class=hardware_class, valid_from_at=timezone.now(), price_micro_per_hour=PRICE_MICRO_PER_HOUR,
+                price_micro_per_kwh=newest.price_micro_per_kwh, owner_share_permille=newest.owner_share_permille,
+            )  # fmt: skip
+            rates.add_card(card, actor=None)
+
+
+def top_up(customer: Customer) -> None:
+    """By card on the fake's hosted page, if the wallet is low. Raises ApiError, PortalError."""
+    if funding.top_up(customer):
+        print(
+            f"  topped up {format_micro(funding.TOP_UP_MICRO)} by card on Stripe's (the fake's) page: credited by its webhook"
+        )
+
+
+def settle(
+    out: Report, customer: Customer, portals: dict[str, Portal], folder: Path, environment: Mapping[str, str]
+) -> None:
+    """The month's end: invoice and statements, payouts, and the verifier's word on each."""
+    out.line("\nReport: from the customer's card to the owners' accounts")
+    for email, portal in portals.items():
+        _onboard(portal, Owner.objects.get(user__email=email))
+    for command in ("close_invoices", "close_statements"):
+        _manage(command, environment)
+    _invoice(out, customer, folder)
+    for email, portal in portals.items():
+        _paid(out, portal, Owner.objects.get(user__email=email), folder)
+    differences = posting.recompute()
+    out.check("ledger recomputed after it all, differences 0", not differences, "; ".join(map(str, differences[:3])))
+
+
+def _onboard(portal: Portal, owner: Owner) -> None:
+    """As a person would: our page, Stripe's page, and back."""
+    if ConnectedAccount.objects.filter(owner=owner, status="active").exists():
+        return
+    link = portal.start_onboarding(country="US")
+    done = httpx.post(link, data={"name": owner.name, "bank": BANK, "outcome": "ready"}, timeout=30)
+    portal.client.get(done.headers["location"])
+    funding.until(
+        lambda: ConnectedAccount.objects.filter(owner=owner, status="active").exists(), f"the account of {owner.name}"
+    )
+
+
+def _invoice(out: Report, customer: Customer, folder: Path) -> None:
+    newest = customer.invoices()[0]
+    pdf = customer.invoice_pdf(newest["id"])
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "invoice.pdf").write_bytes(pdf)
+    out.check(
+        f"invoice {newest['number']} of {format_micro(newest['total_micro'])}, paid from the wallet",
+        pdf.startswith(b"%PDF") and newest["total_micro"] > 0, str(folder / "invoice.pdf"),
+    )  # fmt: skip
+
+
+def _paid(out: Report, portal: Portal, owner: Owner, folder: Path) -> None:
+    statement = Statement.objects.filter(owner=owner).latest("number")
+    payout = Payout.objects.filter(statement=statement).first()
+    if payout is None:
+        out.check(f"{owner.name}: statement {statement.number} is paid out", False, "no payout was due")
+        return
+    funding.until(lambda: Payout.objects.filter(pk=payout.pk, status="paid").exists(), f"the payout of {owner.name}")
+    payout.refresh_from_db()
+    sent = _transfer_at_stripe(statement)
+    out.check(
+        f"{owner.name}: statement {statement.number} of {format_micro(statement.earned_micro)}, "
+        f"{format_micro(payout.amount_micro)} transferred, the rest carried",
+        sent == payout.amount_micro, f"Stripe says {format_micro(sent)} to {payout.account.stripe_id}",  # type: ignore[union-attr] # paid
+    )  # fmt: skip
+    archive = folder / f"records-{owner.user.email.split('@')[0]}.zip"
+    answer = portal.client.get(f"/statements/{statement.public_id}/records.zip")
+    archive.write_bytes(answer.content)
+    done = subprocess.run(
+        [sys.executable, "-m", "billing.verifier", str(archive)], cwd=REPOSITORY, env={"PATH": os.environ["PATH"]},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    said = (done.stdout.strip() or done.stderr.strip()).splitlines()[-1]
+    out.check(f"driveway-verify on what {owner.name} downloaded", done.returncode == 0, said)
+
+
+def _transfer_at_stripe(statement: Statement) -> int:
+    """What Stripe transferred for a statement, in micro-units: asked of its API, not of ours."""
+    answer = httpx.get(
+        f"{settings.STRIPE_API_BASE}/v1/transfers", params={"transfer_group": str(statement.public_id)},
+        headers={"Authorization": f"Bearer {settings.STRIPE_SECRET_KEY}"}, timeout=30,
+    )  # fmt: skip
+    return sum(int(row["amount"]) for row in json.loads(answer.text)["data"]) * 10_000
+
+
+def _manage(command: str, environment: Mapping[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "manage.py", command, "--until", "now"], cwd=REPOSITORY, env={**os.environ, **environment},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise PortalError(f"{command} failed: {done.stderr.strip()[-300:]}")
+    said = " ".join(done.stdout.split())
+    print(f"  {command}: {said}")

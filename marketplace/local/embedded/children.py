@@ -1,0 +1,154 @@
+"""Our own processes of one stack: web, worker, beat and link."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from marketplace.local.embedded.process import EmbeddedError, Identity, exit_reason, log_tail, spawn, wait_ready
+from marketplace.local.embedded.server import write_private
+
+CELERY = ("-m", "celery", "-A", "marketplace")
+
+
+@dataclass(frozen=True)
+class ChildSpec:
+    """One process: arguments of the Python interpreter, with {port} and {home} to fill in."""
+
+    name: str
+    arguments: tuple[str, ...]
+    needs_nats: bool = False
+    grace_s: float = 10.0
+
+
+WEB = ChildSpec(
+    "web",
+    (
+        *("-m", "uvicorn", "marketplace.asgi:application", "--host", "127.0.0.1", "--port", "{port}"),
+        *("--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "5"),
+    ),
+)
+CHILDREN = (
+    WEB,
+    ChildSpec("worker", (*CELERY, "worker", "-c", "2", "-l", "warning", "--without-gossip", "--without-mingle")),
+    ChildSpec("beat", (*CELERY, "beat", "-l", "warning", "-s", "{home}/beat/schedule")),
+    ChildSpec("link", ("manage.py", "link"), needs_nats=True),
+)
+SPECS = {spec.name: spec for spec in CHILDREN}
+
+
+class Children:
+    """The running children of one stack, by name, in the order of their start."""
+
+    def __init__(self, *, home: Path, repository: Path, port: int, environment: Mapping[str, str]) -> None:
+        self.home = home
+        self.repository = repository
+        self.port = port
+        self.environment = environment
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, name: str) -> None:
+        """Start a child of the table and note its process. Raises EmbeddedError."""
+        arguments = (part.format(port=self.port, home=self.home) for part in SPECS[name].arguments)
+        process = self.processes[name] = self._python(name, *arguments)
+        identity = Identity.of(process.pid)
+        if identity:
+            record = {"pid": identity.pid, "created_at": identity.created_at}
+            write_private(_pid_path(self.home, name), json.dumps(record))
+
+    def run(
+        self, name: str, *arguments: str, variables: Mapping[str, str] | None = None, timeout_s: float = 300.0
+    ) -> None:
+        """Run Python to its end, with more variables if given. Raises EmbeddedError with its output if it fails."""
+        process = self._python(name, *arguments, variables=variables)
+        try:
+            code = process.wait(timeout_s)
+        except BaseException:
+            process.kill()
+            raise
+        if code:
+            raise EmbeddedError(f"{name} {exit_reason(code)}.\n{log_tail(self.log_path(name), 40)}")
+
+    def wait_for_web(self) -> None:
+        """Until GET /healthz answers 200. Raises EmbeddedError."""
+        log_path = self.log_path("web")
+        wait_ready("web", self.processes["web"], self._answers, log_path=log_path)
+
+    def signal_all(self) -> None:
+        """Ask all to stop, the last started first, without waiting."""
+        for name in reversed(self.processes):
+            self.identity(name).send(signal.SIGTERM)
+
+    def stop(self, name: str) -> None:
+        """SIGTERM, then SIGKILL for it and its own children when it takes too long."""
+        self.identity(name).stop(grace_s=SPECS[name].grace_s)
+        self._forget(name)
+
+    def kill(self, name: str) -> None:
+        """SIGKILL the child and its own children."""
+        self.identity(name).send(signal.SIGKILL, group=True)
+        self._forget(name)
+
+    def alive(self) -> dict[str, bool]:
+        """Name -> whether it runs."""
+        return {name: process.poll() is None for name, process in self.processes.items()}
+
+    def exit_reason(self, name: str) -> str:
+        """How a child that does not run ended."""
+        return exit_reason(self.processes[name].wait())
+
+    def identity(self, name: str) -> Identity:
+        """The child's process. While we have not waited for it its pid cannot be used again."""
+        process = self.processes[name]
+        found = Identity.of(process.pid) if process.poll() is None else None
+        return found or Identity(process.pid, 0.0)
+
+    def log_path(self, name: str) -> Path:
+        """Where its output goes."""
+        return self.home / "log" / f"{name}.log"
+
+    def _forget(self, name: str) -> None:
+        self.processes[name].wait()
+        _pid_path(self.home, name).unlink(missing_ok=True)
+
+    def _python(
+        self, name: str, *arguments: str, variables: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
+        return spawn(
+            [sys.executable, *arguments],
+            log_path=self.log_path(name),
+            environment={**self.environment, **(variables or {})},
+            cwd=self.repository,
+            dies_with_parent=True,
+        )
+
+    def _answers(self) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request("GET", "/healthz")
+            return connection.getresponse().status == http.HTTPStatus.OK
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+
+def end_leftovers(home: Path) -> None:
+    """End children of a stack that was killed, where the kernel did not. Only under the stack's lock."""
+    for name in SPECS:
+        path = _pid_path(home, name)
+        with contextlib.suppress(FileNotFoundError, ValueError, KeyError):
+            record = json.loads(path.read_text())
+            Identity(record["pid"], record["created_at"]).stop(grace_s=2.0)
+        path.unlink(missing_ok=True)
+
+
+def _pid_path(home: Path, name: str) -> Path:
+    return home / "run" / f"{name}.pid.json"

@@ -1,0 +1,232 @@
+"""The whole site on one machine: servers, migrations, web, worker, beat and link, in order, up and down."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import IO, Any
+
+from marketplace.local import embedded
+from marketplace.local.embedded.children import CHILDREN, SPECS, Children, end_leftovers
+from marketplace.local.embedded.process import EmbeddedError, free_port, log_tail, port_is_free
+from marketplace.local.embedded.server import Server, private_folder, try_lock, write_private
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Stack:
+    """Context manager that runs the site under `embedded.home()`.
+
+    Raises EmbeddedError when something does not start, or when another stack runs in the same home. While it
+    is entered, SIGTERM and SIGHUP raise KeyboardInterrupt in the main thread, as Ctrl-C does, so that leaving
+    always stops everything. Enter it in the main thread: children are tied to the thread that starts them.
+    """
+
+    def __init__(self, *, report: Callable[[str], None] | None = None) -> None:
+        self.report = report or _to_stderr
+        self.home = embedded.home()
+        self.port = 0
+        self.environment: dict[str, str] = {}
+        self.children: Children | None = None
+        self._stopped: set[str] = set()
+        self._joined: list[str] = []
+        self._lock_file: IO[str] | None = None
+        self._handlers: dict[signal.Signals, Any] = {}
+
+    @property
+    def url(self) -> str:
+        """Where the web server listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Stack:
+        if threading.current_thread() is not threading.main_thread():
+            raise EmbeddedError("a Stack must be entered in the main thread")
+        embedded.read_dotenv()
+        self.home = embedded.home()
+        self._lock_home()
+        try:
+            for number in SIGNALS:
+                self._handlers[number] = signal.signal(number, _interrupt)
+            self._start_everything()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop all in reverse order. Signals wait meanwhile: a second Ctrl-C must not leave half a stack."""
+        with _signals_ignored():
+            self._stop_everything()
+            self._unlock_home()
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers = {}
+
+    def alive(self) -> dict[str, bool]:
+        """Embedded servers, then children: name -> whether its process runs."""
+        servers = {name: server.is_running() for name, server in embedded.attached().items()}
+        return servers | (self.children.alive() if self.children else {})
+
+    def check(self) -> None:
+        """Raises EmbeddedError, with the end of its log, if a process ended that nobody asked to stop."""
+        for name, runs in self.alive().items():
+            if not runs and name not in self._stopped:
+                child = self._child(name)
+                reason = child.exit_reason(name) if child else "ended"
+                raise EmbeddedError(f"{name} {reason}.\n{log_tail(self.log_path(name))}")
+
+    def wait(self) -> None:
+        """Wait for KeyboardInterrupt (Ctrl-C, SIGTERM). Raises EmbeddedError when a process ends itself."""
+        while True:
+            self.check()
+            time.sleep(0.5)
+
+    def stop(self, name: str) -> None:
+        """Stop a child or an embedded server in good order; `check` no longer minds that it does not run."""
+        self._stopped.add(name)
+        child = self._child(name)
+        if child:
+            child.stop(name)
+        else:
+            self._server(name).stop()
+
+    def kill(self, name: str) -> None:
+        """SIGKILL a child with its own children, or an embedded server, as a crash would."""
+        self._stopped.add(name)
+        child = self._child(name)
+        if child:
+            child.kill(name)
+        else:
+            self._server(name).kill()
+
+    def restart(self, name: str) -> None:
+        """Stop it if it runs, start it, and wait until it answers (servers and web). The address stays."""
+        self.stop(name)
+        child = self._child(name)
+        if child:
+            child.start(name)
+            if name == "web":
+                child.wait_for_web()
+        else:
+            self._server(name).start()
+        self._stopped.discard(name)
+
+    def log_path(self, name: str) -> Path:
+        """The log of a child or an embedded server."""
+        return self.home / "log" / f"{name}.log"
+
+    def _start_everything(self) -> None:
+        before = set(embedded.attached())
+        try:
+            embedded.provide_all(*embedded.ALL, report=self.report)
+        finally:
+            self._joined = [name for name in embedded.attached() if name not in before]
+        end_leftovers(self.home)
+        self.port = self._web_port()
+        self.environment = os.environ | {
+            "DJANGO_SETTINGS_MODULE": "marketplace.settings",
+            "DRIVEWAY_HOME": str(self.home),
+            "DRIVEWAY_URL": self.url,
+            "ORT_DISABLE_TELEMETRY": "1",
+            "PYTHONUNBUFFERED": "1",
+        }
+        # The site's processes do not know who owns the tables.
+        owner = {name: url for name in ("DATABASE_OWNER_URL",) if (url := self.environment.pop(name, ""))}
+        children = self.children = Children(
+            home=self.home, repository=embedded.REPOSITORY, port=self.port, environment=self.environment
+        )
+        migrate = ("manage.py", "migrate", "--noinput")
+        self._timed("Tables", lambda: children.run("migrate", *migrate, variables=owner))
+        private_folder(self.home / "beat")
+        for spec in CHILDREN:
+            if os.environ.get("NATS_URL") or not spec.needs_nats:
+                children.start(spec.name)
+        self._timed("Site", children.wait_for_web)
+        self.check()
+
+    def _stop_everything(self) -> None:
+        started_at = time.monotonic()
+        if self.children:
+            self.children.signal_all()
+            for name in reversed(self.children.processes):
+                self.stop(name)
+        if self._joined:
+            embedded.leave(*self._joined)
+        self.report(f"Everything stopped in {time.monotonic() - started_at:.1f} s")
+
+    def _timed(self, what: str, step: Callable[[], None]) -> None:
+        started_at = time.monotonic()
+        step()
+        self.report(f"{what} ready in {time.monotonic() - started_at:.1f} s")
+
+    def _child(self, name: str) -> Children | None:
+        return self.children if name in SPECS and self.children and name in self.children.processes else None
+
+    def _server(self, name: str) -> Server:
+        try:
+            return embedded.attached()[name]
+        except KeyError:
+            raise EmbeddedError(f"this stack does not run {name}, but {', '.join(self.alive())}") from None
+
+    def _web_port(self) -> int:
+        """DRIVEWAY_PORT if set, else the port of the last run if it is free, else any. The fake Stripe reads it too."""
+        wanted, kept = os.environ.get("DRIVEWAY_PORT"), self.home / "run" / "web.port"
+        if wanted:
+            if not wanted.isdigit() or not port_is_free(int(wanted)):
+                raise EmbeddedError(f"DRIVEWAY_PORT is {wanted}, which is not a free port")
+            port = int(wanted)
+        else:
+            port = free_port(int(kept.read_text()) if kept.exists() else None)
+        write_private(kept, str(port))
+        return port
+
+    def _lock_home(self) -> None:
+        file = (private_folder(self.home / "run") / "stack.lock").open("a+")
+        if not try_lock(file.fileno()):
+            file.seek(0)
+            pid = file.read().strip() or "unknown"
+            file.close()
+            raise EmbeddedError(
+                f"Driveway already runs in {self.home} (process {pid}). "
+                f"Stop it with Ctrl-C or `kill {pid}` first, or set DRIVEWAY_HOME to another folder."
+            )
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        self._lock_file = file
+
+    def _unlock_home(self) -> None:
+        if self._lock_file:
+            self._lock_file.truncate(0)
+            self._lock_file.close()
+            self._lock_file = None
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _signals_ignored() -> Iterator[None]:
+    kept = {number: signal.signal(number, signal.SIG_IGN) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

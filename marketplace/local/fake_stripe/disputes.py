@@ -1,0 +1,127 @@
+"""Disputes: a bank asks, or takes a payment back; evidence is heard; the bank decides."""
+
+from marketplace.local.fake_stripe import late_objects
+from marketplace.local.fake_stripe.errors import ApiError
+from marketplace.local.fake_stripe.forms import Form
+from marketplace.local.fake_stripe.late_numbers import DISPUTED, INQUIRED
+from marketplace.local.fake_stripe.objects import Object
+from marketplace.local.fake_stripe.section import PAGE, Route, Section, only
+
+FEE = 1500  # Stripe's, for each dispute, won or lost
+TEXT_MAX = 20_000
+WAITS = ("needs_response", "warning_needs_response")
+OPEN = (*WAITS, "under_review", "warning_under_review")
+WORDS = {"winning_evidence": "won", "losing_evidence": "lost"}  # as in Stripe's test mode
+
+
+class Disputes(Section):
+    def make_routes(self) -> list[Route]:
+        self.payments.when_paid.append(self._by_number)
+        return [
+            ("GET", r"/v1/disputes", self.list_disputes),
+            ("GET", r"/v1/disputes/(?P<object_id>\w+)", self.getter("dispute")),
+            ("POST", r"/v1/disputes/(?P<object_id>\w+)", self.update),
+        ]
+
+    def list_disputes(self, params: Form) -> Object:
+        only(params, PAGE | {"payment_intent", "charge"})
+        return self.page("dispute", "/v1/disputes", params, ("payment_intent", "charge"))
+
+    def update(self, params: Form, object_id: str) -> Object:
+        """Evidence, heard once it is submitted, which it is unless the request says no."""
+        only(params, {"evidence", "submit", "metadata", "expand"})
+        dispute = self._get(object_id)
+        evidence = params.get("evidence", {})
+        only(evidence, {"uncategorized_text", "product_description", "customer_name", "refund_policy_disclosure"})
+        if dispute["status"] not in WAITS:
+            raise ApiError(400, "This dispute takes no evidence now.", param="evidence")
+        if any(len(text) > TEXT_MAX for text in evidence.values()):
+            raise ApiError(400, f"Evidence is limited to {TEXT_MAX} characters.", param="evidence")
+        dispute["evidence"] |= evidence
+        dispute["metadata"] |= params.get("metadata", {})
+        dispute["evidence_details"]["has_evidence"] = True
+        submits = params.get("submit", "true") == "true"
+        if submits:
+            dispute["evidence_details"]["submission_count"] += 1
+            dispute["status"] = "under_review" if dispute["status"] == "needs_response" else "warning_under_review"
+        self.emitter.changed("charge.dispute.updated", dispute)
+        word = WORDS.get(evidence.get("uncategorized_text", ""))
+        if submits and word and dispute["status"] == "under_review":
+            self.decide(object_id, won=word == "won")
+        return self._get(object_id)
+
+    def open(self, charge_id: str, *, inquiry: bool = False, reason: str = "fraudulent") -> str:
+        """The cardholder went to the bank. The dispute's id. Raises ApiError when there is one, or nothing was paid."""
+        charge = self.store.get(charge_id, "charge")
+        if charge is None or not charge["paid"] or charge["disputed"]:
+            raise ApiError(400, "This charge cannot be disputed.")
+        status = "warning_needs_response" if inquiry else "needs_response"
+        made = late_objects.dispute(self.store.new_id("dp"), self.now(), of=charge, status=status, reason=reason)
+        charge["disputed"] = True
+        self.store.put(charge)
+        self.emitter.changed("charge.dispute.created", made)
+        if not inquiry:
+            self._withdraw(made)
+        return str(made["id"])
+
+    def escalate(self, dispute_id: str) -> None:
+        """The bank no longer asks: it takes."""
+        dispute = self._get(dispute_id)
+        if not dispute["status"].startswith("warning_") or dispute["status"] == "warning_closed":
+            raise ApiError(400, "The bank does not ask about this payment.")
+        dispute |= {"status": "needs_response", "is_charge_refundable": False}
+        self.emitter.changed("charge.dispute.updated", dispute)
+        self._withdraw(dispute)
+
+    def decide(self, dispute_id: str, *, won: bool) -> None:
+        """The bank's word; it may win what was lost, once, after a second look."""
+        dispute = self._get(dispute_id)
+        asks = dispute["status"].startswith("warning_")
+        if asks or dispute["status"] not in (*OPEN, *(["lost"] if won else [])):
+            raise ApiError(400, "There is nothing to decide.")
+        dispute["status"] = "won" if won else "lost"
+        if won:
+            self._book(dispute, "dispute_reversal", dispute["amount"], fee=0)
+            self.emitter.changed("charge.dispute.funds_reinstated", dispute)
+        self.emitter.changed("charge.dispute.closed", dispute)
+
+    def close_inquiry(self, dispute_id: str) -> None:
+        """The bank asks no more: nothing was taken."""
+        dispute = self._get(dispute_id)
+        if dispute["status"] not in ("warning_needs_response", "warning_under_review"):
+            raise ApiError(400, "The bank asks nothing.")
+        dispute["status"] = "warning_closed"
+        charge: Object = self.store.get(dispute["charge"], "charge") or {}
+        charge["disputed"] = False
+        self.store.put(charge)
+        self.emitter.changed("charge.dispute.closed", dispute)
+
+    def ask_again(self, dispute_id: str) -> None:
+        """The bank has read our answer, and wants more."""
+        dispute = self._get(dispute_id)
+        if dispute["status"] != "under_review":
+            raise ApiError(400, "The bank reads nothing of ours.")
+        dispute["status"] = "needs_response"
+        self.emitter.changed("charge.dispute.updated", dispute)
+
+    def _by_number(self, charge: Object) -> None:
+        number = self.payments.number_of(charge)
+        if number in (DISPUTED, INQUIRED):
+            self.open(charge["id"], inquiry=number == INQUIRED)
+
+    def _withdraw(self, dispute: Object) -> None:
+        self._book(dispute, "dispute", -dispute["amount"], fee=FEE)
+        self.emitter.changed("charge.dispute.funds_withdrawn", dispute)
+
+    def _book(self, dispute: Object, category: str, amount: int, *, fee: int) -> None:
+        """The list shows the whole movement, as Stripe's does."""
+        made = late_objects.movement(
+            self.store.new_id("txn"), self.now(), kind="adjustment", category=category, amount=amount, fee=fee,
+            currency=dispute["currency"], source=dispute["id"],
+        )  # fmt: skip
+        dispute["balance_transactions"].append(self.store.put(made))
+        self.store.put(dispute)
+
+    def _get(self, dispute_id: str) -> Object:
+        found: Object = self.getter("dispute")({}, dispute_id)
+        return found

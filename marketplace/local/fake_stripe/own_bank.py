@@ -1,0 +1,40 @@
+"""Payouts of our own balance to our own bank, as Stripe makes them by a schedule, or somebody in its dashboard."""
+
+from marketplace.local.fake_stripe import payee_objects
+from marketplace.local.fake_stripe.errors import ApiError
+from marketplace.local.fake_stripe.objects import Object
+from marketplace.local.fake_stripe.section import Route, Section
+
+OURS = {"id": "acct_platform"}
+
+
+class OwnBank(Section):
+    def make_routes(self) -> list[Route]:
+        return []  # they are read where those of other accounts are
+
+    def pay(self, amount: int, currency: str = "usd") -> Object:
+        """Off our balance, and to the bank."""
+        payout = payee_objects.bank_payout(
+            self.store.new_id("po"), self.now(), of=OURS, amount=amount, currency=currency
+        )
+        payout |= {"_account": "", "automatic": False, "reconciliation_status": "not_applicable"}
+        payout["balance_transaction"] = self._book(payout, "payout", -amount)
+        self.emitter.changed("payout.created", payout)
+        payout["status"] = "paid"
+        return self.emitter.changed("payout.paid", payout)
+
+    def fail(self, payout_id: str) -> Object:
+        """Our bank sent it back, as banks may days later."""
+        payout = self.store.get(payout_id, "payout")
+        if payout is None or payout["_account"] or payout["status"] != "paid":
+            raise ApiError(400, "This payout cannot come back.")
+        payout |= {"status": "failed", "failure_code": "account_closed"}
+        payout["failure_balance_transaction"] = self._book(payout, "payout_failure", payout["amount"])
+        return self.emitter.changed("payout.failed", payout)
+
+    def _book(self, payout: Object, kind: str, amount: int) -> str:
+        category = "payout" if kind == "payout" else "payout_reversal"
+        row = payee_objects.movement(
+            self.store.new_id("txn"), self.now(), kind=kind, category=category, amount=amount, of=payout
+        )
+        return str(self.store.put(row)["id"])

@@ -1,0 +1,96 @@
+"""Accounts v2, the links to their pages, and their payouts to banks."""
+
+import secrets
+from typing import Any
+
+from marketplace.local.fake_stripe import payee_objects
+from marketplace.local.fake_stripe.errors import ApiError, parameter_missing
+from marketplace.local.fake_stripe.forms import Form
+from marketplace.local.fake_stripe.objects import Object
+from marketplace.local.fake_stripe.payees import Payees
+from marketplace.local.fake_stripe.section import PAGE, Route, Section, only
+
+INCLUDABLE = {
+    "configuration.recipient": "configuration",
+    "identity": "identity",
+    "requirements": "requirements",
+    "defaults": "defaults",
+}
+RECIPIENT = {"capabilities": {"stripe_balance": {"stripe_transfers": {"requested": True}}}}
+
+
+class PayeeAccounts(Section):
+    def make_routes(self) -> list[Route]:
+        self.payees = Payees(self.emitter)
+        return [
+            ("POST", r"/v2/core/accounts", self.create),
+            ("GET", r"/v2/core/accounts", self.list_accounts),
+            ("GET", r"/v2/core/accounts/(?P<object_id>\w+)", self.retrieve),
+            ("POST", r"/v2/core/account_links", self.create_link),
+            ("POST", r"/v1/accounts/(?P<object_id>\w+)/login_links", self.create_login_link),
+            ("GET", r"/v1/payouts", self.list_payouts),
+            ("GET", r"/v1/payouts/(?P<object_id>\w+)", self.getter("payout")),
+        ]
+
+    def create(self, params: Form) -> Object:
+        only(params, {
+            "contact_email", "display_name", "dashboard", "identity", "configuration", "defaults", "metadata", "include",
+        })  # fmt: skip
+        if params.get("configuration") != {"recipient": RECIPIENT}:
+            raise ApiError(
+                400, "This fake knows only recipients of transfers.", code="account_configuration_not_supported"
+            )
+        if not params.get("identity", {}).get("country"):
+            raise ApiError(400, "Country is required.", code="identity_country_required")
+        if params["identity"]["country"] != params["identity"]["country"].lower():
+            raise ApiError(400, "Countries are written in lower case.", code="invalid_fields")
+        if params.get("defaults", {}).get("responsibilities") != {
+            "fees_collector": "application", "losses_collector": "application",
+        }:  # fmt: skip
+            raise ApiError(400, "Express needs the platform to collect fees and losses.", code="account_controller_express_dash_without_application_losses_or_fees")  # fmt: skip
+        return self._shown(self.payees.open(params), params.get("include", []))
+
+    def retrieve(self, params: Form, object_id: str) -> Object:
+        only(params, {"include"})
+        return self._shown(self.payees.account(object_id), params.get("include", []))
+
+    def list_accounts(self, params: Form) -> Object:
+        """A page names the next one by its address."""
+        only(params, {"applied_configurations", "closed", "limit", "page"})
+        rows, limit = list(self.store.newest("v2.core.account")), int(params.get("limit", 20))
+        first = int(params.get("page", 0))
+        more = f"/v2/core/accounts?limit={limit}&page={first + limit}" if len(rows) > first + limit else None
+        shown = [self._shown(row, []) for row in rows[first : first + limit]]
+        return {"data": shown, "next_page_url": more, "previous_page_url": None}
+
+    def create_link(self, params: Form) -> Object:
+        """It opens once, and for minutes."""
+        only(params, {"account", "use_case"})
+        use_case: Any = params.get("use_case") or {}
+        kind = use_case.get("type")
+        if kind not in ("account_onboarding", "account_update") or set(use_case) != {"type", kind}:
+            raise ApiError(400, "Say which page, and where it leads.", code="invalid_fields")
+        found, token = self.payees.account(params.get("account", "")), f"link_fake{secrets.token_hex(16)}"
+        where = use_case[kind]
+        if not where.get("refresh_url"):
+            raise parameter_missing("refresh_url")
+        self.store.put({
+            "id": token, "object": "fake.link", "created": self.now(), "account": found["id"], "used": False,
+            "return_url": where.get("return_url", where["refresh_url"]), "refresh_url": where["refresh_url"],
+        })  # fmt: skip
+        return payee_objects.account_link(self.now(), url=f"{self.base_url}/setup/{token}", params=params)
+
+    def create_login_link(self, params: Form, object_id: str) -> Object:
+        only(params, set())
+        self.payees.account(object_id)
+        url = f"{self.base_url}/express/{object_id}/{secrets.token_hex(8)}"
+        return {"object": "login_link", "created": self.now(), "url": url}
+
+    def list_payouts(self, params: Form) -> Object:
+        only(params, PAGE | {"status"})
+        return self.page("payout", "/v1/payouts", params, ("status",))
+
+    def _shown(self, found: Object, include: list[str]) -> Object:
+        """API v2 shows these parts only to those who ask for them."""
+        hidden = set(INCLUDABLE.values()) - {INCLUDABLE[name] for name in include}
+        return {name: value for name, value in found.items() if name not in hidden}

@@ -1,0 +1,127 @@
+"""Refunds: taken from a charge at once; some take a while at the bank, and some come back."""
+
+from marketplace.local.fake_stripe import late_objects
+from marketplace.local.fake_stripe.errors import ApiError, missing, parameter_missing
+from marketplace.local.fake_stripe.forms import Form
+from marketplace.local.fake_stripe.late_numbers import REFUND_FAILS, REFUND_PENDS
+from marketplace.local.fake_stripe.objects import Object
+from marketplace.local.fake_stripe.section import PAGE, Route, Section, only
+
+REASONS = ("duplicate", "fraudulent", "requested_by_customer")
+LATER_S = 60  # when what the card's number promises comes about
+
+
+class Refunds(Section):
+    def make_routes(self) -> list[Route]:
+        self.payments.when_time_passes.append(self.pass_time)
+        return [
+            ("POST", r"/v1/refunds", self.create),
+            ("GET", r"/v1/refunds", self.list_refunds),
+            ("GET", r"/v1/refunds/(?P<object_id>\w+)", self.get),
+            ("GET", r"/v1/charges", self.list_charges),
+        ]
+
+    def create(self, params: Form) -> Object:
+        only(params, {"payment_intent", "charge", "amount", "reason", "metadata", "expand"})
+        charge = self._charge(params)
+        amount = self._amount(params, charge)
+        reason = params.get("reason")
+        if reason is not None and reason not in REASONS:
+            raise ApiError(400, f"Invalid reason: must be one of {', '.join(REASONS)}", param="reason")
+        made = late_objects.refund(
+            self.store.new_id("re"), self.now(), of=charge, amount=amount, metadata=params.get("metadata", {}),
+            reason=reason,
+        )  # fmt: skip
+        number = self.payments.number_of(charge)
+        made["_later"] = {REFUND_PENDS: "succeeded", REFUND_FAILS: "failed"}.get(number, "")
+        made["status"] = "pending" if number == REFUND_PENDS else "succeeded"
+        made["balance_transaction"] = self._book(made, "refund", "refund", -amount)
+        charge["amount_refunded"] += amount
+        charge["refunded"] = charge["amount_refunded"] == charge["amount"]
+        self.emitter.changed("charge.refunded", charge)
+        self.emitter.changed("refund.created", made)
+        return self.expanded(made, params.get("expand", []))
+
+    def get(self, params: Form, object_id: str) -> Object:
+        """What came back is shown only when something did, and may be asked for always."""
+        found = self.getter("refund")({}, object_id)
+        only(params, {"expand"})
+        paths = [path for path in params.get("expand", []) if path != "failure_balance_transaction" or path in found]
+        return self.expanded(found, paths)
+
+    def list_refunds(self, params: Form) -> Object:
+        only(params, PAGE | {"payment_intent", "charge"})
+        return self.page("refund", "/v1/refunds", params, ("payment_intent", "charge"))
+
+    def list_charges(self, params: Form) -> Object:
+        only(params, PAGE | {"payment_intent", "customer"})
+        return self.page("charge", "/v1/charges", params, ("payment_intent", "customer"))
+
+    def succeed(self, refund_id: str) -> None:
+        """The bank has taken it."""
+        refund = self._open(refund_id, ("pending",))
+        refund |= {"status": "succeeded", "_later": ""}
+        self._tell(refund)
+
+    def fail(self, refund_id: str, reason: str = "lost_or_stolen_card") -> None:
+        """The bank has sent it back: the money is on our balance again. Also after it had succeeded."""
+        refund = self._open(refund_id, ("pending", "succeeded"))
+        refund |= {"status": "failed", "failure_reason": reason, "_later": ""}
+        refund["failure_balance_transaction"] = self._book(refund, "refund_failure", "refund_failure", refund["amount"])
+        charge: Object = self.store.get(refund["charge"], "charge") or {}
+        charge["amount_refunded"] -= refund["amount"]
+        charge["refunded"] = False
+        self.store.put(charge)
+        self._tell(refund)
+        self.emitter.changed("refund.failed", refund)
+
+    def pass_time(self) -> None:
+        """What the cards' numbers promise."""
+        for refund in list(self.store.newest("refund")):
+            if refund["_later"] and refund["created"] + LATER_S <= self.now():
+                self.fail(refund["id"]) if refund["_later"] == "failed" else self.succeed(refund["id"])
+
+    def _charge(self, params: Form) -> Object:
+        """The charge that was paid, and not taken back by its bank."""
+        intent_id, charge_id = params.get("payment_intent"), params.get("charge")
+        if not (intent_id or charge_id):
+            raise parameter_missing("payment_intent")
+        if intent_id:
+            intent = self.store.get(intent_id, "payment_intent")
+            if intent is None:
+                raise missing(intent_id, "payment_intent")
+            charge_id = intent["latest_charge"] or ""
+        charge = self.store.get(str(charge_id), "charge")
+        if charge is None or not charge["paid"]:
+            raise ApiError(400, "This PaymentIntent does not have a successful charge to refund.")
+        if charge["disputed"]:
+            raise ApiError(
+                400, f"Charge {charge['id']} has been charged back; cannot issue a refund.", code="charge_disputed"
+            )
+        return charge
+
+    def _amount(self, params: Form, charge: Object) -> int:
+        left = charge["amount"] - charge["amount_refunded"]
+        if not left:
+            raise ApiError(400, f"Charge {charge['id']} has already been refunded.", code="charge_already_refunded")
+        amount = int(params.get("amount", left))
+        if not 0 < amount <= left:
+            raise ApiError(400, f"Refund amount ({amount}) is greater than what is left ({left}).", param="amount")
+        return amount
+
+    def _open(self, refund_id: str, states: tuple[str, ...]) -> Object:
+        refund = self.store.get(refund_id, "refund")
+        if refund is None or refund["status"] not in states:
+            raise ApiError(400, "Nothing can become of this refund.")
+        return refund
+
+    def _book(self, refund: Object, kind: str, category: str, amount: int) -> str:
+        made = late_objects.movement(
+            self.store.new_id("txn"), self.now(), kind=kind, category=category, amount=amount, fee=0,
+            currency=refund["currency"], source=refund["id"],
+        )  # fmt: skip
+        return str(self.store.put(made)["id"])
+
+    def _tell(self, refund: Object) -> None:
+        self.emitter.changed("refund.updated", refund)
+        self.emitter.changed("charge.refund.updated", refund)

@@ -1,0 +1,32 @@
+"""On the desk: charges of saved bank accounts that wait for their bank."""
+
+import re
+from html import escape
+
+from marketplace.local.fake_stripe.payments import Payments
+
+SETTLE = re.compile(r"/c/charge/(pi_\w+)/settle")
+
+
+def table(payments: Payments) -> str:
+    """One row for each, with what its bank may say; nothing when none waits."""
+    rows = [
+        f"<tr><td><code>{intent['id'][-12:]}</code></td>"
+        f"<td>{intent['amount'] / 100:,.2f} {escape(intent['currency'].upper())}</td><td>processing</td><td>"
+        f"{_button(intent['id'], 'yes', 'settle')}{_button(intent['id'], 'no', 'bounce')}</td></tr>"
+        for intent in payments.store.newest("payment_intent")
+        if intent["status"] == "processing" and not intent["_session"]
+    ]
+    if not rows:
+        return ""
+    return (
+        '<h2>Charges of saved bank accounts</h2><div class="wide"><table><thead><tr><th>Payment</th><th>Amount</th>'
+        f"<th>State</th><th>Make it</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _button(intent_id: str, answer: str, label: str) -> str:
+    return (
+        f'<form method="post" action="/c/charge/{intent_id}/settle">'
+        f'<button class="plain" name="answer" value="{answer}">{label}</button></form>'
+    )

@@ -1,0 +1,16 @@
+"""Pages on which owners see, take along and erase what is held about them."""
+
+from django.urls import path
+
+from marketplace.privacy.views import leaving, privacy
+
+urlpatterns = [
+    path("privacy/", privacy.privacy, name="privacy"),
+    path("privacy/export", privacy.export_request, name="export_request"),
+    path("privacy/exports/<uuid:public_id>", privacy.export_download, name="export_download"),
+    path("privacy/erasure", leaving.erasure_request, name="erasure_request"),
+    path("privacy/erasure/cancel/<str:token>", leaving.erasure_cancel, name="erasure_cancel"),
+    path("privacy/erasures/<uuid:public_id>", privacy.erasure_proof, name="erasure_proof"),
+    path("privacy/close", leaving.account_close, name="account_close"),
+    path("privacy/reopen", leaving.account_reopen, name="account_reopen"),
+]
