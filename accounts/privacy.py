@@ -365,9 +365,22 @@ ERASURE = Table(
 )
 
 TABLES = (
-    USER, OWNER, EMAIL, EMAIL_CONFIRMATION, SECOND_FACTOR, MAIL, VEHICLE, POLICY, CONSENT_CURRENT, CONSENT_RECORD,
-    ACCESS, AUDIT, EXPORT, ERASURE, ADMIN_LOG,
-)  # fmt: skip
+    USER,
+    OWNER,
+    EMAIL,
+    EMAIL_CONFIRMATION,
+    SECOND_FACTOR,
+    MAIL,
+    VEHICLE,
+    POLICY,
+    CONSENT_CURRENT,
+    CONSENT_RECORD,
+    ACCESS,
+    AUDIT,
+    EXPORT,
+    ERASURE,
+    ADMIN_LOG,
+)
 
 # Reached from people by foreign keys, and about no owner.
 OF_OTHERS = {

@@ -41,10 +41,15 @@ def scratch_database(*, connections: int, settings: Mapping[str, str] | None = N
     for name in FROM_OUTSIDE:
         os.environ.pop(name, None)
     os.environ |= {
-        "DRIVEWAY_HOME": str(home), "DRIVEWAY_ENV": "development", "DRIVEWAY_NATS": "off",
-        "DJANGO_SETTINGS_MODULE": "marketplace.settings", "ORT_DISABLE_TELEMETRY": "1",
-        "BLOB_ROOT": str(home / "blobs"), "DATABASE_POOL_SIZE": str(connections), **(settings or {}),
-    }  # fmt: skip
+        "DRIVEWAY_HOME": str(home),
+        "DRIVEWAY_ENV": "development",
+        "DRIVEWAY_NATS": "off",
+        "DJANGO_SETTINGS_MODULE": "marketplace.settings",
+        "ORT_DISABLE_TELEMETRY": "1",
+        "BLOB_ROOT": str(home / "blobs"),
+        "DATABASE_POOL_SIZE": str(connections),
+        **(settings or {}),
+    }
     embedded.provide_secrets(home)
     try:
         embedded.provide(*embedded.ALL)

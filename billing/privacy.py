@@ -21,9 +21,16 @@ CHANGES = {
 def _kept(model: str, title: str, owner: str, columns: Mapping[str, Column]) -> Table:
     """A part of the ledger."""
     return Table(
-        model=model, title=title, group=Group.MONEY, owner=owner, purpose=LEGAL, retention=YEARS, erasure=Erasure.KEEP,
-        why=LEDGER, columns=columns,
-    )  # fmt: skip
+        model=model,
+        title=title,
+        group=Group.MONEY,
+        owner=owner,
+        purpose=LEGAL,
+        retention=YEARS,
+        erasure=Erasure.KEEP,
+        why=LEDGER,
+        columns=columns,
+    )
 
 
 ACCOUNT = _kept(

@@ -311,9 +311,20 @@ USAGE = Table(
 )
 
 TABLES = (
-    NODE, PRESENCE, NODE_EVENT, ENROLMENT, PAIRING, AVAILABILITY, HEALTH, ATTEMPT, ATTEMPT_EVENT, METER, CONFLICT,
-    DECISION, USAGE,
-)  # fmt: skip
+    NODE,
+    PRESENCE,
+    NODE_EVENT,
+    ENROLMENT,
+    PAIRING,
+    AVAILABILITY,
+    HEALTH,
+    ATTEMPT,
+    ATTEMPT_EVENT,
+    METER,
+    CONFLICT,
+    DECISION,
+    USAGE,
+)
 
 OF_OTHERS = {
     "compute.InferenceJob": "What a customer ordered; the work of owners' cars for it is in attempts",

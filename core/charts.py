@@ -132,9 +132,13 @@ def _bar(
     left = index * place
     words = ", ".join(f"{one.label} {say(value)}" for one, value in values)
     return Bar(
-        x=round(left + (place - width) / 2, 3), width=round(width, 3), middle=round(left + place / 2, 3),
-        label=label if index % -(-count // MAX_LABELS) == 0 else "", words=f"{label}: {words}", parts=_parts(values, scale),
-    )  # fmt: skip
+        x=round(left + (place - width) / 2, 3),
+        width=round(width, 3),
+        middle=round(left + place / 2, 3),
+        label=label if index % -(-count // MAX_LABELS) == 0 else "",
+        words=f"{label}: {words}",
+        parts=_parts(values, scale),
+    )
 
 
 def _parts(values: list[tuple[Series, int]], scale: _Scale) -> tuple[Part, ...]:

@@ -105,8 +105,11 @@ def refuse_as_owner(*, role: str, cursor: CursorWrapper) -> None:
 
 def make(*, role: str, cursor: Any) -> None:
     """Make the login role, without a password, unless it is there: another database of this server may make it meanwhile."""
-    cursor.execute("SELECT rolcreaterole OR rolsuper, EXISTS (SELECT FROM pg_roles WHERE rolname = %s)"
-                   " FROM pg_roles WHERE rolname = current_user", [role])  # fmt: skip
+    cursor.execute(
+        "SELECT rolcreaterole OR rolsuper, EXISTS (SELECT FROM pg_roles WHERE rolname = %s)"
+        " FROM pg_roles WHERE rolname = current_user",
+        [role],
+    )
     may, exists = cursor.fetchone()
     if exists:
         return

@@ -22,10 +22,35 @@ from core.money import MICRO, MWH_PER_KWH
 DEFAULT = "en-US"
 # What an owner can choose. Languages of which we show only the figures and dates.
 LOCALES = (
-    "en-US", "en-GB", "en-CA", "en-AU", "en-IE", "en-IN", "cs-CZ", "da-DK", "de-DE", "de-AT", "de-CH", "es-ES", "es-MX",
-    "fi-FI", "fr-FR", "fr-BE", "fr-CA", "fr-CH", "it-IT", "ja-JP", "ko-KR", "nl-NL", "nl-BE", "nb-NO", "pl-PL", "pt-PT",
-    "pt-BR", "sv-SE",
-)  # fmt: skip
+    "en-US",
+    "en-GB",
+    "en-CA",
+    "en-AU",
+    "en-IE",
+    "en-IN",
+    "cs-CZ",
+    "da-DK",
+    "de-DE",
+    "de-AT",
+    "de-CH",
+    "es-ES",
+    "es-MX",
+    "fi-FI",
+    "fr-FR",
+    "fr-BE",
+    "fr-CA",
+    "fr-CH",
+    "it-IT",
+    "ja-JP",
+    "ko-KR",
+    "nl-NL",
+    "nl-BE",
+    "nb-NO",
+    "pl-PL",
+    "pt-PT",
+    "pt-BR",
+    "sv-SE",
+)
 TINY = Decimal("0.1")  # of a currency's unit: below it, two places would say nothing
 TINY_WH = Decimal("0.1")
 MS_PER_S, S_PER_MIN, S_PER_HOUR = 1000, 60, 3600

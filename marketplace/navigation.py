@@ -4,9 +4,15 @@ from django.http import HttpRequest
 
 # By the first word of the path. A customer's header shows the money as "Wallet", an owner's as "Earnings".
 PARTS = {
-    "wallet": "money", "usage": "money", "invoices": "money", "earnings": "money", "statements": "money", "payouts": "money",
-    "disputes": "money", "pair": "vehicles",
-}  # fmt: skip
+    "wallet": "money",
+    "usage": "money",
+    "invoices": "money",
+    "earnings": "money",
+    "statements": "money",
+    "payouts": "money",
+    "disputes": "money",
+    "pair": "vehicles",
+}
 
 
 def part(request: HttpRequest) -> dict[str, str]:

@@ -82,30 +82,51 @@ def make_organization(email: str = "", *, wallet_micro: int = 0) -> Organization
 
 def top_up(organization: Organization, amount_micro: int) -> None:
     wallets.top_up(
-        organization=organization, amount_micro=amount_micro, method="manual",
-        reference=f"test {number()}", idempotency_key=f"test-{number()}", actor=None,
-    )  # fmt: skip
+        organization=organization,
+        amount_micro=amount_micro,
+        method="manual",
+        reference=f"test {number()}",
+        idempotency_key=f"test-{number()}",
+        actor=None,
+    )
 
 
 def make_card_lot(organization: Organization, amount_micro: int) -> TopUp:
     """In the wallet, paid by a saved card, as far as our rows know."""
     customer, _ = StripeCustomer.objects.get_or_create(organization=organization)
     card = SavedCard.objects.create(
-        organization=organization, customer=customer, payment_method_id=f"pm_test_{number()}", brand="Visa", last4="4242",
+        organization=organization,
+        customer=customer,
+        payment_method_id=f"pm_test_{number()}",
+        brand="Visa",
+        last4="4242",
         status="active",
-    )  # fmt: skip
+    )
     made = wallets.top_up(
-        organization=organization, amount_micro=amount_micro, method="stripe", reference=f"pi_test_{number()}",
-        idempotency_key=f"test-{number()}", actor=None,
-    )  # fmt: skip
+        organization=organization,
+        amount_micro=amount_micro,
+        method="stripe",
+        reference=f"pi_test_{number()}",
+        idempotency_key=f"test-{number()}",
+        actor=None,
+    )
     wish = StripeCommand.objects.create(kind="charge_saved_card", idempotency_key=f"test:{number()}", subject_id=0)
     StripeCommand.objects.filter(pk=wish.pk).update(status="done", done_at=timezone.now())
     with unguarded():  # a recharge that nobody ordered
         CardTopUp.objects.create(
-        organization=organization, customer=customer, command=wish, amount_micro=amount_micro, origin="auto",
-        currency=organization.currency, idempotency_key=f"test-{number()}", site_url="", status="paid", saved_card=card,
-        payment_intent_id=made.reference, top_up=made,
-    )  # fmt: skip
+            organization=organization,
+            customer=customer,
+            command=wish,
+            amount_micro=amount_micro,
+            origin="auto",
+            currency=organization.currency,
+            idempotency_key=f"test-{number()}",
+            site_url="",
+            status="paid",
+            saved_card=card,
+            payment_intent_id=made.reference,
+            top_up=made,
+        )
     return made
 
 
@@ -132,9 +153,12 @@ def make_refund_done(organization: Organization, amount_micro: int = 20_000_000)
 def make_card_top_up(organization: Organization, amount_micro: int = 50_000_000) -> CardTopUp:
     """Asked for, nothing sent to Stripe yet."""
     return top_ups.start(
-        organization=organization, amount_micro=amount_micro, idempotency_key=f"test-{number()}",
-        site_url="http://testserver", actor=None,
-    )  # fmt: skip
+        organization=organization,
+        amount_micro=amount_micro,
+        idempotency_key=f"test-{number()}",
+        site_url="http://testserver",
+        actor=None,
+    )
 
 
 def make_paid_top_up(organization: Organization, amount_micro: int = 50_000_000) -> CardTopUp:
@@ -153,9 +177,17 @@ def make_invoice(organization: Organization) -> Invoice:
     if not invoices.close_due(until=timezone.now()):
         adjustment = posting.platform("adjustment", organization.currency)
         wallet = posting.wallet(organization)
-        posting.post([
-            posting.Posting(kind="correction", debit=adjustment, credit=wallet, amount_micro=10**6, idempotency_key=f"test:{number()}")
-        ])  # fmt: skip
+        posting.post(
+            [
+                posting.Posting(
+                    kind="correction",
+                    debit=adjustment,
+                    credit=wallet,
+                    amount_micro=10**6,
+                    idempotency_key=f"test:{number()}",
+                )
+            ]
+        )
         invoices.close_due(until=timezone.now())
     return Invoice.objects.get(organization=organization, number=before + 1)
 
@@ -164,13 +196,29 @@ def make_statement(owner: Owner, *, lines: Sequence[dict[str, Any]] = (), **fiel
     """Of a month in which nothing happened but what `fields` and `lines` say; nothing is posted."""
     end = timezone.now()
     zero = dict.fromkeys(
-        ("opening_micro", "earned_micro", "corrected_micro", "other_micro", "paid_out_micro", "carried_micro",
-         "energy_cost_nano", "wear_nano", "compute_ms", "energy_mwh", "attempts"), 0,
-    )  # fmt: skip
+        (
+            "opening_micro",
+            "earned_micro",
+            "corrected_micro",
+            "other_micro",
+            "paid_out_micro",
+            "carried_micro",
+            "energy_cost_nano",
+            "wear_nano",
+            "compute_ms",
+            "energy_mwh",
+            "attempts",
+        ),
+        0,
+    )
     values = {
-        "number": 1, "currency": owner.currency, "period_start_at": end - timedelta(days=30), "period_end_at": end, **zero,
+        "number": 1,
+        "currency": owner.currency,
+        "period_start_at": end - timedelta(days=30),
+        "period_end_at": end,
+        **zero,
         **fields,
-    }  # fmt: skip
+    }
     statement = Statement.objects.create(owner=owner, **values)
     StatementLine.objects.bulk_create(StatementLine(statement=statement, **line) for line in lines)
     return statement
@@ -209,8 +257,13 @@ def make_saved_card(organization: Organization, *, last4: str = "4242", **fields
     is_first = not organization.saved_cards.filter(status="active").exists()
     values = {"brand": "visa", "exp_month": 12, "exp_year": timezone.now().year + 3, "is_default": is_first, **fields}
     return SavedCard.objects.create(
-        organization=organization, customer=customer, status="active", payment_method_id=f"pm_{number()}", last4=last4, **values
-    )  # fmt: skip
+        organization=organization,
+        customer=customer,
+        status="active",
+        payment_method_id=f"pm_{number()}",
+        last4=last4,
+        **values,
+    )
 
 
 def make_key(organization: Organization, *, scopes: Sequence[str] | None = None) -> tuple[ApiKey, str]:
@@ -261,28 +314,55 @@ class Car:
         return sync.handle([protocol.SyncRequest(**values)], carrier=carrier)[0]
 
     def report(
-        self, attempt: Attempt | protocol.Lease, *, result: bytes | None = None, outcome: str = "ok", code: str = "",
-        compute_ms: int = 10, energy_mwh: int = 1, advance: bool = True, **payload_fields: Any,
-    ) -> protocol.Report:  # fmt: skip
+        self,
+        attempt: Attempt | protocol.Lease,
+        *,
+        result: bytes | None = None,
+        outcome: str = "ok",
+        code: str = "",
+        compute_ms: int = 10,
+        energy_mwh: int = 1,
+        advance: bool = True,
+        **payload_fields: Any,
+    ) -> protocol.Report:
         """A signed report of an attempt; the chain advances unless told not to. `payload_fields` falsify the record."""
         row = attempt if isinstance(attempt, Attempt) else Attempt.objects.get(pk=attempt.attempt)
         data = result if result is not None else result_of(row.unit)
         seq, now = self.meter_seq + 1, int(timezone.now().timestamp() * 1000)
         values: dict[str, Any] = {
-            "v": 1, "node": self.id, "seq": seq, "prev": self.meter_hash, "attempt": row.pk, "fence": row.fence,
-            "model": row.job.artifact.sha256, "input": row.unit.input_sha256,
-            "output": hashlib.sha256(data).hexdigest() if outcome == "ok" else "", "items": row.unit.items,
-            "outcome": outcome, "started_unix_ms": now - compute_ms, "ended_unix_ms": now, "compute_ms": compute_ms,
-            "compute_method": "cpu_time", "energy_mwh": energy_mwh, "energy_method": "model", "agent": "test",
-            "layers": ("rlimits",), **payload_fields,
-        }  # fmt: skip
+            "v": 1,
+            "node": self.id,
+            "seq": seq,
+            "prev": self.meter_hash,
+            "attempt": row.pk,
+            "fence": row.fence,
+            "model": row.job.artifact.sha256,
+            "input": row.unit.input_sha256,
+            "output": hashlib.sha256(data).hexdigest() if outcome == "ok" else "",
+            "items": row.unit.items,
+            "outcome": outcome,
+            "started_unix_ms": now - compute_ms,
+            "ended_unix_ms": now,
+            "compute_ms": compute_ms,
+            "compute_method": "cpu_time",
+            "energy_mwh": energy_mwh,
+            "energy_method": "model",
+            "agent": "test",
+            "layers": ("rlimits",),
+            **payload_fields,
+        }
         record = protocol.meter_bytes(protocol.MeterPayload(**values))
         if advance:
             self.meter_seq, self.meter_hash = seq, protocol.meter_hash(record)
         return protocol.Report(
-            attempt=row.pk, fence=row.fence, outcome=outcome, code=code, record=record,
-            signature=self.key.sign(protocol.signed_bytes(record)), result=data if outcome == "ok" else b"",
-        )  # fmt: skip
+            attempt=row.pk,
+            fence=row.fence,
+            outcome=outcome,
+            code=code,
+            record=record,
+            signature=self.key.sign(protocol.signed_bytes(record)),
+            result=data if outcome == "ok" else b"",
+        )
 
 
 def make_car(owner: Owner | None = None, *, consent: str = "given", hardware: protocol.Hardware = HARDWARE) -> Car:
@@ -322,11 +402,17 @@ def hardware_class() -> HardwareClass:
 def make_artifact(organization: Organization, *, us_per_item: int = 1000, **fields: Any) -> ModelArtifact:
     """An admitted model without a file: x float32 [n, 4] -> y float32 [n, 2]."""
     values: dict[str, Any] = {
-        "name": "model", "sha256": hashlib.sha256(str(number()).encode()).hexdigest(), "size_bytes": 1,
-        "status": "admitted", "inputs": [{"name": "x", "dtype": "float32", "shape": [None, 4]}],
-        "outputs": [{"name": "y", "dtype": "float32", "shape": [None, 2]}], "us_per_item": us_per_item,
-        "memory_bytes": 1_000_000, "batch": 8, **fields,
-    }  # fmt: skip
+        "name": "model",
+        "sha256": hashlib.sha256(str(number()).encode()).hexdigest(),
+        "size_bytes": 1,
+        "status": "admitted",
+        "inputs": [{"name": "x", "dtype": "float32", "shape": [None, 4]}],
+        "outputs": [{"name": "y", "dtype": "float32", "shape": [None, 2]}],
+        "us_per_item": us_per_item,
+        "memory_bytes": 1_000_000,
+        "batch": 8,
+        **fields,
+    }
     return ModelArtifact.objects.create(organization=organization, **values)
 
 
@@ -335,9 +421,13 @@ def make_input(organization: Organization, *, items: int = 8) -> InputFile:
     array = np.arange(items * 4, dtype=np.float32).reshape(items, 4) + number()
     blob = blobs.put_bytes(safetensors.numpy.save({"x": array}))
     return InputFile.objects.create(
-        organization=organization, sha256=blob.sha256, size_bytes=blob.size_bytes, format="safetensors", items=items,
+        organization=organization,
+        sha256=blob.sha256,
+        size_bytes=blob.size_bytes,
+        format="safetensors",
+        items=items,
         tensors={"x": {"dtype": "float32", "shape": [items, 4]}},
-    )  # fmt: skip
+    )
 
 
 def make_job(
@@ -354,8 +444,12 @@ def make_job(
         organization=organization,
         artifact=fields.pop("artifact", None) or make_artifact(organization),
         input_file=fields.pop("input_file", None) or make_input(organization, items=items),
-        unit_items=unit_items, api_key=None, priority=0, pay_micro_per_hour=70_000, **fields,
-    )  # fmt: skip
+        unit_items=unit_items,
+        api_key=None,
+        priority=0,
+        pay_micro_per_hour=70_000,
+        **fields,
+    )
     if planned:
         jobs.plan_job(job_id=job.pk)
         job.refresh_from_db()
@@ -369,9 +463,12 @@ def make_ordered_job(organization: Organization, *, items: int = 8, unit_items: 
     hardware_class()
     rates.default_rates()
     job = orders.order_job(
-        organization=organization, artifact=make_artifact(organization), unit_items=unit_items,
-        input_file=make_input(organization, items=items), **fields,
-    )  # fmt: skip
+        organization=organization,
+        artifact=make_artifact(organization),
+        unit_items=unit_items,
+        input_file=make_input(organization, items=items),
+        **fields,
+    )
     jobs.plan_job(job_id=job.pk)
     job.refresh_from_db()
     return job
@@ -407,17 +504,26 @@ def lease(job: InferenceJob, cars: Sequence[Car], *, limit: int | None = None) -
 
 
 def signed_request(
-    key: Ed25519PrivateKey, keyid: str, method: str, path: str, *, body: bytes = b"", signed_body: bytes | None = None,
+    key: Ed25519PrivateKey,
+    keyid: str,
+    method: str,
+    path: str,
+    *,
+    body: bytes = b"",
+    signed_body: bytes | None = None,
     **headers: str,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Arguments for `Client.generic`: a request as the agent signs it. `signed_body` falsifies what was signed."""
     request = httpx.Request(method, f"http://testserver{path}", content=body)
     sign_request(request, key=key, keyid=keyid, body=body if signed_body is None else signed_body)
     signature = {name: request.headers[name] for name in ("Content-Digest", "Signature", "Signature-Input")}
     return {
-        "method": method, "path": path, "data": body, "content_type": protocol.CONTENT_TYPE,
+        "method": method,
+        "path": path,
+        "data": body,
+        "content_type": protocol.CONTENT_TYPE,
         "headers": signature | {name.replace("_", "-"): value for name, value in headers.items()},
-    }  # fmt: skip
+    }
 
 
 def complete(job: InferenceJob, *, compute_ms: int = 10, energy_mwh: int = 1, cars: Sequence[Car] = ()) -> InferenceJob:
@@ -482,6 +588,11 @@ def make_dispute(organization: Organization) -> Dispute:
     order = make_charged_order(organization)
     user = organization.memberships.select_related("user").first()
     return Dispute.objects.create(
-        organization=organization, order=order, opened_by=user.user if user else None, reason="The results are wrong.",
-        claimed_micro=1, currency=organization.currency, idempotency_key=f"dispute-{number()}",
-    )  # fmt: skip
+        organization=organization,
+        order=order,
+        opened_by=user.user if user else None,
+        reason="The results are wrong.",
+        claimed_micro=1,
+        currency=organization.currency,
+        idempotency_key=f"dispute-{number()}",
+    )

@@ -16,7 +16,13 @@ from django.db import connection
 from tests.database import execute
 
 # Rows that migrations wrote are part of the schema.
-SCHEMA_ROWS = {"accounts_statetransition", "accounts_consentnotice", "auth_permission", "django_content_type", "django_migrations"}  # fmt: skip
+SCHEMA_ROWS = {
+    "accounts_statetransition",
+    "accounts_consentnotice",
+    "auth_permission",
+    "django_content_type",
+    "django_migrations",
+}
 _living: set[str] = set()  # fixtures whose committed rows are meant to be there
 _writers: list[str] = []  # who may have committed rows since the tables were last seen empty
 

@@ -47,8 +47,12 @@ def _sources() -> Iterator[Path]:
     """Models too: content types and permissions are made of them."""
     for app in apps.get_app_configs():
         folder = Path(app.path)
-        yield from sorted(path for part in ("models.py", "models/**/*.py", "migrations/**/*") for path in folder.glob(part)
-                          if path.is_file() and path.suffix != ".pyc")  # fmt: skip
+        yield from sorted(
+            path
+            for part in ("models.py", "models/**/*.py", "migrations/**/*")
+            for path in folder.glob(part)
+            if path.is_file() and path.suffix != ".pyc"
+        )
 
 
 def _make(connection: Any, cursor: Any, name: str) -> None:

@@ -273,14 +273,23 @@ FORMS = {
     "vehicle_sold",
 }
 NEEDS = {
-    ("POST", "api_models"): "models:write", ("POST", "api_files"): "jobs:write", ("POST", "api_jobs"): "jobs:write",
-    ("POST", "api_job_cancel"): "jobs:write", ("GET", "api_wallet"): "wallet:read",
-    ("GET", "api_top_ups"): "wallet:read", ("POST", "api_top_ups"): "wallet:write", ("GET", "api_top_up"): "wallet:read",
+    ("POST", "api_models"): "models:write",
+    ("POST", "api_files"): "jobs:write",
+    ("POST", "api_jobs"): "jobs:write",
+    ("POST", "api_job_cancel"): "jobs:write",
+    ("GET", "api_wallet"): "wallet:read",
+    ("GET", "api_top_ups"): "wallet:read",
+    ("POST", "api_top_ups"): "wallet:write",
+    ("GET", "api_top_up"): "wallet:read",
     **{("GET", name): "wallet:read" for name in ("api_invoices", "api_invoice", "api_invoice_pdf")},
-    ("GET", "api_usage"): "wallet:read", ("GET", "api_spend_cap"): "wallet:read", ("PUT", "api_spend_cap"): "wallet:write",
-    ("GET", "api_auto_recharge"): "wallet:read", ("PUT", "api_auto_recharge"): "wallet:write",
-    ("GET", "api_refunds"): "wallet:read", ("POST", "api_refunds"): "wallet:write",
-}  # fmt: skip
+    ("GET", "api_usage"): "wallet:read",
+    ("GET", "api_spend_cap"): "wallet:read",
+    ("PUT", "api_spend_cap"): "wallet:write",
+    ("GET", "api_auto_recharge"): "wallet:read",
+    ("PUT", "api_auto_recharge"): "wallet:write",
+    ("GET", "api_refunds"): "wallet:read",
+    ("POST", "api_refunds"): "wallet:write",
+}
 
 
 class World:
@@ -317,8 +326,10 @@ class World:
         self.disputed, self.dispute = factories.make_charged_order(acme), factories.make_dispute(acme)
         self.card = factories.make_saved_card(acme)
         self.invoice, self.paid, self.refund = (
-            factories.make_invoice(acme), factories.make_paid_top_up(acme), factories.make_refund_done(acme)
-        )  # fmt: skip
+            factories.make_invoice(acme),
+            factories.make_paid_top_up(acme),
+            factories.make_refund_done(acme),
+        )
         with unguarded():  # whose card it was is known without asking Stripe
             CardTopUp.objects.filter(pk=self.paid.pk).update(origin="auto", saved_card=self.card)
         self.own_key, key = factories.make_key(acme)
@@ -346,19 +357,32 @@ class World:
     def arguments(self) -> dict[str, tuple[Any, ...]]:
         vehicle, job, done = self.vehicle.public_id, self.job.public_id, self.done.public_id
         return {
-            "policy_edit": (vehicle,), "policy_pause": (vehicle,),
-            "vehicle_detail": (vehicle,), "vehicle_activity": (vehicle,),
-            "vehicle_enrol": (vehicle,), "consent_decide": (vehicle, "run_jobs"), "consent_history": (vehicle,),
-            "consent_notice": ("run_jobs", 1), "consent_decide_personal": ("product_email",), "region_choose": (vehicle,),
-            "receipt": (self.record.public_id,), "unsubscribe": (unsubscribes.token(self.record.owner),), "job_detail": (job,), "job_result": (done,),
-            "pair_confirm": (self.pairing.code,), "node_replace": (self.car.node.vehicle.public_id,),
-            "export_download": (self.export.public_id,), "erasure_cancel": (erasures.token_of(self.erasure),),
-            "erasure_proof": (self.erased.public_id,), "vehicle_sold": (vehicle,),
+            "policy_edit": (vehicle,),
+            "policy_pause": (vehicle,),
+            "vehicle_detail": (vehicle,),
+            "vehicle_activity": (vehicle,),
+            "vehicle_enrol": (vehicle,),
+            "consent_decide": (vehicle, "run_jobs"),
+            "consent_history": (vehicle,),
+            "consent_notice": ("run_jobs", 1),
+            "consent_decide_personal": ("product_email",),
+            "region_choose": (vehicle,),
+            "receipt": (self.record.public_id,),
+            "unsubscribe": (unsubscribes.token(self.record.owner),),
+            "job_detail": (job,),
+            "job_result": (done,),
+            "pair_confirm": (self.pairing.code,),
+            "node_replace": (self.car.node.vehicle.public_id,),
+            "export_download": (self.export.public_id,),
+            "erasure_cancel": (erasures.token_of(self.erasure),),
+            "erasure_proof": (self.erased.public_id,),
+            "vehicle_sold": (vehicle,),
             **dict.fromkeys(("top_up_pay", "top_up_done", "top_up_left", "api_top_up"), (self.top_up.public_id,)),
             **dict.fromkeys(
                 ("invoice_detail", "invoice_pdf", "api_invoice", "api_invoice_pdf"), (self.invoice.public_id,)
             ),
-            "top_up_receipt": (self.paid.public_id,), "refund_receipt": (self.refund.public_id,),
+            "top_up_receipt": (self.paid.public_id,),
+            "refund_receipt": (self.refund.public_id,),
             "statement_package": (self.statement.public_id,),
             "dispute_open_order": (self.disputed.job.public_id,),
             "dispute_open_statement": (self.statement.public_id,),
@@ -367,10 +391,15 @@ class World:
             "usage_csv": (2026, 11),
             **dict.fromkeys(("earnings_tax", "earnings_tax_csv"), (2026,)),
             **dict.fromkeys(("saved_card_done", "saved_card_default", "saved_card_remove"), (self.card.public_id,)),
-            "api_key_revoke": (self.own_key.public_id,), "api_model": (self.model.public_id,), "api_job": (job,),
-            "api_job_cancel": (job,), "api_job_result": (done,), "node_blob": (self.lease.input_sha256,),
-            "node_result": (self.lease.attempt,), "node_nothing": ("nothing",),
-        }  # fmt: skip
+            "api_key_revoke": (self.own_key.public_id,),
+            "api_model": (self.model.public_id,),
+            "api_job": (job,),
+            "api_job_cancel": (job,),
+            "api_job_result": (done,),
+            "node_blob": (self.lease.input_sha256,),
+            "node_result": (self.lease.attempt,),
+            "node_nothing": ("nothing",),
+        }
 
     def body(self, method: str, name: str) -> tuple[Any, dict[str, str]]:
         """The body, and the headers that belong to it."""
@@ -523,9 +552,11 @@ def test_every_url_for_every_actor(there: World, method: str, name: str, expecte
 @pytest.mark.parametrize(("name", "anon", "signed_in"), ALLAUTH_ROWS, ids=[row[0] for row in ALLAUTH_ROWS])
 def test_every_page_of_an_account(request: Any, there: World, name: str, anon: str, signed_in: str) -> None:
     arguments = {
-        "account_confirm_email": ["x"], "account_reset_password_from_key": ["1", "x-y"], "mfa_remove_webauthn": [1],
+        "account_confirm_email": ["x"],
+        "account_reset_password_from_key": ["1", "x-y"],
+        "mfa_remove_webauthn": [1],
         "mfa_edit_webauthn": [1],
-    }  # fmt: skip
+    }
     path, client = reverse(name, args=arguments.get(name)), Client(raise_request_exception=False)
     assert shown(client.get(path)) == anon
     client.force_login(there.people["alice"])

@@ -37,9 +37,14 @@ def record(
         return 0
     owners, vehicles = zip(*pairs, strict=True)
     values = {
-        "owners": list(owners), "vehicles": list(vehicles), "actor": actor.pk if actor else None, "kind": kind,
-        "what": what[:160], "reason": reason[:300], "same_look_s": SAME_LOOK_S,
-    }  # fmt: skip
+        "owners": list(owners),
+        "vehicles": list(vehicles),
+        "actor": actor.pk if actor else None,
+        "kind": kind,
+        "what": what[:160],
+        "reason": reason[:300],
+        "same_look_s": SAME_LOOK_S,
+    }
     with connection.cursor() as cursor:
         cursor.execute(RECORD, values)
         return int(cursor.rowcount)
@@ -48,9 +53,12 @@ def record(
 def record_export(*, owner: Owner, actor: User | None, what: str) -> None:
     """The owner's own export was made, or downloaded."""
     record(
-        looked_at=[(owner.pk, None)], actor=actor, kind=AccessEvent.Kind.EXPORT, what=what,
+        looked_at=[(owner.pk, None)],
+        actor=actor,
+        kind=AccessEvent.Kind.EXPORT,
+        what=what,
         reason="Export: the owner asked for it",
-    )  # fmt: skip
+    )
 
 
 def name_of(actor: User | None, *, reader: Owner) -> str:

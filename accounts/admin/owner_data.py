@@ -78,9 +78,12 @@ class OwnerDataAdmin(ReadOnlyAdmin):
         if object_id is None and request.GET.get("q"):
             what += " (search)"
         access.record(
-            looked_at=self.owners_of(shown), actor=request.user, kind=AccessEvent.Kind.STAFF_READ, what=what,
+            looked_at=self.owners_of(shown),
+            actor=request.user,
+            kind=AccessEvent.Kind.STAFF_READ,
+            what=what,
             reason=str(reason),
-        )  # fmt: skip
+        )
 
     def _rows_shown(self, answer: HttpResponseBase, object_id: Any) -> list[Any]:
         if answer.status_code != 200:

@@ -166,10 +166,17 @@ def append(
     record_id, at = uuid.uuid4(), _database_clock()
     expires_at = at + timedelta(days=notice.validity_days) if state in IN_FORCE else None
     act = record.Act(
-        record_id=record_id, seq=seq, owner=owner.public_id, vehicle=vehicle.public_id if vehicle else None,
-        country=owner.country, state=str(state), method=method, entity=entity(actor, vehicle, method), at=at,
+        record_id=record_id,
+        seq=seq,
+        owner=owner.public_id,
+        vehicle=vehicle.public_id if vehicle else None,
+        country=owner.country,
+        state=str(state),
+        method=method,
+        entity=entity(actor, vehicle, method),
+        at=at,
         expires_at=expires_at,
-    )  # fmt: skip
+    )
     payload = record.canonical(record.record_fields(act, notice_of(notice), controller()))
     signature = keys.private_key(settings.RECEIPT_SIGNING_KEY).sign(keys.RECORD_DOMAIN + chained(prev_hash, payload))
     written = ConsentRecord.objects.create(
@@ -204,18 +211,27 @@ def may_renew(current: ConsentCurrent) -> bool:
 def controller() -> record.Controller:
     """Who answers for the data, as set for this installation."""
     return record.Controller(
-        name=settings.CONTROLLER_NAME, address=settings.CONTROLLER_ADDRESS, contact=settings.CONTROLLER_CONTACT,
-        url=settings.CONTROLLER_URL, country=settings.CONTROLLER_COUNTRY, authority_name=settings.AUTHORITY_NAME,
-        authority_address=settings.AUTHORITY_ADDRESS, authority_contact=settings.AUTHORITY_CONTACT,
+        name=settings.CONTROLLER_NAME,
+        address=settings.CONTROLLER_ADDRESS,
+        contact=settings.CONTROLLER_CONTACT,
+        url=settings.CONTROLLER_URL,
+        country=settings.CONTROLLER_COUNTRY,
+        authority_name=settings.AUTHORITY_NAME,
+        authority_address=settings.AUTHORITY_ADDRESS,
+        authority_contact=settings.AUTHORITY_CONTACT,
         authority_url=settings.AUTHORITY_URL,
-    )  # fmt: skip
+    )
 
 
 def notice_of(notice: ConsentNotice) -> record.Notice:
     return record.Notice(
-        purpose=notice.purpose, version=notice.version, language=notice.language, title=notice.title,
-        sha256=notice.sha256, validity_days=notice.validity_days,
-    )  # fmt: skip
+        purpose=notice.purpose,
+        version=notice.version,
+        language=notice.language,
+        title=notice.title,
+        sha256=notice.sha256,
+        validity_days=notice.validity_days,
+    )
 
 
 def entity(actor: User | None, vehicle: Vehicle | None, method: str) -> str:

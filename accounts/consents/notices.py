@@ -105,9 +105,16 @@ def publish(
     _check(purpose, language, title, summary, body, validity_days)
     effective_at = _effective(known, version, effective_at)
     notice = ConsentNotice.objects.create(
-        purpose=purpose, version=version, language=language, title=title, summary=summary, body=body, sha256=sha256,
-        validity_days=validity_days, effective_at=effective_at,
-    )  # fmt: skip
+        purpose=purpose,
+        version=version,
+        language=language,
+        title=title,
+        summary=summary,
+        body=body,
+        sha256=sha256,
+        validity_days=validity_days,
+        effective_at=effective_at,
+    )
     return notice, True
 
 

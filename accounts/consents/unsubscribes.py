@@ -35,9 +35,12 @@ def unsubscribe(owner: Owner) -> bool:
     """End the news. Returns whether there was a consent to end; again, or without one, nothing happens."""
     try:
         consents.decide(
-            owner=owner, purpose=Purpose.PRODUCT_EMAIL, decision=ConsentState.WITHDRAWN, actor=owner.user,
+            owner=owner,
+            purpose=Purpose.PRODUCT_EMAIL,
+            decision=ConsentState.WITHDRAWN,
+            actor=owner.user,
             method="unsubscribe",
-        )  # fmt: skip
+        )
     except Conflict:
         return False
     return True

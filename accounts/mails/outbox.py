@@ -36,9 +36,12 @@ def queue(
     mail's; values whose names end in "_at" (a moment) or "_on" (a day), in ISO form, are written as the owner writes them.
     """
     row = Mail(
-        user=user, kind=kind, dedupe_key=dedupe_key, context=context or {},
+        user=user,
+        kind=kind,
+        dedupe_key=dedupe_key,
+        context=context or {},
         not_before_at=not_before_at or timezone.now(),
-    )  # fmt: skip
+    )
     Mail.objects.bulk_create([row], ignore_conflicts=True)
     if not_before_at is None:
         kicks.kick("accounts.send_mails")

@@ -82,8 +82,12 @@ class OwnerPolicy(models.Model):
             ),
             models.CheckConstraint(
                 condition=models.Q(
-                    charge_stop_percent__lte=100, charge_resume_percent__lte=100, ready_by_percent__lte=100,
-                    ready_by_lead_minutes__lte=1440, day_share_percent__gte=1, day_share_percent__lte=100,
+                    charge_stop_percent__lte=100,
+                    charge_resume_percent__lte=100,
+                    ready_by_percent__lte=100,
+                    ready_by_lead_minutes__lte=1440,
+                    day_share_percent__gte=1,
+                    day_share_percent__lte=100,
                 ),
                 name="policy_ranges",
             ),
@@ -93,7 +97,7 @@ class OwnerPolicy(models.Model):
                 & models.Q(pause__in=["", "stop", "finish"]),
                 name="policy_words",
             ),
-        ]  # fmt: skip
+        ]
 
     def __str__(self) -> str:
         return f"policy of {self.vehicle} v{self.version}"

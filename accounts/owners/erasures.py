@@ -43,11 +43,15 @@ def request(*, owner: Owner, actor: User | None, cooling_off: timedelta | None =
     Owner.objects.filter(pk=owner.pk, deactivated_at=None).update(deactivated_at=timezone.now())
     audit.record(actor=actor, action="erasure.request", subject=owner.public_id, consents=ended)
     outbox.queue(
-        user=owner.user, kind="erasure-scheduled", dedupe_key=f"erasure-scheduled:{row.pk}",
+        user=owner.user,
+        kind="erasure-scheduled",
+        dedupe_key=f"erasure-scheduled:{row.pk}",
         context={
-            "token": token_of(row), "due_at": row.due_at.isoformat(), "wait_days": settings.ERASURE_MONEY_WAIT_DAYS,
+            "token": token_of(row),
+            "due_at": row.due_at.isoformat(),
+            "wait_days": settings.ERASURE_MONEY_WAIT_DAYS,
         },
-    )  # fmt: skip
+    )
     return row
 
 
@@ -105,9 +109,11 @@ def _wait(row: ErasureRequest) -> None:
         return  # found too late: nothing is left to wait for
     audit.record(actor=None, action="erasure.wait", subject=row.owner.public_id)
     outbox.queue(
-        user=row.owner.user, kind="erasure-waits", dedupe_key=f"erasure-waits:{row.pk}",
+        user=row.owner.user,
+        kind="erasure-waits",
+        dedupe_key=f"erasure-waits:{row.pk}",
         context={"token": token_of(row), "until_at": row.money_until_at.isoformat()},
-    )  # fmt: skip
+    )
 
 
 def due(*, now: datetime | None = None) -> list[ErasureRequest]:

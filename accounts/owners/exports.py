@@ -46,14 +46,20 @@ def mark_ready(*, export: DataExport, size_bytes: int, sha256: str) -> None:
     """The file is in its place. The owner is told by mail, and the export is in the log of who looked."""
     now = timezone.now()
     transition(
-        export, Status.READY, ready_at=now, expires_at=now + timedelta(days=settings.EXPORT_DAYS),
-        size_bytes=size_bytes, sha256=sha256,
-    )  # fmt: skip
+        export,
+        Status.READY,
+        ready_at=now,
+        expires_at=now + timedelta(days=settings.EXPORT_DAYS),
+        size_bytes=size_bytes,
+        sha256=sha256,
+    )
     access.record_export(owner=export.owner, actor=None, what="Everything held, into one archive")
     outbox.queue(
-        user=export.owner.user, kind="export-ready", dedupe_key=f"export-ready:{export.pk}",
+        user=export.owner.user,
+        kind="export-ready",
+        dedupe_key=f"export-ready:{export.pk}",
         context={"export": str(export.public_id), "days": settings.EXPORT_DAYS},
-    )  # fmt: skip
+    )
 
 
 def mark_failed(*, export: DataExport, code: str) -> None:

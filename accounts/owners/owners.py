@@ -26,9 +26,12 @@ def update_settings(
     owner = Owner.objects.select_for_update(no_key=True).get(pk=owner.pk)
     kept = [kind for kind in owner.mails_off if kind not in SETTABLE]  # not ours to judge
     new = {
-        "name": name, "country": country, "time_zone": time_zone, "locale": locale_name,
+        "name": name,
+        "country": country,
+        "time_zone": time_zone,
+        "locale": locale_name,
         "mails_off": sorted({*kept, *mails_off}),
-    }  # fmt: skip
+    }
     changed = [field for field, value in new.items() if getattr(owner, field) != value]
     if not changed:
         return owner

@@ -11,8 +11,12 @@ def register_owner(
 ) -> Owner:
     """Make the user an owner. Doing it twice returns the first."""
     defaults = {
-        "name": name, "country": country, "time_zone": time_zone, "locale": locale_name, "mails_off": list(STARTS_OFF),
-    }  # fmt: skip
+        "name": name,
+        "country": country,
+        "time_zone": time_zone,
+        "locale": locale_name,
+        "mails_off": list(STARTS_OFF),
+    }
     owner, _ = Owner.objects.get_or_create(user=user, defaults=defaults)
     return owner
 

@@ -142,6 +142,4 @@ def _close(one: datetime | None, other: datetime | None) -> bool:
 
 def _note(policy: OwnerPolicy, actor: User | None, action: str, **details: Any) -> None:
     """Which rules, not what they say: the trail is kept, and where a car stands when is nobody's business."""
-    audit.record(
-        actor=actor, action=action, subject=policy.vehicle.public_id, version=policy.version, **details
-    )  # fmt: skip
+    audit.record(actor=actor, action=action, subject=policy.vehicle.public_id, version=policy.version, **details)

@@ -44,8 +44,12 @@ HEX_32, HEX_64 = re.compile("[0-9a-f]{64}"), re.compile("[0-9a-f]{128}")
 KEY_ID = re.compile("ed25519:[0-9a-f]{64}")
 ANY = re.compile(".{1,200}")
 RECEIPT_TEXTS = {
-    "receipt_id": ANY, "prev_hash": HEX_32, "hash": HEX_32, "signature": HEX_64, "key_id": KEY_ID,
-}  # fmt: skip
+    "receipt_id": ANY,
+    "prev_hash": HEX_32,
+    "hash": HEX_32,
+    "signature": HEX_64,
+    "key_id": KEY_ID,
+}
 RECEIPT_FRAME = {"@context": RECEIPT, "@type": "ConsentReceipt", "schema_version": RECEIPT_SCHEMA}
 CHAIN_FRAME = {"@context": CHAIN, "@type": "ConsentReceiptChain", "schema_version": RECEIPT_SCHEMA}
 

@@ -74,9 +74,11 @@ def release(*, vehicle: Vehicle, actor: User, reason: str) -> None:
         raise Conflict("This vehicle is retired already.", code="vehicle_retired")
     audit.record(actor=actor, action="vehicle.release", subject=vehicle.public_id, reason=reason)
     outbox.queue(
-        user=vehicle.owner.user, kind="vehicle-released", dedupe_key=f"vehicle-released:{vehicle.pk}",
+        user=vehicle.owner.user,
+        kind="vehicle-released",
+        dedupe_key=f"vehicle-released:{vehicle.pk}",
         context={"vin_last4": vehicle.vin_last4},
-    )  # fmt: skip
+    )
 
 
 @atomic_retrying
@@ -100,6 +102,8 @@ def claim(*, owner: Owner, vin: str, actor: User) -> None:
         return
     year, week, _ = now.isocalendar()
     outbox.queue(
-        user=held.owner.user, kind="vehicle-claim", dedupe_key=f"vehicle-claim:{held.pk}:{year}-{week}",
+        user=held.owner.user,
+        kind="vehicle-claim",
+        dedupe_key=f"vehicle-claim:{held.pk}:{year}-{week}",
         context={"vehicle": str(held.public_id), "vin_last4": held.vin_last4},
-    )  # fmt: skip
+    )

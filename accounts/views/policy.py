@@ -87,10 +87,12 @@ def _preview(request: HttpRequest, vehicle: Vehicle, _: str) -> HttpResponse:
 
 def _preset(request: HttpRequest, vehicle: Vehicle, preset: str) -> HttpResponse:
     return _in_one_click(
-        request, vehicle, lambda version: policies.apply_preset(
+        request,
+        vehicle,
+        lambda version: policies.apply_preset(
             vehicle=vehicle, preset=preset, version=version, actor=signed_in(request)
-        )
-    )  # fmt: skip
+        ),
+    )
 
 
 def _undo(request: HttpRequest, vehicle: Vehicle, _: str) -> HttpResponse:
@@ -149,8 +151,14 @@ def _done(request: HttpRequest, before: OwnerPolicy, after: OwnerPolicy) -> Http
 
 
 def _page(
-    request: HttpRequest, vehicle: Vehicle, form: PolicyForm, *, preview: Any = None, conflict: str = "", status: int = 200
-) -> HttpResponse:  # fmt: skip
+    request: HttpRequest,
+    vehicle: Vehicle,
+    form: PolicyForm,
+    *,
+    preview: Any = None,
+    conflict: str = "",
+    status: int = 200,
+) -> HttpResponse:
     policy = vehicle.policy
     if conflict:
         policy.refresh_from_db()

@@ -26,21 +26,26 @@ def locale_choices() -> list[tuple[str, str]]:
 class SettingsForm(forms.Form):
     name = forms.CharField(max_length=120, label="Your name", widget=forms.TextInput(attrs={"autocomplete": "name"}))
     country = forms.ChoiceField(
-        choices=locale.countries, label="Country",
+        choices=locale.countries,
+        label="Country",
         help_text="Where you live. It is written into your consent records.",
-    )  # fmt: skip
+    )
     locale = forms.ChoiceField(
-        choices=locale_choices, label="Dates and figures",
+        choices=locale_choices,
+        label="Dates and figures",
         help_text="How dates, energy and money are written. The words stay English.",
-    )  # fmt: skip
+    )
     time_zone = forms.ChoiceField(
-        choices=lambda: [(name, name.replace("_", " ")) for name in locale.time_zones()], label="Time zone",
+        choices=lambda: [(name, name.replace("_", " ")) for name in locale.time_zones()],
+        label="Time zone",
         help_text="For times on these pages and in mails, and for the schedules of cars that have no zone of their own.",
-    )  # fmt: skip
+    )
     mails = forms.MultipleChoiceField(
-        required=False, label="Mails that you want", widget=forms.CheckboxSelectMultiple,
+        required=False,
+        label="Mails that you want",
+        widget=forms.CheckboxSelectMultiple,
         choices=[(name, kind.title) for name, kind in SETTABLE.items()],
-    )  # fmt: skip
+    )
 
 
 @never_cache
@@ -52,10 +57,14 @@ def owner_settings(request: HttpRequest, owner: Owner) -> HttpResponse:
         values = form.cleaned_data
         try:
             owners.update_settings(
-                owner=owner, actor=signed_in(request), name=values["name"], country=values["country"],
-                time_zone=values["time_zone"], locale_name=values["locale"],
+                owner=owner,
+                actor=signed_in(request),
+                name=values["name"],
+                country=values["country"],
+                time_zone=values["time_zone"],
+                locale_name=values["locale"],
                 mails_off=[kind for kind in SETTABLE if kind not in values["mails"]],
-            )  # fmt: skip
+            )
         except DomainError as error:
             add_error(form, error)
         else:
@@ -64,9 +73,13 @@ def owner_settings(request: HttpRequest, owner: Owner) -> HttpResponse:
     always = [kind.title for kind in KINDS.values() if not kind.optional]
     status = 400 if request.method == "POST" else 200
     context = {
-        "form": form, "always": always, "now": timezone.now(), "currency": owner.currency,
-        "sample_micro": 1_234_567_890, "sample_mwh": 12_345_600,
-    }  # fmt: skip
+        "form": form,
+        "always": always,
+        "now": timezone.now(),
+        "currency": owner.currency,
+        "sample_micro": 1_234_567_890,
+        "sample_mwh": 12_345_600,
+    }
     return render(request, "accounts/owner_settings.html", context, status=status)
 
 

@@ -28,8 +28,11 @@ def markdown(outcome: Outcome, command: str) -> str:
         f"Written by `{command}`; see [benchmarks/README.md](../benchmarks/README.md).\n",
         *described("django", "psycopg"),
         f"- Race: {outcome.seconds:.0f} s, {outcome.threads} threads, {OWNERS} owners with {CARS_EACH} cars each\n",
-        *_counts(outcome), *_turns(outcome), *_violations(outcome), HOW,
-    ]  # fmt: skip
+        *_counts(outcome),
+        *_turns(outcome),
+        *_violations(outcome),
+        HOW,
+    ]
     return "\n".join(parts) + "\n"
 
 

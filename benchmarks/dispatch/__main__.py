@@ -36,9 +36,12 @@ def measure(site: Site, options: argparse.Namespace) -> int:
     if options.quick:
         print(f"{program.SMOKE}\n")
     report.settings(
-        capacity=options.capacity, vehicles=options.vehicles, owners=options.owners, units=options.units,
+        capacity=options.capacity,
+        vehicles=options.vehicles,
+        owners=options.owners,
+        units=options.units,
         concurrency=options.concurrency,
-    )  # fmt: skip
+    )
     cars = fleet.make_fleet(owners=options.owners, vehicles=options.vehicles)
 
     def run_ours(number: int) -> Any:

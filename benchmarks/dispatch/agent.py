@@ -71,18 +71,36 @@ class Vehicle:
         """Where the real agent would fetch, run and meter, this one knows the answer."""
         now = time.time_ns() // 1_000_000
         payload = protocol.MeterPayload(
-            v=protocol.VERSION, node=self.car.node, seq=self.car.meter_seq + 1, prev=self.car.meter_hash,
-            attempt=lease.attempt, fence=lease.fence, model=lease.model_sha256, input=lease.input_sha256,
-            output=self.digest, items=lease.items, outcome="ok", started_unix_ms=now - COMPUTE_MS, ended_unix_ms=now,
-            compute_ms=COMPUTE_MS, compute_method="cpu_time", energy_mwh=ENERGY_MWH, energy_method="model",
-            agent="benchmark", layers=("rlimits",),
-        )  # fmt: skip
+            v=protocol.VERSION,
+            node=self.car.node,
+            seq=self.car.meter_seq + 1,
+            prev=self.car.meter_hash,
+            attempt=lease.attempt,
+            fence=lease.fence,
+            model=lease.model_sha256,
+            input=lease.input_sha256,
+            output=self.digest,
+            items=lease.items,
+            outcome="ok",
+            started_unix_ms=now - COMPUTE_MS,
+            ended_unix_ms=now,
+            compute_ms=COMPUTE_MS,
+            compute_method="cpu_time",
+            energy_mwh=ENERGY_MWH,
+            energy_method="model",
+            agent="benchmark",
+            layers=("rlimits",),
+        )
         record = protocol.meter_bytes(payload)
         self.car.meter_seq, self.car.meter_hash = payload.seq, protocol.meter_hash(record)
         return protocol.Report(
-            attempt=lease.attempt, fence=lease.fence, outcome="ok", record=record,
-            signature=self.key.sign(protocol.signed_bytes(record)), result=self.result,
-        )  # fmt: skip
+            attempt=lease.attempt,
+            fence=lease.fence,
+            outcome="ok",
+            record=record,
+            signature=self.key.sign(protocol.signed_bytes(record)),
+            result=self.result,
+        )
 
     async def run(self) -> None:
         """Sync until told to stop, then say that the vehicle is away."""
@@ -105,9 +123,13 @@ class Vehicle:
         self.car.sync_seq += 1
         sent = self.batch() if available else ()
         request = protocol.SyncRequest(
-            node=self.car.node, seq=self.car.sync_seq, available=available, policy_version=1, reports=sent,
+            node=self.car.node,
+            seq=self.car.sync_seq,
+            available=available,
+            policy_version=1,
+            reports=sent,
             capacity=self.capacity if available else 0,
-        )  # fmt: skip
+        )
         self.tally.syncs += 1
         self.tally.reports += len(sent)
         try:

@@ -54,16 +54,26 @@ class Agent:
             node = Node.objects.select_related("vehicle", "presence").get(pk=car.node.pk)
             credentials = nodes.credentials(node=node)
             cars.append(
-                Car(str(node.public_id), car.key.private_bytes_raw().hex(), credentials.jwt, node.presence.seq,
-                    node.presence.meter_seq, node.presence.meter_hash)
-            )  # fmt: skip
+                Car(
+                    str(node.public_id),
+                    car.key.private_bytes_raw().hex(),
+                    credentials.jwt,
+                    node.presence.seq,
+                    node.presence.meter_seq,
+                    node.presence.meter_hash,
+                )
+            )
         orders = Orders(urls=credentials.urls, capacity=capacity, result=RESULT, cars=cars)
         path = home / "agent.json"
         write_private(path, msgspec.json.encode(orders).decode())
         self.process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.dispatch.agent", str(path)],
-            cwd=REPOSITORY, env=os.environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            cwd=REPOSITORY,
+            env=os.environ,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         assert self._line() == "ready", "the light agent did not connect"
 
     def go(self) -> None:

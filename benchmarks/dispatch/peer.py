@@ -42,10 +42,25 @@ def run_peer(site: Site, *, tasks: int, concurrency: int) -> PeerRound:
     log_path = site.log_path("noop")
     log_path.unlink(missing_ok=True)
     worker = spawn(
-        [sys.executable, "-m", "celery", "-A", "benchmarks.dispatch.noop", "worker", "-c", str(concurrency),
-         "-l", "warning", "--without-gossip", "--without-mingle"],
-        log_path=log_path, environment=os.environ, cwd=embedded.REPOSITORY, dies_with_parent=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "celery",
+            "-A",
+            "benchmarks.dispatch.noop",
+            "worker",
+            "-c",
+            str(concurrency),
+            "-l",
+            "warning",
+            "--without-gossip",
+            "--without-mingle",
+        ],
+        log_path=log_path,
+        environment=os.environ,
+        cwd=embedded.REPOSITORY,
+        dies_with_parent=True,
+    )
     try:
         started = _wait(lambda: client.llen(QUEUE) < tasks, every_s=0.001, log=log_path)
         watch = CpuWatch({"noop worker": worker.pid, "redis": site.pids()["redis"]})

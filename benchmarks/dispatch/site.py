@@ -36,10 +36,14 @@ class Site:
         for name in FROM_OUTSIDE:
             os.environ.pop(name, None)
         os.environ |= {
-            "DRIVEWAY_HOME": str(self.home), "DRIVEWAY_ENV": "development", "DRIVEWAY_NATS": "on",
-            "DJANGO_SETTINGS_MODULE": "marketplace.settings", "ORT_DISABLE_TELEMETRY": "1", "PGAPPNAME": "driver",
+            "DRIVEWAY_HOME": str(self.home),
+            "DRIVEWAY_ENV": "development",
+            "DRIVEWAY_NATS": "on",
+            "DJANGO_SETTINGS_MODULE": "marketplace.settings",
+            "ORT_DISABLE_TELEMETRY": "1",
+            "PGAPPNAME": "driver",
             "LOG_LEVEL": "INFO",
-        }  # fmt: skip
+        }
         self._lock = self._lock_home()
         embedded.provide_secrets(self.home)
         try:
@@ -120,8 +124,10 @@ class Site:
     def _migrate(self) -> None:
         process = spawn(
             [sys.executable, "manage.py", "migrate", "--noinput"],
-            log_path=self.log_path("migrate"), environment=os.environ, cwd=embedded.REPOSITORY,
-        )  # fmt: skip
+            log_path=self.log_path("migrate"),
+            environment=os.environ,
+            cwd=embedded.REPOSITORY,
+        )
         if process.wait(300):
             raise EmbeddedError(log_tail(self.log_path("migrate"), 40))
 

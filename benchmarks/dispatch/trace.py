@@ -13,9 +13,15 @@ import psycopg
 from django.db import connection
 
 MODULES = (
-    "compute.dispatch.dispatch", "compute.dispatch.leases", "compute.sync.reports", "compute.sync.sync",
-    "compute.dispatch.verification", "compute.jobs.jobs", "billing.orders.settlement", "billing.ledger.posting",
-)  # fmt: skip
+    "compute.dispatch.dispatch",
+    "compute.dispatch.leases",
+    "compute.sync.reports",
+    "compute.sync.sync",
+    "compute.dispatch.verification",
+    "compute.jobs.jobs",
+    "billing.orders.settlement",
+    "billing.ledger.posting",
+)
 
 FUNCTIONS = "SELECT funcname, calls, total_time / 1000, self_time / 1000 FROM pg_stat_user_functions ORDER BY 3 DESC"
 
@@ -32,8 +38,10 @@ class Line:
 def track_functions(on: bool) -> None:
     """Let PostgreSQL count the time of trigger functions, in sessions that begin after this."""
     with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as owner:
-        owner.execute(f"ALTER DATABASE {connection.ops.quote_name(connection.settings_dict['NAME'])} "
-                      f"SET track_functions = '{'pl' if on else 'none'}'")  # fmt: skip
+        owner.execute(
+            f"ALTER DATABASE {connection.ops.quote_name(connection.settings_dict['NAME'])} "
+            f"SET track_functions = '{'pl' if on else 'none'}'"
+        )
         owner.execute("SELECT pg_stat_reset()")
 
 

@@ -94,8 +94,11 @@ def time_batches(tracer: Tracer) -> None:
         try:
             return run(sql, arrays)
         finally:
-            tracer.add(sql, max((len(array) for array in arrays if isinstance(array, list)), default=0),
-                       time.perf_counter() - started)  # fmt: skip
+            tracer.add(
+                sql,
+                max((len(array) for array in arrays if isinstance(array, list)), default=0),
+                time.perf_counter() - started,
+            )
 
     def insert_batch(table: str, columns: Any, rows: Any) -> None:
         started = time.perf_counter()

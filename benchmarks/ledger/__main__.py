@@ -18,11 +18,18 @@ LESS = 20  # --quick: so many times fewer transfers
 
 # Side, shape, transfers a round: each works for a few seconds, the two sides in turn.
 TURNS = [
-    ("ours", "one by one", 2_000), ("hordak", "one by one", 1_500), ("hordak", "one by one, quickest", 1_500),
-    ("ours", "hot account", 2_000), ("hordak", "hot account", 1_500), ("hordak", "hot account, quickest", 1_500),
-    ("ours", "set-based", 100_000), ("hordak", "set-based", 15_000), ("ours", "set-based, SQL", 150_000),
-    ("hordak", "one settlement", PAYEES), ("ours", "one settlement", PAYEES),
-]  # fmt: skip
+    ("ours", "one by one", 2_000),
+    ("hordak", "one by one", 1_500),
+    ("hordak", "one by one, quickest", 1_500),
+    ("ours", "hot account", 2_000),
+    ("hordak", "hot account", 1_500),
+    ("hordak", "hot account, quickest", 1_500),
+    ("ours", "set-based", 100_000),
+    ("hordak", "set-based", 15_000),
+    ("ours", "set-based, SQL", 150_000),
+    ("hordak", "one settlement", PAYEES),
+    ("ours", "one settlement", PAYEES),
+]
 
 
 class Side(Protocol):

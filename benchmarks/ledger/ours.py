@@ -34,9 +34,12 @@ class Ours:
     def run(self, shape: str, count: int, batch: int) -> float:
         """Seconds for `count` transfers, durable."""
         return {
-            "one by one": self.one_by_one, "hot account": self.hot_account, "set-based": self.set_based,
-            "set-based, SQL": self.sql, "one settlement": self.one_settlement,
-        }[shape](count, batch)  # fmt: skip
+            "one by one": self.one_by_one,
+            "hot account": self.hot_account,
+            "set-based": self.set_based,
+            "set-based, SQL": self.sql,
+            "one settlement": self.one_settlement,
+        }[shape](count, batch)
 
     def one_by_one(self, count: int, _: int) -> float:
         started = time.perf_counter()
@@ -61,11 +64,17 @@ class Ours:
         started = time.perf_counter()
         for begin in range(0, count, batch):
             with transaction.atomic(), connection.cursor() as cursor:
-                cursor.execute(SQL, {
-                    "debits": [row.pk for row in self.holds], "credits": [row.pk for row in self.payables],
-                    "accounts": ACCOUNTS, "micro": AMOUNT_MICRO, "key": f"bench-sql:{next(_numbers)}:",
-                    "count": min(batch, count - begin),
-                })  # fmt: skip
+                cursor.execute(
+                    SQL,
+                    {
+                        "debits": [row.pk for row in self.holds],
+                        "credits": [row.pk for row in self.payables],
+                        "accounts": ACCOUNTS,
+                        "micro": AMOUNT_MICRO,
+                        "key": f"bench-sql:{next(_numbers)}:",
+                        "count": min(batch, count - begin),
+                    },
+                )
         return time.perf_counter() - started
 
     def one_settlement(self, count: int, _: int) -> float:
@@ -74,10 +83,12 @@ class Ours:
 
     def _posting(self, number: int) -> Posting:
         return Posting(
-            kind=LedgerTransfer.Kind.SHARE, debit=self.holds[number % ACCOUNTS],
-            credit=self.payables[number % ACCOUNTS], amount_micro=AMOUNT_MICRO,
+            kind=LedgerTransfer.Kind.SHARE,
+            debit=self.holds[number % ACCOUNTS],
+            credit=self.payables[number % ACCOUNTS],
+            amount_micro=AMOUNT_MICRO,
             idempotency_key=f"bench:{next(_numbers)}",
-        )  # fmt: skip
+        )
 
 
 def _hold(number: int) -> LedgerAccount:
@@ -85,12 +96,20 @@ def _hold(number: int) -> LedgerAccount:
     hold = posting.hold(organization)
     bank = posting.account(Place(kind="bank_clearing", currency="USD"))
     wallet = posting.wallet(organization)
-    posting.post([
-        Posting(kind="top_up", debit=bank, credit=wallet, amount_micro=FUNDS_MICRO, idempotency_key=f"bench-up:{number}"),
-    ])  # fmt: skip
-    posting.post([
-        Posting(kind="hold", debit=wallet, credit=hold, amount_micro=FUNDS_MICRO, idempotency_key=f"bench-hold:{number}"),
-    ])  # fmt: skip
+    posting.post(
+        [
+            Posting(
+                kind="top_up", debit=bank, credit=wallet, amount_micro=FUNDS_MICRO, idempotency_key=f"bench-up:{number}"
+            ),
+        ]
+    )
+    posting.post(
+        [
+            Posting(
+                kind="hold", debit=wallet, credit=hold, amount_micro=FUNDS_MICRO, idempotency_key=f"bench-hold:{number}"
+            ),
+        ]
+    )
     return hold
 
 

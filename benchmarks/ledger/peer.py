@@ -30,8 +30,11 @@ class Peer:
         """Seconds for `count` transfers. Raises CalledProcessError."""
         done = subprocess.run(
             [str(self.python), str(PROGRAM), shape, str(count), str(batch)],
-            env={**os.environ, "PEER_DATABASE_URL": self.url}, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            env={**os.environ, "PEER_DATABASE_URL": self.url},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if done.returncode:
             raise RuntimeError(f"hordak failed:\n{done.stderr[-2000:]}")
         return float(json.loads(done.stdout.splitlines()[-1]).get("seconds", 0))
@@ -39,8 +42,10 @@ class Peer:
     def version(self) -> str:
         done = subprocess.run(
             [str(self.python), "-c", "import importlib.metadata as m; print(m.version('django-hordak'))"],
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         return done.stdout.strip()
 
 

@@ -36,14 +36,22 @@ def report(rates: Rates, command: str, version: str, batch: int, tried: Mapping[
         f"- Batches: ours {batch:,}; hordak's {best:,}, its best (transfers a second:"
         f" {', '.join(f'{size:,}: {rate:,.0f}' for size, rate in tried.items())})",
         f"- {len(rates['ours', 'one by one'])} interleaved rounds in alternating order; median (smallest to largest);"
-        " ratios are taken in each round", "",
-        "| shape | ours, transfers/s | hordak as documented | ratio | hordak's quickest | ratio |", "|--|--|--|--|--|--|",
-    ]  # fmt: skip
+        " ratios are taken in each round",
+        "",
+        "| shape | ours, transfers/s | hordak as documented | ratio | hordak's quickest | ratio |",
+        "|--|--|--|--|--|--|",
+    ]
     found = {row: _ratios(rates, *shapes) for row, *shapes in ROWS}
     for row, shape, documented, quickest in ROWS:
         peer = _quicker(rates, documented, quickest)
-        cells = [row, _spread(rates["ours", shape]), _spread(rates["hordak", documented]), found[row][0], _spread(peer),
-                 found[row][1]]  # fmt: skip
+        cells = [
+            row,
+            _spread(rates["ours", shape]),
+            _spread(rates["hordak", documented]),
+            found[row][0],
+            _spread(peer),
+            found[row][1],
+        ]
         lines.append(
             "| " + " | ".join(cell if isinstance(cell, str) else f"**{_spread(cell, 1)}**" for cell in cells) + " |"
         )

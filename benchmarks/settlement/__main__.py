@@ -67,7 +67,7 @@ def _run(records: int, batch: int, peer_records: int) -> Outcome:
     peer_rate = peer_records / peer.run("set-based", peer_records, PEER_BATCH)
     return Outcome(
         done, settle_s, memory, closed, statements_s, billed, invoices_s, differences, check_s, peer_records, peer_rate
-    )  # fmt: skip
+    )
 
 
 def _differences() -> int:
@@ -86,20 +86,31 @@ def report(found: Outcome, command: str, batch: int) -> str:
     from benchmarks.machine import described
 
     ours = found.records / found.settle_s
-    return "\n".join([
-        f"# {found.records:,} usage records rolled up and settled", "", f"`{command}`", "", *described("django", "psycopg"),
-        f"- One process, batches of {batch:,}, durable, every trigger and constraint on; peer: django-hordak on the same PostgreSQL,",
-        f"  {found.peer_records:,} two-leg transactions by `bulk_create`, batches of {PEER_BATCH:,}: one for each record, since it has no roll-up", "",
-        "| step | seconds | a second |", "|--|--|--|",
-        f"| rate, post, roll up by day: {found.records:,} records | **{found.settle_s:.1f}** | {ours:,.0f} records |",
-        f"| close owners' statements: {found.statements:,} | {found.statements_s:.1f} | |",
-        f"| close customers' invoices: {found.invoices:,} | {found.invoices_s:.1f} | |",
-        f"| compute the whole ledger again (`check_ledger`): {found.differences} differences | {found.check_s:.1f} | |",
-        f"| hordak: one transaction a record | | {found.peer_rate:,.0f} records |", "",
-        f"Ratio to hordak: **{ours / found.peer_rate:.1f}**. Ours also rates each record, keeps its rating, and holds floors,",
-        "keys and append-only rules; hordak's side only posts two legs that are ready.", "",
-        "Peak memory of the process at each tenth, MB: " + ", ".join(f"{mb:.0f}" for mb in found.memory_mb), "",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            f"# {found.records:,} usage records rolled up and settled",
+            "",
+            f"`{command}`",
+            "",
+            *described("django", "psycopg"),
+            f"- One process, batches of {batch:,}, durable, every trigger and constraint on; peer: django-hordak on the same PostgreSQL,",
+            f"  {found.peer_records:,} two-leg transactions by `bulk_create`, batches of {PEER_BATCH:,}: one for each record, since it has no roll-up",
+            "",
+            "| step | seconds | a second |",
+            "|--|--|--|",
+            f"| rate, post, roll up by day: {found.records:,} records | **{found.settle_s:.1f}** | {ours:,.0f} records |",
+            f"| close owners' statements: {found.statements:,} | {found.statements_s:.1f} | |",
+            f"| close customers' invoices: {found.invoices:,} | {found.invoices_s:.1f} | |",
+            f"| compute the whole ledger again (`check_ledger`): {found.differences} differences | {found.check_s:.1f} | |",
+            f"| hordak: one transaction a record | | {found.peer_rate:,.0f} records |",
+            "",
+            f"Ratio to hordak: **{ours / found.peer_rate:.1f}**. Ours also rates each record, keeps its rating, and holds floors,",
+            "keys and append-only rules; hordak's side only posts two legs that are ready.",
+            "",
+            "Peak memory of the process at each tenth, MB: " + ", ".join(f"{mb:.0f}" for mb in found.memory_mb),
+            "",
+        ]
+    )
 
 
 def arguments() -> argparse.Namespace:

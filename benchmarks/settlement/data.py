@@ -73,10 +73,16 @@ def make(shape: Shape, *, until: datetime | None = None) -> None:
         first_car = _cars(shape.cars, hardware_class)
         first_job = _orders(shape, hardware_class)
     values = {
-        "until": until or timezone.now(), "total": shape.usage, "units": shape.units, "cars": shape.cars,
-        "cars_each": shape.cars_each, "at_once": shape.at_once, "first_job": first_job,
-        "hardware_class": hardware_class.pk, **first_car,
-    }  # fmt: skip
+        "until": until or timezone.now(),
+        "total": shape.usage,
+        "units": shape.units,
+        "cars": shape.cars,
+        "cars_each": shape.cars_each,
+        "at_once": shape.at_once,
+        "first_job": first_job,
+        "hardware_class": hardware_class.pk,
+        **first_car,
+    }
     url = os.environ["DATABASE_OWNER_URL"]  # the application's role may neither leave out a trigger nor vacuum
     with psycopg.connect(url, autocommit=True, cursor_factory=psycopg.ClientCursor) as owner:
         for first in range(0, shape.usage, CHUNK):
@@ -114,34 +120,48 @@ def _orders(shape: Shape, hardware_class: HardwareClass) -> int:
     customers = Organization.objects.bulk_create(Organization(name=f"Customer {n}") for n in range(shape.customers))
     models = ModelArtifact.objects.bulk_create(
         ModelArtifact(
-            organization=customer, name="model", sha256=f"{n:064x}", size_bytes=1, status="admitted",
+            organization=customer,
+            name="model",
+            sha256=f"{n:064x}",
+            size_bytes=1,
+            status="admitted",
             us_per_item=1_000_000,
         )
         for n, customer in enumerate(customers)
-    )  # fmt: skip
+    )
     files = InputFile.objects.bulk_create(
         InputFile(
             organization=customer, sha256=f"{n:064x}", size_bytes=1, format="npy", tensors={}, items=60 * shape.units
         )
         for n, customer in enumerate(customers)
-    )  # fmt: skip
+    )
     jobs = InferenceJob.objects.bulk_create(
         InferenceJob(
-            organization=customers[n % shape.customers], artifact=models[n % shape.customers],
-            input_file=files[n % shape.customers], items=60 * shape.units, unit_items=60, units_total=shape.units,
+            organization=customers[n % shape.customers],
+            artifact=models[n % shape.customers],
+            input_file=files[n % shape.customers],
+            items=60 * shape.units,
+            unit_items=60,
+            units_total=shape.units,
         )
         for n in range(shape.orders)
-    )  # fmt: skip
+    )
     assert jobs[-1].pk - jobs[0].pk == shape.orders - 1, "ids that do not follow each other"
     card = RateCard.objects.get(hardware_class=hardware_class, mode="batch", tier="standard")
     JobOrder.objects.bulk_create(
         JobOrder(
-            job=job, organization=job.organization, rate_card=card, price_micro_per_hour=card.price_micro_per_hour,
-            price_micro_per_kwh=card.price_micro_per_kwh, owner_share_permille=card.owner_share_permille,
-            estimate_low_micro=0, estimate_high_micro=HOLD_MICRO, held_micro=HOLD_MICRO,
+            job=job,
+            organization=job.organization,
+            rate_card=card,
+            price_micro_per_hour=card.price_micro_per_hour,
+            price_micro_per_kwh=card.price_micro_per_kwh,
+            owner_share_permille=card.owner_share_permille,
+            estimate_low_micro=0,
+            estimate_high_micro=HOLD_MICRO,
+            held_micro=HOLD_MICRO,
         )
         for job in jobs
-    )  # fmt: skip
+    )
     _hold(jobs)
     return jobs[0].pk
 
@@ -164,7 +184,9 @@ def _hold(jobs: list[InferenceJob]) -> None:
         money = {"amount_micro": HOLD_MICRO, "effective_at": timezone.now() - timedelta(days=30)}
         kind = LedgerTransfer.Kind
         postings += [
-            Posting(kind=kind.ADJUSTMENT, debit=accounts[clearing], credit=wallet, idempotency_key=f"in:{job.pk}", **money),
+            Posting(
+                kind=kind.ADJUSTMENT, debit=accounts[clearing], credit=wallet, idempotency_key=f"in:{job.pk}", **money
+            ),
             Posting(kind=kind.HOLD, debit=wallet, credit=hold, idempotency_key=f"hold:{job.pk}", **money),
-        ]  # fmt: skip
+        ]
     posting.post(postings)

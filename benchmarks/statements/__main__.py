@@ -79,9 +79,7 @@ def _run(owners: int, each: int) -> Outcome:
     ]
     differences, check_s = timed(lambda: len(posting.recompute(names)))
     moves = LedgerTransfer.objects.filter(Q(credit__kind="payable"), kind__in=["share", "verification"])
-    return Outcome(
-        moves.count(), settle_s, made, close_s, paid, again_s, later, later_s, differences, check_s
-    )  # fmt: skip
+    return Outcome(moves.count(), settle_s, made, close_s, paid, again_s, later, later_s, differences, check_s)
 
 
 def _past(span: timedelta) -> None:
@@ -103,10 +101,14 @@ def _later(count: int) -> None:
 
     place = Place(kind="adjustment", currency="USD")
     source = posting.accounts([place])[place]
-    posting.post([
-        Posting(kind="adjustment", debit=source, credit=account, amount_micro=1, idempotency_key=f"later:{account.pk}")
-        for account in LedgerAccount.objects.filter(kind="payable").order_by("id")[:count]
-    ])  # fmt: skip
+    posting.post(
+        [
+            Posting(
+                kind="adjustment", debit=source, credit=account, amount_micro=1, idempotency_key=f"later:{account.pk}"
+            )
+            for account in LedgerAccount.objects.filter(kind="payable").order_by("id")[:count]
+        ]
+    )
 
 
 def timed(work: Callable[[], int]) -> tuple[int, float]:
@@ -118,17 +120,26 @@ def report(found: Outcome, command: str) -> str:
     from benchmarks.machine import described
     from billing.statements.statements import CHUNK
 
-    return "\n".join([
-        f"# {found.statements:,} owners' statements closed", "", f"`{command}`", "", *described("django", "psycopg"),
-        f"- One process, {CHUNK} owners in a transaction, durable, every trigger and constraint on; each record is a transfer", "",
-        "| step | seconds | a second |", "|--|--|--|",
-        f"| close {found.statements:,} statements of {found.transfers:,} transfers, with {found.payouts:,} payouts posted and mails queued "
-        f"| **{found.close_s:.1f}** | {found.statements / found.close_s:,.0f} statements |",
-        f"| ask again, as each hour does: nothing is left | {found.again_s:.2f} | |",
-        f"| close the next month, in which {found.later:,} owners had one movement | {found.later_s:.2f} | |",
-        f"| compute statements and payouts again: {found.differences} differences | {found.check_s:.1f} | |",
-        f"| before that: rate and settle the {found.transfers:,} records | {found.settle_s:.1f} | |", "",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            f"# {found.statements:,} owners' statements closed",
+            "",
+            f"`{command}`",
+            "",
+            *described("django", "psycopg"),
+            f"- One process, {CHUNK} owners in a transaction, durable, every trigger and constraint on; each record is a transfer",
+            "",
+            "| step | seconds | a second |",
+            "|--|--|--|",
+            f"| close {found.statements:,} statements of {found.transfers:,} transfers, with {found.payouts:,} payouts posted and mails queued "
+            f"| **{found.close_s:.1f}** | {found.statements / found.close_s:,.0f} statements |",
+            f"| ask again, as each hour does: nothing is left | {found.again_s:.2f} | |",
+            f"| close the next month, in which {found.later:,} owners had one movement | {found.later_s:.2f} | |",
+            f"| compute statements and payouts again: {found.differences} differences | {found.check_s:.1f} | |",
+            f"| before that: rate and settle the {found.transfers:,} records | {found.settle_s:.1f} | |",
+            "",
+        ]
+    )
 
 
 def arguments() -> argparse.Namespace:

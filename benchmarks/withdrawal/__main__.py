@@ -88,9 +88,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--cars", type=positive, default=4, help="up to 8 cars whose owners withdraw (default 4)")
     parser.add_argument("--others", type=positive, default=1, help="cars that only work (default 1)")
     parser.add_argument(
-        "--click", dest="clicks", action="append", choices=("portal", "agent"), default=[],
+        "--click",
+        dest="clicks",
+        action="append",
+        choices=("portal", "agent"),
+        default=[],
         help="how the owner withdraws: portal (default) or agent (`driveway-agent withdraw`); may be given twice",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--rounds", type=positive, default=2, help="rounds of each kind, in alternating order (default 2)"
     )

@@ -77,9 +77,15 @@ class ByAgent(Click):
     def send(self) -> None:
         command = [sys.executable, "-m", "compute.agent", "withdraw", "--state", str(self.owned.car.state)]
         done = subprocess.run(
-            command, cwd=REPOSITORY, env=agent_environment(self.owned.environment), capture_output=True, text=True,
-            timeout=COMMAND_TIMEOUT_S, check=False, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+            command,
+            cwd=REPOSITORY,
+            env=agent_environment(self.owned.environment),
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_TIMEOUT_S,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
         if done.returncode:
             raise PortalError(f"`driveway-agent withdraw` ended with {done.returncode}: {done.stderr[-300:]}")
 

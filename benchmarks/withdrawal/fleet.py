@@ -91,7 +91,11 @@ def make_orders(stack: Stack, *, cars: int, requests_per_s: float, pollers: int)
         uploaded = customer.upload_model(Path(file.name), "benchmark")
     admitted = customer.wait_for_admission(uploaded["id"], timeout_s=SETTLE_S)
     return Orders(
-        url=stack.url, api_key=people.api_key, model=uploaded["id"], backlog=BACKLOG_UNITS * cars,
-        unit_items=max(1, round(UNIT_CPU_S * 1e6 / admitted["us_per_item"])), requests_per_s=requests_per_s,
+        url=stack.url,
+        api_key=people.api_key,
+        model=uploaded["id"],
+        backlog=BACKLOG_UNITS * cars,
+        unit_items=max(1, round(UNIT_CPU_S * 1e6 / admitted["us_per_item"])),
+        requests_per_s=requests_per_s,
         pollers=pollers,
-    )  # fmt: skip
+    )

@@ -143,8 +143,12 @@ class LoadProcess:
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "benchmarks.withdrawal.load"],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, process_group=0,
-            )  # fmt: skip
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                process_group=0,
+            )
         self.process.stdin.write(json.dumps(asdict(self._orders)) + "\n")  # type: ignore[union-attr] # both are pipes
         self.process.stdin.flush()  # type: ignore[union-attr]
         return self

@@ -29,11 +29,12 @@ def model_bytes() -> bytes:
         ]
     nodes.append(helper.make_node("MatMul", [f"h{LAYERS}", "last"], ["y"]))
     graph = helper.make_graph(
-        nodes, "withdrawal",
+        nodes,
+        "withdrawal",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", INPUTS])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 1])],
         [numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()],
-    )  # fmt: skip
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())

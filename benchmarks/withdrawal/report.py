@@ -87,8 +87,15 @@ def markdown(result: Result, command: str) -> str:
     parts = [
         "# Withdrawal: from the click to the last instruction\n",
         f"Written by `{command}`; see [benchmarks/README.md](../benchmarks/README.md).\n",
-        *_machine(result), *_disturbed(result), *_table(result), *_stages(result), *_histograms(result), *_obeyed(result), *_busy(result), HOW,
-    ]  # fmt: skip
+        *_machine(result),
+        *_disturbed(result),
+        *_table(result),
+        *_stages(result),
+        *_histograms(result),
+        *_obeyed(result),
+        *_busy(result),
+        HOW,
+    ]
     return "\n".join(parts) + "\n"
 
 

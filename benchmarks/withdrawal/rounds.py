@@ -136,9 +136,13 @@ class CarThreads:
         try:
             while self._take():
                 withdrawal = Withdrawal(
-                    owned, plan.click(owned), self._runner.watch, carrier=plan.carrier, over=self._over,
+                    owned,
+                    plan.click(owned),
+                    self._runner.watch,
+                    carrier=plan.carrier,
+                    over=self._over,
                     at_work=self._runner.at_work,
-                )  # fmt: skip
+                )
                 self._round.samples.append(withdrawal.run())
         except Ended:
             pass

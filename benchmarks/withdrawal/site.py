@@ -18,10 +18,13 @@ def own_site(home: Path) -> Iterator[Stack]:
     for name in (*FROM_OUTSIDE, "DRIVEWAY_PORT"):
         os.environ.pop(name, None)
     os.environ |= {
-        "DRIVEWAY_HOME": str(home), "DRIVEWAY_ENV": "development", "DRIVEWAY_NATS": "on",
-        "DJANGO_SETTINGS_MODULE": "marketplace.settings", "ORT_DISABLE_TELEMETRY": "1",
+        "DRIVEWAY_HOME": str(home),
+        "DRIVEWAY_ENV": "development",
+        "DRIVEWAY_NATS": "on",
+        "DJANGO_SETTINGS_MODULE": "marketplace.settings",
+        "ORT_DISABLE_TELEMETRY": "1",
         "BLOB_ROOT": str(home / "blobs"),
-    }  # fmt: skip
+    }
     embedded.provide_secrets(home)
     try:
         # Before the Stack reads `.env`, which does not change what is set.

@@ -143,8 +143,11 @@ class Watch:
         self._asking = threading.Lock()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.withdrawal.watch"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0,
-        )  # fmt: skip
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            process_group=0,
+        )
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -132,7 +132,9 @@ class Withdrawal:
             return at.timestamp() * 1e3 - clicked.sent_unix_ns / 1e6
 
         return Sample(
-            carrier=self.carrier, click=self.click.name, car=self.owned.car.spec.label,
+            carrier=self.carrier,
+            click=self.click.name,
+            car=self.owned.car.spec.label,
             last_ms=(last.moved_ns - clicked.sent_ns) / 1e6,
             answered_ms=(clicked.answered_ns - clicked.sent_ns) / 1e6,
             recorded_ms=since_click(record.at),
@@ -142,7 +144,7 @@ class Withdrawal:
             was_killed=any(attempt.status_code == "consent_withdrawn" for attempt in attempts) and bool(last.gone_ns),
             others_at_work=others,
             wrong=[*self._wrong_rows(record, before, list(attempts)), *self._wrong_work(clicked, children, status)],
-        )  # fmt: skip
+        )
 
     def _wrong_rows(self, record: ConsentRecord, before: Before, attempts: list[Attempt]) -> list[str]:
         """What the database must say while consent is withdrawn."""

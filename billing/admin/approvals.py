@@ -25,13 +25,21 @@ from core.money import MICRO
 Kind = Approval.Kind
 # What the form calls the subject of each kind, and whether an amount belongs to it.
 SUBJECTS = {
-    Kind.BANK_TOP_UP: ("organization", True), Kind.RESOLVE_REFUND: ("refund", False),
-    Kind.RESEND_PAYOUT: ("payout", False), Kind.REFUND: ("organization", True), Kind.PROMO_CREDIT: ("organization", True),
-    Kind.ADJUST_CUSTOMER: ("organization", True), Kind.ADJUST_OWNER: ("owner", True),
-    Kind.HOLD_PAYOUT: ("payout", False), Kind.RELEASE_PAYOUT: ("payout", False),
-    Kind.RETURN_PAYOUT: ("payout", False), Kind.REVERSE_PAYOUT: ("payout", False),
-    Kind.WRITE_OFF: ("card_dispute", False), Kind.VOID_USAGE: ("rated", False), Kind.DECIDE_DISPUTE: ("dispute", True),
-}  # fmt: skip
+    Kind.BANK_TOP_UP: ("organization", True),
+    Kind.RESOLVE_REFUND: ("refund", False),
+    Kind.RESEND_PAYOUT: ("payout", False),
+    Kind.REFUND: ("organization", True),
+    Kind.PROMO_CREDIT: ("organization", True),
+    Kind.ADJUST_CUSTOMER: ("organization", True),
+    Kind.ADJUST_OWNER: ("owner", True),
+    Kind.HOLD_PAYOUT: ("payout", False),
+    Kind.RELEASE_PAYOUT: ("payout", False),
+    Kind.RETURN_PAYOUT: ("payout", False),
+    Kind.REVERSE_PAYOUT: ("payout", False),
+    Kind.WRITE_OFF: ("card_dispute", False),
+    Kind.VOID_USAGE: ("rated", False),
+    Kind.DECIDE_DISPUTE: ("dispute", True),
+}
 
 
 class ApprovalForm(forms.ModelForm[Approval]):
@@ -121,12 +129,28 @@ class ApprovalAdmin(OwnerDataAdmin):
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:
             return (
-                "kind", "subject", "amount", "reference", "cause", "bearer", "decision", "reason", "idempotency_key",
-            )  # fmt: skip
+                "kind",
+                "subject",
+                "amount",
+                "reference",
+                "cause",
+                "bearer",
+                "decision",
+                "reason",
+                "idempotency_key",
+            )
         return (
-            "summary", "kind", "status", "reason", "params", "proposed_by", "created_at", "decided_by", "decided_at",
+            "summary",
+            "kind",
+            "status",
+            "reason",
+            "params",
+            "proposed_by",
+            "created_at",
+            "decided_by",
+            "decided_at",
             "decision_note",
-        )  # fmt: skip
+        )
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """Other pages lead here with what they are about: ?kind=hold_payout&subject=<id>."""
@@ -138,9 +162,12 @@ class ApprovalAdmin(OwnerDataAdmin):
     def save_model(self, request: HttpRequest, obj: Approval, form: ModelForm[Any], change: bool) -> None:
         assert isinstance(form, ApprovalForm)
         made = approvals.propose(
-            kind=form.cleaned_data["kind"], params=form.params(), reason=form.cleaned_data["reason"],
-            idempotency_key=form.cleaned_data["idempotency_key"], actor=signed_in(request),
-        )  # fmt: skip
+            kind=form.cleaned_data["kind"],
+            params=form.params(),
+            reason=form.cleaned_data["reason"],
+            idempotency_key=form.cleaned_data["idempotency_key"],
+            actor=signed_in(request),
+        )
         obj.pk, obj.summary = made.pk, made.summary
 
     def decide(self, request: HttpRequest, object_id: int) -> HttpResponse:

@@ -32,9 +32,21 @@ class DisputeAdmin(OwnerDataAdmin):
     search_fields = ("public_id", "order__job__public_id", "statement__public_id")
     ordering = ("-id",)
     fields = (
-        "public_id", "status", "side", "about", "reason", "thread", "claimed", "reserved", "granted", "bearer",
-        "decision", "decided_by", "decided_at", "created_at",
-    )  # fmt: skip
+        "public_id",
+        "status",
+        "side",
+        "about",
+        "reason",
+        "thread",
+        "claimed",
+        "reserved",
+        "granted",
+        "bearer",
+        "decision",
+        "decided_by",
+        "decided_at",
+        "created_at",
+    )
 
     @admin.display(description="Opened by")
     def side(self, row: Dispute) -> str:

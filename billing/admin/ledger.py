@@ -81,14 +81,17 @@ class LedgerAccountAdmin(LedgerPageAdmin):
         kept = {name: value for name, value in wanted.items() if name != "before"}
         return {
             "form": MovementsForm(initial=kept) if form.is_valid() else form,
-            "balance": money(ledger_explorer.balances([row])[row.pk], row.currency), "whose": whose(row),
+            "balance": money(ledger_explorer.balances([row])[row.pk], row.currency),
+            "whose": whose(row),
             "movements": [
                 (one, money(one.amount_micro, row.currency), money(one.after_micro, row.currency)) for one in page.rows
             ],
-            "filtered": bool(kept), "newer": "before" in wanted, "first_url": f"?{urlencode(kept)}",
+            "filtered": bool(kept),
+            "newer": "before" in wanted,
+            "first_url": f"?{urlencode(kept)}",
             "older_url": f"?{urlencode(kept | {'before': page.older})}" if page.older else "",
             "accounts_shown": [row.pk, *(one.other.pk for one in page.rows)],
-        }  # fmt: skip
+        }
 
     def _rows_shown(self, answer: Any, object_id: Any) -> list[Any]:
         """The other side of a transfer may be another owner's account."""
@@ -159,8 +162,16 @@ class LedgerDifferenceAdmin(ReadOnlyAdmin):
     list_select_related = ("first_seen", "last_seen")
     search_fields = ("subject", "note")
     fields = (
-        "check_name", "says", "subject", "expected", "actual", "first_seen", "last_seen", "gone_at", "note",
-    )  # fmt: skip
+        "check_name",
+        "says",
+        "subject",
+        "expected",
+        "actual",
+        "first_seen",
+        "last_seen",
+        "gone_at",
+        "note",
+    )
     readonly_fields = fields[:-1]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:

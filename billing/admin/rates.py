@@ -16,9 +16,16 @@ from core.errors import InvalidInput
 from core.money import format_micro
 
 FIELDS = (
-    "hardware_class", "currency", "mode", "tier", "valid_from_at", "price_micro_per_hour", "price_micro_per_kwh",
-    "owner_share_permille", "min_owner_micro_per_hour",
-)  # fmt: skip
+    "hardware_class",
+    "currency",
+    "mode",
+    "tier",
+    "valid_from_at",
+    "price_micro_per_hour",
+    "price_micro_per_kwh",
+    "owner_share_permille",
+    "min_owner_micro_per_hour",
+)
 
 
 class RateCardForm(forms.ModelForm[RateCard]):

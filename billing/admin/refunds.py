@@ -44,9 +44,17 @@ class RefundAdmin(MoneyBackAdmin):
 class CardDisputeAdmin(MoneyBackAdmin):
     owner_paths = (("top_up__transfer__credit__owner_id", None),)
     list_display = (
-        "stripe_id", "organization", "amount", "reason", "status", "evidence_due_at", "evidence_at", "withdrawn_at",
-        "reinstated_at", "written_off_at",
-    )  # fmt: skip
+        "stripe_id",
+        "organization",
+        "amount",
+        "reason",
+        "status",
+        "evidence_due_at",
+        "evidence_at",
+        "withdrawn_at",
+        "reinstated_at",
+        "written_off_at",
+    )
     list_filter = ("status", "reason")
     search_fields = ("stripe_id", "organization__name")
     actions = ("answer", "lift")

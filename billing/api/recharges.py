@@ -85,16 +85,18 @@ def _usual(organization: Organization) -> Any:
 def _shown(organization: Organization) -> dict[str, Any]:
     row = recharges.of(organization)
     month = recharges.month(row) if row else None
-    shown = AutoRechargeResponse({
-        "is_on": row.is_on if row else False,
-        "threshold_micro": row.threshold_micro if row else None,
-        "amount_micro": row.amount_micro if row else None,
-        "monthly_cap_micro": row.monthly_cap_micro if row else None,
-        "card": row.card if row else None,
-        "paused_code": row.paused_code if row else "",
-        "paused_at": row.paused_at if row else None,
-        "charged_this_month_micro": month.charged_micro if month else 0,
-        "left_this_month_micro": month.left_micro if month else 0,
-        "cards": saved_cards.of(organization),
-    })  # fmt: skip
+    shown = AutoRechargeResponse(
+        {
+            "is_on": row.is_on if row else False,
+            "threshold_micro": row.threshold_micro if row else None,
+            "amount_micro": row.amount_micro if row else None,
+            "monthly_cap_micro": row.monthly_cap_micro if row else None,
+            "card": row.card if row else None,
+            "paused_code": row.paused_code if row else "",
+            "paused_at": row.paused_at if row else None,
+            "charged_this_month_micro": month.charged_micro if month else 0,
+            "left_this_month_micro": month.left_micro if month else 0,
+            "cards": saved_cards.of(organization),
+        }
+    )
     return dict(shown.data)

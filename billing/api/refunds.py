@@ -65,9 +65,12 @@ class Refunds(APIView):
         body.is_valid(raise_exception=True)
         # Not @idempotent, as for top-ups: its transaction would forbid the call to Stripe.
         made = refunds.request(
-            organization=organization_of(request), amount_micro=body.validated_data["amount_micro"],
-            idempotency_key=f"api:{key}", reason=body.validated_data["reason"], actor=None,
-        )  # fmt: skip
+            organization=organization_of(request),
+            amount_micro=body.validated_data["amount_micro"],
+            idempotency_key=f"api:{key}",
+            reason=body.validated_data["reason"],
+            actor=None,
+        )
         refunds.send(made)
         rows = Refund.objects.filter(pk__in=[row.pk for row in made]).select_related("top_up__card_top_up")
         return Response(RefundResponse(rows.order_by("id"), many=True).data, status=201)

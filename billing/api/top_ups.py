@@ -47,9 +47,12 @@ class TopUps(APIView):
         # Not @idempotent: its transaction would hold the row that Stripe's answer is to be written to. The service
         # keeps the key itself.
         top_up = top_ups.start(
-            organization=organization_of(request), amount_micro=body.validated_data["amount_micro"],
-            idempotency_key=f"api:{key}", site_url=request.build_absolute_uri("/").rstrip("/"), actor=None,
-        )  # fmt: skip
+            organization=organization_of(request),
+            amount_micro=body.validated_data["amount_micro"],
+            idempotency_key=f"api:{key}",
+            site_url=request.build_absolute_uri("/").rstrip("/"),
+            actor=None,
+        )
         top_ups.open_page(top_up)
         top_up.refresh_from_db()
         return Response(TopUpResponse(top_up).data, status=201)

@@ -71,15 +71,18 @@ class Usage(APIView):
     @extend_schema(
         operation_id="usage_get",
         parameters=[
-            OpenApiParameter("from", OpenApiTypes.DATE, description="The first day (UTC); without it, of the month that `to` ends."),
             OpenApiParameter(
-                "to", OpenApiTypes.DATE,
+                "from", OpenApiTypes.DATE, description="The first day (UTC); without it, of the month that `to` ends."
+            ),
+            OpenApiParameter(
+                "to",
+                OpenApiTypes.DATE,
                 description=f"The first day that does not count any more; without it, tomorrow. At most {DAYS_MAX} days after `from`.",
             ),
             OpenApiParameter("group_by", str, enum=GROUPS, description="day (usual) or model."),
         ],
         responses=UsageResponse,
-    )  # fmt: skip
+    )
     def get(self, request: Request) -> Response:
         """What was used and charged on the days (UTC) from `from` up to, but not including, `to`.
 
@@ -96,9 +99,13 @@ class Usage(APIView):
         else:
             rows = usage.models(organization, since, until)
         shown = {
-            "currency": organization.currency, "from": since, "to": until, "group_by": by, "total": usage.total(rows),
+            "currency": organization.currency,
+            "from": since,
+            "to": until,
+            "group_by": by,
+            "total": usage.total(rows),
             "rows": [_row(row, by) for row in rows],
-        }  # fmt: skip
+        }
         return Response(UsageResponse(shown).data)
 
 

@@ -56,9 +56,12 @@ class UsageEvents(APIView):
         wanted.is_valid(raise_exception=True)
         asked = wanted.validated_data
         page = usage_event_list.page(
-            organization_of(request), limit=asked["limit"], cursor=asked["cursor"], job=asked["job"],
+            organization_of(request),
+            limit=asked["limit"],
+            cursor=asked["cursor"],
+            job=asked["job"],
             kinds=[asked["type"]] if asked["type"] else [],
-        )  # fmt: skip
+        )
         response = HttpResponse(usage_event_list.as_batch(page.events), content_type=usage_events.CONTENT_TYPE)
         if page.next_cursor:
             query = request.query_params.copy()

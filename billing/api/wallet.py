@@ -53,12 +53,14 @@ class SpendCap(APIView):
 
 def _shown(organization: Organization) -> dict[str, Any]:
     month = spend_caps.month(organization)
-    shown = SpendCapResponse({
-        "currency": organization.currency,
-        "month": month_of(timezone.now()).date(),
-        "monthly_micro": month.cap_micro,
-        "charged_micro": month.charged_micro,
-        "held_micro": month.held_micro,
-        "left_micro": month.left_micro,
-    })  # fmt: skip
+    shown = SpendCapResponse(
+        {
+            "currency": organization.currency,
+            "month": month_of(timezone.now()).date(),
+            "monthly_micro": month.cap_micro,
+            "charged_micro": month.charged_micro,
+            "held_micro": month.held_micro,
+            "left_micro": month.left_micro,
+        }
+    )
     return dict(shown.data)

@@ -37,9 +37,13 @@ def propose(*, kind: str, params: dict[str, Any], reason: str, idempotency_key: 
     try:
         with transaction.atomic():
             approval = Approval.objects.create(
-                kind=kind, params=clean, summary=KINDS[kind].summary(clean)[:300], reason=reason.strip(),
-                idempotency_key=idempotency_key, proposed_by=actor,
-            )  # fmt: skip
+                kind=kind,
+                params=clean,
+                summary=KINDS[kind].summary(clean)[:300],
+                reason=reason.strip(),
+                idempotency_key=idempotency_key,
+                proposed_by=actor,
+            )
             _audit(approval, "approval.proposed", actor)
             return approval
     except IntegrityError:

@@ -44,9 +44,13 @@ def apply(found: BankDispute) -> bool:
         suspensions.reconsider(organization)
         if (was, took_before) != (row.status, row.withdrawn_at):
             audit.record(
-                actor=None, action="card_dispute.changed", subject=row.public_id, status=row.status,
-                organization=str(organization.public_id), amount_micro=row.amount_micro,
-            )  # fmt: skip
+                actor=None,
+                action="card_dispute.changed",
+                subject=row.public_id,
+                status=row.status,
+                organization=str(organization.public_id),
+                amount_micro=row.amount_micro,
+            )
             dispute_mails.tell(row)
     balance.record(found.movements)
     balance.insist_currency(found.movements, row.currency)
@@ -71,9 +75,10 @@ def submit_evidence(*, dispute: CardDispute, text: str, actor: User) -> StripeCo
         row.evidence, row.evidence_at = text, timezone.now()
         row.save(update_fields=["evidence", "evidence_at"])
         command = outbox.queue(
-            kind=StripeCommand.Kind.SUBMIT_EVIDENCE, subject_id=row.pk,
+            kind=StripeCommand.Kind.SUBMIT_EVIDENCE,
+            subject_id=row.pk,
             idempotency_key=f"card_dispute:{row.public_id}:evidence:v{sent + 1}",
-        )  # fmt: skip
+        )
         audit.record(actor=actor, action="card_dispute.evidence", subject=row.public_id, characters=len(text))
     return command
 
@@ -96,9 +101,12 @@ def write_off(*, dispute: CardDispute, actor: User) -> int:
         row.written_off_at = timezone.now()
         row.save(update_fields=["written_off_at"])
         audit.record(
-            actor=actor, action="card_dispute.written_off", subject=row.public_id, amount_micro=micro,
+            actor=actor,
+            action="card_dispute.written_off",
+            subject=row.public_id,
+            amount_micro=micro,
             currency=row.currency,
-        )  # fmt: skip
+        )
     return micro
 
 
@@ -117,10 +125,16 @@ def _row(top_up: TopUp, found: BankDispute) -> tuple[CardDispute, bool]:
         return row, False
     status = state_of(found.status)
     made = CardDispute.objects.create(
-        organization_id=top_up.organization_id, top_up=top_up, stripe_id=found.id, status=status,
-        amount_micro=to_micro(found.amount_minor, found.currency), currency=found.currency, reason=found.reason[:64],
-        evidence_due_at=found.due_at, ended_at=None if status in CardDispute.OPEN else timezone.now(),
-    )  # fmt: skip
+        organization_id=top_up.organization_id,
+        top_up=top_up,
+        stripe_id=found.id,
+        status=status,
+        amount_micro=to_micro(found.amount_minor, found.currency),
+        currency=found.currency,
+        reason=found.reason[:64],
+        evidence_due_at=found.due_at,
+        ended_at=None if status in CardDispute.OPEN else timezone.now(),
+    )
     return made, True
 
 

@@ -22,9 +22,7 @@ def params(command: StripeCommand) -> dict[str, Any]:
 
 def send(command: StripeCommand) -> Sent:
     stripe_id = CardDispute.objects.get(pk=command.subject_id).stripe_id
-    return _sent(
-        gateway.submit_evidence(stripe_id, command.params or {}, idempotency_key=command.idempotency_key)
-    )  # fmt: skip
+    return _sent(gateway.submit_evidence(stripe_id, command.params or {}, idempotency_key=command.idempotency_key))
 
 
 def find(command: StripeCommand) -> Sent | None:

@@ -178,10 +178,23 @@ def _offset(dispute: CardDispute, accounts: Accounts, was: Debt, micro: int) -> 
 
 
 def _posting(
-    dispute: CardDispute, part: str, debit: LedgerAccount, credit: LedgerAccount, micro: int, kind: str,
-    at: datetime | None = None, *, reverses: LedgerTransfer | None = None,
-) -> Posting:  # fmt: skip
+    dispute: CardDispute,
+    part: str,
+    debit: LedgerAccount,
+    credit: LedgerAccount,
+    micro: int,
+    kind: str,
+    at: datetime | None = None,
+    *,
+    reverses: LedgerTransfer | None = None,
+) -> Posting:
     return Posting(
-        kind=kind, debit=debit, credit=credit, amount_micro=micro, effective_at=at, reverses=reverses,
-        idempotency_key=f"card_dispute:{dispute.stripe_id}:{part}", meta={"card_dispute": str(dispute.public_id)},
-    )  # fmt: skip
+        kind=kind,
+        debit=debit,
+        credit=credit,
+        amount_micro=micro,
+        effective_at=at,
+        reverses=reverses,
+        idempotency_key=f"card_dispute:{dispute.stripe_id}:{part}",
+        meta={"card_dispute": str(dispute.public_id)},
+    )

@@ -15,9 +15,14 @@ def tell(dispute: CardDispute) -> None:
     organization = dispute.organization
     for user in money_people(organization):
         outbox.queue(
-            user=user, kind=kind, dedupe_key=f"{kind}:{dispute.public_id}:{word}:{user.pk}",
+            user=user,
+            kind=kind,
+            dedupe_key=f"{kind}:{dispute.public_id}:{word}:{user.pk}",
             context={
-                "organization": organization.name, "amount_micro": dispute.amount_micro, "currency": dispute.currency,
-                "word": word, "paid_on": dispute.top_up.created_at.date().isoformat(),
+                "organization": organization.name,
+                "amount_micro": dispute.amount_micro,
+                "currency": dispute.currency,
+                "word": word,
+                "paid_on": dispute.top_up.created_at.date().isoformat(),
             },
-        )  # fmt: skip
+        )

@@ -49,9 +49,14 @@ def uphold(*, dispute: Dispute, granted_micro: int, bearer: str, decision: str, 
     check(dispute=row, granted_micro=granted_micro, bearer=bearer, decision=decision)
     promo_micro = give_backs.of(row.order).promo_part(granted_micro) if row.order else 0
     _end(
-        row, Status.UPHELD, decision, actor,
-        granted_micro=granted_micro, granted_promo_micro=promo_micro, bearer=bearer,
-    )  # fmt: skip
+        row,
+        Status.UPHELD,
+        decision,
+        actor,
+        granted_micro=granted_micro,
+        granted_promo_micro=promo_micro,
+        bearer=bearer,
+    )
     posting.post([*disputes.let_go(row), *_corrections(row)])
     return row
 
@@ -75,15 +80,26 @@ def reject(*, dispute: Dispute, decision: str, actor: User) -> Dispute:
 def _end(row: Dispute, status: str, decision: str, actor: User, **changes: Any) -> None:
     transition(row, status, decision=decision.strip(), decided_by=actor, decided_at=timezone.now(), **changes)
     audit.record(
-        actor=actor, action=f"dispute.{status}", subject=row.public_id, granted_micro=row.granted_micro,
-        currency=row.currency, bearer=row.bearer,
-    )  # fmt: skip
+        actor=actor,
+        action=f"dispute.{status}",
+        subject=row.public_id,
+        granted_micro=row.granted_micro,
+        currency=row.currency,
+        bearer=row.bearer,
+    )
     if row.opened_by:
         outbox.queue(
-            user=row.opened_by, kind="dispute-decided", dedupe_key=f"dispute-decided:{row.pk}",
-            context={"dispute": str(row.public_id), "upheld": status == Status.UPHELD,
-                     "granted_micro": row.granted_micro, "currency": row.currency, "decision": decision.strip()},
-        )  # fmt: skip
+            user=row.opened_by,
+            kind="dispute-decided",
+            dedupe_key=f"dispute-decided:{row.pk}",
+            context={
+                "dispute": str(row.public_id),
+                "upheld": status == Status.UPHELD,
+                "granted_micro": row.granted_micro,
+                "currency": row.currency,
+                "decision": decision.strip(),
+            },
+        )
 
 
 def _corrections(row: Dispute) -> list[Posting]:
@@ -99,12 +115,15 @@ def _corrections(row: Dispute) -> list[Posting]:
     accounts = posting.accounts({place for _, debit, credit, _ in moves for place in (debit, credit)})
     return [
         Posting(
-            kind=LedgerTransfer.Kind.CORRECTION, debit=accounts[debit], credit=accounts[credit], amount_micro=micro,
+            kind=LedgerTransfer.Kind.CORRECTION,
+            debit=accounts[debit],
+            credit=accounts[credit],
+            amount_micro=micro,
             idempotency_key=f"dispute:{row.public_id}:grant:{name}",
             meta={"dispute": str(row.public_id), "note": "Dispute upheld", **_about(row)},
         )
         for name, debit, credit, micro in moves
-    ]  # fmt: skip
+    ]
 
 
 def _pockets(row: Dispute) -> list[tuple[str, Place, int]]:

@@ -56,11 +56,16 @@ def open_order(
     _check_amount(claimed_micro, give_backs.of(order).left_micro)
     return _create(
         Dispute(
-            organization=organization, order=order, opened_by=actor, reason=reason.strip(), claimed_micro=claimed_micro,
-            currency=order.rate_card.currency, idempotency_key=idempotency_key,
+            organization=organization,
+            order=order,
+            opened_by=actor,
+            reason=reason.strip(),
+            claimed_micro=claimed_micro,
+            currency=order.rate_card.currency,
+            idempotency_key=idempotency_key,
         ),
         subject=order.job.public_id,
-    )  # fmt: skip
+    )
 
 
 def open_statement(
@@ -74,11 +79,16 @@ def open_statement(
     _check_amount(claimed_micro, settings.DISPUTE_MAX_MICRO)
     return _create(
         Dispute(
-            owner=owner, statement=statement, opened_by=actor, reason=reason.strip(), claimed_micro=claimed_micro,
-            currency=statement.currency, idempotency_key=idempotency_key,
+            owner=owner,
+            statement=statement,
+            opened_by=actor,
+            reason=reason.strip(),
+            claimed_micro=claimed_micro,
+            currency=statement.currency,
+            idempotency_key=idempotency_key,
         ),
         subject=statement.public_id,
-    )  # fmt: skip
+    )
 
 
 @transaction.atomic
@@ -94,9 +104,11 @@ def add_message(*, dispute: Dispute, text: str, author: User, from_operator: boo
     audit.record(actor=author, action="dispute.message", subject=row.public_id, from_operator=from_operator)
     if from_operator and row.opened_by:
         outbox.queue(
-            user=row.opened_by, kind="dispute-message", dedupe_key=f"dispute-message:{message.pk}",
+            user=row.opened_by,
+            kind="dispute-message",
+            dedupe_key=f"dispute-message:{message.pk}",
             context={"dispute": str(row.public_id)},
-        )  # fmt: skip
+        )
     return message
 
 
@@ -119,12 +131,15 @@ def let_go(dispute: Dispute) -> list[Posting]:
     held = LedgerTransfer.objects.filter(idempotency_key__startswith=f"dispute:{dispute.public_id}:reserve:")
     return [
         Posting(
-            kind=LedgerTransfer.Kind.RESERVE, debit=transfer.credit, credit=transfer.debit,
-            amount_micro=transfer.amount_micro, meta={"dispute": str(dispute.public_id), "note": "Let go"},
+            kind=LedgerTransfer.Kind.RESERVE,
+            debit=transfer.credit,
+            credit=transfer.debit,
+            amount_micro=transfer.amount_micro,
+            meta={"dispute": str(dispute.public_id), "note": "Let go"},
             idempotency_key=f"dispute:{dispute.public_id}:let_go:{transfer.debit.owner_id}",
         )
         for transfer in held.select_related("debit", "credit").order_by("id")
-    ]  # fmt: skip
+    ]
 
 
 def owners_parts(dispute: Dispute, amount_micro: int, *, paid: str = SHARES) -> dict[int, int]:
@@ -144,9 +159,13 @@ def _create(dispute: Dispute, *, subject: object) -> Dispute:
             dispute.reserved_micro = sum(posting.amount_micro for posting in reserves)
             dispute.save(force_insert=True)
             audit.record(
-                actor=dispute.opened_by, action="dispute.opened", subject=subject, dispute=str(dispute.public_id),
-                claimed_micro=dispute.claimed_micro, currency=dispute.currency,
-            )  # fmt: skip
+                actor=dispute.opened_by,
+                action="dispute.opened",
+                subject=subject,
+                dispute=str(dispute.public_id),
+                claimed_micro=dispute.claimed_micro,
+                currency=dispute.currency,
+            )
             ledger.post(reserves)
             return dispute
     except IntegrityError as error:
@@ -168,13 +187,15 @@ def _reserves(dispute: Dispute) -> list[Posting]:
     accounts = ledger.accounts(places.values())
     return [
         Posting(
-            kind=LedgerTransfer.Kind.RESERVE, debit=accounts[places[owner, Kind.PAYABLE]],
-            credit=accounts[places[owner, Kind.RESERVE]], amount_micro=micro,
+            kind=LedgerTransfer.Kind.RESERVE,
+            debit=accounts[places[owner, Kind.PAYABLE]],
+            credit=accounts[places[owner, Kind.RESERVE]],
+            amount_micro=micro,
             idempotency_key=f"dispute:{dispute.public_id}:reserve:{owner}",
             meta={"dispute": str(dispute.public_id), "note": "Held while a customer disputes it"},
         )
         for owner, micro in parts.items()
-    ]  # fmt: skip
+    ]
 
 
 def _first(idempotency_key: str, *, claimed_micro: int, **about: object) -> Dispute | None:
@@ -197,6 +218,7 @@ def _check_time(last_at: datetime) -> None:
 def _check_amount(claimed_micro: int, most_micro: int) -> None:
     if not 0 < claimed_micro <= most_micro:
         raise InvalidInput(
-            "The amount must be more than zero, and not more than can be claimed.", code="amount_invalid",
+            "The amount must be more than zero, and not more than can be claimed.",
+            code="amount_invalid",
             max_micro=max(0, most_micro),
-        )  # fmt: skip
+        )

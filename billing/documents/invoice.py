@@ -12,9 +12,13 @@ from core import locale
 
 PAID = "Paid from the prepaid wallet. Nothing is due."
 COLUMNS = (
-    Column("Job", 5), Column("Items", 1.3, right=True), Column("Compute time", 1.7, right=True),
-    Column("Energy", 1.5, right=True), Column("Price", 2.2, right=True), Column("Amount", 1.8, right=True),
-)  # fmt: skip
+    Column("Job", 5),
+    Column("Items", 1.3, right=True),
+    Column("Compute time", 1.7, right=True),
+    Column("Energy", 1.5, right=True),
+    Column("Price", 2.2, right=True),
+    Column("Amount", 1.8, right=True),
+)
 
 
 def render(invoice: Invoice) -> bytes:
@@ -30,11 +34,13 @@ def file_name(invoice: Invoice) -> str:
 def _paper(invoice: Invoice) -> Document:
     paper = Document(title="Invoice", number=number_of(invoice), made_at=invoice.created_at, note=PAID)
     paper.addresses(("From", seller()), ("To", f"{invoice.customer_name}\n{invoice.customer_address}".strip()))
-    paper.facts([
-        ("Date", locale.day(invoice.created_at.date())),
-        ("Period (UTC)", f"{locale.day(first_day(invoice))} to {locale.day(last_day(invoice))}"),
-        ("Currency", invoice.currency),
-    ])  # fmt: skip
+    paper.facts(
+        [
+            ("Date", locale.day(invoice.created_at.date())),
+            ("Period (UTC)", f"{locale.day(first_day(invoice))} to {locale.day(last_day(invoice))}"),
+            ("Currency", invoice.currency),
+        ]
+    )
     paper.grid(COLUMNS, _rows(invoice))
     paper.totals(sums(invoice))
     paper.totals(payment(invoice))
@@ -58,9 +64,13 @@ def _rows(invoice: Invoice) -> Iterator[tuple[str, ...]]:
         if line.price_micro_per_kwh:
             price += f"\n{exact(line.price_micro_per_kwh, invoice.currency)} / kWh"
         yield (
-            name, locale.number(line.items), locale.duration(line.compute_ms), locale.energy(line.energy_mwh), price,
+            name,
+            locale.number(line.items),
+            locale.duration(line.compute_ms),
+            locale.energy(line.energy_mwh),
+            price,
             exact(line.amount_micro, invoice.currency),
-        )  # fmt: skip
+        )
 
 
 def sums(invoice: Invoice) -> list[tuple[str, str]]:

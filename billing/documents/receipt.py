@@ -39,9 +39,14 @@ def render_refund(row: Refund) -> bytes:
 
 
 def _render(
-    title: str, row: CardTopUp | Refund, made_at: datetime, when: str, facts: list[tuple[str, str]],
-    total: tuple[str, int], text: str,
-) -> bytes:  # fmt: skip
+    title: str,
+    row: CardTopUp | Refund,
+    made_at: datetime,
+    when: str,
+    facts: list[tuple[str, str]],
+    total: tuple[str, int],
+    text: str,
+) -> bytes:
     with locale.use(locale.DEFAULT, "UTC"):
         paper = Document(title=title, number=number_of(row.public_id), made_at=made_at, note="Nothing is due.")
         paper.addresses(("From", seller()), ("To", customer(row.organization)))

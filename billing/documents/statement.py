@@ -18,10 +18,14 @@ ROUNDING = (
     " and rounded once; lines are cut so that they add up to the sum."
 )
 WORK = (
-    Column("Vehicle, class, month", 3.6), Column("Units", 0.9, right=True), Column("Compute time", 1.5, right=True),
-    Column("Gross", 1.5, right=True), Column("Energy", 1.5, right=True), Column("Wear", 1.5, right=True),
+    Column("Vehicle, class, month", 3.6),
+    Column("Units", 0.9, right=True),
+    Column("Compute time", 1.5, right=True),
+    Column("Gross", 1.5, right=True),
+    Column("Energy", 1.5, right=True),
+    Column("Wear", 1.5, right=True),
     Column("Net", 1.5, right=True),
-)  # fmt: skip
+)
 OTHERS = (Column("What", 2), Column("Note", 4), Column("Amount", 1.5, right=True))
 
 
@@ -39,12 +43,14 @@ def _paper(shown: Detail) -> Document:
     row = shown.statement
     paper = Document(title="Statement", number=f"No. {row.number}", made_at=row.created_at, note=str(row.public_id))
     paper.addresses(("From", f"{settings.SELLER_NAME}\n{settings.SELLER_ADDRESS}".strip()), ("To", row.owner.name))
-    paper.facts([
-        ("Period (UTC)", f"{locale.day(first_day(row))} to {locale.day(last_day(row))}"),
-        ("Made", locale.day(row.created_at.date())),
-        ("Statement", str(row.public_id)),
-        ("Currency", row.currency),
-    ])  # fmt: skip
+    paper.facts(
+        [
+            ("Period (UTC)", f"{locale.day(first_day(row))} to {locale.day(last_day(row))}"),
+            ("Made", locale.day(row.created_at.date())),
+            ("Statement", str(row.public_id)),
+            ("Currency", row.currency),
+        ]
+    )
     if shown.work:
         paper.heading("Verified work")
         paper.grid(WORK, _work(shown))

@@ -62,14 +62,20 @@ def earnings_by_vehicle(
 
 
 def _earned(
-    owners: Iterable[Owner] | None, since: date | None, until: date | None, *, by_vehicle: bool,
+    owners: Iterable[Owner] | None,
+    since: date | None,
+    until: date | None,
+    *,
+    by_vehicle: bool,
     vehicles: Iterable[Vehicle] | None = None,
-) -> list[Earnings]:  # fmt: skip
+) -> list[Earnings]:
     values = {
-        "by_vehicle": by_vehicle, "since": since, "until": until,
+        "by_vehicle": by_vehicle,
+        "since": since,
+        "until": until,
         "owners": None if owners is None else [owner.pk for owner in owners],
         "vehicles": None if vehicles is None else [vehicle.pk for vehicle in vehicles],
-    }  # fmt: skip
+    }
     with connection.cursor() as cursor:
         cursor.execute(EARNED, values)
         return [Earnings(*row) for row in cursor]

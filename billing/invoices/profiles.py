@@ -45,9 +45,12 @@ def change(
         row.changed_by = actor
         row.save(update_fields=[*changed, "changed_by", "changed_at"])
         audit.record(
-            actor=actor, action="billing_profile.changed", subject=organization.public_id, changed=changed,
+            actor=actor,
+            action="billing_profile.changed",
+            subject=organization.public_id,
+            changed=changed,
             low_balance_micro=low_balance_micro,
-        )  # fmt: skip
+        )
     return row
 
 

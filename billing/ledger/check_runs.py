@@ -80,9 +80,11 @@ def _write(check: LedgerCheck, found: Sequence[Difference]) -> None:
         return
     rows = {(one.check, one.subject): (one.expected_micro, one.actual_micro) for one in found}
     columns: list[list[Any]] = [
-        [name for name, _ in rows], [subject for _, subject in rows],
-        [expected for expected, _ in rows.values()], [actual for _, actual in rows.values()],
-    ]  # fmt: skip
+        [name for name, _ in rows],
+        [subject for _, subject in rows],
+        [expected for expected, _ in rows.values()],
+        [actual for _, actual in rows.values()],
+    ]
     with connection.cursor() as cursor:
         cursor.execute(SEEN_AGAIN, [check.pk, *columns])
         cursor.execute(SEEN_FIRST, [check.pk, check.pk, *columns])

@@ -126,10 +126,15 @@ def _of_days(rows: QuerySet[LedgerTransfer], since: date | None, until: date | N
 def _pointing(transfer: LedgerTransfer) -> Iterator[tuple[str, Model]]:
     """Rows with a foreign key to this transfer."""
     for name, label in (
-        ("top_up", "Top-up"), ("promo_credit", "Promotional credit"), ("refund", "Refund"), ("refund_returned", "Failed refund"),
-        ("payout", "Payout"), ("payout_sent", "Payout"), ("payout_returned", "Returned payout"),
+        ("top_up", "Top-up"),
+        ("promo_credit", "Promotional credit"),
+        ("refund", "Refund"),
+        ("refund_returned", "Failed refund"),
+        ("payout", "Payout"),
+        ("payout_sent", "Payout"),
+        ("payout_returned", "Returned payout"),
         ("reversed_by", "Reversed by"),
-    ):  # fmt: skip
+    ):
         row = getattr(transfer, name, None)
         if row is not None:
             yield label, row
@@ -151,9 +156,11 @@ def _named(transfer: LedgerTransfer) -> Iterator[tuple[str, Model | None]]:
     if first == "settle" and name.isdigit():
         yield "Order", JobOrder.objects.filter(pk=name).first()
     by_public_id: dict[str, tuple[str, type[Model]]] = {
-        "void": ("Void", UsageVoid), "dispute": ("Dispute", Dispute), "adjustment": ("Approval", Approval),
+        "void": ("Void", UsageVoid),
+        "dispute": ("Dispute", Dispute),
+        "adjustment": ("Approval", Approval),
         "payout": ("Payout", Payout),
-    }  # fmt: skip
+    }
     if first in by_public_id and transfer.kind != LedgerTransfer.Kind.PAYOUT and _is_uuid(name):
         label, model = by_public_id[first]
         row = model._default_manager.filter(public_id=name).first()

@@ -51,12 +51,19 @@ CREATE TRIGGER paid BEFORE INSERT OR UPDATE ON billing_cardtopup
 
 MAY_CHANGE = {
     "billing_stripecommand": (
-        "status", "status_code", "message", "object_id", "outcome_unknown", "attempts", "due_at", "done_at",
+        "status",
+        "status_code",
+        "message",
+        "object_id",
+        "outcome_unknown",
+        "attempts",
+        "due_at",
+        "done_at",
     ),
     "billing_stripeevent": ("status", "status_code", "message", "attempts", "due_at"),
     "billing_stripecustomer": (),
     "billing_cardtopup": ("status", "status_code", "checkout_url", "declined_code", "ended_at"),
-}  # fmt: skip
+}
 EVENTS = {"billing_cardtopup": ("billing_cardtopupevent", "card_top_up_id")}
 APPEND_ONLY_TABLES = ["billing_balancetransaction", "billing_stripesweep", "billing_cardtopupevent"]
 

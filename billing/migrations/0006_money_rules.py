@@ -39,24 +39,51 @@ TRANSITIONS = {
 # Columns that may change; every other keeps its first value that is not NULL.
 MAY_CHANGE = {
     "billing_savedcard": (
-        "status", "status_code", "checkout_url", "brand", "last4", "exp_month", "exp_year", "is_default", "ended_at",
+        "status",
+        "status_code",
+        "checkout_url",
+        "brand",
+        "last4",
+        "exp_month",
+        "exp_year",
+        "is_default",
+        "ended_at",
     ),
     "billing_refund": ("status", "status_code", "ended_at"),
     "billing_carddispute": ("status", "status_code", "evidence_due_at", "evidence", "evidence_at", "ended_at"),
     "billing_connectedaccount": (
-        "status", "status_code", "transfers_status", "payouts_status", "requirements", "checked_at", "ended_at",
+        "status",
+        "status_code",
+        "transfers_status",
+        "payouts_status",
+        "requirements",
+        "checked_at",
+        "ended_at",
     ),
     "billing_payout": (
-        "status", "status_code", "held_at", "held_reason", "bank_status", "bank_code", "ended_at",
+        "status",
+        "status_code",
+        "held_at",
+        "held_reason",
+        "bank_status",
+        "bank_code",
+        "ended_at",
     ),
     "billing_dispute": (
-        "status", "status_code", "reserved_micro", "granted_micro", "bearer", "decision", "decided_by_id", "decided_at",
+        "status",
+        "status_code",
+        "reserved_micro",
+        "granted_micro",
+        "bearer",
+        "decision",
+        "decided_by_id",
+        "decided_at",
         "reason",  # what the person wrote is emptied by an erasure
     ),
     "billing_approval": ("status", "status_code", "decided_by_id", "decided_at", "decision_note"),
     "billing_usagevoid": (),
     "billing_ledgerdifference": ("expected_micro", "actual_micro", "last_seen_id", "gone_at", "note"),
-}  # fmt: skip
+}
 EVENTS = {
     "billing_savedcard": ("billing_savedcardevent", "saved_card_id"),
     "billing_refund": ("billing_refundevent", "refund_id"),

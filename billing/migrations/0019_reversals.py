@@ -41,7 +41,9 @@ class Migration(migrations.Migration):
             "balancetransaction",
             "transfer_id",
             models.CharField(
-                blank=True, db_default="", max_length=255,
+                blank=True,
+                db_default="",
+                max_length=255,
                 help_text="Of money that came back from an owner's account: which transfer.",
             ),
         ),
@@ -54,17 +56,20 @@ class Migration(migrations.Migration):
         migrations.AddField(
             "payout",
             "released_at",
-            models.DateTimeField(
-                help_text="When operators last let it go: no rule of ours holds it again.", null=True
-            ),
+            models.DateTimeField(help_text="When operators last let it go: no rule of ours holds it again.", null=True),
         ),
         migrations.AddField(
             "payout",
             "reverse_cause",
             models.CharField(
-                blank=True, db_default="", max_length=16,
-                choices=[("fraud", "Fraud"), ("wrong_payee", "Wrong payee"),
-                         ("unknown", "Taken back in Stripe's dashboard")],
+                blank=True,
+                db_default="",
+                max_length=16,
+                choices=[
+                    ("fraud", "Fraud"),
+                    ("wrong_payee", "Wrong payee"),
+                    ("unknown", "Taken back in Stripe's dashboard"),
+                ],
             ),
         ),
         migrations.AddIndex(
@@ -75,4 +80,4 @@ class Migration(migrations.Migration):
         ),
         migrations.RunSQL(KEEP, migrations.RunSQL.noop),
         migrations.RunSQL(REVERSED, migrations.RunSQL.noop),
-    ]  # fmt: skip
+    ]

@@ -75,8 +75,9 @@ class Payout(PublicIdModel):
         constraints = [
             models.CheckConstraint(condition=models.Q(amount_micro__gt=0), name="payout_amount"),
             models.CheckConstraint(
-                condition=models.Q(status__in=["paid", "reversed"], sent__isnull=False, paid_at__isnull=False,
-                                   returned__isnull=True)
+                condition=models.Q(
+                    status__in=["paid", "reversed"], sent__isnull=False, paid_at__isnull=False, returned__isnull=True
+                )
                 | models.Q(status="returned", returned__isnull=False, sent=None)
                 | models.Q(status__in=["scheduled", "sending"], sent=None, returned=None),
                 name="payout_postings",
@@ -87,7 +88,7 @@ class Payout(PublicIdModel):
                 | models.Q(status="returned"),
                 name="payout_command",
             ),
-        ]  # fmt: skip
+        ]
         indexes = [
             models.Index(fields=["due_at"], condition=models.Q(status="scheduled"), name="payout_due"),
             models.Index(fields=["owner", "-id"], name="payout_by_owner"),

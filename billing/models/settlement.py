@@ -36,7 +36,10 @@ class RatedUsage(models.Model):
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(
-                    charged_micro__gte=0, owner_micro__gte=0, energy_cost_nano__gte=0, wear_nano__gte=0,
+                    charged_micro__gte=0,
+                    owner_micro__gte=0,
+                    energy_cost_nano__gte=0,
+                    wear_nano__gte=0,
                     platform_micro=models.F("charged_micro") - models.F("owner_micro"),
                 ),
                 name="rated_usage_adds_up",
@@ -46,7 +49,7 @@ class RatedUsage(models.Model):
                 | models.Q(owner_micro__gt=0, owner_transfer__isnull=False),
                 name="rated_usage_paid",
             ),
-        ]  # fmt: skip
+        ]
 
     def __str__(self) -> str:
         return f"rating of usage {self.usage_id}"

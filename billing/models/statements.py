@@ -39,16 +39,21 @@ class Statement(PublicIdModel):
             ),
             models.CheckConstraint(
                 condition=models.Q(
-                    carried_micro=models.F("opening_micro") + models.F("earned_micro") + models.F("corrected_micro")
-                    + models.F("other_micro") - models.F("paid_out_micro")
+                    carried_micro=models.F("opening_micro")
+                    + models.F("earned_micro")
+                    + models.F("corrected_micro")
+                    + models.F("other_micro")
+                    - models.F("paid_out_micro")
                 ),
                 name="statement_adds_up",
             ),
             models.CheckConstraint(
-                condition=models.Q(paid_out_micro__gte=0, earned_micro__gte=0, energy_cost_nano__gte=0, wear_nano__gte=0),
+                condition=models.Q(
+                    paid_out_micro__gte=0, earned_micro__gte=0, energy_cost_nano__gte=0, wear_nano__gte=0
+                ),
                 name="statement_amounts",
             ),
-        ]  # fmt: skip
+        ]
 
     def __str__(self) -> str:
         return f"statement {self.number} of owner {self.owner_id}"

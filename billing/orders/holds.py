@@ -27,18 +27,20 @@ def take(order: JobOrder, *, currency: str) -> None:
     hold, promo, wallet = _places(order, currency)
     accounts = posting.accounts([hold, promo, wallet] if order.held_promo_micro else [hold, wallet])
     pockets = [(promo, order.held_promo_micro, ":promo"), (wallet, order.held_micro - order.held_promo_micro, "")]
-    posting.post([
-        Posting(
-            kind=LedgerTransfer.Kind.HOLD,
-            debit=accounts[pocket],
-            credit=accounts[hold],
-            amount_micro=amount_micro,
-            idempotency_key=f"hold:{order.job_id}{suffix}",
-            meta={"job": str(order.job.public_id)},
-        )
-        for pocket, amount_micro, suffix in pockets
-        if amount_micro
-    ])  # fmt: skip
+    posting.post(
+        [
+            Posting(
+                kind=LedgerTransfer.Kind.HOLD,
+                debit=accounts[pocket],
+                credit=accounts[hold],
+                amount_micro=amount_micro,
+                idempotency_key=f"hold:{order.job_id}{suffix}",
+                meta={"job": str(order.job.public_id)},
+            )
+            for pocket, amount_micro, suffix in pockets
+            if amount_micro
+        ]
+    )
 
 
 def releases(orders: Sequence[JobOrder]) -> list[Posting]:

@@ -92,9 +92,14 @@ def void(*, rated: RatedUsage, reason: str, actor: User | None) -> UsageVoid:
         rated=rated, reason=reason, voided_by=actor, promo_micro=given.promo_part(rated.charged_micro)
     )
     audit.record(
-        actor=actor, action="usage.void", subject=row.public_id, rated=rated.pk, reason=reason,
-        charged_micro=rated.charged_micro, owner_micro=rated.owner_micro,
-    )  # fmt: skip
+        actor=actor,
+        action="usage.void",
+        subject=row.public_id,
+        rated=rated.pk,
+        reason=reason,
+        charged_micro=rated.charged_micro,
+        owner_micro=rated.owner_micro,
+    )
     kicks.kick(TASK)
     return row
 
@@ -108,17 +113,19 @@ def settle_voids(*, limit: int = BATCH) -> int:
     if not claimed:
         return 0
     kinds = LedgerAccount.Kind
-    posting.accounts({
-        place
-        for organization, owner, currency, has_promo in execute_batch(PLACES, [claimed])
-        for place in (
-            Place(kind=kinds.WALLET, currency=currency, organization_id=organization),
-            Place(kind=kinds.PROMO_WALLET, currency=currency, organization_id=organization),
-            Place(kind=kinds.PAYABLE, currency=currency, owner_id=owner),
-            Place(kind=kinds.REVENUE, currency=currency),
-            Place(kind=kinds.VERIFICATION, currency=currency),
-        )
-        if has_promo or place.kind != kinds.PROMO_WALLET
-    })  # fmt: skip
+    posting.accounts(
+        {
+            place
+            for organization, owner, currency, has_promo in execute_batch(PLACES, [claimed])
+            for place in (
+                Place(kind=kinds.WALLET, currency=currency, organization_id=organization),
+                Place(kind=kinds.PROMO_WALLET, currency=currency, organization_id=organization),
+                Place(kind=kinds.PAYABLE, currency=currency, owner_id=owner),
+                Place(kind=kinds.REVENUE, currency=currency),
+                Place(kind=kinds.VERIFICATION, currency=currency),
+            )
+            if has_promo or place.kind != kinds.PROMO_WALLET
+        }
+    )
     execute_batch(SETTLE, {"voids": claimed})
     return len(claimed)

@@ -76,9 +76,11 @@ def onboarding_url(*, account: ConnectedAccount, return_url: str, refresh_url: s
         raise Conflict("Stripe is still preparing your account.", code="account_pending")
     updates = account.status == Status.ACTIVE and not account_states.asks_the_owner(account)
     return gateway.account_link(
-        account.stripe_id, use_case="account_update" if updates else "account_onboarding",
-        return_url=return_url, refresh_url=refresh_url,
-    )  # fmt: skip
+        account.stripe_id,
+        use_case="account_update" if updates else "account_onboarding",
+        return_url=return_url,
+        refresh_url=refresh_url,
+    )
 
 
 def dashboard_url(*, account: ConnectedAccount) -> str:
@@ -141,9 +143,16 @@ def apply(account: PayeeAccount, *, asked_at: datetime) -> ConnectedAccount | No
         row.stripe_id, row.checked_at = account.id, asked_at
         row.transfers_status, row.payouts_status = account.transfers_status, account.payouts_status
         row.requirements, row.deadline_at = state.requirements, state.deadline_at
-        row.save(update_fields=[
-            "stripe_id", "checked_at", "transfers_status", "payouts_status", "requirements", "deadline_at",
-        ])  # fmt: skip
+        row.save(
+            update_fields=[
+                "stripe_id",
+                "checked_at",
+                "transfers_status",
+                "payouts_status",
+                "requirements",
+                "deadline_at",
+            ]
+        )
         if state.status != row.status:
             ended_at = timezone.now() if state.status == Status.CLOSED else None
             transition(row, state.status, code=state.status_code, ended_at=ended_at)
@@ -185,9 +194,10 @@ def _create(owner: Owner, country: str, idempotency_key: str) -> ConnectedAccoun
     row = ConnectedAccount(owner=owner, country=country, currency=owner.currency)
     row.pk = next_id(ConnectedAccount)  # the command names the row and the row its command: the id is drawn first
     row.command = outbox.queue(
-        kind=StripeCommand.Kind.CREATE_ACCOUNT, subject_id=row.pk,
+        kind=StripeCommand.Kind.CREATE_ACCOUNT,
+        subject_id=row.pk,
         idempotency_key=f"account:{owner.public_id}:{idempotency_key[:100]}:v1",
-    )  # fmt: skip
+    )
     row.save(force_insert=True)
     audit.record(
         actor=owner.user, action="payout_account.start", subject=owner.public_id, country=country, currency=row.currency

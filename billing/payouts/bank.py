@@ -76,6 +76,8 @@ def _carried(account: ConnectedAccount, said: BankPayout, status: str) -> QueryS
 
 def _mail(row: Payout, said: BankPayout) -> None:
     outbox.queue(
-        user=row.owner.user, kind="payout-bank-failed", dedupe_key=f"payout-bank-failed:{row.pk}:{said.id}",
+        user=row.owner.user,
+        kind="payout-bank-failed",
+        dedupe_key=f"payout-bank-failed:{row.pk}:{said.id}",
         context={"amount_micro": row.amount_micro, "currency": row.currency},
-    )  # fmt: skip
+    )

@@ -68,28 +68,42 @@ def done(command: StripeCommand, sent: Sent) -> None:
     row = Payout.objects.select_for_update(of=("self",)).select_related("owner__user").get(pk=command.subject_id)
     if row.status != Status.SENDING:
         return
-    places = [Place(kind=Kind.IN_TRANSIT, currency=row.currency, owner_id=row.owner_id),
-              Place(kind=Kind.STRIPE_CLEARING, currency=row.currency)]  # fmt: skip
+    places = [
+        Place(kind=Kind.IN_TRANSIT, currency=row.currency, owner_id=row.owner_id),
+        Place(kind=Kind.STRIPE_CLEARING, currency=row.currency),
+    ]
     accounts = posting.accounts(places)
     is_back = reversals.is_whole(sent.transfer)
     if not is_back:
         outbox.queue(
-            user=row.owner.user, kind="payout-sent", dedupe_key=f"payout-sent:{row.pk}",
+            user=row.owner.user,
+            kind="payout-sent",
+            dedupe_key=f"payout-sent:{row.pk}",
             context={"amount_micro": row.amount_micro, "currency": row.currency},
-        )  # fmt: skip
+        )
     # The ledger last, as ever; but the row needs the posting's id, and its own lock is ours already.
-    posted = posting.post([
-        Posting(
-            kind=LedgerTransfer.Kind.TRANSFER, debit=accounts[places[0]], credit=accounts[places[1]],
-            amount_micro=row.amount_micro, idempotency_key=f"payout:{row.public_id}:sent", effective_at=sent.made_at,
-            meta={"payout": str(row.public_id), "stripe_transfer": sent.object_id},
-        ),
-        *([reversals.posting(row)] if is_back else []),
-    ])  # fmt: skip
+    posted = posting.post(
+        [
+            Posting(
+                kind=LedgerTransfer.Kind.TRANSFER,
+                debit=accounts[places[0]],
+                credit=accounts[places[1]],
+                amount_micro=row.amount_micro,
+                idempotency_key=f"payout:{row.public_id}:sent",
+                effective_at=sent.made_at,
+                meta={"payout": str(row.public_id), "stripe_transfer": sent.object_id},
+            ),
+            *([reversals.posting(row)] if is_back else []),
+        ]
+    )
     transition(
-        row, Status.PAID, sent=posted.transfers[0], paid_at=sent.made_at, stripe_transfer_id=sent.object_id,
+        row,
+        Status.PAID,
+        sent=posted.transfers[0],
+        paid_at=sent.made_at,
+        stripe_transfer_id=sent.object_id,
         bank_status="pending",
-    )  # fmt: skip
+    )
     if is_back:
         reversals.reversed_now(row)
     else:

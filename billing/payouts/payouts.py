@@ -131,13 +131,18 @@ def return_to_balance(*, payout: Payout, reason: str, actor: User | None) -> Pay
         ]
         accounts = posting.accounts(places)
         audit.record(actor=actor, action="payout.return", subject=row.public_id, reason=reason)
-        posted = posting.post([
-            Posting(
-                kind=LedgerTransfer.Kind.RETURN, debit=accounts[places[0]], credit=accounts[places[1]],
-                amount_micro=row.amount_micro, idempotency_key=f"payout:{row.public_id}:returned",
-                meta={"payout": str(row.public_id)},
-            )
-        ])  # fmt: skip
+        posted = posting.post(
+            [
+                Posting(
+                    kind=LedgerTransfer.Kind.RETURN,
+                    debit=accounts[places[0]],
+                    credit=accounts[places[1]],
+                    amount_micro=row.amount_micro,
+                    idempotency_key=f"payout:{row.public_id}:returned",
+                    meta={"payout": str(row.public_id)},
+                )
+            ]
+        )
         transition(row, Status.RETURNED, code=row.status_code, returned=posted.transfers[0], ended_at=timezone.now())
     return row
 
@@ -176,13 +181,16 @@ def _begin(picked: Sequence[Picked]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(TRIED, [[pk for pk, _, _ in picked]])
         tried = dict(cursor)
-        commands = StripeCommand.objects.bulk_create([
-            StripeCommand(
-                kind=StripeCommand.Kind.CREATE_TRANSFER, subject_id=pk,
-                idempotency_key=f"payout:{public_id}:transfer:v{tried.get(pk, 0) + 1}",
-            )
-            for pk, _, public_id in picked
-        ])  # fmt: skip
+        commands = StripeCommand.objects.bulk_create(
+            [
+                StripeCommand(
+                    kind=StripeCommand.Kind.CREATE_TRANSFER,
+                    subject_id=pk,
+                    idempotency_key=f"payout:{public_id}:transfer:v{tried.get(pk, 0) + 1}",
+                )
+                for pk, _, public_id in picked
+            ]
+        )
         ids, accounts = [pk for pk, _, _ in picked], [account for _, account, _ in picked]
         cursor.execute(SEND, [ids, [command.pk for command in commands], accounts])
     kick(outbox.TASK)

@@ -79,9 +79,7 @@ def _command(row: Payout, last: StripeCommand | None) -> StripeCommand:
         raise Conflict("Nobody knows whether it was fetched back: try that command again.", code="reversal_unknown")
     kind = StripeCommand.Kind.REVERSE_TRANSFER
     count = StripeCommand.objects.filter(kind=kind, subject_id=row.pk).count()
-    return outbox.queue(
-        kind=kind, subject_id=row.pk, idempotency_key=f"payout:{row.public_id}:reversal:v{count + 1}"
-    )  # fmt: skip
+    return outbox.queue(kind=kind, subject_id=row.pk, idempotency_key=f"payout:{row.public_id}:reversal:v{count + 1}")
 
 
 def apply(transfer: Transfer) -> bool:
@@ -103,8 +101,9 @@ def apply(transfer: Transfer) -> bool:
         raise Conflict(
             f"Only {back} of {format_micro(row.amount_micro, row.currency)} came back. Fetch back the rest, here or in"
             " Stripe's dashboard, and all of it is booked.",
-            code=PARTLY, payout=str(row.public_id),
-        )  # fmt: skip
+            code=PARTLY,
+            payout=str(row.public_id),
+        )
     return True
 
 
@@ -132,14 +131,19 @@ def book(row: Payout) -> None:
 
 def posting(row: Payout) -> Posting:
     """stripe_clearing -> payable."""
-    places = [Place(kind=Kind.STRIPE_CLEARING, currency=row.currency),
-              Place(kind=Kind.PAYABLE, currency=row.currency, owner_id=row.owner_id)]  # fmt: skip
+    places = [
+        Place(kind=Kind.STRIPE_CLEARING, currency=row.currency),
+        Place(kind=Kind.PAYABLE, currency=row.currency, owner_id=row.owner_id),
+    ]
     accounts = ledger.accounts(places)
     return Posting(
-        kind=LedgerTransfer.Kind.TRANSFER, debit=accounts[places[0]], credit=accounts[places[1]],
-        amount_micro=row.amount_micro, idempotency_key=f"payout:{row.public_id}:reversed",
+        kind=LedgerTransfer.Kind.TRANSFER,
+        debit=accounts[places[0]],
+        credit=accounts[places[1]],
+        amount_micro=row.amount_micro,
+        idempotency_key=f"payout:{row.public_id}:reversed",
         meta={"payout": str(row.public_id)},
-    )  # fmt: skip
+    )
 
 
 def reversed_now(row: Payout) -> None:

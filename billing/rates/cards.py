@@ -113,9 +113,14 @@ def add_card(card: RateCard, *, actor: User | None) -> RateCard:
 
 def _said(card: RateCard) -> dict[str, Any]:
     names = (
-        "currency", "mode", "tier", "price_micro_per_hour", "price_micro_per_kwh", "owner_share_permille",
+        "currency",
+        "mode",
+        "tier",
+        "price_micro_per_hour",
+        "price_micro_per_kwh",
+        "owner_share_permille",
         "min_owner_micro_per_hour",
-    )  # fmt: skip
+    )
     return {
         "hardware_class": card.hardware_class.slug,
         "valid_from_at": card.valid_from_at.isoformat(),

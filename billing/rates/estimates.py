@@ -44,9 +44,11 @@ class Slices:
 
     def trial_ms(self) -> int:
         return rating.paid_time_ms(
-            items=self.items, us_per_item=self.us_per_item, slowness_permille=self.slowness_permille,
+            items=self.items,
+            us_per_item=self.us_per_item,
+            slowness_permille=self.slowness_permille,
             paid_time_permille=PAID_TIME_MIN_PERMILLE,
-        )  # fmt: skip
+        )
 
     def _sizes(self) -> list[tuple[int, int]]:
         whole, rest = divmod(self.items, self.unit_items)
@@ -54,14 +56,18 @@ class Slices:
 
     def _unit_micro(self, card: RateCard, items: int, paid_time_permille: int, *, energy_halves: int) -> int:
         compute_ms = rating.paid_time_ms(
-            items=items, us_per_item=self.us_per_item, slowness_permille=self.slowness_permille,
+            items=items,
+            us_per_item=self.us_per_item,
+            slowness_permille=self.slowness_permille,
             paid_time_permille=paid_time_permille,
-        )  # fmt: skip
+        )
         energy_mwh = rating.energy_mwh(compute_ms=compute_ms, power_mw=self.power_mw, halves=energy_halves)
         return rating.full_micro(
-            compute_ms=compute_ms, energy_mwh=energy_mwh, price_micro_per_hour=card.price_micro_per_hour,
+            compute_ms=compute_ms,
+            energy_mwh=energy_mwh,
+            price_micro_per_hour=card.price_micro_per_hour,
             price_micro_per_kwh=card.price_micro_per_kwh,
-        )  # fmt: skip
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,9 +140,12 @@ def estimate(
 
 def _slices(artifact: ModelArtifact, items: int, unit_items: int, slowness_permille: int, power_mw: int) -> Slices:
     return Slices(
-        items=items, unit_items=unit_items, us_per_item=artifact.us_per_item, slowness_permille=slowness_permille,
+        items=items,
+        unit_items=unit_items,
+        us_per_item=artifact.us_per_item,
+        slowness_permille=slowness_permille,
         power_mw=power_mw,
-    )  # fmt: skip
+    )
 
 
 def _cards(currency: str, tier: str) -> list[RateCard]:

@@ -20,21 +20,41 @@ def manifest(
 ) -> form.Manifest:
     """`nodes` are the public ids of the computers that the records name."""
     return form.Manifest(
-        format="driveway-statement-records", version=1, issuer=settings.CONTROLLER_NAME, owner=str(statement.owner.public_id),
-        rule=RULE, statement=_figures(statement), lines=_lines(statement), entries=_entries(statement),
-        payout=_payout(statement), nodes=_nodes(nodes), gaps=gaps, files=dict(files),
-    )  # fmt: skip
+        format="driveway-statement-records",
+        version=1,
+        issuer=settings.CONTROLLER_NAME,
+        owner=str(statement.owner.public_id),
+        rule=RULE,
+        statement=_figures(statement),
+        lines=_lines(statement),
+        entries=_entries(statement),
+        payout=_payout(statement),
+        nodes=_nodes(nodes),
+        gaps=gaps,
+        files=dict(files),
+    )
 
 
 def _figures(statement: Statement) -> form.StatementFigures:
     row = statement
     return form.StatementFigures(
-        id=str(row.public_id), number=row.number, currency=row.currency, period_start_at=moment(row.period_start_at),
-        period_end_at=moment(row.period_end_at), opening_micro=row.opening_micro, earned_micro=row.earned_micro,
-        corrected_micro=row.corrected_micro, other_micro=row.other_micro, paid_out_micro=row.paid_out_micro,
-        carried_micro=row.carried_micro, energy_cost_nano=row.energy_cost_nano, wear_nano=row.wear_nano,
-        compute_ms=row.compute_ms, energy_mwh=row.energy_mwh, attempts=row.attempts,
-    )  # fmt: skip
+        id=str(row.public_id),
+        number=row.number,
+        currency=row.currency,
+        period_start_at=moment(row.period_start_at),
+        period_end_at=moment(row.period_end_at),
+        opening_micro=row.opening_micro,
+        earned_micro=row.earned_micro,
+        corrected_micro=row.corrected_micro,
+        other_micro=row.other_micro,
+        paid_out_micro=row.paid_out_micro,
+        carried_micro=row.carried_micro,
+        energy_cost_nano=row.energy_cost_nano,
+        wear_nano=row.wear_nano,
+        compute_ms=row.compute_ms,
+        energy_mwh=row.energy_mwh,
+        attempts=row.attempts,
+    )
 
 
 def _lines(statement: Statement) -> list[form.Line]:
@@ -42,15 +62,22 @@ def _lines(statement: Statement) -> list[form.Line]:
     return [
         form.Line(
             key=form.LineKey(
-                kind=row.kind, vehicle=str(row.vehicle.public_id) if row.vehicle else "",
+                kind=row.kind,
+                vehicle=str(row.vehicle.public_id) if row.vehicle else "",
                 hardware_class=row.hardware_class.slug if row.hardware_class else "",
                 service_month=row.service_month.isoformat(),
             ),
-            is_late=row.is_late, attempts=row.attempts, compute_ms=row.compute_ms, energy_mwh=row.energy_mwh,
-            amount_micro=row.amount_micro, energy_cost_nano=row.energy_cost_nano, wear_nano=row.wear_nano, note=row.note,
+            is_late=row.is_late,
+            attempts=row.attempts,
+            compute_ms=row.compute_ms,
+            energy_mwh=row.energy_mwh,
+            amount_micro=row.amount_micro,
+            energy_cost_nano=row.energy_cost_nano,
+            wear_nano=row.wear_nano,
+            note=row.note,
         )
         for row in rows
-    ]  # fmt: skip
+    ]
 
 
 def _entries(statement: Statement) -> list[form.Entry]:
@@ -73,8 +100,10 @@ def _nodes(nodes: Iterable[str]) -> list[form.Node]:
     rows = Node.objects.filter(public_id__in=list(nodes)).select_related("vehicle").order_by("public_id")
     return [
         form.Node(
-            id=str(row.public_id), vehicle=str(row.vehicle.public_id), public_key=row.public_key,
+            id=str(row.public_id),
+            vehicle=str(row.vehicle.public_id),
+            public_key=row.public_key,
             enrolled_at=moment(row.created_at),
         )
         for row in rows
-    ]  # fmt: skip
+    ]

@@ -40,11 +40,24 @@ def record(reading: Reading, key: ec.EllipticCurvePrivateKey) -> bytes:
 def _payload(reading: Reading) -> bytes:
     run = reading.run
     # Two lists of fields around the readings: their values are decimal numbers with six places, never floats.
-    before = msgspec.json.encode({
-        "FV": FORMAT_VERSION, "GI": "Driveway", "GS": "platform", "PG": f"T{run.last_seq}",
-        "MV": "Driveway", "MM": "agent: " + ", ".join(sorted(run.methods)), "MS": run.node, "MF": reading.agent[:FIRMWARE_MAX],
-        "IS": False, "IL": "NONE", "IF": [], "IT": "UNDEFINED", "ID": run.job, "TT": reading.tariff[:TARIFF_MAX],
-    })  # fmt: skip
+    before = msgspec.json.encode(
+        {
+            "FV": FORMAT_VERSION,
+            "GI": "Driveway",
+            "GS": "platform",
+            "PG": f"T{run.last_seq}",
+            "MV": "Driveway",
+            "MM": "agent: " + ", ".join(sorted(run.methods)),
+            "MS": run.node,
+            "MF": reading.agent[:FIRMWARE_MAX],
+            "IS": False,
+            "IL": "NONE",
+            "IF": [],
+            "IT": "UNDEFINED",
+            "ID": run.job,
+            "TT": reading.tariff[:TARIFF_MAX],
+        }
+    )
     begin = _reading("B", run.started_unix_ms, reading.begin_mwh)
     end = _reading("E", run.ended_unix_ms, reading.begin_mwh + run.energy_mwh)
     # A bar would end the payload: none of these fields can carry one but what a car says of itself.

@@ -150,7 +150,9 @@ def _ocmf_lines(work: _Work, begins: Iterator[int]) -> Iterator[bytes]:
 def _seal(manifest: bytes) -> bytes:
     public_key = signing_keys.statement_public_key()
     seal = form.Seal(
-        algorithm="Ed25519", key_id=fingerprint(public_key), public_key=public_key,
+        algorithm="Ed25519",
+        key_id=fingerprint(public_key),
+        public_key=public_key,
         signature=signing_keys.statement_key().sign(form.SIGNING_DOMAIN + manifest).hex(),
-    )  # fmt: skip
+    )
     return msgspec.json.encode(seal)

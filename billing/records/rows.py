@@ -117,9 +117,12 @@ def voided(statement: Statement) -> Iterator[Void]:
     for row in _rows(VOIDED, statement):
         void, at, reason, transfer = row[ROW_COLUMNS:]
         yield Void(
-            id=str(void), time=usage_events.moment(at), reason=reason, transfer=str(transfer),
+            id=str(void),
+            time=usage_events.moment(at),
+            reason=reason,
+            transfer=str(transfer),
             original=_record(Row(*row[:ROW_COLUMNS])),
-        )  # fmt: skip
+        )
 
 
 def _rows(sql: str, statement: Statement) -> Iterator[tuple[Any, ...]]:
@@ -131,13 +134,23 @@ def _rows(sql: str, statement: Statement) -> Iterator[tuple[Any, ...]]:
 
 def _record(row: Row) -> Record:
     prices = Prices(
-        currency=row.currency, micro_per_hour=row.price_micro_per_hour, micro_per_kwh=row.price_micro_per_kwh,
+        currency=row.currency,
+        micro_per_hour=row.price_micro_per_hour,
+        micro_per_kwh=row.price_micro_per_kwh,
         owner_share_permille=row.owner_share_permille,
-    )  # fmt: skip
+    )
     event = usage_events.for_owner(
-        node=row.node, seq=row.seq, job=row.job, at=row.verified_at, attempt=row.attempt, items=row.items,
-        compute_ms=row.compute_ms, energy_mwh=row.energy_mwh, prices=prices, owner_micro=row.owner_micro,
-    )  # fmt: skip
+        node=row.node,
+        seq=row.seq,
+        job=row.job,
+        at=row.verified_at,
+        attempt=row.attempt,
+        items=row.items,
+        compute_ms=row.compute_ms,
+        energy_mwh=row.energy_mwh,
+        prices=prices,
+        owner_micro=row.owner_micro,
+    )
     return Record(
         event=event,
         node=str(row.node),
@@ -145,16 +158,21 @@ def _record(row: Row) -> Record:
         record=b64encode(bytes(row.record)).decode(),
         signature=bytes(row.signature).hex(),
         bound=Bound(
-            items=row.items, us_per_item=row.us_per_item, slowness_permille=row.slowness_permille,
-            paid_time_permille=row.paid_time_permille, power_mw=row.power_mw,
+            items=row.items,
+            us_per_item=row.us_per_item,
+            slowness_permille=row.slowness_permille,
+            paid_time_permille=row.paid_time_permille,
+            power_mw=row.power_mw,
         ),
         costs=_costs(row),
         transfer=str(row.transfer),
         line=LineKey(
-            kind=LINE_KINDS.get(row.transfer_kind, row.transfer_kind), vehicle=str(row.vehicle),
-            hardware_class=row.hardware_class, service_month=f"{usage_events.moment(row.verified_at):.7}-01",
+            kind=LINE_KINDS.get(row.transfer_kind, row.transfer_kind),
+            vehicle=str(row.vehicle),
+            hardware_class=row.hardware_class,
+            service_month=f"{usage_events.moment(row.verified_at):.7}-01",
         ),
-    )  # fmt: skip
+    )
 
 
 def _costs(row: Row) -> Costs:
@@ -163,10 +181,13 @@ def _costs(row: Row) -> Costs:
         for cost, present in ((row.energy_cost_nano, row.tariff_micro), (row.wear_nano, row.wear_micro))
     )
     return Costs(
-        tariff_micro_per_kwh=tariff[0], tariff_from="rules" if tariff[1] else "settled",
-        energy_cost_nano=row.energy_cost_nano, wear_micro_per_kwh=wear[0], wear_from="rules" if wear[1] else "settled",
+        tariff_micro_per_kwh=tariff[0],
+        tariff_from="rules" if tariff[1] else "settled",
+        energy_cost_nano=row.energy_cost_nano,
+        wear_micro_per_kwh=wear[0],
+        wear_from="rules" if wear[1] else "settled",
         wear_nano=row.wear_nano,
-    )  # fmt: skip
+    )
 
 
 def _tariff(energy_mwh: int, cost_nano: int, present: int | None) -> tuple[int, bool]:

@@ -89,13 +89,19 @@ def give_back(row: Refund, *, code: str) -> None:
     """The money is in the wallet again, once. In the caller's transaction, which holds the row."""
     if row.status == Status.FAILED:
         return
-    (returned,) = posting.post([
-        Posting(
-            kind=LedgerTransfer.Kind.REVERSAL, debit=row.transfer.credit, credit=row.transfer.debit,
-            amount_micro=row.amount_micro, idempotency_key=f"refund:{row.public_id}:returned", reverses=row.transfer,
-            meta={"refund": str(row.public_id), "code": code},
-        )
-    ]).transfers  # fmt: skip
+    (returned,) = posting.post(
+        [
+            Posting(
+                kind=LedgerTransfer.Kind.REVERSAL,
+                debit=row.transfer.credit,
+                credit=row.transfer.debit,
+                amount_micro=row.amount_micro,
+                idempotency_key=f"refund:{row.public_id}:returned",
+                reverses=row.transfer,
+                meta={"refund": str(row.public_id), "code": code},
+            )
+        ]
+    ).transfers
     transition(row, Status.FAILED, code=code[:64], returned=returned, ended_at=timezone.now())
     _mail(row, "refund-failed")
 
@@ -165,9 +171,14 @@ def _check(row: Refund, found: CardRefund) -> None:
 def _mail(row: Refund, kind: str) -> None:
     for user in money_people(row.organization):
         outbox.queue(
-            user=user, kind=kind, dedupe_key=f"{kind}:{row.public_id}:{user.pk}",
+            user=user,
+            kind=kind,
+            dedupe_key=f"{kind}:{row.public_id}:{user.pk}",
             context={
-                "organization": row.organization.name, "amount_micro": row.amount_micro, "currency": row.currency,
-                "code": row.status_code, "topped_up_on": row.top_up.created_at.date().isoformat(),
+                "organization": row.organization.name,
+                "amount_micro": row.amount_micro,
+                "currency": row.currency,
+                "code": row.status_code,
+                "topped_up_on": row.top_up.created_at.date().isoformat(),
             },
-        )  # fmt: skip
+        )

@@ -66,9 +66,13 @@ def request(
         parts = list(_parts(refundable(organization), amount_micro))
         made = _create(organization, parts, idempotency_key, reason, actor)
         audit.record(
-            actor=actor, action="wallet.refund", subject=organization.public_id, amount_micro=amount_micro,
-            currency=organization.currency, refunds=[str(refund.public_id) for refund in made],
-        )  # fmt: skip
+            actor=actor,
+            action="wallet.refund",
+            subject=organization.public_id,
+            amount_micro=amount_micro,
+            currency=organization.currency,
+            refunds=[str(refund.public_id) for refund in made],
+        )
     return made
 
 
@@ -96,14 +100,17 @@ def _lots(organization: Organization) -> QuerySet[TopUp]:
     micro = sent.order_by().values("top_up").annotate(micro=Sum("amount_micro")).values("micro")
     return (
         TopUp.objects.filter(
-            ~Exists(disputed), organization=organization, currency=organization.currency, created_at__gte=oldest,
+            ~Exists(disputed),
+            organization=organization,
+            currency=organization.currency,
+            created_at__gte=oldest,
             method=TopUp.Method.STRIPE,
         )
         .exclude(reference="")
         .annotate(refunded_micro=Coalesce(Subquery(micro), 0))
         .filter(amount_micro__gt=F("refunded_micro"))
         .order_by("-id")
-    )  # fmt: skip
+    )
 
 
 def _parts(lots: list[tuple[TopUp, int]], amount_micro: int) -> Iterator[tuple[TopUp, int]]:
@@ -134,24 +141,36 @@ def _create(
     """A refund is its posting: the ledger first, which refuses what a job has taken meanwhile."""
     rows = [
         Refund(
-            id=next_id(Refund), public_id=uuid.uuid4(), organization=organization, top_up=top_up, requested_by=actor,
-            amount_micro=micro, currency=organization.currency, reason=reason[:200], idempotency_key=one_key,
+            id=next_id(Refund),
+            public_id=uuid.uuid4(),
+            organization=organization,
+            top_up=top_up,
+            requested_by=actor,
+            amount_micro=micro,
+            currency=organization.currency,
+            reason=reason[:200],
+            idempotency_key=one_key,
         )
         for one_key, (top_up, micro) in zip(_keys(key), parts, strict=False)
-    ]  # fmt: skip
+    ]
     places = [
         Place(kind=Kind.WALLET, currency=organization.currency, organization_id=organization.pk),
         Place(kind=Kind.STRIPE_CLEARING, currency=organization.currency),
     ]
     accounts = posting.accounts(places)
-    posted = posting.post([
-        Posting(
-            kind=LedgerTransfer.Kind.REFUND, debit=accounts[places[0]], credit=accounts[places[1]],
-            amount_micro=row.amount_micro, idempotency_key=f"refund:{row.public_id}",
-            meta={"refund": str(row.public_id), "top_up": str(row.top_up.public_id)},
-        )
-        for row in rows
-    ])  # fmt: skip
+    posted = posting.post(
+        [
+            Posting(
+                kind=LedgerTransfer.Kind.REFUND,
+                debit=accounts[places[0]],
+                credit=accounts[places[1]],
+                amount_micro=row.amount_micro,
+                idempotency_key=f"refund:{row.public_id}",
+                meta={"refund": str(row.public_id), "top_up": str(row.top_up.public_id)},
+            )
+            for row in rows
+        ]
+    )
     for row, transfer in zip(rows, posted.transfers, strict=True):
         row.transfer = transfer
         row.command = outbox.queue(

@@ -40,18 +40,25 @@ def detail(statement: Statement) -> Detail:
     )
     work = _work([line for line in lines if line.kind in (WORK, CHECK)])
     return Detail(
-        statement=statement, work=work, work_total=total(work),
+        statement=statement,
+        work=work,
+        work_total=total(work),
         others=[line for line in lines if line.kind not in (WORK, CHECK)],
         payout=Payout.objects.filter(statement=statement).first(),
-    )  # fmt: skip
+    )
 
 
 def _work(lines: list[StatementLine]) -> list[Earned[StatementLine]]:
     energy, wear = RunningSum(), RunningSum()
     return [
         Earned(
-            line, line.attempts, line.compute_ms, line.energy_mwh, line.amount_micro, energy.add(line.energy_cost_nano),
+            line,
+            line.attempts,
+            line.compute_ms,
+            line.energy_mwh,
+            line.amount_micro,
+            energy.add(line.energy_cost_nano),
             wear.add(line.wear_nano),
         )
         for line in lines
-    ]  # fmt: skip
+    ]

@@ -80,9 +80,12 @@ def _close(owners: Sequence[int], until: datetime, minimum_micro: int) -> list[i
         .distinct()
     )
     values: dict[str, Any] = {
-        "owners": list(owners), "until": until, "minimum": minimum_micro, "currencies": currencies,
+        "owners": list(owners),
+        "until": until,
+        "minimum": minimum_micro,
+        "currencies": currencies,
         "coins": [micro_per_minor(currency) for currency in currencies],
-    }  # fmt: skip
+    }
     with connection.cursor() as cursor:
         cursor.execute(sql.LOCK, values)
         values["locked"] = [row[0] for row in cursor.fetchall()]
@@ -112,8 +115,13 @@ def _pay(cursor: Any, values: dict[str, Any], due: Sequence[tuple[Any, ...]]) ->
     held = {"held_at": timezone.now(), "held_reason": suspicions.REASON, "status_code": "held"}
     Payout.objects.bulk_create(
         Payout(
-            statement_id=statement, owner_id=owner, amount_micro=micro, currency=currency, due_at=end + hold,
-            posting_id=transfer, **(held if owner in suspected else {}),
+            statement_id=statement,
+            owner_id=owner,
+            amount_micro=micro,
+            currency=currency,
+            due_at=end + hold,
+            posting_id=transfer,
+            **(held if owner in suspected else {}),
         )
         for statement, owner, micro, currency, end, transfer in rows
-    )  # fmt: skip
+    )

@@ -18,8 +18,9 @@ def to_minor(amount_micro: int, currency: str) -> int:
     if rest:
         raise InvalidInput(
             f"The amount must be a whole number of the smallest coin of {currency}.",
-            code="amount_not_whole", amount_micro=amount_micro,
-        )  # fmt: skip
+            code="amount_not_whole",
+            amount_micro=amount_micro,
+        )
     return minor
 
 

@@ -39,19 +39,26 @@ def insist_currency(movements: Iterable[BalanceMovement], currency: str) -> None
         if movement.currency != currency:
             raise Conflict(
                 f"Stripe booked {movement.id} in {movement.currency}, not in {currency}: an operator must look.",
-                code=CURRENCY, movement=movement.id,
-            )  # fmt: skip
+                code=CURRENCY,
+                movement=movement.id,
+            )
 
 
 def _row(movement: BalanceMovement) -> BalanceTransaction:
     currency = movement.currency
     return BalanceTransaction(
-        stripe_id=movement.id, type=movement.type, source_id=movement.source_id,
-        payment_intent_id=movement.payment_intent_id, transfer_id=movement.transfer_id, currency=currency,
-        amount_micro=to_micro(movement.amount_minor, currency), fee_micro=to_micro(movement.fee_minor, currency),
+        stripe_id=movement.id,
+        type=movement.type,
+        source_id=movement.source_id,
+        payment_intent_id=movement.payment_intent_id,
+        transfer_id=movement.transfer_id,
+        currency=currency,
+        amount_micro=to_micro(movement.amount_minor, currency),
+        fee_micro=to_micro(movement.fee_minor, currency),
         net_micro=to_micro(movement.net_minor, currency),
-        occurred_at=movement.occurred_at, available_at=movement.available_at,
-    )  # fmt: skip
+        occurred_at=movement.occurred_at,
+        available_at=movement.available_at,
+    )
 
 
 def _fee(row: BalanceTransaction) -> list[Posting]:
@@ -65,11 +72,15 @@ def _fee(row: BalanceTransaction) -> list[Posting]:
     debit, credit = (expense, clearing) if micro > 0 else (clearing, expense)
     return [
         Posting(
-            kind=LedgerTransfer.Kind.FEE, debit=debit, credit=credit, amount_micro=abs(micro),
-            idempotency_key=f"stripe_fee:{row.stripe_id}", effective_at=row.occurred_at,
+            kind=LedgerTransfer.Kind.FEE,
+            debit=debit,
+            credit=credit,
+            amount_micro=abs(micro),
+            idempotency_key=f"stripe_fee:{row.stripe_id}",
+            effective_at=row.occurred_at,
             meta={"balance_transaction": row.stripe_id, "source": row.source_id},
         )
-    ]  # fmt: skip
+    ]
 
 
 def _payout(row: BalanceTransaction) -> list[Posting]:
@@ -82,8 +93,12 @@ def _payout(row: BalanceTransaction) -> list[Posting]:
     debit, credit = (bank, clearing) if row.amount_micro < 0 else (clearing, bank)
     return [
         Posting(
-            kind=LedgerTransfer.Kind.TRANSFER, debit=debit, credit=credit, amount_micro=abs(row.amount_micro),
-            idempotency_key=f"stripe_payout:{row.stripe_id}", effective_at=row.occurred_at,
+            kind=LedgerTransfer.Kind.TRANSFER,
+            debit=debit,
+            credit=credit,
+            amount_micro=abs(row.amount_micro),
+            idempotency_key=f"stripe_payout:{row.stripe_id}",
+            effective_at=row.occurred_at,
             meta={"balance_transaction": row.stripe_id, "source": row.source_id},
         )
-    ]  # fmt: skip
+    ]

@@ -13,7 +13,7 @@ def customer_of(organization: Organization) -> tuple[StripeCustomer, StripeComma
     if is_new:
         return customer, outbox.queue(
             kind=StripeCommand.Kind.CREATE_CUSTOMER, idempotency_key=key, subject_id=customer.pk
-        )  # fmt: skip
+        )
     command = StripeCommand.objects.select_for_update().get(idempotency_key=key)
     if command.status == StripeCommand.Status.DEAD:
         outbox.retry(command=command, actor=None)

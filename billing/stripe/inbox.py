@@ -62,10 +62,17 @@ def retry(*, event: StripeEvent, actor: User | None) -> None:
 
 def _row(event: Event, source: str) -> StripeEvent:
     return StripeEvent(
-        event_id=event.id, type=event.type, is_thin=event.is_thin, object_id=event.object_id[:255],
-        account_id=event.account_id[:255], api_version=event.api_version[:64], livemode=event.livemode, occurred_at=event.occurred_at, source=source,
+        event_id=event.id,
+        type=event.type,
+        is_thin=event.is_thin,
+        object_id=event.object_id[:255],
+        account_id=event.account_id[:255],
+        api_version=event.api_version[:64],
+        livemode=event.livemode,
+        occurred_at=event.occurred_at,
+        source=source,
         payload_sha256=event.payload_sha256,
-    )  # fmt: skip
+    )
 
 
 def _claim() -> StripeEvent | None:

@@ -52,8 +52,12 @@ def queue(*, kind: str, idempotency_key: str, subject_id: int, after: StripeComm
     Workers leave it alone for some seconds: who asked for it may `send_now`, and wants the answer on its own page.
     """
     return StripeCommand.objects.create(
-        kind=kind, idempotency_key=idempotency_key, subject_id=subject_id, after=after, due_at=timezone.now() + HEAD_START
-    )  # fmt: skip
+        kind=kind,
+        idempotency_key=idempotency_key,
+        subject_id=subject_id,
+        after=after,
+        due_at=timezone.now() + HEAD_START,
+    )
 
 
 def send_now(command: StripeCommand) -> None:
@@ -79,9 +83,13 @@ def retry(*, command: StripeCommand, actor: User | None) -> None:
         if command.status == Status.DEAD:
             KINDS[command.kind].may_retry(command)
         audit.record(
-            actor=actor, action="stripe_command.retry", subject=command.idempotency_key, kind=command.kind,
-            code=command.status_code, outcome_unknown=command.outcome_unknown,
-        )  # fmt: skip
+            actor=actor,
+            action="stripe_command.retry",
+            subject=command.idempotency_key,
+            kind=command.kind,
+            code=command.status_code,
+            outcome_unknown=command.outcome_unknown,
+        )
         transition(command, Status.QUEUED, due_at=timezone.now(), attempts=0, message="")
         kick(TASK)
 
@@ -151,7 +159,7 @@ def _settle(command: StripeCommand, sent: Sent) -> None:
         KINDS[row.kind].done(row, sent)
         transition(
             row, Status.DONE, object_id=sent.object_id, outcome_unknown=False, message="", done_at=timezone.now()
-        )  # fmt: skip
+        )
 
 
 def _later(command: StripeCommand, error: DomainError, *, outcome_unknown: bool) -> None:
@@ -181,7 +189,7 @@ def _give_up(command: StripeCommand, error: DomainError, *, outcome_unknown: boo
                 own = row.pk == command.pk
                 transition(
                     row, Status.DEAD, code=error.code, message=_message(error), outcome_unknown=own and outcome_unknown
-                )  # fmt: skip
+                )
                 KINDS[row.kind].dead(row, error)
 
 

@@ -72,6 +72,4 @@ def _span(subject: str) -> tuple[datetime, datetime]:
 def _written(subject: str, since: datetime, until: datetime, listed: int, missing: int) -> StripeSweep:
     if missing:
         logger.info("%s of %s %s since %s were new to us", missing, listed, subject, since)
-    return StripeSweep.objects.create(
-        subject=subject, since_at=since, until_at=until, listed=listed, missing=missing
-    )  # fmt: skip
+    return StripeSweep.objects.create(subject=subject, since_at=since, until_at=until, listed=listed, missing=missing)

@@ -24,14 +24,16 @@ def params(command: StripeCommand) -> dict[str, Any]:
         "ui_mode": "hosted_page",
         "customer": row.customer.stripe_id,
         "client_reference_id": str(row.public_id),
-        "line_items": [{
-            "quantity": 1,
-            "price_data": {
-                "currency": row.currency.lower(),
-                "unit_amount": to_minor(row.amount_micro, row.currency),
-                "product_data": {"name": "Driveway wallet"},
-            },
-        }],
+        "line_items": [
+            {
+                "quantity": 1,
+                "price_data": {
+                    "currency": row.currency.lower(),
+                    "unit_amount": to_minor(row.amount_micro, row.currency),
+                    "product_data": {"name": "Driveway wallet"},
+                },
+            }
+        ],
         "adaptive_pricing": {"enabled": False},  # the wallet is credited with exactly what was asked for
         "payment_intent_data": {
             "metadata": metadata,
@@ -40,7 +42,7 @@ def params(command: StripeCommand) -> dict[str, Any]:
         "metadata": metadata,
         "success_url": _url(row, "top_up_done"),
         "cancel_url": _url(row, "top_up_left"),
-    }  # fmt: skip
+    }
 
 
 def done(command: StripeCommand, sent: Sent) -> None:

@@ -24,11 +24,16 @@ def pause(*, organization: Organization, code: str, subject: str) -> bool:
     recharge = AutoRecharge.objects.get(organization=organization)
     for user in money_people(organization):
         outbox.queue(
-            user=user, kind="recharge-paused", dedupe_key=f"recharge-paused:{subject}:{user.pk}",
+            user=user,
+            kind="recharge-paused",
+            dedupe_key=f"recharge-paused:{subject}:{user.pk}",
             context={
-                "organization": organization.name, "code": code, "reason": reason(code),
-                "amount_micro": recharge.amount_micro, "currency": organization.currency,
+                "organization": organization.name,
+                "code": code,
+                "reason": reason(code),
+                "amount_micro": recharge.amount_micro,
+                "currency": organization.currency,
                 "amount": str(Decimal(recharge.amount_micro) / MICRO),
             },
-        )  # fmt: skip
+        )
     return True

@@ -48,10 +48,15 @@ def change(
         if row.pk is None or before != _values(row):
             row.save()
             audit.record(
-                actor=actor, action="wallet.auto_recharge", subject=organization.public_id, is_on=is_on,
-                threshold_micro=threshold_micro, amount_micro=amount_micro, monthly_cap_micro=monthly_cap_micro,
+                actor=actor,
+                action="wallet.auto_recharge",
+                subject=organization.public_id,
+                is_on=is_on,
+                threshold_micro=threshold_micro,
+                amount_micro=amount_micro,
+                monthly_cap_micro=monthly_cap_micro,
                 card=str(chosen.public_id),
-            )  # fmt: skip
+            )
         kick(recharges.TASK)
     return row
 

@@ -97,8 +97,11 @@ def keep(*, top_up: CardTopUp, card: Card) -> None:
         if SavedCard.objects.filter(payment_method_id=card.id).exists():
             return
         row = SavedCard.objects.create(
-            organization=top_up.organization, customer=customer, requested_by=top_up.requested_by, site_url=top_up.site_url
-        )  # fmt: skip
+            organization=top_up.organization,
+            customer=customer,
+            requested_by=top_up.requested_by,
+            site_url=top_up.site_url,
+        )
         _activate(row, card, same)
 
 
@@ -155,7 +158,7 @@ def _create(organization: Organization, key: str, site_url: str, actor: User | N
     row.pk = next_id(SavedCard)
     row.command = outbox.queue(
         kind=StripeCommand.Kind.CREATE_SETUP_SESSION, idempotency_key=key, subject_id=row.pk, after=customer_command
-    )  # fmt: skip
+    )
     row.save(force_insert=True)
     return row
 
@@ -207,9 +210,16 @@ def _activate(row: SavedCard, card: Card, same: list[str]) -> None:
         transition(other, Status.REMOVED, code="saved_again", is_default=False, ended_at=timezone.now())
         _detach(other)
     transition(
-        row, Status.ACTIVE, payment_method_id=card.id, brand=card.brand, last4=card.last4, exp_month=card.exp_month,
-        exp_year=card.exp_year, is_default=not had_default, ended_at=None,
-    )  # fmt: skip
+        row,
+        Status.ACTIVE,
+        payment_method_id=card.id,
+        brand=card.brand,
+        last4=card.last4,
+        exp_month=card.exp_month,
+        exp_year=card.exp_year,
+        is_default=not had_default,
+        ended_at=None,
+    )
     AutoRecharge.objects.filter(card__in=older).update(card=row)
     _audit(row, "wallet.card_saved", row.requested_by)
 
@@ -228,10 +238,10 @@ def _let_go(row: SavedCard, *, code: str) -> None:
 def _detach(row: SavedCard) -> None:
     outbox.queue(
         kind=StripeCommand.Kind.DETACH_CARD, idempotency_key=f"saved_card:{row.public_id}:detach:v1", subject_id=row.pk
-    )  # fmt: skip
+    )
 
 
 def _audit(row: SavedCard, action: str, actor: User | None) -> None:
     audit.record(
         actor=actor, action=action, subject=row.organization.public_id, card=str(row.public_id), last4=row.last4
-    )  # fmt: skip
+    )

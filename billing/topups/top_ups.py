@@ -77,9 +77,11 @@ def apply(session: CheckoutSession) -> CardTopUp:
     ours, SessionMismatch, Conflict `currency_differs` and StripeUnavailable, with the money credited all the same.
     """
     with transaction.atomic():
-        row = CardTopUp.objects.select_for_update(of=("self",)).select_related("organization", "customer", "command").get(
-            public_id=session.reference
-        )  # fmt: skip
+        row = (
+            CardTopUp.objects.select_for_update(of=("self",))
+            .select_related("organization", "customer", "command")
+            .get(public_id=session.reference)
+        )
         _check_session(row, session)
         _adopt(row, session)
         balance.insist_currency([session.balance] if session.balance else [], row.currency)
@@ -111,20 +113,32 @@ def _create(
     if waiting.exclude(idempotency_key=idempotency_key).count() >= OPEN_MAX:
         raise Conflict("Too many top-ups wait to be paid: pay one, or wait a day.", code="too_many_open")
     row = CardTopUp(
-        organization=organization, customer=customer, requested_by=actor, amount_micro=amount_micro,
-        currency=organization.currency, idempotency_key=idempotency_key, site_url=site_url, saves_card=saves_card,
-    )  # fmt: skip
+        organization=organization,
+        customer=customer,
+        requested_by=actor,
+        amount_micro=amount_micro,
+        currency=organization.currency,
+        idempotency_key=idempotency_key,
+        site_url=site_url,
+        saves_card=saves_card,
+    )
     # The command names the row and the row its command: the id is drawn first.
     row.pk = next_id(CardTopUp)
     row.command = outbox.queue(
-        kind=StripeCommand.Kind.CREATE_CHECKOUT_SESSION, idempotency_key=f"card_top_up:{row.public_id}:session:v1",
-        subject_id=row.pk, after=customer_command,
-    )  # fmt: skip
+        kind=StripeCommand.Kind.CREATE_CHECKOUT_SESSION,
+        idempotency_key=f"card_top_up:{row.public_id}:session:v1",
+        subject_id=row.pk,
+        after=customer_command,
+    )
     row.save(force_insert=True)
     audit.record(
-        actor=actor, action="wallet.card_top_up", subject=organization.public_id,
-        card_top_up=str(row.public_id), amount_micro=amount_micro, currency=row.currency,
-    )  # fmt: skip
+        actor=actor,
+        action="wallet.card_top_up",
+        subject=organization.public_id,
+        card_top_up=str(row.public_id),
+        amount_micro=amount_micro,
+        currency=row.currency,
+    )
     return row
 
 

@@ -7,10 +7,19 @@ from django.utils import timezone
 from billing.models import SavedCard
 
 BRANDS = {
-    "amex": "American Express", "cartes_bancaires": "Cartes Bancaires", "diners": "Diners Club", "discover": "Discover",
-    "eftpos_au": "eftpos", "jcb": "JCB", "link": "Link", "mastercard": "Mastercard", "unionpay": "UnionPay", "visa": "Visa",
-    "us_bank_account": "Bank account", "sepa_debit": "Bank account",
-}  # fmt: skip
+    "amex": "American Express",
+    "cartes_bancaires": "Cartes Bancaires",
+    "diners": "Diners Club",
+    "discover": "Discover",
+    "eftpos_au": "eftpos",
+    "jcb": "JCB",
+    "link": "Link",
+    "mastercard": "Mastercard",
+    "unionpay": "UnionPay",
+    "visa": "Visa",
+    "us_bank_account": "Bank account",
+    "sepa_debit": "Bank account",
+}
 
 
 def title(card: SavedCard) -> str:

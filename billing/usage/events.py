@@ -44,18 +44,36 @@ def moment(at: datetime) -> str:
 
 
 def for_owner(
-    *, node: UUID, seq: int, job: UUID, at: datetime, attempt: int, items: int, compute_ms: int, energy_mwh: int,
-    prices: Prices, owner_micro: int,
-) -> UsageEvent:  # fmt: skip
+    *,
+    node: UUID,
+    seq: int,
+    job: UUID,
+    at: datetime,
+    attempt: int,
+    items: int,
+    compute_ms: int,
+    energy_mwh: int,
+    prices: Prices,
+    owner_micro: int,
+) -> UsageEvent:
     """A recorded event as the car's owner gets it, beneath a statement."""
     return UsageEvent(
-        specversion="1.0", id=str(event_id(node, seq)), source=f"/nodes/{node}", type="driveway.usage.recorded.v1",
-        time=moment(at), subject=str(job), datacontenttype="application/json",
+        specversion="1.0",
+        id=str(event_id(node, seq)),
+        source=f"/nodes/{node}",
+        type="driveway.usage.recorded.v1",
+        time=moment(at),
+        subject=str(job),
+        datacontenttype="application/json",
         data=UsageData(
-            compute_ms=compute_ms, energy_mwh=energy_mwh, items=items, attempt=attempt, prices=prices,
+            compute_ms=compute_ms,
+            energy_mwh=energy_mwh,
+            items=items,
+            attempt=attempt,
+            prices=prices,
             amounts=Amounts(owner_micro=owner_micro),
         ),
-    )  # fmt: skip
+    )
 
 
 def for_customer(
@@ -121,10 +139,15 @@ def page(
     """At most `limit` events after the cursor; of one job or all, of these types or both. Raises NotFound for a made-up cursor."""
     after = _position(cursor)
     values = {
-        "organization": organization.pk, "job": after[0], "kind": after[1], "id": after[2], "only": job,
-        "voided": not kinds or usage_events.VOIDED in kinds, "recorded": not kinds or usage_events.RECORDED in kinds,
+        "organization": organization.pk,
+        "job": after[0],
+        "kind": after[1],
+        "id": after[2],
+        "only": job,
+        "voided": not kinds or usage_events.VOIDED in kinds,
+        "recorded": not kinds or usage_events.RECORDED in kinds,
         "limit": limit + 1,
-    }  # fmt: skip
+    }
     with connection.cursor() as found:
         found.execute(EVENTS, values)
         rows = found.fetchall()
@@ -133,9 +156,21 @@ def page(
 
 
 def _event(
-    job: UUID, at: datetime, void: UUID | None, reason: str, node: UUID, seq: int, attempt: int, items: int,
-    compute_ms: int, energy_mwh: int, currency: str, per_hour: int, per_kwh: int, charged_micro: int,
-) -> dict[str, Any]:  # fmt: skip
+    job: UUID,
+    at: datetime,
+    void: UUID | None,
+    reason: str,
+    node: UUID,
+    seq: int,
+    attempt: int,
+    items: int,
+    compute_ms: int,
+    energy_mwh: int,
+    currency: str,
+    per_hour: int,
+    per_kwh: int,
+    charged_micro: int,
+) -> dict[str, Any]:
     sign = -1 if void else 1
     data = {
         "compute_ms": sign * compute_ms,

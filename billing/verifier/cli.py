@@ -42,9 +42,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("package", type=Path, help="records.zip of a statement, or the folder that it was unpacked to")
     parser.add_argument("--json", action="store_true", help="the report for programs")
     parser.add_argument(
-        "--key", type=_key, action="append", default=[], metavar="HEX",
+        "--key",
+        type=_key,
+        action="append",
+        default=[],
+        metavar="HEX",
         help="the public key that you see in the car; may be given again, once for each car",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--platform-key",
         type=_key,

@@ -10,7 +10,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 # Points of small order: a signature under them holds for any message (the platform refuses them as well).
 SMALL_ORDER = {
-    bytes(32), b"\x01" + bytes(31), bytes(31) + b"\x80", b"\x01" + bytes(30) + b"\x80",
+    bytes(32),
+    b"\x01" + bytes(31),
+    bytes(31) + b"\x80",
+    b"\x01" + bytes(30) + b"\x80",
     bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"),
     bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85"),
     bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"),
@@ -21,7 +24,7 @@ SMALL_ORDER = {
     bytes.fromhex("edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff"),
     bytes.fromhex("eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"),
     bytes.fromhex("eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff"),
-}  # fmt: skip
+}
 
 
 def fingerprint(public_key: str) -> str:

@@ -34,9 +34,11 @@ def limit_ms(record: Record) -> int:
     """The longest time that is billed for a unit: so many times what the trial run took, on computers of this class."""
     bound = record.bound
     return rating.paid_time_ms(
-        items=bound.items, us_per_item=bound.us_per_item, slowness_permille=bound.slowness_permille,
+        items=bound.items,
+        us_per_item=bound.us_per_item,
+        slowness_permille=bound.slowness_permille,
         paid_time_permille=bound.paid_time_permille,
-    )  # fmt: skip
+    )
 
 
 def limit_mwh(record: Record, billed_ms: int) -> int:
@@ -48,9 +50,12 @@ def owner_micro(record: Record) -> int:
     """What the formula gives for the quantities that the record bears out."""
     data = record.event.data
     return rating.owner_micro(
-        compute_ms=data.compute_ms, energy_mwh=data.energy_mwh, price_micro_per_hour=data.prices.micro_per_hour,
-        price_micro_per_kwh=data.prices.micro_per_kwh, owner_share_permille=data.prices.owner_share_permille,
-    )  # fmt: skip
+        compute_ms=data.compute_ms,
+        energy_mwh=data.energy_mwh,
+        price_micro_per_hour=data.prices.micro_per_hour,
+        price_micro_per_kwh=data.prices.micro_per_kwh,
+        owner_share_permille=data.prices.owner_share_permille,
+    )
 
 
 def check(record: Record, nodes: Mapping[str, Node], currency: str, tell: Tell) -> Checked | None:

@@ -26,18 +26,29 @@ class Run:
         if (other.node, other.job, other.first_seq) != (self.node, self.job, self.last_seq + 1):
             return None
         return Run(
-            self.node, self.job, self.first_seq, other.last_seq, self.energy_mwh + other.energy_mwh,
-            min(self.started_unix_ms, other.started_unix_ms), max(self.ended_unix_ms, other.ended_unix_ms),
+            self.node,
+            self.job,
+            self.first_seq,
+            other.last_seq,
+            self.energy_mwh + other.energy_mwh,
+            min(self.started_unix_ms, other.started_unix_ms),
+            max(self.ended_unix_ms, other.ended_unix_ms),
             self.methods | other.methods,
-        )  # fmt: skip
+        )
 
 
 def piece(job: str, payload: MeterPayload) -> Run:
     """One record is the shortest run."""
     return Run(
-        payload.node, job, payload.seq, payload.seq, payload.energy_mwh, payload.started_unix_ms, payload.ended_unix_ms,
+        payload.node,
+        job,
+        payload.seq,
+        payload.seq,
+        payload.energy_mwh,
+        payload.started_unix_ms,
+        payload.ended_unix_ms,
         frozenset({payload.energy_method}),
-    )  # fmt: skip
+    )
 
 
 @dataclass

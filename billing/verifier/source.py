@@ -27,9 +27,17 @@ RATIO_MAX, RATIO_FREE_BYTES = 100, 1024**2
 DIRECTORY_MAX_BYTES = 64 * 1024
 END_BYTES, END_MAGIC, END64_MAGIC = 22, b"PK\x05\x06", b"PK\x06\x07"
 ZIP_ERRORS = (
-    zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError, struct.error,
-    KeyError, IndexError,
-)  # fmt: skip
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    OSError,
+    ValueError,
+    struct.error,
+    KeyError,
+    IndexError,
+)
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,16 @@ DIGITS = {"JPY": 0, "KRW": 0, "VND": 0, "CLP": 0, "BHD": 3, "JOD": 3, "KWD": 3, 
 # Which figure of the statement a kind of transfer moves.
 FROM_RECORDS = ("share", "verification")
 FIGURES = {
-    "share": "earned", "verification": "earned", "correction": "corrected", "adjustment": "corrected",
-    "reversal": "corrected", "reserve": "other", "return": "other", "transfer": "other", "payout": "paid_out",
-}  # fmt: skip
+    "share": "earned",
+    "verification": "earned",
+    "correction": "corrected",
+    "adjustment": "corrected",
+    "reversal": "corrected",
+    "reserve": "other",
+    "return": "other",
+    "transfer": "other",
+    "payout": "paid_out",
+}
 WORK_LINES = ("work", "check")
 
 
@@ -108,9 +115,11 @@ def _check_figures(manifest: Manifest, sums: Sums, tell: Tell) -> None:
         figures[FIGURES.get(entry.kind, "other")] += entry.amount_micro
     where = f"statement {statement.number}"
     for name, stated in (
-        ("earned", statement.earned_micro), ("corrected", statement.corrected_micro),
-        ("other", statement.other_micro), ("paid_out", -statement.paid_out_micro),
-    ):  # fmt: skip
+        ("earned", statement.earned_micro),
+        ("corrected", statement.corrected_micro),
+        ("other", statement.other_micro),
+        ("paid_out", -statement.paid_out_micro),
+    ):
         _compare(tell, where, name, stated, figures[name])
     carried = statement.opening_micro + sum(figures.values())
     _compare(tell, where, "carried", statement.carried_micro, carried)

@@ -60,9 +60,15 @@ def verify(source: Source, *, node_keys: Iterable[str] = (), platform_key: str =
     seal = _decoded(form.SEAL, source.read(form.SEAL), form.Seal)
     pinned = set(node_keys)
     report = Report(
-        statement=manifest.statement, owner=manifest.owner, issuer=manifest.issuer, platform_key=seal.public_key,
-        platform_key_pinned=bool(platform_key), nodes=manifest.nodes, keys_pinned=bool(pinned), gaps=manifest.gaps,
-    )  # fmt: skip
+        statement=manifest.statement,
+        owner=manifest.owner,
+        issuer=manifest.issuer,
+        platform_key=seal.public_key,
+        platform_key_pinned=bool(platform_key),
+        nodes=manifest.nodes,
+        keys_pinned=bool(pinned),
+        gaps=manifest.gaps,
+    )
     _check_seal(raw, seal, platform_key, report)
     _check_node_keys(manifest.nodes, pinned, report)
     _check_files(source, manifest, _check_records(source, manifest, report), report)
@@ -174,8 +180,26 @@ def as_json(report: Report) -> dict[str, Any]:
         "holds": report.holds,
         "verdict": "recomputed = paid" if report.holds else "recomputed != paid",
         "findings_count": report.findings_count,
-        **{name: msgspec.to_builtins(getattr(report, name)) for name in (
-            "statement", "owner", "issuer", "platform_key", "platform_key_pinned", "keys_pinned", "nodes", "records",
-            "links", "missing", "gaps", "voids", "ocmf", "total", "stated_micro", "costs_settled", "findings",
-        )},
-    }  # fmt: skip
+        **{
+            name: msgspec.to_builtins(getattr(report, name))
+            for name in (
+                "statement",
+                "owner",
+                "issuer",
+                "platform_key",
+                "platform_key_pinned",
+                "keys_pinned",
+                "nodes",
+                "records",
+                "links",
+                "missing",
+                "gaps",
+                "voids",
+                "ocmf",
+                "total",
+                "stated_micro",
+                "costs_settled",
+                "findings",
+            )
+        },
+    }

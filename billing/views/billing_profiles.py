@@ -28,9 +28,12 @@ class ProfileForm(forms.Form):
     address = forms.CharField(max_length=LONGEST["address"], required=False)
     tax_id = forms.CharField(max_length=LONGEST["tax_id"], required=False)
     low_balance = forms.DecimalField(
-        decimal_places=2, max_digits=12, min_value=0, required=False,
+        decimal_places=2,
+        max_digits=12,
+        min_value=0,
+        required=False,
         error_messages={"min_value": "A threshold is zero or more."},
-    )  # fmt: skip
+    )
 
 
 @never_cache
@@ -48,9 +51,11 @@ def billing_profile(request: HttpRequest, organization: Organization) -> HttpRes
         low = wanted.pop("low_balance")
         try:
             billing_profiles.change(
-                organization=organization, low_balance_micro=None if low is None else int(low * MICRO),
-                actor=signed_in(request), **wanted,
-            )  # fmt: skip
+                organization=organization,
+                low_balance_micro=None if low is None else int(low * MICRO),
+                actor=signed_in(request),
+                **wanted,
+            )
         except DomainError as error:
             add_error(form, error)
         else:

@@ -56,10 +56,15 @@ def auto_recharge(request: HttpRequest, organization: Organization) -> HttpRespo
     if form.is_valid():
         try:
             row = recharge_settings.change(
-                organization=organization, is_on=form.cleaned_data["is_on"], threshold_micro=form.micro("threshold"),
-                amount_micro=form.micro("amount"), monthly_cap_micro=form.micro("monthly_cap"), card_id=form.cleaned_data["card"],
-                actor=signed_in(request), resume=True,
-            )  # fmt: skip
+                organization=organization,
+                is_on=form.cleaned_data["is_on"],
+                threshold_micro=form.micro("threshold"),
+                amount_micro=form.micro("amount"),
+                monthly_cap_micro=form.micro("monthly_cap"),
+                card_id=form.cleaned_data["card"],
+                actor=signed_in(request),
+                resume=True,
+            )
         except DomainError as error:
             form.add_error(FIELDS.get(error.code.split("_")[0]), error.message)
         else:
@@ -77,9 +82,11 @@ def saved_card_add(request: HttpRequest, organization: Organization) -> HttpResp
     try:
         key = UUID(request.POST.get("key", ""))
         card = saved_cards.start(
-            organization=organization, idempotency_key=f"page:{key}",
-            site_url=request.build_absolute_uri("/").rstrip("/"), actor=signed_in(request),
-        )  # fmt: skip
+            organization=organization,
+            idempotency_key=f"page:{key}",
+            site_url=request.build_absolute_uri("/").rstrip("/"),
+            actor=signed_in(request),
+        )
     except ValueError:
         messages.error(request, _("This form was not complete. Please try again."))
         return redirect("auto_recharge")
@@ -138,9 +145,12 @@ def _initial(organization: Organization) -> dict[str, Any]:
     if row is None:
         return {"is_on": True, **USUAL}
     return {
-        "is_on": row.is_on, "threshold": _major(row.threshold_micro), "amount": _major(row.amount_micro),
-        "monthly_cap": _major(row.monthly_cap_micro), "card": row.card.public_id,
-    }  # fmt: skip
+        "is_on": row.is_on,
+        "threshold": _major(row.threshold_micro),
+        "amount": _major(row.amount_micro),
+        "monthly_cap": _major(row.monthly_cap_micro),
+        "card": row.card.public_id,
+    }
 
 
 def _major(micro: int) -> Decimal:
@@ -200,10 +210,14 @@ def _recharge(recharge: AutoRecharge, currency: str) -> dict[str, Any]:
         "is_used_up": month.left_micro < recharge.amount_micro,
         "charges": [
             {
-                "public_id": row.public_id, "at": row.created_at, "amount": format_micro(row.amount_micro, row.currency),
-                "status": row.status, "label": row.get_status_display(), "code": row.status_code,
+                "public_id": row.public_id,
+                "at": row.created_at,
+                "amount": format_micro(row.amount_micro, row.currency),
+                "status": row.status,
+                "label": row.get_status_display(),
+                "code": row.status_code,
                 "card": card_words.title(row.saved_card) if row.saved_card else "",
             }
             for row in rows
         ],
-    }  # fmt: skip
+    }

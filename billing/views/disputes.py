@@ -60,15 +60,23 @@ def dispute_open_order(request: HttpRequest, organization: Organization, public_
 
     def start(amount_micro: int, reason: str, key: str) -> Dispute:
         return disputes.open_order(
-            organization=organization, order=order, reason=reason, claimed_micro=amount_micro, idempotency_key=key,
+            organization=organization,
+            order=order,
+            reason=reason,
+            claimed_micro=amount_micro,
+            idempotency_key=key,
             actor=signed_in(request),
-        )  # fmt: skip
+        )
 
     context = {
-        "about": "job", "name": order.job.artifact.name, "charged_micro": order.charged_micro,
-        "currency": order.rate_card.currency, "back_url": reverse("job_detail", args=[public_id]),
-        "running": order.status == JobOrder.Status.HELD, "nav": "billing/_money_nav.html",
-    }  # fmt: skip
+        "about": "job",
+        "name": order.job.artifact.name,
+        "charged_micro": order.charged_micro,
+        "currency": order.rate_card.currency,
+        "back_url": reverse("job_detail", args=[public_id]),
+        "running": order.status == JobOrder.Status.HELD,
+        "nav": "billing/_money_nav.html",
+    }
     return _open(request, start, context, give_backs.of(order).left_micro)
 
 
@@ -80,15 +88,22 @@ def dispute_open_statement(request: HttpRequest, owner: Owner, public_id: UUID) 
 
     def start(amount_micro: int, reason: str, key: str) -> Dispute:
         return disputes.open_statement(
-            owner=owner, statement=statement, reason=reason, claimed_micro=amount_micro, idempotency_key=key,
+            owner=owner,
+            statement=statement,
+            reason=reason,
+            claimed_micro=amount_micro,
+            idempotency_key=key,
             actor=signed_in(request),
-        )  # fmt: skip
+        )
 
     context = {
-        "about": "statement", "name": statement.number, "charged_micro": statement.earned_micro,
-        "currency": statement.currency, "back_url": reverse("statement_detail", args=[public_id]),
+        "about": "statement",
+        "name": statement.number,
+        "charged_micro": statement.earned_micro,
+        "currency": statement.currency,
+        "back_url": reverse("statement_detail", args=[public_id]),
         "nav": "billing/_earnings_nav.html",
-    }  # fmt: skip
+    }
     return _open(request, start, context, 0)
 
 
@@ -126,9 +141,13 @@ def dispute_detail(request: HttpRequest, public_id: UUID) -> HttpResponse:
             form.is_valid()
             messages.error(request, error.message)
     context = {
-        "dispute": dispute, "form": form, "open": dispute.status == Dispute.Status.OPEN, "may_write": may_write,
-        "thread": dispute.messages.order_by("id"), "is_owner": _is_owner(user),
-    }  # fmt: skip
+        "dispute": dispute,
+        "form": form,
+        "open": dispute.status == Dispute.Status.OPEN,
+        "may_write": may_write,
+        "thread": dispute.messages.order_by("id"),
+        "is_owner": _is_owner(user),
+    }
     return render(request, "billing/dispute_detail.html", context, status=400 if form.errors else 200)
 
 

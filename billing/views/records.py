@@ -22,9 +22,10 @@ def package(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpResponse
     """The package of one of the owner's statements."""
     statement = get_object_or_404(Statement.objects.select_related("owner"), owner=owner, public_id=public_id)
     return streamed_response(
-        statement_package.chunks(statement), filename=statement_package.file_name(statement),
+        statement_package.chunks(statement),
+        filename=statement_package.file_name(statement),
         content_type="application/zip",
-    )  # fmt: skip
+    )
 
 
 @require_GET

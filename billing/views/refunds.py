@@ -47,10 +47,12 @@ def refund_request(request: HttpRequest, organization: Organization) -> HttpResp
     if form.is_valid():
         try:
             made = refunds.request(
-                organization=organization, amount_micro=int(form.cleaned_data["amount"] * MICRO),
-                idempotency_key=f"page:{form.cleaned_data['key']}", reason=form.cleaned_data["reason"],
+                organization=organization,
+                amount_micro=int(form.cleaned_data["amount"] * MICRO),
+                idempotency_key=f"page:{form.cleaned_data['key']}",
+                reason=form.cleaned_data["reason"],
                 actor=signed_in(request),
-            )  # fmt: skip
+            )
         except DomainError as error:
             add_error(form, error)
         else:

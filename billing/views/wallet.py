@@ -90,11 +90,13 @@ def top_up_start(request: HttpRequest, organization: Organization) -> HttpRespon
     if form.is_valid():
         try:
             top_up = top_ups.start(
-                organization=organization, amount_micro=int(form.cleaned_data["amount"] * MICRO),
+                organization=organization,
+                amount_micro=int(form.cleaned_data["amount"] * MICRO),
                 idempotency_key=f"page:{form.cleaned_data['key']}",
-                site_url=request.build_absolute_uri("/").rstrip("/"), actor=signed_in(request),
+                site_url=request.build_absolute_uri("/").rstrip("/"),
+                actor=signed_in(request),
                 saves_card=form.cleaned_data["keep"],
-            )  # fmt: skip
+            )
         except DomainError as error:
             add_error(form, error)
         else:

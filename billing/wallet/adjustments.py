@@ -41,15 +41,26 @@ def _adjust(
     platform = Place(kind=Kind.ADJUSTMENT, currency=whose.currency)
     accounts = posting.accounts([whose, platform])
     debit, credit = (platform, whose) if amount_micro > 0 else (whose, platform)
-    result = posting.post([
-        Posting(
-            kind=LedgerTransfer.Kind.ADJUSTMENT, debit=accounts[debit], credit=accounts[credit],
-            amount_micro=abs(amount_micro), idempotency_key=idempotency_key, meta={"note": note},
-        )
-    ])  # fmt: skip
+    result = posting.post(
+        [
+            Posting(
+                kind=LedgerTransfer.Kind.ADJUSTMENT,
+                debit=accounts[debit],
+                credit=accounts[credit],
+                amount_micro=abs(amount_micro),
+                idempotency_key=idempotency_key,
+                meta={"note": note},
+            )
+        ]
+    )
     if result.new:
         audit.record(
-            actor=actor, action="money.adjusted", subject=subject, amount_micro=amount_micro,
-            currency=whose.currency, note=note, transfer=str(result.transfers[0].public_id),
-        )  # fmt: skip
+            actor=actor,
+            action="money.adjusted",
+            subject=subject,
+            amount_micro=amount_micro,
+            currency=whose.currency,
+            note=note,
+            transfer=str(result.transfers[0].public_id),
+        )
     return result.transfers[0]

@@ -68,8 +68,14 @@ def top_ups(organization: Organization, *, limit: int) -> list[TopUpRow]:
     rows = [
         *(
             TopUpRow(
-                row.public_id, row.origin, row.status, row.get_status_display(), row.amount_micro,
-                row.declined_code if row.status == row.Status.OPEN else row.status_code, row.created_at, row.page_url,
+                row.public_id,
+                row.origin,
+                row.status,
+                row.get_status_display(),
+                row.amount_micro,
+                row.declined_code if row.status == row.Status.OPEN else row.status_code,
+                row.created_at,
+                row.page_url,
             )
             for row in cards
         ),
@@ -77,5 +83,5 @@ def top_ups(organization: Organization, *, limit: int) -> list[TopUpRow]:
             TopUpRow(row.public_id, "manual", "paid", "Paid", row.amount_micro, row.reference, row.created_at, "")
             for row in manual
         ),
-    ]  # fmt: skip
+    ]
     return sorted(rows, key=lambda row: row.at, reverse=True)[:limit]

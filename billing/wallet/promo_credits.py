@@ -32,22 +32,36 @@ def grant(
         expense = Place(kind=Kind.PROMOTION, currency=organization.currency)
         wallet = Place(kind=Kind.PROMO_WALLET, currency=organization.currency, organization_id=organization.pk)
         accounts = posting.accounts([expense, wallet])
-        result = posting.post([
-            Posting(
-                kind=LedgerTransfer.Kind.PROMO, debit=accounts[expense], credit=accounts[wallet],
-                amount_micro=amount_micro, idempotency_key=f"promo:{organization.pk}:{idempotency_key}",
-            )
-        ])  # fmt: skip
+        result = posting.post(
+            [
+                Posting(
+                    kind=LedgerTransfer.Kind.PROMO,
+                    debit=accounts[expense],
+                    credit=accounts[wallet],
+                    amount_micro=amount_micro,
+                    idempotency_key=f"promo:{organization.pk}:{idempotency_key}",
+                )
+            ]
+        )
         if not result.new:
             return _replayed(organization, idempotency_key, reason)
         made = PromoCredit.objects.create(
-            organization=organization, amount_micro=amount_micro, currency=organization.currency,
-            reason=reason[:200], granted_by=actor, idempotency_key=idempotency_key, transfer=result.transfers[0],
-        )  # fmt: skip
+            organization=organization,
+            amount_micro=amount_micro,
+            currency=organization.currency,
+            reason=reason[:200],
+            granted_by=actor,
+            idempotency_key=idempotency_key,
+            transfer=result.transfers[0],
+        )
         audit.record(
-            actor=actor, action="wallet.promo_credit", subject=organization.public_id, amount_micro=amount_micro,
-            currency=organization.currency, reason=made.reason,
-        )  # fmt: skip
+            actor=actor,
+            action="wallet.promo_credit",
+            subject=organization.public_id,
+            amount_micro=amount_micro,
+            currency=organization.currency,
+            reason=made.reason,
+        )
     return made
 
 

@@ -107,22 +107,38 @@ def _credit(
     clearing = Place(kind=CLEARING[method], currency=organization.currency)
     wallet = Place(kind=LedgerAccount.Kind.WALLET, currency=organization.currency, organization_id=organization.pk)
     accounts = posting.accounts([clearing, wallet])
-    result = posting.post([
-        Posting(
-            kind=LedgerTransfer.Kind.TOP_UP, debit=accounts[clearing], credit=accounts[wallet], amount_micro=amount_micro,
-            idempotency_key=f"top_up:{organization.pk}:{idempotency_key}", meta={"method": method, "reference": reference},
-        )
-    ])  # fmt: skip
+    result = posting.post(
+        [
+            Posting(
+                kind=LedgerTransfer.Kind.TOP_UP,
+                debit=accounts[clearing],
+                credit=accounts[wallet],
+                amount_micro=amount_micro,
+                idempotency_key=f"top_up:{organization.pk}:{idempotency_key}",
+                meta={"method": method, "reference": reference},
+            )
+        ]
+    )
     if not result.new:
         return _replayed(organization, idempotency_key, reference)
     created = TopUp.objects.create(
-        organization=organization, amount_micro=amount_micro, currency=organization.currency, method=method,
-        reference=reference, idempotency_key=idempotency_key, transfer=result.transfers[0],
-    )  # fmt: skip
+        organization=organization,
+        amount_micro=amount_micro,
+        currency=organization.currency,
+        method=method,
+        reference=reference,
+        idempotency_key=idempotency_key,
+        transfer=result.transfers[0],
+    )
     audit.record(
-        actor=actor, action="wallet.top_up", subject=organization.public_id,
-        amount_micro=amount_micro, currency=organization.currency, method=method, reference=reference,
-    )  # fmt: skip
+        actor=actor,
+        action="wallet.top_up",
+        subject=organization.public_id,
+        amount_micro=amount_micro,
+        currency=organization.currency,
+        method=method,
+        reference=reference,
+    )
     if owes:
         debts.collect(organization)
     return created
@@ -141,7 +157,11 @@ def credit(row: CardTopUp, payment_intent_id: str) -> None:
     if row.status == CardTopUp.Status.PAID:
         return
     row.top_up = wallets.top_up(
-        organization=row.organization, amount_micro=row.amount_micro, method=TopUp.Method.STRIPE,
-        reference=payment_intent_id, idempotency_key=f"card:{row.public_id}", actor=row.requested_by,
-    )  # fmt: skip
+        organization=row.organization,
+        amount_micro=row.amount_micro,
+        method=TopUp.Method.STRIPE,
+        reference=payment_intent_id,
+        idempotency_key=f"card:{row.public_id}",
+        actor=row.requested_by,
+    )
     transition(row, CardTopUp.Status.PAID, top_up=row.top_up, ended_at=timezone.now())

@@ -87,31 +87,43 @@ def _bank_words(params: Params) -> str:
 
 def _bank_top_up(approval: Approval, actor: User) -> None:
     wallets.top_up(
-        organization=find(Organization, approval.params, "organization"), amount_micro=approval.params["amount_micro"],
-        method=TopUp.Method.MANUAL, reference=approval.params["reference"], actor=actor,
+        organization=find(Organization, approval.params, "organization"),
+        amount_micro=approval.params["amount_micro"],
+        method=TopUp.Method.MANUAL,
+        reference=approval.params["reference"],
+        actor=actor,
         idempotency_key=f"approval:{approval.public_id}",
-    )  # fmt: skip
+    )
 
 
 def _refund(approval: Approval, actor: User) -> None:
     refunds.request(
-        organization=find(Organization, approval.params, "organization"), reason=approval.reason[:200], actor=actor,
-        amount_micro=approval.params["amount_micro"], idempotency_key=f"approval:{approval.public_id}",
-    )  # fmt: skip
+        organization=find(Organization, approval.params, "organization"),
+        reason=approval.reason[:200],
+        actor=actor,
+        amount_micro=approval.params["amount_micro"],
+        idempotency_key=f"approval:{approval.public_id}",
+    )
 
 
 def _promo(approval: Approval, actor: User) -> None:
     promo_credits.grant(
-        organization=find(Organization, approval.params, "organization"), reason=approval.reason[:200], actor=actor,
-        amount_micro=approval.params["amount_micro"], idempotency_key=f"approval:{approval.public_id}",
-    )  # fmt: skip
+        organization=find(Organization, approval.params, "organization"),
+        reason=approval.reason[:200],
+        actor=actor,
+        amount_micro=approval.params["amount_micro"],
+        idempotency_key=f"approval:{approval.public_id}",
+    )
 
 
 def _adjust_customer(approval: Approval, actor: User) -> None:
     adjustments.adjust_customer(
-        organization=find(Organization, approval.params, "organization"), note=approval.reason[:200], actor=actor,
-        amount_micro=approval.params["amount_micro"], idempotency_key=f"adjustment:{approval.public_id}",
-    )  # fmt: skip
+        organization=find(Organization, approval.params, "organization"),
+        note=approval.reason[:200],
+        actor=actor,
+        amount_micro=approval.params["amount_micro"],
+        idempotency_key=f"adjustment:{approval.public_id}",
+    )
 
 
 def _of_refund(params: Params) -> Params:
@@ -147,9 +159,13 @@ def _owner_words(params: Params) -> str:
 def _adjust_owner(approval: Approval, actor: User) -> None:
     owner = find(Owner, approval.params, "owner")
     adjustments.adjust_owner(
-        owner=owner, currency=owner.currency, amount_micro=approval.params["amount_micro"], actor=actor,
-        note=approval.reason[:200], idempotency_key=f"adjustment:{approval.public_id}",
-    )  # fmt: skip
+        owner=owner,
+        currency=owner.currency,
+        amount_micro=approval.params["amount_micro"],
+        actor=actor,
+        note=approval.reason[:200],
+        idempotency_key=f"adjustment:{approval.public_id}",
+    )
 
 
 # --- payouts ------------------------------------------------------------------------------------------------------------
@@ -243,9 +259,12 @@ def _decision_words(params: Params) -> str:
 def _decide(approval: Approval, actor: User) -> object:
     params = approval.params
     return dispute_decisions.uphold(
-        dispute=find(Dispute, params, "dispute"), granted_micro=params["amount_micro"], bearer=params["bearer"],
-        decision=params["decision"], actor=actor,
-    )  # fmt: skip
+        dispute=find(Dispute, params, "dispute"),
+        granted_micro=params["amount_micro"],
+        bearer=params["bearer"],
+        decision=params["decision"],
+        actor=actor,
+    )
 
 
 Kind = Approval.Kind

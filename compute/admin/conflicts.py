@@ -46,9 +46,12 @@ class MeterConflictAdmin(OwnerDataAdmin):
             return back
         try:
             row = node_decisions.decide(
-                node=conflict.node, kind=request.POST.get("act", ""), reason=request.POST.get("reason", ""),
-                idempotency_key=f"page:{uuid.UUID(request.POST.get('key', ''))}", actor=signed_in(request),
-            )  # fmt: skip
+                node=conflict.node,
+                kind=request.POST.get("act", ""),
+                reason=request.POST.get("reason", ""),
+                idempotency_key=f"page:{uuid.UUID(request.POST.get('key', ''))}",
+                actor=signed_in(request),
+            )
         except ValueError:
             messages.error(request, "This form was not complete. Please try again.")
         except DomainError as error:

@@ -68,9 +68,14 @@ class Agent:
         self._judge, self._publisher, self._chain = judge, publisher, chain
         self._health = HealthTeller(store, judge)
         self._work = Workload(
-            blobs=blobs, bench=bench, energy=energy, store=store, recorder=recorder,
-            on_change=self._publish, on_report=self.sync_soon,
-        )  # fmt: skip
+            blobs=blobs,
+            bench=bench,
+            energy=energy,
+            store=store,
+            recorder=recorder,
+            on_change=self._publish,
+            on_report=self.sync_soon,
+        )
         self._wake = asyncio.Event()
         self._withheld = ""
         self._trouble = AgentError("connecting", "No sync has been answered yet.")

@@ -107,14 +107,26 @@ class Publisher:
     def publish(self, work: Workload, saying: Saying, judge: Judge, *, withheld: str, carrier: str) -> None:
         running, totals = work.running(), self._store.totals()
         status = Status(
-            node=self._node, pid=os.getpid(), state=saying.state, reason=saying.code, sentence=saying.sentence,
-            setting=saying.setting, carrier=carrier,
-            withheld=withheld, running=_running(running[0]) if running else None, running_count=len(running),
-            queued=len(work) - len(running), unacknowledged=self._store.unacknowledged_count(),
+            node=self._node,
+            pid=os.getpid(),
+            state=saying.state,
+            reason=saying.code,
+            sentence=saying.sentence,
+            setting=saying.setting,
+            carrier=carrier,
+            withheld=withheld,
+            running=_running(running[0]) if running else None,
+            running_count=len(running),
+            queued=len(work) - len(running),
+            unacknowledged=self._store.unacknowledged_count(),
             last_compute_unix_ms=work.last_compute_unix_ms,
-            counters=Counters(**asdict(totals)), energy_method=self._energy_method,
-            layers=self._layers, agent_version=AGENT_VERSION, policy_version=judge.policy.version, sensors=judge.source,
-        )  # fmt: skip
+            counters=Counters(**asdict(totals)),
+            energy_method=self._energy_method,
+            layers=self._layers,
+            agent_version=AGENT_VERSION,
+            policy_version=judge.policy.version,
+            sensors=judge.source,
+        )
         now_ms = time.time_ns() // 1_000_000
         if status == self._last and now_ms - self._written_ms < _REFRESH_MS:
             return

@@ -119,10 +119,20 @@ def check_grant(grant: str, *, node: str, sha256: str) -> None:
 
 
 def _lease(
-    node: Any, attempt: int, fence: int, expires_in_ms: float, items: int, model: str, model_bytes: int,
-    unit_input: str, input_bytes: int, outputs: Any, memory_bytes: int, us_per_item: int,
+    node: Any,
+    attempt: int,
+    fence: int,
+    expires_in_ms: float,
+    items: int,
+    model: str,
+    model_bytes: int,
+    unit_input: str,
+    input_bytes: int,
+    outputs: Any,
+    memory_bytes: int,
+    us_per_item: int,
     batch: int,
-) -> protocol.Lease:  # fmt: skip
+) -> protocol.Lease:
     expected_ms = items * us_per_item // 1000
     return protocol.Lease(
         attempt=attempt,

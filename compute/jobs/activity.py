@@ -66,9 +66,15 @@ def attempts_of(
     """Attempts of a vehicle, newest first, with job, model, customer, unit and usage, in a fixed number of queries."""
     top = min(before or BIGGEST_ID, _last_by(vehicle, until + SLACK) + 1 if until else BIGGEST_ID)
     values = {
-        "vehicle": vehicle.pk, "before": top, "after": _last_by(vehicle, since - SLACK) if since else 0, "since": since,
-        "until": until, "status": status, "each": each, "window": WINDOW,
-    }  # fmt: skip
+        "vehicle": vehicle.pk,
+        "before": top,
+        "after": _last_by(vehicle, since - SLACK) if since else 0,
+        "since": since,
+        "until": until,
+        "status": status,
+        "each": each,
+        "window": WINDOW,
+    }
     with connection.cursor() as cursor:
         cursor.execute(PAGE, values)
         ids, lowest, seen = cursor.fetchone()

@@ -250,9 +250,12 @@ def assemble_job(*, job_id: int) -> bool:
             blob = blobs.put_chunks(_joined(job), limit_bytes=settings.INPUT_MAX_BYTES)
         except blobs.TooLarge:
             transition(
-                job, InferenceJob.Status.FAILED, code="result_too_large", finished_at=timezone.now(),
+                job,
+                InferenceJob.Status.FAILED,
+                code="result_too_large",
+                finished_at=timezone.now(),
                 message="The joined result is too large. Split the input.",
-            )  # fmt: skip
+            )
             return True
         transition(
             job,

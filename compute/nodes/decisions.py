@@ -43,9 +43,14 @@ def decide(*, node: Node, kind: str, reason: str, idempotency_key: str, actor: U
     if kind != Kind.RETIRE:
         _require_suspended(node)
     row = NodeDecision.objects.create(
-        node=node, through=_newest(node), kind=kind, meter_seq=presence.meter_seq, meter_hash=presence.meter_hash,
-        decided_by=actor, idempotency_key=idempotency_key,
-    )  # fmt: skip
+        node=node,
+        through=_newest(node),
+        kind=kind,
+        meter_seq=presence.meter_seq,
+        meter_hash=presence.meter_hash,
+        decided_by=actor,
+        idempotency_key=idempotency_key,
+    )
     if kind == Kind.LIFT:
         transition(node, Node.Status.ACTIVE, code=LIFTED)
         # Available again only by a sync: what it said while it was suspended offers nothing.
@@ -88,11 +93,20 @@ def _newest(node: Node) -> MeterConflict:
 def _tell(row: NodeDecision, reason: str, actor: User) -> None:
     node, kind = row.node, Kind(row.kind)
     audit.record(
-        actor=actor, action=conflict_evidence.DECIDED, subject=node.public_id, vehicle=str(node.vehicle.public_id),
-        decision=kind, row=str(row.public_id), through=row.through_id, meter_seq=row.meter_seq, reason=reason,
-    )  # fmt: skip
+        actor=actor,
+        action=conflict_evidence.DECIDED,
+        subject=node.public_id,
+        vehicle=str(node.vehicle.public_id),
+        decision=kind,
+        row=str(row.public_id),
+        through=row.through_id,
+        meter_seq=row.meter_seq,
+        reason=reason,
+    )
     if kind in MAILS:
         outbox.queue(
-            user=node.vehicle.owner.user, kind=MAILS[kind], dedupe_key=f"{MAILS[kind]}:{row.public_id}",
+            user=node.vehicle.owner.user,
+            kind=MAILS[kind],
+            dedupe_key=f"{MAILS[kind]}:{row.public_id}",
             context={"vehicle": str(node.vehicle.public_id)},
-        )  # fmt: skip
+        )

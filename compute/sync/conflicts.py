@@ -94,6 +94,8 @@ def _tell(node: Node) -> None:
     nobody: User | None = None  # the platform itself
     audit.record(actor=nobody, action="node.suspend", subject=node.public_id, vehicle=str(vehicle.public_id), why=CODE)
     outbox.queue(
-        user=vehicle.owner.user, kind="node-paused", dedupe_key=f"node-paused:{node.public_id}",
+        user=vehicle.owner.user,
+        kind="node-paused",
+        dedupe_key=f"node-paused:{node.public_id}",
         context={"vehicle": str(vehicle.public_id)},
-    )  # fmt: skip
+    )

@@ -36,10 +36,19 @@ SELECT a.id, a.node_id, a.fence, a.status, a.status_code, a.result_sha256, u.ite
 """
 
 METER_COLUMNS = {
-    "node_id": "bigint", "attempt_id": "bigint", "seq": "bigint", "prev_hash": "text", "hash": "text", "record": "bytea",
-    "signature": "bytea", "outcome": "text", "compute_ms": "bigint", "energy_mwh": "bigint", "energy_method": "text",
+    "node_id": "bigint",
+    "attempt_id": "bigint",
+    "seq": "bigint",
+    "prev_hash": "text",
+    "hash": "text",
+    "record": "bytea",
+    "signature": "bytea",
+    "outcome": "text",
+    "compute_ms": "bigint",
+    "energy_mwh": "bigint",
+    "energy_method": "text",
     "output_sha256": "text",
-}  # fmt: skip
+}
 
 CONCLUDE = """
 UPDATE compute_attempt a
@@ -183,9 +192,21 @@ def _keep(
     reporter.meter_seq, reporter.meter_hash = payload.seq, digest
     batch.advanced[reporter.id] = reporter
     batch.meters.append(
-        (reporter.id, attempt, payload.seq, payload.prev, digest, report.record, report.signature, payload.outcome,
-         payload.compute_ms, payload.energy_mwh, payload.energy_method, payload.output)
-    )  # fmt: skip
+        (
+            reporter.id,
+            attempt,
+            payload.seq,
+            payload.prev,
+            digest,
+            report.record,
+            report.signature,
+            payload.outcome,
+            payload.compute_ms,
+            payload.energy_mwh,
+            payload.energy_method,
+            payload.output,
+        )
+    )
 
 
 def _conclusion(report: protocol.Report, payload: protocol.MeterPayload, row: AttemptRow) -> tuple[str, str, str]:

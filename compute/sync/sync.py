@@ -193,10 +193,16 @@ def _refusal(request: protocol.SyncRequest, node: Known | None, heard: bool) -> 
 
 def _write_presence(by_node: dict[int, protocol.SyncRequest], known: dict[str, Known], carrier: str) -> None:
     rows = [
-        (node, r.seq, r.available and not known[r.node].withheld, r.reason[:40] or known[r.node].withheld,
-         max(0, min(r.capacity, MAX_CAPACITY)), r.policy_version)
+        (
+            node,
+            r.seq,
+            r.available and not known[r.node].withheld,
+            r.reason[:40] or known[r.node].withheld,
+            max(0, min(r.capacity, MAX_CAPACITY)),
+            r.policy_version,
+        )
         for node, r in by_node.items()
-    ]  # fmt: skip
+    ]
     with connection.cursor() as cursor:
         cursor.execute(PRESENCE, [carrier, *map(list, zip(*rows, strict=True))])
 

@@ -44,16 +44,32 @@ WHY_UNPAID = {
 }
 CONSENT_ENDED = "Your consent ended while it ran, so it was stopped."
 COLUMNS = (
-    "leased_at", "ended_at", "job_category", "model_sha256", "customer_category", "items", "compute_ms", "energy_mwh",
-    "energy_method", "outcome", "outcome_code", "currency", "gross_micro", "energy_cost_micro", "wear_micro", "net_micro",
-)  # fmt: skip
+    "leased_at",
+    "ended_at",
+    "job_category",
+    "model_sha256",
+    "customer_category",
+    "items",
+    "compute_ms",
+    "energy_mwh",
+    "energy_method",
+    "outcome",
+    "outcome_code",
+    "currency",
+    "gross_micro",
+    "energy_cost_micro",
+    "wear_micro",
+    "net_micro",
+)
 
 
 class FilterForm(forms.Form):
     day = forms.DateField(
-        required=False, label="Day", widget=forms.DateInput(attrs={"type": "date"}),
+        required=False,
+        label="Day",
+        widget=forms.DateInput(attrs={"type": "date"}),
         validators=[MinValueValidator(date(2000, 1, 1)), MaxValueValidator(date(2999, 12, 31))],
-    )  # fmt: skip
+    )
     outcome = forms.ChoiceField(required=False, label="Outcome", choices=[("", "All"), *OUTCOMES.items()])
     before = forms.IntegerField(required=False, min_value=1, max_value=BIGGEST_ID, widget=forms.HiddenInput)
 

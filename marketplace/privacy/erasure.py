@@ -133,9 +133,7 @@ def finish(request: ErasureRequest, also: tuple[str, ...] = ()) -> bool:
     found = search.everywhere(looked_for)
     namesakes = others(owner, looked_for, found)
     body = proof.compose(request=row, destroyed=destroyed, looked_for=looked_for, found=found, namesakes=namesakes)
-    transition(
-        row, ErasureRequest.Status.DONE, ended_at=timezone.now(), proof=body, proof_signature=proof.sign(body)
-    )  # fmt: skip
+    transition(row, ErasureRequest.Status.DONE, ended_at=timezone.now(), proof=body, proof_signature=proof.sign(body))
     return True
 
 

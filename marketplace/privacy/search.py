@@ -285,10 +285,12 @@ def _search_cache(looked_for: list[Needle], found: Found) -> None:
 
 def _cached(client: Redis, key: bytes) -> str:
     readers = {
-        b"string": lambda: client.get(key), b"list": lambda: client.lrange(key, 0, -1),
-        b"hash": lambda: client.hgetall(key), b"set": lambda: client.smembers(key),
+        b"string": lambda: client.get(key),
+        b"list": lambda: client.lrange(key, 0, -1),
+        b"hash": lambda: client.hgetall(key),
+        b"set": lambda: client.smembers(key),
         b"zset": lambda: client.zrange(key, 0, -1),
-    }  # fmt: skip
+    }
     kind: Any = client.type(key)
     return _readable(readers[kind]()) if kind in readers else ""  # type: ignore[no-untyped-call]
 

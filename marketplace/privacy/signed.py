@@ -21,9 +21,15 @@ def write_consents(owner: Owner, file: IO[str]) -> int:
     count = 0
     for public_id, seq, payload, prev_hash, hash_, signature in rows.values_list(*fields).iterator(FETCH_ROWS):
         _line(
-            file, record=str(public_id), seq=seq, payload=bytes(payload).decode(), prev_hash=prev_hash, hash=hash_,
-            signature=signature, public_key=key,
-        )  # fmt: skip
+            file,
+            record=str(public_id),
+            seq=seq,
+            payload=bytes(payload).decode(),
+            prev_hash=prev_hash,
+            hash=hash_,
+            signature=signature,
+            public_key=key,
+        )
         count += 1
     return count
 
@@ -35,9 +41,15 @@ def write_meter_records(owner: Owner, file: IO[str]) -> int:
     count = 0
     for node, key, seq, record, prev_hash, hash_, signature in rows.values_list(*fields).iterator(FETCH_ROWS):
         _line(
-            file, node=str(node), seq=seq, record=bytes(record).decode(), prev_hash=prev_hash, hash=hash_,
-            signature=bytes(signature).hex(), public_key=key,
-        )  # fmt: skip
+            file,
+            node=str(node),
+            seq=seq,
+            record=bytes(record).decode(),
+            prev_hash=prev_hash,
+            hash=hash_,
+            signature=bytes(signature).hex(),
+            public_key=key,
+        )
         count += 1
     return count
 
@@ -46,10 +58,17 @@ def write_notices(owner: Owner, file: IO[str]) -> int:
     """The texts that the owner decided about."""
     seen = ConsentNotice.objects.filter(consentrecord__owner=owner).distinct().order_by("purpose", "version")
     texts = [
-        {"purpose": n.purpose, "version": n.version, "language": n.language, "title": n.title, "summary": n.summary,
-         "body": n.body, "sha256": n.sha256}
+        {
+            "purpose": n.purpose,
+            "version": n.version,
+            "language": n.language,
+            "title": n.title,
+            "summary": n.summary,
+            "body": n.body,
+            "sha256": n.sha256,
+        }
         for n in seen
-    ]  # fmt: skip
+    ]
     json.dump(texts, file, indent=1, ensure_ascii=False)
     return len(texts)
 

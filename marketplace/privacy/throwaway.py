@@ -63,13 +63,27 @@ class Car:
         now = int(timezone.now().timestamp() * 1000)
         record = protocol.meter_bytes(
             protocol.MeterPayload(
-                v=1, node=str(self.node.public_id), seq=1, prev=protocol.GENESIS_HASH, attempt=lease.attempt,
-                fence=lease.fence, model=lease.model_sha256, input=lease.input_sha256,
-                output=hashlib.sha256(result).hexdigest(), items=lease.items, outcome="ok", started_unix_ms=now - 5000,
-                ended_unix_ms=now, compute_ms=5000, compute_method="cpu_time", energy_mwh=20, energy_method="model",
-                agent="prove_erasure", layers=(),
+                v=1,
+                node=str(self.node.public_id),
+                seq=1,
+                prev=protocol.GENESIS_HASH,
+                attempt=lease.attempt,
+                fence=lease.fence,
+                model=lease.model_sha256,
+                input=lease.input_sha256,
+                output=hashlib.sha256(result).hexdigest(),
+                items=lease.items,
+                outcome="ok",
+                started_unix_ms=now - 5000,
+                ended_unix_ms=now,
+                compute_ms=5000,
+                compute_method="cpu_time",
+                energy_mwh=20,
+                energy_method="model",
+                agent="prove_erasure",
+                layers=(),
             )
-        )  # fmt: skip
+        )
         signature = self.key.sign(protocol.signed_bytes(record))
         return protocol.Report(
             attempt=lease.attempt, fence=lease.fence, outcome="ok", record=record, signature=signature, result=result
@@ -144,9 +158,13 @@ def _job(tag: str) -> InferenceJob:
     user = User.objects.create_user(f"customer.{tag}@example.org", secrets.token_urlsafe(16))
     customer = registration.register_organization(user=user, name=f"Customer {tag}")
     wallets.top_up(
-        organization=customer, amount_micro=MICRO, method="manual", reference=f"made up {tag}", idempotency_key=tag,
+        organization=customer,
+        amount_micro=MICRO,
+        method="manual",
+        reference=f"made up {tag}",
+        idempotency_key=tag,
         actor=None,
-    )  # fmt: skip
+    )
     artifact, _ = artifacts.upload_model(organization=customer, name="made up", stream=io.BytesIO(_model()))
     artifacts.admit_model(artifact_id=artifact.pk)
     artifact.refresh_from_db()
@@ -168,11 +186,12 @@ def _model() -> bytes:
     kinds = ["first", *["middle"] * LAYERS, "last"]
     steps = [helper.make_node("MatMul", [names[n], kind], [names[n + 1]]) for n, kind in enumerate(kinds)]
     graph = helper.make_graph(
-        steps, "made_up",
+        steps,
+        "made_up",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 2])],
         [numpy_helper.from_array(array, name) for name, array in weights.items()],
-    )  # fmt: skip
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     return bytes(model.SerializeToString())
 
@@ -192,9 +211,12 @@ def _trails(owner: Owner) -> None:
     session.save()
     outbox.queue(user=user, kind="news", dedupe_key=f"news:{user.pk}", context={"name": owner.name})
     access.record(
-        looked_at=[(owner.pk, None)], actor=None, kind=AccessEvent.Kind.STAFF_READ, what="owners: page",
+        looked_at=[(owner.pk, None)],
+        actor=None,
+        kind=AccessEvent.Kind.STAFF_READ,
+        what="owners: page",
         reason=f"Support: {owner.name} wrote from {user.email}",
-    )  # fmt: skip
+    )
     audit.record(actor=None, action="owner.note", subject=owner.public_id, words=f"{owner.name}, {user.email}")
 
 

@@ -84,11 +84,23 @@ def test_a_wrong_secret_with_a_right_checksum(acme):
 @pytest.mark.parametrize(
     "text",
     [
-        "", "x", "drv_live", "drv_live_", "a b", "_" * 60, ours(""), ours("drv_live_"), ours("drv_live__"),
-        ours("drv_test_0123456789_" + "a" * 32), ours("drv_live_0123456789_a_b"), ours("drv_live_\x00_a"),
-        ours("drv_live_\u00e9\u00e9_a"), "dr\u00fc_live_" + "a" * 50, "drv_live_" + "a" * 5000,
+        "",
+        "x",
+        "drv_live",
+        "drv_live_",
+        "a b",
+        "_" * 60,
+        ours(""),
+        ours("drv_live_"),
+        ours("drv_live__"),
+        ours("drv_test_0123456789_" + "a" * 32),
+        ours("drv_live_0123456789_a_b"),
+        ours("drv_live_\x00_a"),
+        ours("drv_live_\u00e9\u00e9_a"),
+        "dr\u00fc_live_" + "a" * 50,
+        "drv_live_" + "a" * 5000,
     ],
-)  # fmt: skip
+)
 def test_noise_is_no_key(text):
     assert api_keys.find(text) is None
 
@@ -96,10 +108,16 @@ def test_noise_is_no_key(text):
 @pytest.mark.parametrize(
     "header",
     [
-        "Bearer", "Bearer ", "Bearer a b", "Basic dTpw", "Bearer dr\u00fc_live_x_y", "Bearer \u00e9" + "\u00e9" * 60,
-        "bearer drv_live_x", "Token abc",
+        "Bearer",
+        "Bearer ",
+        "Bearer a b",
+        "Basic dTpw",
+        "Bearer dr\u00fc_live_x_y",
+        "Bearer \u00e9" + "\u00e9" * 60,
+        "bearer drv_live_x",
+        "Token abc",
     ],
-)  # fmt: skip
+)
 def test_noise_in_the_header_is_401_in_our_shape(header):
     answer = Client().get("/api/v1/wallet", headers={"Authorization": header})
     assert answer.status_code == 401
@@ -214,9 +232,16 @@ def test_the_page_shows_a_new_key_once(cast, client_of):
 
 @pytest.mark.parametrize(
     "fields",
-    [{"name": ""}, {"name": "x" * 61}, {"scopes": []}, {"scopes": ["root"]}, {"expires_in_days": 0},
-     {"expires_in_days": 3651}, {"name": "a\x00b"}],
-)  # fmt: skip
+    [
+        {"name": ""},
+        {"name": "x" * 61},
+        {"scopes": []},
+        {"scopes": ["root"]},
+        {"expires_in_days": 0},
+        {"expires_in_days": 3651},
+        {"name": "a\x00b"},
+    ],
+)
 def test_the_page_refuses_a_bad_form(cast, client_of, fields):
     page = make_on_page(client_of(cast.acme.memberships.get().user), **fields)
     assert page.status_code == 400

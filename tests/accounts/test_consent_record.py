@@ -61,10 +61,17 @@ EVERY = list(itertools.product(Purpose.values, ConsentState.values))
 
 def fields_of(purpose, state="given"):
     act = record.Act(
-        record_id=uuid.uuid4(), seq=1, owner=uuid.uuid4(), vehicle=None if purpose in PERSONAL else uuid.uuid4(),
-        country="DE", state=state, method="portal", entity="user:1", at=AT,
+        record_id=uuid.uuid4(),
+        seq=1,
+        owner=uuid.uuid4(),
+        vehicle=None if purpose in PERSONAL else uuid.uuid4(),
+        country="DE",
+        state=state,
+        method="portal",
+        entity="user:1",
+        at=AT,
         expires_at=AT + timedelta(days=365) if state in ("given", "renewed") else None,
-    )  # fmt: skip
+    )
     text = record.Notice(purpose, version=3, language="de", title="Titel", sha256="ab" * 32, validity_days=365)
     return record.record_fields(act, text, consents.controller())
 

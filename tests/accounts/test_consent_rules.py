@@ -38,18 +38,36 @@ def next_record(vehicle: Vehicle, *, purpose: str = "run_jobs", state: str = "gi
     notice = notices.current_notice(purpose)
     head = ConsentRecord.objects.filter(owner=vehicle.owner).order_by("-seq").first()
     row: dict[str, Any] = {
-        "created_at": timezone.now(), "public_id": uuid.uuid4(), "owner_id": vehicle.owner_id, "vehicle_id": vehicle.pk,
-        "notice_id": notice.pk, "actor_id": vehicle.owner.user_id, "purpose": purpose, "state": state, "method": "test",
-        "at": timezone.now(), "expires_at": None, "seq": head.seq + 1 if head else 1,
-        "prev_hash": head.hash if head else "0" * 64, "signature": "00" * 64,
-    }  # fmt: skip
+        "created_at": timezone.now(),
+        "public_id": uuid.uuid4(),
+        "owner_id": vehicle.owner_id,
+        "vehicle_id": vehicle.pk,
+        "notice_id": notice.pk,
+        "actor_id": vehicle.owner.user_id,
+        "purpose": purpose,
+        "state": state,
+        "method": "test",
+        "at": timezone.now(),
+        "expires_at": None,
+        "seq": head.seq + 1 if head else 1,
+        "prev_hash": head.hash if head else "0" * 64,
+        "signature": "00" * 64,
+    }
     row |= {name: changes.pop(name) for name in ("at", "expires_at") if name in changes}
     act = consent_record.Act(
-        record_id=row["public_id"], seq=row["seq"], owner=vehicle.owner.public_id, vehicle=vehicle.public_id, country="US",
-        state=state, method="test", entity=f"user:{vehicle.owner.user_id}", at=row["at"], expires_at=row["expires_at"],
-    )  # fmt: skip
+        record_id=row["public_id"],
+        seq=row["seq"],
+        owner=vehicle.owner.public_id,
+        vehicle=vehicle.public_id,
+        country="US",
+        state=state,
+        method="test",
+        entity=f"user:{vehicle.owner.user_id}",
+        at=row["at"],
+        expires_at=row["expires_at"],
+    )
     fields = consent_record.record_fields(act, consents.notice_of(notice), consents.controller())
-    said = fields | {name[5:]: changes.pop(name) for name in list(changes) if name.startswith("said_")}  # fmt: skip
+    said = fields | {name[5:]: changes.pop(name) for name in list(changes) if name.startswith("said_")}
     row["payload"] = changes.pop("payload", None) or json.dumps(said).encode()
     row |= {name: changes.pop(name) for name in ("prev_hash",) if name in changes}
     row["hash"] = hashlib.sha256(bytes.fromhex(row["prev_hash"]) + row["payload"]).hexdigest()
@@ -192,9 +210,11 @@ def test_every_column_must_say_what_the_signed_bytes_say(vehicle, column):
     now = timezone.now()
     row = next_record(vehicle, at=now, expires_at=now + timedelta(days=365))
     other = {
-        "expires_at": now + timedelta(days=36500), "at": now - timedelta(days=100), "method": "letter",
+        "expires_at": now + timedelta(days=36500),
+        "at": now - timedelta(days=100),
+        "method": "letter",
         "actor_id": factories.make_user().pk,
-    }  # fmt: skip
+    }
     assert refusal_of(row | {column: other[column]}) == BROKEN_CHAIN
 
 
@@ -278,9 +298,14 @@ def lease_by_hand(car, **changes: Any) -> str:
     vehicle = car.node.vehicle
     record = ConsentRecord.objects.filter(vehicle=vehicle, purpose="run_jobs").order_by("seq").last()
     row = {
-        "unit": unit.pk, "job": unit.job_id, "node": car.node.pk, "vehicle": vehicle.pk, "owner": vehicle.owner_id,
-        "record": record and record.pk, **changes,
-    }  # fmt: skip
+        "unit": unit.pk,
+        "job": unit.job_id,
+        "node": car.node.pk,
+        "vehicle": vehicle.pk,
+        "owner": vehicle.owner_id,
+        "record": record and record.pk,
+        **changes,
+    }
     return refusal(LEASE, *row.values())
 
 

@@ -41,9 +41,14 @@ def new_version(purpose="run_jobs"):
 def bring_to(vehicle, state):
     """Make the vehicle's consent to run jobs be in `state`; "lapsed" is given, past its end, not yet swept."""
     steps = {
-        "none": [], "given": ["given"], "renewed": ["given", "notice", "given"], "refused": ["refused"],
-        "withdrawn": ["given", "withdrawn"], "expired": ["lapse", "sweep"], "lapsed": ["lapse"],
-    }[state]  # fmt: skip
+        "none": [],
+        "given": ["given"],
+        "renewed": ["given", "notice", "given"],
+        "refused": ["refused"],
+        "withdrawn": ["given", "withdrawn"],
+        "expired": ["lapse", "sweep"],
+        "lapsed": ["lapse"],
+    }[state]
     special = {"notice": new_version, "lapse": lambda: lapse(vehicle), "sweep": consents.expire}
     for step in steps:
         special[step]() if step in special else factories.decide(vehicle, step)

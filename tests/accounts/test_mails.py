@@ -25,9 +25,18 @@ pytestmark = pytest.mark.django_db
 REPOSITORY = Path(__file__).resolve().parents[2]
 # Kinds whose texts come with another part of this release. Empty once all parts are there.
 PLAIN = {
-    "consent-reminder", "notice-changed", "consent-withdrawn-in-car", "vehicle-paired", "vehicle-claim", "vehicle-released", "account-closed",
-    "export-ready", "erasure-scheduled", "erasure-done", "news",
-}  # fmt: skip
+    "consent-reminder",
+    "notice-changed",
+    "consent-withdrawn-in-car",
+    "vehicle-paired",
+    "vehicle-claim",
+    "vehicle-released",
+    "account-closed",
+    "export-ready",
+    "erasure-scheduled",
+    "erasure-done",
+    "news",
+}
 
 
 @pytest.fixture

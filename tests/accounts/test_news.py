@@ -89,10 +89,20 @@ def test_withdrawing_drops_what_waits(alice):
 @pytest.mark.parametrize("kind", ["news", "consent-reminder", "notice-changed", "consent-withdrawn-in-car"])
 def test_the_texts_of_mails_name_what_they_are_about(alice, kind):
     context = {
-        "owner": alice, "site_url": "https://driveway.test", "subject": "New & shiny", "body": "Text.", "title": "Run jobs",
-        "ends_on": "1 May 2027", "days": 7, "effective_on": "1 May 2027", "version": 2, "at": "now", "receipt_id": "7b0e",
-        "notice_path": "/notices/run_jobs/2?language=en", "unsubscribe_url": "https://driveway.test/unsubscribe/x",
-    }  # fmt: skip
+        "owner": alice,
+        "site_url": "https://driveway.test",
+        "subject": "New & shiny",
+        "body": "Text.",
+        "title": "Run jobs",
+        "ends_on": "1 May 2027",
+        "days": 7,
+        "effective_on": "1 May 2027",
+        "version": 2,
+        "at": "now",
+        "receipt_id": "7b0e",
+        "notice_path": "/notices/run_jobs/2?language=en",
+        "unsubscribe_url": "https://driveway.test/unsubscribe/x",
+    }
     subject = render_to_string(f"emails/{kind}-subject.txt", context).strip()
     body = render_to_string(f"emails/{kind}-body.txt", context)
     assert subject

@@ -30,9 +30,14 @@ def in_effect(version=2, purpose="run_jobs"):
     """A version that counts already."""
     sha256 = notices.text_sha256("t", "s", f"b{version}")
     return ConsentNotice.objects.create(
-        purpose=purpose, version=version, title="t", summary="s", body=f"b{version}", sha256=sha256,
+        purpose=purpose,
+        version=version,
+        title="t",
+        summary="s",
+        body=f"b{version}",
+        sha256=sha256,
         effective_at=timezone.now() - timedelta(hours=1),
-    )  # fmt: skip
+    )
 
 
 def current(vehicle, purpose="run_jobs"):

@@ -39,10 +39,16 @@ def test_settings_are_saved_once_and_the_trail_holds_no_value(alice):
 
 @pytest.mark.parametrize(
     ("fields", "code"),
-    [({"name": " "}, "name_invalid"), ({"name": "x" * 121}, "name_invalid"), ({"country": "XX"}, "country_invalid"),
-     ({"time_zone": "Mars/Base"}, "time_zone_invalid"), ({"time_zone": "../../etc/passwd"}, "time_zone_invalid"),
-     ({"locale_name": "tlh"}, "locale_invalid"), ({"mails_off": ["export-ready"]}, "mail_kind_invalid")],
-)  # fmt: skip
+    [
+        ({"name": " "}, "name_invalid"),
+        ({"name": "x" * 121}, "name_invalid"),
+        ({"country": "XX"}, "country_invalid"),
+        ({"time_zone": "Mars/Base"}, "time_zone_invalid"),
+        ({"time_zone": "../../etc/passwd"}, "time_zone_invalid"),
+        ({"locale_name": "tlh"}, "locale_invalid"),
+        ({"mails_off": ["export-ready"]}, "mail_kind_invalid"),
+    ],
+)
 def test_what_is_no_choice_is_refused_and_changes_nothing(alice, fields, code):
     before = Owner.objects.filter(pk=alice.pk).values().get()
     with pytest.raises(InvalidInput) as refused:
@@ -121,9 +127,12 @@ def test_the_browsers_languages_give_a_first_guess(header, expected):
 
 def test_signing_up_takes_the_guess_and_leaves_optional_mails_as_they_begin():
     form = {
-        "email": "new@example.com", "password1": "correct horse battery", "password2": "correct horse battery",
-        "role": "owner", "name": "New",
-    }  # fmt: skip
+        "email": "new@example.com",
+        "password1": "correct horse battery",
+        "password2": "correct horse battery",
+        "role": "owner",
+        "name": "New",
+    }
     Client(headers={"Accept-Language": "de-DE,de;q=0.9"}).post("/accounts/signup/", form)
     owner = Owner.objects.get()
     assert (owner.locale, owner.time_zone, owner.country) == ("de-DE", "Europe/Berlin", "US")

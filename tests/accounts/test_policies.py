@@ -104,7 +104,7 @@ def test_of_two_forms_at_once_one_wins(vehicle):
         ({"time_zone": "Mars/Olympus"}, "time_zone", "time_zone_unknown"),
         ({"time_zone": "../../etc/passwd"}, "time_zone", "time_zone_unknown"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_is_refused_at_its_field(vehicle, fields, field, code):
     with pytest.raises(InvalidInput) as refused:
         change(vehicle, **fields)

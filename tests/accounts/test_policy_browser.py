@@ -83,8 +83,12 @@ def test_painting_saving_and_the_live_summary(editor: Page) -> None:
     editor.click(".policy-save [value=save]")
     editor.get_by_text("Saved.").wait_for()
     assert OwnerPolicy.objects.get().windows == [
-        [0, 1320, 0], [1, 360, 540], [2, 720, 780], [4, 540, 630], [6, 0, 0],
-    ]  # fmt: skip
+        [0, 1320, 0],
+        [1, 360, 540],
+        [2, 720, 780],
+        [4, 540, 630],
+        [6, 0, 0],
+    ]
     editor.get_by_role("button", name="Undo the last change").click()
     editor.get_by_text("The earlier rules are back.").wait_for()
 

@@ -64,11 +64,19 @@ def text_of(page) -> str:
 
 
 FULL = {
-    "windows": [[0, 1320, 360], [1, 1320, 360], [5, 0, 0]], "ready_by": [[0, 420], [6, 600]], "ready_by_percent": 70,
-    "tariff_windows": [[0, 0, 360, 90_000], [6, 0, 360, 123_456]], "time_zone": "Europe/Berlin", "network": "capped",
-    "data_cap_mb_per_month": 1234, "power_rule": "solar_or_below_price", "price_limit_micro_per_kwh": 99_000,
-    "plugged_in_only": False, "day_share_percent": 33, "wear_micro_per_kwh": 0,
-}  # fmt: skip
+    "windows": [[0, 1320, 360], [1, 1320, 360], [5, 0, 0]],
+    "ready_by": [[0, 420], [6, 600]],
+    "ready_by_percent": 70,
+    "tariff_windows": [[0, 0, 360, 90_000], [6, 0, 360, 123_456]],
+    "time_zone": "Europe/Berlin",
+    "network": "capped",
+    "data_cap_mb_per_month": 1234,
+    "power_rule": "solar_or_below_price",
+    "price_limit_micro_per_kwh": 99_000,
+    "plugged_in_only": False,
+    "day_share_percent": 33,
+    "wear_micro_per_kwh": 0,
+}
 
 
 def test_the_page_sends_back_exactly_what_it_shows(client, vehicle):
@@ -81,15 +89,25 @@ def test_the_page_sends_back_exactly_what_it_shows(client, vehicle):
 
 
 def test_saving_says_so_and_offers_the_way_back(client, vehicle, sent_tasks, django_capture_on_commit_callbacks):
-    sent = typed(client, vehicle, schedule="windows", windows__0__days=["5", "6"], windows__0__start="22:00",
-                 windows__0__end="06:00", wear="0.066", plugged_in_only=[])  # fmt: skip
+    sent = typed(
+        client,
+        vehicle,
+        schedule="windows",
+        windows__0__days=["5", "6"],
+        windows__0__start="22:00",
+        windows__0__end="06:00",
+        wear="0.066",
+        plugged_in_only=[],
+    )
     with django_capture_on_commit_callbacks(execute=True):
         answer = client.post(path_of(vehicle), sent)
     assert (answer.status_code, answer["Location"]) == (302, f"{path_of(vehicle)}?saved=2")
     policy = now_of(vehicle)
     assert (policy.windows, policy.wear_micro_per_kwh, policy.plugged_in_only) == (
-        [[5, 1320, 360], [6, 1320, 360]], 66_000, False,
-    )  # fmt: skip
+        [[5, 1320, 360], [6, 1320, 360]],
+        66_000,
+        False,
+    )
     assert sent_tasks == ["compute.price_nodes"]
     page = client.get(answer["Location"])
     assert "Saved. The car hears of it within seconds" in text_of(page)
@@ -104,10 +122,19 @@ def test_saving_says_so_and_offers_the_way_back(client, vehicle, sent_tasks, dja
 
 def test_errors_are_at_their_field_and_on_top_and_nothing_typed_is_lost(client, vehicle):
     sent = typed(
-        client, vehicle, schedule="windows", windows__0__start="22:00", charge_stop_percent="80",
-        charge_resume_percent="70", heat_stop_c="warm", tariff="-1", tariff_windows__0__days=["0"],
-        tariff_windows__0__start="01:00", tariff_windows__0__end="25:00", tariff_windows__0__price="0.1",
-    )  # fmt: skip
+        client,
+        vehicle,
+        schedule="windows",
+        windows__0__start="22:00",
+        charge_stop_percent="80",
+        charge_resume_percent="70",
+        heat_stop_c="warm",
+        tariff="-1",
+        tariff_windows__0__days=["0"],
+        tariff_windows__0__start="01:00",
+        tariff_windows__0__end="25:00",
+        tariff_windows__0__price="0.1",
+    )
     page = client.post(path_of(vehicle), sent)
     html, text = page.content.decode(), text_of(page)
     assert page.status_code == 400
@@ -145,8 +172,10 @@ def test_each_error_leads_to_its_place(client, vehicle, changed, id_, message):
 def test_overlapping_prices_are_refused_at_their_list(client, vehicle):
     sent = typed(client, vehicle)
     for number, (start, end) in enumerate((("00:00", "06:00"), ("05:00", "07:00"))):
-        sent |= {f"tariff_windows-{number}-{name}": value
-                 for name, value in (("days", ["0"]), ("start", start), ("end", end), ("price", "0.1"))}  # fmt: skip
+        sent |= {
+            f"tariff_windows-{number}-{name}": value
+            for name, value in (("days", ["0"]), ("start", start), ("end", end), ("price", "0.1"))
+        }
     page = client.post(path_of(vehicle), sent)
     assert page.status_code == 400
     assert '<a href="#tariff_windows-rows">' in page.content.decode()
@@ -244,9 +273,13 @@ def test_as_many_queries_for_a_full_policy_as_for_an_empty_one(client, vehicle):
 
 @pytest.mark.parametrize(
     ("kind", "said"),
-    [("hour", "Paused until"), ("tomorrow", "Paused until"), ("finish", "finishes what it has begun"),
-     ("open", "Paused until you resume")],
-)  # fmt: skip
+    [
+        ("hour", "Paused until"),
+        ("tomorrow", "Paused until"),
+        ("finish", "finishes what it has begun"),
+        ("open", "Paused until you resume"),
+    ],
+)
 def test_pausing_and_resuming(client, vehicle, kind, said):
     pause = reverse("policy_pause", args=[vehicle.public_id])
     for _ in range(2):

@@ -57,10 +57,15 @@ def test_nights_of_a_week_are_one_clause():
 @pytest.mark.parametrize(
     ("days", "text"),
     [
-        (range(7), "every day"), ((0, 1, 2, 3, 4), "on weekdays"), ((6, 5), "at weekends"), ((1, 2, 3), "on Tuesday to Thursday"),
-        ((0, 1), "on Monday and Tuesday"), ((0, 2, 6), "on Monday, Wednesday and Sunday"), ((3,), "on Thursday"),
+        (range(7), "every day"),
+        ((0, 1, 2, 3, 4), "on weekdays"),
+        ((6, 5), "at weekends"),
+        ((1, 2, 3), "on Tuesday to Thursday"),
+        ((0, 1), "on Monday and Tuesday"),
+        ((0, 2, 6), "on Monday, Wednesday and Sunday"),
+        ((3,), "on Thursday"),
     ],
-)  # fmt: skip
+)
 def test_days_in_words(days, text):
     assert words.days(tuple(days)) == text
 
@@ -78,11 +83,9 @@ def test_an_odd_locale_still_reads(locale):
 
 def test_prices_by_the_hour():
     night = [[day, 1380, 300, 90_000] for day in range(7)]
-    assert (
-        "electricity at $0.30 per kWh and $0.09 per kWh every day from 23:00 to 05:00 (Europe/London)"
-        in said(zone="Europe/London", locale="en-GB", currency="USD", tariff_micro_per_kwh=300_000, tariff_windows=night)
-        .replace("US$", "$")
-    )  # fmt: skip
+    assert "electricity at $0.30 per kWh and $0.09 per kWh every day from 23:00 to 05:00 (Europe/London)" in said(
+        zone="Europe/London", locale="en-GB", currency="USD", tariff_micro_per_kwh=300_000, tariff_windows=night
+    ).replace("US$", "$")
 
 
 RULES = st.fixed_dictionaries(
@@ -143,9 +146,12 @@ def test_every_setting_that_a_reason_names_is_in_the_editor():
 @pytest.mark.parametrize("preset", presets.PRESETS, ids=lambda preset: preset.code)
 def test_a_preset_is_valid_is_recognized_and_leaves_the_owners_prices(preset):
     mine = presets.defaults() | {
-        "time_zone": "Asia/Tokyo", "tariff_micro_per_kwh": 31_000_000, "wear_micro_per_kwh": 7, "network": "any",
+        "time_zone": "Asia/Tokyo",
+        "tariff_micro_per_kwh": 31_000_000,
+        "wear_micro_per_kwh": 7,
+        "network": "any",
         "tariff_windows": [[0, 60, 120, 20_000_000]],
-    }  # fmt: skip
+    }
     made = presets.applied(preset, mine)
     assert rules.check(made) == []
     assert presets.matching(made) == preset.code

@@ -22,10 +22,17 @@ RING = KeyRing([PUBLIC])
 OWNER, CAR = uuid.UUID(int=1), uuid.UUID(int=2)
 AT = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 FLAT = {  # as records were before they were JSON-LD
-    "schema_version": record.SCHEMA, "record_id": str(uuid.UUID(int=9)), "pii_principal_id": str(OWNER), "seq": 1,
-    "vehicle": str(CAR), "purpose": "run_jobs", "privacy_notice": "run_jobs/v1", "jurisdiction": "US",
-    "recipient_third_parties": [], "event": {"event_state": "given", "event_time": AT.isoformat(), "method": "portal"},
-}  # fmt: skip
+    "schema_version": record.SCHEMA,
+    "record_id": str(uuid.UUID(int=9)),
+    "pii_principal_id": str(OWNER),
+    "seq": 1,
+    "vehicle": str(CAR),
+    "purpose": "run_jobs",
+    "privacy_notice": "run_jobs/v1",
+    "jurisdiction": "US",
+    "recipient_third_parties": [],
+    "event": {"event_state": "given", "event_time": AT.isoformat(), "method": "portal"},
+}
 
 
 def link(prev_hash, payload, key=KEY):
@@ -39,10 +46,17 @@ def make_links(count, *, owner=OWNER, key=KEY, first=FLAT):
     links, prev_hash = [], documents.GENESIS_HASH
     for seq in range(1, count + 1):
         act = record.Act(
-            record_id=uuid.UUID(int=100 + seq, version=4), seq=seq, owner=owner, vehicle=CAR, country="US",
-            state="given" if seq % 2 else "withdrawn", method="portal", entity="user:1", at=AT + timedelta(hours=seq),
+            record_id=uuid.UUID(int=100 + seq, version=4),
+            seq=seq,
+            owner=owner,
+            vehicle=CAR,
+            country="US",
+            state="given" if seq % 2 else "withdrawn",
+            method="portal",
+            entity="user:1",
+            at=AT + timedelta(hours=seq),
             expires_at=AT + timedelta(days=365) if seq % 2 else None,
-        )  # fmt: skip
+        )
         text = record.Notice("run_jobs", 1, "de", "Aufträge von Kunden ausführen", "ab" * 32, 365)
         fields = first | {"pii_principal_id": str(owner)} if seq == 1 and first else None
         payload = canonical(fields or record.record_fields(act, text, consents.controller()))
@@ -188,7 +202,7 @@ SINGLE = {
     "an exponent": (b'{"record": 1e3}', {"number_refused"}),
     "too much": (b" " * (9 << 20), {"too_large"}),
     "another spelling": (json.dumps(one()).encode(), {"not_as_issued"}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("document", "expected"), SINGLE.values(), ids=SINGLE)
@@ -221,15 +235,16 @@ CHAINS = {
     "of another chain": (GRAFTED, {"broken_link"}),
     "an edited statement": (restated(count=3), {"statement_invalid", "statement_mismatch"}),
     "a later date": (restated(issued_at=(AT + timedelta(days=9)).isoformat()), {"statement_invalid"}),
-    "a statement of another person": (
-        documents.chain(str(CAR), LINKS, AT, KEY), {"statement_mismatch"}),
+    "a statement of another person": (documents.chain(str(CAR), LINKS, AT, KEY), {"statement_mismatch"}),
     "a statement by another key": (documents.chain(str(OWNER), LINKS, AT, OTHER), {"unknown_key"}),
     "a statement that is none": (chain() | {"statement": 1}, {"wrong_type"}),
     "receipts that are none": (chain() | {"receipts": {}}, {"wrong_type"}),
     "a changed record among them": (
-        chain() | {"receipts": [with_record(seq=1), *CHAIN["receipts"][1:]]}, {"record_changed", "broken_link"}),
+        chain() | {"receipts": [with_record(seq=1), *CHAIN["receipts"][1:]]},
+        {"record_changed", "broken_link"},
+    ),
     "not a list of receipts": ([1, "x", None], {"not_a_receipt"}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("document", "expected"), CHAINS.values(), ids=CHAINS)

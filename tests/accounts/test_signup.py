@@ -15,9 +15,13 @@ PASSWORD = "correct horse battery"
 
 def sign_up(client=None, **fields):
     values = {
-        "email": "new@example.com", "password1": PASSWORD, "password2": PASSWORD, "role": "owner", "name": "New Person",
+        "email": "new@example.com",
+        "password1": PASSWORD,
+        "password2": PASSWORD,
+        "role": "owner",
+        "name": "New Person",
         **fields,
-    }  # fmt: skip
+    }
     return (client or Client()).post("/accounts/signup/", values)
 
 
@@ -50,11 +54,17 @@ def test_an_organization_signs_up_and_sees_the_jobs_page():
 @pytest.mark.parametrize(
     "fields",
     [
-        {"role": "operator"}, {"role": ""}, {"name": ""}, {"name": "x" * 121}, {"name": "a\x00b"}, {"email": "no"},
-        {"password1": "short", "password2": "short"}, {"password2": "other horse battery"},
+        {"role": "operator"},
+        {"role": ""},
+        {"name": ""},
+        {"name": "x" * 121},
+        {"name": "a\x00b"},
+        {"email": "no"},
+        {"password1": "short", "password2": "short"},
+        {"password2": "other horse battery"},
         {"password1": "1234567890123", "password2": "1234567890123"},
     ],
-)  # fmt: skip
+)
 def test_a_bad_form_makes_nobody(fields):
     answer = sign_up(**fields)
     assert answer.status_code == 200

@@ -75,8 +75,10 @@ def test_a_night_with_two_hours_between_two_and_three():
 
 
 def test_the_edges_of_a_window():
-    moments = [datetime(2026, 6, 1, hour, minute, second, tzinfo=UTC)
-               for hour, minute, second in ((21, 59, 59), (22, 0, 0), (23, 59, 59), (5, 59, 59), (6, 0, 0))]  # fmt: skip
+    moments = [
+        datetime(2026, 6, 1, hour, minute, second, tzinfo=UTC)
+        for hour, minute, second in ((21, 59, 59), (22, 0, 0), (23, 59, 59), (5, 59, 59), (6, 0, 0))
+    ]
     assert in_sql(NIGHT, "UTC", moments) == [FLAT, 90_000, 90_000, 90_000, FLAT]
 
 

@@ -46,9 +46,21 @@ def test_the_vin_is_kept_as_a_keyed_hash_and_four_characters(alice, settings):
 
 @pytest.mark.parametrize(
     "vin",
-    ["", "SHORT", VIN + "1", VIN[:-1] + "I", VIN[:-1] + "O", VIN[:-1] + "q", VIN[:-1] + "-", "\u0661" * 17,
-     VIN[:-1] + "\n", VIN + "\n" + VIN, "\uff11" * 17, "1M8GDM9AXKP04278\u00df"],
-)  # fmt: skip
+    [
+        "",
+        "SHORT",
+        VIN + "1",
+        VIN[:-1] + "I",
+        VIN[:-1] + "O",
+        VIN[:-1] + "q",
+        VIN[:-1] + "-",
+        "\u0661" * 17,
+        VIN[:-1] + "\n",
+        VIN + "\n" + VIN,
+        "\uff11" * 17,
+        "1M8GDM9AXKP04278\u00df",
+    ],
+)
 def test_what_is_no_vin_is_refused(alice, vin):
     with pytest.raises(InvalidInput) as refused:
         add(alice, vin=vin)
@@ -80,9 +92,12 @@ def test_a_retired_vehicle_frees_its_vin_and_leaves_its_consent_behind(alice):
 
 @pytest.mark.parametrize(
     "values",
-    [{"charge_stop_percent": 60, "charge_resume_percent": 59}, {"heat_stop_c": 40, "heat_resume_c": 41},
-     {"tariff_micro_per_kwh": -1}],
-)  # fmt: skip
+    [
+        {"charge_stop_percent": 60, "charge_resume_percent": 59},
+        {"heat_stop_c": 40, "heat_resume_c": 41},
+        {"tariff_micro_per_kwh": -1},
+    ],
+)
 def test_the_database_refuses_a_policy_that_makes_no_sense(alice, values):
     vehicle = add(alice)
     with pytest.raises(IntegrityError), transaction.atomic():

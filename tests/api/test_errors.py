@@ -73,9 +73,16 @@ def test_an_object_that_there_is_not(client, path):
 # --- the wrong way ------------------------------------------------------------------------------------------------------
 
 ALLOWED = {
-    "models": "GET POST", f"models/{NOBODY}": "GET", "files": "GET POST", "jobs": "GET POST", f"jobs/{NOBODY}": "GET",
-    f"jobs/{NOBODY}/cancel": "POST", f"jobs/{NOBODY}/result": "GET", "estimates": "POST", "wallet": "GET",
-}  # fmt: skip
+    "models": "GET POST",
+    f"models/{NOBODY}": "GET",
+    "files": "GET POST",
+    "jobs": "GET POST",
+    f"jobs/{NOBODY}": "GET",
+    f"jobs/{NOBODY}/cancel": "POST",
+    f"jobs/{NOBODY}/result": "GET",
+    "estimates": "POST",
+    "wallet": "GET",
+}
 WRONG = [
     (m, path) for path, ok in ALLOWED.items() for m in ("GET", "POST", "PUT", "PATCH", "DELETE") if m not in ok.split()
 ]
@@ -90,9 +97,16 @@ def test_a_method_that_there_is_not(client, method, path):
 
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
-    [("GET", "enrol", "POST"), ("PUT", "credentials", "POST"), ("GET", "sync", "POST"), ("POST", f"blobs/{'0' * 64}", "GET"),
-     ("POST", "attempts/1/result", "PUT"), ("GET", "attempts/1/result", "PUT"), ("DELETE", "sync", "POST")],
-)  # fmt: skip
+    [
+        ("GET", "enrol", "POST"),
+        ("PUT", "credentials", "POST"),
+        ("GET", "sync", "POST"),
+        ("POST", f"blobs/{'0' * 64}", "GET"),
+        ("POST", "attempts/1/result", "PUT"),
+        ("GET", "attempts/1/result", "PUT"),
+        ("DELETE", "sync", "POST"),
+    ],
+)
 def test_a_method_that_nodes_have_not(client, method, path, allowed):
     answer = client.generic(method, f"/api/node/v1/{path}")
     check(answer, 405, "method_not_allowed")
@@ -108,9 +122,21 @@ def test_a_content_type_that_there_is_not(client, path, content_type):
 
 @pytest.mark.parametrize("path", ["jobs", "estimates"])
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"nonsense", b"\xff\xfe", b'{"items": NaN}', b'{"model": "\\ud800"}', b"null", b"[]",
-             b'"text"', b"7", b"true"],
-)  # fmt: skip
+    "body",
+    [
+        b"",
+        b"{",
+        b"nonsense",
+        b"\xff\xfe",
+        b'{"items": NaN}',
+        b'{"model": "\\ud800"}',
+        b"null",
+        b"[]",
+        b'"text"',
+        b"7",
+        b"true",
+    ],
+)
 def test_a_body_that_is_no_json_object(client, path, body):
     answer = client.post(f"/api/v1/{path}", body, content_type="application/json", headers={"Idempotency-Key": "k"})
     assert answer.status_code == 400, answer.content[:300]

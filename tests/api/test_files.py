@@ -143,10 +143,17 @@ def test_one_in_the_clothes_of_the_other(client):
 
 @pytest.mark.parametrize(
     "array",
-    [np.asfortranarray(ROWS), ROWS.astype(">f4"), ROWS.astype(np.complex64), np.array([["a"]]), np.array([b"a"]),
-     np.array([["2026-01-01"]], dtype="datetime64[D]"), np.zeros(2, dtype=[("a", "f4")])],
+    [
+        np.asfortranarray(ROWS),
+        ROWS.astype(">f4"),
+        ROWS.astype(np.complex64),
+        np.array([["a"]]),
+        np.array([b"a"]),
+        np.array([["2026-01-01"]], dtype="datetime64[D]"),
+        np.zeros(2, dtype=[("a", "f4")]),
+    ],
     ids=["fortran", "big endian", "complex", "text", "bytes", "dates", "records"],
-)  # fmt: skip
+)
 def test_layouts_and_types_that_no_tensor_has(client, array):
     assert refusal(client, npy(array)) == "input_unreadable"
 
@@ -211,10 +218,14 @@ def test_no_tensor_at_all(client):
 
 @pytest.mark.parametrize(
     "tensors",
-    [{"a": np.zeros((3, 2)), "b": np.zeros((4, 2))}, {"a": np.zeros((0, 2))}, {"a": np.zeros(())},
-     {"a": np.zeros((3, 2)), "b": np.zeros(())}],
+    [
+        {"a": np.zeros((3, 2)), "b": np.zeros((4, 2))},
+        {"a": np.zeros((0, 2))},
+        {"a": np.zeros(())},
+        {"a": np.zeros((3, 2)), "b": np.zeros(())},
+    ],
     ids=["differ", "none", "scalar", "one scalar"],
-)  # fmt: skip
+)
 def test_the_first_axis_counts_items(client, tensors):
     assert refusal(client, safetensors.numpy.save(tensors), "safetensors") == "rows_differ"
 

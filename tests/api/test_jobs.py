@@ -73,9 +73,18 @@ def test_an_estimate_by_items_and_by_file_are_the_same(client, model, file):
 
 @pytest.mark.parametrize(
     "body",
-    [{}, {"items": 5, "input_file": str(uuid.uuid4())}, {"items": 0}, {"items": -1}, {"items": 10**12}, {"items": "x"},
-     {"items": 5, "unit_items": 0}, {"input_file": "x"}, {"items": None}],
-)  # fmt: skip
+    [
+        {},
+        {"items": 5, "input_file": str(uuid.uuid4())},
+        {"items": 0},
+        {"items": -1},
+        {"items": 10**12},
+        {"items": "x"},
+        {"items": 5, "unit_items": 0},
+        {"input_file": "x"},
+        {"items": None},
+    ],
+)
 def test_an_estimate_needs_items_or_a_file(client, model, body):
     assert code(post(client, "estimates", {"model": str(model.public_id), **body})) == (400, "invalid_input")
 
@@ -99,8 +108,11 @@ def test_an_order_holds_the_highest_estimate_and_queues_the_job(acme, client, mo
     body = answer.json()
     assert answer.status_code == 201
     assert (body["status"], body["items"], body["model"], body["input_file"]) == (
-        "queued", 10, str(model.public_id), str(file.public_id),
-    )  # fmt: skip
+        "queued",
+        10,
+        str(model.public_id),
+        str(file.public_id),
+    )
     assert body["held_micro"] == body["estimate_high_micro"] == estimate["high_micro"]
     assert body["estimate_low_micro"] == estimate["low_micro"]
     assert (body["charged_micro"], body["cap_micro"], body["currency"]) == (0, None, "USD")
@@ -193,9 +205,20 @@ def test_too_many_units(acme, client, model):
 
 @pytest.mark.parametrize(
     "body",
-    [{"unit_items": 0}, {"unit_items": -5}, {"unit_items": 1.5}, {"unit_items": "many"}, {"cap_micro": 0}, {"cap_micro": -1},
-     {"cap_micro": 10**16}, {"cap_micro": "1e3"}, {"model": "x"}, {"model": None}, {"input_file": []}],
-)  # fmt: skip
+    [
+        {"unit_items": 0},
+        {"unit_items": -5},
+        {"unit_items": 1.5},
+        {"unit_items": "many"},
+        {"cap_micro": 0},
+        {"cap_micro": -1},
+        {"cap_micro": 10**16},
+        {"cap_micro": "1e3"},
+        {"model": "x"},
+        {"model": None},
+        {"input_file": []},
+    ],
+)
 def test_a_body_that_is_not_valid(client, model, file, body):
     answer = order(client, model, file, **body)
     assert code(answer) == (400, "invalid_input")

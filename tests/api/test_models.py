@@ -89,9 +89,17 @@ def test_a_model_that_is_too_large(client, settings):
 
 @pytest.mark.parametrize(
     ("name", "kept"),
-    [("", "model"), ("%20%20", "model"), ("x" * 100, "x" * 80), ("%3Cb%3E", "<b>"), ("M%C3%BCller", "Müller"), ("%00", "model"),
-     ("a%00b", "ab"), ("a%0Ab", "ab")],
-)  # fmt: skip
+    [
+        ("", "model"),
+        ("%20%20", "model"),
+        ("x" * 100, "x" * 80),
+        ("%3Cb%3E", "<b>"),
+        ("M%C3%BCller", "Müller"),
+        ("%00", "model"),
+        ("a%00b", "ab"),
+        ("a%0Ab", "ab"),
+    ],
+)
 def test_names_are_for_people(client, name, kept):
     assert upload(client, name=name).json()["name"] == kept
 

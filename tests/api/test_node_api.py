@@ -134,10 +134,19 @@ def test_a_node_speaks_for_itself_only(car):
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"\xc1", b"not msgpack", b"\x80", msgspec.msgpack.encode([1, 2]), msgspec.msgpack.encode({"node": 7}),
-     b"\xdf\xff\xff\xff\xff", b"\x91" * 5000, sync_body(factories.Car(Node(), None))[:-3]],
+    [
+        b"",
+        b"\xc1",
+        b"not msgpack",
+        b"\x80",
+        msgspec.msgpack.encode([1, 2]),
+        msgspec.msgpack.encode({"node": 7}),
+        b"\xdf\xff\xff\xff\xff",
+        b"\x91" * 5000,
+        sync_body(factories.Car(Node(), None))[:-3],
+    ],
     ids=range(9),
-)  # fmt: skip
+)
 def test_a_malformed_sync(car, body):
     assert code(send(car, "POST", SYNC, body)) == (400, "malformed")
 

@@ -99,10 +99,17 @@ def command(kind: str, subject_id: int = 0) -> StripeCommand:
 def booked(type_: str, source: str, micro: int, *, fee: int = 0, intent: str = "") -> BalanceTransaction:
     """A movement as Stripe lists it, and its fee."""
     row = BalanceTransaction.objects.create(
-        stripe_id=f"txn_{number()}", type=type_, source_id=source, payment_intent_id=intent, currency="USD",
-        amount_micro=micro, fee_micro=fee, net_micro=micro - fee, occurred_at=timezone.now() - timedelta(hours=2),
+        stripe_id=f"txn_{number()}",
+        type=type_,
+        source_id=source,
+        payment_intent_id=intent,
+        currency="USD",
+        amount_micro=micro,
+        fee_micro=fee,
+        net_micro=micro - fee,
+        occurred_at=timezone.now() - timedelta(hours=2),
         available_at=timezone.now(),
-    )  # fmt: skip
+    )
     cost = fee - (micro if type_ == "stripe_fee" else 0)
     if cost:
         post("fee", place("processing_fee"), place("stripe_clearing"), cost, f"stripe_fee:{row.stripe_id}")
@@ -126,16 +133,26 @@ def promotional_credit(market: Market) -> None:
     wallet, promo, hold = (place(kind, organization) for kind in ("wallet", "promo_wallet", "hold"))
     given = post("promo", place("promotion"), promo, 50 * CENT, "promo:1")
     PromoCredit.objects.create(
-        organization=organization, amount_micro=50 * CENT, currency="USD", reason="Welcome", idempotency_key="1",
+        organization=organization,
+        amount_micro=50 * CENT,
+        currency="USD",
+        reason="Welcome",
+        idempotency_key="1",
         transfer=given,
-    )  # fmt: skip
+    )
     for held_promo, hours in ((5 * CENT, 1), (15 * CENT, 1), (20 * CENT, 0)):
         job = make_job(organization)
         row = JobOrder.objects.create(
-            job=job, organization=organization, rate_card=market.card, price_micro_per_hour=100_000,
-            owner_share_permille=700, estimate_low_micro=10 * CENT, estimate_high_micro=20 * CENT, held_micro=20 * CENT,
+            job=job,
+            organization=organization,
+            rate_card=market.card,
+            price_micro_per_hour=100_000,
+            owner_share_permille=700,
+            estimate_low_micro=10 * CENT,
+            estimate_high_micro=20 * CENT,
+            held_micro=20 * CENT,
             held_promo_micro=held_promo,
-        )  # fmt: skip
+        )
         post("hold", promo, hold, held_promo, f"hold:{job.pk}:promo")
         if held_promo < 20 * CENT:
             post("hold", wallet, hold, 20 * CENT - held_promo, f"hold:{job.pk}")
@@ -173,15 +190,19 @@ def roll_up() -> None:
         usage, day = rated.usage, {"day": rated.created_at.date(), "currency": "USD"}
         zero = {"compute_ms": 0, "energy_mwh": 0}
         earned, _ = EarningsDay.objects.get_or_create(
-            owner_id=usage.owner_id, vehicle_id=usage.vehicle_id, **day,
+            owner_id=usage.owner_id,
+            vehicle_id=usage.vehicle_id,
+            **day,
             defaults={**zero, "attempts": 0, "gross_micro": 0, "energy_cost_nano": 0, "wear_nano": 0},
-        )  # fmt: skip
+        )
         earned.gross_micro += rated.owner_micro
         earned.save()
         spent, _ = SpendDay.objects.get_or_create(
-            organization_id=usage.organization_id, artifact_id=rated.order.job.artifact_id, **day,
+            organization_id=usage.organization_id,
+            artifact_id=rated.order.job.artifact_id,
+            **day,
             defaults={**zero, "units": 0, "items": 0, "charged_micro": 0},
-        )  # fmt: skip
+        )
         spent.charged_micro += rated.charged_micro
         spent.save()
 
@@ -194,16 +215,24 @@ def paid_by_card(market: Market) -> TopUp:
     booked("stripe_fee", "fee_1", -200_000)
     paid_to_our_bank()
     return TopUp.objects.create(
-        organization=market.organization, amount_micro=50_000_000, currency="USD", method="stripe", reference="pi_1",
-        idempotency_key="card", transfer=moved,
-    )  # fmt: skip
+        organization=market.organization,
+        amount_micro=50_000_000,
+        currency="USD",
+        method="stripe",
+        reference="pi_1",
+        idempotency_key="card",
+        transfer=moved,
+    )
 
 
 def paid_to_our_bank() -> None:
     """By Stripe, once; and once more, which our bank did not take."""
     bank, clearing = place("bank_clearing"), place("stripe_clearing")
-    for type_, source, micro in (("payout", "po_1", -300_000), ("payout", "po_2", -200_000),
-                                 ("payout_failure", "po_2", 200_000)):  # fmt: skip
+    for type_, source, micro in (
+        ("payout", "po_1", -300_000),
+        ("payout", "po_2", -200_000),
+        ("payout_failure", "po_2", 200_000),
+    ):
         row = booked(type_, source, micro)
         debit, credit = (bank, clearing) if micro < 0 else (clearing, bank)
         post("transfer", debit, credit, abs(micro), f"stripe_payout:{row.stripe_id}")
@@ -216,9 +245,15 @@ def refunds(market: Market, payment: TopUp) -> None:
     for name, status, stripe_id in (("a", "succeeded", "re_a"), ("b", "failed", "re_b"), ("c", "failed", None)):
         sent = post("refund", wallet, clearing, 2_000_000, f"refund:{name}")
         row = Refund.objects.create(
-            organization=organization, top_up=payment, command=command("refund"), amount_micro=2_000_000, currency="USD",
-            idempotency_key=name, stripe_id=stripe_id, transfer=sent,
-        )  # fmt: skip
+            organization=organization,
+            top_up=payment,
+            command=command("refund"),
+            amount_micro=2_000_000,
+            currency="USD",
+            idempotency_key=name,
+            stripe_id=stripe_id,
+            transfer=sent,
+        )
         if stripe_id:
             booked("refund", stripe_id, -2_000_000, intent="pi_1")
         if status == "failed":
@@ -246,10 +281,17 @@ def chargebacks(market: Market, payment: TopUp) -> None:
             post("dispute", clearing, disputed, 5_000_000, f"{key}:reinstated")
             booked("adjustment", name, 5_000_000)
         CardDispute.objects.create(
-            organization=organization, top_up=payment, stripe_id=name, amount_micro=5_000_000, currency="USD",
-            reason="fraudulent", status=status, withdrawn_at=now, reinstated_at=now if status == "won" else None,
+            organization=organization,
+            top_up=payment,
+            stripe_id=name,
+            amount_micro=5_000_000,
+            currency="USD",
+            reason="fraudulent",
+            status=status,
+            withdrawn_at=now,
+            reinstated_at=now if status == "won" else None,
             written_off_at=now if status == "lost" else None,
-        )  # fmt: skip
+        )
 
 
 def job_dispute(market: Market, owner: Owner) -> None:
@@ -259,9 +301,14 @@ def job_dispute(market: Market, owner: Owner) -> None:
     worked = JobOrder.objects.filter(charged_micro__gt=0).order_by("id")
     for row, status, held in ((worked[0], "open", 2 * CENT), (worked[1], "upheld", 42_000)):
         made = Dispute.objects.create(
-            organization=market.organization, order=row, reason="Wrong answers", claimed_micro=8 * CENT, currency="USD",
-            idempotency_key=f"dispute-{status}", reserved_micro=held,
-        )  # fmt: skip
+            organization=market.organization,
+            order=row,
+            reason="Wrong answers",
+            claimed_micro=8 * CENT,
+            currency="USD",
+            idempotency_key=f"dispute-{status}",
+            reserved_micro=held,
+        )
         key = f"dispute:{made.public_id}"
         post("reserve", payable, reserve, held, f"{key}:reserve:{owner.pk}")
         if status == "upheld":
@@ -281,9 +328,13 @@ def job_dispute(market: Market, owner: Owner) -> None:
 def statement_dispute(owner: Owner, statement: Statement) -> None:
     """Upheld: 0.01 more for the owner, at our expense."""
     made = Dispute.objects.create(
-        owner=owner, statement=statement, reason="An hour is missing", claimed_micro=2 * CENT, currency="USD",
+        owner=owner,
+        statement=statement,
+        reason="An hour is missing",
+        claimed_micro=2 * CENT,
+        currency="USD",
         idempotency_key="dispute-statement",
-    )  # fmt: skip
+    )
     post("correction", place("adjustment"), place("payable", owner=owner), CENT, f"dispute:{made.public_id}:grant:owed")
     Dispute.objects.filter(pk=made.pk).update(
         status="upheld", granted_micro=CENT, bearer="platform", decided_at=timezone.now()
@@ -292,9 +343,13 @@ def statement_dispute(owner: Owner, statement: Statement) -> None:
 
 def adjustment(market: Market, operators: list[User]) -> None:
     approval = Approval.objects.create(
-        kind="adjust_customer", params={}, summary="1.00 to a customer", reason="Goodwill", idempotency_key="approval-1",
+        kind="adjust_customer",
+        params={},
+        summary="1.00 to a customer",
+        reason="Goodwill",
+        idempotency_key="approval-1",
         proposed_by=operators[0],
-    )  # fmt: skip
+    )
     wallet = place("wallet", market.organization)
     post("adjustment", place("adjustment"), wallet, 1_000_000, f"adjustment:{approval.public_id}")
     Approval.objects.filter(pk=approval.pk).update(status="done", decided_by=operators[1], decided_at=timezone.now())
@@ -352,11 +407,21 @@ def _state(owner: Owner, start: datetime, end: datetime, *, paid_out: int) -> St
         sums[name] += micro
     opening = last.carried_micro if last else 0
     row = Statement.objects.create(
-        owner=owner, number=last.number + 1 if last else 1, currency="USD", period_start_at=start, period_end_at=end,
-        opening_micro=opening, paid_out_micro=paid_out, carried_micro=opening + sum(sums.values()) - paid_out,
-        energy_cost_nano=0, wear_nano=0, compute_ms=0, energy_mwh=0, attempts=0,
+        owner=owner,
+        number=last.number + 1 if last else 1,
+        currency="USD",
+        period_start_at=start,
+        period_end_at=end,
+        opening_micro=opening,
+        paid_out_micro=paid_out,
+        carried_micro=opening + sum(sums.values()) - paid_out,
+        energy_cost_nano=0,
+        wear_nano=0,
+        compute_ms=0,
+        energy_mwh=0,
+        attempts=0,
         **{f"{name}_micro": micro for name, micro in sums.items()},
-    )  # fmt: skip
+    )
     if paid_out:
         entries[
             post("payout", payable, place("in_transit", owner=owner), paid_out, f"payout:{row.public_id}")
@@ -377,10 +442,16 @@ def invoice(market: Market) -> Invoice:
     given_back = list(LedgerTransfer.objects.filter(kind="correction", credit__in=pockets))
     charged, corrected = sum(t.amount_micro for t in charges), -sum(t.amount_micro for t in given_back)
     row = Invoice.objects.create(
-        organization=market.organization, number=1, currency="USD", period_start_at=BEGIN,
-        period_end_at=timezone.now() + timedelta(seconds=1), charged_micro=charged, corrected_micro=corrected,
-        total_micro=charged + corrected, customer_name="Acme",
-    )  # fmt: skip
+        organization=market.organization,
+        number=1,
+        currency="USD",
+        period_start_at=BEGIN,
+        period_end_at=timezone.now() + timedelta(seconds=1),
+        charged_micro=charged,
+        corrected_micro=corrected,
+        total_micro=charged + corrected,
+        customer_name="Acme",
+    )
     for transfer in (*charges, *given_back):
         micro = transfer.amount_micro if transfer in charges else -transfer.amount_micro
         InvoiceEntry.objects.create(invoice=row, transfer=transfer, amount_micro=micro)

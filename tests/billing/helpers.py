@@ -67,16 +67,25 @@ def give_credit(organization: Organization, amount_micro: int) -> None:
     wallet = Place(kind=kinds.PROMO_WALLET, currency=organization.currency, organization_id=organization.pk)
     accounts = posting.accounts([promotion, wallet])
     key = f"{number()}"
-    (transfer,) = posting.post([
-        Posting(
-            kind="promo", debit=accounts[promotion], credit=accounts[wallet], amount_micro=amount_micro,
-            idempotency_key=f"promo:{organization.pk}:{key}",
-        )
-    ]).transfers  # fmt: skip
+    (transfer,) = posting.post(
+        [
+            Posting(
+                kind="promo",
+                debit=accounts[promotion],
+                credit=accounts[wallet],
+                amount_micro=amount_micro,
+                idempotency_key=f"promo:{organization.pk}:{key}",
+            )
+        ]
+    ).transfers
     PromoCredit.objects.create(
-        organization=organization, amount_micro=amount_micro, currency=organization.currency, reason="a test",
-        idempotency_key=key, transfer=transfer,
-    )  # fmt: skip
+        organization=organization,
+        amount_micro=amount_micro,
+        currency=organization.currency,
+        reason="a test",
+        idempotency_key=key,
+        transfer=transfer,
+    )
 
 
 def balance(organization: Organization, kind: str) -> int:

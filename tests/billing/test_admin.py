@@ -64,10 +64,16 @@ def test_no_operator_tops_up_a_wallet_alone(market, desk):
 
 
 PRICE = {
-    "currency": "USD", "valid_from_at_0": "2100-01-01", "valid_from_at_1": "00:00", "price_micro_per_hour": 90_000,
-    "price_micro_per_kwh": 1_000, "mode": "batch", "tier": "standard", "owner_share_permille": 750,
+    "currency": "USD",
+    "valid_from_at_0": "2100-01-01",
+    "valid_from_at_1": "00:00",
+    "price_micro_per_hour": 90_000,
+    "price_micro_per_kwh": 1_000,
+    "mode": "batch",
+    "tier": "standard",
+    "owner_share_permille": 750,
     "min_owner_micro_per_hour": 20_000,
-}  # fmt: skip
+}
 
 
 def test_a_new_price_is_a_new_card(market, desk, opal):

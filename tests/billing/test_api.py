@@ -54,9 +54,17 @@ def test_an_estimate_holds_nothing(acme, body):
     answer = acme.post("/api/v1/estimates", body, format="json")
     assert answer.status_code == 200
     assert answer.json() == {
-        "items": 3600, "units": 1, "currency": "USD", "tier": "standard", "low_micro": 100_000, "high_micro": 300_000,
-        "cap_min_micro": 100_000, "compute_ms": 3_600_000, "price_micro_per_hour": 100_000, "price_micro_per_kwh": 0,
-    }  # fmt: skip
+        "items": 3600,
+        "units": 1,
+        "currency": "USD",
+        "tier": "standard",
+        "low_micro": 100_000,
+        "high_micro": 300_000,
+        "cap_min_micro": 100_000,
+        "compute_ms": 3_600_000,
+        "price_micro_per_hour": 100_000,
+        "price_micro_per_kwh": 0,
+    }
     assert acme.get("/api/v1/wallet").json()["held_micro"] == 0
 
 
@@ -83,9 +91,12 @@ def test_a_job_is_ordered_and_held(acme, body):
     assert [job[name] for name in money] == [100_000, 300_000, 150_000, 150_000, 0]
     assert (job["tier"], job["price_micro_per_hour"], job["price_micro_per_kwh"]) == ("standard", 100_000, 0)
     assert acme.get("/api/v1/wallet").json() == {
-        "currency": "USD", "balance_micro": 10_000_000, "held_micro": 150_000, "available_micro": 9_850_000,
+        "currency": "USD",
+        "balance_micro": 10_000_000,
+        "held_micro": 150_000,
+        "available_micro": 9_850_000,
         "promo_micro": 0,
-    }  # fmt: skip
+    }
     assert InferenceJob.objects.get().api_key is not None
     assert [row["id"] for row in acme.get("/api/v1/jobs").json()["results"]] == [job["id"]]
 

@@ -96,8 +96,7 @@ TAMPERING = {
     "UPDATE billing_approval SET status = 'rejected'": "adjustments",
     "DELETE FROM billing_ledgertransfer WHERE kind = 'adjustment'": "adjustments",
     # Statements and payouts
-    "UPDATE billing_statement SET earned_micro = earned_micro + 1, carried_micro = carried_micro + 1":
-        "statement_columns statement_lines statement_chain payables_stated",
+    "UPDATE billing_statement SET earned_micro = earned_micro + 1, carried_micro = carried_micro + 1": "statement_columns statement_lines statement_chain payables_stated",
     "UPDATE billing_statement SET opening_micro = opening_micro + 1, carried_micro = carried_micro + 1": "statement_chain",
     "UPDATE billing_statement SET period_end_at = period_end_at - interval '1 ms'": "statement_chain",
     "UPDATE billing_statementline SET amount_micro = amount_micro + 1": "statement_lines",
@@ -107,8 +106,7 @@ TAMPERING = {
     " UPDATE billing_statement SET created_at = now() + interval '1 hour'": "statements_whole",
     "UPDATE billing_payout SET amount_micro = amount_micro + 1": "payouts in_transit",
     "UPDATE billing_payout SET posting_id = (SELECT min(id) FROM billing_ledgertransfer) WHERE status = 'scheduled'": "payouts_missing",
-    "DELETE FROM billing_payout WHERE status = 'scheduled'":
-        "payouts payouts_missing in_transit",
+    "DELETE FROM billing_payout WHERE status = 'scheduled'": "payouts payouts_missing in_transit",
     # Invoices
     "UPDATE billing_invoice SET charged_micro = charged_micro + 1, total_micro = total_micro + 1": "invoice_columns",
     "UPDATE billing_invoiceline SET amount_micro = amount_micro + 1": "invoice_columns",
@@ -117,23 +115,17 @@ TAMPERING = {
     "DELETE FROM billing_invoiceentry; UPDATE billing_invoice SET created_at = now() + interval '1 hour'": "invoices_whole",
     "INSERT INTO billing_invoice (organization_id, number, currency, period_start_at, period_end_at, charged_micro, corrected_micro,"
     " total_micro, promo_micro, customer_name, public_id, created_at) SELECT organization_id, 2, currency,"
-    " period_start_at + interval '1 day', period_end_at, 0, 0, 0, 0, '', gen_random_uuid(), now() FROM billing_invoice":
-        "invoice_periods",
+    " period_start_at + interval '1 day', period_end_at, 0, 0, 0, 0, '', gen_random_uuid(), now() FROM billing_invoice": "invoice_periods",
     # Stripe
-    "UPDATE billing_balancetransaction SET amount_micro = amount_micro - 1, fee_micro = fee_micro - 1":
-        "stripe_booked stripe_fees",
+    "UPDATE billing_balancetransaction SET amount_micro = amount_micro - 1, fee_micro = fee_micro - 1": "stripe_booked stripe_fees",
     "UPDATE billing_balancetransaction SET source_id = 'other', payment_intent_id = 'other'": "stripe_booked",
     "DELETE FROM billing_balancetransaction WHERE type = 'stripe_fee'": "stripe_clearing",
     "UPDATE billing_ledgertransfer SET kind = 'promo' WHERE kind = 'transfer'": "stripe_clearing stripe_payouts",
-    "UPDATE billing_ledgertransfer SET amount_micro = amount_micro + 1 WHERE idempotency_key LIKE 'stripe_payout:%'":
-        "stripe_payouts",
-    "UPDATE billing_ledgertransfer SET debit_id = credit_id, credit_id = debit_id WHERE idempotency_key LIKE 'stripe_payout:%'":
-        "stripe_payouts",
+    "UPDATE billing_ledgertransfer SET amount_micro = amount_micro + 1 WHERE idempotency_key LIKE 'stripe_payout:%'": "stripe_payouts",
+    "UPDATE billing_ledgertransfer SET debit_id = credit_id, credit_id = debit_id WHERE idempotency_key LIKE 'stripe_payout:%'": "stripe_payouts",
     "DELETE FROM billing_balancetransaction WHERE type = 'payout'": "payouts_missing",
-    f"DELETE FROM billing_balancetransaction WHERE type = 'charge'; UPDATE billing_topup SET created_at = {LONG_AGO}":
-        "stripe_unbooked",
-    f"DELETE FROM billing_balancetransaction WHERE type = 'refund'; UPDATE billing_refund SET created_at = {LONG_AGO}":
-        "stripe_unbooked",
+    f"DELETE FROM billing_balancetransaction WHERE type = 'charge'; UPDATE billing_topup SET created_at = {LONG_AGO}": "stripe_unbooked",
+    f"DELETE FROM billing_balancetransaction WHERE type = 'refund'; UPDATE billing_refund SET created_at = {LONG_AGO}": "stripe_unbooked",
     "DELETE FROM billing_balancetransaction WHERE type = 'refund_failure';"
     f" UPDATE billing_refund SET ended_at = {LONG_AGO}": "stripe_unbooked",
     "DELETE FROM billing_balancetransaction WHERE type = 'adjustment';"
@@ -142,7 +134,7 @@ TAMPERING = {
     f" UPDATE billing_payout SET paid_at = {LONG_AGO}": "stripe_unbooked",
     "DELETE FROM billing_balancetransaction WHERE type = 'transfer_refund';"
     f" UPDATE billing_payout SET ended_at = {LONG_AGO}": "stripe_unbooked",
-}  # fmt: skip
+}
 
 
 def test_every_tampering_is_found(books):

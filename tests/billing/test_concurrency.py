@@ -178,10 +178,15 @@ def test_transfers_in_circles_never_deadlock_nor_overdraw():
         for turn in range(25):
             pairs = [dice.sample(accounts, 2) for _ in range(dice.randint(1, 6))]
             postings = [
-                Posting(kind="hold", debit=debit, credit=credit, amount_micro=dice.randint(1, 700),
-                        idempotency_key=f"{index}:{turn}:{leg}")
+                Posting(
+                    kind="hold",
+                    debit=debit,
+                    credit=credit,
+                    amount_micro=dice.randint(1, 700),
+                    idempotency_key=f"{index}:{turn}:{leg}",
+                )
                 for leg, (debit, credit) in enumerate(pairs)
-            ]  # fmt: skip
+            ]
             try:
                 posting.post(postings)
                 outcomes["posted"] += 1

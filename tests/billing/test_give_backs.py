@@ -59,10 +59,13 @@ class Story:
 
     def open(self, permille: int) -> Dispute:
         return disputes.open_order(
-            organization=self.market.organization, order=self.order, reason="The results are wrong.",
-            claimed_micro=max(1, self.order.charged_micro * (permille % 1000) // 1000), idempotency_key=f"{number()}",
+            organization=self.market.organization,
+            order=self.order,
+            reason="The results are wrong.",
+            claimed_micro=max(1, self.order.charged_micro * (permille % 1000) // 1000),
+            idempotency_key=f"{number()}",
             actor=self.user,
-        )  # fmt: skip
+        )
 
     def uphold(self, permille: int) -> None:
         if dispute := self.order.disputes.filter(status="open").first():

@@ -116,8 +116,10 @@ def test_a_reversal_exchanges_the_accounts_once(wallet, bank):
 
 def test_a_reversal_mirrors_what_it_names(wallet, bank):
     first = ledger.post([posting(bank, wallet), posting(bank, wallet, key="k2")]).transfers[0]
-    for wrong in (posting(wallet, bank, 99, key="r", kind="reversal", reverses=first),
-                  posting(bank, wallet, 100, key="r", kind="reversal", reverses=first)):  # fmt: skip
+    for wrong in (
+        posting(wallet, bank, 99, key="r", kind="reversal", reverses=first),
+        posting(bank, wallet, 100, key="r", kind="reversal", reverses=first),
+    ):
         with pytest.raises(Conflict) as caught, transaction.atomic():
             ledger.post([wrong])
         assert caught.value.code == "transfer_invalid"
@@ -169,7 +171,7 @@ def funded(wallet, bank) -> LedgerAccount:
         " ON CONFLICT (key) DO UPDATE SET balance_micro = 9",
         "DO $$ BEGIN UPDATE billing_ledgeraccount SET balance_micro = 9 WHERE tracked; END $$",
     ],
-)  # fmt: skip
+)
 def test_history_and_balances_cannot_be_edited(funded, sql):
     assert sqlstate_of(sql) == "DW002"
     assert balance(funded) == 1_000

@@ -67,12 +67,26 @@ def test_every_transfer_says_what_it_belongs_to(books):
     for transfer in LedgerTransfer.objects.all():
         kinds.setdefault(transfer.kind, set()).update(one.label for one in ledger_explorer.belongings(transfer))
     wanted = {
-        "hold": "Order", "release": "Order", "share": "Order", "revenue": "Order", "verification": "Order",
-        "promo": "Promotional credit", "refund": "Refund", "reversal": "Failed refund", "dispute": "Chargeback",
-        "offset": "Chargeback", "write_off": "Chargeback", "reserve": "Dispute", "correction": "Void",
-        "adjustment": "Approval", "payout": "Payout", "transfer": "Payout", "return": "Returned payout",
-        "fee": "Balance transaction", "top_up": "Top-up",
-    }  # fmt: skip
+        "hold": "Order",
+        "release": "Order",
+        "share": "Order",
+        "revenue": "Order",
+        "verification": "Order",
+        "promo": "Promotional credit",
+        "refund": "Refund",
+        "reversal": "Failed refund",
+        "dispute": "Chargeback",
+        "offset": "Chargeback",
+        "write_off": "Chargeback",
+        "reserve": "Dispute",
+        "correction": "Void",
+        "adjustment": "Approval",
+        "payout": "Payout",
+        "transfer": "Payout",
+        "return": "Returned payout",
+        "fee": "Balance transaction",
+        "top_up": "Top-up",
+    }
     assert {kind for kind in wanted if wanted[kind] not in kinds[kind]} == set()
     assert set(kinds) == set(wanted)
     assert {"Statement", "Invoice", "Order"} <= kinds["share"]
@@ -125,8 +139,10 @@ def test_differences_are_counted_on_the_front_page_and_noted(books, desk):
     row.refresh_from_db()
     assert (row.note, row.check_name) == ("Looked at it", "holds")
     assert AuditEvent.objects.get(action="ledger_difference.note").actor.email == "opal@example.com"
-    shown = {state: desk.get(page("ledgerdifference"), {"state": state}).context_data["cl"].result_count
-             for state in ("open", "gone")}  # fmt: skip
+    shown = {
+        state: desk.get(page("ledgerdifference"), {"state": state}).context_data["cl"].result_count
+        for state in ("open", "gone")
+    }
     assert shown == {"open": 2, "gone": 0}
     assert desk.get(page("ledgerdifference", "add")).status_code == 403
     assert desk.post(page("ledgerdifference", "delete", row.pk), {"post": "yes"}).status_code == 403

@@ -64,9 +64,14 @@ def test_before_the_card_ends_that_the_recharge_uses(month: int, told: int, on: 
     organization, now = factories.make_organization(), datetime(year, 6, 15, tzinfo=UTC)
     card = factories.make_saved_card(organization, exp_month=month, exp_year=year)
     recharge_settings.change(
-        organization=organization, is_on=on, threshold_micro=0, amount_micro=5 * 10**7, monthly_cap_micro=5 * 10**7,
-        card_id=card.public_id, actor=None,
-    )  # fmt: skip
+        organization=organization,
+        is_on=on,
+        threshold_micro=0,
+        amount_micro=5 * 10**7,
+        monthly_cap_micro=5 * 10**7,
+        card_id=card.public_id,
+        actor=None,
+    )
     assert saved_card_mails.mail_expiring(now) == told
     assert saved_card_mails.mail_expiring(now) == 0
     assert card_dates.expires_soon(card, now) == (month == 6)

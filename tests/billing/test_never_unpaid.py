@@ -26,14 +26,19 @@ claims = st.tuples(st.integers(0, 10**6), st.integers(0, 10**6))
 
 
 @settings(
-    max_examples=10, deadline=None, derandomize=True,
+    max_examples=10,
+    deadline=None,
+    derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)  # fmt: skip
+)
 @given(
-    speeds=st.tuples(st.integers(300, 5_000), st.integers(300, 5_000)), power=st.integers(1, 500_000),
-    items=st.integers(1, 9), cap=st.floats(0, 1), tier=st.sampled_from(["standard", "quorum"]),
+    speeds=st.tuples(st.integers(300, 5_000), st.integers(300, 5_000)),
+    power=st.integers(1, 500_000),
+    items=st.integers(1, 9),
+    cap=st.floats(0, 1),
+    tier=st.sampled_from(["standard", "quorum"]),
     reported=st.lists(claims, min_size=4, max_size=4),
-)  # fmt: skip
+)
 def test_nothing_is_worked_that_the_hold_does_not_pay(cast: Any, speeds, power, items, cap, tier, reported):
     """Two classes, cars that claim any time and energy, a cap anywhere from the smallest to beyond the estimate."""
     with transaction.atomic():
@@ -47,9 +52,13 @@ def test_nothing_is_worked_that_the_hold_does_not_pay(cast: Any, speeds, power, 
         quote = estimate(artifact=artifact, items=items, unit_items=2, tier=tier)
         limit = quote.cap_min_micro + int(cap * 1.1 * (quote.high_micro - quote.cap_min_micro))
         job = orders.order_job(
-            organization=cast.acme, artifact=artifact, input_file=factories.make_input(cast.acme, items=items),
-            unit_items=2, cap_micro=limit, tier=tier,
-        )  # fmt: skip
+            organization=cast.acme,
+            artifact=artifact,
+            input_file=factories.make_input(cast.acme, items=items),
+            unit_items=2,
+            cap_micro=limit,
+            tier=tier,
+        )
         jobs.plan_job(job_id=job.pk)
         for _ in range(20):
             dispatch.dispatch()
@@ -80,9 +89,12 @@ def test_quorum_gives_every_unit_two_owners_whoever_runs_it(cast):
     factories.top_up(cast.acme, 10**9)
     rates.default_rates()
     job = orders.order_job(
-        organization=cast.acme, artifact=factories.make_artifact(cast.acme, us_per_item=10**7), unit_items=2,
-        input_file=factories.make_input(cast.acme, items=8), tier="quorum",
-    )  # fmt: skip
+        organization=cast.acme,
+        artifact=factories.make_artifact(cast.acme, us_per_item=10**7),
+        unit_items=2,
+        input_file=factories.make_input(cast.acme, items=8),
+        tier="quorum",
+    )
     jobs.plan_job(job_id=job.pk)
     assert (job.copies_min, set(job.units.values_list("copies_wanted", flat=True))) == (2, {2})
     dispatch.dispatch()

@@ -137,9 +137,15 @@ classes = st.lists(st.tuples(st.integers(1, 9_000), st.integers(0, 400_000)), mi
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(
-    items=st.integers(1, 3_000), unit_items=st.integers(1, 400), us_per_item=st.integers(0, 10**7), fleet=classes,
-    hour=st.integers(1, 10**8), kwh=st.integers(0, 10**8), cap=st.floats(0, 1), dice=st.randoms(use_true_random=False),
-)  # fmt: skip
+    items=st.integers(1, 3_000),
+    unit_items=st.integers(1, 400),
+    us_per_item=st.integers(0, 10**7),
+    fleet=classes,
+    hour=st.integers(1, 10**8),
+    kwh=st.integers(0, 10**8),
+    cap=st.floats(0, 1),
+    dice=st.randoms(use_true_random=False),
+)
 def test_whatever_cars_report_a_hold_pays_it(market, **drawn):
     """Any mix of classes, of times and energies as far as verification counts them, under any cap that is taken."""
     items, step, us, fleet = drawn["items"], drawn["unit_items"], drawn["us_per_item"], drawn["fleet"]
@@ -169,9 +175,11 @@ def test_whatever_cars_report_a_hold_pays_it(market, **drawn):
         )
         reported = drawn["dice"].choice([ms, ms // 2, 0])
         charged += rating.full_micro(
-            compute_ms=reported, energy_mwh=rating.energy_mwh(compute_ms=reported, power_mw=power),
-            price_micro_per_hour=card.price_micro_per_hour, price_micro_per_kwh=card.price_micro_per_kwh,
-        )  # fmt: skip
+            compute_ms=reported,
+            energy_mwh=rating.energy_mwh(compute_ms=reported, power_mw=power),
+            price_micro_per_hour=card.price_micro_per_hour,
+            price_micro_per_kwh=card.price_micro_per_kwh,
+        )
     assert charged <= held
 
 
@@ -216,8 +224,10 @@ def test_a_hold_takes_promotional_credit_first(market):
     first, second = order(market.organization, cap_micro=100_000), order(market.organization, cap_micro=100_000)
     assert (first.held_promo_micro, second.held_promo_micro) == (100_000, 20_000)
     assert sorted(LedgerTransfer.objects.filter(kind="hold").values_list("idempotency_key", "amount_micro")) == [
-        (f"hold:{first.job_id}:promo", 100_000), (f"hold:{second.job_id}", 80_000), (f"hold:{second.job_id}:promo", 20_000),
-    ]  # fmt: skip
+        (f"hold:{first.job_id}:promo", 100_000),
+        (f"hold:{second.job_id}", 80_000),
+        (f"hold:{second.job_id}:promo", 20_000),
+    ]
     assert (balance(market.organization, "promo_wallet"), balance(market.organization, "wallet")) == (0, 9_920_000)
     assert posting.recompute() == []
 

@@ -60,11 +60,16 @@ def test_exact_ties(halves):
 @given(
     st.lists(
         st.tuples(
-            st.integers(0, 10**12), st.integers(0, 10**12), st.integers(1, 10**9), st.integers(0, 10**9), st.integers(0, 1000)
+            st.integers(0, 10**12),
+            st.integers(0, 10**12),
+            st.integers(1, 10**9),
+            st.integers(0, 10**9),
+            st.integers(0, 1000),
         ),
-        min_size=1, max_size=50,
+        min_size=1,
+        max_size=50,
     )
-)  # fmt: skip
+)
 def test_rating_is_the_same_in_sql_and_never_pays_an_owner_more_than_the_price(works):
     with connection.cursor() as cursor:
         cursor.execute(

@@ -92,14 +92,18 @@ def test_a_transfer_is_of_one_month_and_as_old_as_its_last_work(market):
         "kind", "effective_at"
     )
     assert list(settled.values_list("kind", "amount_micro", "effective_at")) == [
-        ("revenue", 30_000, times[0]), ("revenue", 60_000, times[2]), ("share", 70_000, times[0]), ("share", 140_000, times[2]),
-    ]  # fmt: skip
+        ("revenue", 30_000, times[0]),
+        ("revenue", 60_000, times[2]),
+        ("share", 70_000, times[0]),
+        ("share", 140_000, times[2]),
+    ]
     days = EarningsDay.objects.order_by("day").values_list(
         "day", "attempts", "compute_ms", "energy_mwh", "gross_micro", "wear_nano"
     )
     assert list(days) == [
-        (times[0].date(), 1, HOUR_MS, 15_000, 70_000, 900_000), (times[1].date(), 2, 2 * HOUR_MS, 30_000, 140_000, 1_800_000),
-    ]  # fmt: skip
+        (times[0].date(), 1, HOUR_MS, 15_000, 70_000, 900_000),
+        (times[1].date(), 2, 2 * HOUR_MS, 30_000, 140_000, 1_800_000),
+    ]
     spent = SpendDay.objects.order_by("day").values_list("artifact", "units", "items", "charged_micro")
     assert list(spent) == [(paid.job.artifact_id, 1, 1, 100_000), (paid.job.artifact_id, 2, 2, 200_000)]
     assert posting.recompute() == []
@@ -233,11 +237,20 @@ def test_usage_after_closing_is_the_platforms_to_pay(market):
         ("DELETE FROM billing_ratedusage", "DW002"),
         ("TRUNCATE billing_ratedusage CASCADE", "DW002"),
         ("UPDATE compute_usagerecord SET settled_at = NULL", "DW002"),
-        (f"INSERT INTO billing_ratedusage {COLUMNS} SELECT id, %(order)s, 5, 3, 1, 0, 0 FROM compute_usagerecord", "23514"),
-        (f"INSERT INTO billing_ratedusage {COLUMNS} SELECT id, %(order)s, 5, 3, 2, 0, 0 FROM compute_usagerecord", "23514"),
-        (f"INSERT INTO billing_ratedusage {COLUMNS} SELECT id, %(order)s, 5, 0, 5, 0, 0 FROM compute_usagerecord", "23505"),
+        (
+            f"INSERT INTO billing_ratedusage {COLUMNS} SELECT id, %(order)s, 5, 3, 1, 0, 0 FROM compute_usagerecord",
+            "23514",
+        ),
+        (
+            f"INSERT INTO billing_ratedusage {COLUMNS} SELECT id, %(order)s, 5, 3, 2, 0, 0 FROM compute_usagerecord",
+            "23514",
+        ),
+        (
+            f"INSERT INTO billing_ratedusage {COLUMNS} SELECT id, %(order)s, 5, 0, 5, 0, 0 FROM compute_usagerecord",
+            "23505",
+        ),
     ],
-)  # fmt: skip
+)
 def test_rated_usage_cannot_be_edited_nor_rated_twice(market, sql, sqlstate):
     paid = order(market.organization)
     make_usage(paid.job, market.nodes[0])

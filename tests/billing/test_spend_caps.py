@@ -44,9 +44,13 @@ def test_what_is_held_and_what_was_charged_count_together(market):
         order(market.organization, cap_micro=100_001)
     assert caught.value.code == "spend_cap_reached"
     assert caught.value.fields == {
-        "required_micro": 100_001, "cap_micro": 250_000, "charged_micro": 100_000, "held_micro": 50_000,
-        "left_micro": 100_000, "currency": "USD",
-    }  # fmt: skip
+        "required_micro": 100_001,
+        "cap_micro": 250_000,
+        "charged_micro": 100_000,
+        "held_micro": 50_000,
+        "left_micro": 100_000,
+        "currency": "USD",
+    }
     assert InferenceJob.objects.count() == 1
     end_job(first.job)
     close_orders()

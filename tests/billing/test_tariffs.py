@@ -45,8 +45,12 @@ def test_the_cheap_and_the_dear_hour_each_at_its_own_price(market):
 
 def test_the_night_when_the_clocks_go_back(market):
     """Cheap from 22:00 (20:00 UTC) to 6:00 (5:00 UTC): nine hours that night."""
-    moments = [datetime(2026, 10, 24, 19, 59, tzinfo=UTC), datetime(2026, 10, 24, 20, 0, tzinfo=UTC),
-               datetime(2026, 10, 25, 4, 59, tzinfo=UTC), datetime(2026, 10, 25, 5, 0, tzinfo=UTC)]  # fmt: skip
+    moments = [
+        datetime(2026, 10, 24, 19, 59, tzinfo=UTC),
+        datetime(2026, 10, 24, 20, 0, tzinfo=UTC),
+        datetime(2026, 10, 25, 4, 59, tzinfo=UTC),
+        datetime(2026, 10, 25, 5, 0, tzinfo=UTC),
+    ]
     assert cost_of(market, *moments) == [300_000_000, 90_000_000, 90_000_000, 300_000_000]
 
 

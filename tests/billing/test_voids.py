@@ -181,12 +181,24 @@ def test_corrections_of_another_sum_or_account_settle_nothing(market):
     row = voids.void(rated=usage.rated, reason="x", actor=None)
     wallet, revenue = posting.wallet(market.organization), posting.platform("revenue", "USD")
     owner = posting.payable(market.nodes[1].vehicle.owner, "USD")  # not who earned it
-    posting.post([
-        posting.Posting(kind="correction", debit=owner, credit=revenue, amount_micro=70_000,
-                       idempotency_key=f"void:{row.public_id}:owner"),
-        posting.Posting(kind="correction", debit=revenue, credit=wallet, amount_micro=100_000,
-                       idempotency_key=f"void:{row.public_id}:wallet"),
-    ])  # fmt: skip
+    posting.post(
+        [
+            posting.Posting(
+                kind="correction",
+                debit=owner,
+                credit=revenue,
+                amount_micro=70_000,
+                idempotency_key=f"void:{row.public_id}:owner",
+            ),
+            posting.Posting(
+                kind="correction",
+                debit=revenue,
+                credit=wallet,
+                amount_micro=100_000,
+                idempotency_key=f"void:{row.public_id}:wallet",
+            ),
+        ]
+    )
     assert sqlstate_of("UPDATE billing_usagevoid SET settled_at = now()") == "DW007"
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM billing_usagevoid WHERE settled_at IS NULL")

@@ -94,9 +94,13 @@ class World:
 
     def _payouts(self) -> None:
         """An account of which Stripe wants more, and payouts that wait for it and that are over."""
-        wants = [("identity.individual.documents.primary_verification", "user", "past_due"),
-                 ("external_account", "user", "currently_due"), ("identity.individual.address.line1", "stripe", "currently_due"),
-                 ("identity.individual.phone", "user", "eventually_due"), ("a.name.of.stripes." + "x" * 30, "user", "currently_due")]  # fmt: skip
+        wants = [
+            ("identity.individual.documents.primary_verification", "user", "past_due"),
+            ("external_account", "user", "currently_due"),
+            ("identity.individual.address.line1", "stripe", "currently_due"),
+            ("identity.individual.phone", "user", "eventually_due"),
+            ("a.name.of.stripes." + "x" * 30, "user", "currently_due"),
+        ]
         entries = [
             {
                 "name": name,
@@ -118,27 +122,56 @@ class World:
         for ago in range(1, 22):
             for vehicle, gross in ((self.vehicle, 1_234_567), (self.bare, 345_678)):
                 factories.make_earnings_day(
-                    vehicle, today - timedelta(days=ago), gross_micro=gross * (ago % 7), energy_cost_nano=ago * 12_345_678,
-                    wear_nano=ago * 4_567_891, attempts=ago, compute_ms=ago * 3_600_000,
-                )  # fmt: skip
+                    vehicle,
+                    today - timedelta(days=ago),
+                    gross_micro=gross * (ago % 7),
+                    energy_cost_nano=ago * 12_345_678,
+                    wear_nano=ago * 4_567_891,
+                    attempts=ago,
+                    compute_ms=ago * 3_600_000,
+                )
         month = today.replace(day=1)
         node = self.car.node
-        work = {"vehicle": self.vehicle, "hardware_class": node.hardware_class, "service_month": month, "attempts": 12,
-                "compute_ms": 7_200_000, "energy_cost_nano": 1_234_567_890, "wear_nano": 234_567_890}  # fmt: skip
+        work = {
+            "vehicle": self.vehicle,
+            "hardware_class": node.hardware_class,
+            "service_month": month,
+            "attempts": 12,
+            "compute_ms": 7_200_000,
+            "energy_cost_nano": 1_234_567_890,
+            "wear_nano": 234_567_890,
+        }
         late = (month - timedelta(days=1)).replace(day=1)
         lines = [
             {**work, "kind": "work", "amount_micro": 8_000_000},
             {**work, "kind": "work", "amount_micro": 1_500_000, "service_month": late, "is_late": True},
             {**work, "kind": "check", "amount_micro": 500_000, "vehicle": self.bare},
-            {"kind": "correction", "service_month": late, "vehicle": self.vehicle, "amount_micro": -1_200_003, "note": "A result that was wrong"},
+            {
+                "kind": "correction",
+                "service_month": late,
+                "vehicle": self.vehicle,
+                "amount_micro": -1_200_003,
+                "note": "A result that was wrong",
+            },
             {"kind": "adjustment", "service_month": month, "amount_micro": 250_000, "note": "Goodwill " * 15},
-            {"kind": "reserve", "service_month": month, "amount_micro": -2_000_000, "note": "A customer disputes a job"},
+            {
+                "kind": "reserve",
+                "service_month": month,
+                "amount_micro": -2_000_000,
+                "note": "A customer disputes a job",
+            },
             {"kind": "return", "service_month": month, "amount_micro": 1_000_000, "note": "Payout of statement 3"},
-        ]  # fmt: skip
+        ]
         self.statement = factories.make_statement(
-            self.alice, number=900, lines=lines, opening_micro=7, earned_micro=10_000_000, corrected_micro=-950_003,
-            other_micro=-1_000_000, carried_micro=8_050_004,
-        )  # fmt: skip
+            self.alice,
+            number=900,
+            lines=lines,
+            opening_micro=7,
+            earned_micro=10_000_000,
+            corrected_micro=-950_003,
+            other_micro=-1_000_000,
+            carried_micro=8_050_004,
+        )
 
     def _cards(self) -> None:
         """Two cards, one of them about to end; a recharge that paid once, and is paused since a bank asked."""
@@ -148,9 +181,14 @@ class World:
             self.acme, last4="4444", brand="mastercard", exp_month=now.month, exp_year=now.year
         )
         recharge_settings.change(
-            organization=self.acme, is_on=True, threshold_micro=2 * 10**7, amount_micro=5 * 10**7,
-            monthly_cap_micro=2 * 10**8, card_id=other.public_id, actor=None,
-        )  # fmt: skip
+            organization=self.acme,
+            is_on=True,
+            threshold_micro=2 * 10**7,
+            amount_micro=5 * 10**7,
+            monthly_cap_micro=2 * 10**8,
+            card_id=other.public_id,
+            actor=None,
+        )
         for status, code in (("paid", ""), ("failed", "authentication_required")):
             recharges.recharge_low()
             row = CardTopUp.objects.get(origin="auto", status="created")
@@ -166,9 +204,11 @@ class World:
     def _invoices(self) -> None:
         """A month of work, and one in which a charge was given back; a customer with a long name and an address."""
         BillingProfile.objects.create(
-            organization=self.acme, legal_name="Acme Machine Intelligence " * 3, address="1 High Street\nLeeds LS1 4DY",
+            organization=self.acme,
+            legal_name="Acme Machine Intelligence " * 3,
+            address="1 High Street\nLeeds LS1 4DY",
             tax_id="GB123456789",
-        )  # fmt: skip
+        )
         self.invoice = factories.make_invoice(self.acme)
         voids.void(
             rated=RatedUsage.objects.filter(order__organization=self.acme).earliest("id"), reason="test", actor=None
@@ -183,12 +223,19 @@ class World:
         today = timezone.now().astimezone(UTC).date()
         SpendDay.objects.bulk_create(
             SpendDay(
-                organization=self.acme, artifact=model, currency="USD", day=today - timedelta(days=back), units=back, items=900 * back,
-                compute_ms=10**7 * back, energy_mwh=123_456 * back, charged_micro=(17 * back % 11 + 1) * 123_456 * (index + 1),
+                organization=self.acme,
+                artifact=model,
+                currency="USD",
+                day=today - timedelta(days=back),
+                units=back,
+                items=900 * back,
+                compute_ms=10**7 * back,
+                energy_mwh=123_456 * back,
+                charged_micro=(17 * back % 11 + 1) * 123_456 * (index + 1),
             )
             for back in range(1, 40, 2)
             for index, model in enumerate(models)
-        )  # fmt: skip
+        )
         spend_caps.set_cap(organization=self.acme, monthly_micro=40_000_000, actor=None)
 
     def _disputes(self) -> None:
@@ -199,15 +246,20 @@ class World:
             (False, "Rows 3 to 7: the labels are shifted by one."),
         ):
             disputes.add_message(
-                dispute=self.dispute, text=text, author=self.opal if operator else self.dispute.opened_by,
+                dispute=self.dispute,
+                text=text,
+                author=self.opal if operator else self.dispute.opened_by,
                 from_operator=operator,
-            )  # fmt: skip
+            )
         second = factories.make_user("otto@example.com")
         registration.register_operator(user=second)
         self.approval = approvals.propose(
-            kind="adjust_customer", params={"organization": str(self.acme.public_id), "amount_micro": 5 * 10**6},
-            reason="Goodwill for the failed job of last week.", idempotency_key="world", actor=second,
-        )  # fmt: skip
+            kind="adjust_customer",
+            params={"organization": str(self.acme.public_id), "amount_micro": 5 * 10**6},
+            reason="Goodwill for the failed job of last week.",
+            idempotency_key="world",
+            actor=second,
+        )
 
     def _conflict(self) -> None:
         """A car that signed twice under one number; what was decided about it once."""
@@ -234,15 +286,23 @@ class World:
         for hours, available, reason in ((30, True, ""), (20, False, "not_plugged_in"), (5, True, "")):
             start = timezone.now() - timedelta(hours=hours)
             AvailabilitySpan.objects.create(
-                node=self.car.node, vehicle=self.vehicle, available=available, reason=reason, started_at=start,
+                node=self.car.node,
+                vehicle=self.vehicle,
+                available=available,
+                reason=reason,
+                started_at=start,
                 ended_at=start + timedelta(hours=4),
-            )  # fmt: skip
+            )
         self.transfer = LedgerTransfer.objects.filter(kind="top_up").earliest("id")
         check = LedgerCheck.objects.create(checks=40, differences=1, took_ms=9)
         self.difference = LedgerDifference.objects.create(
-            check_name="balances", subject=self.transfer.credit.key, expected_micro=1, actual_micro=2, first_seen=check,
+            check_name="balances",
+            subject=self.transfer.credit.key,
+            expected_micro=1,
+            actual_micro=2,
+            first_seen=check,
             last_seen=check,
-        )  # fmt: skip
+        )
         type(self.vehicle).objects.filter(pk=self.bare.pk).update(label="W" * 60, make_model="Longest " * 9)
         Owner.objects.filter(pk=self.alice.pk).update(locale="de-DE", time_zone="Europe/Berlin")
 

@@ -36,9 +36,15 @@ def lease(car: Car, unit: WorkUnit, *, fence: int = 1, status: str = "leased", *
     vehicle = car.node.vehicle
     consent = other.get("consent") or consent_of(car)
     values = [
-        unit.pk, unit.job_id, other.get("node", car.node.pk), other.get("vehicle", vehicle.pk),
-        other.get("owner", vehicle.owner_id), consent.pk, fence, status,
-    ]  # fmt: skip
+        unit.pk,
+        unit.job_id,
+        other.get("node", car.node.pk),
+        other.get("vehicle", vehicle.pk),
+        other.get("owner", vehicle.owner_id),
+        consent.pk,
+        fence,
+        status,
+    ]
     return execute(LEASE, *values)[0][0]
 
 
@@ -159,11 +165,17 @@ def test_nor_by_one_statement(unit):
     cars = [factories.make_car(owner) for _ in range(2)]
     rows = [
         Attempt(
-            unit=unit, job=unit.job, node=car.node, vehicle=car.node.vehicle, owner=owner, fence=fence,
-            consent_record=consent_of(car), expires_at=timezone.now(),
+            unit=unit,
+            job=unit.job,
+            node=car.node,
+            vehicle=car.node.vehicle,
+            owner=owner,
+            fence=fence,
+            consent_record=consent_of(car),
+            expires_at=timezone.now(),
         )
         for fence, car in enumerate(cars, 1)
-    ]  # fmt: skip
+    ]
     with pytest.raises(IntegrityError, match="attempt_one_live_by_owner"), transaction.atomic():
         Attempt.objects.bulk_create(rows)
 
@@ -189,13 +201,17 @@ def test_a_fence_is_used_once(unit):
 @pytest.mark.parametrize(
     "change",
     [
-        "unit_id = (SELECT max(id) FROM compute_workunit)", "job_id = (SELECT max(id) FROM compute_inferencejob)",
-        "node_id = (SELECT max(id) FROM compute_node)", "vehicle_id = (SELECT max(id) FROM accounts_vehicle)",
-        "owner_id = (SELECT max(id) FROM accounts_owner)", "fence = fence + 1",
-        "consent_record_id = (SELECT max(id) FROM accounts_consentrecord)", "leased_at = leased_at - interval '1 h'",
+        "unit_id = (SELECT max(id) FROM compute_workunit)",
+        "job_id = (SELECT max(id) FROM compute_inferencejob)",
+        "node_id = (SELECT max(id) FROM compute_node)",
+        "vehicle_id = (SELECT max(id) FROM accounts_vehicle)",
+        "owner_id = (SELECT max(id) FROM accounts_owner)",
+        "fence = fence + 1",
+        "consent_record_id = (SELECT max(id) FROM accounts_consentrecord)",
+        "leased_at = leased_at - interval '1 h'",
         "status = 'cancelled', fence = 9",
     ],
-)  # fmt: skip
+)
 def test_what_an_attempt_was_leased_for_never_changes(unit, change):
     lease(factories.make_car(), unit)
     factories.make_car()
@@ -242,8 +258,13 @@ def meter(car: Car, attempt: int, *, seq: int, prev: str, record: bytes = b"{}",
     execute(
         "INSERT INTO compute_meterrecord (node_id, attempt_id, seq, prev_hash, hash, record, signature, outcome,"
         " compute_ms, energy_mwh, energy_method, output_sha256) VALUES (%s,%s,%s,%s,%s,%s,'','ok',1,1,'model','')",
-        car.node.pk, attempt, seq, prev, digest, record,
-    )  # fmt: skip
+        car.node.pk,
+        attempt,
+        seq,
+        prev,
+        digest,
+        record,
+    )
     return digest
 
 
@@ -276,11 +297,16 @@ def test_meter_records_continue_their_chain(unit):
 @pytest.mark.parametrize(
     "change",
     [
-        "compute_ms = compute_ms + 1", "energy_mwh = 9", "is_canonical = NOT is_canonical", "items = 1",
-        "owner_id = (SELECT max(id) FROM accounts_owner) + 0 * id", "settled_at = NULL",
-        "settled_at = now(), compute_ms = 9", "created_at = now() - interval '1 h', settled_at = now()",
+        "compute_ms = compute_ms + 1",
+        "energy_mwh = 9",
+        "is_canonical = NOT is_canonical",
+        "items = 1",
+        "owner_id = (SELECT max(id) FROM accounts_owner) + 0 * id",
+        "settled_at = NULL",
+        "settled_at = now(), compute_ms = 9",
+        "created_at = now() - interval '1 h', settled_at = now()",
     ],
-)  # fmt: skip
+)
 def test_usage_never_changes(change):
     finished_unit()
     with refused("DW002"):

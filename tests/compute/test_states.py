@@ -58,16 +58,28 @@ BARE: dict[type[models.Model], dict[str, Any]] = {
     InferenceJob: {"organization_id": 1, "artifact_id": 1, "input_file_id": 1, "items": 1, "unit_items": 1},
     WorkUnit: {"job_id": 1, "index": 0, "first_item": 0, "items": 1, "input_sha256": "0" * 64, "input_bytes": 1},
     Attempt: {
-        "unit_id": 1, "job_id": 1, "node_id": 1, "vehicle_id": 1, "owner_id": 1, "consent_record_id": 1, "fence": 1,
+        "unit_id": 1,
+        "job_id": 1,
+        "node_id": 1,
+        "vehicle_id": 1,
+        "owner_id": 1,
+        "consent_record_id": 1,
+        "fence": 1,
         "expires_at": timezone.now(),
     },
     JobOrder: {
-        "job_id": 1, "organization_id": 1, "rate_card_id": 1, "price_micro_per_hour": 1, "owner_share_permille": 700,
-        "estimate_low_micro": 1, "estimate_high_micro": 1, "held_micro": 1,
+        "job_id": 1,
+        "organization_id": 1,
+        "rate_card_id": 1,
+        "price_micro_per_hour": 1,
+        "owner_share_permille": 700,
+        "estimate_low_micro": 1,
+        "estimate_high_micro": 1,
+        "held_micro": 1,
     },
     DataExport: {"owner_id": 1},
     ErasureRequest: {"owner_id": 1, "due_at": timezone.now()},
-}  # fmt: skip
+}
 EVENTS = ["compute_nodeevent", "compute_modelartifactevent", "compute_inferencejobevent", "compute_attemptevent"]
 
 

@@ -68,15 +68,32 @@ def test_a_file_is_described_by_its_header(tmp_path, array):
 
 SHAPE = b"{'descr': '<f4', 'fortran_order': False, 'shape': %s, }"
 HEADERS = [
-    b"", b"(((", b"'''", b"\xff", b"  x\n y", b"[" * 9000, b"-" * 9000 + b"1", b"{1L: 2", b"(" * 150 + b"1" + b")" * 150,
-    SHAPE % b"(-1, 4)", SHAPE % b"(-1, -4)", SHAPE % b"(True, 4)", SHAPE % b"(2305843009213693952, 4)",
-    SHAPE % b"(1180591620717411303424, 4)", SHAPE % b"(1000000, 4)", SHAPE % b"(1.5, 4)", SHAPE % (b"(" + b"1, " * 70 + b")"),
-    b"{'descr': 'O', 'fortran_order': False, 'shape': (1,), }", b"{'descr': 7, 'fortran_order': False, 'shape': (1,), }",
+    b"",
+    b"(((",
+    b"'''",
+    b"\xff",
+    b"  x\n y",
+    b"[" * 9000,
+    b"-" * 9000 + b"1",
+    b"{1L: 2",
+    b"(" * 150 + b"1" + b")" * 150,
+    SHAPE % b"(-1, 4)",
+    SHAPE % b"(-1, -4)",
+    SHAPE % b"(True, 4)",
+    SHAPE % b"(2305843009213693952, 4)",
+    SHAPE % b"(1180591620717411303424, 4)",
+    SHAPE % b"(1000000, 4)",
+    SHAPE % b"(1.5, 4)",
+    SHAPE % (b"(" + b"1, " * 70 + b")"),
+    b"{'descr': 'O', 'fortran_order': False, 'shape': (1,), }",
+    b"{'descr': 7, 'fortran_order': False, 'shape': (1,), }",
     b"{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), }",
-    b"{'descr': '<M8[ns]', 'fortran_order': False, 'shape': (1,), }", b"{'descr': '<U4', 'fortran_order': False, 'shape': (1,), }",
+    b"{'descr': '<M8[ns]', 'fortran_order': False, 'shape': (1,), }",
+    b"{'descr': '<U4', 'fortran_order': False, 'shape': (1,), }",
     b"{'descr': '<c8', 'fortran_order': False, 'shape': (1,), }",
-    b"{'descr': '>f4', 'fortran_order': False, 'shape': (1, 4), }", b"{'descr': '<f4', 'fortran_order': True, 'shape': (2, 4), }",
-]  # fmt: skip
+    b"{'descr': '>f4', 'fortran_order': False, 'shape': (1, 4), }",
+    b"{'descr': '<f4', 'fortran_order': True, 'shape': (2, 4), }",
+]
 
 
 @pytest.mark.parametrize("version", [1, 3])
@@ -102,7 +119,11 @@ def test_random_bytes_are_refused_with_a_code(tmp_path, data, file_format):
 @pytest.mark.parametrize(
     "data",
     [
-        b"", b"\0" * 7, struct.pack("<Q", 2**63) + b"{}", struct.pack("<Q", 10**9) + b"{}", safetensors_raw(b"[" * 5000),
+        b"",
+        b"\0" * 7,
+        struct.pack("<Q", 2**63) + b"{}",
+        struct.pack("<Q", 10**9) + b"{}",
+        safetensors_raw(b"[" * 5000),
         safetensors_raw({"a": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 8]}}, b"\0" * 8),
         safetensors_raw({"a": {"dtype": "F32", "shape": [2**62, 8], "data_offsets": [0, 0]}}),
         safetensors_raw({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 400]}}, b"\0" * 4),
@@ -112,7 +133,7 @@ def test_random_bytes_are_refused_with_a_code(tmp_path, data, file_format):
         safetensors_raw({"a": {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}}, b"\0" * 4),
         safetensors_raw({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, b"\0" * 9),
     ],
-)  # fmt: skip
+)
 def test_a_hostile_safetensors_file_is_refused_with_a_code(tmp_path, data):
     path = tmp_path / "x.safetensors"
     path.write_bytes(data)
@@ -162,8 +183,11 @@ def test_slices_hold_every_row_once_in_order(tmp_path, array, step, file_format)
 @TMP
 @given(
     chunks=st.lists(st.integers(1, 4), min_size=1, max_size=5),
-    first=dtypes, second=dtypes, width=st.integers(0, 3), seed=st.integers(0, 2**32 - 1),
-)  # fmt: skip
+    first=dtypes,
+    second=dtypes,
+    width=st.integers(0, 3),
+    seed=st.integers(0, 2**32 - 1),
+)
 def test_join_is_concatenation(chunks, first, second, width, seed):
     rng = np.random.default_rng(seed)
     units = [
@@ -202,11 +226,17 @@ OUTPUTS = [{"name": "y", "dtype": "float32", "shape": [None, 2]}]
 @pytest.mark.parametrize(
     "arrays",
     [
-        {}, {"z": np.zeros((3, 2), np.float32)}, {"y": np.zeros((3, 2), np.float64)}, {"y": np.zeros((2, 2), np.float32)},
-        {"y": np.zeros((4, 2), np.float32)}, {"y": np.zeros((3, 3), np.float32)}, {"y": np.zeros(6, np.float32)},
-        {"y": np.zeros((3, 2, 1), np.float32)}, {"y": np.zeros((3, 2), np.float32), "z": np.zeros(1)},
+        {},
+        {"z": np.zeros((3, 2), np.float32)},
+        {"y": np.zeros((3, 2), np.float64)},
+        {"y": np.zeros((2, 2), np.float32)},
+        {"y": np.zeros((4, 2), np.float32)},
+        {"y": np.zeros((3, 3), np.float32)},
+        {"y": np.zeros(6, np.float32)},
+        {"y": np.zeros((3, 2, 1), np.float32)},
+        {"y": np.zeros((3, 2), np.float32), "z": np.zeros(1)},
     ],
-)  # fmt: skip
+)
 def test_a_result_of_another_shape_is_refused(arrays):
     assert code_of(lambda: tensors.check_result(safetensors.numpy.save(arrays), OUTPUTS, 3)) == "result_shape"
 
@@ -221,18 +251,36 @@ def agree(a: Any, b: Any, rtol: float = 1e-3, atol_scale: float = 1e-5) -> bool:
 
 F = np.float32
 SAME = [
-    (F([1, 2]), F([1.0009, 2.0019])), (F([1000, 0]), F([1000, 0.009])), (F([np.nan, 1]), F([np.nan, 1])),
-    (F([np.inf, -np.inf]), F([np.inf, -np.inf])), (np.array([1, 2]), np.array([1, 2])), (F([]), F([])),
-    (np.array([True, False]), np.array([True, False])), (F([0.0]), F([-0.0])), (np.float16([1]), np.float16([1.0009])),
-    (np.float64([1e308]), np.float64([1e308])), (F([np.inf, 1]), F([np.inf, 1.0005])),
-]  # fmt: skip
+    (F([1, 2]), F([1.0009, 2.0019])),
+    (F([1000, 0]), F([1000, 0.009])),
+    (F([np.nan, 1]), F([np.nan, 1])),
+    (F([np.inf, -np.inf]), F([np.inf, -np.inf])),
+    (np.array([1, 2]), np.array([1, 2])),
+    (F([]), F([])),
+    (np.array([True, False]), np.array([True, False])),
+    (F([0.0]), F([-0.0])),
+    (np.float16([1]), np.float16([1.0009])),
+    (np.float64([1e308]), np.float64([1e308])),
+    (F([np.inf, 1]), F([np.inf, 1.0005])),
+]
 DIFFERENT = [
-    (F([1, 2]), F([1.0011, 2])), (F([1000, 0]), F([1000, 0.011])), (F([1]), F([np.nan])), (F([np.nan]), F([1])),
-    (F([np.inf]), F([-np.inf])), (F([np.inf]), F([3e38])), (F([3e38]), F([np.inf])), (F([0]), F([1e-30])),
-    (np.array([1000000]), np.array([1000001])), (np.array([True]), np.array([False])), (F([1]), np.float64([1])),
-    (F([1]), F([[1]])), (F([1]), F([1, 1])), (np.array([2**63], np.uint64), np.array([2**63 + 1], np.uint64)),
-    (np.float64([1e308]), np.float64([-1e308])), (F([1e-3]), F([0])),
-]  # fmt: skip
+    (F([1, 2]), F([1.0011, 2])),
+    (F([1000, 0]), F([1000, 0.011])),
+    (F([1]), F([np.nan])),
+    (F([np.nan]), F([1])),
+    (F([np.inf]), F([-np.inf])),
+    (F([np.inf]), F([3e38])),
+    (F([3e38]), F([np.inf])),
+    (F([0]), F([1e-30])),
+    (np.array([1000000]), np.array([1000001])),
+    (np.array([True]), np.array([False])),
+    (F([1]), np.float64([1])),
+    (F([1]), F([[1]])),
+    (F([1]), F([1, 1])),
+    (np.array([2**63], np.uint64), np.array([2**63 + 1], np.uint64)),
+    (np.float64([1e308]), np.float64([-1e308])),
+    (F([1e-3]), F([0])),
+]
 
 
 @pytest.mark.parametrize(("a", "b"), SAME)

@@ -81,8 +81,13 @@ def stripe(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[FakeWorld
 
 def thin_event(event_id: str = "evt_thin") -> bytes:
     """As API v2 sends them."""
-    return json.dumps({
-        "id": event_id, "object": "v2.core.event", "type": "v2.core.account[requirements].updated",
-        "created": "2026-11-24T06:00:00.000Z", "livemode": False,
-        "related_object": {"id": "acct_1", "type": "v2.core.account", "url": "/v2/core/accounts/acct_1"},
-    }).encode()  # fmt: skip
+    return json.dumps(
+        {
+            "id": event_id,
+            "object": "v2.core.event",
+            "type": "v2.core.account[requirements].updated",
+            "created": "2026-11-24T06:00:00.000Z",
+            "livemode": False,
+            "related_object": {"id": "acct_1", "type": "v2.core.account", "url": "/v2/core/accounts/acct_1"},
+        }
+    ).encode()

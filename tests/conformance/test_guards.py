@@ -15,9 +15,11 @@ from tests.conformance.wire import WireViolated
 
 __all__ = ["stripe"]
 HEADERS = {
-    "Stripe-Version": API_VERSION, "Authorization": "Bearer sk_test_fake_1", "Idempotency-Key": "test:1",
+    "Stripe-Version": API_VERSION,
+    "Authorization": "Bearer sk_test_fake_1",
+    "Idempotency-Key": "test:1",
     "Content-Type": "application/x-www-form-urlencoded",
-}  # fmt: skip
+}
 OPTIONS = {"idempotency_key": "test:1"}
 SESSION: dict[str, Any] = {
     "mode": "payment",
@@ -121,5 +123,7 @@ def test_without_the_fixture_nothing_is_reached(settings):
 
 def test_forms_are_read_as_stripe_writes_them():
     assert decode("a[b][0][c]=1&a[b][1][c]=2&d=&e[]=x&e[]=y") == {
-        "a": {"b": [{"c": "1"}, {"c": "2"}]}, "d": "", "e": ["x", "y"],
-    }  # fmt: skip
+        "a": {"b": [{"c": "1"}, {"c": "2"}]},
+        "d": "",
+        "e": ["x", "y"],
+    }

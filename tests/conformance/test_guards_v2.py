@@ -14,16 +14,20 @@ from tests.conformance.wire import WireViolated
 
 __all__ = ["stripe"]
 HEADERS = {
-    "Stripe-Version": API_VERSION, "Authorization": "Bearer sk_test_fake_1", "Idempotency-Key": "test:1",
+    "Stripe-Version": API_VERSION,
+    "Authorization": "Bearer sk_test_fake_1",
+    "Idempotency-Key": "test:1",
     "Content-Type": "application/json",
-}  # fmt: skip
+}
 OPTIONS = {"idempotency_key": "test:1"}
 WHO = {"fees_collector": "application", "losses_collector": "application"}
 ACCOUNT: dict[str, Any] = {
-    "identity": {"country": "de", "entity_type": "individual"}, "dashboard": "express", "metadata": {"command": "c:1"},
+    "identity": {"country": "de", "entity_type": "individual"},
+    "dashboard": "express",
+    "metadata": {"command": "c:1"},
     "configuration": {"recipient": {"capabilities": {"stripe_balance": {"stripe_transfers": {"requested": True}}}}},
     "defaults": {"currency": "eur", "responsibilities": WHO},
-}  # fmt: skip
+}
 LINK = {"type": "account_onboarding", "account_onboarding": {"refresh_url": "https://x.example"}}
 
 
@@ -36,18 +40,30 @@ LINK = {"type": "account_onboarding", "account_onboarding": {"refresh_url": "htt
         ("accounts", {}, {**ACCOUNT, "dashboard": "fancy"}, "fancy"),
         ("accounts", {}, {"identity": {"country": 49}}, "49"),
         ("account_links", {}, {"account": "a"}, "use_case"),
-        ("account_links", {}, {"account": "a", "use_case": {"type": "account_onboarding", "account_onboarding": {
-            "refresh_url": "https://x.example", "configurations": ["recipient"]}}}, "configurations"),
+        (
+            "account_links",
+            {},
+            {
+                "account": "a",
+                "use_case": {
+                    "type": "account_onboarding",
+                    "account_onboarding": {"refresh_url": "https://x.example", "configurations": ["recipient"]},
+                },
+            },
+            "configurations",
+        ),
         ("people", {}, {}, "Stripe has no"),
     ],
-)  # fmt: skip
+)
 def test_the_wire_refuses(path: str, headers: dict[str, str], body: dict[str, Any], said: str):
     with pytest.raises(WireViolated, match=said):
         wire.check_request("post", f"https://api.stripe.com/v2/core/{path}", HEADERS | headers, json.dumps(body))
 
 
 def test_a_list_is_asked_for_by_query():
-    found = wire.check_request("get", "https://api.stripe.com/v2/core/accounts?limit=3&applied_configurations[0]=recipient", HEADERS, "")  # fmt: skip
+    found = wire.check_request(
+        "get", "https://api.stripe.com/v2/core/accounts?limit=3&applied_configurations[0]=recipient", HEADERS, ""
+    )
     assert found["operationId"] == "GetV2CoreAccounts"
     with pytest.raises(WireViolated):
         wire.check_request("get", "https://api.stripe.com/v2/core/accounts?starting_after=x", HEADERS, "")
@@ -66,8 +82,16 @@ def test_the_sdks_types_refuse_too(stripe: FakeWorld):
         with pytest.raises(TypesViolated):
             accounts.create({**ACCOUNT, **wrong}, OPTIONS)
     with pytest.raises(TypesViolated, match="configurations"):
-        links.create({"account": "a", "use_case": {"type": "account_onboarding", "account_onboarding": {
-            "refresh_url": "https://x.example", "configurations": ["recipient"]}}}, OPTIONS)  # fmt: skip
+        links.create(
+            {
+                "account": "a",
+                "use_case": {
+                    "type": "account_onboarding",
+                    "account_onboarding": {"refresh_url": "https://x.example", "configurations": ["recipient"]},
+                },
+            },
+            OPTIONS,
+        )
     assert stripe.transport.requests == []
 
 
@@ -104,8 +128,9 @@ def test_thin_events_are_signed_sent_and_only_name_the_account(stripe: FakeWorld
     Payees(stripe.fake.emitter).decide(made.id, "ready")
     events = stripe.events("v2.")
     assert {event["type"] for event in events} == {
-        "v2.core.account[requirements].updated", "v2.core.account[configuration.recipient].capability_status_updated",
-    }  # fmt: skip
+        "v2.core.account[requirements].updated",
+        "v2.core.account[configuration.recipient].capability_status_updated",
+    }
     for event in events:
         wire.check_event(event)
         assert event["related_object"]["id"] == made.id

@@ -48,9 +48,15 @@ def test_money_of_another_currency_is_never_taken_for_ones_own():
 
 @pytest.mark.parametrize(
     ("energy_mwh", "german", "american"),
-    [(0, "0,000 Wh", "0.000 Wh"), (1, "0,001 Wh", "0.001 Wh"), (-20, "-0,020 Wh", "-0.020 Wh"), (1_500, "1,5 Wh", "1.5 Wh"),
-     (999_999, "999,999 Wh", "999.999 Wh"), (1_234_500_000, "1.234,5 kWh", "1,234.5 kWh")],
-)  # fmt: skip
+    [
+        (0, "0,000 Wh", "0.000 Wh"),
+        (1, "0,001 Wh", "0.001 Wh"),
+        (-20, "-0,020 Wh", "-0.020 Wh"),
+        (1_500, "1,5 Wh", "1.5 Wh"),
+        (999_999, "999,999 Wh", "999.999 Wh"),
+        (1_234_500_000, "1.234,5 kWh", "1,234.5 kWh"),
+    ],
+)
 def test_energy(energy_mwh, german, american):
     with locale.use("de-DE", "UTC"):
         assert plain(locale.energy(energy_mwh)) == german

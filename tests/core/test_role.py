@@ -28,8 +28,11 @@ def transfer(
     kind: str, debit: str, credit: str, micro: int | str, key: str = "'forged'", currency: str = "'USD'"
 ) -> str:
     """An INSERT of one transfer between two kinds of account."""
-    return LEDGER.format("", f"'{kind}', d.id, c.id, {micro}, {currency}, {key} FROM billing_ledgeraccount d,"
-                             f" billing_ledgeraccount c WHERE d.kind = '{debit}' AND c.kind = '{credit}' LIMIT 1")  # fmt: skip
+    return LEDGER.format(
+        "",
+        f"'{kind}', d.id, c.id, {micro}, {currency}, {key} FROM billing_ledgeraccount d,"
+        f" billing_ledgeraccount c WHERE d.kind = '{debit}' AND c.kind = '{credit}' LIMIT 1",
+    )
 
 
 # What the role must not be able to do to the rules themselves.
@@ -220,8 +223,10 @@ def sqlstate(session: psycopg.Connection[Any], sql: str) -> str:
 def test_every_rule_holds_against_the_role(login):
     make_books()
     present()
-    execute("INSERT INTO accounts_accessevent (owner_id, kind, what, reason, at) SELECT id, 'staff_read', 'w', 'r', now()"
-            " FROM accounts_owner LIMIT 1")  # fmt: skip
+    execute(
+        "INSERT INTO accounts_accessevent (owner_id, kind, what, reason, at) SELECT id, 'staff_read', 'w', 'r', now()"
+        " FROM accounts_owner LIMIT 1"
+    )
     attacks = POWERS | MONEY | DOCUMENTS | PEOPLE
     assert {sql: sqlstate(login, sql) for sql in attacks} == attacks
     assert execute("SELECT count(*) FROM billing_ledgertransfer WHERE idempotency_key = 'forged'") == [(0,)]
@@ -241,8 +246,12 @@ def test_no_table_can_be_emptied_altered_or_taken(login):
         attacks |= {f"INSERT INTO {table} DEFAULT VALUES"} if events or table in db_role.READ_ONLY else set()
         if keeps_updates or events:
             granted = db_role.COLUMNS.get(table, ())
-            (column,) = execute("SELECT min(attname) FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0"
-                                " AND attname <> ALL(%s)", table, list(granted))[0]  # fmt: skip
+            (column,) = execute(
+                "SELECT min(attname) FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0"
+                " AND attname <> ALL(%s)",
+                table,
+                list(granted),
+            )[0]
             attacks.add(f'UPDATE {table} SET "{column}" = "{column}"')
         failed |= {sql: found for sql in attacks if (found := sqlstate(login, sql)) != DENIED}
     assert failed == {}
@@ -255,15 +264,19 @@ def test_functions_that_write_for_the_role_can_be_neither_called_nor_bent():
     """Triggers find their tables in the schema, never in a temporary one; nobody can make a trigger of them."""
     rows = execute(
         "SELECT p.proname, p.prosecdef, p.prorettype = 'trigger'::regtype, has_function_privilege(%s, p.oid, 'EXECUTE'),"
-        " 'search_path=public, pg_temp' = ANY(p.proconfig) FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace", ROLE
-    )  # fmt: skip
+        " 'search_path=public, pg_temp' = ANY(p.proconfig) FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace",
+        ROLE,
+    )
     assert {name for name, *_, pinned in rows if pinned} == {
         name for name, definer, trigger, *_ in rows if definer or trigger
     }
     assert not [name for name, definer, trigger, may_call, _ in rows if may_call and (definer or trigger)]
     assert {name for name, definer, *_ in rows if definer} == {
-        "accounts_consent_project", "billing_ledger_move", "driveway_first_state", "driveway_transition",
-    }  # fmt: skip
+        "accounts_consent_project",
+        "billing_ledger_move",
+        "driveway_first_state",
+        "driveway_transition",
+    }
 
 
 @pytest.mark.django_db
@@ -279,9 +292,11 @@ def test_the_role_has_no_power_that_it_must_not_have():
 @pytest.mark.django_db
 def test_a_new_table_is_granted_by_the_next_migrate_and_by_its_triggers():
     with as_owner():
-        execute("CREATE TABLE ordinary (id int); CREATE TABLE kept (id int);"
-                " CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON kept"
-                " FOR EACH ROW EXECUTE FUNCTION driveway_append_only()")  # fmt: skip
+        execute(
+            "CREATE TABLE ordinary (id int); CREATE TABLE kept (id int);"
+            " CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON kept"
+            " FOR EACH ROW EXECUTE FUNCTION driveway_append_only()"
+        )
         db_role.grant(role=ROLE)
     ask = "SELECT string_agg(p, ' ') FROM unnest(ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) p WHERE has_table_privilege(%s, %s, p)"
     assert execute(ask, ROLE, "ordinary") == [("INSERT UPDATE DELETE",)]

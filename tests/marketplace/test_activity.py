@@ -40,9 +40,19 @@ def history(vehicle, count, *, status="cancelled", every=timedelta(hours=1)):
             """INSERT INTO compute_attempt (unit_id, job_id, node_id, vehicle_id, owner_id, consent_record_id, fence, status,
                                             leased_at, expires_at)
                SELECT %s, %s, %s, %s, %s, %s, %s + n, %s, now() - %s * n, now() FROM generate_series(%s, 1, -1) AS n""",
-            [model.unit_id, model.job_id, model.node_id, vehicle.pk, vehicle.owner_id, model.consent_record_id, first,
-             status, every, count],
-        )  # fmt: skip
+            [
+                model.unit_id,
+                model.job_id,
+                model.node_id,
+                vehicle.pk,
+                vehicle.owner_id,
+                model.consent_record_id,
+                first,
+                status,
+                every,
+                count,
+            ],
+        )
 
 
 @pytest.fixture
@@ -69,9 +79,13 @@ def test_a_paid_piece_of_work_with_all_that_its_owner_may_know(client_of):
 
 @pytest.mark.parametrize(
     ("status", "code", "says"),
-    [("cancelled", "consent_withdrawn", "Your consent ended"), ("expired", "lease_expired", "not heard of in time"),
-     ("failed", "crashed", "could not be computed"), ("cancelled", "job_cancelled", "before its answer was in")],
-)  # fmt: skip
+    [
+        ("cancelled", "consent_withdrawn", "Your consent ended"),
+        ("expired", "lease_expired", "not heard of in time"),
+        ("failed", "crashed", "could not be computed"),
+        ("cancelled", "job_cancelled", "before its answer was in"),
+    ],
+)
 def test_what_was_not_paid_says_why(client_of, status, code, says):
     attempt = factories.lease_to(factories.make_car())
     Attempt.objects.filter(pk=attempt.pk).update(status=status, status_code=code, ended_at=timezone.now())
@@ -182,9 +196,16 @@ def test_a_page_and_a_day_are_read_by_the_index(car):
     history(vehicle, 5)
     history(factories.make_vehicle(), 3000)  # enough of others' for the planner to see a difference
     values = {
-        "vehicle": vehicle.pk, "before": 10**9, "after": 0, "since": None, "until": None, "status": "", "each": 25,
-        "window": activity.WINDOW, "at": timezone.now(),
-    }  # fmt: skip
+        "vehicle": vehicle.pk,
+        "before": 10**9,
+        "after": 0,
+        "since": None,
+        "until": None,
+        "status": "",
+        "each": 25,
+        "window": activity.WINDOW,
+        "at": timezone.now(),
+    }
     with as_owner(), connection.cursor() as cursor:
         cursor.execute("ANALYZE compute_attempt; SET LOCAL enable_seqscan = off")
         for sql in (activity.PAGE, activity.LAST_BY):

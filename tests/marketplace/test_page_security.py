@@ -70,9 +70,13 @@ def check_page(page, status=200):
     assert forbidden(page) == []
     policy = dict(part.strip().split(" ", 1) for part in page["Content-Security-Policy"].split(";"))
     assert policy == {
-        "default-src": "'self'", "img-src": "'self' data:", "object-src": "'none'", "base-uri": "'none'",
-        "form-action": "'self'", "frame-ancestors": "'none'",
-    }  # fmt: skip
+        "default-src": "'self'",
+        "img-src": "'self' data:",
+        "object-src": "'none'",
+        "base-uri": "'none'",
+        "form-action": "'self'",
+        "frame-ancestors": "'none'",
+    }
     assert page["X-Content-Type-Options"] == "nosniff"
     if status != 400:  # refused before that header's middleware; frame-ancestors says the same
         assert page["X-Frame-Options"] == "DENY"
@@ -82,9 +86,17 @@ def check_page(page, status=200):
 
 
 PUBLIC = [
-    "home", "consent_notice", "api_docs", "account_login", "account_signup", "account_reset_password", "account_inactive",
-    "account_reset_password_done", "account_reset_password_from_key_done", "account_email_verification_sent",
-]  # fmt: skip
+    "home",
+    "consent_notice",
+    "api_docs",
+    "account_login",
+    "account_signup",
+    "account_reset_password",
+    "account_inactive",
+    "account_reset_password_done",
+    "account_reset_password_from_key_done",
+    "account_email_verification_sent",
+]
 ACCOUNT = [
     "account_email",
     "account_change_password",

@@ -181,13 +181,20 @@ def test_words_in_trails_are_destroyed_and_the_trails_stay(zenobia, cast):
     audit.record(actor=cast.opal, action="note", subject="somebody else", reason="nothing of hers")
     for owner in (zenobia.owner, cast.bob):
         access.record(
-            looked_at=[(owner.pk, None)], actor=cast.opal, kind="staff_read", what="owners: list",
+            looked_at=[(owner.pk, None)],
+            actor=cast.opal,
+            kind="staff_read",
+            what="owners: list",
             reason=f"Support: {NAME} wrote from {EMAIL}",
-        )  # fmt: skip
+        )
     LogEntry.objects.create(
-        user=cast.opal, content_type=ContentType.objects.get_for_model(Owner), object_id=str(zenobia.owner.pk),
-        object_repr="Zenobia", action_flag=CHANGE, change_message="",
-    )  # fmt: skip
+        user=cast.opal,
+        content_type=ContentType.objects.get_for_model(Owner),
+        object_id=str(zenobia.owner.pk),
+        object_repr="Zenobia",
+        action_flag=CHANGE,
+        change_message="",
+    )
     carried_out(zenobia)
     details = list(AuditEvent.objects.filter(actor=cast.opal).order_by("id").values_list("details", flat=True))
     assert details == [{"erased": True}, {"erased": True}, {"reason": "nothing of hers"}]

@@ -30,9 +30,17 @@ def owe(owner, micro: int = 3 * COIN, *, kind: str = "payable") -> None:
     """Money on an account of theirs, whoever posted it."""
     places = [Place(kind="adjustment", currency="USD"), Place(kind=kind, currency="USD", owner_id=owner.pk)]
     debit, credit = (posting.accounts(places)[place] for place in places)
-    posting.post([
-        Posting(kind="adjustment", debit=debit, credit=credit, amount_micro=micro, idempotency_key=f"test-{kind}-{micro}"),
-    ])  # fmt: skip
+    posting.post(
+        [
+            Posting(
+                kind="adjustment",
+                debit=debit,
+                credit=credit,
+                amount_micro=micro,
+                idempotency_key=f"test-{kind}-{micro}",
+            ),
+        ]
+    )
 
 
 def due(person, *, ago: timedelta = timedelta(hours=1)) -> ErasureRequest:
@@ -77,9 +85,13 @@ def test_paid_it_goes_on(zenobia):
     ]
     debit, credit = (posting.accounts(places)[place] for place in places)
     left = balance(zenobia.owner, "payable")
-    posting.post([
-        Posting(kind="adjustment", debit=debit, credit=credit, amount_micro=left - left % COIN, idempotency_key="paid"),
-    ])  # fmt: skip
+    posting.post(
+        [
+            Posting(
+                kind="adjustment", debit=debit, credit=credit, amount_micro=left - left % COIN, idempotency_key="paid"
+            ),
+        ]
+    )
     assert balance(zenobia.owner, "payable") > 0  # less than a coin, which nobody can be paid
     assert swept(row) == "done"
 

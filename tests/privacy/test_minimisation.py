@@ -23,8 +23,18 @@ FORBIDDEN = re.compile(
 # Messages that a node sends. Those that it only receives carry the owner's own rules to it.
 SENT = (protocol.Enrolment, protocol.Pairing, protocol.SyncRequest, protocol.Withdrawal, protocol.MeterPayload)
 RECEIVED_ONLY = {
-    "Policy", "Enrolled", "Pairable", "Credentials", "Lease", "Ack", "Cancel", "Chain", "SyncResponse", "Push", "Withdrawn",
-}  # fmt: skip
+    "Policy",
+    "Enrolled",
+    "Pairable",
+    "Credentials",
+    "Lease",
+    "Ack",
+    "Cancel",
+    "Chain",
+    "SyncResponse",
+    "Push",
+    "Withdrawn",
+}
 
 # field or column: why it is no reading of the car
 ALLOWED = {
@@ -70,9 +80,12 @@ def sent_fields():
 def test_the_walk_reaches_every_message_of_the_protocol():
     walked = {kind.__name__ for root in SENT for kind in messages_of(root)}
     everything = {
-        name for name, kind in vars(protocol).items()
-        if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind not in (protocol.Message, msgspec.Struct)
-    }  # fmt: skip
+        name
+        for name, kind in vars(protocol).items()
+        if isinstance(kind, type)
+        and issubclass(kind, msgspec.Struct)
+        and kind not in (protocol.Message, msgspec.Struct)
+    }
     assert everything - walked == RECEIVED_ONLY
 
 

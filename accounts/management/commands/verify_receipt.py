@@ -21,9 +21,12 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", help="the file, or - for standard input")
         parser.add_argument(
-            "--public-key", action="append", default=[], metavar="HEX",
+            "--public-key",
+            action="append",
+            default=[],
+            metavar="HEX",
             help="trust this Ed25519 key (64 hex digits) instead of this installation's; may be given again",
-        )  # fmt: skip
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         keys = _given_keys(options["public_key"]) if options["public_key"] else key_ring()

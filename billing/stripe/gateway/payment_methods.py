@@ -34,9 +34,7 @@ def retrieve_card(card_id: str) -> Card:
 def list_cards(customer_id: str) -> list[Card]:
     """All that Stripe keeps for the customer. Raises as `read`."""
     wanted: Any = {"customer": customer_id, "limit": 100}
-    return read(
-        lambda stripe: [card_of(row) for row in stripe.v1.payment_methods.list(wanted).auto_paging_iter()]
-    )  # fmt: skip
+    return read(lambda stripe: [card_of(row) for row in stripe.v1.payment_methods.list(wanted).auto_paging_iter()])
 
 
 def detach_card(card_id: str, *, idempotency_key: str) -> None:

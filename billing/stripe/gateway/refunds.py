@@ -65,6 +65,8 @@ def _refund(row: Refund) -> CardRefund:
         reference=metadata.get("refund", ""),
         command=metadata.get("command", ""),
         movements=tuple(
-            movement(part, payment_intent_id=intent_id) for part in booked if part is not None and not isinstance(part, str)
+            movement(part, payment_intent_id=intent_id)
+            for part in booked
+            if part is not None and not isinstance(part, str)
         ),
-    )  # fmt: skip
+    )

@@ -57,9 +57,15 @@ def new_identity(state: Path) -> Identity:
 def keep_enrolment(enrolled: protocol.Enrolled, *, server: str, state: Path, sensors: str, kind: str) -> Enrolment:
     """Write what the server answered into ``state``, in one step: from here on the vehicle is enrolled."""
     kept = Enrolment(
-        server=server, node=enrolled.node, hardware_class=enrolled.hardware_class, power_mw=enrolled.power_mw,
-        poll_ms=enrolled.poll_ms, sensors=sensors, kind=kind, policy=enrolled.policy,
-    )  # fmt: skip
+        server=server,
+        node=enrolled.node,
+        hardware_class=enrolled.hardware_class,
+        power_mw=enrolled.power_mw,
+        poll_ms=enrolled.poll_ms,
+        sensors=sensors,
+        kind=kind,
+        policy=enrolled.policy,
+    )
     write_atomic(state / ENROLMENT_FILE, msgspec.json.format(msgspec.json.encode(kept)), mode=0o600)
     return kept
 

@@ -59,9 +59,14 @@ def inspect(*, state: Path, sensors: str, within_s: float) -> Inspection:
     finally:
         source.close()
     return Inspection(
-        sensors=source.source, reading=asdict(reading), available=verdict.available, reason=verdict.code,
-        sentence=verdict.sentence, setting=verdict.setting, policy_version=policy.version,
-    )  # fmt: skip
+        sensors=source.source,
+        reading=asdict(reading),
+        available=verdict.available,
+        reason=verdict.code,
+        sentence=verdict.sentence,
+        setting=verdict.setting,
+        policy_version=policy.version,
+    )
 
 
 def _policy(state: Path) -> Policy:

@@ -43,9 +43,14 @@ def parse_broker(text: str, *, options: frozenset[str]) -> BrokerUrl:
     if unknown := set(found) - options - {"password_file"}:
         raise AgentError("sensors_invalid", f'The sensors have no option "{min(unknown)}".')
     return BrokerUrl(
-        text=text, is_tls=url.scheme == "mqtts", host=url.hostname, port=port or _PORTS[url.scheme],
-        user=unquote(url.username or ""), path=unquote(url.path.strip("/")), options=found,
-    )  # fmt: skip
+        text=text,
+        is_tls=url.scheme == "mqtts",
+        host=url.hostname,
+        port=port or _PORTS[url.scheme],
+        user=unquote(url.username or ""),
+        path=unquote(url.path.strip("/")),
+        options=found,
+    )
 
 
 def password_of(url: BrokerUrl, environment: Mapping[str, str] = os.environ) -> str | None:

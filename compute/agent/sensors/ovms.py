@@ -19,9 +19,21 @@ from compute.agent.state.errors import AgentError
 
 # Exactly these, and none of v.p.* (position, speed, odometer, trip).
 METRICS = (
-    "m.monotonic", "m.net.type", "s.v3.connected", "v.b.p.temp.max", "v.b.soc", "v.b.temp", "v.c.charging", "v.c.pilot",
-    "v.e.alarm", "v.e.cabintemp", "v.e.gear", "v.e.hvac", "v.e.on", "v.e.valet",
-)  # fmt: skip
+    "m.monotonic",
+    "m.net.type",
+    "s.v3.connected",
+    "v.b.p.temp.max",
+    "v.b.soc",
+    "v.b.temp",
+    "v.c.charging",
+    "v.c.pilot",
+    "v.e.alarm",
+    "v.e.cabintemp",
+    "v.e.gear",
+    "v.e.hvac",
+    "v.e.on",
+    "v.e.valet",
+)
 _NETWORKS = {"wifi": "wifi", "modem": "cellular", "none": "none"}
 _TEMPERATURES = ("v.b.p.temp.max", "v.b.temp", "v.e.cabintemp")
 _OPTIONS = frozenset({"prefix", "user", "topic", "network"})
@@ -36,10 +48,12 @@ def open_ovms(text: str) -> MqttSensors:
     base, choice = _base(url), url.options.get("network", "car")
     own = own_network.choose(choice, car=lambda: None)
     return MqttSensors(
-        kind="ovms", url=url, password=password_of(url),
+        kind="ovms",
+        url=url,
+        password=password_of(url),
         topics={f"{base}/metric/{metric.replace('.', '/')}": metric for metric in METRICS},
         read=lambda found: reading(found) if choice == "car" else replace(reading(found), network=own()),
-    )  # fmt: skip
+    )
 
 
 def _base(url: BrokerUrl) -> str:

@@ -17,10 +17,22 @@ from compute.agent.sensors.values import Values
 
 # Exactly these, and none of latitude, longitude, location, geofence, speed, heading, elevation, odometer, power.
 TOPICS = (
-    "state", "healthy", "shift_state", "plugged_in", "charging_state", "usable_battery_level", "battery_level",
-    "inside_temp", "outside_temp", "is_preconditioning", "is_user_present", "service_mode", "install_perc",
-    "charge_energy_added", "charger_power",
-)  # fmt: skip
+    "state",
+    "healthy",
+    "shift_state",
+    "plugged_in",
+    "charging_state",
+    "usable_battery_level",
+    "battery_level",
+    "inside_temp",
+    "outside_temp",
+    "is_preconditioning",
+    "is_user_present",
+    "service_mode",
+    "install_perc",
+    "charge_energy_added",
+    "charger_power",
+)
 # States in which TeslaMate asks the car, and the car answers; the others (asleep, offline, suspended, start,
 # unavailable) leave old values in the topics.
 _AWAKE = {"online", "charging", "driving", "updating"}
@@ -34,9 +46,12 @@ def open_teslamate(text: str) -> MqttSensors:
     prefix = f"teslamate/{level(namespace, 'namespace')}/cars/{car}" if namespace else f"teslamate/cars/{car}"
     network = own_network.choose(url.options.get("network", "own"), car=lambda: None)
     return MqttSensors(
-        kind="teslamate", url=url, password=password_of(url), topics={f"{prefix}/{name}": name for name in TOPICS},
+        kind="teslamate",
+        url=url,
+        password=password_of(url),
+        topics={f"{prefix}/{name}": name for name in TOPICS},
         read=lambda found: reading(found, network()),
-    )  # fmt: skip
+    )
 
 
 def reading(found: Mapping[str, str], network: str | None) -> VehicleState:

@@ -47,13 +47,26 @@ class Recorder:
     def _build(self, slot: MeterSlot, lease: Lease, done: Done) -> Metered:
         energy_mwh, carry_uwh = to_mwh(done.energy_uwh, slot.energy_carry_uwh)
         payload = MeterPayload(
-            v=protocol.VERSION, node=self._node, seq=slot.seq, prev=slot.prev,
-            attempt=lease.attempt, fence=lease.fence, model=lease.model_sha256, input=lease.input_sha256,
-            output=hashlib.sha256(done.result).hexdigest() if done.outcome == "ok" else "", items=lease.items,
-            outcome=done.outcome, started_unix_ms=done.started_unix_ms, ended_unix_ms=done.ended_unix_ms,
-            compute_ms=round_half_up(done.cpu_us, 1000), compute_method=COMPUTE_METHOD,
-            energy_mwh=energy_mwh, energy_method=done.energy_method, agent=AGENT_VERSION, layers=self._layers,
-        )  # fmt: skip
+            v=protocol.VERSION,
+            node=self._node,
+            seq=slot.seq,
+            prev=slot.prev,
+            attempt=lease.attempt,
+            fence=lease.fence,
+            model=lease.model_sha256,
+            input=lease.input_sha256,
+            output=hashlib.sha256(done.result).hexdigest() if done.outcome == "ok" else "",
+            items=lease.items,
+            outcome=done.outcome,
+            started_unix_ms=done.started_unix_ms,
+            ended_unix_ms=done.ended_unix_ms,
+            compute_ms=round_half_up(done.cpu_us, 1000),
+            compute_method=COMPUTE_METHOD,
+            energy_mwh=energy_mwh,
+            energy_method=done.energy_method,
+            agent=AGENT_VERSION,
+            layers=self._layers,
+        )
         record = protocol.meter_bytes(payload)
         inline = done.outcome == "ok" and len(done.result) <= protocol.INLINE_RESULT_MAX_BYTES
         report = Report(

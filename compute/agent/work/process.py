@@ -66,10 +66,19 @@ class Child:
         """
         outside = sandbox.bubblewrap_argv(read_only=_CODE, environment=_ENVIRONMENT) or []
         process = await asyncio.create_subprocess_exec(
-            *outside, sys.executable, "-I", "-c", _START,
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-            env=dict(_ENVIRONMENT), cwd=empty, start_new_session=True, limit=_BUFFER_BYTES,
-        )  # fmt: skip
+            *outside,
+            sys.executable,
+            "-I",
+            "-c",
+            _START,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=dict(_ENVIRONMENT),
+            cwd=empty,
+            start_new_session=True,
+            limit=_BUFFER_BYTES,
+        )
         child = cls(process)
         try:
             async with asyncio.timeout(_READY_S):

@@ -113,10 +113,15 @@ class Worker:
         lease = held.lease
         model, inputs = await self._fetch(held)
         unit = Unit(
-            model_sha256=lease.model_sha256, model=model, inputs=inputs, outputs=lease.outputs,
-            items=lease.items, batch=lease.batch, memory_bytes=lease.memory_bytes,
+            model_sha256=lease.model_sha256,
+            model=model,
+            inputs=inputs,
+            outputs=lease.outputs,
+            items=lease.items,
+            batch=lease.batch,
+            memory_bytes=lease.memory_bytes,
             time_limit_ms=lease.time_limit_ms,
-        )  # fmt: skip
+        )
         async with self._bench.slot() as slot:
             result = await self._run(held, slot, unit, used)
         if result.code:

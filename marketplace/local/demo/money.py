@@ -36,9 +36,12 @@ def ask_price() -> None:
         newest = cards.latest("valid_from_at")
         if newest.price_micro_per_hour != PRICE_MICRO_PER_HOUR:
             card = RateCard(
-                hardware_class=hardware_class, valid_from_at=timezone.now(), price_micro_per_hour=PRICE_MICRO_PER_HOUR,
-                price_micro_per_kwh=newest.price_micro_per_kwh, owner_share_permille=newest.owner_share_permille,
-            )  # fmt: skip
+                hardware_class=hardware_class,
+                valid_from_at=timezone.now(),
+                price_micro_per_hour=PRICE_MICRO_PER_HOUR,
+                price_micro_per_kwh=newest.price_micro_per_kwh,
+                owner_share_permille=newest.owner_share_permille,
+            )
             rates.add_card(card, actor=None)
 
 
@@ -85,8 +88,9 @@ def _invoice(out: Report, customer: Customer, folder: Path) -> None:
     (folder / "invoice.pdf").write_bytes(pdf)
     out.check(
         f"invoice {newest['number']} of {format_micro(newest['total_micro'])}, paid from the wallet",
-        pdf.startswith(b"%PDF") and newest["total_micro"] > 0, str(folder / "invoice.pdf"),
-    )  # fmt: skip
+        pdf.startswith(b"%PDF") and newest["total_micro"] > 0,
+        str(folder / "invoice.pdf"),
+    )
 
 
 def _paid(out: Report, portal: Portal, owner: Owner, folder: Path) -> None:
@@ -101,15 +105,20 @@ def _paid(out: Report, portal: Portal, owner: Owner, folder: Path) -> None:
     out.check(
         f"{owner.name}: statement {statement.number} of {format_micro(statement.earned_micro)}, "
         f"{format_micro(payout.amount_micro)} transferred, the rest carried",
-        sent == payout.amount_micro, f"Stripe says {format_micro(sent)} to {payout.account.stripe_id}",  # type: ignore[union-attr] # paid
-    )  # fmt: skip
+        sent == payout.amount_micro,
+        f"Stripe says {format_micro(sent)} to {payout.account.stripe_id}",  # type: ignore[union-attr] # paid
+    )
     archive = folder / f"records-{owner.user.email.split('@')[0]}.zip"
     answer = portal.client.get(f"/statements/{statement.public_id}/records.zip")
     archive.write_bytes(answer.content)
     done = subprocess.run(
-        [sys.executable, "-m", "billing.verifier", str(archive)], cwd=REPOSITORY, env={"PATH": os.environ["PATH"]},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [sys.executable, "-m", "billing.verifier", str(archive)],
+        cwd=REPOSITORY,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     said = (done.stdout.strip() or done.stderr.strip()).splitlines()[-1]
     out.check(f"driveway-verify on what {owner.name} downloaded", done.returncode == 0, said)
 
@@ -117,17 +126,23 @@ def _paid(out: Report, portal: Portal, owner: Owner, folder: Path) -> None:
 def _transfer_at_stripe(statement: Statement) -> int:
     """What Stripe transferred for a statement, in micro-units: asked of its API, not of ours."""
     answer = httpx.get(
-        f"{settings.STRIPE_API_BASE}/v1/transfers", params={"transfer_group": str(statement.public_id)},
-        headers={"Authorization": f"Bearer {settings.STRIPE_SECRET_KEY}"}, timeout=30,
-    )  # fmt: skip
+        f"{settings.STRIPE_API_BASE}/v1/transfers",
+        params={"transfer_group": str(statement.public_id)},
+        headers={"Authorization": f"Bearer {settings.STRIPE_SECRET_KEY}"},
+        timeout=30,
+    )
     return sum(int(row["amount"]) for row in json.loads(answer.text)["data"]) * 10_000
 
 
 def _manage(command: str, environment: Mapping[str, str]) -> None:
     done = subprocess.run(
-        [sys.executable, "manage.py", command, "--until", "now"], cwd=REPOSITORY, env={**os.environ, **environment},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [sys.executable, "manage.py", command, "--until", "now"],
+        cwd=REPOSITORY,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         raise PortalError(f"{command} failed: {done.stderr.strip()[-300:]}")
     said = " ".join(done.stdout.split())

@@ -49,8 +49,12 @@ def _verify(path: Path, environment: Mapping[str, str]) -> tuple[int, str]:
     """Exit code and verdict of the command that anybody may run."""
     done = subprocess.run(
         [sys.executable, "manage.py", "verify_receipt", str(path)],
-        cwd=REPOSITORY, env={**os.environ, **environment}, capture_output=True, text=True, timeout=TIMEOUT_S,
+        cwd=REPOSITORY,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
         check=False,
-    )  # fmt: skip
+    )
     wrong = [line.split("WRONG", 1)[1].strip() for line in done.stdout.splitlines() if "WRONG" in line]
     return done.returncode, (wrong or done.stdout.splitlines() or [done.stderr.strip()[-200:]])[0 if wrong else -1]

@@ -90,9 +90,10 @@ class FakeStripe:
         known = self.store.answer(key) if key and method == "POST" else None
         if known and known[0] != fingerprint:
             raise ApiError(
-                400, "Keys for idempotent requests can only be used with the same parameters they were first used with.",
+                400,
+                "Keys for idempotent requests can only be used with the same parameters they were first used with.",
                 kind="idempotency_error",
-            )  # fmt: skip
+            )
         if known:
             return known[1], known[2], True
         self.emitter.request = (request_id, key)

@@ -15,22 +15,45 @@ def payment_method(object_id: str, now: int, *, number: str, year: int) -> Objec
     details: dict[str, Any] = {"address": None, "email": None, "name": None, "phone": None, "tax_id": None}
     kind = "us_bank_account" if number == BANK_DEBIT else "card"
     return {
-        "id": object_id, "object": "payment_method", "created": now, "livemode": False, "type": kind,
-        "allow_redisplay": "limited", "billing_details": details, "customer": None, "customer_account": None,
-        "metadata": {}, kind: _bank(number) if kind != "card" else _card(number, year), "_number": number,
-    }  # fmt: skip
+        "id": object_id,
+        "object": "payment_method",
+        "created": now,
+        "livemode": False,
+        "type": kind,
+        "allow_redisplay": "limited",
+        "billing_details": details,
+        "customer": None,
+        "customer_account": None,
+        "metadata": {},
+        kind: _bank(number) if kind != "card" else _card(number, year),
+        "_number": number,
+    }
 
 
 def setup_intent(object_id: str, now: int, *, of: Object) -> Object:
     """Of a session in setup mode, before anything was tried."""
     return {
-        "id": object_id, "object": "setup_intent", "created": now, "livemode": False, "application": None,
-        "cancellation_reason": None, "client_secret": f"{object_id}_secret_fake", "customer": of["customer"],
-        "description": None, "last_setup_error": None, "latest_attempt": None, "mandate": None,
-        "metadata": of["_intent_metadata"], "next_action": None, "on_behalf_of": None, "payment_method": None,
-        "payment_method_types": ["card"], "single_use_mandate": None, "status": "requires_payment_method",
+        "id": object_id,
+        "object": "setup_intent",
+        "created": now,
+        "livemode": False,
+        "application": None,
+        "cancellation_reason": None,
+        "client_secret": f"{object_id}_secret_fake",
+        "customer": of["customer"],
+        "description": None,
+        "last_setup_error": None,
+        "latest_attempt": None,
+        "mandate": None,
+        "metadata": of["_intent_metadata"],
+        "next_action": None,
+        "on_behalf_of": None,
+        "payment_method": None,
+        "payment_method_types": ["card"],
+        "single_use_mandate": None,
+        "status": "requires_payment_method",
         "usage": "off_session",
-    }  # fmt: skip
+    }
 
 
 def fingerprint(number: str) -> str:
@@ -40,18 +63,30 @@ def fingerprint(number: str) -> str:
 
 def _card(number: str, year: int) -> Object:
     return {
-        "brand": BRANDS.get(number[:1], "unknown"), "country": "US", "exp_month": 12,
-        "exp_year": year + EXPIRES_IN_YEARS, "fingerprint": fingerprint(number), "funding": "credit",
-        "last4": number[-4:], "generated_from": None, "wallet": None,
+        "brand": BRANDS.get(number[:1], "unknown"),
+        "country": "US",
+        "exp_month": 12,
+        "exp_year": year + EXPIRES_IN_YEARS,
+        "fingerprint": fingerprint(number),
+        "funding": "credit",
+        "last4": number[-4:],
+        "generated_from": None,
+        "wallet": None,
         "checks": {"address_line1_check": None, "address_postal_code_check": None, "cvc_check": "pass"},
         "networks": {"available": [BRANDS.get(number[:1], "unknown")], "preferred": None},
         "three_d_secure_usage": {"supported": True},
-    }  # fmt: skip
+    }
 
 
 def _bank(number: str) -> Object:
     return {
-        "account_holder_type": "company", "account_type": "checking", "bank_name": "TEST BANK",
-        "financial_connections_account": None, "fingerprint": fingerprint(number), "last4": number[-4:],
-        "networks": None, "routing_number": "110000000", "status_details": None,
-    }  # fmt: skip
+        "account_holder_type": "company",
+        "account_type": "checking",
+        "bank_name": "TEST BANK",
+        "financial_connections_account": None,
+        "fingerprint": fingerprint(number),
+        "last4": number[-4:],
+        "networks": None,
+        "routing_number": "110000000",
+        "status_details": None,
+    }

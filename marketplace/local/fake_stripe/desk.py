@@ -72,9 +72,12 @@ class Desk:
         asks = [("closed", "inquiry closed"), ("taken", "take the money")]
         decides = [("won", "won"), ("lost", "lost")]
         steps = {
-            "warning_needs_response": asks, "warning_under_review": asks, "needs_response": decides,
-            "under_review": [*decides, ("asks-again", "ask again")], "lost": [("won", "won after all")],
-        }.get(dispute["status"], [])  # fmt: skip
+            "warning_needs_response": asks,
+            "warning_under_review": asks,
+            "needs_response": decides,
+            "under_review": [*decides, ("asks-again", "ask again")],
+            "lost": [("won", "won after all")],
+        }.get(dispute["status"], [])
         text = dispute["evidence"]["uncategorized_text"]
         return dispute["status"].replace("_", " ") + (", with evidence" if text else ""), steps
 

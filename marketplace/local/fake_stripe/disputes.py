@@ -116,9 +116,15 @@ class Disputes(Section):
     def _book(self, dispute: Object, category: str, amount: int, *, fee: int) -> None:
         """The list shows the whole movement, as Stripe's does."""
         made = late_objects.movement(
-            self.store.new_id("txn"), self.now(), kind="adjustment", category=category, amount=amount, fee=fee,
-            currency=dispute["currency"], source=dispute["id"],
-        )  # fmt: skip
+            self.store.new_id("txn"),
+            self.now(),
+            kind="adjustment",
+            category=category,
+            amount=amount,
+            fee=fee,
+            currency=dispute["currency"],
+            source=dispute["id"],
+        )
         dispute["balance_transactions"].append(self.store.put(made))
         self.store.put(dispute)
 

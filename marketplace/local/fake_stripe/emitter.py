@@ -27,7 +27,7 @@ class Emitter:
         request_id, key = self.request
         event = objects.event(
             self.store.new_id("evt"), self.now(), kind=kind, about=item, request_id=request_id, key=key
-        )  # fmt: skip
+        )
         if owner := item.get("_account"):  # on somebody else's account: told to us, listed there
             event |= {"account": owner, "_account": owner}
         self._send(event)

@@ -5,9 +5,15 @@ class ApiError(Exception):
     """An answer that is an error, in Stripe's shape. What had `began` is remembered under its key, as a success is."""
 
     def __init__(
-        self, status: int, message: str, *, kind: str = "invalid_request_error", code: str = "", param: str = "",
+        self,
+        status: int,
+        message: str,
+        *,
+        kind: str = "invalid_request_error",
+        code: str = "",
+        param: str = "",
         began: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(message)
         self.status, self.began = status, began
         fields = {"type": kind, "message": message, "code": code, "param": param}

@@ -11,25 +11,48 @@ def refund(
     object_id: str, now: int, *, of: Object, amount: int, metadata: dict[str, str], reason: str | None
 ) -> Object:
     return {
-        "id": object_id, "object": "refund", "created": now, "amount": amount, "currency": of["currency"],
-        "charge": of["id"], "payment_intent": of["payment_intent"], "metadata": metadata, "reason": reason,
-        "status": "pending", "balance_transaction": None, "receipt_number": None, "source_transfer_reversal": None,
+        "id": object_id,
+        "object": "refund",
+        "created": now,
+        "amount": amount,
+        "currency": of["currency"],
+        "charge": of["id"],
+        "payment_intent": of["payment_intent"],
+        "metadata": metadata,
+        "reason": reason,
+        "status": "pending",
+        "balance_transaction": None,
+        "receipt_number": None,
+        "source_transfer_reversal": None,
         "transfer_reversal": None,
-    }  # fmt: skip
+    }
 
 
 def dispute(object_id: str, now: int, *, of: Object, status: str, reason: str) -> Object:
     return {
-        "id": object_id, "object": "dispute", "created": now, "livemode": False, "amount": of["amount"],
-        "currency": of["currency"], "charge": of["id"], "payment_intent": of["payment_intent"], "reason": reason,
-        "status": status, "balance_transactions": [], "enhanced_eligibility_types": [], "metadata": {},
+        "id": object_id,
+        "object": "dispute",
+        "created": now,
+        "livemode": False,
+        "amount": of["amount"],
+        "currency": of["currency"],
+        "charge": of["id"],
+        "payment_intent": of["payment_intent"],
+        "reason": reason,
+        "status": status,
+        "balance_transactions": [],
+        "enhanced_eligibility_types": [],
+        "metadata": {},
         "is_charge_refundable": status.startswith("warning"),
         "evidence": {"enhanced_evidence": {}, "uncategorized_text": None},
         "evidence_details": {
-            "due_by": now + 9 * DAY_S, "enhanced_eligibility": {}, "has_evidence": False, "past_due": False,
+            "due_by": now + 9 * DAY_S,
+            "enhanced_eligibility": {},
+            "has_evidence": False,
+            "past_due": False,
             "submission_count": 0,
         },
-    }  # fmt: skip
+    }
 
 
 def movement(
@@ -38,24 +61,46 @@ def movement(
     """A balance transaction of any kind; `amount` is signed."""
     details = {"application": None, "currency": currency, "description": "Dispute fee", "type": "stripe_fee"}
     return {
-        "id": object_id, "object": "balance_transaction", "created": now, "available_on": now, "amount": amount,
-        "fee": fee, "net": amount - fee, "currency": currency, "balance_type": "payments", "description": None,
-        "exchange_rate": None, "reporting_category": category, "status": "available", "type": kind, "source": source,
+        "id": object_id,
+        "object": "balance_transaction",
+        "created": now,
+        "available_on": now,
+        "amount": amount,
+        "fee": fee,
+        "net": amount - fee,
+        "currency": currency,
+        "balance_type": "payments",
+        "description": None,
+        "exchange_rate": None,
+        "reporting_category": category,
+        "status": "available",
+        "type": kind,
+        "source": source,
         "fee_details": [{"amount": fee, **details}] if fee else [],
-    }  # fmt: skip
+    }
 
 
 def details(number: str) -> dict[str, Any]:
     """What a charge says of the card, or the bank account, that paid it."""
     if len(number) < 16:
         bank = {
-            "account_holder_type": "company", "account_type": "checking", "bank_name": "Test Bank", "fingerprint": None,
-            "last4": number[-4:], "payment_reference": None, "routing_number": "110000000",
-        }  # fmt: skip
+            "account_holder_type": "company",
+            "account_type": "checking",
+            "bank_name": "Test Bank",
+            "fingerprint": None,
+            "last4": number[-4:],
+            "payment_reference": None,
+            "routing_number": "110000000",
+        }
         return {"type": "us_bank_account", "us_bank_account": bank}
     brand = {"5": "mastercard", "3": "amex"}.get(number[0], "visa")
     card = {
-        "brand": brand, "last4": number[-4:], "exp_month": 12, "exp_year": 2034, "country": "US", "funding": "credit",
+        "brand": brand,
+        "last4": number[-4:],
+        "exp_month": 12,
+        "exp_year": 2034,
+        "country": "US",
+        "funding": "credit",
         "network": brand,
-    }  # fmt: skip
+    }
     return {"type": "card", "card": card}

@@ -10,9 +10,17 @@ from marketplace.local.fake_stripe.objects import Object, public
 from marketplace.local.fake_stripe.section import METADATA_QUERY, PAGE, Route, Section, only
 
 KNOWN = {
-    "amount", "currency", "customer", "payment_method", "off_session", "confirm", "automatic_payment_methods",
-    "description", "metadata", "expand",
-}  # fmt: skip
+    "amount",
+    "currency",
+    "customer",
+    "payment_method",
+    "off_session",
+    "confirm",
+    "automatic_payment_methods",
+    "description",
+    "metadata",
+    "expand",
+}
 
 
 class OffSession(Section):
@@ -42,13 +50,19 @@ class OffSession(Section):
         method = self.store.get(params.get("payment_method", ""), "payment_method")
         if method is None or not method["customer"] or method["customer"] != params.get("customer"):
             raise ApiError(
-                400, f"No such PaymentMethod: '{params.get('payment_method')}'; it is not attached to that customer.",
-                code="resource_missing", param="payment_method",
-            )  # fmt: skip
+                400,
+                f"No such PaymentMethod: '{params.get('payment_method')}'; it is not attached to that customer.",
+                code="resource_missing",
+                param="payment_method",
+            )
         asked = {
-            "amount_total": int(params["amount"]), "currency": params["currency"], "customer": params["customer"],
-            "_intent_metadata": params.get("metadata", {}), "_future_usage": None, "id": None,
-        }  # fmt: skip
+            "amount_total": int(params["amount"]),
+            "currency": params["currency"],
+            "customer": params["customer"],
+            "_intent_metadata": params.get("metadata", {}),
+            "_future_usage": None,
+            "id": None,
+        }
         intent = objects.payment_intent(self.store.new_id("pi"), self.now(), of=asked)
         intent |= {
             "payment_method": method["id"],
@@ -80,9 +94,12 @@ class OffSession(Section):
         found = [row for row in self.store.newest("payment_intent") if row["metadata"].get(name) == value]
         shown = found[: int(params.get("limit", 10))]
         return {
-            "object": "search_result", "url": "/v1/payment_intents/search", "data": shown, "next_page": None,
+            "object": "search_result",
+            "url": "/v1/payment_intents/search",
+            "data": shown,
+            "next_page": None,
             "has_more": len(found) > len(shown),
-        }  # fmt: skip
+        }
 
 
 def _refused(intent: Object) -> ApiError:

@@ -33,9 +33,19 @@ class PayeeAccounts(Section):
         ]
 
     def create(self, params: Form) -> Object:
-        only(params, {
-            "contact_email", "display_name", "dashboard", "identity", "configuration", "defaults", "metadata", "include",
-        })  # fmt: skip
+        only(
+            params,
+            {
+                "contact_email",
+                "display_name",
+                "dashboard",
+                "identity",
+                "configuration",
+                "defaults",
+                "metadata",
+                "include",
+            },
+        )
         if params.get("configuration") != {"recipient": RECIPIENT}:
             raise ApiError(
                 400, "This fake knows only recipients of transfers.", code="account_configuration_not_supported"
@@ -45,9 +55,14 @@ class PayeeAccounts(Section):
         if params["identity"]["country"] != params["identity"]["country"].lower():
             raise ApiError(400, "Countries are written in lower case.", code="invalid_fields")
         if params.get("defaults", {}).get("responsibilities") != {
-            "fees_collector": "application", "losses_collector": "application",
-        }:  # fmt: skip
-            raise ApiError(400, "Express needs the platform to collect fees and losses.", code="account_controller_express_dash_without_application_losses_or_fees")  # fmt: skip
+            "fees_collector": "application",
+            "losses_collector": "application",
+        }:
+            raise ApiError(
+                400,
+                "Express needs the platform to collect fees and losses.",
+                code="account_controller_express_dash_without_application_losses_or_fees",
+            )
         return self._shown(self.payees.open(params), params.get("include", []))
 
     def retrieve(self, params: Form, object_id: str) -> Object:
@@ -74,10 +89,17 @@ class PayeeAccounts(Section):
         where = use_case[kind]
         if not where.get("refresh_url"):
             raise parameter_missing("refresh_url")
-        self.store.put({
-            "id": token, "object": "fake.link", "created": self.now(), "account": found["id"], "used": False,
-            "return_url": where.get("return_url", where["refresh_url"]), "refresh_url": where["refresh_url"],
-        })  # fmt: skip
+        self.store.put(
+            {
+                "id": token,
+                "object": "fake.link",
+                "created": self.now(),
+                "account": found["id"],
+                "used": False,
+                "return_url": where.get("return_url", where["refresh_url"]),
+                "refresh_url": where["refresh_url"],
+            }
+        )
         return payee_objects.account_link(self.now(), url=f"{self.base_url}/setup/{token}", params=params)
 
     def create_login_link(self, params: Form, object_id: str) -> Object:

@@ -18,17 +18,28 @@ def account(object_id: str, now: int, *, params: Object) -> Object:
     """Accounts v2. Nothing is known of the person yet but what the platform said."""
     defaults = params.get("defaults", {})
     return {
-        "id": object_id, "object": "v2.core.account", "created": iso(now), "livemode": False, "closed": False,
-        "applied_configurations": ["recipient"], "contact_email": params.get("contact_email", ""),
-        "display_name": params.get("display_name", ""), "dashboard": params.get("dashboard", "none"),
-        "metadata": params.get("metadata", {}), "identity": params["identity"],
+        "id": object_id,
+        "object": "v2.core.account",
+        "created": iso(now),
+        "livemode": False,
+        "closed": False,
+        "applied_configurations": ["recipient"],
+        "contact_email": params.get("contact_email", ""),
+        "display_name": params.get("display_name", ""),
+        "dashboard": params.get("dashboard", "none"),
+        "metadata": params.get("metadata", {}),
+        "identity": params["identity"],
         "defaults": {
-            "currency": defaults.get("currency", "usd"), "locales": [],
+            "currency": defaults.get("currency", "usd"),
+            "locales": [],
             "responsibilities": {**defaults["responsibilities"], "requirements_collector": "stripe"},
         },
-        "configuration": {"recipient": {"applied": True, "capabilities": {}}}, "requirements": {"entries": []},
-        "_bank": "", "_name": "", "_balance": {},
-    }  # fmt: skip
+        "configuration": {"recipient": {"applied": True, "capabilities": {}}},
+        "requirements": {"entries": []},
+        "_bank": "",
+        "_name": "",
+        "_balance": {},
+    }
 
 
 def capability(status: str, code: str = "", resolution: str = "") -> Object:
@@ -37,69 +48,134 @@ def capability(status: str, code: str = "", resolution: str = "") -> Object:
 
 def requirement(name: str, *, waits_for: str = "user", due: str = "currently_due", error: str = "") -> Object:
     restricted = {
-        "capability": "stripe_balance.stripe_transfers", "configuration": "recipient", "deadline": {"status": due}
-    }  # fmt: skip
+        "capability": "stripe_balance.stripe_transfers",
+        "configuration": "recipient",
+        "deadline": {"status": due},
+    }
     return {
-        "awaiting_action_from": waits_for, "description": name, "minimum_deadline": {"status": due},
+        "awaiting_action_from": waits_for,
+        "description": name,
+        "minimum_deadline": {"status": due},
         "errors": [{"code": error, "description": error.replace("_", " ")}] if error else [],
-        "impact": {"restricts_capabilities": [restricted]}, "requested_reasons": [{"code": "routine_onboarding"}],
-    }  # fmt: skip
+        "impact": {"restricts_capabilities": [restricted]},
+        "requested_reasons": [{"code": "routine_onboarding"}],
+    }
 
 
 def account_link(now: int, *, url: str, params: Object) -> Object:
     return {
-        "object": "v2.core.account_link", "created": iso(now), "expires_at": iso(now + LINK_LASTS_S), "livemode": False,
-        "account": params["account"], "url": url, "use_case": params["use_case"],
-    }  # fmt: skip
+        "object": "v2.core.account_link",
+        "created": iso(now),
+        "expires_at": iso(now + LINK_LASTS_S),
+        "livemode": False,
+        "account": params["account"],
+        "url": url,
+        "use_case": params["use_case"],
+    }
 
 
 def thin_event(object_id: str, now: float, *, kind: str, about: Object) -> Object:
     """API v2 names the object and does not show it."""
     url = f"/v2/core/accounts/{about['id']}"
     return {
-        "id": object_id, "object": "v2.core.event", "type": kind, "created": iso(now), "livemode": False,
+        "id": object_id,
+        "object": "v2.core.event",
+        "type": kind,
+        "created": iso(now),
+        "livemode": False,
         "related_object": {"id": about["id"], "type": about["object"], "url": url},
-    }  # fmt: skip
+    }
 
 
 def transfer(object_id: str, now: int, *, params: Object, amount: int, payment_id: str) -> Object:
     return {
-        "id": object_id, "object": "transfer", "created": now, "livemode": False, "amount": amount,
-        "amount_reversed": 0, "currency": params["currency"], "description": params.get("description"),
-        "destination": params["destination"], "destination_payment": payment_id, "metadata": params.get("metadata", {}),
-        "balance_transaction": None, "reversed": False, "source_transaction": None, "source_type": "card",
+        "id": object_id,
+        "object": "transfer",
+        "created": now,
+        "livemode": False,
+        "amount": amount,
+        "amount_reversed": 0,
+        "currency": params["currency"],
+        "description": params.get("description"),
+        "destination": params["destination"],
+        "destination_payment": payment_id,
+        "metadata": params.get("metadata", {}),
+        "balance_transaction": None,
+        "reversed": False,
+        "source_transaction": None,
+        "source_type": "card",
         "transfer_group": params.get("transfer_group"),
         "reversals": {
-            "object": "list", "data": [], "has_more": False, "url": f"/v1/transfers/{object_id}/reversals",
+            "object": "list",
+            "data": [],
+            "has_more": False,
+            "url": f"/v1/transfers/{object_id}/reversals",
         },
-    }  # fmt: skip
+    }
 
 
 def reversal(object_id: str, now: int, *, of: Object, amount: int, metadata: Any) -> Object:
     return {
-        "id": object_id, "object": "transfer_reversal", "created": now, "amount": amount, "currency": of["currency"],
-        "balance_transaction": None, "destination_payment_refund": None, "metadata": metadata, "source_refund": None,
+        "id": object_id,
+        "object": "transfer_reversal",
+        "created": now,
+        "amount": amount,
+        "currency": of["currency"],
+        "balance_transaction": None,
+        "destination_payment_refund": None,
+        "metadata": metadata,
+        "source_refund": None,
         "transfer": of["id"],
-    }  # fmt: skip
+    }
 
 
 def movement(object_id: str, now: int, *, kind: str, category: str, amount: int, of: Object) -> Object:
     """A balance transaction of a transfer or its reversal: no fee, at once."""
     return {
-        "id": object_id, "object": "balance_transaction", "created": now, "available_on": now, "amount": amount,
-        "fee": 0, "net": amount, "currency": of["currency"], "balance_type": "payments", "description": None,
-        "exchange_rate": None, "reporting_category": category, "status": "available", "type": kind, "source": of["id"],
+        "id": object_id,
+        "object": "balance_transaction",
+        "created": now,
+        "available_on": now,
+        "amount": amount,
+        "fee": 0,
+        "net": amount,
+        "currency": of["currency"],
+        "balance_type": "payments",
+        "description": None,
+        "exchange_rate": None,
+        "reporting_category": category,
+        "status": "available",
+        "type": kind,
+        "source": of["id"],
         "fee_details": [],
-    }  # fmt: skip
+    }
 
 
 def bank_payout(object_id: str, now: int, *, of: Object, amount: int, currency: str) -> Object:
     """Of a connected account, by Stripe's own schedule."""
     return {
-        "id": object_id, "object": "payout", "created": now, "livemode": False, "amount": amount, "currency": currency,
-        "arrival_date": now + 86_400, "automatic": True, "balance_transaction": None, "description": "STRIPE PAYOUT",
-        "destination": f"ba_{of['id'][-12:]}", "failure_balance_transaction": None, "failure_code": None,
-        "failure_message": None, "metadata": {}, "method": "standard", "original_payout": None, "reversed_by": None,
-        "reconciliation_status": "in_progress", "source_type": "card", "statement_descriptor": None,
-        "status": "pending", "type": "bank_account", "_account": of["id"],
-    }  # fmt: skip
+        "id": object_id,
+        "object": "payout",
+        "created": now,
+        "livemode": False,
+        "amount": amount,
+        "currency": currency,
+        "arrival_date": now + 86_400,
+        "automatic": True,
+        "balance_transaction": None,
+        "description": "STRIPE PAYOUT",
+        "destination": f"ba_{of['id'][-12:]}",
+        "failure_balance_transaction": None,
+        "failure_code": None,
+        "failure_message": None,
+        "metadata": {},
+        "method": "standard",
+        "original_payout": None,
+        "reversed_by": None,
+        "reconciliation_status": "in_progress",
+        "source_type": "card",
+        "statement_descriptor": None,
+        "status": "pending",
+        "type": "bank_account",
+        "_account": of["id"],
+    }

@@ -8,20 +8,33 @@ from marketplace.local.fake_stripe.payee_objects import CONTACT, NO_RESOLUTION, 
 
 BANK_PAYS, BANK_REFUSES = "000123456789", "000111111116"  # Stripe's own test numbers
 DEADLINE_S = 14 * 86_400
-NEW = ("identity.individual.given_name", "identity.individual.date_of_birth", "identity.individual.address.line1",
-       "external_account", "identity.attestations.terms_of_service.account.date")  # fmt: skip
+NEW = (
+    "identity.individual.given_name",
+    "identity.individual.date_of_birth",
+    "identity.individual.address.line1",
+    "external_account",
+    "identity.attestations.terms_of_service.account.date",
+)
 DOCUMENT = "identity.individual.documents.primary_verification"
 # outcome: status of the capability, its reason, what ends that, and what is required
 OUTCOMES: dict[str, tuple[str, str, str, list[Object]]] = {
     "new": ("restricted", "requirements_past_due", PROVIDE_INFO, [requirement(name) for name in NEW]),
     "ready": ("active", "", "", []),
-    "more": ("restricted", "requirements_past_due", PROVIDE_INFO,
-             [requirement(DOCUMENT, due="past_due", error="verification_document_not_readable")]),
+    "more": (
+        "restricted",
+        "requirements_past_due",
+        PROVIDE_INFO,
+        [requirement(DOCUMENT, due="past_due", error="verification_document_not_readable")],
+    ),
     "restricted": ("restricted", "restricted_other", CONTACT, []),
-    "pending": ("pending", "requirements_pending_verification", NO_RESOLUTION,
-                [requirement(DOCUMENT, waits_for="stripe")]),
+    "pending": (
+        "pending",
+        "requirements_pending_verification",
+        NO_RESOLUTION,
+        [requirement(DOCUMENT, waits_for="stripe")],
+    ),
     "soon": ("active", "", "", [requirement("identity.individual.id_number")]),
-}  # fmt: skip
+}
 
 
 class Payees:

@@ -147,9 +147,12 @@ class Payments:
         charge = objects.charge(self.store.new_id("ch"), self.now(), of=intent, paid=False, declined=message)
         self.emitter.changed("charge.failed", charge)
         error: dict[str, Any] = {
-            "type": "card_error", "code": code if code == "authentication_required" else "card_declined",
-            "decline_code": code, "message": message, "charge": charge["id"],
-        }  # fmt: skip
+            "type": "card_error",
+            "code": code if code == "authentication_required" else "card_declined",
+            "decline_code": code,
+            "message": message,
+            "charge": charge["id"],
+        }
         intent |= {"status": "requires_payment_method", "last_payment_error": error, "latest_charge": charge["id"]}
         self.emitter.changed("payment_intent.payment_failed", intent)
         return code

@@ -29,9 +29,13 @@ class Refunds(Section):
         if reason is not None and reason not in REASONS:
             raise ApiError(400, f"Invalid reason: must be one of {', '.join(REASONS)}", param="reason")
         made = late_objects.refund(
-            self.store.new_id("re"), self.now(), of=charge, amount=amount, metadata=params.get("metadata", {}),
+            self.store.new_id("re"),
+            self.now(),
+            of=charge,
+            amount=amount,
+            metadata=params.get("metadata", {}),
             reason=reason,
-        )  # fmt: skip
+        )
         number = self.payments.number_of(charge)
         made["_later"] = {REFUND_PENDS: "succeeded", REFUND_FAILS: "failed"}.get(number, "")
         made["status"] = "pending" if number == REFUND_PENDS else "succeeded"
@@ -117,9 +121,15 @@ class Refunds(Section):
 
     def _book(self, refund: Object, kind: str, category: str, amount: int) -> str:
         made = late_objects.movement(
-            self.store.new_id("txn"), self.now(), kind=kind, category=category, amount=amount, fee=0,
-            currency=refund["currency"], source=refund["id"],
-        )  # fmt: skip
+            self.store.new_id("txn"),
+            self.now(),
+            kind=kind,
+            category=category,
+            amount=amount,
+            fee=0,
+            currency=refund["currency"],
+            source=refund["id"],
+        )
         return str(self.store.put(made)["id"])
 
     def _tell(self, refund: Object) -> None:

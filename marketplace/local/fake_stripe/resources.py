@@ -25,9 +25,12 @@ class Resources(Section):
     def create_customer(self, params: Form) -> Object:
         only(params, {"name", "email", "metadata"})
         made = objects.customer(
-            self.store.new_id("cus"), self.now(), name=params.get("name", ""), email=params.get("email"),
+            self.store.new_id("cus"),
+            self.now(),
+            name=params.get("name", ""),
+            email=params.get("email"),
             metadata=params.get("metadata", {}),
-        )  # fmt: skip
+        )
         return self.emitter.changed("customer.created", made)
 
     def search_customers(self, params: Form) -> Object:
@@ -39,15 +42,31 @@ class Resources(Section):
         found = [row for row in self.store.newest("customer") if row["metadata"].get(name) == value]
         shown = found[: int(params.get("limit", 10))]
         return {
-            "object": "search_result", "url": "/v1/customers/search", "data": shown, "next_page": None,
+            "object": "search_result",
+            "url": "/v1/customers/search",
+            "data": shown,
+            "next_page": None,
             "has_more": len(found) > len(shown),
-        }  # fmt: skip
+        }
 
     def create_session(self, params: Form) -> Object:
-        only(params, {
-            "mode", "ui_mode", "customer", "client_reference_id", "line_items", "adaptive_pricing", "metadata",
-            "payment_intent_data", "setup_intent_data", "currency", "success_url", "cancel_url",
-        })  # fmt: skip
+        only(
+            params,
+            {
+                "mode",
+                "ui_mode",
+                "customer",
+                "client_reference_id",
+                "line_items",
+                "adaptive_pricing",
+                "metadata",
+                "payment_intent_data",
+                "setup_intent_data",
+                "currency",
+                "success_url",
+                "cancel_url",
+            },
+        )
         if params.get("mode") not in ("payment", "setup") or params.get("ui_mode") != "hosted_page":
             raise ApiError(400, "This fake knows only hosted pages that take one payment or keep a card.", param="mode")
         is_setup = params["mode"] == "setup"
@@ -61,11 +80,20 @@ class Resources(Section):
         data = params.get("setup_intent_data" if is_setup else "payment_intent_data", {})
         session_id = self.store.new_id("cs_test")
         made = objects.session(
-            session_id, self.now(), url=f"{self.base_url}/c/pay/{session_id}", amount=amount, currency=currency,
-            customer_id=customer_id, reference=params.get("client_reference_id"), metadata=params.get("metadata", {}),
-            intent_metadata=data.get("metadata", {}), name=name, future_usage=data.get("setup_future_usage"),
-            success_url=params["success_url"], cancel_url=params.get("cancel_url"),
-        )  # fmt: skip
+            session_id,
+            self.now(),
+            url=f"{self.base_url}/c/pay/{session_id}",
+            amount=amount,
+            currency=currency,
+            customer_id=customer_id,
+            reference=params.get("client_reference_id"),
+            metadata=params.get("metadata", {}),
+            intent_metadata=data.get("metadata", {}),
+            name=name,
+            future_usage=data.get("setup_future_usage"),
+            success_url=params["success_url"],
+            cancel_url=params.get("cancel_url"),
+        )
         if is_setup:
             made |= {"mode": "setup", "payment_status": "no_payment_required", "payment_method_collection": "always"}
             made["total_details"] = None

@@ -51,8 +51,11 @@ class Setups:
 
     def _decline(self, intent: Object, code: str, message: str) -> str:
         error: dict[str, Any] = {
-            "type": "card_error", "code": "card_declined", "decline_code": code, "message": message,
-        }  # fmt: skip
+            "type": "card_error",
+            "code": "card_declined",
+            "decline_code": code,
+            "message": message,
+        }
         intent |= {"status": "requires_payment_method", "last_setup_error": error, "payment_method": None}
         self.emitter.changed("setup_intent.setup_failed", intent)
         return code

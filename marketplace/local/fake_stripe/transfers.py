@@ -24,10 +24,12 @@ class Transfers(Section):
     def balance(self, params: Form) -> Object:
         only(params, {"expand"})
         shown = {
-            name: [{"amount": amount, "currency": currency, "source_types": {"card": amount}}
-                   for currency, amount in sorted(sums.items())]
+            name: [
+                {"amount": amount, "currency": currency, "source_types": {"card": amount}}
+                for currency, amount in sorted(sums.items())
+            ]
             for name, sums in self.sums().items()
-        }  # fmt: skip
+        }
         return {"object": "balance", "livemode": False, **shown}
 
     def sums(self) -> dict[str, dict[str, int]]:
@@ -51,9 +53,11 @@ class Transfers(Section):
             raise ApiError(400, f"No such destination: '{account_id}'", code="resource_missing", param="destination")
         if not self.payees.is_active(account_id):
             raise ApiError(
-                400, "Your destination account needs to have at least one of the following capabilities enabled: transfers",
-                code="insufficient_capabilities_for_transfer", began=True,
-            )  # fmt: skip
+                400,
+                "Your destination account needs to have at least one of the following capabilities enabled: transfers",
+                code="insufficient_capabilities_for_transfer",
+                began=True,
+            )
         if amount > self.sums()["available"].get(params["currency"], 0):
             raise ApiError(
                 400,

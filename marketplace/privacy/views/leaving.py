@@ -68,10 +68,15 @@ def erasure_request(request: HttpRequest, owner: Owner) -> HttpResponse:
             return redirect("privacy")
     kept = {table.title: table.why for table in inventory.TABLES if table.erasure is Erasure.KEEP}
     context = {
-        "form": form, "owed": owed, "days": settings.ERASURE_COOLING_OFF_DAYS,
-        "wait_days": settings.ERASURE_MONEY_WAIT_DAYS, "kept": kept.items(),
-        "destroyed": destroyed(), "erasure": erasures.scheduled(owner), **_last_payout(owner),
-    }  # fmt: skip
+        "form": form,
+        "owed": owed,
+        "days": settings.ERASURE_COOLING_OFF_DAYS,
+        "wait_days": settings.ERASURE_MONEY_WAIT_DAYS,
+        "kept": kept.items(),
+        "destroyed": destroyed(),
+        "erasure": erasures.scheduled(owner),
+        **_last_payout(owner),
+    }
     return render(request, "privacy/erasure.html", context, status=400 if form.errors else 200)
 
 

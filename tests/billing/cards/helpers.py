@@ -17,9 +17,13 @@ def start(organization, amount_micro: int = 50_000_000, key: str = "") -> CardTo
 def ask(organization, amount_micro: int = 50_000_000, key: str = "", saves_card: bool = False) -> CardTopUp:
     """Only ask: the commands wait."""
     return top_ups.start(
-        organization=organization, amount_micro=amount_micro, idempotency_key=key or f"k{count()}",
-        site_url="http://testserver", actor=None, saves_card=saves_card,
-    )  # fmt: skip
+        organization=organization,
+        amount_micro=amount_micro,
+        idempotency_key=key or f"k{count()}",
+        site_url="http://testserver",
+        actor=None,
+        saves_card=saves_card,
+    )
 
 
 def save_card(stripe: FakeWorld, organization, number: str = "4242424242424242") -> SavedCard:
@@ -45,6 +49,10 @@ def recharging(stripe: FakeWorld, number: str = "4242424242424242", **values) ->
 
 def recharge(organization, card, **values) -> AutoRecharge:
     wanted = {
-        "is_on": True, "threshold_micro": 20_000_000, "amount_micro": 50_000_000, "monthly_cap_micro": 200_000_000, **values
-    }  # fmt: skip
+        "is_on": True,
+        "threshold_micro": 20_000_000,
+        "amount_micro": 50_000_000,
+        "monthly_cap_micro": 200_000_000,
+        **values,
+    }
     return recharge_settings.change(organization=organization, card_id=card.public_id, actor=None, **wanted)

@@ -22,8 +22,12 @@ from tests.conformance.fixture import FakeWorld
 
 pytestmark = pytest.mark.django_db
 PAYS, ASKS, EMPTY, REFUSED, BANK = (
-    "4242424242424242", "4000002760003184", "4000008260003178", "4000000000000341", "000123456789"
-)  # fmt: skip
+    "4242424242424242",
+    "4000002760003184",
+    "4000008260003178",
+    "4000000000000341",
+    "000123456789",
+)
 
 
 def charges(stripe: FakeWorld) -> list[dict]:
@@ -43,8 +47,17 @@ def heard(stripe: FakeWorld) -> None:
 
 def spend(organization: Organization, amount_micro: int) -> None:
     held = [posting.wallet(organization), posting.hold(organization)]
-    posting.post([posting.Posting(kind="hold", debit=held[0], credit=held[1], amount_micro=amount_micro,
-                                idempotency_key=f"test:{factories.number()}")])  # fmt: skip
+    posting.post(
+        [
+            posting.Posting(
+                kind="hold",
+                debit=held[0],
+                credit=held[1],
+                amount_micro=amount_micro,
+                idempotency_key=f"test:{factories.number()}",
+            )
+        ]
+    )
 
 
 # --- when one begins ----------------------------------------------------------------------------------------------------
@@ -69,9 +82,18 @@ def test_a_low_wallet_is_charged_once_and_has_the_money_at_once(stripe: FakeWorl
 
 
 @pytest.mark.parametrize(
-    ("why", "begins"), [("paused", 0), ("off", 0), ("suspended", 0), ("nobody left", 0), ("card removed", 0),
-                        ("wallet", 0), ("promo", 0), ("one cent less", 1)],
-)  # fmt: skip
+    ("why", "begins"),
+    [
+        ("paused", 0),
+        ("off", 0),
+        ("suspended", 0),
+        ("nobody left", 0),
+        ("card removed", 0),
+        ("wallet", 0),
+        ("promo", 0),
+        ("one cent less", 1),
+    ],
+)
 def test_when_none_begins(stripe: FakeWorld, why: str, begins: int):
     wish = recharging(stripe)
     organization = wish.organization
@@ -92,8 +114,17 @@ def test_when_none_begins(stripe: FakeWorld, why: str, begins: int):
     else:  # as much promotional credit as the threshold
         promo = posting.account(posting.Place(kind="promo_wallet", currency="USD", organization_id=organization.pk))
         expense = posting.platform("promotion", "USD")
-        posting.post([posting.Posting(kind="promo", debit=expense, credit=promo, amount_micro=wish.threshold_micro,
-                                    idempotency_key="promo")])  # fmt: skip
+        posting.post(
+            [
+                posting.Posting(
+                    kind="promo",
+                    debit=expense,
+                    credit=promo,
+                    amount_micro=wish.threshold_micro,
+                    idempotency_key="promo",
+                )
+            ]
+        )
     assert recharge_low() == begins
 
 
@@ -335,9 +366,12 @@ def test_what_is_not_wanted_any_more_is_not_charged(stripe: FakeWorld, why: str)
 
 @pytest.mark.parametrize(
     ("change", "code", "paused"),
-    [({"monthly_cap_micro": 99_000_000}, "recharge_over_cap", ""), ({"monthly_cap_micro": 100_000_000}, "", ""),
-     ({"paused_code": "card_declined", "paused_at": timezone.now()}, "recharge_paused", "card_declined")],
-)  # fmt: skip
+    [
+        ({"monthly_cap_micro": 99_000_000}, "recharge_over_cap", ""),
+        ({"monthly_cap_micro": 100_000_000}, "", ""),
+        ({"paused_code": "card_declined", "paused_at": timezone.now()}, "recharge_paused", "card_declined"),
+    ],
+)
 @pytest.mark.usefixtures("stopped_clock")
 def test_a_cap_that_was_lowered_meanwhile_holds(stripe: FakeWorld, change: dict, code: str, paused: str):
     wish = recharging(stripe, monthly_cap_micro=120_000_000)

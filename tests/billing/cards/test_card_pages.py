@@ -186,24 +186,44 @@ def test_while_stripe_is_away_the_page_waits(stripe: FakeWorld, browser):
 
 
 def test_the_wallet_shows_credit_debts_and_what_moved(browser, acme):
-    place = {kind: posting.account(posting.Place(kind=kind, currency="USD", organization_id=acme.pk))
-             for kind in ("wallet", "promo_wallet", "disputed", "hold")}  # fmt: skip
+    place = {
+        kind: posting.account(posting.Place(kind=kind, currency="USD", organization_id=acme.pk))
+        for kind in ("wallet", "promo_wallet", "disputed", "hold")
+    }
     outside = {
         kind: posting.platform(kind, "USD") for kind in ("promotion", "stripe_clearing", "revenue", "adjustment")
     }
     moves = [
-        ("promo", outside["promotion"], place["promo_wallet"], 5), ("hold", place["promo_wallet"], place["hold"], 2),
-        ("dispute", place["disputed"], outside["stripe_clearing"], 8), ("offset", place["wallet"], place["disputed"], 1),
-        ("refund", place["wallet"], outside["stripe_clearing"], 1), ("correction", outside["revenue"], place["wallet"], 1),
+        ("promo", outside["promotion"], place["promo_wallet"], 5),
+        ("hold", place["promo_wallet"], place["hold"], 2),
+        ("dispute", place["disputed"], outside["stripe_clearing"], 8),
+        ("offset", place["wallet"], place["disputed"], 1),
+        ("refund", place["wallet"], outside["stripe_clearing"], 1),
+        ("correction", outside["revenue"], place["wallet"], 1),
         ("adjustment", outside["adjustment"], place["wallet"], 1),
-    ]  # fmt: skip
+    ]
     for kind, debit, credit, amount in moves:
-        posting.post([posting.Posting(kind=kind, debit=debit, credit=credit, amount_micro=amount * 10**6,
-                                    idempotency_key=f"test:{kind}")])  # fmt: skip
+        posting.post(
+            [
+                posting.Posting(
+                    kind=kind, debit=debit, credit=credit, amount_micro=amount * 10**6, idempotency_key=f"test:{kind}"
+                )
+            ]
+        )
     page = text(browser, "/wallet/")
-    for word in ("$13.00", "Of that, promotional credit", "$3.00", "Owed for disputed payments", "$7.00 is owed",
-                 "Promotional credit", "(promotional credit)", "Used for a disputed payment", "Refund to where it was paid from",
-                 "Charge given back", "Goodwill or correction"):  # fmt: skip
+    for word in (
+        "$13.00",
+        "Of that, promotional credit",
+        "$3.00",
+        "Owed for disputed payments",
+        "$7.00 is owed",
+        "Promotional credit",
+        "(promotional credit)",
+        "Used for a disputed payment",
+        "Refund to where it was paid from",
+        "Charge given back",
+        "Goodwill or correction",
+    ):
         assert word in page
 
 

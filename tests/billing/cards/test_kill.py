@@ -57,11 +57,21 @@ def server(tmp_path: Path, live_server: Any, settings: Any, monkeypatch: pytest.
     log = tmp_path / "fake.log"
     process = spawn(
         [
-            *(sys.executable, "-m", "marketplace.local.fake_stripe", "--port", str(port), "--data", str(tmp_path / "fake.sqlite")),
+            *(
+                sys.executable,
+                "-m",
+                "marketplace.local.fake_stripe",
+                "--port",
+                str(port),
+                "--data",
+                str(tmp_path / "fake.sqlite"),
+            ),
             *("--webhook-url", f"{live_server.url}/stripe/webhook", "--copies", "2"),
         ],
-        log_path=log, environment=os.environ | {"FAKE_STRIPE_WEBHOOK_SECRET": SECRET}, cwd=REPOSITORY,
-    )  # fmt: skip
+        log_path=log,
+        environment=os.environ | {"FAKE_STRIPE_WEBHOOK_SECRET": SECRET},
+        cwd=REPOSITORY,
+    )
     wait_ready("fake", process, lambda: answers(base), log_path=log)
     settings.STRIPE_SECRET_KEY, settings.STRIPE_API_BASE = "sk_test_fake_kill", base
     settings.STRIPE_WEBHOOK_SECRETS = [SECRET]
@@ -86,8 +96,10 @@ def worker(base: str, dies_at: int) -> int:
     environment = os.environ | {
         "DJANGO_SETTINGS_MODULE": "marketplace.settings",
         "DATABASE_URL": re.sub(r"/[^/?]+(\?|$)", rf"/{name}\1", os.environ["DATABASE_URL"], count=1),
-        "STRIPE_SECRET_KEY": "sk_test_fake_kill", "STRIPE_API_BASE": base, "STRIPE_WEBHOOK_SECRETS": SECRET,
-    }  # fmt: skip
+        "STRIPE_SECRET_KEY": "sk_test_fake_kill",
+        "STRIPE_API_BASE": base,
+        "STRIPE_WEBHOOK_SECRETS": SECRET,
+    }
     return subprocess.run(
         [sys.executable, "-c", WORKER, str(dies_at)],
         env=environment,

@@ -124,8 +124,11 @@ def test_every_state_has_its_words(stripe: FakeWorld, browser, acme, number):
     page = browser.get(reverse("top_up_pay", args=[top_up.public_id])).content.decode()
     assert ("The card was refused" if number.startswith("4") else "Your bank is working on it") in page
     browser.get("/wallet/")
-    (stripe.fake.payments.expire(top_up.session_id) if number.startswith("4")
-     else stripe.fake.payments.settle(top_up.session_id, paid=False))  # fmt: skip
+    (
+        stripe.fake.payments.expire(top_up.session_id)
+        if number.startswith("4")
+        else stripe.fake.payments.settle(top_up.session_id, paid=False)
+    )
     stripe.deliver_all()
     stripe.run()
     assert "Nothing was charged" in browser.get(reverse("top_up_pay", args=[top_up.public_id])).content.decode()

@@ -89,9 +89,13 @@ names = st.sampled_from(["round", "round", "work", "work", "spend", "spend", "fa
 @pytest.mark.usefixtures("stopped_clock")  # in the next month there may be more
 def test_whatever_happens_the_cap_of_the_month_holds(stripe: FakeWorld):
     @settings(
-        max_examples=max(1, RUNS // 5), deadline=None, derandomize=RUNS <= 100, database=None, suppress_health_check=list(HealthCheck),
+        max_examples=max(1, RUNS // 5),
+        deadline=None,
+        derandomize=RUNS <= 100,
+        database=None,
+        suppress_health_check=list(HealthCheck),
         phases=[Phase.generate],
-    )  # fmt: skip
+    )
     @given(sequence=st.lists(st.tuples(names, st.integers(0, 11)), min_size=12, max_size=30))
     def run(sequence: list[tuple[str, int]]) -> None:
         block = transaction.atomic()

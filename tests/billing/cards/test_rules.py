@@ -55,8 +55,11 @@ REFUSED = [
     ("UPDATE billing_cardtopup SET status = 'open' WHERE status = 'paid'", "23514"),
     ("UPDATE billing_cardtopup SET status = 'created' WHERE status = 'open'", "DW001"),
     ("UPDATE billing_cardtopup SET status = 'paid' WHERE status = 'open'", "23514"),
-    ("UPDATE billing_cardtopup SET status = 'paid', top_up_id = (SELECT id FROM billing_topup WHERE method = 'manual')"
-     " WHERE status = 'open'", "DW007"),
+    (
+        "UPDATE billing_cardtopup SET status = 'paid', top_up_id = (SELECT id FROM billing_topup WHERE method = 'manual')"
+        " WHERE status = 'open'",
+        "DW007",
+    ),
     ("UPDATE billing_stripecommand SET idempotency_key = 'x' || id", "DW002"),
     ("UPDATE billing_stripecommand SET params = '{}'", "DW002"),
     ("UPDATE billing_stripecommand SET status = 'queued', done_at = NULL", "DW001"),
@@ -66,9 +69,12 @@ REFUSED = [
     ("UPDATE billing_balancetransaction SET fee_micro = 0, net_micro = amount_micro", "DW002"),
     ("UPDATE billing_stripesweep SET missing = 0", "DW002"),
     ("UPDATE billing_cardtopupevent SET reason = 'x'", "DW002"),
-    ("INSERT INTO billing_ledgeraccount (created_at, key, kind, currency, side, floor_zero, tracked, balance_micro, version)"
-     " VALUES (now(), 'x', 'processing_fee', 'USD', -1, false, false, 0, 0)", "23514"),
-]  # fmt: skip
+    (
+        "INSERT INTO billing_ledgeraccount (created_at, key, kind, currency, side, floor_zero, tracked, balance_micro, version)"
+        " VALUES (now(), 'x', 'processing_fee', 'USD', -1, false, false, 0, 0)",
+        "23514",
+    ),
+]
 
 
 def test_what_the_database_refuses(books: FakeWorld):

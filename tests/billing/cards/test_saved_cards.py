@@ -38,9 +38,13 @@ def methods(stripe: FakeWorld) -> list[str]:
 
 def pay_and_keep(stripe: FakeWorld, organization, number: str = "4242424242424242"):
     top_up = top_ups.start(
-        organization=organization, amount_micro=50_000_000, idempotency_key=f"k{id(object())}", actor=None,
-        site_url="http://testserver", saves_card=True,
-    )  # fmt: skip
+        organization=organization,
+        amount_micro=50_000_000,
+        idempotency_key=f"k{id(object())}",
+        actor=None,
+        site_url="http://testserver",
+        saves_card=True,
+    )
     top_ups.open_page(top_up)
     stripe.pay(top_up, number)
     return top_up
@@ -133,9 +137,13 @@ def test_a_payment_keeps_its_card_only_when_asked_to(stripe: FakeWorld):
     assert top_up.status == "paid"
     with pytest.raises(Conflict):  # another wish under the same key
         top_ups.start(
-            organization=organization, amount_micro=50_000_000, idempotency_key=top_up.idempotency_key, actor=None,
-            site_url="", saves_card=False,
-        )  # fmt: skip
+            organization=organization,
+            amount_micro=50_000_000,
+            idempotency_key=top_up.idempotency_key,
+            actor=None,
+            site_url="",
+            saves_card=False,
+        )
 
 
 def test_when_the_card_cannot_be_looked_up_the_money_is_there_and_the_card_follows(stripe: FakeWorld):

@@ -9,10 +9,12 @@ from marketplace.local.embedded import REPOSITORY
 from tests.marketplace.test_page_security import SECRETS
 
 WHOLE = {
-    **SECRETS, "DRIVEWAY_ENV": "production",
-    "STRIPE_SECRET_KEY": "sk_live_x", "STRIPE_WEBHOOK_SECRETS": "whsec_a,whsec_b",
+    **SECRETS,
+    "DRIVEWAY_ENV": "production",
+    "STRIPE_SECRET_KEY": "sk_live_x",
+    "STRIPE_WEBHOOK_SECRETS": "whsec_a,whsec_b",
     "STRIPE_API_BASE": "https://api.stripe.com",
-}  # fmt: skip
+}
 
 
 @pytest.fixture

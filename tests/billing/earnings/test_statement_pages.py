@@ -34,9 +34,14 @@ def statement() -> Statement:
         {"kind": "correction", "service_month": date(2026, 9, 1), "amount_micro": -500_000, "note": "A wrong result"},
     ]
     return factories.make_statement(
-        car.owner, lines=lines, number=7, opening_micro=4, earned_micro=6_000_000, corrected_micro=-500_000,
+        car.owner,
+        lines=lines,
+        number=7,
+        opening_micro=4,
+        earned_micro=6_000_000,
+        corrected_micro=-500_000,
         carried_micro=5_500_004,
-    )  # fmt: skip
+    )
 
 
 def test_sums(statement: Statement) -> None:
@@ -51,8 +56,17 @@ def test_sums(statement: Statement) -> None:
 def test_page(client: Client, statement: Statement) -> None:
     client.force_login(statement.owner.user)
     page = client.get(reverse("statement_detail", args=[statement.public_id])).content.decode()
-    for words in ("Statement 7", "$3.000001", "Late", "September 2026", "A wrong result", "-$0.50", "$5.500004",
-                  "driveway-verify", "No payout belongs to this statement."):  # fmt: skip
+    for words in (
+        "Statement 7",
+        "$3.000001",
+        "Late",
+        "September 2026",
+        "A wrong result",
+        "-$0.50",
+        "$5.500004",
+        "driveway-verify",
+        "No payout belongs to this statement.",
+    ):
         assert words in page
     listed = client.get(reverse("statement_list")).content.decode()
     assert "No. 7" in listed

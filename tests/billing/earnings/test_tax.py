@@ -46,10 +46,17 @@ def send(payout: Payout, paid_at: datetime) -> Payout:
         Place(kind="stripe_clearing", currency="USD"),
     ]
     in_transit, clearing = (posting.accounts(places)[place] for place in places)
-    (sent,) = posting.post([
-        Posting(kind="transfer", debit=in_transit, credit=clearing, amount_micro=amount_micro,
-                idempotency_key=f"payout:{payout.public_id}:sent"),
-    ]).transfers  # fmt: skip
+    (sent,) = posting.post(
+        [
+            Posting(
+                kind="transfer",
+                debit=in_transit,
+                credit=clearing,
+                amount_micro=amount_micro,
+                idempotency_key=f"payout:{payout.public_id}:sent",
+            ),
+        ]
+    ).transfers
     command = StripeCommand.objects.create(
         kind="create_transfer", idempotency_key=f"test-{payout.pk}", subject_id=payout.pk
     )
@@ -91,10 +98,17 @@ def take_back(payout: Payout) -> datetime:
         Place(kind="payable", currency="USD", owner_id=payout.owner_id),
     ]
     clearing, payable = (posting.accounts(places)[place] for place in places)
-    posting.post([
-        Posting(kind="transfer", debit=clearing, credit=payable, amount_micro=payout.amount_micro,
-                idempotency_key=f"payout:{payout.public_id}:reversed"),
-    ])  # fmt: skip
+    posting.post(
+        [
+            Posting(
+                kind="transfer",
+                debit=clearing,
+                credit=payable,
+                amount_micro=payout.amount_micro,
+                idempotency_key=f"payout:{payout.public_id}:reversed",
+            ),
+        ]
+    )
     Payout.objects.filter(pk=payout.pk).update(status="reversed")
     at: datetime = payout.events.get(to_status="reversed").at
     return at

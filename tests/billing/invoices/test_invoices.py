@@ -125,9 +125,17 @@ def test_a_correction_of_nothing_known_is_shown_too(market):
         kind: posting.account(Place(kind=kind, currency="USD", organization_id=organization))
         for kind, organization in (("adjustment", None), ("wallet", market.organization.pk))
     }
-    posting.post([
-        Posting(kind="correction", debit=accounts["adjustment"], credit=accounts["wallet"], amount_micro=5, idempotency_key="d")
-    ])  # fmt: skip
+    posting.post(
+        [
+            Posting(
+                kind="correction",
+                debit=accounts["adjustment"],
+                credit=accounts["wallet"],
+                amount_micro=5,
+                idempotency_key="d",
+            )
+        ]
+    )
     assert close() == 1
     assert lines(Invoice.objects.get()) == [("correction", None, "Charge given back", 0, 0, 0, -5)]
 
@@ -200,10 +208,12 @@ def test_people_of_money_are_told(market, mailoutbox):
 @pytest.mark.parametrize(
     ("now", "due"),
     [
-        ("2026-11-02T23:59:59", "2026-10-01"), ("2026-11-03T00:00:00", "2026-11-01"), ("2026-11-30T12:00:00", "2026-11-01"),
+        ("2026-11-02T23:59:59", "2026-10-01"),
+        ("2026-11-03T00:00:00", "2026-11-01"),
+        ("2026-11-30T12:00:00", "2026-11-01"),
         ("2027-01-02T00:00:00", "2026-12-01"),
     ],
-)  # fmt: skip
+)
 def test_a_month_is_due_after_its_grace(now, due):
     moments = (datetime.fromisoformat(text).replace(tzinfo=UTC) for text in (now, due))
     assert periods.last_due(next(moments)) == next(moments)

@@ -52,12 +52,27 @@ def test_an_invoice_says_who_what_and_that_it_is_paid(market, settings):
     assert made == paper.render(Invoice.objects.get())
     text = text_of(made)
     for part in (
-        number(invoice), "Driveway Inc. 9 Kerb Street Tax ID US-99", "Žižka & Søn 1 High Street Tax ID DK7",
-        f"model {placed.job.public_id} 1 1 h 0 min", "1 h 0 min", "15.0 Wh", "$0.10 / h", "$0.20 / kWh", "$0.103000",
-        "Charge given back: model", "-$0.10", "Verified work $0.203000", "Corrections -$0.10", "Total $0.103000",
-        "Paid by promotional credit $0.06", "Paid from the wallet $0.143000", "Given back to the wallet -$0.10", "Amount due $0.00",
-        "Paid from the prepaid wallet. Nothing is due.", "Page 1 of 1",
-    ):  # fmt: skip
+        number(invoice),
+        "Driveway Inc. 9 Kerb Street Tax ID US-99",
+        "Žižka & Søn 1 High Street Tax ID DK7",
+        f"model {placed.job.public_id} 1 1 h 0 min",
+        "1 h 0 min",
+        "15.0 Wh",
+        "$0.10 / h",
+        "$0.20 / kWh",
+        "$0.103000",
+        "Charge given back: model",
+        "-$0.10",
+        "Verified work $0.203000",
+        "Corrections -$0.10",
+        "Total $0.103000",
+        "Paid by promotional credit $0.06",
+        "Paid from the wallet $0.143000",
+        "Given back to the wallet -$0.10",
+        "Amount due $0.00",
+        "Paid from the prepaid wallet. Nothing is due.",
+        "Page 1 of 1",
+    ):
         assert part in text, part
 
 
@@ -105,10 +120,19 @@ def test_the_api_lists_them_with_lines_and_as_pdf(market, client):
         market.organization.name,
     )
     detail = client.get(f"/api/v1/invoices/{first.public_id}", headers=headers).json()
-    assert detail["lines"] == [{
-        "kind": "work", "job": str(placed.job.public_id), "description": "model", "items": 1, "compute_ms": 3_600_000,
-        "energy_mwh": 15_000, "price_micro_per_hour": 100_000, "price_micro_per_kwh": 200_000, "amount_micro": 103_000,
-    }]  # fmt: skip
+    assert detail["lines"] == [
+        {
+            "kind": "work",
+            "job": str(placed.job.public_id),
+            "description": "model",
+            "items": 1,
+            "compute_ms": 3_600_000,
+            "energy_mwh": 15_000,
+            "price_micro_per_hour": 100_000,
+            "price_micro_per_kwh": 200_000,
+            "amount_micro": 103_000,
+        }
+    ]
     for accept in ("*/*", "application/pdf", "application/json"):
         answer = client.get(f"/api/v1/invoices/{first.public_id}.pdf", headers={**headers, "Accept": accept})
         assert (answer.status_code, answer.content) == (200, paper.render(first))

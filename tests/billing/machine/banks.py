@@ -24,10 +24,13 @@ class Banks(Base):
         if dispute := one(self.at_stripe("dispute"), pick):
             desk, name = self.section(Disputes), dispute["id"]
             say = [
-                lambda: desk.escalate(name), lambda: desk.close_inquiry(name), lambda: desk.ask_again(name),
-                lambda: desk.decide(name, won=True), lambda: desk.decide(name, won=False),
+                lambda: desk.escalate(name),
+                lambda: desk.close_inquiry(name),
+                lambda: desk.ask_again(name),
+                lambda: desk.decide(name, won=True),
+                lambda: desk.decide(name, won=False),
                 lambda: desk.decide(name, won=pick % 2 == 0),
-            ]  # fmt: skip
+            ]
             with suppress(ApiError):
                 say[pick % len(say)]()
 

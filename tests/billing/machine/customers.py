@@ -15,8 +15,17 @@ from tests.billing.machine.base import Base, crashes, one, picks
 from tests.billing.machine.scene import HOURLY_MICRO, Customer
 
 # pays, pays, declined, asks the bank, a debit that takes days, disputed at once, inquired, refunds that pend or fail
-CARDS = ["4242424242424242", "5555555555554444", "4000000000000002", "4000002500003155", "000123456789",
-         "4000000000000259", "4000000000001976", "4000000000007726", "4000000000005126"]  # fmt: skip
+CARDS = [
+    "4242424242424242",
+    "5555555555554444",
+    "4000000000000002",
+    "4000002500003155",
+    "000123456789",
+    "4000000000000259",
+    "4000000000001976",
+    "4000000000007726",
+    "4000000000005126",
+]
 
 
 class Customers(Base):
@@ -29,10 +38,14 @@ class Customers(Base):
         with self.dying_after(crash):
             top_ups.open_page(
                 top_ups.start(
-                    organization=self.customer(pick).organization, amount_micro=20_000_000 + pick % 3 * 10_010_000,
-                    idempotency_key=f"k{pick % 7}", site_url="http://testserver", actor=None, saves_card=pick % 4 == 0,
+                    organization=self.customer(pick).organization,
+                    amount_micro=20_000_000 + pick % 3 * 10_010_000,
+                    idempotency_key=f"k{pick % 7}",
+                    site_url="http://testserver",
+                    actor=None,
+                    saves_card=pick % 4 == 0,
                 )
-            )  # fmt: skip
+            )
 
     @rule(pick=picks)
     def pay(self, pick: int) -> None:
@@ -73,10 +86,15 @@ class Customers(Base):
         if card := one(saved_cards.of(customer.organization), pick):
             with self.dying_after(crash):
                 recharge_settings.change(
-                    organization=customer.organization, card_id=card.public_id, actor=None, is_on=pick % 5 > 0, resume=True,
-                    threshold_micro=25_000_000, amount_micro=20_000_000 + pick % 2 * 10_000_000,
+                    organization=customer.organization,
+                    card_id=card.public_id,
+                    actor=None,
+                    is_on=pick % 5 > 0,
+                    resume=True,
+                    threshold_micro=25_000_000,
+                    amount_micro=20_000_000 + pick % 2 * 10_000_000,
                     monthly_cap_micro=100_000_000,
-                )  # fmt: skip
+                )
 
     @rule(pick=picks, crash=crashes)
     def want_money_back(self, pick: int, crash: int) -> None:
@@ -88,9 +106,12 @@ class Customers(Base):
             self.asked_back[key] = max(wanted, self.asked_back.get(key, 0))
             for _ in range(1 + pick % 2):  # or two clicks
                 made = refunds.request(
-                    organization=customer.organization, amount_micro=wanted, idempotency_key=key[1], reason="unused",
+                    organization=customer.organization,
+                    amount_micro=wanted,
+                    idempotency_key=key[1],
+                    reason="unused",
                     actor=customer.user,
-                )  # fmt: skip
+                )
             refunds.send(made)
 
     @rule(pick=picks)
@@ -105,10 +126,13 @@ class Customers(Base):
         customer = self.customer(pick)
         with self.dying_after(crash):
             order_job(
-                organization=customer.organization, artifact=customer.artifact, input_file=customer.input_file,
-                unit_items=customer.input_file.items, cap_micro=HOURLY_MICRO * 3 // 4 if pick % 4 == 0 else None,
+                organization=customer.organization,
+                artifact=customer.artifact,
+                input_file=customer.input_file,
+                unit_items=customer.input_file.items,
+                cap_micro=HOURLY_MICRO * 3 // 4 if pick % 4 == 0 else None,
                 tier="quorum" if pick % 11 == 0 else "standard",
-            )  # fmt: skip
+            )
 
     @rule(pick=picks, crash=crashes)
     def dispute_job(self, pick: int, crash: int) -> None:
@@ -118,9 +142,13 @@ class Customers(Base):
             claimed = order.charged_micro if pick % 3 else order.charged_micro // 3
             with self.dying_after(crash):
                 disputes.open_order(
-                    organization=customer.organization, order=order, reason="The results are wrong.", claimed_micro=claimed,
-                    idempotency_key=f"d{order.pk}:{pick % 4}", actor=customer.user,
-                )  # fmt: skip
+                    organization=customer.organization,
+                    order=order,
+                    reason="The results are wrong.",
+                    claimed_micro=claimed,
+                    idempotency_key=f"d{order.pk}:{pick % 4}",
+                    actor=customer.user,
+                )
 
     @rule(pick=picks, crash=crashes)
     def withdraw_dispute(self, pick: int, crash: int) -> None:

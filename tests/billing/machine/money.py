@@ -29,10 +29,16 @@ def run(stripe: FakeWorld, site: Any, *, first: int, runs: int, steps: int, shri
     Money.world, Money.scene = stripe, make_scene(stripe)
     phases = [Phase.generate, Phase.shrink] if shrinks else [Phase.generate]
     chosen = settings(
-        max_examples=runs, stateful_step_count=steps, deadline=None, database=None, print_blob=shrinks, phases=phases,
-        suppress_health_check=list(HealthCheck), report_multiple_bugs=False,
+        max_examples=runs,
+        stateful_step_count=steps,
+        deadline=None,
+        database=None,
+        print_blob=shrinks,
+        phases=phases,
+        suppress_health_check=list(HealthCheck),
+        report_multiple_bugs=False,
         verbosity=Verbosity.normal if shrinks else Verbosity.quiet,
-    )  # fmt: skip
+    )
     with _quiet():
         run_state_machine_as_test(seed(first)(lambda: Money()), settings=chosen)
 

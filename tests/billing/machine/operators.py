@@ -19,9 +19,12 @@ class Operators(Base):
         if params is not None:
             with self.dying_after(crash):
                 approvals.propose(
-                    kind=str(kind), params=params, reason=WHY, idempotency_key=f"p{kind}:{pick % 4}",
+                    kind=str(kind),
+                    params=params,
+                    reason=WHY,
+                    idempotency_key=f"p{kind}:{pick % 4}",
                     actor=self.scene.operators[pick % 2],
-                )  # fmt: skip
+                )
 
     @rule(pick=picks, crash=crashes)
     def agree_on_money(self, pick: int, crash: int) -> None:
@@ -90,9 +93,11 @@ class Operators(Base):
             dispute = one(list(Dispute.objects.order_by("id")), pick)
             bearer = "owner" if pick % 2 and dispute and dispute.order_id else "platform"
             return dispute and {
-                "dispute": str(dispute.public_id), "amount_micro": max(1, dispute.claimed_micro // (pick % 3 + 1)),
-                "bearer": bearer, "decision": WHY,
-            }  # fmt: skip
+                "dispute": str(dispute.public_id),
+                "amount_micro": max(1, dispute.claimed_micro // (pick % 3 + 1)),
+                "bearer": bearer,
+                "decision": WHY,
+            }
         payout = one(list(Payout.objects.order_by("id")), pick)
         more = {"cause": ["fraud", "wrong_payee"][pick // 4 % 2]} if kind == "reverse_payout" else {}
         return payout and {"payout": str(payout.public_id), **more}

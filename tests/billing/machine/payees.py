@@ -60,7 +60,10 @@ class OwnersPaid(Base):
         if statement := one(list(Statement.objects.select_related("owner__user").order_by("id")), pick):
             with self.dying_after(crash):
                 disputes.open_statement(
-                    owner=statement.owner, statement=statement, reason="An hour is missing.",
-                    claimed_micro=1_234_567 + pick % 2, idempotency_key=f"s{statement.pk}:{pick % 2}",
+                    owner=statement.owner,
+                    statement=statement,
+                    reason="An hour is missing.",
+                    claimed_micro=1_234_567 + pick % 2,
+                    idempotency_key=f"s{statement.pk}:{pick % 2}",
                     actor=statement.owner.user,
-                )  # fmt: skip
+                )

@@ -50,9 +50,14 @@ class Post(Base):
     @rule(pick=picks, crash=crashes)
     def by_the_clock(self, pick: int, crash: int) -> None:
         tasks = [
-            sweeps.sweep_events, sweeps.sweep_balance, sweeps.sweep_money, recharges.recharge_low,
-            recharges.recharge_low, chargebacks.collect_owed, low_balance.mail_low,
-        ]  # fmt: skip
+            sweeps.sweep_events,
+            sweeps.sweep_balance,
+            sweeps.sweep_money,
+            recharges.recharge_low,
+            recharges.recharge_low,
+            chargebacks.collect_owed,
+            low_balance.mail_low,
+        ]
         with self.dying_after(crash):
             tasks[pick % len(tasks)]()
 

@@ -140,10 +140,19 @@ class Truth(Base):
         known = set(StripeCustomer.objects.filter(organization=organization).values_list("stripe_id", flat=True))
         charges = {row["id"]: row for row in self.at_stripe("charge") if row["customer"] in known}
         moved = {str(charge["balance_transaction"]) for charge in charges.values()}
-        moved |= {row[name] for row in self.at_stripe("refund") if row["charge"] in charges
-                  for name in ("balance_transaction", "failure_balance_transaction") if row.get(name)}  # fmt: skip
-        moved |= {movement["id"] for row in self.at_stripe("dispute") if row["charge"] in charges
-                  for movement in row["balance_transactions"]}  # fmt: skip
+        moved |= {
+            row[name]
+            for row in self.at_stripe("refund")
+            if row["charge"] in charges
+            for name in ("balance_transaction", "failure_balance_transaction")
+            if row.get(name)
+        }
+        moved |= {
+            movement["id"]
+            for row in self.at_stripe("dispute")
+            if row["charge"] in charges
+            for movement in row["balance_transactions"]
+        }
         by_card = sum(row["amount"] for row in self.at_stripe("balance_transaction") if row["id"] in moved) * MICRO
         rated = RatedUsage.objects.filter(order__organization=organization)
         given = [
@@ -153,7 +162,7 @@ class Truth(Base):
             total(rated.filter(void__isnull=False), "charged_micro"),
             self.adjusted(Q(organization=organization)),
             total(LedgerTransfer.objects.filter(kind="write_off", credit__organization=organization), "amount_micro"),
-        ]  # fmt: skip
+        ]
         accounts = dict(LedgerAccount.objects.filter(organization=organization).values_list("kind", "balance_micro"))
         there = sum(accounts.get(kind, 0) for kind in ("wallet", "promo_wallet", "hold")) - accounts.get("disputed", 0)
         assert there == by_card + sum(given) - total(rated, "charged_micro"), (by_card, given, accounts)

@@ -29,9 +29,12 @@ class Work(Base):
                 or not UsageRecord.objects.filter(attempt__unit=copy_of.attempt.unit, is_canonical=False).exists()
             ):
                 make_usage(
-                    order.job, self.scene.nodes[pick % 2], compute_ms=HOUR_MS // (pick % 5 + 2) + pick, energy_mwh=pick * 1000,
+                    order.job,
+                    self.scene.nodes[pick % 2],
+                    compute_ms=HOUR_MS // (pick % 5 + 2) + pick,
+                    energy_mwh=pick * 1000,
                     copy_of=copy_of,
-                )  # fmt: skip
+                )
 
     @rule(pick=picks)
     def end(self, pick: int) -> None:

@@ -29,9 +29,12 @@ def second(cast: Cast) -> Any:
 
 def propose(cast: Cast, micro: int = 5_000_000, key: str = "k", kind: str = "adjust_customer") -> Approval:
     return approvals.propose(
-        kind=kind, params={"organization": str(cast.acme.public_id), "amount_micro": micro}, reason=WHY,
-        idempotency_key=key, actor=cast.opal,
-    )  # fmt: skip
+        kind=kind,
+        params={"organization": str(cast.acme.public_id), "amount_micro": micro},
+        reason=WHY,
+        idempotency_key=key,
+        actor=cast.opal,
+    )
 
 
 def wallet(cast: Cast) -> int:
@@ -51,8 +54,9 @@ def test_nothing_is_done_until_a_second_operator_approves(cast: Cast, second: An
     assert wallet(cast) == 5_000_000
     assert LedgerTransfer.objects.filter(kind="adjustment").count() == 1
     assert set(AuditEvent.objects.filter(subject=str(approval.public_id)).values_list("action", "actor__email")) == {
-        ("approval.proposed", "opal@example.com"), ("approval.approved", "otto@example.com"),
-    }  # fmt: skip
+        ("approval.proposed", "opal@example.com"),
+        ("approval.approved", "otto@example.com"),
+    }
     assert posting.recompute() == []
 
 
@@ -150,9 +154,14 @@ def test_the_form_proposes_once_however_often_it_is_sent(cast: Cast):
     client = Client()
     client.force_login(cast.opal)
     form = {
-        "kind": "adjust_customer", "subject": str(cast.acme.public_id), "amount": "12.5", "reason": WHY,
-        "idempotency_key": "admin:1", "bearer": "", "decision": "",
-    }  # fmt: skip
+        "kind": "adjust_customer",
+        "subject": str(cast.acme.public_id),
+        "amount": "12.5",
+        "reason": WHY,
+        "idempotency_key": "admin:1",
+        "bearer": "",
+        "decision": "",
+    }
     for _ in range(2):
         answer = client.post("/operations/billing/approval/add/", form)
         assert answer.status_code == 302, answer.context_data["adminform"].form.errors

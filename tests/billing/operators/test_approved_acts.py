@@ -89,9 +89,15 @@ def test_one_transfer_proposed_twice_is_credited_once(cast: Cast, two: tuple[Use
 def test_the_form_asks_for_the_banks_reference(cast: Cast, two: tuple[User, User]):
     client = office(two[0])
     form = {
-        "kind": "bank_top_up", "subject": str(cast.acme.public_id), "amount": "12.34", "reason": WHY,
-        "idempotency_key": "admin:1", "bearer": "", "decision": "", "reference": "",
-    }  # fmt: skip
+        "kind": "bank_top_up",
+        "subject": str(cast.acme.public_id),
+        "amount": "12.34",
+        "reason": WHY,
+        "idempotency_key": "admin:1",
+        "bearer": "",
+        "decision": "",
+        "reference": "",
+    }
     where = "/operations/billing/approval/add/"
     assert b"Give the bank&#x27;s reference" in client.post(where, form).content
     assert client.post(where, {**form, "reference": "wire 17"}).status_code == 302
@@ -206,8 +212,9 @@ def test_a_retry_says_who(stripe: FakeWorld, two: tuple[User, User]):
         client.post(f"/operations/billing/{model}/", {"action": "try_again", "_selected_action": row.pk})
     said = AuditEvent.objects.filter(action__endswith=".retry").values_list("action", "actor", "subject")
     assert set(said) == {
-        ("stripe_command.retry", two[0].pk, command.idempotency_key), ("stripe_event.retry", two[0].pk, "evt_1"),
-    }  # fmt: skip
+        ("stripe_command.retry", two[0].pk, command.idempotency_key),
+        ("stripe_event.retry", two[0].pk, "evt_1"),
+    }
     command.refresh_from_db()
     event.refresh_from_db()
     assert (command.status, event.status) == ("queued", "received")

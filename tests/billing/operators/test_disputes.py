@@ -50,9 +50,13 @@ class Scene:
 
     def open(self, micro: int = 0, key: str = "k") -> Dispute:
         return disputes.open_order(
-            organization=self.customer, order=self.order, reason="The results are wrong.",
-            claimed_micro=micro or self.order.charged_micro, idempotency_key=key, actor=self.user,
-        )  # fmt: skip
+            organization=self.customer,
+            order=self.order,
+            reason="The results are wrong.",
+            claimed_micro=micro or self.order.charged_micro,
+            idempotency_key=key,
+            actor=self.user,
+        )
 
     def uphold(self, dispute: Dispute, micro: int, bearer: str = "owner") -> Dispute:
         return dispute_decisions.uphold(
@@ -162,9 +166,12 @@ def test_upheld_at_our_cost_the_owners_keep_what_they_earned(scene: Scene):
 def test_what_was_granted_cannot_be_claimed_again(scene: Scene):
     charged = scene.order.charged_micro
     dispute_decisions.uphold(
-        dispute=scene.open(charged), granted_micro=charged, bearer="platform", decision="All of it is given back.",
+        dispute=scene.open(charged),
+        granted_micro=charged,
+        bearer="platform",
+        decision="All of it is given back.",
         actor=scene.opal,
-    )  # fmt: skip
+    )
     with pytest.raises(DomainError) as refused:
         scene.open(1, key="again")
     assert refused.value.code == "amount_invalid"
@@ -234,9 +241,13 @@ def test_a_statements_dispute_upheld_is_checked_too(scene: Scene):
     owner = scene.nodes[0].vehicle.owner
     statements.close_due(until=timezone.now() + timedelta(seconds=1))
     dispute = disputes.open_statement(
-        owner=owner, statement=owner.statements.get(), reason="An hour is missing.", claimed_micro=5_000,
-        idempotency_key="s", actor=owner.user,
-    )  # fmt: skip
+        owner=owner,
+        statement=owner.statements.get(),
+        reason="An hour is missing.",
+        claimed_micro=5_000,
+        idempotency_key="s",
+        actor=owner.user,
+    )
     before = scene.owed()[0]
     scene.uphold(dispute, 4_000, "platform")
     assert scene.owed()[0] == before + 4_000

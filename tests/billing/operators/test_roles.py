@@ -44,9 +44,12 @@ def office(user: User) -> Client:
 
 def propose(customer: Organization, actor: User, key: str = "k") -> Approval:
     return approvals.propose(
-        kind="adjust_customer", params={"organization": str(customer.public_id), "amount_micro": 5_000_000}, reason=WHY,
-        idempotency_key=key, actor=actor,
-    )  # fmt: skip
+        kind="adjust_customer",
+        params={"organization": str(customer.public_id), "amount_micro": 5_000_000},
+        reason=WHY,
+        idempotency_key=key,
+        actor=actor,
+    )
 
 
 @pytest.mark.parametrize(("role", "may"), [("admin", True), ("finance", True), ("support", False)])

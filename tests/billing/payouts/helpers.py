@@ -53,52 +53,99 @@ def ready_owner(stripe: FakeWorld, *, bank: str = BANK_PAYS) -> Owner:
 def fund(stripe: FakeWorld, minor: int = 1_000_00) -> None:
     """Money on our balance at Stripe."""
     now = stripe.fake.emitter.now()
-    stripe.fake.store.put({
-        "id": stripe.fake.store.new_id("txn"), "object": "balance_transaction", "created": now,
-        "available_on": now + 2 * 86_400, "amount": minor, "fee": 0, "net": minor, "currency": "usd",
-        "balance_type": "payments", "description": None, "exchange_rate": None, "reporting_category": "charge",
-        "status": "pending", "type": "charge", "source": None, "fee_details": [],
-    })  # fmt: skip
+    stripe.fake.store.put(
+        {
+            "id": stripe.fake.store.new_id("txn"),
+            "object": "balance_transaction",
+            "created": now,
+            "available_on": now + 2 * 86_400,
+            "amount": minor,
+            "fee": 0,
+            "net": minor,
+            "currency": "usd",
+            "balance_type": "payments",
+            "description": None,
+            "exchange_rate": None,
+            "reporting_category": "charge",
+            "status": "pending",
+            "type": "charge",
+            "source": None,
+            "fee_details": [],
+        }
+    )
 
 
 def make_payout(owner: Owner, amount_micro: int = 25_000_000, *, due_in: timedelta = timedelta(0)) -> Payout:
     """As part `statements` does: the statement, its posting, the payout."""
     count = number()
-    places = [Place(kind="adjustment", currency="USD"),
-              *(Place(kind=kind, currency="USD", owner_id=owner.pk) for kind in ("payable", "in_transit"))]  # fmt: skip
+    places = [
+        Place(kind="adjustment", currency="USD"),
+        *(Place(kind=kind, currency="USD", owner_id=owner.pk) for kind in ("payable", "in_transit")),
+    ]
     accounts = ledger.accounts(places)
     goodwill, payable, in_transit = (accounts[place] for place in places)
     last = Statement.objects.filter(owner=owner).order_by("period_end_at").last()
     start = last.period_end_at if last else LONG_AGO
     approval = Approval.objects.create(
-        kind="adjust_owner", params={}, summary="s", reason="r", idempotency_key=f"approval-{count}",
+        kind="adjust_owner",
+        params={},
+        summary="s",
+        reason="r",
+        idempotency_key=f"approval-{count}",
         proposed_by=factories.make_user(),
-    )  # fmt: skip
+    )
     Approval.objects.filter(pk=approval.pk).update(
         status="done", decided_by=factories.make_user(), decided_at=timezone.now()
     )
     statement = Statement.objects.create(
-        owner=owner, number=count, currency="USD", period_start_at=start, period_end_at=start + timedelta(minutes=1),
-        opening_micro=0, earned_micro=0, corrected_micro=amount_micro, other_micro=0, paid_out_micro=amount_micro,
-        carried_micro=0, energy_cost_nano=0, wear_nano=0, compute_ms=0, energy_mwh=0, attempts=0,
-    )  # fmt: skip
-    credit, posting = ledger.post([
-        Posting(kind="adjustment", debit=goodwill, credit=payable, amount_micro=amount_micro,
-                idempotency_key=f"adjustment:{approval.public_id}"),
-        Posting(
-            kind="payout", debit=payable, credit=in_transit, amount_micro=amount_micro,
-            idempotency_key=f"payout:{statement.public_id}",
-        ),
-    ]).transfers  # fmt: skip
+        owner=owner,
+        number=count,
+        currency="USD",
+        period_start_at=start,
+        period_end_at=start + timedelta(minutes=1),
+        opening_micro=0,
+        earned_micro=0,
+        corrected_micro=amount_micro,
+        other_micro=0,
+        paid_out_micro=amount_micro,
+        carried_micro=0,
+        energy_cost_nano=0,
+        wear_nano=0,
+        compute_ms=0,
+        energy_mwh=0,
+        attempts=0,
+    )
+    credit, posting = ledger.post(
+        [
+            Posting(
+                kind="adjustment",
+                debit=goodwill,
+                credit=payable,
+                amount_micro=amount_micro,
+                idempotency_key=f"adjustment:{approval.public_id}",
+            ),
+            Posting(
+                kind="payout",
+                debit=payable,
+                credit=in_transit,
+                amount_micro=amount_micro,
+                idempotency_key=f"payout:{statement.public_id}",
+            ),
+        ]
+    ).transfers
     for transfer, micro in ((credit, amount_micro), (posting, -amount_micro)):
         StatementEntry.objects.create(statement=statement, transfer=transfer, amount_micro=micro)
     StatementLine.objects.create(
         statement=statement, kind="adjustment", service_month=start.date(), amount_micro=amount_micro
     )
     return Payout.objects.create(
-        statement=statement, owner=owner, amount_micro=amount_micro, currency="USD", posting=posting,
+        statement=statement,
+        owner=owner,
+        amount_micro=amount_micro,
+        currency="USD",
+        posting=posting,
         due_at=timezone.now() + due_in,
-    )  # fmt: skip
+    )
 
 
 def balance(owner: Owner, kind: str) -> int:
@@ -118,8 +165,10 @@ def age(days: int = 3) -> None:
     """All of it happened days ago: no check waits any more for what Stripe says late."""
     with unguarded():
         for column in (
-            "billing_balancetransaction.occurred_at", "billing_topup.created_at", "billing_payout.paid_at",
+            "billing_balancetransaction.occurred_at",
+            "billing_topup.created_at",
+            "billing_payout.paid_at",
             "billing_payout.ended_at",
-        ):  # fmt: skip
+        ):
             table, name = column.split(".")
             execute(f"UPDATE {table} SET {name} = {name} - interval '{days} days'")

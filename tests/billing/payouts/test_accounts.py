@@ -46,8 +46,10 @@ def test_an_account_is_made_for_a_recipient_whose_fees_and_losses_are_ours(strip
     (made,) = accounts_at_stripe(stripe)
     assert (account.status, account.stripe_id, account.country) == ("onboarding", made["id"], "DE")
     assert (made["contact_email"], made["display_name"], made["identity"]) == (
-        "ann@example.com", "Ann", {"country": "de", "entity_type": "individual"},
-    )  # fmt: skip
+        "ann@example.com",
+        "Ann",
+        {"country": "de", "entity_type": "individual"},
+    )
     assert begin(owner, "DE", key="other") == account
     with pytest.raises(Conflict) as caught:
         begin(owner, "US")
@@ -103,9 +105,12 @@ def test_an_owner_hears_of_it_when_it_matters(stripe: FakeWorld):
     for outcome in ("pending", "ready", "soon", "restricted", "ready", "more"):
         become(stripe, account, outcome)
     assert mails_of(owner) == [
-        "payout-account-ready", "payout-account-action", "payout-account-restricted", "payout-account-ready",
+        "payout-account-ready",
         "payout-account-action",
-    ]  # fmt: skip
+        "payout-account-restricted",
+        "payout-account-ready",
+        "payout-account-action",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -123,10 +128,16 @@ def test_an_owner_hears_of_it_when_it_matters(stripe: FakeWorld):
 )
 def test_states(status, resolutions, entries, closed, expected):
     account = PayeeAccount(
-        id="a", command="", country="US", closed=closed, livemode=False, transfers_status=status, payouts_status="",
+        id="a",
+        command="",
+        country="US",
+        closed=closed,
+        livemode=False,
+        transfers_status=status,
+        payouts_status="",
         resolutions=resolutions,
         requirements=tuple(Requirement(name="x", waits_for=who, due=due) for who, due in entries),
-    )  # fmt: skip
+    )
     assert account_states.state_of(account).status == expected
 
 

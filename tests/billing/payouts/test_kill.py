@@ -67,11 +67,21 @@ def server(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> It
     base, log = f"http://127.0.0.1:{port}", tmp_path / "fake.log"
     process = spawn(
         [
-            *(sys.executable, "-m", "marketplace.local.fake_stripe", "--port", str(port), "--data", str(tmp_path / "fake.sqlite")),
+            *(
+                sys.executable,
+                "-m",
+                "marketplace.local.fake_stripe",
+                "--port",
+                str(port),
+                "--data",
+                str(tmp_path / "fake.sqlite"),
+            ),
             *("--webhook-url", "http://127.0.0.1:9/none", "--lost-permille", "1000"),
         ],
-        log_path=log, environment=os.environ | {"FAKE_STRIPE_WEBHOOK_SECRET": "whsec_kill"}, cwd=REPOSITORY,
-    )  # fmt: skip
+        log_path=log,
+        environment=os.environ | {"FAKE_STRIPE_WEBHOOK_SECRET": "whsec_kill"},
+        cwd=REPOSITORY,
+    )
     wait_ready("fake", process, lambda: answers(base), log_path=log)
     settings.STRIPE_SECRET_KEY, settings.STRIPE_API_BASE = "sk_test_fake_kill", base
     transport = GuardedTransport(to_server(sdk.RequestsClient(timeout=PATIENCE_S)))
@@ -93,10 +103,13 @@ def worker(base: str, point: str, dies_at: int) -> int:
     """Run one against the test's database; how it ended."""
     name = connection.settings_dict["NAME"]
     environment = os.environ | {
-        "DJANGO_SETTINGS_MODULE": "marketplace.settings", "LOG_LEVEL": "ERROR",
+        "DJANGO_SETTINGS_MODULE": "marketplace.settings",
+        "LOG_LEVEL": "ERROR",
         "DATABASE_URL": re.sub(r"/[^/?]+(\?|$)", rf"/{name}\1", os.environ["DATABASE_URL"], count=1),
-        "STRIPE_SECRET_KEY": "sk_test_fake_kill", "STRIPE_API_BASE": base, "STRIPE_WEBHOOK_SECRETS": "whsec_kill",
-    }  # fmt: skip
+        "STRIPE_SECRET_KEY": "sk_test_fake_kill",
+        "STRIPE_API_BASE": base,
+        "STRIPE_WEBHOOK_SECRETS": "whsec_kill",
+    }
     return subprocess.run(
         [sys.executable, "-c", WORKER, point, str(dies_at)],
         env=environment,
@@ -118,13 +131,19 @@ def onboarded(base: str) -> Any:
 
 def fund(base: str, payments: int) -> None:
     """Customers pay 500.00 each on Stripe's page."""
-    line = {"line_items[0][price_data][unit_amount]": "50000", "line_items[0][price_data][currency]": "usd",
-            "line_items[0][price_data][product_data][name]": "Wallet"}  # fmt: skip
+    line = {
+        "line_items[0][price_data][unit_amount]": "50000",
+        "line_items[0][price_data][currency]": "usd",
+        "line_items[0][price_data][product_data][name]": "Wallet",
+    }
     for _ in range(payments):
         made = httpx.post(
-            f"{base}/v1/checkout/sessions", headers=KEY, trust_env=False, timeout=PATIENCE_S,
+            f"{base}/v1/checkout/sessions",
+            headers=KEY,
+            trust_env=False,
+            timeout=PATIENCE_S,
             data={"mode": "payment", "ui_mode": "hosted_page", "success_url": base, **line},
-        ).json()  # fmt: skip
+        ).json()
         httpx.post(made["url"], data={"number": "4242424242424242"}, trust_env=False, timeout=PATIENCE_S)
 
 

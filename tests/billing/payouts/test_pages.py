@@ -72,12 +72,21 @@ def test_a_used_or_old_link_leads_to_a_fresh_one(stripe: FakeWorld, browser):
 @pytest.mark.parametrize(
     ("outcome", "said"),
     [
-        ("more", ("Needs you", "A document that shows who you are", "From you, overdue", "Answer at Stripe", "document not readable")),
+        (
+            "more",
+            (
+                "Needs you",
+                "A document that shows who you are",
+                "From you, overdue",
+                "Answer at Stripe",
+                "document not readable",
+            ),
+        ),
         ("pending", ("Being checked", "Nothing to do for you", "Stripe is checking")),
         ("restricted", ("Restricted", "Stripe does not let us pay you", "restricted_other")),
         ("soon", ("Ready", "Stripe asks you for something", "Your tax or identity number", "Answer at Stripe")),
     ],
-)  # fmt: skip
+)
 def test_every_state_in_words(stripe: FakeWorld, browser, owner, outcome: str, said: tuple[str, ...]):
     start(browser)
     become(stripe, ConnectedAccount.objects.get(), outcome)

@@ -74,10 +74,14 @@ def test_why_each_one_waits(stripe: FakeWorld):
     assert payouts.send_due() == 1
     found = {name: (now(row).status, row.status_code) for name, row in rows.items()}
     assert found == {
-        "not_due": ("scheduled", ""), "account_not_ready": ("scheduled", "account_not_ready"),
-        "owner_closed": ("scheduled", "owner_closed"), "held": ("scheduled", "held"), "first": ("sending", ""),
-        "balance_low": ("scheduled", "balance_low"), "overtaken": ("scheduled", "balance_low"),
-    }  # fmt: skip
+        "not_due": ("scheduled", ""),
+        "account_not_ready": ("scheduled", "account_not_ready"),
+        "owner_closed": ("scheduled", "owner_closed"),
+        "held": ("scheduled", "held"),
+        "first": ("sending", ""),
+        "balance_low": ("scheduled", "balance_low"),
+        "overtaken": ("scheduled", "balance_low"),
+    }
     outbox.send_due()
     fund(stripe)
     payouts.release(payout=rows["held"], actor=None)

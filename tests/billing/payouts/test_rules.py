@@ -50,22 +50,36 @@ REFUSED = [
     ("UPDATE billing_payout SET status = 'scheduled', command_id = NULL WHERE status = 'sending'", "DW001"),
     ("UPDATE billing_payout SET status = 'sending' WHERE status = 'scheduled'", "23514"),
     ("UPDATE billing_payout SET status = 'paid' WHERE status = 'sending'", "DW007"),
-    ("UPDATE billing_payout SET status = 'paid', paid_at = now(), stripe_transfer_id = 'tr_x',"
-     " sent_id = (SELECT sent_id FROM billing_payout WHERE status = 'paid') WHERE status = 'sending'", "DW007"),
-    ("UPDATE billing_payout SET status = 'returned',"
-     " returned_id = (SELECT returned_id FROM billing_payout WHERE status = 'returned' LIMIT 1) WHERE status = 'sending'", "DW007"),
+    (
+        "UPDATE billing_payout SET status = 'paid', paid_at = now(), stripe_transfer_id = 'tr_x',"
+        " sent_id = (SELECT sent_id FROM billing_payout WHERE status = 'paid') WHERE status = 'sending'",
+        "DW007",
+    ),
+    (
+        "UPDATE billing_payout SET status = 'returned',"
+        " returned_id = (SELECT returned_id FROM billing_payout WHERE status = 'returned' LIMIT 1) WHERE status = 'sending'",
+        "DW007",
+    ),
     ("UPDATE billing_payout SET status = 'reversed' WHERE status = 'paid'", "DW007"),
     ("UPDATE billing_payout SET status = 'sending' WHERE status = 'returned'", "23514"),
-    ("UPDATE billing_payout p SET command_id = c.id, status = 'sending', account_id = a.id FROM billing_stripecommand c,"
-     " billing_connectedaccount a WHERE p.status = 'scheduled' AND c.kind = 'create_transfer'"
-     " AND a.owner_id = p.owner_id", "DW007"),
-    ("UPDATE billing_payout SET account_id = (SELECT max(id) FROM billing_connectedaccount) WHERE status = 'sending'", "DW007"),
+    (
+        "UPDATE billing_payout p SET command_id = c.id, status = 'sending', account_id = a.id FROM billing_stripecommand c,"
+        " billing_connectedaccount a WHERE p.status = 'scheduled' AND c.kind = 'create_transfer'"
+        " AND a.owner_id = p.owner_id",
+        "DW007",
+    ),
+    (
+        "UPDATE billing_payout SET account_id = (SELECT max(id) FROM billing_connectedaccount) WHERE status = 'sending'",
+        "DW007",
+    ),
     ("UPDATE billing_connectedaccount SET stripe_id = 'acct_thief' || id", "DW002"),
     ("UPDATE billing_connectedaccount SET owner_id = owner_id + 1", "DW002"),
     ("UPDATE billing_payoutevent SET reason = 'x'", "DW002"),
-    ("UPDATE billing_stripecommand SET params = params || '{\"destination\": \"acct_thief\"}' WHERE kind = 'create_transfer'",
-     "DW002"),
-]  # fmt: skip
+    (
+        "UPDATE billing_stripecommand SET params = params || '{\"destination\": \"acct_thief\"}' WHERE kind = 'create_transfer'",
+        "DW002",
+    ),
+]
 
 
 def test_what_the_database_refuses(books: FakeWorld):

@@ -49,9 +49,11 @@ def work(
     customer = factories.make_organization(wallet_micro=10_000_000)
     rates.default_rates()
     job = orders.order_job(
-        organization=customer, artifact=factories.make_artifact(customer, us_per_item=10**7),
-        input_file=factories.make_input(customer, items=items), unit_items=unit_items,
-    )  # fmt: skip
+        organization=customer,
+        artifact=factories.make_artifact(customer, us_per_item=10**7),
+        input_file=factories.make_input(customer, items=items),
+        unit_items=unit_items,
+    )
     jobs.plan_job(job_id=job.pk)
     job.refresh_from_db()
     with override_settings(METER_CLOCK_SLACK_MS=10**9):
@@ -82,12 +84,23 @@ def close_statement(owner: Owner, *, pay: bool = False) -> Statement:
     )
     start = last.period_end_at if last else timezone.now() - timedelta(days=31)
     statement = Statement.objects.create(
-        owner=owner, number=(last.number if last else 0) + 1, currency="USD", period_start_at=start,
-        period_end_at=start + timedelta(days=30), opening_micro=opening, earned_micro=sums["earned"],
-        corrected_micro=sums["corrected"], other_micro=0, paid_out_micro=-sums["paid_out"],
-        carried_micro=opening + sum(signed.values()), energy_cost_nano=total["cost"] or 0, wear_nano=total["wear"] or 0,
-        compute_ms=total["ms"] or 0, energy_mwh=total["mwh"] or 0, attempts=rated.count(),
-    )  # fmt: skip
+        owner=owner,
+        number=(last.number if last else 0) + 1,
+        currency="USD",
+        period_start_at=start,
+        period_end_at=start + timedelta(days=30),
+        opening_micro=opening,
+        earned_micro=sums["earned"],
+        corrected_micro=sums["corrected"],
+        other_micro=0,
+        paid_out_micro=-sums["paid_out"],
+        carried_micro=opening + sum(signed.values()),
+        energy_cost_nano=total["cost"] or 0,
+        wear_nano=total["wear"] or 0,
+        compute_ms=total["ms"] or 0,
+        energy_mwh=total["mwh"] or 0,
+        attempts=rated.count(),
+    )
     StatementEntry.objects.bulk_create(
         StatementEntry(statement=statement, transfer_id=t.pk, amount_micro=amount) for t, amount in signed.items()
     )
@@ -100,9 +113,13 @@ def close_statement(owner: Owner, *, pay: bool = False) -> Statement:
     payout = next((t for t in new if t.kind == "payout"), None)
     if payout:
         Payout.objects.create(
-            statement=statement, owner=owner, amount_micro=payout.amount_micro, currency="USD", due_at=timezone.now(),
+            statement=statement,
+            owner=owner,
+            amount_micro=payout.amount_micro,
+            currency="USD",
+            due_at=timezone.now(),
             posting_id=payout.pk,
-        )  # fmt: skip
+        )
     return statement
 
 
@@ -114,22 +131,34 @@ def _lines(statement: Statement, rated: Any) -> None:
         groups[kind, row.usage.vehicle_id, row.usage.hardware_class_id, month].append(row)
     for (kind, vehicle, hardware_class, month), rows in groups.items():
         StatementLine.objects.create(
-            statement=statement, kind=kind, vehicle_id=vehicle, hardware_class_id=hardware_class, service_month=month,
-            attempts=len(rows), compute_ms=sum(r.usage.compute_ms for r in rows),
-            energy_mwh=sum(r.usage.energy_mwh for r in rows), amount_micro=sum(r.owner_micro for r in rows),
-            energy_cost_nano=sum(r.energy_cost_nano for r in rows), wear_nano=sum(r.wear_nano for r in rows),
-        )  # fmt: skip
+            statement=statement,
+            kind=kind,
+            vehicle_id=vehicle,
+            hardware_class_id=hardware_class,
+            service_month=month,
+            attempts=len(rows),
+            compute_ms=sum(r.usage.compute_ms for r in rows),
+            energy_mwh=sum(r.usage.energy_mwh for r in rows),
+            amount_micro=sum(r.owner_micro for r in rows),
+            energy_cost_nano=sum(r.energy_cost_nano for r in rows),
+            wear_nano=sum(r.wear_nano for r in rows),
+        )
 
 
 def _pay(owner: Owner, amount_micro: int) -> None:
     places = [Place(kind=kind, currency="USD", owner_id=owner.pk) for kind in ("payable", "in_transit")]
     made = posting.accounts(places)
-    posting.post([
-        Posting(
-            kind="payout", debit=made[places[0]], credit=made[places[1]], amount_micro=amount_micro,
-            idempotency_key=f"payout:test-{factories.number()}",
-        )
-    ])  # fmt: skip
+    posting.post(
+        [
+            Posting(
+                kind="payout",
+                debit=made[places[0]],
+                credit=made[places[1]],
+                amount_micro=amount_micro,
+                idempotency_key=f"payout:test-{factories.number()}",
+            )
+        ]
+    )
 
 
 def void(rated: RatedUsage, reason: str = "the customer's model was wrong") -> UsageVoid:

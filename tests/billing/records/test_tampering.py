@@ -209,9 +209,11 @@ def test_a_record_left_out_or_paid_twice_is_found(case, tmp_path):
 def test_ocmf_records_must_be_those_of_the_work(case, tmp_path):
     lines = case.files[form.OCMF_RECORDS].splitlines(keepends=True)
     for changed, code in (
-        (lines[1:], "ocmf_missing"), ([*lines, lines[0]], "ocmf_twice"),
-        ([lines[0].replace(b'"RV":0.', b'"RV":1.', 1), lines[1]], "ocmf_signature"), ([b"x\n", *lines], "ocmf_signature"),
-    ):  # fmt: skip
+        (lines[1:], "ocmf_missing"),
+        ([*lines, lines[0]], "ocmf_twice"),
+        ([lines[0].replace(b'"RV":0.', b'"RV":1.', 1), lines[1]], "ocmf_signature"),
+        ([b"x\n", *lines], "ocmf_signature"),
+    ):
         assert code in codes(checked(sealed({**case.files, form.OCMF_RECORDS: b"".join(changed)}), tmp_path))
     assert "ocmf_key" in codes(checked(sealed({**case.files, form.OCMF_KEY: b"no key"}), tmp_path))
 
@@ -278,7 +280,10 @@ HOSTILE = {
     "path upwards": (with_file("../../etc/passwd", b"x"), None),
     "absolute path": (with_file("/etc/passwd", b"x"), None),
     "unknown file": (lambda case: packed({"x.txt": b"x"}), "file_unknown"),
-    "twice": (lambda case: packed({form.README: b"x", "README.tx_": b"y"}).replace(b"README.tx_", b"README.txt"), "file_twice"),
+    "twice": (
+        lambda case: packed({form.README: b"x", "README.tx_": b"y"}).replace(b"README.tx_", b"README.txt"),
+        "file_twice",
+    ),
     "missing": (lambda case: packed({form.README: b"x"}), "file_missing"),
     "empty": (lambda case: b"", "not_a_zip"),
     "cut": (lambda case: case.data[:-100], "not_a_zip"),
@@ -288,11 +293,22 @@ HOSTILE = {
     "deep": (with_file(form.RECORDS, b"[" * 60_000 + b"\n"), "malformed"),
     "long line": (with_file(form.RECORDS, b"x" * 100_000 + b"\n"), "line_too_long"),
     "no end": (with_file(form.RECORDS, b"{}"), "cut_short"),
-    "huge number": (lambda case: packed({**case.files, form.MANIFEST: case.files[form.MANIFEST].replace(
-        b'"number":', b'"number":' + b"9" * 4000, 1)}), "malformed"),
-    "not a number": (lambda case: packed({**case.files, form.MANIFEST: case.files[form.MANIFEST].replace(
-        b'"number":', b'"number":-', 1)}), "malformed"),
-}  # fmt: skip
+    "huge number": (
+        lambda case: packed(
+            {
+                **case.files,
+                form.MANIFEST: case.files[form.MANIFEST].replace(b'"number":', b'"number":' + b"9" * 4000, 1),
+            }
+        ),
+        "malformed",
+    ),
+    "not a number": (
+        lambda case: packed(
+            {**case.files, form.MANIFEST: case.files[form.MANIFEST].replace(b'"number":', b'"number":-', 1)}
+        ),
+        "malformed",
+    ),
+}
 
 
 @pytest.mark.parametrize("kind", HOSTILE)

@@ -51,12 +51,18 @@ def test_a_settled_record_is_a_cloud_event(ask, acme):
         "subject": str(job),
         "datacontenttype": "application/json",
         "data": {
-            "compute_ms": usage.compute_ms, "energy_mwh": usage.energy_mwh, "items": 4, "attempt": usage.attempt_id,
-            "prices": {"currency": "USD", "micro_per_hour": rated.order.price_micro_per_hour,
-                       "micro_per_kwh": rated.order.price_micro_per_kwh},
+            "compute_ms": usage.compute_ms,
+            "energy_mwh": usage.energy_mwh,
+            "items": 4,
+            "attempt": usage.attempt_id,
+            "prices": {
+                "currency": "USD",
+                "micro_per_hour": rated.order.price_micro_per_hour,
+                "micro_per_kwh": rated.order.price_micro_per_kwh,
+            },
             "amounts": {"charged_micro": rated.charged_micro},
         },
-    }  # fmt: skip
+    }
     assert datetime.fromisoformat(event["time"]) == rated.created_at
     assert ask().json() == events  # the same usage, the same ids, however often it is told
     text = answer.content.decode()
@@ -103,8 +109,15 @@ def test_of_one_job_or_of_another_customer(ask, acme, cars, client):
 
 @pytest.mark.parametrize(
     ("query", "status"),
-    [("cursor=x", 404), ("cursor=OTktMi05OQ", 404), ("limit=0", 400), ("limit=1001", 400), ("job=x", 400), ("type=x", 400)],
-)  # fmt: skip
+    [
+        ("cursor=x", 404),
+        ("cursor=OTktMi05OQ", 404),
+        ("limit=0", 400),
+        ("limit=1001", 400),
+        ("job=x", 400),
+        ("type=x", 400),
+    ],
+)
 def test_bad_questions_get_the_shape_of_every_refusal(ask, query, status):
     answer = ask(f"{URL}?{query}", Accept="application/cloudevents-batch+json")
     assert (answer.status_code, answer["Content-Type"]) == (status, "application/json")

@@ -73,9 +73,12 @@ def balance(organization: Organization, kind: str = "wallet") -> int:
 
 def ask(organization: Organization, amount_micro: int, key: str = "") -> Any:
     return refunds.request(
-        organization=organization, amount_micro=amount_micro, idempotency_key=key or f"r{number()}", reason="unused",
+        organization=organization,
+        amount_micro=amount_micro,
+        idempotency_key=key or f"r{number()}",
+        reason="unused",
         actor=None,
-    )  # fmt: skip
+    )
 
 
 def part(stripe: FakeWorld, kind: type[Any]) -> Any:

@@ -18,9 +18,13 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def lot(organization, micro: int):
     return wallets.top_up(
-        organization=organization, amount_micro=micro, method="stripe", reference=f"pi_{number()}",
-        idempotency_key=f"lot-{number()}", actor=None,
-    )  # fmt: skip
+        organization=organization,
+        amount_micro=micro,
+        method="stripe",
+        reference=f"pi_{number()}",
+        idempotency_key=f"lot-{number()}",
+        actor=None,
+    )
 
 
 def holds() -> bool:
@@ -82,13 +86,30 @@ def test_chargebacks_top_ups_refunds_and_orders_at_once():
 
     def dispute(of) -> BankDispute:
         moved = BalanceMovement(
-            id=f"txn_{of.pk}", type="adjustment", source_id=f"dp_{of.pk}", payment_intent_id=of.reference, currency="USD",
-            amount_minor=-1000, fee_minor=0, net_minor=-1000, occurred_at=of.created_at, available_at=of.created_at,
-        )  # fmt: skip
+            id=f"txn_{of.pk}",
+            type="adjustment",
+            source_id=f"dp_{of.pk}",
+            payment_intent_id=of.reference,
+            currency="USD",
+            amount_minor=-1000,
+            fee_minor=0,
+            net_minor=-1000,
+            occurred_at=of.created_at,
+            available_at=of.created_at,
+        )
         return BankDispute(
-            id=f"dp_{of.pk}", status="needs_response", reason="fraudulent", charge_id="", payment_intent_id=of.reference,
-            amount_minor=1000, currency="USD", due_at=None, submissions=0, command="", movements=(moved,),
-        )  # fmt: skip
+            id=f"dp_{of.pk}",
+            status="needs_response",
+            reason="fraudulent",
+            charge_id="",
+            payment_intent_id=of.reference,
+            amount_minor=1000,
+            currency="USD",
+            due_at=None,
+            submissions=0,
+            command="",
+            movements=(moved,),
+        )
 
     def work(index: int):
         if index < 9:

@@ -133,8 +133,11 @@ def test_an_inquiry_moves_nothing_but_what_could_be_taken_stays(stripe: FakeWorl
     lot, other = pay(stripe, organization, card="4000000000001976"), pay(stripe, organization)
     dispute = CardDispute.objects.get()
     assert (dispute.status, dispute.top_up, balance(organization), suspended(organization)) == (
-        "warning", lot, 100_000_000, True,
-    )  # fmt: skip
+        "warning",
+        lot,
+        100_000_000,
+        True,
+    )
     assert refunds.refundable(organization) == [(other, 50_000_000)]  # 50 of the 100 may be taken yet
     dispute_desk(stripe).close_inquiry(dispute.stripe_id)
     settle(stripe)

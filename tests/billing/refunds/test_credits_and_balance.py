@@ -63,19 +63,35 @@ def test_the_database_refuses_credit_that_nobody_posted():
 def movement(kind: str, amount: int, fee: int = 0, source: str = "") -> BalanceMovement:
     now = timezone.now() - timedelta(minutes=5)
     return BalanceMovement(
-        id=f"txn_{next(_numbers)}", type=kind, source_id=source, payment_intent_id="", currency="USD",
-        amount_minor=amount, fee_minor=fee, net_minor=amount - fee, occurred_at=now, available_at=now,
-    )  # fmt: skip
+        id=f"txn_{next(_numbers)}",
+        type=kind,
+        source_id=source,
+        payment_intent_id="",
+        currency="USD",
+        amount_minor=amount,
+        fee_minor=fee,
+        net_minor=amount - fee,
+        occurred_at=now,
+        available_at=now,
+    )
 
 
 def test_every_movement_is_kept_and_what_nobody_else_knows_of_is_posted():
     movements = [
-        movement("charge", 5000, 175, "ch_1"), movement("payment", 5000, 40, "py_1"), movement("refund", -1000, 0, "re_1"),
-        movement("refund_failure", 1000, 0, "re_1"), movement("adjustment", -5000, 1500, "dp_1"),
-        movement("adjustment", 5000, -1500, "dp_1"), movement("transfer", -700, 0, "tr_1"),
-        movement("transfer_refund", 700, 0, "trr_1"), movement("stripe_fee", -200), movement("stripe_fee", 50),
-        movement("payout", -3000, 0, "po_1"), movement("payout_failure", 3000, 0, "po_1"), movement("payout", -2500, 0, "po_2"),
-    ]  # fmt: skip
+        movement("charge", 5000, 175, "ch_1"),
+        movement("payment", 5000, 40, "py_1"),
+        movement("refund", -1000, 0, "re_1"),
+        movement("refund_failure", 1000, 0, "re_1"),
+        movement("adjustment", -5000, 1500, "dp_1"),
+        movement("adjustment", 5000, -1500, "dp_1"),
+        movement("transfer", -700, 0, "tr_1"),
+        movement("transfer_refund", 700, 0, "trr_1"),
+        movement("stripe_fee", -200),
+        movement("stripe_fee", 50),
+        movement("payout", -3000, 0, "po_1"),
+        movement("payout_failure", 3000, 0, "po_1"),
+        movement("payout", -2500, 0, "po_2"),
+    ]
     assert [balance.record(movements) for _ in range(2)] == [13, 0]
     rows = BalanceTransaction.objects.order_by("id")
     assert [(row.type, row.source_id) for row in rows] == [(row.type, row.source_id) for row in movements]
@@ -84,8 +100,9 @@ def test_every_movement_is_kept_and_what_nobody_else_knows_of_is_posted():
     assert signed == (175 + 40 + 1500 - 1500 + 200 - 50) * 10_000
     payouts = LedgerTransfer.objects.filter(kind="transfer").order_by("id")
     assert [(row.debit.kind, row.credit.kind, row.amount_micro) for row in payouts] == [
-        ("bank_clearing", "stripe_clearing", 30_000_000), ("stripe_clearing", "bank_clearing", 30_000_000),
+        ("bank_clearing", "stripe_clearing", 30_000_000),
+        ("stripe_clearing", "bank_clearing", 30_000_000),
         ("bank_clearing", "stripe_clearing", 25_000_000),
-    ]  # fmt: skip
+    ]
     assert {row.idempotency_key.split(":")[0] for row in payouts} == {"stripe_payout"}
     assert clearing() == -signed - 25_000_000

@@ -16,8 +16,13 @@ pytestmark = pytest.mark.django_db
 
 
 def in_euro(part: BalanceMovement) -> BalanceMovement:
-    return replace(part, id=f"{part.id}_eur", currency="EUR", amount_minor=part.amount_minor * 2,
-                   net_minor=part.amount_minor * 2 - part.fee_minor)  # fmt: skip
+    return replace(
+        part,
+        id=f"{part.id}_eur",
+        currency="EUR",
+        amount_minor=part.amount_minor * 2,
+        net_minor=part.amount_minor * 2 - part.fee_minor,
+    )
 
 
 @pytest.fixture

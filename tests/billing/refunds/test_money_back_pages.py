@@ -86,8 +86,9 @@ def test_the_api_refunds_and_lists(stripe: FakeWorld, acme):
         answer = Client().post("/api/v1/wallet/refunds", {"amount_micro": 25_000_000}, **ask)
         assert answer.status_code == 201
         assert [(row["amount_micro"], row["status"]) for row in answer.json()] == [
-            (20_000_000, "succeeded"), (5_000_000, "succeeded"),
-        ]  # fmt: skip
+            (20_000_000, "succeeded"),
+            (5_000_000, "succeeded"),
+        ]
     listed = Client().get("/api/v1/wallet/refunds", headers=ask["headers"]).json()
     assert [row["amount_micro"] for row in listed["results"]] == [5_000_000, 20_000_000]
     for body, code in (({"amount_micro": 10**9}, "refund_too_large"), ({"amount_micro": 5}, "amount_not_whole")):

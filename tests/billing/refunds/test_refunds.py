@@ -264,9 +264,10 @@ def test_the_database_refuses(stripe: FakeWorld):
         {amount}, currency, 'copy', 'requested', {transfer} FROM billing_refund WHERE id = {refund}"""
     hold = LedgerTransfer.objects.filter(kind="top_up").last().pk
     for organization_id, amount, transfer in (
-        (other.pk, 20_000_000, refund.transfer_id), (organization.pk, 30_000_000, refund.transfer_id),
+        (other.pk, 20_000_000, refund.transfer_id),
+        (organization.pk, 30_000_000, refund.transfer_id),
         (organization.pk, 10_000_000, hold),
-    ):  # fmt: skip
+    ):
         command = StripeCommand.objects.exclude(kind="create_refund").first().pk
         sql = copy.format(
             organization=organization_id, amount=amount, transfer=transfer, refund=refund.pk, command=command

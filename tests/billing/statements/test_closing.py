@@ -61,18 +61,31 @@ def adjust(market: Market, micro: int, *, at: datetime | None = None) -> None:
     """By hand, as two operators do it; for a time that may be over."""
     operators = [factories.make_user(), factories.make_user()]
     approval = Approval.objects.create(
-        kind="adjust_owner", params={}, summary="By hand", reason="A test of statements", proposed_by=operators[0],
+        kind="adjust_owner",
+        params={},
+        summary="By hand",
+        reason="A test of statements",
+        proposed_by=operators[0],
         idempotency_key=f"test-{number()}",
-    )  # fmt: skip
+    )
     Approval.objects.filter(pk=approval.pk).update(status="done", decided_by=operators[1], decided_at=timezone.now())
     owner = market.nodes[0].vehicle.owner
     places = [Place(kind="adjustment", currency="USD"), Place(kind="payable", currency="USD", owner_id=owner.pk)]
     accounts = posting.accounts(places)
     debit, credit = (accounts[place] for place in (places if micro > 0 else places[::-1]))
-    posting.post([
-        Posting(kind="adjustment", debit=debit, credit=credit, amount_micro=abs(micro), effective_at=at,
-                idempotency_key=f"adjustment:{approval.public_id}", meta={"note": "By hand"}),
-    ])  # fmt: skip
+    posting.post(
+        [
+            Posting(
+                kind="adjustment",
+                debit=debit,
+                credit=credit,
+                amount_micro=abs(micro),
+                effective_at=at,
+                idempotency_key=f"adjustment:{approval.public_id}",
+                meta={"note": "By hand"},
+            ),
+        ]
+    )
 
 
 def close(until: datetime | None = None) -> int:

@@ -44,9 +44,16 @@ def spend(market, day: date, micro: int, *, name: str = "m", currency: str = "US
     artifact = make_artifact(market.organization)
     ModelArtifact.objects.filter(pk=artifact.pk).update(name=name)
     SpendDay.objects.create(
-        organization=market.organization, artifact=artifact, currency=currency, day=day, units=1, items=10,
-        compute_ms=1000, energy_mwh=5, charged_micro=micro,
-    )  # fmt: skip
+        organization=market.organization,
+        artifact=artifact,
+        currency=currency,
+        day=day,
+        units=1,
+        items=10,
+        compute_ms=1000,
+        energy_mwh=5,
+        charged_micro=micro,
+    )
     return artifact
 
 
@@ -80,8 +87,9 @@ def test_months_and_years_and_the_way_between_them(market, member):
     browser = member()
     month, year = browser.get("/usage/?month=2026-02"), browser.get("/usage/?year=2026")
     assert [(row["key"], row["charged"]) for row in month.context["rows"]] == [
-        (date(2026, 2, 1), "$0.000500"), (date(2026, 2, 28), "$0.000600"),
-    ]  # fmt: skip
+        (date(2026, 2, 1), "$0.000500"),
+        (date(2026, 2, 28), "$0.000600"),
+    ]
     assert month.context["total"]["charged"] == year.context["total"]["charged"] == "$0.001100"
     assert [row["key"] for row in month.context["models"]] == ["other", "m"]
     assert 'href="?month=2026-01" rel="prev"' in month.content.decode()
@@ -137,14 +145,22 @@ def test_the_cap_is_set_shown_reached_and_removed(market, member):
     assert browser.post("/wallet/cap", {"action": "remove"}).status_code == 302
     assert not SpendCap.objects.exists()
     assert "No cap" in text_of(browser.get("/wallet/cap"))
-    assert list(AuditEvent.objects.filter(action="spend_cap.set").values_list("actor", flat=True)) == [
-        int(browser.session["_auth_user_id"])
-    ] * 2  # fmt: skip
+    assert (
+        list(AuditEvent.objects.filter(action="spend_cap.set").values_list("actor", flat=True))
+        == [int(browser.session["_auth_user_id"])] * 2
+    )
 
 
-@pytest.mark.parametrize(("monthly", "said"), [
-    ("", "required"), ("-1", "zero or more"), ("1.001", "decimal places"), ("lots", "number"), ("9999999999", "zero or more"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("monthly", "said"),
+    [
+        ("", "required"),
+        ("-1", "zero or more"),
+        ("1.001", "decimal places"),
+        ("lots", "number"),
+        ("9999999999", "zero or more"),
+    ],
+)
 def test_a_bad_cap_changes_nothing_and_keeps_what_was_typed(member, monthly, said):
     answer = member().post("/wallet/cap", {"monthly": monthly, "action": "set"})
     assert answer.status_code == 400
@@ -181,8 +197,11 @@ def test_details_are_kept_and_named_in_the_trail(market, member):
         assert browser.post("/wallet/profile", wanted).status_code == 302
     row = BillingProfile.objects.get()
     assert (row.legal_name, row.address, row.tax_id, row.low_balance_micro) == (
-        "Acme Ltd", "1 High St\nLeeds", "GB1", 20_500_000,
-    )  # fmt: skip
+        "Acme Ltd",
+        "1 High St\nLeeds",
+        "GB1",
+        20_500_000,
+    )
     (event,) = AuditEvent.objects.filter(action="billing_profile.changed")
     assert event.details == {
         "changed": ["legal_name", "address", "tax_id", "low_balance_micro"],
@@ -204,9 +223,10 @@ def test_details_that_fit_no_paper_are_refused(market, member):
     for wrong in ({"tax_id": "x" * 41}, {"low_balance_micro": -1}, {"low_balance_micro": 10**16}):
         with pytest.raises(InvalidInput):
             billing_profiles.change(
-                organization=market.organization, actor=None,
+                organization=market.organization,
+                actor=None,
                 **{"legal_name": "", "address": "", "tax_id": "", "low_balance_micro": None, **wrong},
-            )  # fmt: skip
+            )
     assert not BillingProfile.objects.exists()
 
 

@@ -138,12 +138,20 @@ class Marketplace:
             self.blobs[hashlib.sha256(blob).hexdigest()] = blob
         self._attempts += 1
         values = {
-            "attempt": self._attempts, "fence": 7, "expires_in_ms": HOUR_MS, "items": 3, "batch": 2,
+            "attempt": self._attempts,
+            "fence": 7,
+            "expires_in_ms": HOUR_MS,
+            "items": 3,
+            "batch": 2,
             "grant": "grant",
-            "model_sha256": hashlib.sha256(model).hexdigest(), "model_bytes": len(model),
-            "input_sha256": hashlib.sha256(data).hexdigest(), "input_bytes": len(data),
-            "outputs": ("y",), "memory_bytes": 256 << 20, "time_limit_ms": HOUR_MS,
-        }  # fmt: skip
+            "model_sha256": hashlib.sha256(model).hexdigest(),
+            "model_bytes": len(model),
+            "input_sha256": hashlib.sha256(data).hexdigest(),
+            "input_bytes": len(data),
+            "outputs": ("y",),
+            "memory_bytes": 256 << 20,
+            "time_limit_ms": HOUR_MS,
+        }
         lease = protocol.Lease(**(values | changes))
         self.leases.append(lease)
         return lease
@@ -158,9 +166,17 @@ class Marketplace:
         cancels, self.cancels = self.cancels, []
         policy = self.policy if self.policy and self.policy.version != request.policy_version else None
         return protocol.SyncResponse(
-            seq=request.seq, acks=tuple(acks), leases=tuple(leases), cancels=tuple(cancels),
-            withheld=self.withheld, chain=self.chain, policy=policy, share=self.share, next_sync_ms=self.next_sync_ms, lease_ms=self.lease_ms,
-        )  # fmt: skip
+            seq=request.seq,
+            acks=tuple(acks),
+            leases=tuple(leases),
+            cancels=tuple(cancels),
+            withheld=self.withheld,
+            chain=self.chain,
+            policy=policy,
+            share=self.share,
+            next_sync_ms=self.next_sync_ms,
+            lease_ms=self.lease_ms,
+        )
 
     def _acknowledge(self, report: protocol.Report) -> protocol.Ack | None:
         key = Ed25519PublicKey.from_public_bytes(self.public_key)
@@ -196,9 +212,13 @@ class Marketplace:
             return *failure, b'{"error": {"code": "busy", "message": "Try again.", "fields": {}}}'
         is_enrolment = path == "/api/node/v1/enrol"
         verified = http_signatures.verify_request(
-            method=method, url=path, headers=headers, body=body, now=datetime.now(UTC),
+            method=method,
+            url=path,
+            headers=headers,
+            body=body,
+            now=datetime.now(UTC),
             key_for=lambda keyid: bytes.fromhex(keyid) if is_enrolment else self.public_key,
-        )  # fmt: skip
+        )
         assert verified.nonce not in self.nonces
         self.nonces.add(verified.nonce)
         assert is_enrolment or verified.keyid == self.node

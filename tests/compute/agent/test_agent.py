@@ -154,8 +154,11 @@ async def test_errors_come_back_as_errors(marketplace, state, running, models, u
         assert status().counters.error == 4
     codes = {report.attempt: (report.outcome, report.code) for report in marketplace.reports}
     assert [codes[attempt] for attempt in sorted(codes)] == [
-        ("error", "model_invalid"), ("error", "http_404"), ("error", "blob_corrupt"), ("error", "blob_size"),
-    ]  # fmt: skip
+        ("error", "model_invalid"),
+        ("error", "http_404"),
+        ("error", "blob_corrupt"),
+        ("error", "blob_size"),
+    ]
 
 
 async def test_absurd_leases_are_ignored(marketplace, state, running, models, until):

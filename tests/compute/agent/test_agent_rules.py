@@ -143,10 +143,14 @@ async def test_status_says_everything_in_words(marketplace, state, running, unti
         await until(lambda: status().reason == "charge_low")
         words = in_words(status(), is_running=True)
     for part in (
-        "unavailable", "The battery is at 40 %, below the 50 % that you want to keep. [charge_low]",
-        "your setting charge_stop_percent (version 1", "Sensors: simulated, last reading", "modelled: the class's power",
-        "[model]", "Work on 20",
-    ):  # fmt: skip
+        "unavailable",
+        "The battery is at 40 %, below the 50 % that you want to keep. [charge_low]",
+        "your setting charge_stop_percent (version 1",
+        "Sensors: simulated, last reading",
+        "modelled: the class's power",
+        "[model]",
+        "Work on 20",
+    ):
         assert part in words, part
     assert (status().state, status().reason) == ("stopped", "agent_stopped")
 

@@ -42,10 +42,13 @@ class Tree:
         self.write(**{f"class/hwmon/hwmon{number}/name": name})
         for channel, (label, millivolts, milliamperes) in channels.items():
             base = f"class/hwmon/hwmon{number}"
-            self.write(**{
-                f"{base}/in{channel[1:]}_label": label, f"{base}/in{channel[1:]}_input": millivolts,
-                f"{base}/curr{channel[1:]}_input": milliamperes,
-            })  # fmt: skip
+            self.write(
+                **{
+                    f"{base}/in{channel[1:]}_label": label,
+                    f"{base}/in{channel[1:]}_input": millivolts,
+                    f"{base}/curr{channel[1:]}_input": milliamperes,
+                }
+            )
 
 
 @pytest.fixture

@@ -7,9 +7,20 @@ from compute.agent.work.leases import LeaseBook, fault
 from compute.protocol import Lease, Renewal
 
 LEASE = Lease(
-    attempt=1, fence=2, expires_in_ms=15_000, items=3, batch=3, model_sha256="a" * 64, model_bytes=1,
-    input_sha256="b" * 64, input_bytes=1, outputs=("y",), memory_bytes=1, time_limit_ms=1, grant="g",
-)  # fmt: skip
+    attempt=1,
+    fence=2,
+    expires_in_ms=15_000,
+    items=3,
+    batch=3,
+    model_sha256="a" * 64,
+    model_bytes=1,
+    input_sha256="b" * 64,
+    input_bytes=1,
+    outputs=("y",),
+    memory_bytes=1,
+    time_limit_ms=1,
+    grant="g",
+)
 
 
 def change(**fields):

@@ -165,9 +165,22 @@ def test_position_and_speed_are_not_even_asked_for(clean, opened, sequence):
         "/".join(t.split("/")[-3:-1]) for t in sensors._topics
     }
     forbidden = {
-        "latitude", "longitude", "location", "geofence", "speed", "heading", "elevation", "power", "odometer", "trip",
-        "active_route", "gpsspeed", "v/p", "altitude", "direction",
-    }  # fmt: skip
+        "latitude",
+        "longitude",
+        "location",
+        "geofence",
+        "speed",
+        "heading",
+        "elevation",
+        "power",
+        "odometer",
+        "trip",
+        "active_route",
+        "gpsspeed",
+        "v/p",
+        "altitude",
+        "direction",
+    }
     assert not names & forbidden
     assert not any(sign in topic for topic in sensors._topics for sign in "+#")
     received = []

@@ -57,9 +57,13 @@ class Site:
         headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
         message = protocol.unpack_pairing(body)
         http_signatures.verify_request(
-            method="POST", url=scope["path"], headers=headers, body=body, now=datetime.now(UTC),
+            method="POST",
+            url=scope["path"],
+            headers=headers,
+            body=body,
+            now=datetime.now(UTC),
             key_for=lambda keyid: bytes.fromhex(message.public_key) if keyid == message.public_key else None,
-        )  # fmt: skip
+        )
         self.asked.append(message)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         status = answer if isinstance(answer, int) else 200

@@ -79,7 +79,7 @@ FINISH = change(pause="finish", paused_until_unix_ms=LATER)
         (good(charging=True, plugged_in=False), POLICY, Usage(), "sensor_absurd", "without being plugged in"),
         (good(fault="The car reports state as x"), POLICY, Usage(), "sensor_absurd", "cannot be"),
     ],
-)  # fmt: skip
+)
 def test_each_rule_says_no_with_its_code_its_values_and_its_setting(state, policy, usage, code, words):
     found = verdict(state, policy=policy, usage=usage)
     assert (found.available, found.code, found.setting) == (False, code, reasons.setting(code))
@@ -162,9 +162,14 @@ def test_less_knowledge_never_turns_a_no_into_a_yes(hidden, policy):
     if not verdict(state, policy=policy).available:
         return
     worst = {
-        "parked": False, "plugged_in": False, "charge_percent": 0.0, "network": "cellular", "temperature_c": 119.0,
-        "solar": False, "charging": False,
-    }  # fmt: skip
+        "parked": False,
+        "plugged_in": False,
+        "charge_percent": 0.0,
+        "network": "cellular",
+        "temperature_c": 119.0,
+        "solar": False,
+        "charging": False,
+    }
     for name in hidden - ({"plugged_in"} if state.charging else set()):  # charging without a plug cannot be
         assert verdict(replace(state, **{name: worst[name]}), policy=policy).available, name
 

@@ -42,10 +42,20 @@ def test_simulated_sensors_and_their_overrides(tmp_path):
 @pytest.mark.parametrize(
     "text",
     [
-        "", "[]", "{", '{"parked": "yes"}', '{"network": "lan"}', '{"charge_percent": true}', '{"at": "2026-11-18"}',
-        '{"charge_percent": 1' + "0" * 400 + "}", '{"busy": 1}', "[" * 100_000, '{"at": "soon"}', "\xff",
+        "",
+        "[]",
+        "{",
+        '{"parked": "yes"}',
+        '{"network": "lan"}',
+        '{"charge_percent": true}',
+        '{"at": "2026-11-18"}',
+        '{"charge_percent": 1' + "0" * 400 + "}",
+        '{"busy": 1}',
+        "[" * 100_000,
+        '{"at": "soon"}',
+        "\xff",
     ],
-)  # fmt: skip
+)
 def test_a_wrong_sensor_file_reads_as_stale_and_says_why(tmp_path, text):
     (tmp_path / "sensors.json").write_bytes(text.encode("latin-1"))
     for name in ("simulated", f"file:{tmp_path / 'sensors.json'}"):

@@ -20,9 +20,20 @@ def identity():
 
 def lease(attempt):
     return Lease(
-        attempt=attempt, fence=1, expires_in_ms=15000, items=3, batch=3, model_sha256="a" * 64, model_bytes=1,
-        input_sha256="b" * 64, input_bytes=1, outputs=("y",), memory_bytes=1, time_limit_ms=1, grant="",
-    )  # fmt: skip
+        attempt=attempt,
+        fence=1,
+        expires_in_ms=15000,
+        items=3,
+        batch=3,
+        model_sha256="a" * 64,
+        model_bytes=1,
+        input_sha256="b" * 64,
+        input_bytes=1,
+        outputs=("y",),
+        memory_bytes=1,
+        time_limit_ms=1,
+        grant="",
+    )
 
 
 def record(store, identity, attempt, **fields):

@@ -116,10 +116,15 @@ class Online:
             self.pushes.put_nowait(protocol.unpack_push(message.data))
 
         self.client = await nats.connect(
-            self.issued.urls[0], **Credentials(self.issued.jwt, self.car.key.sign).connect_options(),
-            inbox_prefix=protocol.inbox_prefix(self.car.id).encode(), allow_reconnect=False, connect_timeout=PATIENCE_S,
-            max_reconnect_attempts=1, disconnected_cb=on_drop, error_cb=on_error,
-        )  # fmt: skip
+            self.issued.urls[0],
+            **Credentials(self.issued.jwt, self.car.key.sign).connect_options(),
+            inbox_prefix=protocol.inbox_prefix(self.car.id).encode(),
+            allow_reconnect=False,
+            connect_timeout=PATIENCE_S,
+            max_reconnect_attempts=1,
+            disconnected_cb=on_drop,
+            error_cb=on_error,
+        )
         await self.client.subscribe(protocol.command_subject(self.car.id), cb=on_push)
         await self.client.flush(PATIENCE_S)
         return self

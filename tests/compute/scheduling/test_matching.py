@@ -17,17 +17,32 @@ NEVER, ALWAYS = 10**9, 0  # streaks: audited with probability 0.03, always repli
 
 def offer(node: int, **fields: Any) -> NodeOffer:
     values = {
-        "owner": node, "vehicle": node, "consent": node, "hardware_class": 1, "free": 1, "valid_streak": NEVER,
-        "cost_micro_per_hour": 1, "memory_bytes": 10, **fields,
-    }  # fmt: skip
+        "owner": node,
+        "vehicle": node,
+        "consent": node,
+        "hardware_class": 1,
+        "free": 1,
+        "valid_streak": NEVER,
+        "cost_micro_per_hour": 1,
+        "memory_bytes": 10,
+        **fields,
+    }
     return NodeOffer(node=node, **values)
 
 
 def need(unit: int, **fields: Any) -> UnitNeed:
     values = {
-        "job": 1, "wanted": 1, "live": 0, "made": 0, "hardware_class": None, "owners": frozenset(), "nodes": frozenset(),
-        "pay_micro_per_hour": 10, "memory_bytes": 5, **fields,
-    }  # fmt: skip
+        "job": 1,
+        "wanted": 1,
+        "live": 0,
+        "made": 0,
+        "hardware_class": None,
+        "owners": frozenset(),
+        "nodes": frozenset(),
+        "pay_micro_per_hour": 10,
+        "memory_bytes": 5,
+        **fields,
+    }
     return UnitNeed(unit=unit, **values)
 
 
@@ -47,30 +62,39 @@ UNAUDITED = Rolls(0.999)
 offers = st.lists(
     st.builds(
         dict,
-        owner=st.integers(1, 5), hardware_class=st.integers(1, 3), free=st.integers(1, 4),
-        valid_streak=st.sampled_from([0, 5, 10, 50, NEVER]), cost_micro_per_hour=st.integers(0, 20),
+        owner=st.integers(1, 5),
+        hardware_class=st.integers(1, 3),
+        free=st.integers(1, 4),
+        valid_streak=st.sampled_from([0, 5, 10, 50, NEVER]),
+        cost_micro_per_hour=st.integers(0, 20),
         memory_bytes=st.integers(1, 10),
     ),
     max_size=15,
-).map(lambda rows: [offer(index, **row) for index, row in enumerate(rows, 1)])  # fmt: skip
+).map(lambda rows: [offer(index, **row) for index, row in enumerate(rows, 1)])
 needs = st.lists(
     st.builds(
         dict,
-        wanted=st.integers(1, 4), made=st.integers(0, 6), owners=st.frozensets(st.integers(1, 5), max_size=2),
-        nodes=st.frozensets(st.integers(1, 15), max_size=4), pay_micro_per_hour=st.integers(0, 20),
-        memory_bytes=st.integers(1, 10), pinned=st.integers(1, 3),
+        wanted=st.integers(1, 4),
+        made=st.integers(0, 6),
+        owners=st.frozensets(st.integers(1, 5), max_size=2),
+        nodes=st.frozensets(st.integers(1, 15), max_size=4),
+        pay_micro_per_hour=st.integers(0, 20),
+        memory_bytes=st.integers(1, 10),
+        pinned=st.integers(1, 3),
     ),
     max_size=25,
-).map(lambda rows: [_open(index, row) for index, row in enumerate(rows, 1)])  # fmt: skip
+).map(lambda rows: [_open(index, row) for index, row in enumerate(rows, 1)])
 
 
 def _open(index: int, row: dict[str, Any]) -> UnitNeed:
     """A need as the database has them: live copies are those of `owners`, and a unit with any is pinned."""
     pinned, live = row.pop("pinned"), len(row["owners"])
     return need(
-        index, live=live, hardware_class=pinned if live else None,
+        index,
+        live=live,
+        hardware_class=pinned if live else None,
         **{**row, "wanted": max(row["wanted"], live + 1), "made": max(row["made"], live)},
-    )  # fmt: skip
+    )
 
 
 @settings(max_examples=150, deadline=None)
@@ -112,9 +136,10 @@ def test_nothing_is_left_that_could_have_run(units, fleet, seed):
         if unit.unit in served:
             continue
         fitting = [
-            o for o in fleet
+            o
+            for o in fleet
             if o.free and matching._fits(unit, set(unit.owners), o) and unit.hardware_class in (None, o.hardware_class)
-        ]  # fmt: skip
+        ]
         assert not fitting
 
 

@@ -227,9 +227,15 @@ def publisher(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
         newest, began = notices.current_notice("run_jobs"), timezone.now()
         with suppress(TooLate), transaction.atomic():
             notices.publish(
-                purpose="run_jobs", version=newest.version + 1, language="en", title="Run jobs", summary="Anew.",
-                body=f"Text {newest.version + 1}.", validity_days=365, effective_at=began + lead[0],
-            )  # fmt: skip
+                purpose="run_jobs",
+                version=newest.version + 1,
+                language="en",
+                title="Run jobs",
+                summary="Anew.",
+                body=f"Text {newest.version + 1}.",
+                validity_days=365,
+                effective_at=began + lead[0],
+            )
             if timezone.now() - began > lead[0] / 4:
                 lead[0] *= 2
                 raise TooLate

@@ -86,9 +86,18 @@ def small(car):
 
 
 GONE = [
-    gone_unavailable, gone_full, gone_silent, never_heard, suspended, retired, sold, withdrawn, asked_again_and_refused,
-    dear, small,
-]  # fmt: skip
+    gone_unavailable,
+    gone_full,
+    gone_silent,
+    never_heard,
+    suspended,
+    retired,
+    sold,
+    withdrawn,
+    asked_again_and_refused,
+    dear,
+    small,
+]
 
 
 @pytest.mark.parametrize("gone", GONE)

@@ -93,9 +93,13 @@ def test_a_node_without_consent_to_run_jobs_still_keeps_what_its_owner_allows():
 
 def test_a_span_is_written_when_something_changes_and_only_then(car):
     for fields in (
-        {}, {"seq": 5}, {"available": False, "reason": "driving"}, {"available": False, "reason": "driving", "seq": 9},
-        {"available": False, "reason": "charge_low", "seq": 10}, {"seq": 11},
-    ):  # fmt: skip
+        {},
+        {"seq": 5},
+        {"available": False, "reason": "driving"},
+        {"available": False, "reason": "driving", "seq": 9},
+        {"available": False, "reason": "charge_low", "seq": 10},
+        {"seq": 11},
+    ):
         car.sync(**fields)
     assert spans(car) == [(True, ""), (False, "driving"), (False, "charge_low"), (True, "")]
     rows = list(AvailabilitySpan.objects.order_by("id"))
@@ -192,9 +196,11 @@ def test_a_retired_computers_span_ends_and_the_next_one_has_its_own(car):
     car.sync()
     key = factories.Ed25519PrivateKey.generate()
     node = factories.pairings.confirm(
-        code=factories.make_pairing(key).code, owner=car.node.vehicle.owner, vehicle=car.node.vehicle,
+        code=factories.make_pairing(key).code,
+        owner=car.node.vehicle.owner,
+        vehicle=car.node.vehicle,
         actor=car.node.vehicle.owner.user,
-    )  # fmt: skip
+    )
     factories.Car(node, key).sync(available=False, reason="driving")
     rows = AvailabilitySpan.objects.order_by("id").values_list("node", "reason", "ended_at")
     assert [(row[0], row[1], row[2] is None) for row in rows] == [(car.node.pk, "", False), (node.pk, "driving", True)]
@@ -261,14 +267,16 @@ def test_the_share_of_each_day_in_the_owners_time_zone(car, stopped_clock):
     )
     days = availability_by_day(car.node.vehicle)
     assert [(d.day, d.available_s, d.known_s, d.percent) for d in days] == [
-        (two_days_ago.date(), 12 * 3600, 12 * 3600, 100), (yesterday.date(), 6 * 3600, 12 * 3600, 50),
-    ]  # fmt: skip
+        (two_days_ago.date(), 12 * 3600, 12 * 3600, 100),
+        (yesterday.date(), 6 * 3600, 12 * 3600, 50),
+    ]
     east = availability_by_day(
         car.node.vehicle, time_zone="Etc/GMT-14"
     )  # there a day begins at ten the day before, UTC
     assert [(d.day, d.available_s / 3600, d.known_s / 3600) for d in east] == [
-        (yesterday.date(), 18, 22), (today.date(), 0, 2),
-    ]  # fmt: skip
+        (yesterday.date(), 18, 22),
+        (today.date(), 0, 2),
+    ]
 
 
 def test_the_reasons_that_cost_most(car):
@@ -285,8 +293,11 @@ def test_the_reasons_that_cost_most(car):
     )
     found = [(cost.reason, cost.setting, round(cost.seconds / 60)) for cost in costliest_reasons(car.node.vehicle)]
     assert found == [
-        ("charge_low", "charge_stop_percent", 660), ("driving", "", 120), ("other", "", 60), ("away", "", 30),
-    ]  # fmt: skip
+        ("charge_low", "charge_stop_percent", 660),
+        ("driving", "", 120),
+        ("other", "", 60),
+        ("away", "", 30),
+    ]
     assert costliest_reasons(car.node.vehicle, limit=1)[0].sentence.startswith("The charge is below")
     assert costliest_reasons(car.node.vehicle)[2].sentence == "Not available."
 
@@ -327,10 +338,14 @@ def test_withdrawing_while_syncing_leaves_no_row_and_no_error():
                 car.seq += 1
                 requests.append(
                     protocol.SyncRequest(
-                        node=car.id, seq=car.seq, available=rng.random() < 0.5, reason=rng.choice(["driving", "too_hot"]),
-                        health=HEALTH, policy_version=1,
+                        node=car.id,
+                        seq=car.seq,
+                        available=rng.random() < 0.5,
+                        reason=rng.choice(["driving", "too_hot"]),
+                        health=HEALTH,
+                        policy_version=1,
                     )
-                )  # fmt: skip
+                )
             assert {answer.error for answer in _handle_syncs(requests)} == {""}
             latest[0] = next(rounds)
 

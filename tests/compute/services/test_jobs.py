@@ -140,13 +140,18 @@ def zeros(*shape: int, dtype: Any = np.float32) -> np.ndarray:
 @pytest.mark.parametrize(
     ("inputs", "given_file", "file_format"),
     [
-        ([spec("x")], zeros(3, 5), "npy"), ([spec("x")], zeros(3, 4, 1), "npy"), ([spec("x")], zeros(3), "npy"),
-        ([spec("x")], zeros(3, 4, dtype=np.float64), "npy"), ([spec("x"), spec("z")], zeros(3, 4), "npy"),
-        ([spec("x")], {"z": zeros(3, 4)}, "safetensors"), ([spec("x"), spec("z")], {"x": zeros(3, 4)}, "safetensors"),
+        ([spec("x")], zeros(3, 5), "npy"),
+        ([spec("x")], zeros(3, 4, 1), "npy"),
+        ([spec("x")], zeros(3), "npy"),
+        ([spec("x")], zeros(3, 4, dtype=np.float64), "npy"),
+        ([spec("x"), spec("z")], zeros(3, 4), "npy"),
+        ([spec("x")], {"z": zeros(3, 4)}, "safetensors"),
+        ([spec("x"), spec("z")], {"x": zeros(3, 4)}, "safetensors"),
         ([spec("x")], {"x": zeros(3, 4), "z": zeros(3, 4)}, "safetensors"),
-        ([spec("x")], {"": zeros(3, 4)}, "safetensors"), ([spec("x")], {"": zeros(3, 4), "z": zeros(3, 9)}, "safetensors"),
+        ([spec("x")], {"": zeros(3, 4)}, "safetensors"),
+        ([spec("x")], {"": zeros(3, 4), "z": zeros(3, 9)}, "safetensors"),
     ],
-)  # fmt: skip
+)
 def test_inputs_that_are_not_the_models_are_refused(inputs, given_file, file_format):
     organization = factories.make_organization()
     artifact = factories.make_artifact(organization, inputs=inputs)

@@ -251,11 +251,17 @@ def test_a_grant_does_not_last(car, attempt, monkeypatch):
 @pytest.mark.parametrize(
     "forged",
     [
-        "", "x", "a:b:c", "\0", signing.dumps(["node", "0" * 64], salt="another"), signing.dumps(7, salt=GRANT_SALT),
-        signing.dumps([], salt=GRANT_SALT), signing.dumps(["node", "0" * 64], key="k" * 50, salt=GRANT_SALT),
+        "",
+        "x",
+        "a:b:c",
+        "\0",
+        signing.dumps(["node", "0" * 64], salt="another"),
+        signing.dumps(7, salt=GRANT_SALT),
+        signing.dumps([], salt=GRANT_SALT),
+        signing.dumps(["node", "0" * 64], key="k" * 50, salt=GRANT_SALT),
     ],
     ids=range(8),
-)  # fmt: skip
+)
 def test_a_forged_grant_is_refused(forged):
     with pytest.raises(Forbidden):
         check_grant(forged, node="node", sha256="0" * 64)

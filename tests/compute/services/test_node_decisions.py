@@ -97,8 +97,10 @@ def test_a_computer_of_an_old_copy_reports_what_it_has_and_finds_its_way(car, op
     """It goes on from number 0, as its copy says; a second time under number 1, and once far ahead."""
     decide(car, actor=opal)
     attempt = Attempt.objects.filter(node=car.node).first()
-    wrong = [car.report(attempt, advance=False, seq=1, prev="0" * 64, compute_ms=7),
-             car.report(attempt, advance=False, seq=2, prev="a" * 64)]  # fmt: skip
+    wrong = [
+        car.report(attempt, advance=False, seq=1, prev="0" * 64, compute_ms=7),
+        car.report(attempt, advance=False, seq=2, prev="a" * 64),
+    ]
     answer = car.sync(reports=(wrong[0],))
     assert [(ack.status, ack.code) for ack in answer.acks] == [("refused", "meter_conflict")]
     assert [(ack.status, ack.code) for ack in car.sync(reports=(wrong[1],)).acks] == [("refused", "meter_gap")]
@@ -210,8 +212,17 @@ def page(conflict: MeterConflict, name: str = "change") -> str:
 def test_the_evidence_is_side_by_side_and_the_look_is_written(car, desk):
     conflict = MeterConflict.objects.get()
     text = desk.get(page(conflict)).content.decode()
-    for words in (conflict.hash, conflict.first.hash, "First in the chain; not paid", "Set aside: never paid",
-                  "Of this computer&#x27;s key", "999", "compute_ms", "Lift the suspension", bytes(conflict.signature).hex()):  # fmt: skip
+    for words in (
+        conflict.hash,
+        conflict.first.hash,
+        "First in the chain; not paid",
+        "Set aside: never paid",
+        "Of this computer&#x27;s key",
+        "999",
+        "compute_ms",
+        "Lift the suspension",
+        bytes(conflict.signature).hex(),
+    ):
         assert words in text
     assert text.count("evidence__differs") >= 4
     assert AccessEvent.objects.filter(owner=car.node.vehicle.owner, what__startswith="meter conflicts").exists()

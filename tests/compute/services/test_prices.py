@@ -47,9 +47,12 @@ def test_the_price_follows_the_hour_and_looks_two_minutes_ahead(monkeypatch, min
     """Cheap from 22:00 to 6:00 in Berlin, 20:00 to 4:00 UTC: the dear price counts from a little before."""
     car = factories.make_car()
     set_policy(
-        car, tariff_windows=[[day, 1320, 360, 90_000] for day in range(7)], tariff_micro_per_kwh=300_000,
-        wear_micro_per_kwh=0, time_zone="Europe/Berlin",
-    )  # fmt: skip
+        car,
+        tariff_windows=[[day, 1320, 360, 90_000] for day in range(7)],
+        tariff_micro_per_kwh=300_000,
+        wear_micro_per_kwh=0,
+        time_zone="Europe/Berlin",
+    )
     clock(monkeypatch, datetime.fromisoformat(f"2026-06-01T{minute}").replace(tzinfo=UTC))
     price_nodes()
     assert cost(car) == POWER_MW * per_kwh // 1_000_000

@@ -169,13 +169,26 @@ def test_bytes_that_are_no_record_are_refused(car, attempt, record):
 @pytest.mark.parametrize(
     "fields",
     [
-        {"node": "00000000-0000-0000-0000-000000000000"}, {"attempt": 1}, {"fence": 77}, {"outcome": "error"},
-        {"compute_ms": -1}, {"energy_mwh": -1}, {"compute_ms": 2**63}, {"compute_ms": 2**62}, {"energy_mwh": 2**63},
-        {"energy_method": "x" * 33}, {"energy_method": "a\0b"}, {"energy_method": ""}, {"output": "g" * 65},
-        {"output": "0" * 63}, {"seq": 0}, {"seq": -1}, {"seq": 2**63},
+        {"node": "00000000-0000-0000-0000-000000000000"},
+        {"attempt": 1},
+        {"fence": 77},
+        {"outcome": "error"},
+        {"compute_ms": -1},
+        {"energy_mwh": -1},
+        {"compute_ms": 2**63},
+        {"compute_ms": 2**62},
+        {"energy_mwh": 2**63},
+        {"energy_method": "x" * 33},
+        {"energy_method": "a\0b"},
+        {"energy_method": ""},
+        {"output": "g" * 65},
+        {"output": "0" * 63},
+        {"seq": 0},
+        {"seq": -1},
+        {"seq": 2**63},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_record_about_something_else_or_out_of_range_is_refused(car, attempt, fields):
     report = falsified(car.report(attempt, advance=False), car, **fields)
     assert tell(car, report) == [("refused", "record_invalid")]
@@ -257,9 +270,11 @@ def test_replaying_every_report_of_a_node_inserts_nothing():
     assert [list(model.objects.order_by("pk").values()) for model in (MeterRecord, UsageRecord)] == before
     assert MeterConflict.objects.count() == 0
     with refused("23505"):  # and if a process tried all the same: one record a number, one usage an attempt
-        execute("INSERT INTO compute_meterrecord (node_id, seq, prev_hash, hash, record, signature, outcome, compute_ms,"
-                " energy_mwh, energy_method, output_sha256) SELECT node_id, seq, prev_hash, hash, record, signature,"
-                " outcome, compute_ms, energy_mwh, energy_method, output_sha256 FROM compute_meterrecord")  # fmt: skip
+        execute(
+            "INSERT INTO compute_meterrecord (node_id, seq, prev_hash, hash, record, signature, outcome, compute_ms,"
+            " energy_mwh, energy_method, output_sha256) SELECT node_id, seq, prev_hash, hash, record, signature,"
+            " outcome, compute_ms, energy_mwh, energy_method, output_sha256 FROM compute_meterrecord"
+        )
 
 
 def test_looking_for_conflicts_costs_nothing_without_one(car, attempt):
@@ -276,10 +291,14 @@ MS = {"day": 86_400_000, "minute": 60_000}
 @pytest.mark.parametrize(
     ("began", "lasted", "code"),
     [
-        (-34 * MS["day"], 10, ""), (-36 * MS["day"], 10, "record_dated"), (4 * MS["minute"], 10, ""),
-        (6 * MS["minute"], 10, "record_dated"), (0, -1, "record_dated"), (-(10**18), 10, "record_dated"),
+        (-34 * MS["day"], 10, ""),
+        (-36 * MS["day"], 10, "record_dated"),
+        (4 * MS["minute"], 10, ""),
+        (6 * MS["minute"], 10, "record_dated"),
+        (0, -1, "record_dated"),
+        (-(10**18), 10, "record_dated"),
     ],
-)  # fmt: skip
+)
 def test_a_record_dated_out_of_reason_is_kept_and_not_paid(car, attempt, began, lasted, code):
     start = int(timezone.now().timestamp() * 1000) + began
     report = car.report(attempt, started_unix_ms=start, ended_unix_ms=start + lasted)
@@ -313,13 +332,16 @@ def saved(shape: tuple[int, ...], dtype: Any = np.float32, name: str = "y") -> b
 @pytest.mark.parametrize(
     ("result", "code"),
     [
-        (saved((3, 2)), "result_shape"), (saved((4, 3)), "result_shape"),
+        (saved((3, 2)), "result_shape"),
+        (saved((4, 3)), "result_shape"),
         (saved((4, 2), np.float64), "result_shape"),
-        (saved((4, 2), name="z"), "result_shape"), (b"not safetensors", "result_unreadable"),
-        (b"\xff" * 100, "result_unreadable"), (saved((600, 2)), "result_too_large"),
+        (saved((4, 2), name="z"), "result_shape"),
+        (b"not safetensors", "result_unreadable"),
+        (b"\xff" * 100, "result_unreadable"),
+        (saved((600, 2)), "result_too_large"),
     ],
     ids=lambda r: repr(r)[:20],
-)  # fmt: skip
+)
 def test_a_result_that_is_no_answer_fails_the_attempt(car, attempt, result, code):
     assert tell(car, car.report(attempt, result=result)) == [("refused", code)]
     assert state(attempt) == ("failed", code)
@@ -448,8 +470,13 @@ def test_another_version_is_refused(car, version):
 @pytest.mark.parametrize(
     "garbage",
     [
-        {"seq": 2**63}, {"policy_version": 2**31}, {"policy_version": -1}, {"reason": "a\0b"}, {"agent_version": "\0"},
-        {"running": (protocol.Renewal(attempt=2**63, fence=1),)}, {"running": (protocol.Renewal(attempt=1, fence=2**31),)},
+        {"seq": 2**63},
+        {"policy_version": 2**31},
+        {"policy_version": -1},
+        {"reason": "a\0b"},
+        {"agent_version": "\0"},
+        {"running": (protocol.Renewal(attempt=2**63, fence=1),)},
+        {"running": (protocol.Renewal(attempt=1, fence=2**31),)},
         {"running": (protocol.Renewal(attempt=-1, fence=1),)},
         {"reports": (protocol.Report(attempt=2**64 - 1, fence=1, outcome="ok", record=b"", signature=b""),)},
         {"reports": (protocol.Report(attempt=1, fence=1, outcome="error", code="\0", record=b"", signature=b""),)},
@@ -457,7 +484,7 @@ def test_another_version_is_refused(car, version):
         {"hardware": changed(factories.HARDWARE, isa="\0")},
     ],
     ids=lambda g: str(g)[:40],
-)  # fmt: skip
+)
 def test_garbage_of_one_node_does_not_touch_the_others_in_its_batch(car, attempt, garbage):
     (other,) = present()
     fields = {"seq": other.seq + 1, "capacity": 10**6, **garbage}

@@ -70,8 +70,10 @@ class Command(BaseCommand):
         found = search.everywhere(looked_for)
         write = self._say
         write(f"## {title}\n")
-        write(f"{len(found.tables)} tables, {found.columns} columns that can hold text, {sum(found.tables.values())} rows, {found.sessions} sessions (opened), "
-              f"{found.files} files ({found.file_bytes} bytes), {found.cache_entries} entries of Redis.\n")  # fmt: skip
+        write(
+            f"{len(found.tables)} tables, {found.columns} columns that can hold text, {sum(found.tables.values())} rows, {found.sessions} sessions (opened), "
+            f"{found.files} files ({found.file_bytes} bytes), {found.cache_entries} entries of Redis.\n"
+        )
         if not found.hits:
             write("Found: **nothing**.\n")
             return found
