@@ -4,7 +4,7 @@ from celery import shared_task
 
 from accounts.consents import consents, notices, reminders
 from accounts.mails import outbox
-from core import kicks
+from core import workers
 
 BATCH = 500
 BUDGET_S = 40.0
@@ -31,6 +31,6 @@ def remind_of_consents() -> None:
 def send_mails() -> None:
     """Until none is due: what could not be sent is not due again before its next try."""
     until = time.monotonic() + SEND_BUDGET_S
-    kicks.begin("accounts.send_mails")
+    workers.begin("accounts.send_mails")
     while outbox.send_due() and time.monotonic() < until:
-        kicks.begin("accounts.send_mails")
+        workers.begin("accounts.send_mails")

@@ -9,13 +9,15 @@ from celery import shared_task
 from django.conf import settings
 
 from billing.chargebacks import chargebacks
+from billing.chargebacks import sweep as disputed_payments
 from billing.earnings import summaries
 from billing.invoices import invoices
 from billing.ledger import check_runs
 from billing.ledger import checks as ledger_checks
 from billing.orders import closing, settlement, voids
 from billing.payouts import accounts as connected_accounts
-from billing.payouts import bank, payouts
+from billing.payouts import bank, payouts, reversals
+from billing.refunds import outcomes as refund_outcomes
 from billing.refunds import resolutions
 from billing.statements import statements
 from billing.stripe import inbox, outbox, sweeps
@@ -23,7 +25,7 @@ from billing.stripe.gateway import StripeUnavailable
 from billing.topups import mails as saved_card_mails
 from billing.topups import recharges
 from billing.wallet import low_balance
-from core import kicks
+from core import workers
 
 logger = logging.getLogger(__name__)
 BUDGET_S = 30.0
@@ -47,19 +49,19 @@ def _or_next_time(what: str) -> Iterator[None]:
 
 @shared_task(name="billing.settle_usage")
 def settle_usage() -> None:
-    kicks.begin("billing.settle_usage")
+    workers.begin("billing.settle_usage")
     _drain(settlement.settle_usage)
 
 
 @shared_task(name=voids.TASK)
 def settle_voids() -> None:
-    kicks.begin(voids.TASK)
+    workers.begin(voids.TASK)
     _drain(voids.settle_voids)
 
 
 @shared_task(name="billing.close_jobs")
 def close_jobs() -> None:
-    kicks.begin("billing.close_jobs")
+    workers.begin("billing.close_jobs")
     closing.close_orders()
 
 
@@ -81,20 +83,20 @@ def summarize_earnings() -> None:
 
 @shared_task(name=outbox.TASK)
 def send_stripe_commands() -> None:
-    kicks.begin(outbox.TASK)
+    workers.begin(outbox.TASK)
     outbox.send_due()
 
 
 @shared_task(name=inbox.TASK)
 def process_stripe_events() -> None:
-    kicks.begin(inbox.TASK)
+    workers.begin(inbox.TASK)
     inbox.process_due()
 
 
 @shared_task(name=recharges.TASK)
 def recharge_low() -> None:
     """Until nobody is left whose wallet is low. Nothing without a key."""
-    kicks.begin(recharges.TASK)
+    workers.begin(recharges.TASK)
     if settings.STRIPE_SECRET_KEY:
         _drain(recharges.recharge_low)
 
@@ -124,7 +126,7 @@ def collect_owed() -> None:
 @shared_task(name=resolutions.TASK)
 def resolve_refunds() -> None:
     """Given up, and approved to be settled as Stripe has them."""
-    kicks.begin(resolutions.TASK)
+    workers.begin(resolutions.TASK)
     if settings.STRIPE_SECRET_KEY:
         resolutions.resolve_approved()
 
@@ -137,13 +139,15 @@ def sweep_stripe() -> None:
     with _or_next_time("Stripe could not be swept"):
         sweeps.sweep_events()
         sweeps.sweep_balance()
-        sweeps.sweep_money()
+        refund_outcomes.sweep()
+        reversals.sweep()
+        disputed_payments.sweep()
 
 
 @shared_task(name=connected_accounts.SEND_PAYOUTS)
 def send_payouts() -> None:
     """What is due and covered. When Stripe is away, the next run does it."""
-    kicks.begin(connected_accounts.SEND_PAYOUTS)
+    workers.begin(connected_accounts.SEND_PAYOUTS)
     with _or_next_time("payouts could not be sent"):
         _drain(payouts.send_due)
 

@@ -11,7 +11,7 @@ from compute.dispatch import dispatch, verification
 from compute.jobs import jobs
 from compute.models import InferenceJob, ModelArtifact
 from compute.nodes import absences, history, prices
-from core import kicks
+from core import workers
 
 logger = logging.getLogger(__name__)
 ROUND_BUDGET_S = 5.0
@@ -22,7 +22,7 @@ def dispatch_round() -> None:
     """Expire, verify, dispatch, until a round finds nothing to do."""
     until = time.monotonic() + ROUND_BUDGET_S
     while time.monotonic() < until:
-        kicks.begin("compute.dispatch_round")
+        workers.begin("compute.dispatch_round")
         moved = dispatch.expire_leases() + verification.verify() + dispatch.dispatch()
         moved += verification.fail_hopeless_units() + jobs.finish_jobs()
         if not moved:
@@ -31,7 +31,7 @@ def dispatch_round() -> None:
 
 @shared_task(name="compute.admit_models")
 def admit_models() -> None:
-    kicks.begin("compute.admit_models")
+    workers.begin("compute.admit_models")
     artifacts.release_dead_checks()
     waiting = ModelArtifact.objects.filter(status=ModelArtifact.Status.UPLOADED).order_by("id")
     _each(waiting.values_list("id", flat=True)[:10], lambda row: artifacts.admit_model(artifact_id=row))
@@ -39,7 +39,7 @@ def admit_models() -> None:
 
 @shared_task(name="compute.plan_jobs")
 def plan_jobs() -> None:
-    kicks.begin("compute.plan_jobs")
+    workers.begin("compute.plan_jobs")
     jobs.fail_overdue()  # first: a job that ends its planner each time must not live for ever
     queued = InferenceJob.objects.filter(status=InferenceJob.Status.QUEUED).order_by("-priority", "id")
     _each(queued.values_list("id", flat=True)[:20], lambda row: jobs.plan_job(job_id=row))
@@ -47,7 +47,7 @@ def plan_jobs() -> None:
 
 @shared_task(name="compute.assemble_jobs")
 def assemble_jobs() -> None:
-    kicks.begin("compute.assemble_jobs")
+    workers.begin("compute.assemble_jobs")
     ready = InferenceJob.objects.filter(status=InferenceJob.Status.ASSEMBLING).order_by("id")
     _each(ready.values_list("id", flat=True)[:20], lambda row: jobs.assemble_job(job_id=row))
 
@@ -61,7 +61,7 @@ def close_away() -> None:
 @shared_task(name="compute.price_nodes")
 def price_nodes() -> None:
     """Tariffs change with the hour, policies and classes with people."""
-    kicks.begin("compute.price_nodes")
+    workers.begin("compute.price_nodes")
     prices.price_nodes()
 
 

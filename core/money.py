@@ -6,6 +6,8 @@ MICRO = 1_000_000
 NANO_PER_MICRO = 1_000
 MS_PER_HOUR = 3_600_000
 MWH_PER_KWH = 1_000_000
+# The largest cap or threshold that anybody may set: a thousand million of the major unit.
+LIMIT_MAX_MICRO = 10**15
 
 
 def round_half_even(numerator: int, denominator: int) -> int:

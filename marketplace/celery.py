@@ -1,4 +1,4 @@
-"""The Celery app and the whole beat schedule. Beat only re-issues what is overdue: kicks make things fast, rows make them true."""
+"""The Celery app and the whole beat schedule. Beat only re-issues what is overdue: wake-ups make things fast, rows make them certain."""
 
 import os
 from typing import Any

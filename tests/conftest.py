@@ -105,9 +105,9 @@ def _own_blobs_and_cache(settings: Any, tmp_path: Path, worker_id: str) -> None:
 
 @pytest.fixture(autouse=True)
 def sent_tasks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the tasks that kicks would have sent."""
+    """Names of the tasks that wake-ups would have sent."""
     sent: list[str] = []
-    monkeypatch.setattr("core.kicks._send", sent.append)
+    monkeypatch.setattr("core.workers._send", sent.append)
     return sent
 
 

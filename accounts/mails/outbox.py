@@ -15,7 +15,7 @@ from django.utils import timezone
 from accounts.mails.kinds import KINDS, SETTABLE
 from accounts.mails.texts import message_of
 from accounts.models import ConsentCurrent, Mail, Owner, User
-from core import kicks
+from core import workers
 
 logger = logging.getLogger(__name__)
 BATCH, TRIES = 10, 12  # a batch is sent well within the claim on it, each mail having EMAIL_TIMEOUT
@@ -44,7 +44,7 @@ def queue(
     )
     Mail.objects.bulk_create([row], ignore_conflicts=True)
     if not_before_at is None:
-        kicks.kick("accounts.send_mails")
+        workers.wake("accounts.send_mails")
 
 
 def send_due(*, limit: int = BATCH) -> int:

@@ -16,7 +16,7 @@ from accounts.policies import presets, rules, summary
 from accounts.policies import service as policies
 from accounts.policies.forms import PolicyForm
 from accounts.views.back import way_back
-from core import kicks
+from core import workers
 from core.errors import DomainError, InvalidInput
 
 
@@ -146,7 +146,7 @@ def _done(request: HttpRequest, before: OwnerPolicy, after: OwnerPolicy) -> Http
     if after.rules_version == before.rules_version:
         messages.info(request, "These are the rules already: nothing was changed.")
         return redirect(page)
-    kicks.kick("compute.price_nodes")
+    workers.wake("compute.price_nodes")
     return redirect(f"{page}?saved={after.rules_version}")
 
 

@@ -16,9 +16,9 @@ from accounts.access.guards import signed_in
 from accounts.admin.owner_data import OwnerDataAdmin, owners_of_subjects
 from billing.admin.base import may_decide
 from billing.approvals import service as approvals
+from billing.approvals.kinds import KINDS
 from billing.models import Approval, Dispute, Payout
 from billing.wallet import wallets
-from billing.wiring.approvals import KINDS
 from core.errors import DomainError
 from core.money import MICRO
 

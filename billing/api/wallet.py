@@ -13,11 +13,12 @@ from accounts.models import Organization
 from billing.periods import month_of
 from billing.usage import spend_caps
 from compute.api.customer import organization_of
+from core.money import LIMIT_MAX_MICRO
 
 
 class SpendCapRequest(serializers.Serializer[Any]):
     monthly_micro = serializers.IntegerField(
-        min_value=0, max_value=spend_caps.CAP_MAX_MICRO, allow_null=True, help_text="Null takes the cap away."
+        min_value=0, max_value=LIMIT_MAX_MICRO, allow_null=True, help_text="Null takes the cap away."
     )
 
 

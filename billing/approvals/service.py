@@ -1,6 +1,6 @@
 """Acts on money that need two operators: one proposes, another approves, and only then is it done.
 
-What can be proposed, and what approving it does, is in approval_kinds.py. The database refuses an approval by the one who
+What can be proposed, and what approving it does, is in billing/wiring/approvals.py. The database refuses an approval by the one who
 proposed (billing/models/approvals.py).
 """
 
@@ -12,8 +12,8 @@ from django.utils import timezone
 from accounts.access import audit
 from accounts.models import User
 from billing.approvals import operators as money_operators
+from billing.approvals.kinds import KINDS
 from billing.models import Approval
-from billing.wiring.approvals import KINDS
 from core.errors import Conflict, Forbidden, InvalidInput
 from core.states import transition
 

@@ -1,6 +1,6 @@
 """Deciding a dispute: what is granted becomes corrections on the ledger, borne by the owners of the work or by Driveway.
 
-Rejecting is one operator's; granting money is proposed by one and approved by another (approval_kinds.py). A customer gets the
+Rejecting is one operator's; granting money is proposed by one and approved by another (billing/wiring/approvals.py). A customer gets the
 money in the pockets that paid (give_backs.py), out of revenue, to which the owners give back their part, or as our expense.
 """
 

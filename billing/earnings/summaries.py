@@ -7,7 +7,7 @@ told by that one's mail, with the same figures: so this waits until statements a
 from django.conf import settings
 from django.db import connection, transaction
 
-from core import kicks
+from core import workers
 
 CLOSING_H = 24  # in which the statements are surely made, once their grace is over
 
@@ -59,5 +59,5 @@ def summarize() -> int:
         cursor.execute(SUMMARIZE, [settings.STATEMENT_GRACE_H + CLOSING_H])
         count: int = cursor.rowcount
     if count:
-        kicks.kick("accounts.send_mails")
+        workers.wake("accounts.send_mails")
     return count

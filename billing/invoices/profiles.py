@@ -5,8 +5,8 @@ from django.db import transaction
 from accounts.access import audit
 from accounts.models import Organization, User
 from billing.models import BillingProfile
-from billing.usage.spend_caps import CAP_MAX_MICRO
 from core.errors import InvalidInput
+from core.money import LIMIT_MAX_MICRO
 
 LONGEST = {"legal_name": 200, "address": 500, "tax_id": 40}  # characters, as the columns have room for
 
@@ -55,7 +55,7 @@ def change(
 
 
 def _check(texts: dict[str, str], low_balance_micro: int | None) -> None:
-    if low_balance_micro is not None and not 0 <= low_balance_micro <= CAP_MAX_MICRO:
+    if low_balance_micro is not None and not 0 <= low_balance_micro <= LIMIT_MAX_MICRO:
         raise InvalidInput("A threshold is zero or more.", code="amount_invalid", low_balance_micro=low_balance_micro)
     for name, text in texts.items():
         if len(text) > LONGEST[name]:

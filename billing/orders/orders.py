@@ -13,7 +13,7 @@ from compute.dispatch.trust import QUORUM
 from compute.jobs import jobs
 from compute.models import InferenceJob, InputFile, ModelArtifact
 from core.errors import Forbidden, InvalidInput, PaymentRequired
-from core.kicks import kick
+from core.workers import wake
 
 __all__ = ["Estimate", "estimate", "order_job"]
 
@@ -64,7 +64,7 @@ def order_job(
     # Last, since they lock until the end; they refuse what the checks above could not see yet.
     _refuse_suspended(_status_held(organization))
     holds.take(order, currency=quote.currency)
-    kick(recharges.TASK)  # the wallet may be low now
+    wake(recharges.TASK)  # the wallet may be low now
     return job
 
 

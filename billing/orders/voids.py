@@ -15,7 +15,7 @@ from billing.ledger.posting import Place
 from billing.models import LedgerAccount, RatedUsage, UsageVoid
 from billing.orders import give_backs
 from billing.orders.days import rolled_up
-from core import kicks
+from core import workers
 from core.db import atomic_retrying, execute_batch
 from core.errors import Conflict, InvalidInput
 
@@ -100,7 +100,7 @@ def void(*, rated: RatedUsage, reason: str, actor: User | None) -> UsageVoid:
         charged_micro=rated.charged_micro,
         owner_micro=rated.owner_micro,
     )
-    kicks.kick(TASK)
+    workers.wake(TASK)
     return row
 
 

@@ -17,8 +17,8 @@ from billing.stripe import gateway, outbox
 from billing.stripe.gateway import PayeeAccount
 from core.db import next_id
 from core.errors import Conflict, InvalidInput
-from core.kicks import kick
 from core.states import transition
+from core.workers import wake
 
 logger = logging.getLogger(__name__)
 Status = ConnectedAccount.Status
@@ -219,7 +219,7 @@ def _tell(row: ConnectedAccount, before: str, asked_before: bool) -> None:
     became = row.status if row.status != before else ""
     if became == Status.ACTIVE:
         _mail(row, "payout-account-ready")
-        kick(SEND_PAYOUTS)
+        wake(SEND_PAYOUTS)
     elif became == Status.RESTRICTED:
         _mail(row, "payout-account-restricted")
     asks_anew = became == Status.ONBOARDING and before in (Status.PENDING, Status.RESTRICTED, Status.ACTIVE)

@@ -17,8 +17,8 @@ from billing.payouts import reversals, suspicions
 from billing.stripe import gateway, outbox
 from billing.stripe.amounts import to_micro
 from core.errors import Conflict
-from core.kicks import kick
 from core.states import transition
+from core.workers import wake
 
 logger = logging.getLogger(__name__)
 Status = Payout.Status
@@ -113,7 +113,7 @@ def release(*, payout: Payout, actor: User | None) -> Payout:
             row.held_at, row.held_reason, row.status_code, row.released_at = None, "", "", timezone.now()
             row.save(update_fields=["held_at", "held_reason", "status_code", "released_at"])
             audit.record(actor=actor, action="payout.release", subject=row.public_id)
-            kick("billing.send_payouts")
+            wake("billing.send_payouts")
     return row
 
 
@@ -157,7 +157,7 @@ def schedule_again(*, payout: Payout, actor: User | None) -> Payout:
         if row.status == Status.SENDING:
             transition(row, Status.SCHEDULED, command=None, account=None)
             audit.record(actor=actor, action="payout.schedule_again", subject=row.public_id)
-            kick("billing.send_payouts")
+            wake("billing.send_payouts")
     return row
 
 
@@ -193,7 +193,7 @@ def _begin(picked: Sequence[Picked]) -> None:
         )
         ids, accounts = [pk for pk, _, _ in picked], [account for _, account, _ in picked]
         cursor.execute(SEND, [ids, [command.pk for command in commands], accounts])
-    kick(outbox.TASK)
+    wake(outbox.TASK)
 
 
 def _locked(payout: Payout, status: str) -> Payout:

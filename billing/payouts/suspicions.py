@@ -3,8 +3,6 @@
 A payout that came back in Stripe's dashboard, for a reason that nobody told us, counts as one of fraud.
 """
 
-from collections.abc import Iterable
-
 from django.db import connection, transaction
 from django.utils import timezone
 
@@ -35,9 +33,3 @@ def hold() -> int:
         for public_id in held:
             audit.record(actor=None, action="payout.hold", subject=public_id, reason=REASON)
     return len(held)
-
-
-def suspected(owner_ids: Iterable[int]) -> set[int]:
-    """Those of the owners."""
-    rows = Payout.objects.filter(owner_id__in=owner_ids, reverse_cause__in=Payout.SUSPICIOUS)
-    return set(rows.values_list("owner_id", flat=True))

@@ -1,4 +1,4 @@
-"""The command that sends one refund."""
+"""The command to Stripe that sends a refund."""
 
 from typing import Any
 
@@ -6,51 +6,53 @@ from billing.models import Refund, StripeCommand
 from billing.refunds import outcomes as refund_outcomes
 from billing.stripe import gateway
 from billing.stripe.amounts import to_minor
-from billing.stripe.commands import Sent
+from billing.stripe.commands import Sent, StripeCommandKind
 from billing.stripe.gateway import CardRefund
 from core.errors import Conflict, DomainError
 
 
-def params(command: StripeCommand) -> dict[str, Any]:
-    """Of one payment, so that it can only go back to where that came from."""
-    row = Refund.objects.select_related("top_up").get(pk=command.subject_id)
-    return {
-        "payment_intent": row.top_up.reference,
-        "amount": to_minor(row.amount_micro, row.currency),
-        "reason": "requested_by_customer",
-        "metadata": {"refund": str(row.public_id), "command": command.idempotency_key},
-    }
+class RefundCommand(StripeCommandKind):
+    """Send one refund."""
 
+    kind = StripeCommand.Kind.CREATE_REFUND
 
-def send(command: StripeCommand) -> Sent:
-    return _sent(gateway.create_refund(command.params or {}, idempotency_key=command.idempotency_key))
+    def params(self, command: StripeCommand) -> dict[str, Any]:
+        """Of one payment, so that it can only go back to where that came from."""
+        row = Refund.objects.select_related("top_up").get(pk=command.subject_id)
+        return {
+            "payment_intent": row.top_up.reference,
+            "amount": to_minor(row.amount_micro, row.currency),
+            "reason": "requested_by_customer",
+            "metadata": {"refund": str(row.public_id), "command": command.idempotency_key},
+        }
 
+    def send(self, command: StripeCommand) -> Sent:
+        return _sent(gateway.create_refund(command.params or {}, idempotency_key=command.idempotency_key))
 
-def find(command: StripeCommand) -> Sent | None:
-    found = gateway.find_refund(
-        payment_intent_id=(command.params or {})["payment_intent"], command=command.idempotency_key
-    )
-    return _sent(found) if found else None
+    def find(self, command: StripeCommand) -> Sent | None:
+        found = gateway.find_refund(
+            payment_intent_id=(command.params or {})["payment_intent"], command=command.idempotency_key
+        )
+        return _sent(found) if found else None
 
+    def done(self, command: StripeCommand, sent: Sent) -> None:
+        """Stripe took it; it may say at once that the bank did not."""
+        row = refund_outcomes.locked(Refund.objects.get(pk=command.subject_id))
+        refund_outcomes.settle(row, stripe_id=sent.object_id, status=sent.status, code=sent.status_code)
 
-def done(command: StripeCommand, sent: Sent) -> None:
-    """Stripe took it; it may say at once that the bank did not."""
-    row = refund_outcomes.locked(Refund.objects.get(pk=command.subject_id))
-    refund_outcomes.settle(row, stripe_id=sent.object_id, status=sent.status, code=sent.status_code)
+    def dead(self, command: StripeCommand, error: DomainError) -> None:
+        """The money comes back only when it is certain that Stripe did nothing; else an operator must look."""
+        row = refund_outcomes.locked(Refund.objects.get(pk=command.subject_id))
+        if not command.outcome_unknown and row.stripe_id is None:
+            refund_outcomes.give_back(row, code=str(error.fields.get("stripe_code") or error.code))
 
-
-def dead(command: StripeCommand, error: DomainError) -> None:
-    """The money comes back only when it is certain that Stripe did nothing; else an operator must look."""
-    row = refund_outcomes.locked(Refund.objects.get(pk=command.subject_id))
-    if not command.outcome_unknown and row.stripe_id is None:
-        refund_outcomes.give_back(row, code=str(error.fields.get("stripe_code") or error.code))
-
-
-def may_retry(command: StripeCommand) -> None:
-    """Raises Conflict (`refund_given_back`): money that is back in the wallet is not sent as well."""
-    row = Refund.objects.get(pk=command.subject_id)
-    if row.status == Refund.Status.FAILED:
-        raise Conflict("The money of this refund is back in the wallet: ask for a new one.", code="refund_given_back")
+    def may_retry(self, command: StripeCommand) -> None:
+        """Raises Conflict (`refund_given_back`): money that is back in the wallet is not sent as well."""
+        row = Refund.objects.get(pk=command.subject_id)
+        if row.status == Refund.Status.FAILED:
+            raise Conflict(
+                "The money of this refund is back in the wallet: ask for a new one.", code="refund_given_back"
+            )
 
 
 def _sent(found: CardRefund) -> Sent:

@@ -20,11 +20,9 @@ from billing import periods
 from billing.ledger import posting
 from billing.ledger.posting import Place
 from billing.models import LedgerAccount, Payout, Statement, StatementEntry
-from billing.payouts import accounts as connected_accounts
-from billing.payouts import suspicions
 from billing.statements import sql
 from billing.stripe.amounts import micro_per_minor
-from core import kicks
+from core import workers
 from core.db import atomic_retrying
 
 CHUNK = 500
@@ -41,8 +39,8 @@ def close_due(*, until: datetime, opened_by: datetime | None = None) -> int:
         made += len(_close(owners, until, settings.PAYOUT_MIN_MICRO))
         after = owners[-1]
     if made:
-        kicks.kick(connected_accounts.SEND_PAYOUTS)
-        kicks.kick("accounts.send_mails")
+        workers.announce("statements")
+        workers.wake("accounts.send_mails")
     return made
 
 
@@ -50,7 +48,7 @@ def close_owner(*, owner: Owner, until: datetime) -> int:
     """The last statement of an owner who leaves: whatever the minimum is, whole coins are paid. As close_due."""
     made = len(_close([owner.pk], until, 0))
     if made:
-        kicks.kick(connected_accounts.SEND_PAYOUTS)
+        workers.announce("statements")
     return made
 
 
@@ -111,8 +109,7 @@ def _pay(cursor: Any, values: dict[str, Any], due: Sequence[tuple[Any, ...]]) ->
         for statement, _, micro, _, _, transfer in rows
     )
     hold = timedelta(days=settings.PAYOUT_HOLD_DAYS)
-    suspected = suspicions.suspected(owner for _, owner, *_ in rows)
-    held = {"held_at": timezone.now(), "held_reason": suspicions.REASON, "status_code": "held"}
+    # Those of suspected owners are held by `payouts.send_due`, before it sends anything.
     Payout.objects.bulk_create(
         Payout(
             statement_id=statement,
@@ -121,7 +118,6 @@ def _pay(cursor: Any, values: dict[str, Any], due: Sequence[tuple[Any, ...]]) ->
             currency=currency,
             due_at=end + hold,
             posting_id=transfer,
-            **(held if owner in suspected else {}),
         )
         for statement, owner, micro, currency, end, transfer in rows
     )

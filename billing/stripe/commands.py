@@ -1,14 +1,23 @@
+"""Kinds of commands to Stripe: what each sends, how an earlier attempt is found, and what follows from the answer.
+
+The nouns that need one (payouts, refunds, ...) subclass `StripeCommandKind`; `billing.wiring` registers them, so that the
+outbox imports none of them.
+"""
+
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any, ClassVar
 
 from billing.models import StripeCommand
+from core.errors import DomainError
 
 CLOCKS_DIFFER = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
 class Sent:
-    """What Stripe answered to a command: the object that it made, and how it stands, where that matters."""
+    """What Stripe answered to a command: the object that it made, and its state, where that matters."""
 
     object_id: str
     url: str = ""
@@ -17,7 +26,47 @@ class Sent:
     made_at: datetime | None = None
 
 
+class StripeCommandKind(ABC):
+    """One kind of write to Stripe. `params`, `done` and `dead` run in a transaction with the command locked; `send` and
+    `find` call Stripe outside of one.
+    """
+
+    kind: ClassVar[StripeCommand.Kind]
+
+    @abstractmethod
+    def params(self, command: StripeCommand) -> dict[str, Any]:
+        """Return what to send. Kept with the command, so that every attempt sends the same."""
+
+    @abstractmethod
+    def send(self, command: StripeCommand) -> Sent:
+        """Call Stripe under the command's idempotency key. Raises StripeRefused, StripeUnavailable, StripeUnknownOutcome."""
+
+    @abstractmethod
+    def find(self, command: StripeCommand) -> Sent | None:
+        """Return what an earlier attempt made, or None. Raises as `send`."""
+
+    @abstractmethod
+    def done(self, command: StripeCommand, sent: Sent) -> None:
+        """Write the effect of a success."""
+
+    @abstractmethod
+    def dead(self, command: StripeCommand, error: DomainError) -> None:
+        """Write the effect of a command that is given up."""
+
+    def may_retry(self, command: StripeCommand) -> None:  # noqa: B027 - most dead commands may be tried again
+        """Raise Conflict when a dead command must not be tried again."""
+
+
+# Kind -> its handler. Empty until `billing.wiring.connect` has run.
+KINDS: dict[str, StripeCommandKind] = {}
+
+
+def register(*handlers: StripeCommandKind) -> None:
+    """Add handlers to `KINDS`, each under its own kind."""
+    KINDS.update({handler.kind: handler for handler in handlers})
+
+
 def since_unix(command: StripeCommand) -> int:
-    """From when on to look for what an earlier attempt may have made."""
+    """Return from when on to look for what an earlier attempt may have made, as a Unix time."""
     assert command.first_sent_at is not None  # set by the claim
     return int((command.first_sent_at - CLOCKS_DIFFER).timestamp())

@@ -1,6 +1,12 @@
+"""An organization as a customer at Stripe, and the command that makes it one."""
+
+from typing import Any
+
 from accounts.models import Organization
 from billing.models import StripeCommand, StripeCustomer
-from billing.stripe import outbox
+from billing.stripe import gateway, outbox
+from billing.stripe.commands import Sent, StripeCommandKind
+from core.errors import DomainError
 
 
 def customer_of(organization: Organization) -> tuple[StripeCustomer, StripeCommand]:
@@ -18,3 +24,30 @@ def customer_of(organization: Organization) -> tuple[StripeCustomer, StripeComma
     if command.status == StripeCommand.Status.DEAD:
         outbox.retry(command=command, actor=None)
     return customer, command
+
+
+class CustomerCommand(StripeCommandKind):
+    """Make an organization a customer at Stripe."""
+
+    kind = StripeCommand.Kind.CREATE_CUSTOMER
+
+    def params(self, command: StripeCommand) -> dict[str, Any]:
+        """The organization's name and our id of it; no person."""
+        organization = StripeCustomer.objects.select_related("organization").get(pk=command.subject_id).organization
+        return {
+            "name": organization.name,
+            "metadata": {"organization": str(organization.public_id), "command": command.idempotency_key},
+        }
+
+    def send(self, command: StripeCommand) -> Sent:
+        return Sent(gateway.create_customer(command.params or {}, idempotency_key=command.idempotency_key))
+
+    def find(self, command: StripeCommand) -> Sent | None:
+        found = gateway.find_customer(command=command.idempotency_key)
+        return Sent(found) if found else None
+
+    def done(self, command: StripeCommand, sent: Sent) -> None:
+        StripeCustomer.objects.filter(pk=command.subject_id).update(stripe_id=sent.object_id)
+
+    def dead(self, command: StripeCommand, error: DomainError) -> None:
+        """What waited for the customer is told by its own command."""

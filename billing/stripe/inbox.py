@@ -4,7 +4,7 @@ So it does not matter how often an event comes, in what order, or whether a webh
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -18,10 +18,9 @@ from accounts.models import User
 from billing.models import StripeEvent
 from billing.stripe import rounds
 from billing.stripe.gateway import Event, StripeUnavailable
-from billing.wiring.events import CONNECTED, HANDLERS, THIN
 from core.errors import DomainError
-from core.kicks import kick
 from core.states import transition
+from core.workers import wake
 
 logger = logging.getLogger(__name__)
 TASK = "billing.process_stripe_events"
@@ -29,6 +28,26 @@ LEASE = timedelta(seconds=90)
 ATTEMPTS = 14
 DELAY_MAX_S = 1800
 Status = StripeEvent.Status
+# Takes the id of the event's object. Returns False when it is nothing of ours; raises DomainErrors.
+ObjectHandler = Callable[[str], bool]
+# Takes the account on which it happened, and the id of the object there. As above.
+ConnectedHandler = Callable[[str, str], bool]
+# Event type -> handler. Empty until `billing.wiring.connect` has run.
+OBJECTS: dict[str, ObjectHandler] = {}
+THIN: dict[str, ObjectHandler] = {}
+CONNECTED: dict[str, ConnectedHandler] = {}
+
+
+def register(
+    *,
+    objects: Mapping[str, ObjectHandler],
+    thin: Mapping[str, ObjectHandler],
+    connected: Mapping[str, ConnectedHandler],
+) -> None:
+    """Add handlers: of events about our own objects, of API v2's, and of events on connected accounts."""
+    OBJECTS.update(objects)
+    THIN.update(thin)
+    CONNECTED.update(connected)
 
 
 def receive(events: Sequence[Event], *, source: str) -> int:
@@ -40,7 +59,7 @@ def receive(events: Sequence[Event], *, source: str) -> int:
         new = [_row(event, source) for event in events if event.id not in known]
         StripeEvent.objects.bulk_create(new, ignore_conflicts=True)
         if new:
-            kick(TASK)
+            wake(TASK)
     return len(new)
 
 
@@ -57,7 +76,7 @@ def retry(*, event: StripeEvent, actor: User | None) -> None:
             actor=actor, action="stripe_event.retry", subject=event.event_id, type=event.type, code=event.status_code
         )
         transition(event, Status.RECEIVED, due_at=timezone.now(), attempts=0, message="")
-        kick(TASK)
+        wake(TASK)
 
 
 def _row(event: Event, source: str) -> StripeEvent:
@@ -116,7 +135,7 @@ def _handler(event: StripeEvent) -> Callable[[], bool] | None:
     if event.account_id and not event.is_thin:
         connected = CONNECTED.get(event.type)
         return connected and partial(connected, event.account_id, event.object_id)
-    handler = (THIN if event.is_thin else HANDLERS).get(event.type)
+    handler = (THIN if event.is_thin else OBJECTS).get(event.type)
     return handler and partial(handler, event.object_id)
 
 

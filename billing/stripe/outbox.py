@@ -23,11 +23,11 @@ from accounts.access import audit
 from accounts.models import User
 from billing.models import StripeCommand
 from billing.stripe import rounds
+from billing.stripe.commands import KINDS, Sent
 from billing.stripe.gateway import StripeRefused, StripeUnavailable
-from billing.wiring.commands import KINDS, Sent
 from core.errors import DomainError
-from core.kicks import kick
 from core.states import transition
+from core.workers import wake
 
 logger = logging.getLogger(__name__)
 TASK = "billing.send_stripe_commands"
@@ -91,7 +91,7 @@ def retry(*, command: StripeCommand, actor: User | None) -> None:
             outcome_unknown=command.outcome_unknown,
         )
         transition(command, Status.QUEUED, due_at=timezone.now(), attempts=0, message="")
-        kick(TASK)
+        wake(TASK)
 
 
 def after_commit(work: Any) -> None:

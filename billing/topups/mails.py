@@ -6,7 +6,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from billing.topups.words import SOON
-from core import kicks
+from core import workers
 
 TELL = """
 WITH expiring AS (
@@ -38,5 +38,5 @@ def mail_expiring(now: datetime | None = None) -> int:
         cursor.execute(TELL, {"now": moment, "soon": moment + SOON})
         count: int = cursor.rowcount
     if count:
-        kicks.kick("accounts.send_mails")
+        workers.wake("accounts.send_mails")
     return count

@@ -13,7 +13,7 @@ from core.errors import Conflict, DomainError
 from core.states import transition
 
 Status = CardTopUp.Status
-# Codes of `charge_commands` that are the customer's own doing, or an operator's: nothing to tell them.
+# Codes of `ChargeCommand` that are the customer's own doing, or an operator's: nothing to tell them.
 QUIET = {"organization_suspended", "recharge_off", "recharge_over", "recharge_over_cap", "recharge_paused"}
 
 

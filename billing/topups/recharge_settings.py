@@ -13,7 +13,7 @@ from billing.topups import recharges
 from billing.topups.top_ups import check_amount
 from billing.topups.words import has_expired
 from core.errors import Conflict, InvalidInput
-from core.kicks import kick
+from core.workers import wake
 
 
 def change(
@@ -57,7 +57,7 @@ def change(
                 monthly_cap_micro=monthly_cap_micro,
                 card=str(chosen.public_id),
             )
-        kick(recharges.TASK)
+        wake(recharges.TASK)
     return row
 
 

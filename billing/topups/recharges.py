@@ -1,6 +1,6 @@
 """Automatic recharges: a wallet that is low is topped up from a saved card, one charge at a time, so much a month at most.
 
-A round is three statements, however many customers there are. It runs on beat and on a kick; the database has the last word
+A round is three statements, however many customers there are. It runs on beat and when it is woken; the database has the last word
 on one in flight and on the month's cap (migrations/0008_card_rules.py).
 """
 
@@ -15,7 +15,7 @@ from accounts.models import Organization
 from billing.models import AutoRecharge, CardTopUp
 from billing.periods import month_of
 from billing.stripe import outbox
-from core.kicks import kick
+from core.workers import wake
 
 TASK = "billing.recharge_low"
 
@@ -109,5 +109,5 @@ def recharge_low(*, limit: int = 100) -> int:
         cursor.execute(RECHARGE, {**values, "ids": ids})
         begun: int = cursor.rowcount
         if begun:
-            kick(outbox.TASK)
+            wake(outbox.TASK)
     return begun

@@ -8,8 +8,7 @@ from accounts.access import audit
 from accounts.models import Organization, User
 from billing.models import SpendCap
 from core.errors import InvalidInput, PaymentRequired
-
-CAP_MAX_MICRO = 10**15
+from core.money import LIMIT_MAX_MICRO
 
 # One snapshot: a settlement moves money from the one to the other. What is held is the account's balance, whatever the
 # number of orders; what was charged this month is in its days.
@@ -45,7 +44,7 @@ def set_cap(*, organization: Organization, monthly_micro: int | None, actor: Use
 
     Raises InvalidInput `amount_invalid` for an amount below zero or beyond all measure.
     """
-    if monthly_micro is not None and not 0 <= monthly_micro <= CAP_MAX_MICRO:
+    if monthly_micro is not None and not 0 <= monthly_micro <= LIMIT_MAX_MICRO:
         raise InvalidInput("A cap is zero or more.", code="amount_invalid", monthly_micro=monthly_micro)
     if monthly_micro is None:
         SpendCap.objects.filter(organization=organization).delete()

@@ -2,7 +2,7 @@
 
 from django.db import connection, transaction
 
-from core import kicks
+from core import workers
 
 FREE = """(SELECT COALESCE(sum(a.balance_micro), 0)::bigint FROM billing_ledgeraccount a
             WHERE a.organization_id = o.id AND a.currency = o.currency AND a.kind IN ('wallet', 'promo_wallet'))"""
@@ -46,5 +46,5 @@ def mail_low(*, limit: int = 500) -> int:
         cursor.execute(TELL, [limit])
         count = int(cursor.fetchone()[0])
     if count:
-        kicks.kick("accounts.send_mails")
+        workers.wake("accounts.send_mails")
     return count

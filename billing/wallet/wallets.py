@@ -62,7 +62,7 @@ def top_up(
     """Put money into a wallet. The same key again returns the first top-up.
 
     By bank transfer (manual) `reference` is the bank's, and credited once: in the back office two operators say so
-    (approval_kinds.py). Raises InvalidInput for an amount that is not positive, an unknown method, an empty key or a bank
+    (billing/wiring/approvals.py). Raises InvalidInput for an amount that is not positive, an unknown method, an empty key or a bank
     transfer without reference, and Conflict: `idempotency_conflict` when the key was used with other values,
     `reference_used` when the transfer was credited under another key.
     """

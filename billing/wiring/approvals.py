@@ -1,13 +1,9 @@
 """What two operators can do about money: how each act is checked, said in words, and done."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypeVar
-from uuid import UUID
-
-from django.db.models import Model
 
 from accounts.models import Organization, Owner, User
+from billing.approvals.kinds import ApprovalKind, Params, amount, find
 from billing.chargebacks import chargebacks
 from billing.disputes import decisions as dispute_decisions
 from billing.models import Approval, CardDispute, Dispute, Payout, RatedUsage, Refund, TopUp
@@ -15,45 +11,9 @@ from billing.orders import voids
 from billing.payouts import payouts, reversals
 from billing.refunds import refunds, resolutions
 from billing.wallet import adjustments, promo_credits, wallets
-from core.errors import InvalidInput, NotFound
-from core.kicks import kick
+from core.errors import NotFound
 from core.money import format_micro
-
-Params = dict[str, Any]
-M = TypeVar("M", bound=Model)
-AMOUNT_MAX_MICRO = 1_000_000 * 10**6
-
-
-@dataclass(frozen=True)
-class ApprovalKind:
-    """`clean` returns the params to keep or raises; `summary` says them in words; `do` runs in the approving transaction."""
-
-    clean: Callable[[Params], Params]
-    summary: Callable[[Params], str]
-    do: Callable[[Approval, User], object]
-
-
-def find(model: type[M], params: Params, name: str) -> M:
-    """The object whose public id is `params[name]`. Raises InvalidInput, NotFound."""
-    try:
-        wanted = UUID(str(params.get(name, "")))
-    except ValueError as error:
-        raise InvalidInput(f"Give the id of the {name.replace('_', ' ')}.", code="subject_invalid") from error
-    found = model._default_manager.filter(public_id=wanted).first()
-    if found is None:
-        raise NotFound(f"There is no such {name.replace('_', ' ')}.")
-    return found
-
-
-def amount(params: Params, *, signed: bool = False) -> int:
-    """A whole number of micro-units. Raises InvalidInput (`amount_invalid`)."""
-    value = params.get("amount_micro")
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 < abs(value) <= AMOUNT_MAX_MICRO:
-        raise InvalidInput("Give an amount, not zero, of at most a million.", code="amount_invalid")
-    if value < 0 and not signed:
-        raise InvalidInput("The amount must be more than zero.", code="amount_invalid")
-    return value
-
+from core.workers import wake
 
 # --- customers ----------------------------------------------------------------------------------------------------------
 
@@ -140,7 +100,7 @@ def _refund_words(params: Params) -> str:
 def _resolve_refund(approval: Approval, actor: User) -> None:
     """A worker does it, since it asks Stripe first."""
     resolutions.insist_given_up(find(Refund, approval.params, "refund"))
-    kick(resolutions.TASK)
+    wake(resolutions.TASK)
 
 
 # --- owners -------------------------------------------------------------------------------------------------------------

@@ -1,7 +1,5 @@
 """Which events matter, and what is done about each: fetch what it names, then act on that."""
 
-from collections.abc import Callable
-
 from django.db.models import Q
 from django.utils import timezone
 
@@ -12,10 +10,8 @@ from billing.payouts import bank, reversals
 from billing.refunds import outcomes as refund_outcomes
 from billing.stripe import gateway
 from billing.stripe.gateway import CheckoutSession, Payment
+from billing.stripe.inbox import ConnectedHandler, ObjectHandler
 from billing.topups import recharge_outcomes, saved_cards, top_ups
-
-# Takes the id of the event's object; False when it is nothing of ours. Raises DomainErrors.
-Handler = Callable[[str], bool]
 
 
 def _session(object_id: str) -> bool:
@@ -55,7 +51,7 @@ def _refund(object_id: str) -> bool:
     return refund_outcomes.apply(gateway.retrieve_refund(object_id))
 
 
-def dispute(object_id: str) -> bool:
+def _dispute(object_id: str) -> bool:
     """Its event may come before that of the payment: that is credited first then."""
     found = gateway.retrieve_dispute(object_id)
     if chargebacks.apply(found):
@@ -82,7 +78,7 @@ def _of_saved_card(payment: Payment) -> bool:
     return payment.command.startswith("card_top_up:") and ":charge:" in payment.command
 
 
-HANDLERS: dict[str, Handler] = {
+OBJECTS: dict[str, ObjectHandler] = {
     "checkout.session.completed": _session,
     "checkout.session.async_payment_succeeded": _session,
     "checkout.session.async_payment_failed": _session,
@@ -100,11 +96,11 @@ HANDLERS: dict[str, Handler] = {
     "refund.updated": _refund,
     "refund.failed": _refund,
     "charge.refund.updated": _refund,
-    "charge.dispute.created": dispute,
-    "charge.dispute.updated": dispute,
-    "charge.dispute.funds_withdrawn": dispute,
-    "charge.dispute.funds_reinstated": dispute,
-    "charge.dispute.closed": dispute,
+    "charge.dispute.created": _dispute,
+    "charge.dispute.updated": _dispute,
+    "charge.dispute.funds_withdrawn": _dispute,
+    "charge.dispute.funds_reinstated": _dispute,
+    "charge.dispute.closed": _dispute,
 }
 
 
@@ -123,14 +119,12 @@ def _bank_payout(account_id: str, payout_id: str) -> bool:
     return bank.apply(gateway.retrieve_bank_payout(payout_id, account_id=account_id))
 
 
-# Takes the id of the event's object; False when it is nothing of ours.
-THIN: dict[str, Callable[[str], bool]] = {
+THIN: dict[str, ObjectHandler] = {
     "v2.core.account[requirements].updated": _account,
     "v2.core.account[configuration.recipient].capability_status_updated": _account,
     "v2.core.account.closed": _account,
 }
-# Takes the account on which it happened, and the id of the object there.
-CONNECTED: dict[str, Callable[[str, str], bool]] = {
+CONNECTED: dict[str, ConnectedHandler] = {
     "payout.created": _bank_payout,
     "payout.updated": _bank_payout,
     "payout.paid": _bank_payout,

@@ -11,7 +11,7 @@ from accounts.models import Organization
 from compute import blobs, tensors
 from compute.artifacts.onnx.admission import admit
 from compute.models import InputFile, ModelArtifact
-from core import kicks
+from core import workers
 from core.errors import InvalidInput, InvalidTransition
 from core.states import transition
 
@@ -32,7 +32,7 @@ def upload_model(*, organization: Organization, name: str, stream: BinaryIO) -> 
             sha256=blob.sha256,
             defaults={"name": name, "size_bytes": blob.size_bytes},
         )
-        kicks.kick("compute.admit_models")
+        workers.wake("compute.admit_models")
     return artifact, is_new
 
 

@@ -13,7 +13,7 @@ from django.db import connection
 
 from compute import blobs, tensors
 from compute.dispatch.trust import MAX_ATTEMPTS, MAX_COPIES, MAX_FAILURES, QUORUM
-from core import kicks
+from core import workers
 from core.db import atomic_retrying, execute_batch
 from core.errors import InvalidInput, NotFound
 
@@ -241,4 +241,4 @@ def _conclude(verdicts: list[Verdict], *, replicated: bool) -> None:
         statements.append((TRUST, [attempts]))
     for sql, parameters in statements:
         execute_batch(sql, parameters)
-    kicks.kick("billing.settle_usage")
+    workers.announce("usage")

@@ -14,7 +14,7 @@ from django.utils import timezone
 from accounts.models import ApiKey, Organization
 from compute import blobs, tensors
 from compute.models import InferenceJob, InputFile, ModelArtifact, WorkUnit
-from core import kicks
+from core import workers
 from core.db import atomic_retrying
 from core.errors import Conflict, Forbidden, InvalidInput
 from core.states import transition
@@ -72,7 +72,7 @@ def create_job(
         power_max_mw=power_max_mw,
         copies_min=copies_min,
     )
-    kicks.kick("compute.plan_jobs")
+    workers.wake("compute.plan_jobs")
     return job
 
 
@@ -146,7 +146,7 @@ def plan_job(*, job_id: int) -> bool:
             WorkUnit.objects.bulk_create(batch)
         total = WorkUnit.objects.filter(job=job).count()
         transition(job, InferenceJob.Status.RUNNING, units_total=total, started_at=timezone.now())
-        kicks.kick("compute.dispatch_round")
+        workers.wake("compute.dispatch_round")
     return True
 
 
@@ -205,7 +205,7 @@ def finish_jobs() -> int:
         ready = done.filter(units_accepted__gte=F("units_total"))
         moved += ready.update(status=InferenceJob.Status.ASSEMBLING)
         if moved:
-            kicks.kick("compute.assemble_jobs")
+            workers.wake("compute.assemble_jobs")
     failed = WorkUnit.objects.filter(status=WorkUnit.Status.FAILED, job__status=InferenceJob.Status.RUNNING)
     for unit in failed.select_related("job")[:100]:
         moved += fail_job(job=unit.job, code=unit.status_code, message=f"Unit {unit.index} could not be computed.")
@@ -264,7 +264,7 @@ def assemble_job(*, job_id: int) -> bool:
             result_bytes=blob.size_bytes,
             finished_at=timezone.now(),
         )
-        kicks.kick("billing.close_jobs")
+        workers.announce("jobs_ended")
     return True
 
 

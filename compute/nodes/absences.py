@@ -2,7 +2,7 @@
 
 from django.db import connection, transaction
 
-from core import kicks
+from core import workers
 
 AFTER_H, UNTIL_H = 24, 8 * 24
 
@@ -30,5 +30,5 @@ def tell() -> int:
         cursor.execute(TELL, [AFTER_H, UNTIL_H])
         count: int = cursor.rowcount
     if count:
-        kicks.kick("accounts.send_mails")
+        workers.wake("accounts.send_mails")
     return count

@@ -18,7 +18,7 @@ from compute.models import Attempt, AvailabilitySpan, EnrolmentCode, HardwareCla
 from compute.nats.jwt import user_jwt, user_public_from_ed25519
 from compute.nats.trust import trust_chain
 from compute.nodes import limits, prices
-from core import kicks
+from core import workers
 from core.db import atomic_retrying
 from core.errors import Conflict, ConsentRequired, DomainError, InvalidInput
 from core.states import transition
@@ -168,7 +168,7 @@ def retire(*, node: Node, why: str, actor: User | None) -> Node:
     )
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_notify('driveway_link', 'node')")  # the link tells the agent, and cuts it off
-    kicks.kick("compute.dispatch_round")  # its units are open for others
+    workers.wake("compute.dispatch_round")  # its units are open for others
     return node
 
 

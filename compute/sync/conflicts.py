@@ -12,7 +12,7 @@ from accounts.access import audit
 from accounts.mails import outbox
 from accounts.models import User
 from compute.models import Node
-from core import kicks
+from core import workers
 from core.db import execute_batch
 
 CODE = "meter_conflict"
@@ -86,7 +86,7 @@ def _quarantine(different: Sequence[Repeated]) -> None:
     for node in Node.objects.filter(pk__in=[row[0] for row in paused]).select_related("vehicle__owner__user"):
         _tell(node)
     if paused:
-        kicks.kick("compute.dispatch_round")  # what it holds will be open for others
+        workers.wake("compute.dispatch_round")  # what it holds will be open for others
 
 
 def _tell(node: Node) -> None:

@@ -13,7 +13,7 @@ from compute.dispatch import leases
 from compute.nodes import history, limits, nodes
 from compute.sync import reports, resumes
 from compute.sync.reports import Reporter
-from core import kicks
+from core import workers
 
 SYNC_MS = {"nats": 5000, "https": 3000}
 WITHHELD_SYNC_MS = 15000  # nothing will be offered: no hurry
@@ -132,7 +132,7 @@ def _answer(
     history.keep_availability([node for node, r in by_node.items() if "availability" in known[r.node].share])
     history.keep_health({n: r.health for n, r in by_node.items() if r.health and "reliability" in known[r.node].share})
     if acks or any(r.available and r.capacity > len(r.running) for r in requests):
-        kicks.kick("compute.dispatch_round")
+        workers.wake("compute.dispatch_round")
     answers = {}
     for index, request in accepted.items():
         node = known[request.node]

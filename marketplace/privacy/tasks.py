@@ -3,7 +3,7 @@
 from celery import shared_task
 
 from accounts.models import DataExport
-from core import kicks
+from core import workers
 from marketplace.privacy import archive, erasure, retention
 
 LIMIT_S = (
@@ -14,7 +14,7 @@ LIMIT_S = (
 @shared_task(name="privacy.build_exports", time_limit=LIMIT_S, soft_time_limit=LIMIT_S - 60)
 def build_exports() -> None:
     """Make every export that is waiting."""
-    kicks.begin("privacy.build_exports")
+    workers.begin("privacy.build_exports")
     waiting = DataExport.objects.filter(status=DataExport.Status.REQUESTED).order_by("id")
     for export_id in list(waiting.values_list("pk", flat=True)[:20]):
         archive.build(export_id=export_id)

@@ -7,12 +7,12 @@ import pytest
 
 from compute import blobs
 from compute.models import ModelArtifact
-from core import kicks
+from core import workers
 from tests import factories
 
 pytestmark = pytest.mark.django_db
 BINARY = "application/octet-stream"
-SEND = kicks._send
+SEND = workers._send
 ONNX = b"pretend that this is a model"
 
 
@@ -53,7 +53,7 @@ def test_an_upload_is_stored_by_its_digest_and_waits_for_admission(
 def test_without_redis_an_upload_is_accepted_and_waits_for_the_beat(
     client, settings, monkeypatch, django_capture_on_commit_callbacks
 ):
-    monkeypatch.setattr(kicks, "_send", SEND)  # the real one, which the cast's fixture replaced
+    monkeypatch.setattr(workers, "_send", SEND)  # the real one, which the cast's fixture replaced
     settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": "redis://127.0.0.1:1/0"}}
     with django_capture_on_commit_callbacks(execute=True):
         assert upload(client).status_code == 201

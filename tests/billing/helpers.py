@@ -9,10 +9,13 @@ from django.utils import timezone
 
 from accounts.consents import consents
 from accounts.models import Organization, Owner, OwnerPolicy, User, Vehicle
+from billing.chargebacks import sweep as disputed_payments
 from billing.ledger import posting
 from billing.ledger.posting import Place, Posting
 from billing.models import JobOrder, LedgerAccount, PromoCredit, RateCard
 from billing.orders.orders import order_job
+from billing.payouts import reversals
+from billing.refunds import outcomes as refund_outcomes
 from billing.wallet import wallets
 from compute.models import (
     Attempt,
@@ -263,3 +266,8 @@ def make_market(*, price: int = 100_000, share: int = 700, top_up_micro: int = 1
         nodes=[make_node(hardware_class), make_node(hardware_class)],
         organization=make_organization(top_up_micro=top_up_micro),
     )
+
+
+def sweep_money() -> int:
+    """Run the sweeps that `billing.sweep_stripe` runs after it has listed events and movements. Returns how many were looked at."""
+    return refund_outcomes.sweep() + reversals.sweep() + disputed_payments.sweep()

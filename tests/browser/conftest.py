@@ -85,7 +85,7 @@ def world(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: Any) 
         override_settings(BLOB_ROOT=blobs, **lasting),
         pytest.MonkeyPatch.context() as patch,
     ):
-        patch.setattr("core.kicks._send", lambda task: None)
+        patch.setattr("core.workers._send", lambda task: None)
         patch.setattr("compute.nodes.pairings.LIFETIME", timedelta(seconds=DAY_S))
         server = LiveServer("127.0.0.1")
         with leftovers.committed("world of tests/browser"):

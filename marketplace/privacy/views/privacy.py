@@ -15,7 +15,7 @@ from accounts.access import trail as access
 from accounts.access.guards import owner_required, signed_in
 from accounts.models import AccessEvent, DataExport, ErasureRequest, Owner
 from accounts.owners import erasures, exports
-from core import kicks
+from core import workers
 from core.errors import DomainError
 from core.files import file_response
 from marketplace.privacy import held, signed
@@ -65,7 +65,7 @@ def export_request(request: HttpRequest, owner: Owner) -> HttpResponse:
     except DomainError as error:
         messages.error(request, error.message)
     else:
-        kicks.kick("privacy.build_exports")
+        workers.wake("privacy.build_exports")
         messages.success(request, "Your export is being made. A mail tells you when it is ready, in minutes.")
     return redirect("privacy")
 

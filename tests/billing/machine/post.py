@@ -11,6 +11,7 @@ from billing.stripe import inbox, outbox, sweeps
 from billing.topups import recharges
 from billing.wallet import low_balance
 from marketplace.local.fake_stripe.webhooks import body_of, signature
+from tests.billing.helpers import sweep_money
 from tests.billing.machine.base import Base, crashes, picks
 from tests.conformance.fixture import SECRET
 
@@ -52,7 +53,7 @@ class Post(Base):
         tasks = [
             sweeps.sweep_events,
             sweeps.sweep_balance,
-            sweeps.sweep_money,
+            sweep_money,
             recharges.recharge_low,
             recharges.recharge_low,
             chargebacks.collect_owed,

@@ -1,7 +1,6 @@
 """The machine finds what it is for: each fault is planted in our code, and one of the runs must end in an assertion."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -12,7 +11,7 @@ from django.utils import timezone
 from billing.models import StripeCommand
 from billing.refunds import refunds
 from billing.stripe import outbox
-from billing.wiring import commands as outbox_kinds
+from billing.stripe.commands import KINDS
 from core.states import transition
 from marketplace.local.fake_stripe.store import Store
 from tests.billing.machine.money import run
@@ -28,8 +27,8 @@ def sent_again_blindly(patch: Patch) -> None:
     """Stripe has forgotten the key, and nobody looks whether it was done."""
     patch.setattr(Store, "answer", lambda store, key: None)
     patch.setattr(Store, "remember", lambda store, *answer: None)
-    for name, kind in outbox_kinds.KINDS.items():
-        patch.setitem(outbox_kinds.KINDS, name, replace(kind, find=lambda command: None))
+    for kind in KINDS.values():
+        patch.setattr(kind, "find", lambda command: None)
 
 
 def noted_before_its_effect(patch: Patch) -> None:
@@ -42,7 +41,7 @@ def noted_before_its_effect(patch: Patch) -> None:
                 return
             transition(row, "done", object_id=sent.object_id, outcome_unknown=False, message="", done_at=timezone.now())
         with transaction.atomic():
-            outbox_kinds.KINDS[row.kind].done(row, sent)
+            KINDS[row.kind].done(row, sent)
 
     patch.setattr(outbox, "_settle", settle)
 

@@ -36,7 +36,7 @@ from billing.payouts import payouts
 from billing.refunds import resolutions
 from billing.statements import statements
 from billing.stripe import outbox, sweeps
-from tests.billing.helpers import end_job
+from tests.billing.helpers import end_job, sweep_money
 from tests.billing.machine.base import Base
 
 MADE = ("checkout.session", "payment_intent", "refund", "transfer", "transfer_reversal")
@@ -98,7 +98,7 @@ class Truth(Base):
             self.world.run()
             payouts.send_due()
             self.operators_look()
-        for sweep in (sweeps.sweep_events, sweeps.sweep_balance, sweeps.sweep_money):
+        for sweep in (sweeps.sweep_events, sweeps.sweep_balance, sweep_money):
             sweep()
         self.world.run()
         statements.close_due(until=timezone.now())

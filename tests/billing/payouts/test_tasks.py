@@ -15,7 +15,7 @@ from tests.conformance.fixture import FakeWorld
 pytestmark = pytest.mark.django_db
 
 
-def test_payouts_are_sent_and_kicked(stripe: FakeWorld, sent_tasks, django_capture_on_commit_callbacks):
+def test_payouts_are_sent_and_workers_woken(stripe: FakeWorld, sent_tasks, django_capture_on_commit_callbacks):
     fund(stripe)
     with django_capture_on_commit_callbacks(execute=True):
         owner = ready_owner(stripe)

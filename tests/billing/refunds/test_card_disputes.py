@@ -13,7 +13,7 @@ from billing.refunds import refunds
 from billing.stripe import gateway, inbox, outbox, sweeps
 from core.errors import Conflict, InvalidInput
 from tests.billing.cards.helpers import start
-from tests.billing.helpers import end_job, make_market, make_organization, order, sqlstate_of, top_up
+from tests.billing.helpers import end_job, make_market, make_organization, order, sqlstate_of, sweep_money, top_up
 from tests.billing.refunds.helpers import (
     ask,
     balance,
@@ -214,8 +214,8 @@ def test_what_no_event_told_the_balance_tells(stripe: FakeWorld):
     lot = pay(stripe, organization)
     dispute_desk(stripe).open(charge_of(stripe, lot))
     sweeps.sweep_balance()
-    assert sweeps.sweep_money() == 1
-    assert sweeps.sweep_money() == 0
+    assert sweep_money() == 1
+    assert sweep_money() == 0
     assert CardDispute.objects.get().withdrawn_at
     books(stripe)
 

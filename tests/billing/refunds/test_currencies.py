@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from billing.models import CardDispute, LedgerTransfer, StripeEvent
-from billing.stripe import gateway, inbox, sweeps
+from billing.stripe import gateway, inbox
 from billing.stripe.gateway import BalanceMovement
 from tests.billing.cards.helpers import start
+from tests.billing.helpers import sweep_money
 from tests.billing.refunds.helpers import balance, charge_of, customer, dispute_desk, pay
 from tests.conformance.fixture import FakeWorld
 
@@ -57,7 +58,7 @@ def test_a_chargeback_is_known_and_its_money_waits_for_operators(stripe: FakeWor
     dispute = CardDispute.objects.get()
     assert (dispute.status, dispute.withdrawn_at, balance(organization)) == ("needs_response", None, 50_000_000)
     assert not LedgerTransfer.objects.filter(kind="dispute").exists()
-    assert sweeps.sweep_money() >= 0  # goes on
+    assert sweep_money() >= 0  # goes on
 
 
 def test_a_top_up_is_not_credited(stripe: FakeWorld, converted: None):

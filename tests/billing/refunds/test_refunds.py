@@ -9,7 +9,7 @@ from billing.refunds import outcomes as refund_outcomes
 from billing.refunds import refunds
 from billing.stripe import inbox, outbox, sweeps
 from core.errors import Conflict, InvalidInput
-from tests.billing.helpers import make_market, make_organization, order, top_up
+from tests.billing.helpers import make_market, make_organization, order, sweep_money, top_up
 from tests.billing.refunds.helpers import ask, balance, books, check, customer, given_up, pay, refund_desk, settle
 from tests.conformance.fixture import FakeWorld
 
@@ -122,7 +122,7 @@ def test_a_refund_that_fails_days_later_is_back_in_the_wallet_once(stripe: FakeW
             sweeps.sweep_events()
         else:
             sweeps.sweep_balance()
-            sweeps.sweep_money()
+            sweep_money()
         inbox.process_due()
     refund.refresh_from_db()
     assert (refund.status, refund.status_code, balance(organization)) == ("failed", "lost_or_stolen_card", 50_000_000)

@@ -8,6 +8,7 @@ import pytest
 from billing.models import CardDispute, CardTopUp, StripeCommand, StripeEvent
 from billing.stripe import gateway, inbox, outbox, sweeps
 from tests.billing.cards.helpers import start
+from tests.billing.helpers import sweep_money
 from tests.billing.refunds.helpers import ask, balance, books, charge_of, customer, dispute_desk, pay, settle
 from tests.conformance.fixture import FakeWorld
 
@@ -47,7 +48,7 @@ def test_of_a_dispute_stops_no_other_event(stripe: FakeWorld, invention: Inventi
     dead = StripeEvent.objects.filter(type__startswith="charge.dispute")
     assert set(dead.values_list("status", "status_code")) == {("dead", "stripe_word_unknown")}
     sweeps.sweep_balance()
-    assert sweeps.sweep_money() == 1  # nor a sweep
+    assert sweep_money() == 1  # nor a sweep
     invention.is_on = False
     inbox.retry(event=dead.first(), actor=None)
     stripe.run()
