@@ -7,9 +7,7 @@ from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import DatabaseError
 from django.http import Http404
 from rest_framework import exceptions, status
-from rest_framework.exceptions import ParseError
 from rest_framework.pagination import CursorPagination
-from rest_framework.parsers import JSONParser
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
@@ -76,13 +74,3 @@ class NewestFirst(CursorPagination):
     max_page_size = 200
     page_size_query_param = "limit"
     ordering = "-id"
-
-
-class JsonParser(JSONParser):
-    """DRF's parser, for which endless nesting is a malformed body and not a crash."""
-
-    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
-        try:
-            return super().parse(stream, media_type, parser_context)
-        except RecursionError as error:
-            raise ParseError("This JSON is nested too deeply.") from error
