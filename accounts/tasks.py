@@ -27,10 +27,10 @@ def remind_of_consents() -> None:
         pass
 
 
-@shared_task(name="accounts.send_mails")
+@shared_task(name=outbox.TASK)
 def send_mails() -> None:
     """Until none is due: what could not be sent is not due again before its next try."""
     until = time.monotonic() + SEND_BUDGET_S
-    workers.begin("accounts.send_mails")
+    workers.begin(outbox.TASK)
     while outbox.send_due() and time.monotonic() < until:
-        workers.begin("accounts.send_mails")
+        workers.begin(outbox.TASK)

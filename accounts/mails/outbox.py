@@ -18,6 +18,7 @@ from accounts.models import ConsentCurrent, Mail, Owner, User
 from core import workers
 
 logger = logging.getLogger(__name__)
+TASK = "accounts.send_mails"
 BATCH, TRIES = 10, 12  # a batch is sent well within the claim on it, each mail having EMAIL_TIMEOUT
 FIRST_RETRY, DOUBLINGS = timedelta(minutes=2), 7  # 2 minutes, 4, 8, ... 4 hours: two days in all
 
@@ -44,7 +45,12 @@ def queue(
     )
     Mail.objects.bulk_create([row], ignore_conflicts=True)
     if not_before_at is None:
-        workers.wake("accounts.send_mails")
+        wake()
+
+
+def wake() -> None:
+    """Have waiting mails sent as soon as this transaction has committed."""
+    workers.wake(TASK)
 
 
 def send_due(*, limit: int = BATCH) -> int:

@@ -7,12 +7,13 @@ told by that one's mail, with the same figures: so this waits until statements a
 from django.conf import settings
 from django.db import connection, transaction
 
-from core import workers
+from accounts.mails import outbox
+from accounts.mails.sql import queue_from
 
 CLOSING_H = 24  # in which the statements are surely made, once their grace is over
 
 # A zone that this PostgreSQL does not know counts as UTC: one odd row must not stop everybody's mail.
-SUMMARIZE = """
+SUMMARIZE = queue_from("""
 WITH months AS (
     SELECT o.id, o.user_id, o.currency, COALESCE(z.name, 'UTC') AS zone,
            date_trunc('month', now() AT TIME ZONE COALESCE(z.name, 'UTC')) AS month_end
@@ -21,13 +22,12 @@ WITH months AS (
 due AS (
     SELECT m.*, m.month_end - interval '1 month' AS month_start,
            'earnings-summary:' || m.id || ':' || to_char(m.month_end - interval '1 month', 'YYYY-MM') AS key FROM months m)
-INSERT INTO accounts_mail (user_id, kind, context, dedupe_key, not_before_at, tries, created_at, dropped_code)
-SELECT d.user_id, 'earnings-summary',
+SELECT d.user_id, 'earnings-summary' AS kind,
        jsonb_build_object('from_on', d.month_start::date, 'to_on', d.month_end::date - 1, 'currency', d.currency,
                           'attempts', e.attempts, 'compute_ms', e.compute_ms, 'energy_mwh', e.energy_mwh,
                           'gross_micro', e.gross, 'energy_cost_micro', e.energy, 'wear_micro', e.wear,
-                          'net_micro', e.gross - e.energy - e.wear),
-       d.key, now(), 0, now(), ''
+                          'net_micro', e.gross - e.energy - e.wear) AS context,
+       d.key AS dedupe_key
   FROM due d
   JOIN LATERAL (
     SELECT count(*) AS attempts, sum(u.compute_ms)::bigint AS compute_ms, sum(u.energy_mwh)::bigint AS energy_mwh,
@@ -48,8 +48,7 @@ SELECT d.user_id, 'earnings-summary',
                     WHERE s.owner_id = d.id AND s.currency = d.currency AND s.attempts > 0
                       AND s.period_end_at > d.month_start AT TIME ZONE 'UTC'
                       AND s.period_start_at < d.month_end AT TIME ZONE 'UTC')
-ON CONFLICT (dedupe_key) DO NOTHING
-"""
+""")
 
 
 @transaction.atomic
@@ -59,5 +58,5 @@ def summarize() -> int:
         cursor.execute(SUMMARIZE, [settings.STATEMENT_GRACE_H + CLOSING_H])
         count: int = cursor.rowcount
     if count:
-        workers.wake("accounts.send_mails")
+        outbox.wake()
     return count

@@ -11,10 +11,10 @@ from datetime import datetime
 from django.db import connection
 from django.utils import timezone
 
+from accounts.mails import outbox
 from billing import periods
 from billing.invoices.sql import CLOSE, LOCK, TELL, WITH_CHARGES
 from billing.models import Invoice
-from core import workers
 from core.db import atomic_retrying, execute_batch
 from core.errors import InvalidInput
 
@@ -53,7 +53,7 @@ def _close(until: datetime, organizations: list[int]) -> int:
     execute_batch(LOCK, [organizations])
     made = [row[0] for row in execute_batch(CLOSE, {"organizations": organizations, "until": until})]
     execute_batch(TELL, [made])
-    workers.wake("accounts.send_mails")
+    outbox.wake()
     return len(made)
 
 

@@ -1,5 +1,7 @@
 """The statements beneath invoices.py: few, whatever the number of organizations and charges."""
 
+from accounts.mails.sql import queue_from
+
 # Where a charge shows: what debits the hold, and corrections that credit what may be spent. `since_at`: nothing older is on no invoice.
 ACCOUNTS = """
     SELECT a.id, a.kind, a.organization_id, a.currency, l.period_end_at,
@@ -120,17 +122,15 @@ SELECT id FROM made ORDER BY id
 """  # noqa: S608
 
 # To the admins and people of finance, each once for an invoice.
-TELL = """
-INSERT INTO accounts_mail (user_id, kind, context, dedupe_key, not_before_at, tries, created_at, dropped_code)
-SELECT m.user_id, 'invoice-ready',
+TELL = queue_from("""
+SELECT m.user_id, 'invoice-ready' AS kind,
        jsonb_build_object('organization', o.name, 'number', i.number, 'id', i.public_id, 'total_micro', i.total_micro,
            'currency', i.currency, 'from_on', (i.period_start_at AT TIME ZONE 'UTC')::date,
-           'to_on', ((i.period_end_at - interval '1 microsecond') AT TIME ZONE 'UTC')::date),
-       'invoice-ready:' || i.id || ':' || m.user_id, now(), 0, now(), ''
+           'to_on', ((i.period_end_at - interval '1 microsecond') AT TIME ZONE 'UTC')::date) AS context,
+       'invoice-ready:' || i.id || ':' || m.user_id AS dedupe_key
   FROM billing_invoice i
   JOIN accounts_organization o ON o.id = i.organization_id
   JOIN accounts_membership m ON m.organization_id = o.id AND m.role IN ('admin', 'finance')
   JOIN accounts_user u ON u.id = m.user_id AND u.is_active
  WHERE i.id = ANY(%b::bigint[])
-ON CONFLICT (dedupe_key) DO NOTHING
-"""
+""")

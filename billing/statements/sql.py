@@ -1,5 +1,7 @@
 """The statements of SQL with which owners' statements are closed, a chunk of owners at a time. See statements.py."""
 
+from accounts.mails.sql import queue_from
+
 # `made` are the statements of this chunk, once there are any.
 
 # Everybody's accounts, in the order in which every posting locks them: nothing slips onto them meanwhile.
@@ -128,9 +130,8 @@ SELECT d.id, d.owner_id, d.paid_out_micro, d.currency, d.period_end_at, t.id
 """
 
 # Whoever asked for the monthly summary finds its figures here: one mail a month, not two (summaries.py leaves them out).
-MAILS = """
-INSERT INTO accounts_mail (user_id, kind, context, dedupe_key, not_before_at, tries, created_at, dropped_code)
-SELECT o.user_id, 'statement-ready',
+MAILS = queue_from("""
+SELECT o.user_id, 'statement-ready' AS kind,
        jsonb_build_object('statement', s.public_id, 'number', s.number, 'currency', s.currency, 'earned_micro', s.earned_micro,
                           'paid_out_micro', s.paid_out_micro, 'carried_micro', s.carried_micro,
                           'minimum_micro', %(minimum)s::bigint,
@@ -142,12 +143,11 @@ SELECT o.user_id, 'statement-ready',
                           'with_summary', s.attempts > 0 AND NOT o.mails_off ? 'earnings-summary')
        || jsonb_build_object('attempts', s.attempts, 'compute_ms', s.compute_ms, 'energy_mwh', s.energy_mwh,
                              'energy_cost_micro', c.energy, 'wear_micro', c.wear,
-                             'net_micro', s.earned_micro - c.energy - c.wear),
-       'statement-ready:' || s.id, now(), 0, now(), ''
+                             'net_micro', s.earned_micro - c.energy - c.wear) AS context,
+       'statement-ready:' || s.id AS dedupe_key
   FROM billing_statement s JOIN accounts_owner o ON o.id = s.owner_id
   LEFT JOIN billing_payout p ON p.statement_id = s.id
  CROSS JOIN LATERAL (SELECT billing_round_half_even(s.energy_cost_nano, 1000) AS energy,
                             billing_round_half_even(s.wear_nano, 1000) AS wear) c
  WHERE s.id = ANY(%(made)s) AND o.erased_at IS NULL AND o.deactivated_at IS NULL
-ON CONFLICT (dedupe_key) DO NOTHING
-"""
+""")

@@ -15,6 +15,7 @@ from django.db import connection
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
+from accounts.mails import outbox
 from accounts.models import Owner
 from billing import periods
 from billing.ledger import posting
@@ -40,7 +41,7 @@ def close_due(*, until: datetime, opened_by: datetime | None = None) -> int:
         after = owners[-1]
     if made:
         workers.announce("statements")
-        workers.wake("accounts.send_mails")
+        outbox.wake()
     return made
 
 

@@ -5,10 +5,11 @@ from datetime import datetime
 from django.db import connection, transaction
 from django.utils import timezone
 
+from accounts.mails import outbox
+from accounts.mails.sql import queue_from
 from billing.topups.words import SOON
-from core import workers
 
-TELL = """
+TELL = queue_from("""
 WITH expiring AS (
     SELECT c.id, c.brand, c.last4, c.exp_month, c.exp_year, o.id AS organization_id, o.name,
            make_timestamptz(c.exp_year, c.exp_month, 1, 0, 0, 0, 'UTC') + interval '1 month' AS ends_at
@@ -22,12 +23,10 @@ due AS (
       JOIN accounts_membership m ON m.organization_id = e.organization_id AND m.role IN ('admin', 'finance')
       JOIN accounts_user u ON u.id = m.user_id AND u.is_active
      WHERE e.ends_at > %(now)s AND e.ends_at <= %(soon)s)
-INSERT INTO accounts_mail (user_id, kind, context, dedupe_key, not_before_at, tries, created_at, dropped_code)
-SELECT user_id, 'card-expiring',
-       jsonb_build_object('organization', name, 'brand', brand, 'last4', last4, 'month', exp_month, 'year', exp_year),
-       key, now(), 0, now(), '' FROM due
-ON CONFLICT (dedupe_key) DO NOTHING
-"""
+SELECT user_id, 'card-expiring' AS kind,
+       jsonb_build_object('organization', name, 'brand', brand, 'last4', last4, 'month', exp_month, 'year', exp_year) AS context,
+       key AS dedupe_key FROM due
+""")
 
 
 @transaction.atomic
@@ -38,5 +37,5 @@ def mail_expiring(now: datetime | None = None) -> int:
         cursor.execute(TELL, {"now": moment, "soon": moment + SOON})
         count: int = cursor.rowcount
     if count:
-        workers.wake("accounts.send_mails")
+        outbox.wake()
     return count

@@ -2,7 +2,8 @@
 
 from django.db import connection, transaction
 
-from core import workers
+from accounts.mails import outbox
+from accounts.mails.sql import queue_from
 
 FREE = """(SELECT COALESCE(sum(a.balance_micro), 0)::bigint FROM billing_ledgeraccount a
             WHERE a.organization_id = o.id AND a.currency = o.currency AND a.kind IN ('wallet', 'promo_wallet'))"""
@@ -11,6 +12,15 @@ UPDATE billing_billingprofile p SET low_balance_mailed_at = NULL FROM accounts_o
  WHERE o.id = p.organization_id AND p.low_balance_mailed_at IS NOT NULL
    AND (p.low_balance_micro IS NULL OR {FREE} >= p.low_balance_micro)
 """  # noqa: S608 - our own text
+MAILS = queue_from("""
+    SELECT m.user_id, 'balance-low' AS kind,
+           jsonb_build_object('organization', t.name, 'currency', t.currency, 'free_micro', t.free_micro,
+                              'threshold_micro', t.low_balance_micro) AS context,
+           'balance-low:' || t.organization_id || ':' || extract(epoch FROM t.at) || ':' || m.user_id AS dedupe_key
+      FROM told t
+      JOIN accounts_membership m ON m.organization_id = t.organization_id AND m.role IN ('admin', 'finance')
+      JOIN accounts_user u ON u.id = m.user_id AND u.is_active
+""")
 TELL = f"""
 WITH low AS (
     SELECT p.id, p.low_balance_micro, o.id AS organization_id, o.name, o.currency, {FREE} AS free_micro
@@ -21,16 +31,7 @@ told AS (
     UPDATE billing_billingprofile p SET low_balance_mailed_at = clock_timestamp() FROM low
      WHERE low.id = p.id AND p.low_balance_mailed_at IS NULL
     RETURNING low.*, p.low_balance_mailed_at AS at),
-mails AS (
-    INSERT INTO accounts_mail (user_id, kind, context, dedupe_key, not_before_at, tries, created_at, dropped_code)
-    SELECT m.user_id, 'balance-low',
-           jsonb_build_object('organization', t.name, 'currency', t.currency, 'free_micro', t.free_micro,
-                              'threshold_micro', t.low_balance_micro),
-           'balance-low:' || t.organization_id || ':' || extract(epoch FROM t.at) || ':' || m.user_id, now(), 0, now(), ''
-      FROM told t
-      JOIN accounts_membership m ON m.organization_id = t.organization_id AND m.role IN ('admin', 'finance')
-      JOIN accounts_user u ON u.id = m.user_id AND u.is_active
-    ON CONFLICT (dedupe_key) DO NOTHING)
+mails AS ({MAILS})
 SELECT count(*) FROM told
 """  # noqa: S608
 
@@ -46,5 +47,5 @@ def mail_low(*, limit: int = 500) -> int:
         cursor.execute(TELL, [limit])
         count = int(cursor.fetchone()[0])
     if count:
-        workers.wake("accounts.send_mails")
+        outbox.wake()
     return count
