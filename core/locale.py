@@ -14,7 +14,7 @@ from asgiref.local import Local
 from babel import Locale, UnknownLocaleError
 from babel.core import get_global
 from babel.dates import format_date, format_skeleton, format_time, get_timezone_gmt, get_timezone_name
-from babel.numbers import format_currency, format_decimal, format_percent
+from babel.numbers import format_currency, format_decimal, format_percent, get_currency_symbol
 from django.utils import timezone
 
 from core.money import MICRO, MWH_PER_KWH
@@ -103,11 +103,16 @@ def countries() -> tuple[tuple[str, str], ...]:
     return tuple(sorted(((code, territories[code]) for code in codes), key=lambda pair: pair[1]))
 
 
-def money(amount_micro: int, currency: str) -> str:
-    """Two places; small amounts keep the six that make them readable."""
+def format_money(amount_micro: int, currency: str = "USD", *, places: int | None = None) -> str:
+    """Return an amount as people write it: two places, or the six that make one below a tenth of a unit readable.
+
+    `places` asks for another number where the amount is not so small.
+    """
     value, locale = Decimal(amount_micro) / MICRO, active()
-    places = 6 if amount_micro and abs(value) < TINY else 2
-    pattern = locale.currency_formats["standard"].pattern.replace("0.00", "0." + "0" * places)
+    shown = 6 if amount_micro and abs(value) < TINY else 2 if places is None else places
+    pattern = locale.currency_formats["standard"].pattern.replace("0.00", f"0.{'0' * shown}" if shown else "0")
+    if get_currency_symbol(currency, locale=locale)[-1:].isalpha():  # "CHF 1.00"; Babel leaves this space out
+        pattern = pattern.replace("¤#", "¤\u00a0#")
     return format_currency(value, currency, format=pattern, locale=locale, currency_digits=False)
 
 

@@ -10,7 +10,7 @@ from billing.admin import approvals, disputes, ledger, payouts, rates, refunds, 
 from billing.admin.base import may_decide, proposal_url
 from billing.models import Approval, JobOrder, RatedUsage, TopUp
 from core.admin import ReadOnlyAdmin
-from core.money import format_micro
+from core.locale import format_money
 
 __all__ = ["approvals", "disputes", "ledger", "payouts", "rates", "refunds", "stripe"]
 
@@ -45,7 +45,7 @@ class TopUpAdmin(OwnerDataAdmin):
 
     @admin.display(description="Amount", ordering="amount_micro")
     def amount(self, row: TopUp) -> str:
-        return format_micro(row.amount_micro, row.currency)
+        return format_money(row.amount_micro, row.currency)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Money received by bank transfer is credited by two operators, as a proposal."""

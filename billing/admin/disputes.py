@@ -18,7 +18,8 @@ from billing.disputes import disputes
 from billing.models import Approval, Dispute
 from billing.orders import give_backs
 from core.errors import DomainError
-from core.money import MICRO, format_micro
+from core.locale import format_money
+from core.money import MICRO
 
 
 @admin.register(Dispute)
@@ -74,15 +75,15 @@ class DisputeAdmin(OwnerDataAdmin):
 
     @admin.display(description="Claimed")
     def claimed(self, row: Dispute) -> str:
-        return format_micro(row.claimed_micro, row.currency)
+        return format_money(row.claimed_micro, row.currency)
 
     @admin.display(description="Held while open")
     def reserved(self, row: Dispute) -> str:
-        return format_micro(row.reserved_micro, row.currency)
+        return format_money(row.reserved_micro, row.currency)
 
     @admin.display(description="Granted")
     def granted(self, row: Dispute) -> str:
-        return format_micro(row.granted_micro, row.currency)
+        return format_money(row.granted_micro, row.currency)
 
     def decide(self, request: HttpRequest, object_id: int) -> HttpResponse:
         if not may_decide(request):

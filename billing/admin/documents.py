@@ -5,7 +5,7 @@ from django.contrib import admin
 from accounts.admin.owner_data import OwnerDataAdmin
 from billing.models import Invoice, InvoiceLine, Statement, StatementLine
 from core.admin import ReadOnlyAdmin
-from core.money import format_micro
+from core.locale import format_money
 
 
 class StatementLines(admin.TabularInline[StatementLine, Statement]):
@@ -39,15 +39,15 @@ class StatementAdmin(OwnerDataAdmin):
 
     @admin.display(description="Earned")
     def earned(self, row: Statement) -> str:
-        return format_micro(row.earned_micro, row.currency)
+        return format_money(row.earned_micro, row.currency)
 
     @admin.display(description="Paid out")
     def paid_out(self, row: Statement) -> str:
-        return format_micro(row.paid_out_micro, row.currency)
+        return format_money(row.paid_out_micro, row.currency)
 
     @admin.display(description="Carried")
     def carried(self, row: Statement) -> str:
-        return format_micro(row.carried_micro, row.currency)
+        return format_money(row.carried_micro, row.currency)
 
 
 @admin.register(Invoice)
@@ -60,4 +60,4 @@ class InvoiceAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Total")
     def total(self, row: Invoice) -> str:
-        return format_micro(row.total_micro, row.currency)
+        return format_money(row.total_micro, row.currency)

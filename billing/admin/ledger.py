@@ -22,7 +22,7 @@ from billing.ledger.checks import CHECKS
 from billing.models import LedgerAccount, LedgerCheck, LedgerDifference, LedgerTransfer
 from core.admin import ReadOnlyAdmin
 from core.errors import DomainError
-from core.money import format_micro
+from core.locale import format_money
 
 MICRO_PER_CENT = 10_000
 
@@ -216,7 +216,7 @@ def money(amount_micro: int | None, currency: str) -> str:
     """To the last micro-unit: whoever looks at the ledger wants to see all of it."""
     if amount_micro is None:
         return ""
-    return format_micro(amount_micro, currency, places=6 if amount_micro % MICRO_PER_CENT else 2)
+    return format_money(amount_micro, currency, places=6 if amount_micro % MICRO_PER_CENT else 2)
 
 
 def link(row: Model) -> SafeString:

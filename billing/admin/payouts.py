@@ -8,7 +8,7 @@ from django.contrib import admin
 from accounts.admin.owner_data import OwnerDataAdmin
 from billing.admin.base import ProposingAdmin
 from billing.models import Approval, ConnectedAccount, Payout, StripeCommand
-from core.money import format_micro
+from core.locale import format_money
 
 Kind, Status = Approval.Kind, Payout.Status
 
@@ -30,7 +30,7 @@ class PayoutAdmin(ProposingAdmin):
 
     @admin.display(description="Amount", ordering="amount_micro")
     def amount(self, row: Payout) -> str:
-        return format_micro(row.amount_micro, row.currency)
+        return format_money(row.amount_micro, row.currency)
 
     def proposals(self, row: Payout) -> Sequence[tuple[str, dict[str, Any]]]:
         return [(kind, {"subject": row.public_id}) for kind in _kinds(row)]

@@ -13,7 +13,7 @@ from accounts.models import User
 from billing.models import RateCard
 from billing.rates import cards as rates
 from core.errors import InvalidInput
-from core.money import format_micro
+from core.locale import format_money
 
 FIELDS = (
     "hardware_class",
@@ -81,11 +81,11 @@ class RateCardAdmin(admin.ModelAdmin[RateCard]):
 
     @admin.display(description="Hour", ordering="price_micro_per_hour")
     def hour(self, card: RateCard) -> str:
-        return format_micro(card.price_micro_per_hour, card.currency, places=4)
+        return format_money(card.price_micro_per_hour, card.currency, places=4)
 
     @admin.display(description="kWh", ordering="price_micro_per_kwh")
     def kwh(self, card: RateCard) -> str:
-        return format_micro(card.price_micro_per_kwh, card.currency, places=4)
+        return format_money(card.price_micro_per_kwh, card.currency, places=4)
 
     def save_model(self, request: HttpRequest, obj: RateCard, form: ModelForm[Any], change: bool) -> None:
         assert isinstance(request.user, User)

@@ -13,7 +13,7 @@ from billing.admin.base import ProposingAdmin
 from billing.chargebacks import chargebacks, debts, suspensions
 from billing.models import Approval, CardDispute, PromoCredit, Refund, StripeCommand
 from core.errors import DomainError
-from core.money import format_micro
+from core.locale import format_money
 
 
 class MoneyBackAdmin(ProposingAdmin):
@@ -24,7 +24,7 @@ class MoneyBackAdmin(ProposingAdmin):
 
     @admin.display(description="Amount", ordering="amount_micro")
     def amount(self, row: Any) -> str:
-        return format_micro(row.amount_micro, row.currency)
+        return format_money(row.amount_micro, row.currency)
 
 
 @admin.register(Refund)

@@ -19,7 +19,7 @@ from billing.models import (
 from billing.stripe import inbox, outbox
 from core.admin import ReadOnlyAdmin
 from core.errors import DomainError
-from core.money import format_micro
+from core.locale import format_money
 
 
 @admin.register(StripeCommand)
@@ -67,7 +67,7 @@ class CardTopUpAdmin(OwnerDataAdmin):
 
     @admin.display(description="Amount", ordering="amount_micro")
     def amount(self, row: CardTopUp) -> str:
-        return format_micro(row.amount_micro, row.currency)
+        return format_money(row.amount_micro, row.currency)
 
 
 @admin.register(SavedCard)
@@ -91,15 +91,15 @@ class AutoRechargeAdmin(OwnerDataAdmin):
 
     @admin.display(description="Below")
     def threshold(self, row: AutoRecharge) -> str:
-        return format_micro(row.threshold_micro, row.organization.currency)
+        return format_money(row.threshold_micro, row.organization.currency)
 
     @admin.display(description="Amount")
     def amount(self, row: AutoRecharge) -> str:
-        return format_micro(row.amount_micro, row.organization.currency)
+        return format_money(row.amount_micro, row.organization.currency)
 
     @admin.display(description="At most a month")
     def monthly_cap(self, row: AutoRecharge) -> str:
-        return format_micro(row.monthly_cap_micro, row.organization.currency)
+        return format_money(row.monthly_cap_micro, row.organization.currency)
 
 
 @admin.register(BalanceTransaction)
@@ -111,11 +111,11 @@ class BalanceTransactionAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Amount", ordering="amount_micro")
     def amount(self, row: BalanceTransaction) -> str:
-        return format_micro(row.amount_micro, row.currency)
+        return format_money(row.amount_micro, row.currency)
 
     @admin.display(description="Fee", ordering="fee_micro")
     def fee(self, row: BalanceTransaction) -> str:
-        return format_micro(row.fee_micro, row.currency)
+        return format_money(row.fee_micro, row.currency)
 
 
 @admin.register(StripeSweep)

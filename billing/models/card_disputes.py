@@ -4,8 +4,8 @@ from django.db import models
 
 from accounts.models import Organization
 from billing.models.topups import TopUp
+from core.locale import format_money
 from core.models import PublicIdModel
-from core.money import format_micro
 from core.states import TransitionEvent, Transitions
 
 
@@ -73,7 +73,7 @@ class CardDispute(PublicIdModel):
         ]
 
     def __str__(self) -> str:
-        return f"{self.stripe_id}: {format_micro(self.amount_micro, self.currency)}"
+        return f"{self.stripe_id}: {format_money(self.amount_micro, self.currency)}"
 
 
 class CardDisputeEvent(TransitionEvent):

@@ -7,8 +7,8 @@ from accounts.models import Organization
 from billing.models.stripe_commands import StripeCommand
 from billing.models.stripe_customers import StripeCustomer
 from billing.models.topups import TopUp
+from core.locale import format_money
 from core.models import PublicIdModel
-from core.money import format_micro
 from core.states import TransitionEvent, Transitions
 
 
@@ -87,7 +87,7 @@ class CardTopUp(PublicIdModel):
         indexes = [models.Index(fields=["organization", "-id"], name="card_top_up_by_organization")]
 
     def __str__(self) -> str:
-        return f"{format_micro(self.amount_micro, self.currency)} by card for {self.organization}"
+        return f"{format_money(self.amount_micro, self.currency)} by card for {self.organization}"
 
     @property
     def page_url(self) -> str:

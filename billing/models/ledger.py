@@ -7,8 +7,8 @@ from django.db import models
 from django.db.models.functions import Now
 
 from accounts.models import Organization, Owner
+from core.locale import format_money
 from core.models import TimestampedModel
-from core.money import format_micro
 
 DEBIT, CREDIT = 1, -1
 
@@ -194,4 +194,4 @@ class LedgerTransfer(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.kind} {format_micro(self.amount_micro, self.currency)}"
+        return f"{self.kind} {format_money(self.amount_micro, self.currency)}"

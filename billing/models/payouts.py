@@ -7,8 +7,8 @@ from billing.models.connected_accounts import ConnectedAccount
 from billing.models.ledger import LedgerTransfer
 from billing.models.statements import Statement
 from billing.models.stripe_commands import StripeCommand
+from core.locale import format_money
 from core.models import PublicIdModel
-from core.money import format_micro
 from core.states import TransitionEvent, Transitions
 
 
@@ -98,7 +98,7 @@ class Payout(PublicIdModel):
         ]
 
     def __str__(self) -> str:
-        return f"{format_micro(self.amount_micro, self.currency)} to owner {self.owner_id}"
+        return f"{format_money(self.amount_micro, self.currency)} to owner {self.owner_id}"
 
 
 class PayoutEvent(TransitionEvent):

@@ -3,8 +3,8 @@ from django.db import models
 
 from accounts.models import Organization
 from billing.models.ledger import LedgerTransfer
+from core.locale import format_money
 from core.models import PublicIdModel
-from core.money import format_micro
 
 
 class PromoCredit(PublicIdModel):
@@ -25,4 +25,4 @@ class PromoCredit(PublicIdModel):
         ]
 
     def __str__(self) -> str:
-        return f"{format_micro(self.amount_micro, self.currency)} for {self.organization}"
+        return f"{format_money(self.amount_micro, self.currency)} for {self.organization}"

@@ -7,8 +7,8 @@ from accounts.models import Organization
 from billing.models.ledger import LedgerTransfer
 from billing.models.stripe_commands import StripeCommand
 from billing.models.topups import TopUp
+from core.locale import format_money
 from core.models import PublicIdModel
-from core.money import format_micro
 from core.states import TransitionEvent, Transitions
 
 
@@ -61,7 +61,7 @@ class Refund(PublicIdModel):
         ]
 
     def __str__(self) -> str:
-        return f"{format_micro(self.amount_micro, self.currency)} to {self.organization}"
+        return f"{format_money(self.amount_micro, self.currency)} to {self.organization}"
 
 
 class RefundEvent(TransitionEvent):

@@ -3,8 +3,8 @@ from django.db.models.functions import Trim, Upper
 
 from accounts.models import Organization
 from billing.models.ledger import LedgerTransfer
+from core.locale import format_money
 from core.models import PublicIdModel
-from core.money import format_micro
 
 
 class TopUp(PublicIdModel):
@@ -33,4 +33,4 @@ class TopUp(PublicIdModel):
         ]
 
     def __str__(self) -> str:
-        return f"{format_micro(self.amount_micro, self.currency)} for {self.organization}"
+        return f"{format_money(self.amount_micro, self.currency)} for {self.organization}"

@@ -2,7 +2,7 @@ from django.db import models
 
 from accounts.models import Organization, Owner, Vehicle
 from compute.models import ModelArtifact
-from core.money import format_micro
+from core.locale import format_money
 
 
 class EarningsDay(models.Model):
@@ -28,7 +28,7 @@ class EarningsDay(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.day}: {format_micro(self.gross_micro, self.currency)}"
+        return f"{self.day}: {format_money(self.gross_micro, self.currency)}"
 
 
 class SpendDay(models.Model):
@@ -50,4 +50,4 @@ class SpendDay(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.day}: {format_micro(self.charged_micro, self.currency)}"
+        return f"{self.day}: {format_money(self.charged_micro, self.currency)}"

@@ -19,7 +19,7 @@ from billing.stripe import gateway, outbox, rounds
 from billing.stripe.amounts import to_micro
 from billing.stripe.gateway import StripeUnavailable, Transfer
 from core.errors import Conflict, InvalidInput
-from core.money import format_micro
+from core.locale import format_money
 from core.states import transition
 
 Kind = LedgerAccount.Kind
@@ -97,9 +97,9 @@ def apply(transfer: Transfer) -> bool:
             raise ReversalComing
         is_whole = come_back(row, transfer)
     if transfer.reversed_minor and not is_whole:
-        back = format_micro(to_micro(transfer.reversed_minor, transfer.currency), transfer.currency)
+        back = format_money(to_micro(transfer.reversed_minor, transfer.currency), transfer.currency)
         raise Conflict(
-            f"Only {back} of {format_micro(row.amount_micro, row.currency)} came back. Fetch back the rest, here or in"
+            f"Only {back} of {format_money(row.amount_micro, row.currency)} came back. Fetch back the rest, here or in"
             " Stripe's dashboard, and all of it is booked.",
             code=PARTLY,
             payout=str(row.public_id),

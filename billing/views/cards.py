@@ -24,7 +24,8 @@ from billing.topups import words as card_words
 from billing.topups.words import reason
 from billing.views.wallet import to_checkout
 from core.errors import DomainError
-from core.money import MICRO, format_micro
+from core.locale import format_money
+from core.money import MICRO
 
 USUAL = {"threshold": Decimal(20), "amount": Decimal(50), "monthly_cap": Decimal(200)}
 # Where the form shows what a service refuses, by how its code begins.
@@ -170,8 +171,8 @@ def _page(request: HttpRequest, organization: Organization, form: RechargeForm, 
         "chosen": str(form["card"].value() or next((card.public_id for card in cards), "")),
         "wants": bool(form["is_on"].value()),
         "currency": currency,
-        "smallest": format_micro(settings.TOP_UP_MIN_MICRO, currency, places=0),
-        "largest": format_micro(settings.TOP_UP_MAX_MICRO, currency, places=0),
+        "smallest": format_money(settings.TOP_UP_MIN_MICRO, currency, places=0),
+        "largest": format_money(settings.TOP_UP_MAX_MICRO, currency, places=0),
         "recharge": _recharge(recharge, currency) if recharge else None,
     }
     return render(request, "billing/cards.html", context, status=status)
@@ -200,19 +201,19 @@ def _recharge(recharge: AutoRecharge, currency: str) -> dict[str, Any]:
         "paused_at": recharge.paused_at,
         "asks": recharge.paused_code == "authentication_required",
         "amount_plain": _major(recharge.amount_micro),
-        "amount": format_micro(recharge.amount_micro, currency),
-        "threshold": format_micro(recharge.threshold_micro, currency),
+        "amount": format_money(recharge.amount_micro, currency),
+        "threshold": format_money(recharge.threshold_micro, currency),
         "card": card_words.title(recharge.card),
         "month": month.since_at,
-        "charged": format_micro(month.charged_micro, currency),
-        "left": format_micro(month.left_micro, currency),
-        "cap": format_micro(recharge.monthly_cap_micro, currency),
+        "charged": format_money(month.charged_micro, currency),
+        "left": format_money(month.left_micro, currency),
+        "cap": format_money(recharge.monthly_cap_micro, currency),
         "is_used_up": month.left_micro < recharge.amount_micro,
         "charges": [
             {
                 "public_id": row.public_id,
                 "at": row.created_at,
-                "amount": format_micro(row.amount_micro, row.currency),
+                "amount": format_money(row.amount_micro, row.currency),
                 "status": row.status,
                 "label": row.get_status_display(),
                 "code": row.status_code,

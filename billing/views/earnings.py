@@ -81,10 +81,10 @@ def _chart(rows: list[Earned[date]], currency: str, *, by_year: bool) -> BarChar
     say = locale.month if by_year else locale.day
     return bar_chart(
         title="Gross earnings by month" if by_year else "Gross earnings by day",
-        description=f"Most on {say(best.key)}: {locale.money(best.gross_micro, currency)}. The table below has every figure."
+        description=f"Most on {say(best.key)}: {locale.format_money(best.gross_micro, currency)}. The table below has every figure."
         if best
         else "",
         labels=[locale.short_month(row.key) if by_year else str(row.key.day) for row in rows],
         series=[Series(key, label, [getattr(row, name) for row in rows]) for key, label, name in parts],
-        say=lambda micro: locale.money(micro, currency),
+        say=lambda micro: locale.format_money(micro, currency),
     )

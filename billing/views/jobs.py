@@ -18,7 +18,7 @@ from compute import blobs
 from compute.jobs.selectors import job_progress
 from compute.models import InferenceJob, ModelArtifact
 from core.files import file_response
-from core.money import format_micro
+from core.locale import format_money
 
 SHOWN = 50
 LABELS = {
@@ -44,9 +44,9 @@ def job_list(request: HttpRequest, organization: Organization) -> HttpResponse:
         "month": month_shown(organization),
         "jobs": [_row(order) for order in orders],
         "wallet": {
-            "balance": format_micro(summary.balance_micro, summary.currency),
-            "held": format_micro(summary.held_micro, summary.currency),
-            "available": format_micro(summary.available_micro, summary.currency),
+            "balance": format_money(summary.balance_micro, summary.currency),
+            "held": format_money(summary.held_micro, summary.currency),
+            "available": format_money(summary.available_micro, summary.currency),
         },
         "models": [_model(model) for model in models],
     }
@@ -88,8 +88,8 @@ def _row(order: JobOrder) -> dict[str, Any]:
         "units_total": job.units_total,
         "units_done": job.units_accepted,
         "fraction": job.units_accepted / job.units_total if job.units_total else 0,
-        "charged": format_micro(order.charged_micro, currency),
-        "estimate_high": format_micro(order.estimate_high_micro, currency),
+        "charged": format_money(order.charged_micro, currency),
+        "estimate_high": format_money(order.estimate_high_micro, currency),
         "created_at": job.created_at,
         "started_at": job.started_at,
         "finished_at": job.finished_at,
@@ -102,12 +102,12 @@ def _detail(order: JobOrder) -> dict[str, Any]:
     overhead = progress.copies_per_unit
     return {
         **_row(order),
-        "cap": format_micro(order.cap_micro if order.cap_micro is not None else order.held_micro, currency),
-        "estimate_low": format_micro(order.estimate_low_micro, currency),
+        "cap": format_money(order.cap_micro if order.cap_micro is not None else order.held_micro, currency),
+        "estimate_low": format_money(order.estimate_low_micro, currency),
         "tier": order.rate_card.get_tier_display(),
         "is_quorum": order.rate_card.tier == RateCard.Tier.QUORUM,
-        "price_hour": format_micro(order.price_micro_per_hour, currency, places=4),
-        "price_kwh": format_micro(order.price_micro_per_kwh, currency, places=4),
+        "price_hour": format_money(order.price_micro_per_hour, currency, places=4),
+        "price_kwh": format_money(order.price_micro_per_kwh, currency, places=4),
         "units_active": progress.attempts.get("leased", 0) + progress.attempts.get("reported", 0),
         "attempts_by_outcome": sorted((status.capitalize(), n) for status, n in progress.attempts.items()),
         "replication_overhead": f"{overhead:.2f} results per unit" if overhead else "",

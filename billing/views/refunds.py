@@ -21,7 +21,8 @@ from billing.models import CardDispute, Refund, TopUp
 from billing.refunds import refunds
 from billing.refunds import sources as refund_sources
 from core.errors import DomainError
-from core.money import MICRO, format_micro
+from core.locale import format_money
+from core.money import MICRO
 
 SHOWN = 50
 
@@ -72,7 +73,7 @@ def rows(organization: Organization) -> list[dict[str, Any]]:
             "status": row.status,
             "label": _("Back in the wallet") if row.status == Refund.Status.FAILED else row.get_status_display(),
             "code": row.status_code,
-            "amount": format_micro(row.amount_micro, row.currency),
+            "amount": format_money(row.amount_micro, row.currency),
             "receipt": _receipt(row),
         }
         for row in found
@@ -85,7 +86,7 @@ def open_disputes(organization: Organization) -> list[dict[str, Any]]:
     return [
         {
             "paid_at": row.top_up.created_at,
-            "amount": format_micro(row.amount_micro, row.currency),
+            "amount": format_money(row.amount_micro, row.currency),
             "is_taken": row.withdrawn_at is not None,
         }
         for row in found.order_by("-id")
@@ -99,7 +100,7 @@ def _page(request: HttpRequest, organization: Organization, form: RefundForm, *,
         "form": form,
         "key": form.data.get("key") or uuid.uuid4(),
         "lots": _lots(lots),
-        "total": format_micro(sum(left for top_up, left in lots), currency),
+        "total": format_money(sum(left for top_up, left in lots), currency),
         "currency": currency,
         "oldest_days": settings.REFUND_MAX_AGE_DAYS,
         "is_suspended": organization.status == Organization.Status.SUSPENDED,
@@ -115,8 +116,8 @@ def _lots(lots: Sequence[tuple[TopUp, int]]) -> list[dict[str, Any]]:
         {
             "source": sources[top_up.pk],
             "paid_at": top_up.created_at,
-            "paid": format_micro(top_up.amount_micro, top_up.currency),
-            "left": format_micro(left, top_up.currency),
+            "paid": format_money(top_up.amount_micro, top_up.currency),
+            "left": format_money(left, top_up.currency),
         }
         for top_up, left in lots
     ]

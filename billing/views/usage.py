@@ -99,10 +99,10 @@ def _chart(rows: list[Used[date]], currency: str, *, by_year: bool) -> BarChart:
     say = locale.month if by_year else locale.day
     return bar_chart(
         title="Charged by month" if by_year else "Charged by day",
-        description=f"Most on {say(dearest.key)}: {locale.money(dearest.charged_micro, currency)}. The table below has every figure."
+        description=f"Most on {say(dearest.key)}: {locale.format_money(dearest.charged_micro, currency)}. The table below has every figure."
         if dearest
         else "",
         labels=[locale.short_month(row.key) if by_year else str(row.key.day) for row in rows],
         series=[Series("a", "Charged", [row.charged_micro for row in rows])],
-        say=lambda micro: locale.money(micro, currency),
+        say=lambda micro: locale.format_money(micro, currency),
     )

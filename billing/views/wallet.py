@@ -25,7 +25,8 @@ from billing.views import refunds
 from billing.wallet import history as wallet_history
 from billing.wallet import wallets
 from core.errors import DomainError
-from core.money import MICRO, format_micro
+from core.locale import format_money
+from core.money import MICRO
 
 SHOWN = 50
 AMOUNT = re.compile(r"\d{1,8}(\.\d{1,2})?")
@@ -144,20 +145,20 @@ def _page(
     may_pay = may_move_money(signed_in(request))
     context = {
         "wallet": {
-            "balance": format_micro(summary.balance_micro, currency),
-            "held": format_micro(summary.held_micro, currency),
-            "available": format_micro(summary.available_micro, currency),
-            "promo": format_micro(summary.promo_micro, currency) if summary.promo_micro else "",
-            "owed": format_micro(summary.owed_micro, currency) if summary.owed_micro else "",
+            "balance": format_money(summary.balance_micro, currency),
+            "held": format_money(summary.held_micro, currency),
+            "available": format_money(summary.available_micro, currency),
+            "promo": format_money(summary.promo_micro, currency) if summary.promo_micro else "",
+            "owed": format_money(summary.owed_micro, currency) if summary.owed_micro else "",
         },
         "form": TopUpForm() if is_asked else form,
         "key": form.data.get("key") or uuid.uuid4(),
         "chosen": form.data.get("choice", "50"),
         "amount": form.data.get("amount", ""),
         "keeps": bool(form.data.get("keep")),
-        "choices": [{"value": str(n), "label": format_micro(n * MICRO, currency, places=0)} for n in CHOICES],
-        "smallest": format_micro(settings.TOP_UP_MIN_MICRO, currency, places=0),
-        "largest": format_micro(settings.TOP_UP_MAX_MICRO, currency, places=0),
+        "choices": [{"value": str(n), "label": format_money(n * MICRO, currency, places=0)} for n in CHOICES],
+        "smallest": format_money(settings.TOP_UP_MIN_MICRO, currency, places=0),
+        "largest": format_money(settings.TOP_UP_MAX_MICRO, currency, places=0),
         "currency": currency,
         "by_card": bool(settings.STRIPE_SECRET_KEY),
         "may_pay": may_pay,
@@ -178,9 +179,9 @@ def _recharge(organization: Organization) -> dict[str, Any]:
     return {
         "is_on": True,
         "is_paused": bool(row.paused_code),
-        "amount": format_micro(row.amount_micro, organization.currency),
-        "threshold": format_micro(row.threshold_micro, organization.currency),
-        "left": format_micro(recharges.month(row).left_micro, organization.currency),
+        "amount": format_money(row.amount_micro, organization.currency),
+        "threshold": format_money(row.threshold_micro, organization.currency),
+        "left": format_money(recharges.month(row).left_micro, organization.currency),
     }
 
 
@@ -191,8 +192,8 @@ def _top_up(
     labels = dict(CardTopUp.Status.choices)
     context = {
         "top_up": row,
-        "amount": format_micro(row.amount_micro, row.currency),
-        "available": format_micro(wallets.summary(organization).available_micro, organization.currency),
+        "amount": format_money(row.amount_micro, row.currency),
+        "available": format_money(wallets.summary(organization).available_micro, organization.currency),
         "may_pay": may_move_money(signed_in(request)),
         "reason": reason(row.status_code),
         "came_from": came_from,
@@ -210,7 +211,7 @@ def _row(row: wallet_history.TopUpRow, currency: str, may_pay: bool) -> dict[str
         "by": row.by,
         "status": row.status,
         "status_label": row.status_label,
-        "amount": format_micro(row.amount_micro, currency),
+        "amount": format_money(row.amount_micro, currency),
         "note": row.note,
         "at": row.at,
         "page_url": row.page_url if may_pay else "",
@@ -222,8 +223,8 @@ def _move(row: wallet_history.Movement, currency: str) -> dict[str, Any]:
     return {
         "label": came if row.amount_micro > 0 else went,
         "is_promo": row.is_promo and row.kind != "promo",
-        "amount": ("+" if row.amount_micro > 0 else "") + format_micro(row.amount_micro, currency),
-        "after": format_micro(row.after_micro, currency),
+        "amount": ("+" if row.amount_micro > 0 else "") + format_money(row.amount_micro, currency),
+        "after": format_money(row.after_micro, currency),
         "at": row.at,
         "reference": row.reference,
     }

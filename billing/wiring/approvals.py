@@ -12,7 +12,7 @@ from billing.payouts import payouts, reversals
 from billing.refunds import refunds, resolutions
 from billing.wallet import adjustments, promo_credits, wallets
 from core.errors import NotFound
-from core.money import format_micro
+from core.locale import format_money
 from core.workers import wake
 
 # --- customers ----------------------------------------------------------------------------------------------------------
@@ -30,7 +30,7 @@ def _customer_adjustment(params: Params) -> Params:
 def _says(verb: str) -> Callable[[Params], str]:
     def summary(params: Params) -> str:
         organization = find(Organization, params, "organization")
-        return f"{verb} {format_micro(params['amount_micro'], organization.currency)}: {organization.name}"
+        return f"{verb} {format_money(params['amount_micro'], organization.currency)}: {organization.name}"
 
     return summary
 
@@ -94,7 +94,7 @@ def _of_refund(params: Params) -> Params:
 
 def _refund_words(params: Params) -> str:
     refund = find(Refund, params, "refund")
-    return f"Settle refund of {format_micro(refund.amount_micro, refund.currency)} as Stripe has it: {refund.organization.name}"
+    return f"Settle refund of {format_money(refund.amount_micro, refund.currency)} as Stripe has it: {refund.organization.name}"
 
 
 def _resolve_refund(approval: Approval, actor: User) -> None:
@@ -113,7 +113,7 @@ def _owner_adjustment(params: Params) -> Params:
 def _owner_words(params: Params) -> str:
     """By id: the summary is kept longer than a person may be."""
     owner = find(Owner, params, "owner")
-    return f"Adjust by {format_micro(params['amount_micro'], owner.currency)}: owner {owner.public_id}"
+    return f"Adjust by {format_money(params['amount_micro'], owner.currency)}: owner {owner.public_id}"
 
 
 def _adjust_owner(approval: Approval, actor: User) -> None:
@@ -138,7 +138,7 @@ def _of_payout(params: Params) -> Params:
 def _payout_words(verb: str) -> Callable[[Params], str]:
     def summary(params: Params) -> str:
         payout = find(Payout, params, "payout")
-        return f"{verb} payout of {format_micro(payout.amount_micro, payout.currency)}, {payout.public_id}"
+        return f"{verb} payout of {format_money(payout.amount_micro, payout.currency)}, {payout.public_id}"
 
     return summary
 
@@ -192,7 +192,7 @@ def _of_usage(params: Params) -> Params:
 
 def _usage_words(params: Params) -> str:
     rated = RatedUsage.objects.select_related("order__rate_card").get(pk=params["rated"])
-    charged = format_micro(rated.charged_micro, rated.order.rate_card.currency)
+    charged = format_money(rated.charged_micro, rated.order.rate_card.currency)
     return f"Void rating {rated.pk}, charged {charged}"
 
 
@@ -211,8 +211,8 @@ def _decision(params: Params) -> Params:
 
 def _decision_words(params: Params) -> str:
     dispute = find(Dispute, params, "dispute")
-    granted = format_micro(params["amount_micro"], dispute.currency)
-    claimed = format_micro(dispute.claimed_micro, dispute.currency)
+    granted = format_money(params["amount_micro"], dispute.currency)
+    claimed = format_money(dispute.claimed_micro, dispute.currency)
     return f"Uphold dispute {dispute.public_id}: grant {granted} of {claimed}, borne by the {params['bearer']}"
 
 

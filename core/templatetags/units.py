@@ -14,7 +14,7 @@ NOTHING = "–"
 @register.filter
 def money(amount_micro: int | None, currency: str = "USD") -> str:
     """`{{ row.net_micro|money:owner.currency }}`"""
-    return NOTHING if amount_micro is None else locale.money(amount_micro, currency)
+    return NOTHING if amount_micro is None else locale.format_money(amount_micro, currency)
 
 
 @register.filter

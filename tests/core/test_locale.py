@@ -36,14 +36,14 @@ def plain(text):
 def test_money(amount, written):
     for name, text in written.items():
         with locale.use(name, "UTC"):
-            assert plain(locale.money(amount, "EUR")) == text
+            assert plain(locale.format_money(amount, "EUR")) == text
 
 
 def test_money_of_another_currency_is_never_taken_for_ones_own():
     with locale.use("fr-FR", "UTC"):
-        assert plain(locale.money(2_000_000, "USD")) == "2,00 $US"
+        assert plain(locale.format_money(2_000_000, "USD")) == "2,00 $US"
     with locale.use("en-GB", "UTC"):
-        assert locale.money(2_000_000, "USD") == "US$2.00"
+        assert locale.format_money(2_000_000, "USD") == "US$2.00"
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_what_is_unknown_means_the_default():
 def test_it_ends_with_the_request_also_when_that_fails():
     with pytest.raises(RuntimeError), locale.use("de-DE", "Europe/Berlin"):
         raise RuntimeError
-    assert locale.money(1_000_000, "USD") == "$1.00"
+    assert locale.format_money(1_000_000, "USD") == "$1.00"
     assert timezone.get_current_timezone_name() == "UTC"
 
 

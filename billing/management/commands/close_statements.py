@@ -6,7 +6,7 @@ from django.db.models import Sum
 from billing.management.until import add_until, moment
 from billing.models import Statement
 from billing.statements import statements
-from core.money import format_micro
+from core.locale import format_money
 
 
 class Command(BaseCommand):
@@ -19,5 +19,5 @@ class Command(BaseCommand):
         before = Statement.objects.order_by("-id").values_list("id", flat=True).first() or 0
         made = statements.close_due(until=moment(until)) if until else statements.close_month()
         new = Statement.objects.filter(pk__gt=before).values("currency").annotate(paid=Sum("paid_out_micro"))
-        paid = ", ".join(format_micro(row["paid"], row["currency"]) for row in new) or "nothing"
+        paid = ", ".join(format_money(row["paid"], row["currency"]) for row in new) or "nothing"
         self.stdout.write(f"{made} statements closed, {paid} to be paid out")

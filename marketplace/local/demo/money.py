@@ -16,7 +16,8 @@ from billing.ledger import posting
 from billing.models import ConnectedAccount, Payout, RateCard, Statement
 from billing.rates import cards as rates
 from compute.models import HardwareClass
-from core.money import MICRO, format_micro
+from core.locale import format_money
+from core.money import MICRO
 from marketplace.local.demo import funding
 from marketplace.local.demo.customer import Customer
 from marketplace.local.demo.owner import Portal, PortalError
@@ -49,7 +50,7 @@ def top_up(customer: Customer) -> None:
     """By card on the fake's hosted page, if the wallet is low. Raises ApiError, PortalError."""
     if funding.top_up(customer):
         print(
-            f"  topped up {format_micro(funding.TOP_UP_MICRO)} by card on Stripe's (the fake's) page: credited by its webhook"
+            f"  topped up {format_money(funding.TOP_UP_MICRO)} by card on Stripe's (the fake's) page: credited by its webhook"
         )
 
 
@@ -87,7 +88,7 @@ def _invoice(out: Report, customer: Customer, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "invoice.pdf").write_bytes(pdf)
     out.check(
-        f"invoice {newest['number']} of {format_micro(newest['total_micro'])}, paid from the wallet",
+        f"invoice {newest['number']} of {format_money(newest['total_micro'])}, paid from the wallet",
         pdf.startswith(b"%PDF") and newest["total_micro"] > 0,
         str(folder / "invoice.pdf"),
     )
@@ -103,10 +104,10 @@ def _paid(out: Report, portal: Portal, owner: Owner, folder: Path) -> None:
     payout.refresh_from_db()
     sent = _transfer_at_stripe(statement)
     out.check(
-        f"{owner.name}: statement {statement.number} of {format_micro(statement.earned_micro)}, "
-        f"{format_micro(payout.amount_micro)} transferred, the rest carried",
+        f"{owner.name}: statement {statement.number} of {format_money(statement.earned_micro)}, "
+        f"{format_money(payout.amount_micro)} transferred, the rest carried",
         sent == payout.amount_micro,
-        f"Stripe says {format_micro(sent)} to {payout.account.stripe_id}",  # type: ignore[union-attr] # paid
+        f"Stripe says {format_money(sent)} to {payout.account.stripe_id}",  # type: ignore[union-attr] # paid
     )
     archive = folder / f"records-{owner.user.email.split('@')[0]}.zip"
     answer = portal.client.get(f"/statements/{statement.public_id}/records.zip")

@@ -5,7 +5,7 @@ import time
 
 from billing.models import JobOrder
 from compute.models import Attempt, InferenceJob, UsageRecord
-from core.money import format_micro
+from core.locale import format_money
 
 PIPE_EVERY_S = 5.0
 
@@ -28,7 +28,7 @@ class Progress:
         settled = UsageRecord.objects.filter(job=job).exclude(settled_at=None).count()
         line = (
             f"  {time.monotonic() - self._started:5.1f} s  {job.status:<10}  units {job.units_accepted}/{job.units_total or '?'}"
-            f"  nodes {nodes}  settled {settled}  cost {format_micro(order.charged_micro)}"
+            f"  nodes {nodes}  settled {settled}  cost {format_money(order.charged_micro)}"
         )
         if self._is_terminal:
             print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)

@@ -14,7 +14,8 @@ from billing.models import JobOrder, RatedUsage
 from compute import protocol
 from compute.jobs import selectors
 from compute.models import Attempt, InferenceJob, MeterRecord, UsageRecord
-from core.money import NANO_PER_MICRO, format_micro, round_half_even
+from core.locale import format_money
+from core.money import NANO_PER_MICRO, round_half_even
 
 
 @dataclass
@@ -80,13 +81,13 @@ def money(report: Report, job: InferenceJob) -> None:
         )
         gross, energy, wear = sums["g"], *(round_half_even(sums[key], NANO_PER_MICRO) for key in ("e", "w"))
         amounts = [gross, energy, wear, gross - energy - wear]
-        report.line(f"  {owner.name:<12} " + " ".join(f"{format_micro(amount):>12}" for amount in amounts))
+        report.line(f"  {owner.name:<12} " + " ".join(f"{format_money(amount):>12}" for amount in amounts))
         report.check(f"{owner.name} is paid more than it cost", amounts[3] > 0)
     order = JobOrder.objects.get(job=job)
     charged = rated.aggregate(n=Sum("charged_micro"))["n"] or 0
     report.line(
-        f"  customer charged {format_micro(order.charged_micro)}; estimate {format_micro(order.estimate_low_micro)}"
-        f" to {format_micro(order.estimate_high_micro)}; held {format_micro(order.held_micro)}"
+        f"  customer charged {format_money(order.charged_micro)}; estimate {format_money(order.estimate_low_micro)}"
+        f" to {format_money(order.estimate_high_micro)}; held {format_money(order.held_micro)}"
     )
     report.check("charged = sum of rated usage", order.charged_micro == charged)
     report.check("never above the hold", order.charged_micro <= order.held_micro)

@@ -17,7 +17,7 @@ from accounts.owners import closing, erasures
 from billing.models import LedgerAccount
 from billing.payouts import final
 from core.errors import DomainError, NotFound
-from core.money import format_micro
+from core.locale import format_money
 from core.privacy import Erasure
 from marketplace.privacy import inventory
 
@@ -94,7 +94,7 @@ def destroyed() -> list[str]:
 def owed_to(owner: Owner) -> str:
     """What is still owed, in each currency, with work whose pay is not known yet; "" for nothing."""
     accounts = LedgerAccount.objects.filter(owner=owner, balance_micro__gt=0)
-    balances = ", ".join(format_micro(account.balance_micro, account.currency) for account in accounts)
+    balances = ", ".join(format_money(account.balance_micro, account.currency) for account in accounts)
     unchecked = "the pay for work that is still being checked" if final.work_unpaid(owner) else ""
     return " and ".join(filter(None, [balances, unchecked]))
 
