@@ -16,10 +16,11 @@ from accounts.mails.kinds import KINDS, SETTABLE
 from accounts.mails.texts import message_of
 from accounts.models import ConsentCurrent, Mail, Owner, User
 from core import workers
+from core.queue import CLAIM_FIELDS, claimed, take
 
 logger = logging.getLogger(__name__)
 TASK = "accounts.send_mails"
-BATCH, TRIES = 10, 12  # a batch is sent well within the claim on it, each mail having EMAIL_TIMEOUT
+BATCH, ATTEMPTS = 10, 12  # a batch is sent well within the claim on it, each mail having EMAIL_TIMEOUT
 FIRST_RETRY, DOUBLINGS = timedelta(minutes=2), 7  # 2 minutes, 4, 8, ... 4 hours: two days in all
 
 
@@ -29,7 +30,7 @@ def queue(
     kind: str,
     dedupe_key: str,
     context: dict[str, Any] | None = None,
-    not_before_at: datetime | None = None,
+    due_at: datetime | None = None,
 ) -> None:
     """Write a mail of `kind` (templates/emails/<kind>-subject.txt and -body.txt) unless one with this key exists.
 
@@ -41,10 +42,10 @@ def queue(
         kind=kind,
         dedupe_key=dedupe_key,
         context=context or {},
-        not_before_at=not_before_at or timezone.now(),
+        due_at=due_at or timezone.now(),
     )
     Mail.objects.bulk_create([row], ignore_conflicts=True)
-    if not_before_at is None:
+    if due_at is None:
         wake()
 
 
@@ -59,39 +60,31 @@ def send_due(*, limit: int = BATCH) -> int:
     Each is claimed before it is sent: another worker does not see it, and after a crash in between it goes out once more
     when its claim has passed. A mail that cannot be sent is tried again, ever later, and dropped at last.
     """
-    claimed = _claim(limit)
+    mails = _claim(limit)
     connection = get_connection()
     try:
-        for mail in claimed:
+        for mail in mails:
             _settle(mail, connection)
     finally:
         _close(connection)
-    return len(claimed)
+    return len(mails)
 
 
 @transaction.atomic
 def _claim(limit: int) -> list[Mail]:
-    """Take mails by moving their time past the moment at which a lost one may be tried again."""
-    now = timezone.now()
-    waiting = Mail.objects.filter(sent_at=None, dropped_at=None, not_before_at__lte=now)
-    rows = list(
-        waiting.select_for_update(skip_locked=True, of=["self"])
-        .select_related("user")
-        .order_by("not_before_at")[:limit]
-    )
-    for mail in rows:
-        mail.not_before_at = now + FIRST_RETRY * 2 ** min(mail.tries, DOUBLINGS)
-        mail.tries += 1
-    Mail.objects.bulk_update(rows, ["tries", "not_before_at"])
+    """Take mails that are due. The lease is the time until the next try as well: it ends later each time."""
+    waiting = Mail.objects.filter(sent_at=None, dropped_at=None, due_at__lte=timezone.now()).select_related("user")
+    rows = take(waiting, lease=lambda attempts: FIRST_RETRY * 2 ** min(attempts, DOUBLINGS), limit=limit)
+    Mail.objects.bulk_update(rows, CLAIM_FIELDS)
     return rows
 
 
 def _settle(mail: Mail, connection: BaseEmailBackend) -> None:
     """Send one claimed mail, or drop it, or leave it for its next try."""
-    if not Mail.objects.filter(pk=mail.pk, sent_at=None, dropped_at=None, tries=mail.tries).exists():
+    if not Mail.objects.filter(claimed(mail), sent_at=None, dropped_at=None).exists():
         return None  # our claim ran out, and another worker has taken it
     owner = Owner.objects.filter(user=mail.user_id).first()
-    code = "too_many_tries" if mail.tries > TRIES else _unwanted(mail, owner)
+    code = "too_many_attempts" if mail.attempts > ATTEMPTS else _unwanted(mail, owner)
     if code:
         return _drop(mail, code)
     try:
@@ -107,9 +100,9 @@ def _settle(mail: Mail, connection: BaseEmailBackend) -> None:
         logger.warning("mail %d was not taken now: %s", mail.pk, [status for status, _ in error.recipients.values()])
     except Exception:
         _close(connection)  # it may be what is broken; the next mail opens it anew
-        logger.exception("mail %d failed, try %d of %d", mail.pk, mail.tries, TRIES)
-        if mail.tries >= TRIES:
-            _drop(mail, "too_many_tries")
+        logger.exception("mail %d failed, attempt %d of %d", mail.pk, mail.attempts, ATTEMPTS)
+        if mail.attempts >= ATTEMPTS:
+            _drop(mail, "too_many_attempts")
     else:
         Mail.objects.filter(pk=mail.pk).update(sent_at=timezone.now())
 

@@ -8,7 +8,7 @@ def queue_from(rows: str) -> str:
     Parameters of `rows` stay parameters. Call `outbox.wake` when there were any.
     """
     return f"""
-INSERT INTO accounts_mail (user_id, kind, context, dedupe_key, not_before_at, tries, created_at, dropped_code)
+INSERT INTO accounts_mail (user_id, kind, context, dedupe_key, due_at, attempts, created_at, dropped_code)
 SELECT mail.user_id, mail.kind, mail.context, mail.dedupe_key, now(), 0, now(), '' FROM ({rows}) mail
 ON CONFLICT (dedupe_key) DO NOTHING
 """  # noqa: S608 - a query of ours

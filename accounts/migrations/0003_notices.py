@@ -1,60 +1,33 @@
-"""The first version of each consent notice. A later text is a new version in a new migration."""
+"""The first version of each consent notice, in English and German. A later text is a new version in a new migration."""
 
 import hashlib
+from pathlib import Path
 
 from django.db import migrations
 
-NOTICES = {
-    "run_jobs": (
-        "Run customers' jobs",
-        "Your parked car's computer runs AI models for paying customers, only when your rules allow it. You are paid for it.",
-        "While your car is parked and your own rules allow it, its computer may run AI models that customers of Driveway "
-        "send, inside a sandbox that cannot see your car, your network or your data.\n\n"
-        "We keep: which jobs ran, when, how long, how much energy they took, and what you earned. We do not receive "
-        "where your car is, its trips, its speed or its charge: the car decides on the car, and tells us only that it "
-        "is available, or the reason why not.\n\n"
-        "Nobody but the payment processor receives anything about you. Customers see a hardware class, never a car.\n\n"
-        "You can withdraw with one click on the same page. Running work stops within seconds, and what you have "
-        "earned is still paid. Refusing costs you nothing. This consent ends by itself after one year unless you renew it.",
-    ),
-    "availability": (
-        "Keep availability history",
-        "We keep when your car was available and the reason codes when not, to forecast your earnings.",
-        "We keep a history of when your car was available for work, and the reason codes when it was not, so that we "
-        "can forecast your earnings and show you which of your rules cost you most.\n\n"
-        "The history has no position, trip or charge in it. It is deleted after 90 days.\n\n"
-        "Your pay does not depend on this. You can withdraw with one click; the history is then deleted.",
-    ),
-    "reliability": (
-        "Hardware health for reliability",
-        "We keep error counts and temperatures of the car's computer, to notice failing hardware early.",
-        "We keep error counts and temperature bands of the car's computer while it runs jobs, so that failing hardware "
-        "is noticed before it returns wrong results.\n\n"
-        "Kept for 90 days. Your pay does not depend on this. You can withdraw with one click.",
-    ),
-    "experiments": (
-        "Take part in measured experiments",
-        "Now and then we try a new scheduling method and measure how your car does with it.",
-        "Now and then we try a new way to schedule or check work and measure how it does on part of the fleet. Your "
-        "own rules always hold, and you are paid at the same rates.\n\n"
-        "Measurements are kept for 90 days. Your pay does not depend on this. You can withdraw with one click.",
-    ),
-}
+FOLDER = Path(__file__).resolve().parents[1] / "notices"
+PURPOSES = ("run_jobs", "availability", "region", "reliability", "experiments", "product_email")
 
 
 def publish(apps, schema_editor):
+    """Write a notice for each file: its title, its summary and its body, with empty lines between them."""
     notices = apps.get_model("accounts", "ConsentNotice")
-    for purpose, (title, summary, body) in NOTICES.items():
-        text = f"{title}\n\n{summary}\n\n{body}"
-        notices.objects.create(
-            purpose=purpose,
-            version=1,
-            language="en",
-            title=title,
-            summary=summary,
-            body=body,
-            sha256=hashlib.sha256(text.encode()).hexdigest(),
-        )
+    for purpose in PURPOSES:
+        effective = {}
+        for language in ("en", "de"):
+            text = (FOLDER / f"{purpose}-v1.{language}.txt").read_text(encoding="utf-8").removesuffix("\n")
+            title, summary, body = text.split("\n\n", 2)
+            row = notices.objects.create(
+                purpose=purpose,
+                version=1,
+                language=language,
+                title=title,
+                summary=summary,
+                body=body,
+                sha256=hashlib.sha256(text.encode()).hexdigest(),
+                **effective,
+            )
+            effective = {"effective_at": row.effective_at}
 
 
 class Migration(migrations.Migration):

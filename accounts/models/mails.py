@@ -15,8 +15,8 @@ class Mail(TimestampedModel):
     kind = models.CharField(max_length=40)  # names templates/emails/<kind>-subject.txt and -body.txt
     context = models.JSONField(default=dict)
     dedupe_key = models.CharField(max_length=160, unique=True)
-    not_before_at = models.DateTimeField(default=timezone.now)
-    tries = models.PositiveSmallIntegerField(default=0)
+    due_at = models.DateTimeField(default=timezone.now)
+    attempts = models.PositiveSmallIntegerField(default=0)
     sent_at = models.DateTimeField(null=True)
     # Set instead of sent_at when it will never go: the person wants none of this kind, or every try failed.
     dropped_at = models.DateTimeField(null=True)
@@ -24,9 +24,7 @@ class Mail(TimestampedModel):
 
     class Meta:
         indexes = [
-            models.Index(
-                fields=["not_before_at"], condition=models.Q(sent_at=None, dropped_at=None), name="mail_waiting"
-            )
+            models.Index(fields=["due_at"], condition=models.Q(sent_at=None, dropped_at=None), name="mail_waiting")
         ]
 
     def __str__(self) -> str:

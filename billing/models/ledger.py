@@ -181,6 +181,9 @@ class LedgerTransfer(models.Model):
         indexes = [
             models.Index(fields=["debit", "posted_at"], name="ledger_transfer_debits"),
             models.Index(fields=["credit", "posted_at"], name="ledger_transfer_credits"),
+            models.Index(
+                fields=["credit", "posted_at"], condition=models.Q(kind="correction"), name="ledger_transfer_given_back"
+            ),
         ]
         constraints = [
             models.UniqueConstraint(fields=["idempotency_key"], name="ledger_transfer_key"),

@@ -17,7 +17,9 @@ class RatedUsage(models.Model):
 
     # The trigger rated_matches checks what these four point to, a batch at a time.
     usage = models.OneToOneField(UsageRecord, on_delete=models.PROTECT, related_name="rated", db_constraint=False)
-    order = models.ForeignKey(JobOrder, on_delete=models.PROTECT, related_name="rated_usage", db_constraint=False)
+    order = models.ForeignKey(
+        JobOrder, on_delete=models.PROTECT, related_name="rated_usage", db_constraint=False, db_index=False
+    )
     charged_micro = models.BigIntegerField()
     owner_micro = models.BigIntegerField()
     platform_micro = models.BigIntegerField()
@@ -33,6 +35,7 @@ class RatedUsage(models.Model):
 
     class Meta:
         verbose_name_plural = "rated usage"
+        indexes = [models.Index(fields=["order", "id"], name="rated_usage_of_order")]
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(

@@ -10,7 +10,6 @@ from functools import partial
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from accounts.access import audit
@@ -19,6 +18,7 @@ from billing.models import StripeEvent
 from billing.stripe import rounds
 from billing.stripe.gateway import Event, StripeUnavailable
 from core.errors import DomainError
+from core.queue import CLAIM_FIELDS, claimed, delay, take
 from core.states import transition
 from core.workers import wake
 
@@ -97,17 +97,11 @@ def _row(event: Event, source: str) -> StripeEvent:
 def _claim() -> StripeEvent | None:
     """Take the first due event that nobody else has; it comes back if we do not end with it."""
     with transaction.atomic():
-        now = timezone.now()
-        event = (
-            StripeEvent.objects.select_for_update(skip_locked=True)
-            .filter(status=Status.RECEIVED, due_at__lte=now)
-            .order_by("due_at", "id")
-            .first()
-        )
-        if event:
-            event.attempts, event.due_at = event.attempts + 1, now + LEASE
-            event.save(update_fields=["attempts", "due_at"])
-        return event
+        due = StripeEvent.objects.filter(status=Status.RECEIVED, due_at__lte=timezone.now())
+        for event in take(due, lease=lambda _: LEASE):
+            event.save(update_fields=CLAIM_FIELDS)
+            return event
+        return None
 
 
 def _work(event: StripeEvent) -> None:
@@ -142,19 +136,14 @@ def _handler(event: StripeEvent) -> Callable[[], bool] | None:
 def _end(event: StripeEvent, status: str, code: str, message: str = "") -> None:
     """Unless somebody took it up since: what they see is newer, and theirs is the last word."""
     with transaction.atomic():
-        row = StripeEvent.objects.select_for_update().filter(_still_ours(event)).first()
+        row = StripeEvent.objects.select_for_update().filter(claimed(event), status=Status.RECEIVED).first()
         if row:
             transition(row, status, code=code, message=message)
 
 
 def _later(event: StripeEvent, error: DomainError) -> None:
-    delay_s = min(2**event.attempts, DELAY_MAX_S)
-    logger.warning("event %s: %s; again in %s s", event.event_id, error.code, delay_s)
-    StripeEvent.objects.filter(_still_ours(event)).update(
-        due_at=timezone.now() + timedelta(seconds=delay_s), message=error.message
+    wait = delay(event.attempts, longest_s=DELAY_MAX_S)
+    logger.warning("event %s: %s; again in %s", event.event_id, error.code, wait)
+    StripeEvent.objects.filter(claimed(event), status=Status.RECEIVED).update(
+        due_at=timezone.now() + wait, message=error.message
     )
-
-
-def _still_ours(event: StripeEvent) -> Q:
-    """As we claimed it: nobody has taken it up since."""
-    return Q(pk=event.pk, status=Status.RECEIVED, attempts=event.attempts, due_at=event.due_at)

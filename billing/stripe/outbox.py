@@ -26,6 +26,7 @@ from billing.stripe import rounds
 from billing.stripe.commands import KINDS, Sent
 from billing.stripe.gateway import StripeRefused, StripeUnavailable
 from core.errors import DomainError
+from core.queue import CLAIM_FIELDS, claimed, delay, take
 from core.states import transition
 from core.workers import wake
 
@@ -108,23 +109,16 @@ def _send_chain(command: StripeCommand) -> None:
 def _claim(which: Q) -> Claim | None:
     """Take the first such command that nobody else has, and note before anything is sent that it may be done."""
     with transaction.atomic():
-        now = timezone.now()
-        command = (
-            StripeCommand.objects.select_for_update(skip_locked=True, of=("self",))
-            .filter(Q(after=None) | Q(after__status=Status.DONE), which, status=Status.QUEUED)
-            .order_by("due_at", "id")
-            .first()
-        )
+        free = StripeCommand.objects.filter(Q(after=None) | Q(after__status=Status.DONE), which, status=Status.QUEUED)
+        command = next(iter(take(free, lease=lambda _: LEASE)), None)
         if command is None:
             return None
         look_first = command.outcome_unknown
         if command.params is None:
             command.params = KINDS[command.kind].params(command)
         command.outcome_unknown = True
-        command.attempts = command.attempts + 1
-        command.first_sent_at = command.first_sent_at or now
-        command.due_at = now + LEASE
-        command.save(update_fields=["params", "outcome_unknown", "attempts", "first_sent_at", "due_at"])
+        command.first_sent_at = command.first_sent_at or timezone.now()
+        command.save(update_fields=[*CLAIM_FIELDS, "params", "outcome_unknown", "first_sent_at"])
         return Claim(command, look_first)
 
 
@@ -166,10 +160,10 @@ def _later(command: StripeCommand, error: DomainError, *, outcome_unknown: bool)
     if command.attempts >= ATTEMPTS:
         _give_up(command, error, outcome_unknown=outcome_unknown)
         return
-    delay_s = min(2**command.attempts, DELAY_MAX_S)
-    logger.warning("%s: %s; again in %s s", command, error.code, delay_s)
-    StripeCommand.objects.filter(_still_ours(command)).update(
-        due_at=timezone.now() + timedelta(seconds=delay_s),
+    wait = delay(command.attempts, longest_s=DELAY_MAX_S)
+    logger.warning("%s: %s; again in %s", command, error.code, wait)
+    StripeCommand.objects.filter(claimed(command), status=Status.QUEUED).update(
+        due_at=timezone.now() + wait,
         outcome_unknown=outcome_unknown,
         message=_message(error),
     )
@@ -179,7 +173,7 @@ def _give_up(command: StripeCommand, error: DomainError, *, outcome_unknown: boo
     """The command is dead, and so are those that waited for it. Operators see them; their subjects are told."""
     logger.error("%s is given up: %s", command, _message(error))
     with transaction.atomic():
-        if StripeCommand.objects.select_for_update().filter(_still_ours(command)).first() is None:
+        if StripeCommand.objects.select_for_update().filter(claimed(command), status=Status.QUEUED).first() is None:
             return
         rows = list(
             StripeCommand.objects.select_for_update().filter(Q(pk=command.pk) | Q(after=command)).order_by("id")
@@ -191,11 +185,6 @@ def _give_up(command: StripeCommand, error: DomainError, *, outcome_unknown: boo
                     row, Status.DEAD, code=error.code, message=_message(error), outcome_unknown=own and outcome_unknown
                 )
                 KINDS[row.kind].dead(row, error)
-
-
-def _still_ours(command: StripeCommand) -> Q:
-    """As we claimed it: nobody has taken it up since. The lease's end tells two claims apart, also after a `retry`."""
-    return Q(pk=command.pk, status=Status.QUEUED, attempts=command.attempts, due_at=command.due_at)
 
 
 def _message(error: DomainError) -> str:

@@ -120,7 +120,7 @@ def test_a_mail_claimed_by_a_worker_that_died_goes_out_once_more(alice, texts):
     row = queue(alice)
     outbox._claim(1)
     assert outbox.send_due() == 0
-    Mail.objects.update(not_before_at=timezone.now())
+    Mail.objects.update(due_at=timezone.now())
     assert outbox.send_due() == 1
     assert outcome(row) == "sent"
 
@@ -131,21 +131,21 @@ def test_what_cannot_be_sent_is_tried_ever_later_and_dropped_at_last(alice, text
 
     monkeypatch.setattr(EmailBackend, "send_messages", fail)
     row, waits = queue(alice), []
-    for _ in range(outbox.TRIES):
-        Mail.objects.update(not_before_at=timezone.now())
+    for _ in range(outbox.ATTEMPTS):
+        Mail.objects.update(due_at=timezone.now())
         assert outbox.send_due() == 1
         row.refresh_from_db()
-        waits.append(round((row.not_before_at - timezone.now()).total_seconds() / 60))
+        waits.append(round((row.due_at - timezone.now()).total_seconds() / 60))
     assert waits[:8] == [2, 4, 8, 16, 32, 64, 128, 256]
     assert max(waits) == 256
-    assert (outcome(row), row.tries) == ("too_many_tries", outbox.TRIES)
+    assert (outcome(row), row.attempts) == ("too_many_attempts", outbox.ATTEMPTS)
 
 
 def test_a_mail_that_kills_its_workers_is_dropped(alice, texts):
     row = queue(alice)
-    Mail.objects.update(tries=outbox.TRIES)
+    Mail.objects.update(attempts=outbox.ATTEMPTS)
     outbox.send_due()
-    assert outcome(row) == "too_many_tries"
+    assert outcome(row) == "too_many_attempts"
     assert post.outbox == []
 
 
@@ -211,7 +211,7 @@ def test_news_stops_with_its_consent_even_when_it_waits_already(alice, texts):
 
 
 def test_a_mail_for_later_waits(alice, texts):
-    row = queue(alice, not_before_at=timezone.now() + timedelta(hours=1))
+    row = queue(alice, due_at=timezone.now() + timedelta(hours=1))
     assert outbox.send_due() == 0
     assert outcome(row) == "waiting"
 
@@ -228,7 +228,7 @@ def test_the_task_empties_the_outbox_and_may_run_twice(alice, texts, monkeypatch
 def test_a_mail_that_another_worker_took_over_is_not_sent_twice(alice, texts):
     queue(alice)
     (ours,) = outbox._claim(1)
-    Mail.objects.update(not_before_at=timezone.now())  # our claim ran out
+    Mail.objects.update(due_at=timezone.now())  # our claim ran out
     assert outbox.send_due() == 1
     outbox._settle(ours, post.get_connection())
     assert len(post.outbox) == 1
@@ -254,8 +254,8 @@ def test_changed_rules_are_told_once_after_a_while_whoever_changed_them(alice, s
     change(vehicle, heat_stop_c=50)
     change(vehicle, charge_resume_percent=90)
     (row,) = Mail.objects.filter(kind="rules-changed")
-    assert stopped_clock < row.not_before_at <= stopped_clock + timedelta(minutes=10)
-    Mail.objects.update(not_before_at=timezone.now())
+    assert stopped_clock < row.due_at <= stopped_clock + timedelta(minutes=10)
+    Mail.objects.update(due_at=timezone.now())
     outbox.send_due()
     (message,) = post.outbox
     assert message.subject == f"The rules of {vehicle.label} were changed"

@@ -1,0 +1,39 @@
+-- Vehicles: what the database refuses, whoever asks. SQLSTATEs are named in core/errors.py.
+
+-- A sold car is retired, once its consents have ended, and added anew by its next owner: consent never travels with it.
+CREATE OR REPLACE FUNCTION accounts_vehicle_identity() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF OLD.owner_id = NEW.owner_id AND NEW.vin_hash = '' AND NEW.retired_at IS NOT NULL THEN
+        RETURN NEW;  -- erased
+    END IF;
+    RAISE EXCEPTION 'vehicle % cannot change its owner or its VIN', OLD.id USING ERRCODE = 'DW002';
+END $$;
+CREATE OR REPLACE TRIGGER vehicle_identity BEFORE UPDATE OF owner_id, vin_hash ON accounts_vehicle
+    FOR EACH ROW WHEN ((OLD.owner_id, OLD.vin_hash) IS DISTINCT FROM (NEW.owner_id, NEW.vin_hash))
+    EXECUTE FUNCTION accounts_vehicle_identity();
+
+CREATE OR REPLACE FUNCTION accounts_vehicle_retired() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF OLD.retired_at IS NOT NULL THEN
+        RAISE EXCEPTION 'vehicle % is retired for good', OLD.id USING ERRCODE = 'DW002';
+    END IF;
+    IF EXISTS (SELECT FROM accounts_consentcurrent
+                WHERE vehicle_id = NEW.id AND state IN ('given', 'renewed') FOR UPDATE) THEN
+        RAISE EXCEPTION 'vehicle %: its consents must end before it is retired', NEW.id USING ERRCODE = 'DW003';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE OR REPLACE TRIGGER vehicle_retired BEFORE UPDATE OF retired_at ON accounts_vehicle
+    FOR EACH ROW WHEN (OLD.retired_at IS DISTINCT FROM NEW.retired_at) EXECUTE FUNCTION accounts_vehicle_retired();
+
+-- A region is held only while its owner consents.
+CREATE OR REPLACE FUNCTION accounts_vehicle_region() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM accounts_consentcurrent WHERE vehicle_id = NEW.id AND purpose = 'region' FOR SHARE;
+    IF NEW.region <> '' AND NOT accounts_consent_in_force(NEW.id, 'region') THEN
+        RAISE EXCEPTION 'vehicle % has no consent in force to keep a region', NEW.id USING ERRCODE = 'DW003';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE OR REPLACE TRIGGER vehicle_region BEFORE INSERT OR UPDATE OF region ON accounts_vehicle
+    FOR EACH ROW WHEN (NEW.region <> '') EXECUTE FUNCTION accounts_vehicle_region();

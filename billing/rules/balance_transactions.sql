@@ -1,0 +1,5 @@
+-- Balance transactions: what the database refuses, whoever asks. SQLSTATEs are named in core/errors.py.
+
+CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE ON billing_balancetransaction FOR EACH ROW EXECUTE FUNCTION driveway_append_only();
+CREATE OR REPLACE TRIGGER append_only_truncate BEFORE TRUNCATE ON billing_balancetransaction
+    FOR EACH STATEMENT EXECUTE FUNCTION driveway_append_only();
