@@ -83,15 +83,15 @@ def run(name: str, command: Sequence[str]) -> int:
     offset = f"{int((start - now).total_seconds()):+d}s"
     with tempfile.TemporaryDirectory(prefix="driveway-clock-") as home:
         # The wrapper names its own library first; what is named before it wins.
-        first = ["sh", "-c", 'LD_PRELOAD="$0:$LD_PRELOAD" exec "$@"', str(_plain_epoll_wait(Path(home)))]
+        first = ["sh", "-c", 'LD_PRELOAD="$0:$LD_PRELOAD" exec "$@"', str(_unfaked(Path(home)))]
         faked = ["faketime", "-m", "--exclude-monotonic", "-f", offset, *first, *command]
         return subprocess.run(faked, env=environment(Path(home)), check=False).returncode
 
 
-def _plain_epoll_wait(folder: Path) -> Path:
-    """Compile epoll_wait.c and return the library."""
-    library = folder / "epoll_wait.so"
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, SITE / "epoll_wait.c"], check=True)
+def _unfaked(folder: Path) -> Path:
+    """Compile unfaked.c and return the library."""
+    library = folder / "unfaked.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, SITE / "unfaked.c", "-ldl"], check=True)
     return library
 
 

@@ -306,7 +306,8 @@ def test_the_pytest_plugin_provides_before_django_reads_settings(home, tmp_path)
     (tmp_path / "test_it.py").write_text(
         "from django.conf import settings\ndef test_it():\n    assert settings.DATABASE.startswith('postgres://')\n"
     )
-    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{embedded.REPOSITORY}"}
+    path = filter(None, [str(tmp_path), str(embedded.REPOSITORY), os.environ.get("PYTHONPATH")])
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path)}
     environment.pop("PYTEST_XDIST_WORKER", None)
     options = [
         "-q",

@@ -52,12 +52,12 @@ async def test_results_are_right_in_order_and_batched(slot, models, make_unit, m
 async def test_a_child_serves_one_model_warm_and_never_a_second(slot, models, make_unit):
     first = make_unit(models.double("a"))
     cold, warm = Usage(), Usage()
-    await slot.run(first, cold)
+    assert (await slot.run(first, cold)).message == ""
     pid = slot._child._pid
-    await slot.run(first, warm)
+    assert (await slot.run(first, warm)).message == ""
     assert slot._child._pid == pid
     assert warm.cpu_us < cold.cpu_us, "the model is loaded once"
-    await slot.run(make_unit(models.double("b")), Usage())
+    assert (await slot.run(make_unit(models.double("b")), Usage())).message == ""
     assert slot._child._pid != pid
     assert is_gone(pid)
 

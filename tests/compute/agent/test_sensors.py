@@ -117,11 +117,11 @@ def test_a_program_is_asked_again_and_again_without_a_shell(program, tmp_path):
         ("print('hello')", "gives no reading"),
         ("raise SystemExit(3)", "ended with code 3"),
         ("while True: print('x' * 10_000)", "more than 65536 bytes"),
-        ("import time; time.sleep(3600)", "more than 0.3 s"),
+        ("import signal; signal.pause()", "more than 0.3 s"),
     ],
 )
 def test_a_program_that_fails_gives_no_reading_and_says_why(program, code, words):
-    sensors = program(code, timeout_s=0.3 if "sleep" in code else NEVER_S)
+    sensors = program(code, timeout_s=0.3 if "pause" in code else NEVER_S)
     until(lambda: words in sensors().note)
     assert verdict(sensors()).code == "sensor_stale"
 
@@ -145,10 +145,10 @@ def test_what_a_late_program_started_is_ended_with_it(program, tmp_path, monkeyp
     monkeypatch.setattr("compute.agent.sensors.command.threading", given)
     note = tmp_path / "pid"
     code = (
-        "import pathlib, subprocess, sys, time\n"
-        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(3600)'])\n"
+        "import pathlib, signal, subprocess, sys\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import signal; signal.pause()'])\n"
         f"pathlib.Path({str(note)!r}).write_text(str(child.pid))\n"
-        "time.sleep(3600)\n"
+        "signal.pause()\n"
     )
     sensors = program(code, timeout_s=1.0)
     pid = int(until(lambda: note.exists() and note.read_text(), what="the program's own child"))
