@@ -84,22 +84,13 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-        ),
-        migrations.CreateModel(
-            name="AuditEvent",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("action", models.CharField(max_length=60)),
-                ("subject", models.CharField(max_length=120)),
-                ("details", models.JSONField(default=dict)),
-                ("at", models.DateTimeField(auto_now_add=True)),
-                (
-                    "actor",
-                    models.ForeignKey(
-                        null=True, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL
-                    ),
-                ),
-            ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        django.db.models.functions.text.Lower("email"), name="user_email_case_insensitive"
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             name="ConsentNotice",
@@ -124,6 +115,41 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="StateTransition",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("machine", models.CharField(max_length=60)),
+                ("from_status", models.CharField(max_length=16)),
+                ("to_status", models.CharField(max_length=16)),
+            ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("machine", "from_status", "to_status"), name="state_transition_once"
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="AuditEvent",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("action", models.CharField(max_length=60)),
+                ("subject", models.CharField(max_length=120)),
+                ("details", models.JSONField(default=dict)),
+                ("at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "actor",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+            ],
+            options={
+                "indexes": [models.Index(fields=["subject", "at"], name="audit_by_subject")],
+            },
+        ),
+        migrations.CreateModel(
             name="Mail",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
@@ -143,6 +169,15 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("dropped_at", None), ("sent_at", None)),
+                        fields=["due_at"],
+                        name="mail_waiting",
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             name="Operator",
@@ -200,6 +235,12 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(fields=("organization", "user"), name="membership_once"),
+                    models.UniqueConstraint(fields=("user",), name="membership_one_organization"),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="IdempotencyRecord",
@@ -215,6 +256,9 @@ class Migration(migrations.Migration):
                     models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to="accounts.organization"),
                 ),
             ],
+            options={
+                "constraints": [models.UniqueConstraint(fields=("organization", "key"), name="idempotency_key_once")],
+            },
         ),
         migrations.CreateModel(
             name="ApiKey",
@@ -306,6 +350,16 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "indexes": [
+                    models.Index(condition=models.Q(("status", "scheduled")), fields=["due_at"], name="erasure_due")
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("status", "scheduled")), fields=("owner",), name="erasure_one_at_a_time"
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             name="DataExport",
@@ -339,19 +393,10 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-        ),
-        migrations.CreateModel(
-            name="StateTransition",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("machine", models.CharField(max_length=60)),
-                ("from_status", models.CharField(max_length=16)),
-                ("to_status", models.CharField(max_length=16)),
-            ],
             options={
                 "constraints": [
                     models.UniqueConstraint(
-                        fields=("machine", "from_status", "to_status"), name="state_transition_once"
+                        condition=models.Q(("status", "requested")), fields=("owner",), name="data_export_one_at_a_time"
                     )
                 ],
             },
@@ -388,6 +433,14 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("retired_at", None)), fields=("vin_hash",), name="vehicle_vin_in_use_once"
+                    ),
+                    models.UniqueConstraint(fields=("id", "owner"), name="vehicle_owner_pair"),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="OwnerPolicy",
@@ -494,6 +547,35 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name_plural": "owner policies",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("charge_resume_percent__gte", models.F("charge_stop_percent"))),
+                        name="policy_charge_hysteresis",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("heat_resume_c__lte", models.F("heat_stop_c"))),
+                        name="policy_heat_hysteresis",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("charge_resume_percent__lte", 100),
+                            ("charge_stop_percent__lte", 100),
+                            ("day_share_percent__gte", 1),
+                            ("day_share_percent__lte", 100),
+                            ("ready_by_lead_minutes__lte", 1440),
+                            ("ready_by_percent__lte", 100),
+                        ),
+                        name="policy_ranges",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("network__in", ["wifi", "capped", "any"]),
+                            ("power_rule__in", ["any", "solar", "below_price", "solar_or_below_price"]),
+                            ("pause__in", ["", "stop", "finish"]),
+                        ),
+                        name="policy_words",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -535,37 +617,17 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-        ),
-        migrations.CreateModel(
-            name="ConsentCurrent",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("purpose", models.CharField(max_length=32)),
-                ("notice_version", models.PositiveIntegerField()),
-                ("state", models.CharField(max_length=16)),
-                ("expires_at", models.DateTimeField(null=True)),
-                (
-                    "record",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="accounts.consentrecord"
+            options={
+                "indexes": [models.Index(fields=["vehicle", "purpose", "seq"], name="consent_by_vehicle")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("owner", "seq"), name="consent_record_chain"),
+                    models.UniqueConstraint(fields=("hash",), name="consent_record_hash"),
+                    models.CheckConstraint(
+                        condition=models.Q(("state__in", ["given", "renewed", "refused", "withdrawn", "expired"])),
+                        name="consent_record_state",
                     ),
-                ),
-                (
-                    "owner",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="consents", to="accounts.owner"
-                    ),
-                ),
-                (
-                    "vehicle",
-                    models.ForeignKey(
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="consents",
-                        to="accounts.vehicle",
-                    ),
-                ),
-            ],
+                ],
+            },
         ),
         migrations.CreateModel(
             name="AccessEvent",
@@ -602,150 +664,66 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "indexes": [models.Index(fields=["owner", "-at"], name="access_by_owner")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("reason", ""), _negated=True), name="access_event_has_a_reason"
+                    )
+                ],
+            },
         ),
-        migrations.AddConstraint(
-            model_name="user",
-            constraint=models.UniqueConstraint(
-                django.db.models.functions.text.Lower("email"), name="user_email_case_insensitive"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="auditevent",
-            index=models.Index(fields=["subject", "at"], name="audit_by_subject"),
-        ),
-        migrations.AddIndex(
-            model_name="mail",
-            index=models.Index(
-                condition=models.Q(("dropped_at", None), ("sent_at", None)), fields=["due_at"], name="mail_waiting"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="membership",
-            constraint=models.UniqueConstraint(fields=("organization", "user"), name="membership_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="membership",
-            constraint=models.UniqueConstraint(fields=("user",), name="membership_one_organization"),
-        ),
-        migrations.AddConstraint(
-            model_name="idempotencyrecord",
-            constraint=models.UniqueConstraint(fields=("organization", "key"), name="idempotency_key_once"),
-        ),
-        migrations.AddIndex(
-            model_name="erasurerequest",
-            index=models.Index(condition=models.Q(("status", "scheduled")), fields=["due_at"], name="erasure_due"),
-        ),
-        migrations.AddConstraint(
-            model_name="erasurerequest",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("status", "scheduled")), fields=("owner",), name="erasure_one_at_a_time"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="dataexport",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("status", "requested")), fields=("owner",), name="data_export_one_at_a_time"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="vehicle",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("retired_at", None)), fields=("vin_hash",), name="vehicle_vin_in_use_once"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="vehicle",
-            constraint=models.UniqueConstraint(fields=("id", "owner"), name="vehicle_owner_pair"),
-        ),
-        migrations.AddConstraint(
-            model_name="ownerpolicy",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("charge_resume_percent__gte", models.F("charge_stop_percent"))),
-                name="policy_charge_hysteresis",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="ownerpolicy",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("heat_resume_c__lte", models.F("heat_stop_c"))), name="policy_heat_hysteresis"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="ownerpolicy",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("charge_resume_percent__lte", 100),
-                    ("charge_stop_percent__lte", 100),
-                    ("day_share_percent__gte", 1),
-                    ("day_share_percent__lte", 100),
-                    ("ready_by_lead_minutes__lte", 1440),
-                    ("ready_by_percent__lte", 100),
+        migrations.CreateModel(
+            name="ConsentCurrent",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("purpose", models.CharField(max_length=32)),
+                ("notice_version", models.PositiveIntegerField()),
+                ("state", models.CharField(max_length=16)),
+                ("expires_at", models.DateTimeField(null=True)),
+                (
+                    "record",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="accounts.consentrecord"
+                    ),
                 ),
-                name="policy_ranges",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="ownerpolicy",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("network__in", ["wifi", "capped", "any"]),
-                    ("power_rule__in", ["any", "solar", "below_price", "solar_or_below_price"]),
-                    ("pause__in", ["", "stop", "finish"]),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="consents", to="accounts.owner"
+                    ),
                 ),
-                name="policy_words",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="consentrecord",
-            index=models.Index(fields=["vehicle", "purpose", "seq"], name="consent_by_vehicle"),
-        ),
-        migrations.AddConstraint(
-            model_name="consentrecord",
-            constraint=models.UniqueConstraint(fields=("owner", "seq"), name="consent_record_chain"),
-        ),
-        migrations.AddConstraint(
-            model_name="consentrecord",
-            constraint=models.UniqueConstraint(fields=("hash",), name="consent_record_hash"),
-        ),
-        migrations.AddConstraint(
-            model_name="consentrecord",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("state__in", ["given", "renewed", "refused", "withdrawn", "expired"])),
-                name="consent_record_state",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="consentcurrent",
-            index=models.Index(
-                condition=models.Q(("state__in", ["given", "renewed"])), fields=["expires_at"], name="consent_ending"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="consentcurrent",
-            index=models.Index(
-                condition=models.Q(("state__in", ["given", "renewed"])),
-                fields=["purpose", "notice_version"],
-                name="consent_by_version",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="consentcurrent",
-            constraint=models.UniqueConstraint(fields=("vehicle", "purpose"), name="consent_current_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="consentcurrent",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("vehicle", None)), fields=("owner", "purpose"), name="consent_current_personal_once"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="accessevent",
-            index=models.Index(fields=["owner", "-at"], name="access_by_owner"),
-        ),
-        migrations.AddConstraint(
-            model_name="accessevent",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("reason", ""), _negated=True), name="access_event_has_a_reason"
-            ),
+                (
+                    "vehicle",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="consents",
+                        to="accounts.vehicle",
+                    ),
+                ),
+            ],
+            options={
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("state__in", ["given", "renewed"])),
+                        fields=["expires_at"],
+                        name="consent_ending",
+                    ),
+                    models.Index(
+                        condition=models.Q(("state__in", ["given", "renewed"])),
+                        fields=["purpose", "notice_version"],
+                        name="consent_by_version",
+                    ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(fields=("vehicle", "purpose"), name="consent_current_once"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("vehicle", None)),
+                        fields=("owner", "purpose"),
+                        name="consent_current_personal_once",
+                    ),
+                ],
+            },
         ),
     ]

@@ -15,8 +15,8 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ("accounts", "0001_initial"),
+        ("accounts", "__first__"),
         ("compute", "0001_initial"),
-        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
@@ -76,352 +76,6 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="CardDispute",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
-                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ("stripe_id", models.CharField(max_length=255, unique=True)),
-                ("amount_micro", models.BigIntegerField()),
-                ("currency", models.CharField(max_length=3)),
-                ("reason", models.CharField(max_length=64)),
-                (
-                    "status",
-                    models.CharField(
-                        choices=[
-                            ("warning", "The bank asks"),
-                            ("needs_response", "Waits for our evidence"),
-                            ("under_review", "At the bank"),
-                            ("won", "Won"),
-                            ("lost", "Lost"),
-                            ("closed", "Closed without a chargeback"),
-                        ],
-                        max_length=16,
-                    ),
-                ),
-                ("status_code", models.CharField(blank=True, db_default="", max_length=64)),
-                ("evidence_due_at", models.DateTimeField(null=True)),
-                ("evidence", models.TextField(blank=True, db_default="", help_text="What an operator told the bank.")),
-                ("evidence_at", models.DateTimeField(null=True)),
-                ("withdrawn_at", models.DateTimeField(null=True)),
-                ("reinstated_at", models.DateTimeField(null=True)),
-                ("written_off_at", models.DateTimeField(null=True)),
-                ("suspended_at", models.DateTimeField(null=True)),
-                ("lifted_at", models.DateTimeField(null=True)),
-                ("ended_at", models.DateTimeField(null=True)),
-                (
-                    "organization",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="card_disputes",
-                        to="accounts.organization",
-                    ),
-                ),
-            ],
-        ),
-        migrations.CreateModel(
-            name="CardDisputeEvent",
-            fields=[
-                ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("from_status", models.CharField(blank=True, max_length=16)),
-                ("to_status", models.CharField(max_length=16)),
-                ("reason", models.CharField(blank=True, max_length=64)),
-                ("at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                (
-                    "card_dispute",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="events", to="billing.carddispute"
-                    ),
-                ),
-            ],
-            options={
-                "ordering": ["id"],
-                "abstract": False,
-            },
-        ),
-        migrations.CreateModel(
-            name="CardTopUp",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
-                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                (
-                    "origin",
-                    models.CharField(
-                        choices=[("checkout", "Paid on Stripe's page"), ("auto", "Automatic recharge")],
-                        db_default="checkout",
-                        default="checkout",
-                        max_length=16,
-                    ),
-                ),
-                (
-                    "saves_card",
-                    models.BooleanField(
-                        db_default=False, default=False, help_text="Keep the card for later, if it pays."
-                    ),
-                ),
-                ("amount_micro", models.BigIntegerField()),
-                ("currency", models.CharField(max_length=3)),
-                ("idempotency_key", models.CharField(max_length=300)),
-                ("site_url", models.CharField(help_text="Where Checkout sends the customer back to.", max_length=200)),
-                (
-                    "status",
-                    models.CharField(
-                        choices=[
-                            ("created", "Being prepared"),
-                            ("open", "Waiting for payment"),
-                            ("processing", "Bank is working"),
-                            ("paid", "Paid"),
-                            ("failed", "Failed"),
-                            ("expired", "Expired"),
-                        ],
-                        default="created",
-                        max_length=16,
-                    ),
-                ),
-                ("status_code", models.CharField(blank=True, db_default="", max_length=64)),
-                ("session_id", models.CharField(max_length=255, null=True, unique=True)),
-                ("checkout_url", models.TextField(blank=True, db_default="")),
-                ("payment_intent_id", models.CharField(max_length=255, null=True, unique=True)),
-                (
-                    "declined_code",
-                    models.CharField(
-                        blank=True, db_default="", help_text="Why the last card was refused.", max_length=64
-                    ),
-                ),
-                ("ended_at", models.DateTimeField(null=True)),
-                (
-                    "organization",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="card_top_ups",
-                        to="accounts.organization",
-                    ),
-                ),
-                (
-                    "requested_by",
-                    models.ForeignKey(
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to=settings.AUTH_USER_MODEL,
-                    ),
-                ),
-            ],
-        ),
-        migrations.CreateModel(
-            name="CardTopUpEvent",
-            fields=[
-                ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("from_status", models.CharField(blank=True, max_length=16)),
-                ("to_status", models.CharField(max_length=16)),
-                ("reason", models.CharField(blank=True, max_length=64)),
-                ("at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                (
-                    "card_top_up",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="events", to="billing.cardtopup"
-                    ),
-                ),
-            ],
-            options={
-                "ordering": ["id"],
-                "abstract": False,
-            },
-        ),
-        migrations.CreateModel(
-            name="ConnectedAccount",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
-                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ("country", models.CharField(max_length=2)),
-                ("currency", models.CharField(max_length=3)),
-                ("stripe_id", models.CharField(max_length=255, null=True, unique=True)),
-                (
-                    "status",
-                    models.CharField(
-                        choices=[
-                            ("created", "Being prepared"),
-                            ("onboarding", "Waits for you"),
-                            ("pending", "Stripe is checking"),
-                            ("active", "Ready"),
-                            ("restricted", "Restricted"),
-                            ("failed", "Could not be made"),
-                            ("closed", "Closed"),
-                        ],
-                        default="created",
-                        max_length=16,
-                    ),
-                ),
-                ("status_code", models.CharField(blank=True, db_default="", max_length=64)),
-                ("transfers_status", models.CharField(blank=True, db_default="", max_length=32)),
-                ("payouts_status", models.CharField(blank=True, db_default="", max_length=32)),
-                ("requirements", models.JSONField(db_default=[], default=list)),
-                (
-                    "deadline_at",
-                    models.DateTimeField(help_text="When the first requirement becomes past due.", null=True),
-                ),
-                ("checked_at", models.DateTimeField(null=True)),
-                ("ended_at", models.DateTimeField(null=True)),
-                (
-                    "owner",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="connected_accounts",
-                        to="accounts.owner",
-                    ),
-                ),
-            ],
-        ),
-        migrations.CreateModel(
-            name="ConnectedAccountEvent",
-            fields=[
-                ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("from_status", models.CharField(blank=True, max_length=16)),
-                ("to_status", models.CharField(max_length=16)),
-                ("reason", models.CharField(blank=True, max_length=64)),
-                ("at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                (
-                    "connected_account",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="events",
-                        to="billing.connectedaccount",
-                    ),
-                ),
-            ],
-            options={
-                "ordering": ["id"],
-                "abstract": False,
-            },
-        ),
-        migrations.CreateModel(
-            name="Dispute",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
-                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ("reason", models.TextField(max_length=2000)),
-                ("claimed_micro", models.BigIntegerField()),
-                ("currency", models.CharField(max_length=3)),
-                ("idempotency_key", models.CharField(max_length=300, unique=True)),
-                (
-                    "status",
-                    models.CharField(
-                        choices=[
-                            ("open", "Open"),
-                            ("upheld", "Upheld"),
-                            ("rejected", "Not upheld"),
-                            ("withdrawn", "Withdrawn"),
-                        ],
-                        default="open",
-                        max_length=16,
-                    ),
-                ),
-                ("status_code", models.CharField(blank=True, db_default="", max_length=64)),
-                ("reserved_micro", models.BigIntegerField(default=0, help_text="Earnings held while it is open.")),
-                ("granted_micro", models.BigIntegerField(default=0)),
-                (
-                    "granted_promo_micro",
-                    models.BigIntegerField(
-                        db_default=0, default=0, help_text="The part of the grant that goes back to promotional credit."
-                    ),
-                ),
-                (
-                    "bearer",
-                    models.CharField(
-                        blank=True,
-                        choices=[("owner", "The owners of the work"), ("platform", "Driveway")],
-                        db_default="",
-                        max_length=16,
-                    ),
-                ),
-                ("decision", models.TextField(blank=True, db_default="", help_text="What both sides are told.")),
-                ("decided_at", models.DateTimeField(null=True)),
-                (
-                    "decided_by",
-                    models.ForeignKey(
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to=settings.AUTH_USER_MODEL,
-                    ),
-                ),
-                (
-                    "opened_by",
-                    models.ForeignKey(
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to=settings.AUTH_USER_MODEL,
-                    ),
-                ),
-                (
-                    "organization",
-                    models.ForeignKey(
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="disputes",
-                        to="accounts.organization",
-                    ),
-                ),
-                (
-                    "owner",
-                    models.ForeignKey(
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="disputes",
-                        to="accounts.owner",
-                    ),
-                ),
-            ],
-        ),
-        migrations.CreateModel(
-            name="DisputeEvent",
-            fields=[
-                ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("from_status", models.CharField(blank=True, max_length=16)),
-                ("to_status", models.CharField(max_length=16)),
-                ("reason", models.CharField(blank=True, max_length=64)),
-                ("at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                (
-                    "dispute",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="events", to="billing.dispute"
-                    ),
-                ),
-            ],
-            options={
-                "ordering": ["id"],
-                "abstract": False,
-            },
-        ),
-        migrations.CreateModel(
-            name="DisputeMessage",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("from_operator", models.BooleanField(default=False)),
-                ("text", models.TextField(max_length=4000)),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
-                (
-                    "author",
-                    models.ForeignKey(
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to=settings.AUTH_USER_MODEL,
-                    ),
-                ),
-                (
-                    "dispute",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="messages", to="billing.dispute"
-                    ),
-                ),
-            ],
-        ),
-        migrations.CreateModel(
             name="Invoice",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
@@ -444,88 +98,31 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-        ),
-        migrations.CreateModel(
-            name="JobOrder",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
-                ("price_micro_per_hour", models.BigIntegerField()),
-                ("price_micro_per_kwh", models.BigIntegerField(db_default=0, default=0)),
-                ("owner_share_permille", models.PositiveSmallIntegerField()),
-                ("estimate_low_micro", models.BigIntegerField()),
-                ("estimate_high_micro", models.BigIntegerField()),
-                (
-                    "cap_micro",
-                    models.BigIntegerField(help_text="The customer's own limit, if one was given.", null=True),
-                ),
-                ("held_micro", models.BigIntegerField()),
-                (
-                    "held_promo_micro",
-                    models.BigIntegerField(
-                        db_default=0,
-                        default=0,
-                        help_text="The part of the hold that is promotional credit; charges use it up first.",
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("organization", "currency", "period_start_at"), name="invoice_period"
                     ),
-                ),
-                ("charged_micro", models.BigIntegerField(db_default=0, default=0)),
-                (
-                    "status",
-                    models.CharField(choices=[("held", "Held"), ("closed", "Closed")], default="held", max_length=16),
-                ),
-                ("status_code", models.CharField(blank=True, db_default="", max_length=64)),
-                ("closed_at", models.DateTimeField(blank=True, null=True)),
-                (
-                    "job",
-                    models.OneToOneField(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="order", to="compute.inferencejob"
+                    models.UniqueConstraint(fields=("organization", "number"), name="invoice_number"),
+                    models.CheckConstraint(
+                        condition=models.Q(("period_end_at__gt", models.F("period_start_at"))), name="invoice_span"
                     ),
-                ),
-                (
-                    "organization",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="job_orders",
-                        to="accounts.organization",
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "total_micro",
+                                django.db.models.expressions.CombinedExpression(
+                                    models.F("charged_micro"), "+", models.F("corrected_micro")
+                                ),
+                            )
+                        ),
+                        name="invoice_adds_up",
                     ),
-                ),
-            ],
-        ),
-        migrations.CreateModel(
-            name="InvoiceLine",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                (
-                    "kind",
-                    models.CharField(choices=[("work", "Verified work"), ("correction", "Correction")], max_length=16),
-                ),
-                ("description", models.CharField(max_length=200)),
-                ("items", models.BigIntegerField(default=0)),
-                ("compute_ms", models.BigIntegerField(default=0)),
-                ("energy_mwh", models.BigIntegerField(default=0)),
-                ("price_micro_per_hour", models.BigIntegerField(default=0)),
-                ("price_micro_per_kwh", models.BigIntegerField(default=0)),
-                ("amount_micro", models.BigIntegerField()),
-                (
-                    "invoice",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="lines", to="billing.invoice"
+                    models.CheckConstraint(
+                        condition=models.Q(("charged_micro__gte", 0), ("promo_micro__gte", 0)), name="invoice_amounts"
                     ),
-                ),
-                (
-                    "order",
-                    models.ForeignKey(
-                        null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="billing.joborder"
-                    ),
-                ),
-            ],
-        ),
-        migrations.AddField(
-            model_name="dispute",
-            name="order",
-            field=models.ForeignKey(
-                null=True, on_delete=django.db.models.deletion.PROTECT, related_name="disputes", to="billing.joborder"
-            ),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="LedgerAccount",
@@ -578,6 +175,80 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("kind", "organization", "owner", "currency"),
+                        name="ledger_account_once",
+                        nulls_distinct=False,
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("floor_zero", False), ("balance_micro__gte", 0), _connector="OR"),
+                        name="ledger_account_floor",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("tracked", True), models.Q(("balance_micro", 0), ("version", 0)), _connector="OR"
+                        ),
+                        name="ledger_account_untracked",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("organization__isnull", False),
+                                ("owner", None),
+                                ("tracked", True),
+                                ("floor_zero", True),
+                                models.Q(
+                                    models.Q(("kind__in", ["wallet", "promo_wallet", "hold"]), ("side", -1)),
+                                    models.Q(("kind", "disputed"), ("side", 1)),
+                                    _connector="OR",
+                                ),
+                            ),
+                            models.Q(
+                                ("organization", None),
+                                ("owner__isnull", False),
+                                ("tracked", True),
+                                ("side", -1),
+                                models.Q(
+                                    models.Q(("floor_zero", False), ("kind", "payable")),
+                                    models.Q(("floor_zero", True), ("kind__in", ["reserve", "in_transit"])),
+                                    _connector="OR",
+                                ),
+                            ),
+                            models.Q(
+                                ("floor_zero", False),
+                                ("organization", None),
+                                ("owner", None),
+                                ("tracked", False),
+                                ("kind", "revenue"),
+                                ("side", -1),
+                            ),
+                            models.Q(
+                                ("floor_zero", False),
+                                ("organization", None),
+                                ("owner", None),
+                                ("tracked", False),
+                                (
+                                    "kind__in",
+                                    [
+                                        "stripe_clearing",
+                                        "bank_clearing",
+                                        "verification",
+                                        "processing_fee",
+                                        "promotion",
+                                        "dispute_loss",
+                                        "adjustment",
+                                    ],
+                                ),
+                                ("side", 1),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="ledger_account_shape",
+                    ),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="LedgerCheck",
@@ -591,288 +262,6 @@ class Migration(migrations.Migration):
             options={
                 "indexes": [models.Index(fields=["-id"], name="ledger_check_latest")],
             },
-        ),
-        migrations.CreateModel(
-            name="LedgerDifference",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
-                ("check_name", models.CharField(max_length=64)),
-                ("subject", models.CharField(max_length=300)),
-                ("expected_micro", models.BigIntegerField()),
-                ("actual_micro", models.BigIntegerField()),
-                ("gone_at", models.DateTimeField(null=True)),
-                (
-                    "note",
-                    models.CharField(
-                        blank=True, db_default="", help_text="What an operator found out.", max_length=500
-                    ),
-                ),
-                (
-                    "first_seen",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="billing.ledgercheck"
-                    ),
-                ),
-                (
-                    "last_seen",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="billing.ledgercheck"
-                    ),
-                ),
-            ],
-        ),
-        migrations.CreateModel(
-            name="LedgerTransfer",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                (
-                    "public_id",
-                    models.UUIDField(
-                        db_default=django.contrib.postgres.functions.RandomUUID(), editable=False, unique=True
-                    ),
-                ),
-                (
-                    "kind",
-                    models.CharField(
-                        choices=[
-                            ("top_up", "Top-up"),
-                            ("hold", "Hold for a job"),
-                            ("release", "Release of a hold"),
-                            ("share", "Owner's share"),
-                            ("revenue", "Platform's share"),
-                            ("verification", "Pay for verification"),
-                            ("fee", "Payment processing fee"),
-                            ("promo", "Promotional credit"),
-                            ("refund", "Refund to the source"),
-                            ("dispute", "Disputed payment"),
-                            ("offset", "Set off against the wallet"),
-                            ("write_off", "Written off"),
-                            ("reserve", "Held while disputed"),
-                            ("correction", "Correction"),
-                            ("adjustment", "Adjustment"),
-                            ("payout", "Payout"),
-                            ("transfer", "Transfer to an owner's account"),
-                            ("return", "Payout returned"),
-                            ("reversal", "Reversal"),
-                        ],
-                        max_length=20,
-                    ),
-                ),
-                ("amount_micro", models.BigIntegerField()),
-                ("currency", models.CharField(max_length=3)),
-                ("idempotency_key", models.TextField(db_collation="C")),
-                ("fingerprint", models.CharField(db_default="", editable=False, max_length=64)),
-                ("effective_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                (
-                    "posted_at",
-                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
-                ),
-                ("meta", models.JSONField(db_default={}, default=dict)),
-                (
-                    "credit",
-                    models.ForeignKey(
-                        db_constraint=False,
-                        db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="credits",
-                        to="billing.ledgeraccount",
-                    ),
-                ),
-                (
-                    "debit",
-                    models.ForeignKey(
-                        db_constraint=False,
-                        db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="debits",
-                        to="billing.ledgeraccount",
-                    ),
-                ),
-                (
-                    "reverses",
-                    models.OneToOneField(
-                        db_constraint=False,
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="reversed_by",
-                        to="billing.ledgertransfer",
-                    ),
-                ),
-            ],
-        ),
-        migrations.CreateModel(
-            name="InvoiceEntry",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("amount_micro", models.BigIntegerField(help_text="Signed: what it charged.")),
-                (
-                    "invoice",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="entries", to="billing.invoice"
-                    ),
-                ),
-                (
-                    "transfer",
-                    models.OneToOneField(
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="invoice_entry",
-                        to="billing.ledgertransfer",
-                    ),
-                ),
-            ],
-        ),
-        migrations.CreateModel(
-            name="Payout",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
-                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ("amount_micro", models.BigIntegerField()),
-                ("currency", models.CharField(max_length=3)),
-                ("due_at", models.DateTimeField(help_text="Not sent before: the end of the period and the hold days.")),
-                ("held_at", models.DateTimeField(help_text="Two operators hold it; lifted by two.", null=True)),
-                ("held_reason", models.CharField(blank=True, db_default="", max_length=200)),
-                (
-                    "released_at",
-                    models.DateTimeField(
-                        help_text="When operators last let it go: no rule of ours holds it again.", null=True
-                    ),
-                ),
-                (
-                    "status",
-                    models.CharField(
-                        choices=[
-                            ("scheduled", "Scheduled"),
-                            ("sending", "Being sent"),
-                            ("paid", "Paid"),
-                            ("returned", "Returned to your balance"),
-                            ("reversed", "Taken back"),
-                        ],
-                        default="scheduled",
-                        max_length=16,
-                    ),
-                ),
-                ("status_code", models.CharField(blank=True, db_default="", max_length=64)),
-                (
-                    "reverse_cause",
-                    models.CharField(
-                        blank=True,
-                        choices=[
-                            ("fraud", "Fraud"),
-                            ("wrong_payee", "Wrong payee"),
-                            ("unknown", "Taken back in Stripe's dashboard"),
-                        ],
-                        db_default="",
-                        max_length=16,
-                    ),
-                ),
-                ("stripe_transfer_id", models.CharField(max_length=255, null=True, unique=True)),
-                (
-                    "paid_at",
-                    models.DateTimeField(help_text="When Stripe made the transfer: the tax year counts it.", null=True),
-                ),
-                ("bank_payout_id", models.CharField(blank=True, db_default="", max_length=255)),
-                ("bank_status", models.CharField(blank=True, db_default="", max_length=16)),
-                ("bank_code", models.CharField(blank=True, db_default="", max_length=64)),
-                ("ended_at", models.DateTimeField(null=True)),
-                (
-                    "account",
-                    models.ForeignKey(
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="payouts",
-                        to="billing.connectedaccount",
-                    ),
-                ),
-                (
-                    "owner",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="payouts", to="accounts.owner"
-                    ),
-                ),
-                (
-                    "posting",
-                    models.OneToOneField(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="payout", to="billing.ledgertransfer"
-                    ),
-                ),
-                (
-                    "returned",
-                    models.OneToOneField(
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="payout_returned",
-                        to="billing.ledgertransfer",
-                    ),
-                ),
-                (
-                    "sent",
-                    models.OneToOneField(
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="payout_sent",
-                        to="billing.ledgertransfer",
-                    ),
-                ),
-            ],
-        ),
-        migrations.CreateModel(
-            name="PayoutEvent",
-            fields=[
-                ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("from_status", models.CharField(blank=True, max_length=16)),
-                ("to_status", models.CharField(max_length=16)),
-                ("reason", models.CharField(blank=True, max_length=64)),
-                ("at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                (
-                    "payout",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="events", to="billing.payout"
-                    ),
-                ),
-            ],
-            options={
-                "ordering": ["id"],
-                "abstract": False,
-            },
-        ),
-        migrations.CreateModel(
-            name="PromoCredit",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
-                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ("amount_micro", models.BigIntegerField()),
-                ("currency", models.CharField(max_length=3)),
-                ("reason", models.CharField(max_length=200)),
-                ("idempotency_key", models.CharField(max_length=255)),
-                (
-                    "granted_by",
-                    models.ForeignKey(
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to=settings.AUTH_USER_MODEL,
-                    ),
-                ),
-                (
-                    "organization",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="promo_credits",
-                        to="accounts.organization",
-                    ),
-                ),
-                (
-                    "transfer",
-                    models.OneToOneField(
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="promo_credit",
-                        to="billing.ledgertransfer",
-                    ),
-                ),
-            ],
         ),
         migrations.CreateModel(
             name="RateCard",
@@ -923,270 +312,35 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-        ),
-        migrations.AddField(
-            model_name="joborder",
-            name="rate_card",
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to="billing.ratecard"),
-        ),
-        migrations.CreateModel(
-            name="RatedUsage",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("charged_micro", models.BigIntegerField()),
-                ("owner_micro", models.BigIntegerField()),
-                ("platform_micro", models.BigIntegerField()),
-                ("energy_cost_nano", models.BigIntegerField()),
-                ("wear_nano", models.BigIntegerField()),
-                (
-                    "created_at",
-                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
-                ),
-                (
-                    "order",
-                    models.ForeignKey(
-                        db_constraint=False,
-                        db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="rated_usage",
-                        to="billing.joborder",
-                    ),
-                ),
-                (
-                    "owner_transfer",
-                    models.ForeignKey(
-                        db_constraint=False,
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="paid_usage",
-                        to="billing.ledgertransfer",
-                    ),
-                ),
-                (
-                    "revenue_transfer",
-                    models.ForeignKey(
-                        db_constraint=False,
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="earned_usage",
-                        to="billing.ledgertransfer",
-                    ),
-                ),
-                (
-                    "usage",
-                    models.OneToOneField(
-                        db_constraint=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="rated",
-                        to="compute.usagerecord",
-                    ),
-                ),
-            ],
             options={
-                "verbose_name_plural": "rated usage",
-            },
-        ),
-        migrations.CreateModel(
-            name="Refund",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
-                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ("amount_micro", models.BigIntegerField()),
-                ("currency", models.CharField(max_length=3)),
-                ("reason", models.CharField(blank=True, db_default="", max_length=200)),
-                ("idempotency_key", models.CharField(max_length=300)),
-                (
-                    "status",
-                    models.CharField(
-                        choices=[
-                            ("requested", "Being sent"),
-                            ("pending", "At the bank"),
-                            ("succeeded", "Refunded"),
-                            ("failed", "Failed, back in the wallet"),
-                        ],
-                        default="requested",
-                        max_length=16,
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("hardware_class", "currency", "mode", "tier", "valid_from_at"), name="rate_card_moment"
                     ),
-                ),
-                ("status_code", models.CharField(blank=True, db_default="", max_length=64)),
-                ("stripe_id", models.CharField(max_length=255, null=True, unique=True)),
-                ("ended_at", models.DateTimeField(null=True)),
-                (
-                    "organization",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="refunds", to="accounts.organization"
+                    models.CheckConstraint(
+                        condition=models.Q(("price_micro_per_hour__gt", 0), ("price_micro_per_kwh__gte", 0)),
+                        name="rate_card_price",
                     ),
-                ),
-                (
-                    "requested_by",
-                    models.ForeignKey(
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to=settings.AUTH_USER_MODEL,
+                    models.CheckConstraint(
+                        condition=models.Q(("owner_share_permille__lte", 1000)), name="rate_card_share"
                     ),
-                ),
-                (
-                    "returned",
-                    models.OneToOneField(
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="refund_returned",
-                        to="billing.ledgertransfer",
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("min_owner_micro_per_hour__gte", 0),
+                            (
+                                "min_owner_micro_per_hour__lte",
+                                django.db.models.expressions.CombinedExpression(
+                                    django.db.models.expressions.CombinedExpression(
+                                        models.F("price_micro_per_hour"), "*", models.F("owner_share_permille")
+                                    ),
+                                    "/",
+                                    models.Value(1000),
+                                ),
+                            ),
+                        ),
+                        name="rate_card_owner_floor",
                     ),
-                ),
-                (
-                    "transfer",
-                    models.OneToOneField(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="refund", to="billing.ledgertransfer"
-                    ),
-                ),
-            ],
-        ),
-        migrations.CreateModel(
-            name="RefundEvent",
-            fields=[
-                ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("from_status", models.CharField(blank=True, max_length=16)),
-                ("to_status", models.CharField(max_length=16)),
-                ("reason", models.CharField(blank=True, max_length=64)),
-                ("at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                (
-                    "refund",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="events", to="billing.refund"
-                    ),
-                ),
-            ],
-            options={
-                "ordering": ["id"],
-                "abstract": False,
-            },
-        ),
-        migrations.CreateModel(
-            name="SavedCard",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
-                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ("site_url", models.CharField(blank=True, db_default="", max_length=200)),
-                ("session_id", models.CharField(max_length=255, null=True, unique=True)),
-                ("checkout_url", models.TextField(blank=True, db_default="")),
-                ("payment_method_id", models.CharField(max_length=255, null=True, unique=True)),
-                ("brand", models.CharField(blank=True, db_default="", max_length=32)),
-                ("last4", models.CharField(blank=True, db_default="", max_length=4)),
-                ("exp_month", models.PositiveSmallIntegerField(null=True)),
-                ("exp_year", models.PositiveSmallIntegerField(null=True)),
-                ("is_default", models.BooleanField(default=False)),
-                (
-                    "status",
-                    models.CharField(
-                        choices=[
-                            ("pending", "Being saved"),
-                            ("active", "Saved"),
-                            ("failed", "Not saved"),
-                            ("removed", "Removed"),
-                        ],
-                        default="pending",
-                        max_length=16,
-                    ),
-                ),
-                ("status_code", models.CharField(blank=True, db_default="", max_length=64)),
-                ("ended_at", models.DateTimeField(null=True)),
-                (
-                    "organization",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="saved_cards",
-                        to="accounts.organization",
-                    ),
-                ),
-                (
-                    "requested_by",
-                    models.ForeignKey(
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to=settings.AUTH_USER_MODEL,
-                    ),
-                ),
-            ],
-        ),
-        migrations.AddField(
-            model_name="cardtopup",
-            name="saved_card",
-            field=models.ForeignKey(
-                help_text="What is charged.",
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="top_ups",
-                to="billing.savedcard",
-            ),
-        ),
-        migrations.CreateModel(
-            name="AutoRecharge",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
-                ("is_on", models.BooleanField(default=True)),
-                ("threshold_micro", models.BigIntegerField()),
-                ("amount_micro", models.BigIntegerField()),
-                (
-                    "monthly_cap_micro",
-                    models.BigIntegerField(help_text="Of all automatic recharges of a calendar month (UTC)."),
-                ),
-                (
-                    "paused_code",
-                    models.CharField(
-                        blank=True, db_default="", help_text="Why the last charge was refused.", max_length=64
-                    ),
-                ),
-                ("paused_at", models.DateTimeField(null=True)),
-                ("changed_at", models.DateTimeField(auto_now=True)),
-                (
-                    "changed_by",
-                    models.ForeignKey(
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to=settings.AUTH_USER_MODEL,
-                    ),
-                ),
-                (
-                    "organization",
-                    models.OneToOneField(
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="auto_recharge",
-                        to="accounts.organization",
-                    ),
-                ),
-                (
-                    "card",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="billing.savedcard"
-                    ),
-                ),
-            ],
-        ),
-        migrations.CreateModel(
-            name="SavedCardEvent",
-            fields=[
-                ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("from_status", models.CharField(blank=True, max_length=16)),
-                ("to_status", models.CharField(max_length=16)),
-                ("reason", models.CharField(blank=True, max_length=64)),
-                ("at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                (
-                    "saved_card",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="events", to="billing.savedcard"
-                    ),
-                ),
-            ],
-            options={
-                "ordering": ["id"],
-                "abstract": False,
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1214,6 +368,11 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    models.CheckConstraint(condition=models.Q(("monthly_micro__gte", 0)), name="spend_cap_amount")
+                ],
+            },
         ),
         migrations.CreateModel(
             name="SpendDay",
@@ -1245,6 +404,13 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("organization", "day", "artifact", "currency"), name="spend_day_once"
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             name="Statement",
@@ -1284,91 +450,47 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-        ),
-        migrations.AddField(
-            model_name="payout",
-            name="statement",
-            field=models.OneToOneField(
-                on_delete=django.db.models.deletion.PROTECT, related_name="payout", to="billing.statement"
-            ),
-        ),
-        migrations.AddField(
-            model_name="dispute",
-            name="statement",
-            field=models.ForeignKey(
-                null=True, on_delete=django.db.models.deletion.PROTECT, related_name="disputes", to="billing.statement"
-            ),
-        ),
-        migrations.CreateModel(
-            name="StatementEntry",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("amount_micro", models.BigIntegerField(help_text="Signed: what it did to what is owed.")),
-                (
-                    "statement",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="entries", to="billing.statement"
+            options={
+                "constraints": [
+                    models.UniqueConstraint(fields=("owner", "currency", "period_start_at"), name="statement_period"),
+                    models.UniqueConstraint(fields=("owner", "number"), name="statement_number"),
+                    models.CheckConstraint(
+                        condition=models.Q(("period_end_at__gt", models.F("period_start_at"))), name="statement_span"
                     ),
-                ),
-                (
-                    "transfer",
-                    models.OneToOneField(
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="statement_entry",
-                        to="billing.ledgertransfer",
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "carried_micro",
+                                django.db.models.expressions.CombinedExpression(
+                                    django.db.models.expressions.CombinedExpression(
+                                        django.db.models.expressions.CombinedExpression(
+                                            django.db.models.expressions.CombinedExpression(
+                                                models.F("opening_micro"), "+", models.F("earned_micro")
+                                            ),
+                                            "+",
+                                            models.F("corrected_micro"),
+                                        ),
+                                        "+",
+                                        models.F("other_micro"),
+                                    ),
+                                    "-",
+                                    models.F("paid_out_micro"),
+                                ),
+                            )
+                        ),
+                        name="statement_adds_up",
                     ),
-                ),
-            ],
-        ),
-        migrations.CreateModel(
-            name="StatementLine",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                (
-                    "kind",
-                    models.CharField(
-                        choices=[
-                            ("work", "Work"),
-                            ("check", "Checking others' work"),
-                            ("correction", "Correction"),
-                            ("adjustment", "Adjustment"),
-                            ("reserve", "Held while disputed, or let go"),
-                            ("return", "Payout that came back"),
-                        ],
-                        max_length=16,
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("earned_micro__gte", 0),
+                            ("energy_cost_nano__gte", 0),
+                            ("paid_out_micro__gte", 0),
+                            ("wear_nano__gte", 0),
+                        ),
+                        name="statement_amounts",
                     ),
-                ),
-                ("service_month", models.DateField()),
-                ("is_late", models.BooleanField(default=False)),
-                ("attempts", models.PositiveIntegerField(default=0)),
-                ("compute_ms", models.BigIntegerField(default=0)),
-                ("energy_mwh", models.BigIntegerField(default=0)),
-                ("amount_micro", models.BigIntegerField()),
-                ("energy_cost_nano", models.BigIntegerField(default=0)),
-                ("wear_nano", models.BigIntegerField(default=0)),
-                ("note", models.CharField(blank=True, db_default="", max_length=200)),
-                (
-                    "hardware_class",
-                    models.ForeignKey(
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="compute.hardwareclass",
-                    ),
-                ),
-                (
-                    "statement",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="lines", to="billing.statement"
-                    ),
-                ),
-                (
-                    "vehicle",
-                    models.ForeignKey(
-                        null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="accounts.vehicle"
-                    ),
-                ),
-            ],
+                ],
+            },
         ),
         migrations.CreateModel(
             name="StripeCommand",
@@ -1427,59 +549,24 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-        ),
-        migrations.AddField(
-            model_name="savedcard",
-            name="command",
-            field=models.OneToOneField(
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="saved_card",
-                to="billing.stripecommand",
-            ),
-        ),
-        migrations.AddField(
-            model_name="refund",
-            name="command",
-            field=models.OneToOneField(
-                on_delete=django.db.models.deletion.PROTECT, related_name="refund", to="billing.stripecommand"
-            ),
-        ),
-        migrations.AddField(
-            model_name="payout",
-            name="command",
-            field=models.OneToOneField(
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="payout",
-                to="billing.stripecommand",
-            ),
-        ),
-        migrations.AddField(
-            model_name="payout",
-            name="reverse_command",
-            field=models.OneToOneField(
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="reversed_payout",
-                to="billing.stripecommand",
-            ),
-        ),
-        migrations.AddField(
-            model_name="connectedaccount",
-            name="command",
-            field=models.OneToOneField(
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="connected_account",
-                to="billing.stripecommand",
-            ),
-        ),
-        migrations.AddField(
-            model_name="cardtopup",
-            name="command",
-            field=models.OneToOneField(
-                on_delete=django.db.models.deletion.PROTECT, related_name="card_top_up", to="billing.stripecommand"
-            ),
+            options={
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("status", "queued")), fields=["due_at"], name="stripe_command_due"
+                    ),
+                    models.Index(fields=["kind", "subject_id"], name="stripe_command_subject"),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("done_at__isnull", False), ("status", "done")),
+                            models.Q(models.Q(("status", "done"), _negated=True), ("done_at", None)),
+                            _connector="OR",
+                        ),
+                        name="stripe_command_done_at",
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             name="StripeCustomer",
@@ -1499,20 +586,6 @@ class Migration(migrations.Migration):
             options={
                 "abstract": False,
             },
-        ),
-        migrations.AddField(
-            model_name="savedcard",
-            name="customer",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="saved_cards", to="billing.stripecustomer"
-            ),
-        ),
-        migrations.AddField(
-            model_name="cardtopup",
-            name="customer",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="card_top_ups", to="billing.stripecustomer"
-            ),
         ),
         migrations.CreateModel(
             name="StripeEvent",
@@ -1595,94 +668,6 @@ class Migration(migrations.Migration):
                     )
                 ],
             },
-        ),
-        migrations.CreateModel(
-            name="TopUp",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
-                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ("amount_micro", models.BigIntegerField()),
-                ("currency", models.CharField(max_length=3)),
-                (
-                    "method",
-                    models.CharField(
-                        choices=[
-                            ("manual", "Bank transfer, entered by two operators"),
-                            ("stripe", "Card, through Stripe"),
-                        ],
-                        max_length=16,
-                    ),
-                ),
-                ("reference", models.CharField(blank=True, max_length=120)),
-                ("idempotency_key", models.CharField(max_length=255)),
-                (
-                    "organization",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="top_ups", to="accounts.organization"
-                    ),
-                ),
-                (
-                    "transfer",
-                    models.OneToOneField(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="top_up", to="billing.ledgertransfer"
-                    ),
-                ),
-            ],
-        ),
-        migrations.AddField(
-            model_name="refund",
-            name="top_up",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="refunds", to="billing.topup"
-            ),
-        ),
-        migrations.AddField(
-            model_name="cardtopup",
-            name="top_up",
-            field=models.OneToOneField(
-                null=True, on_delete=django.db.models.deletion.PROTECT, related_name="card_top_up", to="billing.topup"
-            ),
-        ),
-        migrations.AddField(
-            model_name="carddispute",
-            name="top_up",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="card_disputes", to="billing.topup"
-            ),
-        ),
-        migrations.CreateModel(
-            name="UsageVoid",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
-                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ("reason", models.CharField(max_length=200)),
-                (
-                    "promo_micro",
-                    models.BigIntegerField(
-                        db_default=0,
-                        default=0,
-                        help_text="The part of the charge that goes back to promotional credit; the rest to the wallet.",
-                    ),
-                ),
-                ("settled_at", models.DateTimeField(null=True)),
-                (
-                    "rated",
-                    models.OneToOneField(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="void", to="billing.ratedusage"
-                    ),
-                ),
-                (
-                    "voided_by",
-                    models.ForeignKey(
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to=settings.AUTH_USER_MODEL,
-                    ),
-                ),
-            ],
         ),
         migrations.CreateModel(
             name="Approval",
@@ -1852,650 +837,1541 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
-        migrations.AddConstraint(
-            model_name="invoice",
-            constraint=models.UniqueConstraint(
-                fields=("organization", "currency", "period_start_at"), name="invoice_period"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="invoice",
-            constraint=models.UniqueConstraint(fields=("organization", "number"), name="invoice_number"),
-        ),
-        migrations.AddConstraint(
-            model_name="invoice",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("period_end_at__gt", models.F("period_start_at"))), name="invoice_span"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="invoice",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "total_micro",
-                        django.db.models.expressions.CombinedExpression(
-                            models.F("charged_micro"), "+", models.F("corrected_micro")
-                        ),
+        migrations.CreateModel(
+            name="ConnectedAccount",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("country", models.CharField(max_length=2)),
+                ("currency", models.CharField(max_length=3)),
+                ("stripe_id", models.CharField(max_length=255, null=True, unique=True)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("created", "Being prepared"),
+                            ("onboarding", "Waits for you"),
+                            ("pending", "Stripe is checking"),
+                            ("active", "Ready"),
+                            ("restricted", "Restricted"),
+                            ("failed", "Could not be made"),
+                            ("closed", "Closed"),
+                        ],
+                        default="created",
+                        max_length=16,
+                    ),
+                ),
+                ("status_code", models.CharField(blank=True, db_default="", max_length=64)),
+                ("transfers_status", models.CharField(blank=True, db_default="", max_length=32)),
+                ("payouts_status", models.CharField(blank=True, db_default="", max_length=32)),
+                ("requirements", models.JSONField(db_default=[], default=list)),
+                (
+                    "deadline_at",
+                    models.DateTimeField(help_text="When the first requirement becomes past due.", null=True),
+                ),
+                ("checked_at", models.DateTimeField(null=True)),
+                ("ended_at", models.DateTimeField(null=True)),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="connected_accounts",
+                        to="accounts.owner",
+                    ),
+                ),
+                (
+                    "command",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="connected_account",
+                        to="billing.stripecommand",
+                    ),
+                ),
+            ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("status__in", ["closed"]), _negated=True),
+                        fields=("owner",),
+                        name="connected_account_one_in_use",
                     )
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="JobOrder",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("price_micro_per_hour", models.BigIntegerField()),
+                ("price_micro_per_kwh", models.BigIntegerField(db_default=0, default=0)),
+                ("owner_share_permille", models.PositiveSmallIntegerField()),
+                ("estimate_low_micro", models.BigIntegerField()),
+                ("estimate_high_micro", models.BigIntegerField()),
+                (
+                    "cap_micro",
+                    models.BigIntegerField(help_text="The customer's own limit, if one was given.", null=True),
                 ),
-                name="invoice_adds_up",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="invoice",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("charged_micro__gte", 0), ("promo_micro__gte", 0)), name="invoice_amounts"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="invoiceline",
-            index=models.Index(fields=["invoice", "id"], name="invoice_line_order"),
-        ),
-        migrations.AddConstraint(
-            model_name="ledgeraccount",
-            constraint=models.UniqueConstraint(
-                fields=("kind", "organization", "owner", "currency"), name="ledger_account_once", nulls_distinct=False
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="ledgeraccount",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("floor_zero", False), ("balance_micro__gte", 0), _connector="OR"),
-                name="ledger_account_floor",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="ledgeraccount",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("tracked", True), models.Q(("balance_micro", 0), ("version", 0)), _connector="OR"),
-                name="ledger_account_untracked",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="ledgeraccount",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(
-                        ("organization__isnull", False),
-                        ("owner", None),
-                        ("tracked", True),
-                        ("floor_zero", True),
-                        models.Q(
-                            models.Q(("kind__in", ["wallet", "promo_wallet", "hold"]), ("side", -1)),
-                            models.Q(("kind", "disputed"), ("side", 1)),
+                ("held_micro", models.BigIntegerField()),
+                (
+                    "held_promo_micro",
+                    models.BigIntegerField(
+                        db_default=0,
+                        default=0,
+                        help_text="The part of the hold that is promotional credit; charges use it up first.",
+                    ),
+                ),
+                ("charged_micro", models.BigIntegerField(db_default=0, default=0)),
+                (
+                    "status",
+                    models.CharField(choices=[("held", "Held"), ("closed", "Closed")], default="held", max_length=16),
+                ),
+                ("status_code", models.CharField(blank=True, db_default="", max_length=64)),
+                ("closed_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "job",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="order", to="compute.inferencejob"
+                    ),
+                ),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="job_orders",
+                        to="accounts.organization",
+                    ),
+                ),
+                ("rate_card", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to="billing.ratecard")),
+            ],
+            options={
+                "indexes": [
+                    models.Index(condition=models.Q(("status", "held")), fields=["id"], name="job_order_open"),
+                    models.Index(fields=["organization", "-job"], name="job_order_by_organization"),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("charged_micro__gte", 0), ("charged_micro__lte", models.F("held_micro"))),
+                        name="job_order_charged_within_hold",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("held_micro__gt", 0),
+                            ("held_promo_micro__gte", 0),
+                            ("held_promo_micro__lte", models.F("held_micro")),
+                        ),
+                        name="job_order_held",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("cap_micro", None), ("held_micro__lte", models.F("cap_micro")), _connector="OR"
+                        ),
+                        name="job_order_within_cap",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("estimate_high_micro__gte", models.F("estimate_low_micro")), ("estimate_low_micro__gte", 0)
+                        ),
+                        name="job_order_estimate",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("closed_at", None), ("status", "held")),
+                            models.Q(("closed_at__isnull", False), ("status", "closed")),
                             _connector="OR",
                         ),
+                        name="job_order_closed_at",
                     ),
-                    models.Q(
-                        ("organization", None),
-                        ("owner__isnull", False),
-                        ("tracked", True),
-                        ("side", -1),
-                        models.Q(
-                            models.Q(("floor_zero", False), ("kind", "payable")),
-                            models.Q(("floor_zero", True), ("kind__in", ["reserve", "in_transit"])),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="LedgerDifference",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("check_name", models.CharField(max_length=64)),
+                ("subject", models.CharField(max_length=300)),
+                ("expected_micro", models.BigIntegerField()),
+                ("actual_micro", models.BigIntegerField()),
+                ("gone_at", models.DateTimeField(null=True)),
+                (
+                    "note",
+                    models.CharField(
+                        blank=True, db_default="", help_text="What an operator found out.", max_length=500
+                    ),
+                ),
+                (
+                    "first_seen",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="billing.ledgercheck"
+                    ),
+                ),
+                (
+                    "last_seen",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="billing.ledgercheck"
+                    ),
+                ),
+            ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("gone_at", None)),
+                        fields=("check_name", "subject"),
+                        name="ledger_difference_open",
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="LedgerTransfer",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "public_id",
+                    models.UUIDField(
+                        db_default=django.contrib.postgres.functions.RandomUUID(), editable=False, unique=True
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("top_up", "Top-up"),
+                            ("hold", "Hold for a job"),
+                            ("release", "Release of a hold"),
+                            ("share", "Owner's share"),
+                            ("revenue", "Platform's share"),
+                            ("verification", "Pay for verification"),
+                            ("fee", "Payment processing fee"),
+                            ("promo", "Promotional credit"),
+                            ("refund", "Refund to the source"),
+                            ("dispute", "Disputed payment"),
+                            ("offset", "Set off against the wallet"),
+                            ("write_off", "Written off"),
+                            ("reserve", "Held while disputed"),
+                            ("correction", "Correction"),
+                            ("adjustment", "Adjustment"),
+                            ("payout", "Payout"),
+                            ("transfer", "Transfer to an owner's account"),
+                            ("return", "Payout returned"),
+                            ("reversal", "Reversal"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                ("amount_micro", models.BigIntegerField()),
+                ("currency", models.CharField(max_length=3)),
+                ("idempotency_key", models.TextField(db_collation="C")),
+                ("fingerprint", models.CharField(db_default="", editable=False, max_length=64)),
+                ("effective_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "posted_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
+                ),
+                ("meta", models.JSONField(db_default={}, default=dict)),
+                (
+                    "credit",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="credits",
+                        to="billing.ledgeraccount",
+                    ),
+                ),
+                (
+                    "debit",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="debits",
+                        to="billing.ledgeraccount",
+                    ),
+                ),
+                (
+                    "reverses",
+                    models.OneToOneField(
+                        db_constraint=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="reversed_by",
+                        to="billing.ledgertransfer",
+                    ),
+                ),
+            ],
+            options={
+                "indexes": [
+                    models.Index(fields=["debit", "posted_at"], name="ledger_transfer_debits"),
+                    models.Index(fields=["credit", "posted_at"], name="ledger_transfer_credits"),
+                    models.Index(
+                        condition=models.Q(("kind", "correction")),
+                        fields=["credit", "posted_at"],
+                        name="ledger_transfer_given_back",
+                    ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(fields=("idempotency_key",), name="ledger_transfer_key"),
+                    models.CheckConstraint(condition=models.Q(("amount_micro__gt", 0)), name="ledger_transfer_amount"),
+                    models.CheckConstraint(
+                        condition=models.Q(("debit", models.F("credit")), _negated=True),
+                        name="ledger_transfer_two_accounts",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("kind", "reversal"), ("reverses__isnull", False)),
+                            models.Q(models.Q(("kind", "reversal"), _negated=True), ("reverses", None)),
                             _connector="OR",
                         ),
+                        name="ledger_transfer_reversal",
                     ),
-                    models.Q(
-                        ("floor_zero", False),
-                        ("organization", None),
-                        ("owner", None),
-                        ("tracked", False),
-                        ("kind", "revenue"),
-                        ("side", -1),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="SavedCard",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("site_url", models.CharField(blank=True, db_default="", max_length=200)),
+                ("session_id", models.CharField(max_length=255, null=True, unique=True)),
+                ("checkout_url", models.TextField(blank=True, db_default="")),
+                ("payment_method_id", models.CharField(max_length=255, null=True, unique=True)),
+                ("brand", models.CharField(blank=True, db_default="", max_length=32)),
+                ("last4", models.CharField(blank=True, db_default="", max_length=4)),
+                ("exp_month", models.PositiveSmallIntegerField(null=True)),
+                ("exp_year", models.PositiveSmallIntegerField(null=True)),
+                ("is_default", models.BooleanField(default=False)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("pending", "Being saved"),
+                            ("active", "Saved"),
+                            ("failed", "Not saved"),
+                            ("removed", "Removed"),
+                        ],
+                        default="pending",
+                        max_length=16,
                     ),
-                    models.Q(
-                        ("floor_zero", False),
-                        ("organization", None),
-                        ("owner", None),
-                        ("tracked", False),
-                        (
-                            "kind__in",
-                            [
-                                "stripe_clearing",
-                                "bank_clearing",
-                                "verification",
-                                "processing_fee",
-                                "promotion",
-                                "dispute_loss",
-                                "adjustment",
-                            ],
+                ),
+                ("status_code", models.CharField(blank=True, db_default="", max_length=64)),
+                ("ended_at", models.DateTimeField(null=True)),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="saved_cards",
+                        to="accounts.organization",
+                    ),
+                ),
+                (
+                    "requested_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "command",
+                    models.OneToOneField(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="saved_card",
+                        to="billing.stripecommand",
+                    ),
+                ),
+                (
+                    "customer",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="saved_cards",
+                        to="billing.stripecustomer",
+                    ),
+                ),
+            ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("is_default", True), ("status", "active")),
+                        fields=("organization",),
+                        name="saved_card_default",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("status", "active"), _negated=True),
+                            ("payment_method_id__isnull", False),
+                            _connector="OR",
                         ),
-                        ("side", 1),
+                        name="saved_card_known",
                     ),
-                    _connector="OR",
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="StatementLine",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("work", "Work"),
+                            ("check", "Checking others' work"),
+                            ("correction", "Correction"),
+                            ("adjustment", "Adjustment"),
+                            ("reserve", "Held while disputed, or let go"),
+                            ("return", "Payout that came back"),
+                        ],
+                        max_length=16,
+                    ),
                 ),
-                name="ledger_account_shape",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="ledgerdifference",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("gone_at", None)), fields=("check_name", "subject"), name="ledger_difference_open"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="ledgertransfer",
-            index=models.Index(fields=["debit", "posted_at"], name="ledger_transfer_debits"),
-        ),
-        migrations.AddIndex(
-            model_name="ledgertransfer",
-            index=models.Index(fields=["credit", "posted_at"], name="ledger_transfer_credits"),
-        ),
-        migrations.AddIndex(
-            model_name="ledgertransfer",
-            index=models.Index(
-                condition=models.Q(("kind", "correction")),
-                fields=["credit", "posted_at"],
-                name="ledger_transfer_given_back",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="ledgertransfer",
-            constraint=models.UniqueConstraint(fields=("idempotency_key",), name="ledger_transfer_key"),
-        ),
-        migrations.AddConstraint(
-            model_name="ledgertransfer",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("amount_micro__gt", 0)), name="ledger_transfer_amount"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="ledgertransfer",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("debit", models.F("credit")), _negated=True), name="ledger_transfer_two_accounts"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="ledgertransfer",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("kind", "reversal"), ("reverses__isnull", False)),
-                    models.Q(models.Q(("kind", "reversal"), _negated=True), ("reverses", None)),
-                    _connector="OR",
+                ("service_month", models.DateField()),
+                ("is_late", models.BooleanField(default=False)),
+                ("attempts", models.PositiveIntegerField(default=0)),
+                ("compute_ms", models.BigIntegerField(default=0)),
+                ("energy_mwh", models.BigIntegerField(default=0)),
+                ("amount_micro", models.BigIntegerField()),
+                ("energy_cost_nano", models.BigIntegerField(default=0)),
+                ("wear_nano", models.BigIntegerField(default=0)),
+                ("note", models.CharField(blank=True, db_default="", max_length=200)),
+                (
+                    "hardware_class",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="compute.hardwareclass",
+                    ),
                 ),
-                name="ledger_transfer_reversal",
-            ),
+                (
+                    "statement",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="lines", to="billing.statement"
+                    ),
+                ),
+                (
+                    "vehicle",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="accounts.vehicle"
+                    ),
+                ),
+            ],
+            options={
+                "indexes": [models.Index(fields=["statement", "id"], name="statement_line_order")],
+            },
         ),
-        migrations.AddConstraint(
-            model_name="promocredit",
-            constraint=models.UniqueConstraint(fields=("organization", "idempotency_key"), name="promo_credit_once"),
+        migrations.CreateModel(
+            name="ConnectedAccountEvent",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("from_status", models.CharField(blank=True, max_length=16)),
+                ("to_status", models.CharField(max_length=16)),
+                ("reason", models.CharField(blank=True, max_length=64)),
+                ("at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "connected_account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="events",
+                        to="billing.connectedaccount",
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ["id"],
+                "abstract": False,
+            },
         ),
-        migrations.AddConstraint(
-            model_name="promocredit",
-            constraint=models.CheckConstraint(condition=models.Q(("amount_micro__gt", 0)), name="promo_credit_amount"),
-        ),
-        migrations.AddConstraint(
-            model_name="ratecard",
-            constraint=models.UniqueConstraint(
-                fields=("hardware_class", "currency", "mode", "tier", "valid_from_at"), name="rate_card_moment"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="ratecard",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("price_micro_per_hour__gt", 0), ("price_micro_per_kwh__gte", 0)),
-                name="rate_card_price",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="ratecard",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("owner_share_permille__lte", 1000)), name="rate_card_share"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="ratecard",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("min_owner_micro_per_hour__gte", 0),
-                    (
-                        "min_owner_micro_per_hour__lte",
-                        django.db.models.expressions.CombinedExpression(
-                            django.db.models.expressions.CombinedExpression(
-                                models.F("price_micro_per_hour"), "*", models.F("owner_share_permille")
+        migrations.CreateModel(
+            name="Dispute",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("reason", models.TextField(max_length=2000)),
+                ("claimed_micro", models.BigIntegerField()),
+                ("currency", models.CharField(max_length=3)),
+                ("idempotency_key", models.CharField(max_length=300, unique=True)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("open", "Open"),
+                            ("upheld", "Upheld"),
+                            ("rejected", "Not upheld"),
+                            ("withdrawn", "Withdrawn"),
+                        ],
+                        default="open",
+                        max_length=16,
+                    ),
+                ),
+                ("status_code", models.CharField(blank=True, db_default="", max_length=64)),
+                ("reserved_micro", models.BigIntegerField(default=0, help_text="Earnings held while it is open.")),
+                ("granted_micro", models.BigIntegerField(default=0)),
+                (
+                    "granted_promo_micro",
+                    models.BigIntegerField(
+                        db_default=0, default=0, help_text="The part of the grant that goes back to promotional credit."
+                    ),
+                ),
+                (
+                    "bearer",
+                    models.CharField(
+                        blank=True,
+                        choices=[("owner", "The owners of the work"), ("platform", "Driveway")],
+                        db_default="",
+                        max_length=16,
+                    ),
+                ),
+                ("decision", models.TextField(blank=True, db_default="", help_text="What both sides are told.")),
+                ("decided_at", models.DateTimeField(null=True)),
+                (
+                    "decided_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "opened_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="disputes",
+                        to="accounts.organization",
+                    ),
+                ),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="disputes",
+                        to="accounts.owner",
+                    ),
+                ),
+                (
+                    "order",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="disputes",
+                        to="billing.joborder",
+                    ),
+                ),
+                (
+                    "statement",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="disputes",
+                        to="billing.statement",
+                    ),
+                ),
+            ],
+            options={
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("order__isnull", False),
+                                ("organization__isnull", False),
+                                ("owner", None),
+                                ("statement", None),
                             ),
-                            "/",
-                            models.Value(1000),
+                            models.Q(
+                                ("order", None),
+                                ("organization", None),
+                                ("owner__isnull", False),
+                                ("statement__isnull", False),
+                            ),
+                            _connector="OR",
                         ),
+                        name="dispute_of_one_side",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("claimed_micro__gt", 0),
+                            ("granted_micro__gte", 0),
+                            ("reserved_micro__gte", 0),
+                            ("granted_micro__lte", models.F("claimed_micro")),
+                        ),
+                        name="dispute_amounts",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("granted_promo_micro__gte", 0), ("granted_promo_micro__lte", models.F("granted_micro"))
+                        ),
+                        name="dispute_promo",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("status", "open")), fields=("order",), name="dispute_open_order"
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("status", "open")), fields=("statement",), name="dispute_open_statement"
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="InvoiceLine",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(choices=[("work", "Verified work"), ("correction", "Correction")], max_length=16),
+                ),
+                ("description", models.CharField(max_length=200)),
+                ("items", models.BigIntegerField(default=0)),
+                ("compute_ms", models.BigIntegerField(default=0)),
+                ("energy_mwh", models.BigIntegerField(default=0)),
+                ("price_micro_per_hour", models.BigIntegerField(default=0)),
+                ("price_micro_per_kwh", models.BigIntegerField(default=0)),
+                ("amount_micro", models.BigIntegerField()),
+                (
+                    "invoice",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="lines", to="billing.invoice"
                     ),
                 ),
-                name="rate_card_owner_floor",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="joborder",
-            index=models.Index(condition=models.Q(("status", "held")), fields=["id"], name="job_order_open"),
-        ),
-        migrations.AddIndex(
-            model_name="joborder",
-            index=models.Index(fields=["organization", "-job"], name="job_order_by_organization"),
-        ),
-        migrations.AddConstraint(
-            model_name="joborder",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("charged_micro__gte", 0), ("charged_micro__lte", models.F("held_micro"))),
-                name="job_order_charged_within_hold",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="joborder",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("held_micro__gt", 0),
-                    ("held_promo_micro__gte", 0),
-                    ("held_promo_micro__lte", models.F("held_micro")),
-                ),
-                name="job_order_held",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="joborder",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("cap_micro", None), ("held_micro__lte", models.F("cap_micro")), _connector="OR"),
-                name="job_order_within_cap",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="joborder",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("estimate_high_micro__gte", models.F("estimate_low_micro")), ("estimate_low_micro__gte", 0)
-                ),
-                name="job_order_estimate",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="joborder",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("closed_at", None), ("status", "held")),
-                    models.Q(("closed_at__isnull", False), ("status", "closed")),
-                    _connector="OR",
-                ),
-                name="job_order_closed_at",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="ratedusage",
-            index=models.Index(fields=["order", "id"], name="rated_usage_of_order"),
-        ),
-        migrations.AddConstraint(
-            model_name="ratedusage",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("charged_micro__gte", 0),
-                    ("energy_cost_nano__gte", 0),
-                    ("owner_micro__gte", 0),
-                    (
-                        "platform_micro",
-                        django.db.models.expressions.CombinedExpression(
-                            models.F("charged_micro"), "-", models.F("owner_micro")
-                        ),
+                (
+                    "order",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="billing.joborder"
                     ),
-                    ("wear_nano__gte", 0),
                 ),
-                name="rated_usage_adds_up",
-            ),
+            ],
+            options={
+                "indexes": [models.Index(fields=["invoice", "id"], name="invoice_line_order")],
+            },
         ),
-        migrations.AddConstraint(
-            model_name="ratedusage",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("owner_micro", 0), ("owner_transfer", None)),
-                    models.Q(("owner_micro__gt", 0), ("owner_transfer__isnull", False)),
-                    _connector="OR",
+        migrations.CreateModel(
+            name="InvoiceEntry",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("amount_micro", models.BigIntegerField(help_text="Signed: what it charged.")),
+                (
+                    "invoice",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="entries", to="billing.invoice"
+                    ),
                 ),
-                name="rated_usage_paid",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="autorecharge",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("amount_micro__gt", 0),
-                    ("monthly_cap_micro__gte", models.F("amount_micro")),
-                    ("threshold_micro__gte", 0),
+                (
+                    "transfer",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="invoice_entry",
+                        to="billing.ledgertransfer",
+                    ),
                 ),
-                name="auto_recharge_amounts",
-            ),
+            ],
         ),
-        migrations.AddConstraint(
-            model_name="spendcap",
-            constraint=models.CheckConstraint(condition=models.Q(("monthly_micro__gte", 0)), name="spend_cap_amount"),
+        migrations.CreateModel(
+            name="Payout",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("amount_micro", models.BigIntegerField()),
+                ("currency", models.CharField(max_length=3)),
+                ("due_at", models.DateTimeField(help_text="Not sent before: the end of the period and the hold days.")),
+                ("held_at", models.DateTimeField(help_text="Two operators hold it; lifted by two.", null=True)),
+                ("held_reason", models.CharField(blank=True, db_default="", max_length=200)),
+                (
+                    "released_at",
+                    models.DateTimeField(
+                        help_text="When operators last let it go: no rule of ours holds it again.", null=True
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("scheduled", "Scheduled"),
+                            ("sending", "Being sent"),
+                            ("paid", "Paid"),
+                            ("returned", "Returned to your balance"),
+                            ("reversed", "Taken back"),
+                        ],
+                        default="scheduled",
+                        max_length=16,
+                    ),
+                ),
+                ("status_code", models.CharField(blank=True, db_default="", max_length=64)),
+                (
+                    "reverse_cause",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("fraud", "Fraud"),
+                            ("wrong_payee", "Wrong payee"),
+                            ("unknown", "Taken back in Stripe's dashboard"),
+                        ],
+                        db_default="",
+                        max_length=16,
+                    ),
+                ),
+                ("stripe_transfer_id", models.CharField(max_length=255, null=True, unique=True)),
+                (
+                    "paid_at",
+                    models.DateTimeField(help_text="When Stripe made the transfer: the tax year counts it.", null=True),
+                ),
+                ("bank_payout_id", models.CharField(blank=True, db_default="", max_length=255)),
+                ("bank_status", models.CharField(blank=True, db_default="", max_length=16)),
+                ("bank_code", models.CharField(blank=True, db_default="", max_length=64)),
+                ("ended_at", models.DateTimeField(null=True)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="payouts",
+                        to="billing.connectedaccount",
+                    ),
+                ),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="payouts", to="accounts.owner"
+                    ),
+                ),
+                (
+                    "posting",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="payout", to="billing.ledgertransfer"
+                    ),
+                ),
+                (
+                    "returned",
+                    models.OneToOneField(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="payout_returned",
+                        to="billing.ledgertransfer",
+                    ),
+                ),
+                (
+                    "sent",
+                    models.OneToOneField(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="payout_sent",
+                        to="billing.ledgertransfer",
+                    ),
+                ),
+                (
+                    "statement",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="payout", to="billing.statement"
+                    ),
+                ),
+                (
+                    "command",
+                    models.OneToOneField(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="payout",
+                        to="billing.stripecommand",
+                    ),
+                ),
+                (
+                    "reverse_command",
+                    models.OneToOneField(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="reversed_payout",
+                        to="billing.stripecommand",
+                    ),
+                ),
+            ],
+            options={
+                "indexes": [
+                    models.Index(condition=models.Q(("status", "scheduled")), fields=["due_at"], name="payout_due"),
+                    models.Index(fields=["owner", "-id"], name="payout_by_owner"),
+                    models.Index(
+                        condition=models.Q(("reverse_cause__in", ["fraud", "unknown"])),
+                        fields=["owner"],
+                        name="payout_suspicious",
+                    ),
+                ],
+                "constraints": [
+                    models.CheckConstraint(condition=models.Q(("amount_micro__gt", 0)), name="payout_amount"),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("paid_at__isnull", False),
+                                ("returned__isnull", True),
+                                ("sent__isnull", False),
+                                ("status__in", ["paid", "reversed"]),
+                            ),
+                            models.Q(("returned__isnull", False), ("sent", None), ("status", "returned")),
+                            models.Q(("returned", None), ("sent", None), ("status__in", ["scheduled", "sending"])),
+                            _connector="OR",
+                        ),
+                        name="payout_postings",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("command", None), ("status", "scheduled")),
+                            models.Q(
+                                ("account__isnull", False),
+                                ("command__isnull", False),
+                                ("status__in", ["sending", "paid", "reversed"]),
+                            ),
+                            ("status", "returned"),
+                            _connector="OR",
+                        ),
+                        name="payout_command",
+                    ),
+                ],
+            },
         ),
-        migrations.AddConstraint(
-            model_name="spendday",
-            constraint=models.UniqueConstraint(
-                fields=("organization", "day", "artifact", "currency"), name="spend_day_once"
-            ),
+        migrations.CreateModel(
+            name="PromoCredit",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("amount_micro", models.BigIntegerField()),
+                ("currency", models.CharField(max_length=3)),
+                ("reason", models.CharField(max_length=200)),
+                ("idempotency_key", models.CharField(max_length=255)),
+                (
+                    "granted_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="promo_credits",
+                        to="accounts.organization",
+                    ),
+                ),
+                (
+                    "transfer",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="promo_credit",
+                        to="billing.ledgertransfer",
+                    ),
+                ),
+            ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(fields=("organization", "idempotency_key"), name="promo_credit_once"),
+                    models.CheckConstraint(condition=models.Q(("amount_micro__gt", 0)), name="promo_credit_amount"),
+                ],
+            },
         ),
-        migrations.AddConstraint(
-            model_name="statement",
-            constraint=models.UniqueConstraint(
-                fields=("owner", "currency", "period_start_at"), name="statement_period"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="statement",
-            constraint=models.UniqueConstraint(fields=("owner", "number"), name="statement_number"),
-        ),
-        migrations.AddConstraint(
-            model_name="statement",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("period_end_at__gt", models.F("period_start_at"))), name="statement_span"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="statement",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "carried_micro",
-                        django.db.models.expressions.CombinedExpression(
-                            django.db.models.expressions.CombinedExpression(
+        migrations.CreateModel(
+            name="RatedUsage",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("charged_micro", models.BigIntegerField()),
+                ("owner_micro", models.BigIntegerField()),
+                ("platform_micro", models.BigIntegerField()),
+                ("energy_cost_nano", models.BigIntegerField()),
+                ("wear_nano", models.BigIntegerField()),
+                (
+                    "created_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
+                ),
+                (
+                    "order",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="rated_usage",
+                        to="billing.joborder",
+                    ),
+                ),
+                (
+                    "owner_transfer",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="paid_usage",
+                        to="billing.ledgertransfer",
+                    ),
+                ),
+                (
+                    "revenue_transfer",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="earned_usage",
+                        to="billing.ledgertransfer",
+                    ),
+                ),
+                (
+                    "usage",
+                    models.OneToOneField(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="rated",
+                        to="compute.usagerecord",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name_plural": "rated usage",
+                "indexes": [models.Index(fields=["order", "id"], name="rated_usage_of_order")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("charged_micro__gte", 0),
+                            ("energy_cost_nano__gte", 0),
+                            ("owner_micro__gte", 0),
+                            (
+                                "platform_micro",
                                 django.db.models.expressions.CombinedExpression(
-                                    django.db.models.expressions.CombinedExpression(
-                                        models.F("opening_micro"), "+", models.F("earned_micro")
-                                    ),
-                                    "+",
-                                    models.F("corrected_micro"),
+                                    models.F("charged_micro"), "-", models.F("owner_micro")
                                 ),
-                                "+",
-                                models.F("other_micro"),
                             ),
-                            "-",
-                            models.F("paid_out_micro"),
+                            ("wear_nano__gte", 0),
                         ),
+                        name="rated_usage_adds_up",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("owner_micro", 0), ("owner_transfer", None)),
+                            models.Q(("owner_micro__gt", 0), ("owner_transfer__isnull", False)),
+                            _connector="OR",
+                        ),
+                        name="rated_usage_paid",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="AutoRecharge",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("is_on", models.BooleanField(default=True)),
+                ("threshold_micro", models.BigIntegerField()),
+                ("amount_micro", models.BigIntegerField()),
+                (
+                    "monthly_cap_micro",
+                    models.BigIntegerField(help_text="Of all automatic recharges of a calendar month (UTC)."),
+                ),
+                (
+                    "paused_code",
+                    models.CharField(
+                        blank=True, db_default="", help_text="Why the last charge was refused.", max_length=64
+                    ),
+                ),
+                ("paused_at", models.DateTimeField(null=True)),
+                ("changed_at", models.DateTimeField(auto_now=True)),
+                (
+                    "changed_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "organization",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="auto_recharge",
+                        to="accounts.organization",
+                    ),
+                ),
+                (
+                    "card",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="billing.savedcard"
+                    ),
+                ),
+            ],
+            options={
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("amount_micro__gt", 0),
+                            ("monthly_cap_micro__gte", models.F("amount_micro")),
+                            ("threshold_micro__gte", 0),
+                        ),
+                        name="auto_recharge_amounts",
                     )
-                ),
-                name="statement_adds_up",
-            ),
+                ],
+            },
         ),
-        migrations.AddConstraint(
-            model_name="statement",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("earned_micro__gte", 0),
-                    ("energy_cost_nano__gte", 0),
-                    ("paid_out_micro__gte", 0),
-                    ("wear_nano__gte", 0),
-                ),
-                name="statement_amounts",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="dispute",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(
-                        ("order__isnull", False), ("organization__isnull", False), ("owner", None), ("statement", None)
+        migrations.CreateModel(
+            name="SavedCardEvent",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("from_status", models.CharField(blank=True, max_length=16)),
+                ("to_status", models.CharField(max_length=16)),
+                ("reason", models.CharField(blank=True, max_length=64)),
+                ("at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "saved_card",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="events", to="billing.savedcard"
                     ),
-                    models.Q(
-                        ("order", None), ("organization", None), ("owner__isnull", False), ("statement__isnull", False)
+                ),
+            ],
+            options={
+                "ordering": ["id"],
+                "abstract": False,
+            },
+        ),
+        migrations.CreateModel(
+            name="StatementEntry",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("amount_micro", models.BigIntegerField(help_text="Signed: what it did to what is owed.")),
+                (
+                    "statement",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="entries", to="billing.statement"
                     ),
-                    _connector="OR",
                 ),
-                name="dispute_of_one_side",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="dispute",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("claimed_micro__gt", 0),
-                    ("granted_micro__gte", 0),
-                    ("reserved_micro__gte", 0),
-                    ("granted_micro__lte", models.F("claimed_micro")),
-                ),
-                name="dispute_amounts",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="dispute",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("granted_promo_micro__gte", 0), ("granted_promo_micro__lte", models.F("granted_micro"))
-                ),
-                name="dispute_promo",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="dispute",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("status", "open")), fields=("order",), name="dispute_open_order"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="dispute",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("status", "open")), fields=("statement",), name="dispute_open_statement"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="statementline",
-            index=models.Index(fields=["statement", "id"], name="statement_line_order"),
-        ),
-        migrations.AddIndex(
-            model_name="stripecommand",
-            index=models.Index(condition=models.Q(("status", "queued")), fields=["due_at"], name="stripe_command_due"),
-        ),
-        migrations.AddIndex(
-            model_name="stripecommand",
-            index=models.Index(fields=["kind", "subject_id"], name="stripe_command_subject"),
-        ),
-        migrations.AddConstraint(
-            model_name="stripecommand",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("done_at__isnull", False), ("status", "done")),
-                    models.Q(models.Q(("status", "done"), _negated=True), ("done_at", None)),
-                    _connector="OR",
-                ),
-                name="stripe_command_done_at",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="payout",
-            index=models.Index(condition=models.Q(("status", "scheduled")), fields=["due_at"], name="payout_due"),
-        ),
-        migrations.AddIndex(
-            model_name="payout",
-            index=models.Index(fields=["owner", "-id"], name="payout_by_owner"),
-        ),
-        migrations.AddIndex(
-            model_name="payout",
-            index=models.Index(
-                condition=models.Q(("reverse_cause__in", ["fraud", "unknown"])),
-                fields=["owner"],
-                name="payout_suspicious",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="payout",
-            constraint=models.CheckConstraint(condition=models.Q(("amount_micro__gt", 0)), name="payout_amount"),
-        ),
-        migrations.AddConstraint(
-            model_name="payout",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(
-                        ("paid_at__isnull", False),
-                        ("returned__isnull", True),
-                        ("sent__isnull", False),
-                        ("status__in", ["paid", "reversed"]),
+                (
+                    "transfer",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="statement_entry",
+                        to="billing.ledgertransfer",
                     ),
-                    models.Q(("returned__isnull", False), ("sent", None), ("status", "returned")),
-                    models.Q(("returned", None), ("sent", None), ("status__in", ["scheduled", "sending"])),
-                    _connector="OR",
                 ),
-                name="payout_postings",
-            ),
+            ],
         ),
-        migrations.AddConstraint(
-            model_name="payout",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("command", None), ("status", "scheduled")),
-                    models.Q(
-                        ("account__isnull", False),
-                        ("command__isnull", False),
-                        ("status__in", ["sending", "paid", "reversed"]),
+        migrations.CreateModel(
+            name="TopUp",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("amount_micro", models.BigIntegerField()),
+                ("currency", models.CharField(max_length=3)),
+                (
+                    "method",
+                    models.CharField(
+                        choices=[
+                            ("manual", "Bank transfer, entered by two operators"),
+                            ("stripe", "Card, through Stripe"),
+                        ],
+                        max_length=16,
                     ),
-                    ("status", "returned"),
-                    _connector="OR",
                 ),
-                name="payout_command",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="connectedaccount",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("status__in", ["closed"]), _negated=True),
-                fields=("owner",),
-                name="connected_account_one_in_use",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="savedcard",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("is_default", True), ("status", "active")),
-                fields=("organization",),
-                name="saved_card_default",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="savedcard",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("status", "active"), _negated=True), ("payment_method_id__isnull", False), _connector="OR"
+                ("reference", models.CharField(blank=True, max_length=120)),
+                ("idempotency_key", models.CharField(max_length=255)),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="top_ups", to="accounts.organization"
+                    ),
                 ),
-                name="saved_card_known",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="topup",
-            constraint=models.UniqueConstraint(fields=("organization", "idempotency_key"), name="top_up_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="topup",
-            constraint=models.CheckConstraint(condition=models.Q(("amount_micro__gt", 0)), name="top_up_amount"),
-        ),
-        migrations.AddConstraint(
-            model_name="topup",
-            constraint=models.UniqueConstraint(
-                django.db.models.functions.text.Upper(django.db.models.functions.text.Trim("reference")),
-                condition=models.Q(("method", "manual")),
-                name="top_up_bank_reference",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="refund",
-            index=models.Index(fields=["organization", "-id"], name="refund_by_organization"),
-        ),
-        migrations.AddIndex(
-            model_name="refund",
-            index=models.Index(condition=models.Q(("status", "pending")), fields=["created_at"], name="refund_pending"),
-        ),
-        migrations.AddConstraint(
-            model_name="refund",
-            constraint=models.UniqueConstraint(fields=("organization", "idempotency_key"), name="refund_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="refund",
-            constraint=models.CheckConstraint(condition=models.Q(("amount_micro__gt", 0)), name="refund_amount"),
-        ),
-        migrations.AddConstraint(
-            model_name="refund",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("returned__isnull", False), ("status", "failed")),
-                    models.Q(models.Q(("status", "failed"), _negated=True), ("returned", None)),
-                    _connector="OR",
+                (
+                    "transfer",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="top_up", to="billing.ledgertransfer"
+                    ),
                 ),
-                name="refund_returned",
-            ),
+            ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(fields=("organization", "idempotency_key"), name="top_up_once"),
+                    models.CheckConstraint(condition=models.Q(("amount_micro__gt", 0)), name="top_up_amount"),
+                    models.UniqueConstraint(
+                        django.db.models.functions.text.Upper(django.db.models.functions.text.Trim("reference")),
+                        condition=models.Q(("method", "manual")),
+                        name="top_up_bank_reference",
+                    ),
+                ],
+            },
         ),
-        migrations.AddIndex(
-            model_name="cardtopup",
-            index=models.Index(fields=["organization", "-id"], name="card_top_up_by_organization"),
-        ),
-        migrations.AddConstraint(
-            model_name="cardtopup",
-            constraint=models.UniqueConstraint(fields=("organization", "idempotency_key"), name="card_top_up_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="cardtopup",
-            constraint=models.CheckConstraint(condition=models.Q(("amount_micro__gt", 0)), name="card_top_up_amount"),
-        ),
-        migrations.AddConstraint(
-            model_name="cardtopup",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("status", "paid"), ("top_up__isnull", False)),
-                    models.Q(models.Q(("status", "paid"), _negated=True), ("top_up", None)),
-                    _connector="OR",
+        migrations.CreateModel(
+            name="CardDispute",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("stripe_id", models.CharField(max_length=255, unique=True)),
+                ("amount_micro", models.BigIntegerField()),
+                ("currency", models.CharField(max_length=3)),
+                ("reason", models.CharField(max_length=64)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("warning", "The bank asks"),
+                            ("needs_response", "Waits for our evidence"),
+                            ("under_review", "At the bank"),
+                            ("won", "Won"),
+                            ("lost", "Lost"),
+                            ("closed", "Closed without a chargeback"),
+                        ],
+                        max_length=16,
+                    ),
                 ),
-                name="card_top_up_paid",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="cardtopup",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("origin", "auto"), ("status__in", ["created", "open", "processing"])),
-                fields=("organization",),
-                name="auto_recharge_one_in_flight",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="cardtopup",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("origin", "checkout"), ("saved_card", None)),
-                    models.Q(("origin", "auto"), ("saved_card__isnull", False)),
-                    _connector="OR",
+                ("status_code", models.CharField(blank=True, db_default="", max_length=64)),
+                ("evidence_due_at", models.DateTimeField(null=True)),
+                ("evidence", models.TextField(blank=True, db_default="", help_text="What an operator told the bank.")),
+                ("evidence_at", models.DateTimeField(null=True)),
+                ("withdrawn_at", models.DateTimeField(null=True)),
+                ("reinstated_at", models.DateTimeField(null=True)),
+                ("written_off_at", models.DateTimeField(null=True)),
+                ("suspended_at", models.DateTimeField(null=True)),
+                ("lifted_at", models.DateTimeField(null=True)),
+                ("ended_at", models.DateTimeField(null=True)),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="card_disputes",
+                        to="accounts.organization",
+                    ),
                 ),
-                name="card_top_up_origin",
-            ),
+                (
+                    "top_up",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="card_disputes", to="billing.topup"
+                    ),
+                ),
+            ],
+            options={
+                "indexes": [
+                    models.Index(fields=["organization", "-id"], name="card_dispute_by_organization"),
+                    models.Index(
+                        condition=models.Q(
+                            ("reinstated_at", None), ("withdrawn_at__isnull", False), ("written_off_at", None)
+                        ),
+                        fields=["organization"],
+                        name="card_dispute_taken",
+                    ),
+                ],
+                "constraints": [
+                    models.CheckConstraint(condition=models.Q(("amount_micro__gt", 0)), name="card_dispute_amount"),
+                    models.CheckConstraint(
+                        condition=models.Q(("reinstated_at", None), ("withdrawn_at__isnull", False), _connector="OR"),
+                        name="card_dispute_reinstated",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("lifted_at", None), ("suspended_at__isnull", False), _connector="OR"),
+                        name="card_dispute_lifted",
+                    ),
+                ],
+            },
         ),
-        migrations.AddIndex(
-            model_name="carddispute",
-            index=models.Index(fields=["organization", "-id"], name="card_dispute_by_organization"),
+        migrations.CreateModel(
+            name="CardTopUp",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                (
+                    "origin",
+                    models.CharField(
+                        choices=[("checkout", "Paid on Stripe's page"), ("auto", "Automatic recharge")],
+                        db_default="checkout",
+                        default="checkout",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "saves_card",
+                    models.BooleanField(
+                        db_default=False, default=False, help_text="Keep the card for later, if it pays."
+                    ),
+                ),
+                ("amount_micro", models.BigIntegerField()),
+                ("currency", models.CharField(max_length=3)),
+                ("idempotency_key", models.CharField(max_length=300)),
+                ("site_url", models.CharField(help_text="Where Checkout sends the customer back to.", max_length=200)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("created", "Being prepared"),
+                            ("open", "Waiting for payment"),
+                            ("processing", "Bank is working"),
+                            ("paid", "Paid"),
+                            ("failed", "Failed"),
+                            ("expired", "Expired"),
+                        ],
+                        default="created",
+                        max_length=16,
+                    ),
+                ),
+                ("status_code", models.CharField(blank=True, db_default="", max_length=64)),
+                ("session_id", models.CharField(max_length=255, null=True, unique=True)),
+                ("checkout_url", models.TextField(blank=True, db_default="")),
+                ("payment_intent_id", models.CharField(max_length=255, null=True, unique=True)),
+                (
+                    "declined_code",
+                    models.CharField(
+                        blank=True, db_default="", help_text="Why the last card was refused.", max_length=64
+                    ),
+                ),
+                ("ended_at", models.DateTimeField(null=True)),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="card_top_ups",
+                        to="accounts.organization",
+                    ),
+                ),
+                (
+                    "requested_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "saved_card",
+                    models.ForeignKey(
+                        help_text="What is charged.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="top_ups",
+                        to="billing.savedcard",
+                    ),
+                ),
+                (
+                    "command",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="card_top_up",
+                        to="billing.stripecommand",
+                    ),
+                ),
+                (
+                    "customer",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="card_top_ups",
+                        to="billing.stripecustomer",
+                    ),
+                ),
+                (
+                    "top_up",
+                    models.OneToOneField(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="card_top_up",
+                        to="billing.topup",
+                    ),
+                ),
+            ],
+            options={
+                "indexes": [models.Index(fields=["organization", "-id"], name="card_top_up_by_organization")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("organization", "idempotency_key"), name="card_top_up_once"),
+                    models.CheckConstraint(condition=models.Q(("amount_micro__gt", 0)), name="card_top_up_amount"),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("status", "paid"), ("top_up__isnull", False)),
+                            models.Q(models.Q(("status", "paid"), _negated=True), ("top_up", None)),
+                            _connector="OR",
+                        ),
+                        name="card_top_up_paid",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("origin", "auto"), ("status__in", ["created", "open", "processing"])),
+                        fields=("organization",),
+                        name="auto_recharge_one_in_flight",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("origin", "checkout"), ("saved_card", None)),
+                            models.Q(("origin", "auto"), ("saved_card__isnull", False)),
+                            _connector="OR",
+                        ),
+                        name="card_top_up_origin",
+                    ),
+                ],
+            },
         ),
-        migrations.AddIndex(
-            model_name="carddispute",
-            index=models.Index(
-                condition=models.Q(("reinstated_at", None), ("withdrawn_at__isnull", False), ("written_off_at", None)),
-                fields=["organization"],
-                name="card_dispute_taken",
-            ),
+        migrations.CreateModel(
+            name="DisputeEvent",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("from_status", models.CharField(blank=True, max_length=16)),
+                ("to_status", models.CharField(max_length=16)),
+                ("reason", models.CharField(blank=True, max_length=64)),
+                ("at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "dispute",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="events", to="billing.dispute"
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ["id"],
+                "abstract": False,
+            },
         ),
-        migrations.AddConstraint(
-            model_name="carddispute",
-            constraint=models.CheckConstraint(condition=models.Q(("amount_micro__gt", 0)), name="card_dispute_amount"),
+        migrations.CreateModel(
+            name="DisputeMessage",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("from_operator", models.BooleanField(default=False)),
+                ("text", models.TextField(max_length=4000)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "author",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "dispute",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="messages", to="billing.dispute"
+                    ),
+                ),
+            ],
         ),
-        migrations.AddConstraint(
-            model_name="carddispute",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("reinstated_at", None), ("withdrawn_at__isnull", False), _connector="OR"),
-                name="card_dispute_reinstated",
-            ),
+        migrations.CreateModel(
+            name="PayoutEvent",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("from_status", models.CharField(blank=True, max_length=16)),
+                ("to_status", models.CharField(max_length=16)),
+                ("reason", models.CharField(blank=True, max_length=64)),
+                ("at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "payout",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="events", to="billing.payout"
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ["id"],
+                "abstract": False,
+            },
         ),
-        migrations.AddConstraint(
-            model_name="carddispute",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("lifted_at", None), ("suspended_at__isnull", False), _connector="OR"),
-                name="card_dispute_lifted",
-            ),
+        migrations.CreateModel(
+            name="Refund",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("amount_micro", models.BigIntegerField()),
+                ("currency", models.CharField(max_length=3)),
+                ("reason", models.CharField(blank=True, db_default="", max_length=200)),
+                ("idempotency_key", models.CharField(max_length=300)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("requested", "Being sent"),
+                            ("pending", "At the bank"),
+                            ("succeeded", "Refunded"),
+                            ("failed", "Failed, back in the wallet"),
+                        ],
+                        default="requested",
+                        max_length=16,
+                    ),
+                ),
+                ("status_code", models.CharField(blank=True, db_default="", max_length=64)),
+                ("stripe_id", models.CharField(max_length=255, null=True, unique=True)),
+                ("ended_at", models.DateTimeField(null=True)),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="refunds", to="accounts.organization"
+                    ),
+                ),
+                (
+                    "requested_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "returned",
+                    models.OneToOneField(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="refund_returned",
+                        to="billing.ledgertransfer",
+                    ),
+                ),
+                (
+                    "transfer",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="refund", to="billing.ledgertransfer"
+                    ),
+                ),
+                (
+                    "command",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="refund", to="billing.stripecommand"
+                    ),
+                ),
+                (
+                    "top_up",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="refunds", to="billing.topup"
+                    ),
+                ),
+            ],
+            options={
+                "indexes": [
+                    models.Index(fields=["organization", "-id"], name="refund_by_organization"),
+                    models.Index(
+                        condition=models.Q(("status", "pending")), fields=["created_at"], name="refund_pending"
+                    ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(fields=("organization", "idempotency_key"), name="refund_once"),
+                    models.CheckConstraint(condition=models.Q(("amount_micro__gt", 0)), name="refund_amount"),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("returned__isnull", False), ("status", "failed")),
+                            models.Q(models.Q(("status", "failed"), _negated=True), ("returned", None)),
+                            _connector="OR",
+                        ),
+                        name="refund_returned",
+                    ),
+                ],
+            },
         ),
-        migrations.AddIndex(
-            model_name="usagevoid",
-            index=models.Index(condition=models.Q(("settled_at", None)), fields=["id"], name="usage_void_unsettled"),
+        migrations.CreateModel(
+            name="UsageVoid",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("reason", models.CharField(max_length=200)),
+                (
+                    "promo_micro",
+                    models.BigIntegerField(
+                        db_default=0,
+                        default=0,
+                        help_text="The part of the charge that goes back to promotional credit; the rest to the wallet.",
+                    ),
+                ),
+                ("settled_at", models.DateTimeField(null=True)),
+                (
+                    "rated",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="void", to="billing.ratedusage"
+                    ),
+                ),
+                (
+                    "voided_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+            options={
+                "indexes": [
+                    models.Index(condition=models.Q(("settled_at", None)), fields=["id"], name="usage_void_unsettled")
+                ],
+                "constraints": [
+                    models.CheckConstraint(condition=models.Q(("promo_micro__gte", 0)), name="usage_void_promo")
+                ],
+            },
         ),
-        migrations.AddConstraint(
-            model_name="usagevoid",
-            constraint=models.CheckConstraint(condition=models.Q(("promo_micro__gte", 0)), name="usage_void_promo"),
+        migrations.CreateModel(
+            name="CardDisputeEvent",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("from_status", models.CharField(blank=True, max_length=16)),
+                ("to_status", models.CharField(max_length=16)),
+                ("reason", models.CharField(blank=True, max_length=64)),
+                ("at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "card_dispute",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="events", to="billing.carddispute"
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ["id"],
+                "abstract": False,
+            },
+        ),
+        migrations.CreateModel(
+            name="CardTopUpEvent",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("from_status", models.CharField(blank=True, max_length=16)),
+                ("to_status", models.CharField(max_length=16)),
+                ("reason", models.CharField(blank=True, max_length=64)),
+                ("at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "card_top_up",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="events", to="billing.cardtopup"
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ["id"],
+                "abstract": False,
+            },
+        ),
+        migrations.CreateModel(
+            name="RefundEvent",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("from_status", models.CharField(blank=True, max_length=16)),
+                ("to_status", models.CharField(max_length=16)),
+                ("reason", models.CharField(blank=True, max_length=64)),
+                ("at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "refund",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="events", to="billing.refund"
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ["id"],
+                "abstract": False,
+            },
         ),
     ]
