@@ -17,7 +17,7 @@ from marketplace.local.embedded import REPOSITORY
 MEASURED = re.compile(r"Measured on commit `?([0-9a-f]{7,40}(?:-dirty)?|unknown)\b")
 STALE = "The code it measures has changed since: run the command again for today's figures."
 
-LEDGER = ("billing/ledger/posting.py", "billing/models/ledger.py", "billing/migrations")
+LEDGER = ("billing/ledger/posting.py", "billing/models/ledger.py", "billing/migrations", "billing/rules")
 MONTH = (
     *LEDGER,
     "billing/orders/settlement.py",
@@ -26,9 +26,9 @@ MONTH = (
 )
 WORK = (
     *("compute/dispatch", "compute/jobs", "compute/nodes", "compute/sync", "compute/link"),
-    *("compute/protocol.py", "compute/migrations"),
+    *("compute/protocol.py", "compute/migrations", "compute/rules"),
 )
-CONSENT = ("accounts/consents/consents.py", "accounts/migrations")
+CONSENT = ("accounts/consents/consents.py", "accounts/migrations", "accounts/rules")
 PRIVACY = ("accounts/privacy.py", "billing/privacy.py", "compute/privacy.py", "marketplace/privacy")
 
 # Page -> what each of its figures measures, in the order of the lines that carry their commits.

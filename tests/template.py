@@ -14,7 +14,7 @@ from django.apps import apps
 from django.conf import settings
 
 from accounts.management.commands import migrate
-from core import db_role
+from core import db_role, rules
 
 PREFIX = "driveway_template_"
 LOCK = 7_106_255_021  # any number of its own: advisory locks are asked for by number
@@ -37,7 +37,7 @@ def provide(connection: Any) -> str:
 def fingerprint(*also: str) -> str:
     """Of all that migrations make the schema of: themselves and the models of every app, the grants, the server."""
     digest = hashlib.sha256(repr((also, settings.INSTALLED_APPS, settings.DATABASE_APP_ROLE)).encode())
-    for path in (*_sources(), Path(db_role.__file__), Path(migrate.__file__), Path(__file__)):
+    for path in (*_sources(), Path(rules.__file__), Path(db_role.__file__), Path(migrate.__file__), Path(__file__)):
         content = path.read_bytes()
         digest.update(f"\n{path.parent.name}/{path.name} {len(content)}\n".encode() + content)
     return digest.hexdigest()[:20]
@@ -49,7 +49,7 @@ def _sources() -> Iterator[Path]:
         folder = Path(app.path)
         yield from sorted(
             path
-            for part in ("models.py", "models/**/*.py", "migrations/**/*")
+            for part in ("models.py", "models/**/*.py", "migrations/**/*", "rules/*", "notices/*")
             for path in folder.glob(part)
             if path.is_file() and path.suffix != ".pyc"
         )

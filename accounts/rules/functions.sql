@@ -1,5 +1,6 @@
 -- Functions that the rules of several nouns use.
 
+-- Refuses whatever fires it: on UPDATE, DELETE and TRUNCATE of tables whose rows are kept for ever.
 CREATE OR REPLACE FUNCTION driveway_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION '% rows are append-only: % refused', TG_TABLE_NAME, TG_OP USING ERRCODE = 'DW002';

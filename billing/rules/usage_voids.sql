@@ -1,6 +1,7 @@
 -- Usage voids: what the database refuses, whoever asks. SQLSTATEs are named in core/errors.py.
 
--- As before, but the customer's money goes back to the pockets that the void names, and all of it by way of revenue.
+-- A void starts unsettled, and is settled only together with corrections that mirror what its rating paid and charged: the customer's
+-- money goes back to the pockets that the void names, and all of it by way of revenue.
 CREATE OR REPLACE FUNCTION billing_void_mirrors() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE bad record;
 BEGIN

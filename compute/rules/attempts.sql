@@ -1,6 +1,8 @@
 -- Attempts: what the database refuses, whoever asks. SQLSTATEs are named in core/errors.py.
 
--- As before, and: the consent is to the text that counts now, and the node is active.
+-- An attempt needs consent in force to the text that counts now, on its own vehicle, by its own owner, given by the record that
+-- it names; and its node is active. Locking the projection FOR SHARE makes a withdrawal wait for this transaction, or this one
+-- for the withdrawal.
 CREATE OR REPLACE FUNCTION compute_attempt_consent() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     bad record;
