@@ -36,7 +36,7 @@ PAGES: dict[str, tuple[tuple[str, ...], ...]] = {
     "README.md": (("Makefile", "tests"), ("accounts", "billing", "compute", "core", "marketplace")),
     "benchmarks/README.md": ((*WORK, "billing/orders/settlement.py", "benchmarks/dispatch"),),
     "docs/consent-race.md": (
-        (*CONSENT, *WORK, "benchmarks/consent_race", "tests/compute/services/test_consent_race.py"),
+        (*CONSENT, *WORK, "benchmarks/consent_race", "tests/compute/dispatch/test_consent_race.py"),
     ),
     "docs/erasure-proof.md": ((*PRIVACY, "accounts/migrations", "billing/migrations", "compute/migrations"),),
     "docs/ledger-speed.md": ((*LEDGER, "benchmarks/ledger", "requirements/peer-hordak.txt"),),

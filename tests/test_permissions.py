@@ -31,8 +31,8 @@ from compute import protocol
 from compute.nodes import nodes
 from marketplace.privacy import archive
 from tests import factories
-from tests.api.test_files import ROWS as ARRAY
-from tests.api.test_files import npy
+from tests.compute.api.test_files import ROWS as ARRAY
+from tests.compute.api.test_files import npy
 from tests.database import unguarded
 
 pytestmark = pytest.mark.django_db

@@ -1,4 +1,4 @@
-"""The race of tests/compute/services/test_consent_race.py, for longer, with a customer who keeps the queue full, and counted."""
+"""The race of tests/compute/dispatch/test_consent_race.py, for longer, with a customer who keeps the queue full, and counted."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from compute.dispatch import dispatch
 from compute.jobs import selectors
 from compute.models import Attempt, WorkUnit
 from tests import factories
+from tests.compute.dispatch import test_consent_race as race
 from tests.compute.helpers import execute
-from tests.compute.services import test_consent_race as race
 from tests.factories import Car
 
 OWNERS, CARS_EACH = 4, 2

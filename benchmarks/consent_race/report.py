@@ -10,7 +10,7 @@ SHOWN = 10
 HOW = """\
 ## How it is raced
 
-The threads are those of `tests/compute/services/test_consent_race.py`, imported and not copied: deciders give and withdraw consent at
+The threads are those of `tests/compute/dispatch/test_consent_race.py`, imported and not copied: deciders give and withdraw consent at
 random through the service, dispatchers run the rounds that the worker runs (dispatch, verification, expiry), syncers are the
 link's part (renewing, reporting and receiving leases for their cars). All meet in one PostgreSQL, without any lock between
 them in Python but the interpreter's own. A customer beside them keeps units waiting. The main thread looks at the database meanwhile; a

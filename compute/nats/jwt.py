@@ -5,7 +5,7 @@ signs users, and a user proves that it holds its own Ed25519 key when it connect
 credentials without talking to the server, and a server that restarts needs nothing from the site. Format:
 https://docs.nats.io/running-a-nats-service/configuration/securing_nats/auth_intro/jwt and nats-io/jwt v2.
 
-Two facts shape this module (measured on nats-server 2.15.1, see tests/compute/test_nats_jwt.py):
+Two facts shape this module (measured on nats-server 2.15.1, see tests/compute/nats/test_jwt.py):
 - only the *full* resolver takes a new account JWT from a running site, so revocations need it; with a MEMORY
   resolver a revoked node stays connected.
 - on start the server keeps the stored account JWT when that is newer than the preloaded one. Preloaded JWTs

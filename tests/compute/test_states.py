@@ -41,7 +41,7 @@ MACHINES: list[type[models.Model]] = [
     DataExport,
     ErasureRequest,
 ]
-STRIPE_MACHINES = [CardTopUp, StripeCommand, StripeEvent]  # tests/billing/cards/test_rules.py
+STRIPE_MACHINES = [CardTopUp, StripeCommand, StripeEvent]  # tests/billing/stripe/test_rules.py
 MONEY_MACHINES = [
     Approval,
     CardDispute,
@@ -50,7 +50,7 @@ MONEY_MACHINES = [
     Payout,
     Refund,
     SavedCard,
-]  # tests/billing/test_machines.py
+]  # tests/billing/test_states.py
 # The least that each row needs to exist; foreign keys lead nowhere, since rows are staged without them.
 BARE: dict[type[models.Model], dict[str, Any]] = {
     Node: {"vehicle_id": 1, "hardware_class_id": 1, "public_key": "00"},

@@ -17,7 +17,6 @@ from billing.statements import statements
 from billing.topups import top_ups
 from compute.models import InputFile, ModelArtifact, Node
 from marketplace.local.fake_stripe import FakeStripe
-from tests.billing.cards.helpers import ask
 from tests.billing.helpers import (
     HOUR_MS,
     end_job,
@@ -30,6 +29,7 @@ from tests.billing.helpers import (
 )
 from tests.billing.payouts.helpers import become
 from tests.billing.payouts.helpers import begin as open_account
+from tests.billing.topups.helpers import ask
 from tests.conformance.fixture import FakeWorld
 from tests.conformance.transport import to_fake
 

@@ -9,8 +9,8 @@ from billing.refunds import refunds
 from billing.stripe import sweeps
 from marketplace.local.fake_stripe.disputes import Disputes
 from marketplace.local.fake_stripe.refunds import Refunds
-from tests.billing.cards.helpers import start
 from tests.billing.helpers import make_organization, number
+from tests.billing.topups.helpers import start
 from tests.conformance.fixture import FakeWorld
 
 HELD = ("balances", "floors", "sums", "reversals", "top_ups", "top_ups_missing", "card_top_ups", "stripe_fees", "holds")

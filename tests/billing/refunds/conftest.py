@@ -1,3 +1,0 @@
-from tests.conformance.fixture import stripe
-
-__all__ = ["stripe"]
