@@ -6,12 +6,13 @@ from typing import Any
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import DatabaseError
 from django.http import Http404
-from rest_framework import exceptions, status
+from rest_framework import exceptions, serializers, status
 from rest_framework.pagination import CursorPagination
+from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import set_rollback
+from rest_framework.views import APIView, set_rollback
 
-from core.errors import DomainError, from_database
+from core.errors import DomainError, NotFound, from_database
 
 logger = logging.getLogger(__name__)
 
@@ -74,3 +75,13 @@ class NewestFirst(CursorPagination):
     max_page_size = 200
     page_size_query_param = "limit"
     ordering = "-id"
+
+
+def page(view: APIView, request: Request, rows: Any, out: type[serializers.Serializer[Any]]) -> Response:
+    """Return one page of rows, newest first, each as `out` shows it. Raises NotFound for a cursor that we did not give."""
+    paginator = NewestFirst()
+    try:
+        found: Any = paginator.paginate_queryset(rows, request, view=view)
+    except ValueError as error:  # a cursor that was made up: its position is no id
+        raise NotFound("There is no such page.") from error
+    return paginator.get_paginated_response(out(found, many=True).data)

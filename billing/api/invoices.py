@@ -12,10 +12,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.api_keys.request import organization_of
 from billing.documents import invoice as invoice_paper
 from billing.invoices.invoices import number_of
 from billing.models import Invoice, InvoiceLine
-from compute.api.customer import organization_of, page
+from core.api import page
 from core.errors import NotFound
 from core.files import download
 

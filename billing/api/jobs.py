@@ -9,6 +9,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.api_keys.idempotency import KEY_MAX_LENGTH, idempotent
+from accounts.api_keys.request import organization_of
 from accounts.models import ApiKey, Organization
 from billing.api.serializers import (
     EstimateRequest,
@@ -21,8 +22,8 @@ from billing.api.serializers import (
 from billing.orders import orders
 from billing.rates import selectors
 from billing.wallet import wallets
-from compute.api.customer import organization_of, page
 from compute.models import InferenceJob, InputFile, ModelArtifact
+from core.api import page
 from core.errors import NotFound
 
 IDEMPOTENCY_KEY = OpenApiParameter(

@@ -8,10 +8,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.api_keys.request import organization_of
 from accounts.models import Organization
 from billing.api.serializers import AMOUNT_MAX_MICRO
 from billing.topups import recharge_settings, recharges, saved_cards
-from compute.api.customer import organization_of
 from core.errors import Conflict
 
 

@@ -9,11 +9,12 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.api_keys.idempotency import KEY_MAX_LENGTH
+from accounts.api_keys.request import organization_of
 from billing.api.jobs import IDEMPOTENCY_KEY
 from billing.api.serializers import AMOUNT_MAX_MICRO
 from billing.models import Refund
 from billing.refunds import refunds
-from compute.api.customer import organization_of, page
+from core.api import page
 from core.errors import InvalidInput
 
 

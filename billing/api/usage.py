@@ -12,9 +12,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.api_keys.request import organization_of
 from billing.usage import selectors as usage
 from billing.usage.selectors import Used
-from compute.api.customer import organization_of
 from core.errors import InvalidInput
 
 DAYS_MAX = 366

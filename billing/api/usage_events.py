@@ -11,10 +11,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.api_keys.request import organization_of
 from billing.usage import events as usage_event_list
 from billing.usage import events as usage_events
 from billing.usage.events import PAGE_MAX
-from compute.api.customer import organization_of
 
 PAGE_DEFAULT = 100
 

@@ -9,10 +9,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.api_keys.request import organization_of
 from accounts.models import Organization
 from billing.periods import month_of
 from billing.usage import spend_caps
-from compute.api.customer import organization_of
 from core.money import LIMIT_MAX_MICRO
 
 

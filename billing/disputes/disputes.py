@@ -1,7 +1,7 @@
 """Disputes: a customer says that a job cost too much, an owner that a statement says too little.
 
 While a customer's dispute is open, the owners' part of what is claimed is held, as far as no statement shows it yet: what
-was stated may be paid already, and is corrected by the decision. Deciding is dispute_decisions.py. Usage that is voided while a
+was stated may be paid already, and is corrected by the decision. Deciding is decisions.py. Usage that is voided while a
 dispute is open lessens what can be granted; what is held stays held until the decision.
 """
 

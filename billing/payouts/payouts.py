@@ -162,7 +162,7 @@ def schedule_again(*, payout: Payout, actor: User | None) -> Payout:
 
 
 def reverse(*, payout: Payout, reason: str, actor: User | None, cause: str = Payout.Cause.FRAUD) -> Payout:
-    """Fetch a paid one back from the owner's account, for fraud or a wrong payee. See payout_reversals.request."""
+    """Fetch a paid one back from the owner's account, for fraud or a wrong payee. See reversals.request."""
     return reversals.request(payout=payout, reason=reason, actor=actor, cause=cause)
 
 

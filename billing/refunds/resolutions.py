@@ -8,7 +8,6 @@ import logging
 
 from accounts.models import User
 from billing.models import Approval, Refund, StripeCommand
-from billing.refunds import outcomes as refund_outcomes
 from core.errors import Conflict, DomainError
 
 logger = logging.getLogger(__name__)
@@ -25,12 +24,12 @@ def insist_given_up(refund: Refund) -> None:
 def resolve_approved() -> int:
     """Settle the approved ones: sent as Stripe has it, or back in the wallet. How many were; others wait for the next run.
 
-    Outside a transaction. May run twice, at once: see refund_outcomes.resolve.
+    Outside a transaction. May run twice, at once: see outcomes.resolve.
     """
     done = 0
     for refund, actor in _approved():
         try:
-            refund_outcomes.resolve(refund=refund, actor=actor)
+            outcomes.resolve(refund=refund, actor=actor)
             done += 1
         except DomainError as error:  # Stripe is away, or its last sender may not be gone
             logger.warning("%s is not settled yet: %s", refund, error.message)

@@ -1,4 +1,4 @@
-"""Fleet and work in the back office: read-only. What operators decide about conflicts is in conflict_admin.py."""
+"""Fleet and work in the back office: read-only. What operators decide about conflicts is in conflicts.py."""
 
 from django.contrib import admin
 

@@ -11,21 +11,20 @@ from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework import serializers
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.models import ApiKey, Organization
+from accounts.api_keys.request import organization_of
 from compute import blobs, tensors
 from compute.api.serializers import FileOut, JobOut, JobProgressOut, ModelOut
 from compute.artifacts import artifacts
 from compute.jobs import jobs
 from compute.jobs.selectors import job_progress
 from compute.models import InferenceJob, InputFile, ModelArtifact
-from core.api import NewestFirst
-from core.errors import Conflict, InvalidInput, NotFound
+from core.api import page
+from core.errors import Conflict, InvalidInput
 from core.files import file_response
 
 
@@ -36,22 +35,6 @@ class RawParser(BaseParser):
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
         return stream
-
-
-def organization_of(request: Request) -> Organization:
-    key = request.auth
-    if not isinstance(key, ApiKey):  # HasScope refused before
-        raise TypeError("no API key")
-    return key.organization
-
-
-def page(view: APIView, request: Request, rows: Any, out: type[serializers.Serializer[Any]]) -> Response:
-    paginator = NewestFirst()
-    try:
-        found: Any = paginator.paginate_queryset(rows, request, view=view)
-    except ValueError as error:  # a cursor that was made up: its position is no id
-        raise NotFound("There is no such page.") from error
-    return paginator.get_paginated_response(out(found, many=True).data)
 
 
 def progress_of(job: InferenceJob) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 A number names one execution for ever. Who signs a second record under it has forged one, or has lost its memory and goes
 on from an old copy of it; neither can be told from outside, so the node is paused and its trust starts from zero. Its
-owner connects the car's computer anew, which begins a new chain; or an operator lifts the suspension (node_decisions.py).
+owner connects the car's computer anew, which begins a new chain; or an operator lifts the suspension (compute/nodes/decisions.py).
 """
 
 from collections.abc import Sequence

@@ -21,7 +21,7 @@ from django.db.models import QuerySet
 from redis import Redis
 
 from compute import blobs
-from marketplace.privacy import code_written
+from marketplace.privacy import code_values
 
 SHORTEST = 3  # a name of two letters is in every hash
 CHUNK_BYTES = 4 * 1024 * 1024
@@ -174,10 +174,10 @@ def _search_table(table: str, columns: list[tuple[str, str]], looked_for: list[N
 def _documents(table: str, columns: list[tuple[str, str]]) -> str:
     """All that a row says as one text, `doc`; and `words`, what of it people wrote, where names are looked for."""
     texts = {name: _text(name, kind) for name, kind in columns}
-    left_out = code_written.COLUMNS.get(table, frozenset())
+    left_out = code_values.COLUMNS.get(table, frozenset())
     words = {name: text for name, text in texts.items() if name not in left_out}
-    for name in words.keys() & code_written.VALUES.get(table, {}).keys():
-        value = code_written.VALUES[table][name]
+    for name in words.keys() & code_values.VALUES.get(table, {}).keys():
+        value = code_values.VALUES[table][name]
         words[name] = f"regexp_replace({_quoted(name)}::text, '{value}', '')"
     return f"{_joined(texts)} AS doc, {_joined(words)} AS words"
 

@@ -18,7 +18,7 @@ from accounts.owners import erasures, exports
 from core import workers
 from core.errors import DomainError
 from core.files import file_response
-from marketplace.privacy import held, signed
+from marketplace.privacy import holdings, signed
 from marketplace.privacy.views.leaving import owed_to
 
 LOG_PAGE = 10
@@ -34,8 +34,8 @@ def privacy(request: HttpRequest, owner: Owner) -> HttpResponse:
     scheduled = erasures.scheduled(owner)
     context = {
         "owner": owner,
-        "sections": held.sections(owner),
-        "consents": held.consents_now(owner),
+        "sections": holdings.sections(owner),
+        "consents": holdings.consents_now(owner),
         "log": log,
         "looks": [_look(event) for event in log],
         "exports": DataExport.objects.filter(owner=owner).order_by("-id")[:EXPORTS_SHOWN],

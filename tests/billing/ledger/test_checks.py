@@ -152,7 +152,7 @@ def test_every_tampering_is_found(books):
         transaction.savepoint_rollback(sid)
     assert missed == {}
     assert recompute() == []
-    assert set(CHECKS) - found_by == {"card_top_ups"}  # its own tests: tests/billing/cards
+    assert set(CHECKS) - found_by == {"card_top_ups"}  # its own tests: tests/billing/topups
 
 
 def test_what_is_young_may_be_on_one_side_only(books):
