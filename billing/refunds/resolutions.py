@@ -29,7 +29,7 @@ def resolve_approved() -> int:
     done = 0
     for refund, actor in _approved():
         try:
-            outcomes.resolve(refund=refund, actor=actor)
+            refund_outcomes.resolve(refund=refund, actor=actor)
             done += 1
         except DomainError as error:  # Stripe is away, or its last sender may not be gone
             logger.warning("%s is not settled yet: %s", refund, error.message)
