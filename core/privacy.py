@@ -80,3 +80,27 @@ class Table:
     def blanks(self) -> dict[str, Any]:
         """What an erasure writes into the rows."""
         return {name: column.blank for name, column in self.columns.items() if column.blank is not KEPT}
+
+
+# What becomes of a row when its time is over.
+DELETE, KEEP, FILES = "delete", "keep", "delete file"
+YEAR = 365
+ACCOUNT = "lives and ends with its account: the erasure destroys what is personal in it"
+CUSTOMER = "a customer's: kept while the contract lasts"
+SITE = "the site's own: no person data"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How long rows of a table are kept: each app lists its tables as RETENTION in its `privacy.py`.
+
+    A row is due `days` after `column`. Kept ones say until when they must be; None: as long as what they belong to. `where` is
+    SQL that narrows the rows.
+    """
+
+    table: str
+    column: str
+    days: int | None
+    action: str
+    why: str
+    where: str = ""

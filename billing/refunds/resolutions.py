@@ -8,6 +8,7 @@ import logging
 
 from accounts.models import User
 from billing.models import Approval, Refund, StripeCommand
+from billing.refunds import outcomes as refund_outcomes
 from core.errors import Conflict, DomainError
 
 logger = logging.getLogger(__name__)
