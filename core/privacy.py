@@ -1,4 +1,4 @@
-"""Words for what is held about people: each app declares its tables with them, in its `privacy.py`.
+"""Words for what is held about people: each app declares its tables with them, in its `privacy/`.
 
 The declaration is the only list there is: the owner's page shows it, the export writes it, the erasure executes it, and a
 test fails for a column that is in none.
@@ -92,7 +92,7 @@ SITE = "the site's own: no person data"
 
 @dataclass(frozen=True)
 class Rule:
-    """How long rows of a table are kept: each app lists its tables as RETENTION in its `privacy.py`.
+    """How long rows of a table are kept: each app lists its tables as RETENTION in its `privacy/`.
 
     A row is due `days` after `column`. Kept ones say until when they must be; None: as long as what they belong to. `where` is
     SQL that narrows the rows.

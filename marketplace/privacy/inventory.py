@@ -6,10 +6,10 @@ from typing import Any
 from django.apps import apps
 from django.db.models import Model, QuerySet
 
-from accounts import privacy as of_accounts
 from accounts.models import Owner
-from billing import privacy as of_billing
-from compute import privacy as of_compute
+from accounts.privacy import tables as of_accounts
+from billing.privacy import tables as of_billing
+from compute.privacy import tables as of_compute
 from core.privacy import Group, Table
 
 TABLES: tuple[Table, ...] = (*of_accounts.TABLES, *of_compute.TABLES, *of_billing.TABLES)

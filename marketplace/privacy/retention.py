@@ -1,6 +1,6 @@
 """How long each table's rows are kept, for every table of the site: one report, one daily task.
 
-Each app says it of its own tables in its `privacy.py`.
+Each app says it of its own tables in its `privacy/retention.py`.
 """
 
 import logging
@@ -15,10 +15,10 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from accounts import privacy as accounts
 from accounts.owners import exports
-from billing import privacy as billing
-from compute import privacy as compute
+from accounts.privacy import retention as accounts
+from billing.privacy import retention as billing
+from compute.privacy import retention as compute
 from core.privacy import ACCOUNT, DELETE, FILES, KEEP, SITE, YEAR, Rule
 
 logger = logging.getLogger(__name__)

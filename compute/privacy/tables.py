@@ -1,7 +1,7 @@
 """What compute holds about owners' vehicles and their work, in plain words (core/privacy.py has the words)."""
 
 from accounts.models import Purpose
-from core.privacy import CUSTOMER, DELETE, KEEP, LEGAL, SECURITY, SITE, YEAR, Column, Erasure, Group, Rule, Table
+from core.privacy import LEGAL, SECURITY, Column, Erasure, Group, Table
 
 PAID = "evidence beneath money that was paid, by account numbers only"
 RECORDS = "At least ten years: what was paid rests on it (tax law)"
@@ -331,32 +331,3 @@ OF_OTHERS = {
     "compute.InferenceJobEvent": "States of a customer's job",
     "compute.WorkUnit": "A slice of a customer's job; which car's result counts is in attempts and usage",
 }
-
-# --- retention ---
-
-RETAINED_PAID = (
-    "evidence beneath money that was paid: tax and accounting law; append-only, archived by partition afterwards"
-)
-RETENTION = (
-    Rule("compute_availabilityspan", "ended_at", 90, DELETE, "the text of consent `availability` says so"),
-    Rule("compute_healthday", "day", 90, DELETE, "the text of consent `reliability` says so"),
-    Rule("compute_enrolmentcode", "expires_at", 30, DELETE, "of no use after it ends; a month to answer questions"),
-    Rule("compute_pairing", "expires_at", 1, DELETE, "nothing is left of a computer that nobody claimed"),
-    Rule("compute_node", "created_at", None, KEEP, "its key verifies signed records"),
-    Rule("compute_nodeevent", "at", 10 * YEAR, KEEP, RETAINED_PAID),
-    Rule("compute_nodepresence", "", None, KEEP, "one row a node, overwritten each time"),
-    Rule("compute_attempt", "leased_at", 10 * YEAR, KEEP, RETAINED_PAID),
-    Rule("compute_attemptevent", "at", 10 * YEAR, KEEP, RETAINED_PAID),
-    Rule("compute_meterrecord", "received_at", 10 * YEAR, KEEP, RETAINED_PAID),
-    Rule("compute_usagerecord", "created_at", 10 * YEAR, KEEP, RETAINED_PAID),
-    Rule("compute_meterconflict", "received_at", 10 * YEAR, KEEP, RETAINED_PAID),
-    Rule("compute_nodedecision", "created_at", 10 * YEAR, KEEP, RETAINED_PAID),
-    Rule("compute_classfigures", "valid_from_at", None, KEEP, SITE),
-    Rule("compute_modelartifact", "", None, KEEP, CUSTOMER),
-    Rule("compute_modelartifactevent", "", None, KEEP, CUSTOMER),
-    Rule("compute_inputfile", "", None, KEEP, CUSTOMER),
-    Rule("compute_inferencejob", "", None, KEEP, CUSTOMER),
-    Rule("compute_inferencejobevent", "", None, KEEP, CUSTOMER),
-    Rule("compute_workunit", "", None, KEEP, CUSTOMER),
-    Rule("compute_hardwareclass", "", None, KEEP, SITE),
-)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from core.privacy import CUSTOMER, KEEP, LEGAL, SITE, YEAR, Column, Erasure, Group, Rule, Table
+from core.privacy import LEGAL, Column, Erasure, Group, Table
 
 LEDGER = "the ledger must be kept by tax and accounting law; it names account numbers only"
 EVIDENCE = "evidence of what was disputed and decided: tax and accounting law"
@@ -365,52 +365,3 @@ OF_OTHERS = {
     "billing.SpendCap": "A customer's money",
     "billing.Approval": "What two operators decided about money",
 }
-
-# --- retention ---
-
-RETAINED_LEDGER = "the ledger: tax and accounting law; append-only, archived by partition afterwards"
-BENEATH = "as long as the document or the days that it belongs to: tax and accounting law"
-RETENTION = (
-    Rule("billing_ledgeraccount", "", None, KEEP, RETAINED_LEDGER),
-    Rule("billing_ledgertransfer", "posted_at", 10 * YEAR, KEEP, RETAINED_LEDGER),
-    Rule("billing_ratedusage", "created_at", 10 * YEAR, KEEP, RETAINED_LEDGER),
-    Rule("billing_joborder", "created_at", 10 * YEAR, KEEP, RETAINED_LEDGER),
-    Rule("billing_topup", "created_at", 10 * YEAR, KEEP, RETAINED_LEDGER),
-    Rule("billing_cardtopup", "created_at", 10 * YEAR, KEEP, RETAINED_LEDGER),
-    Rule("billing_cardtopupevent", "at", 10 * YEAR, KEEP, RETAINED_LEDGER),
-    Rule("billing_balancetransaction", "created_at", 10 * YEAR, KEEP, RETAINED_LEDGER),
-    Rule("billing_stripecommand", "created_at", 10 * YEAR, KEEP, RETAINED_LEDGER),
-    Rule("billing_stripeevent", "created_at", 10 * YEAR, KEEP, RETAINED_LEDGER),
-    Rule("billing_stripecustomer", "", None, KEEP, CUSTOMER),
-    Rule("billing_stripesweep", "", None, KEEP, SITE),
-    Rule("billing_ratecard", "valid_from_at", 10 * YEAR, KEEP, RETAINED_LEDGER),
-    Rule("billing_promocredit", "created_at", 10 * YEAR, KEEP, RETAINED_LEDGER),
-    Rule("billing_refund", "created_at", 10 * YEAR, KEEP, RETAINED_LEDGER),
-    Rule("billing_carddispute", "created_at", 10 * YEAR, KEEP, RETAINED_LEDGER),
-    Rule("billing_statement", "created_at", 10 * YEAR, KEEP, RETAINED_LEDGER),
-    Rule("billing_payout", "created_at", 10 * YEAR, KEEP, RETAINED_LEDGER),
-    Rule("billing_invoice", "created_at", 10 * YEAR, KEEP, RETAINED_LEDGER),
-    Rule("billing_usagevoid", "created_at", 10 * YEAR, KEEP, RETAINED_LEDGER),
-    Rule("billing_dispute", "created_at", 10 * YEAR, KEEP, RETAINED_LEDGER),
-    Rule("billing_disputemessage", "created_at", 10 * YEAR, KEEP, RETAINED_LEDGER),
-    Rule("billing_approval", "created_at", 10 * YEAR, KEEP, RETAINED_LEDGER),
-    Rule("billing_refundevent", "at", 10 * YEAR, KEEP, RETAINED_LEDGER),
-    Rule("billing_carddisputeevent", "at", 10 * YEAR, KEEP, RETAINED_LEDGER),
-    Rule("billing_payoutevent", "at", 10 * YEAR, KEEP, RETAINED_LEDGER),
-    Rule("billing_disputeevent", "at", 10 * YEAR, KEEP, RETAINED_LEDGER),
-    Rule("billing_connectedaccountevent", "at", 10 * YEAR, KEEP, RETAINED_LEDGER),
-    Rule("billing_savedcardevent", "at", 10 * YEAR, KEEP, RETAINED_LEDGER),
-    Rule("billing_statemententry", "", None, KEEP, BENEATH),
-    Rule("billing_statementline", "", None, KEEP, BENEATH),
-    Rule("billing_invoiceentry", "", None, KEEP, BENEATH),
-    Rule("billing_invoiceline", "", None, KEEP, BENEATH),
-    Rule("billing_earningsday", "", None, KEEP, BENEATH),
-    Rule("billing_spendday", "", None, KEEP, BENEATH),
-    Rule("billing_autorecharge", "", None, KEEP, CUSTOMER),
-    Rule("billing_spendcap", "", None, KEEP, CUSTOMER),
-    Rule("billing_billingprofile", "", None, KEEP, CUSTOMER),
-    Rule("billing_savedcard", "", None, KEEP, CUSTOMER),
-    Rule("billing_connectedaccount", "", None, KEEP, RETAINED_LEDGER),
-    Rule("billing_ledgercheck", "created_at", 10 * YEAR, KEEP, SITE),
-    Rule("billing_ledgerdifference", "created_at", 10 * YEAR, KEEP, SITE),
-)
