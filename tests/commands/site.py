@@ -26,10 +26,10 @@ def main(folder: Path) -> None:
     from accounts.models import User
     from accounts.owners import registration
     from accounts.receipts import service as receipts
+    from benchmarks.erasure import owner as throwaway
     from billing.models import Statement
     from billing.records import package as statement_package
     from billing.statements import statements
-    from marketplace.privacy import throwaway
 
     registration.register_operator(user=User.objects.create_user(OPERATOR, None, name="Opal"))
     owner = throwaway.make(tag="commands").owner

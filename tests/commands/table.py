@@ -5,14 +5,13 @@ from tests.commands.site import NEWS, NOTICE, OPERATOR, READING, RECEIPTS, RECOR
 # Programs that bring up a site of their own.
 BENCHMARKS = {
     f"benchmarks.{name}": f"python -m benchmarks.{name} --quick"
-    for name in ("withdrawal", "ledger", "settlement", "statements", "consent_race")
+    for name in ("withdrawal", "ledger", "settlement", "statements", "consent_race", "erasure")
 } | {"benchmarks.dispatch": "python -m benchmarks.dispatch --quick --home {home}"}
 
 WITH_PEER = ("benchmarks.ledger", "benchmarks.settlement")
 
 # Commands in the scratch site, whose folder is {home}.
 COMMANDS = {
-    "manage.py prove_erasure": "python manage.py prove_erasure",
     "manage.py retention": "python manage.py retention --dry-run",
     "manage.py check_ledger": "python manage.py check_ledger",
     "manage.py verify_receipt": f"python manage.py verify_receipt {{home}}/{RECEIPTS}",

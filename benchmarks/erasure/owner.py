@@ -1,4 +1,4 @@
-"""A made-up owner with everything that can be held about one, made by the site's own services: for `manage.py prove_erasure`.
+"""A made-up owner with everything that can be held about one, made by the site's own services.
 
 The car is played here: it enrols with a key of its own, computes a real result and signs what it metered, as an agent does.
 """
@@ -80,7 +80,7 @@ class Car:
                 compute_method="cpu_time",
                 energy_mwh=20,
                 energy_method="model",
-                agent="prove_erasure",
+                agent="benchmark",
                 layers=(),
             )
         )
@@ -129,7 +129,7 @@ def _car(owner: Owner, label: str, vin: str) -> Car:
     code, _ = nodes.create_enrolment_code(vehicle=vehicle, actor=owner.user)
     key = Ed25519PrivateKey.generate()
     public = key.public_key().public_bytes_raw().hex()
-    enrolment = protocol.Enrolment(code=code, public_key=public, hardware=HARDWARE, agent_version="prove_erasure")
+    enrolment = protocol.Enrolment(code=code, public_key=public, hardware=HARDWARE, agent_version="benchmark")
     node = nodes.enrol(request=enrolment)
     for purpose in (Purpose.RUN_JOBS, Purpose.AVAILABILITY, Purpose.REGION):
         consents.decide(vehicle=vehicle, purpose=purpose, decision="given", actor=owner.user, method="portal")

@@ -1,26 +1,24 @@
-"""Make a throw-away owner with vehicles, work and money, erase them, and print what a search finds before and after.
+"""Make a throw-away owner with vehicles, work and money, erase them, and say what a search finds before and after.
 
-Everything goes through the services that the site uses; what it writes about the made-up owner is destroyed by the erasure
-that it shows. Searched is what the site keeps (`marketplace/privacy/search.py`): the database, sessions, stored models, inputs,
-results and exports, and Redis; not the files in which the local servers keep the same, nor logs. Three searches: before, in
-the erasure's transaction, after. Its output is docs/erasure-proof.md.
+Everything goes through the services that the site uses. Searched is what the site keeps (`marketplace/privacy/search.py`): the
+database, sessions, stored models, inputs, results and exports, and Redis; not the files in which the local servers keep the
+same, nor logs. Three searches: before, in the erasure's transaction, after.
 """
+
+from __future__ import annotations
 
 import json
 import secrets
 from datetime import timedelta
-from typing import Any
 
-from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from accounts.models import ErasureRequest, Mail
 from accounts.owners import erasures, exports
+from benchmarks.erasure.owner import Throwaway, make
 from billing.ledger import posting
 from core.commit import measured_on
 from marketplace.privacy import erasure, proof, search, signed
-from marketplace.privacy.throwaway import Throwaway, make
 
 SEARCHED = (
     "It searches what the site keeps: every table, sessions, stored models, inputs, results and exports, and Redis. It does not "
@@ -28,32 +26,42 @@ SEARCHED = (
 )
 
 
-class Command(BaseCommand):
-    help = "Erase a made-up owner in this database and prove that nothing of them is left."
+class ErasureError(Exception):
+    """The erasure was not carried out, so nothing can be said of it."""
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        if settings.PRODUCTION:
-            raise CommandError("This makes up an owner and a customer: never in production.")
+
+def prove() -> tuple[str, bool]:
+    """Return the report (docs/erasure-proof.md) and whether nothing was left. Raises ErasureError. Never in production."""
+    report = Report()
+    return report.run(), report.holds
+
+
+class Report:
+    """The pages' text, grown by each step."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.holds = False
+
+    def run(self) -> str:
+        """Make the owner, erase it, and return all that was written."""
         person = make(tag=secrets.token_hex(4))
-        looked_for = [*erasure.needles_of(person.owner), *(search.Needle("vin", vin) for vin in person.vins)]
+        wanted = [*erasure.needles_of(person.owner), *(search.Needle("vin", vin) for vin in person.vins)]
         self._head(person)
-        before = self._search("Before: where the owner is found", looked_for)
+        before = self._search("Before: where the owner is found", wanted)
         if not before.hits:
-            raise CommandError("The search finds nothing even before the erasure: it proves nothing.")
+            raise ErasureError("The search finds nothing even before the erasure: it proves nothing.")
         request = self._erase(person)
-        after = self._search("After: the same search", looked_for)
+        after = self._search("After: the same search", wanted)
         self._tail(request, after)
-        if after.hits:
-            raise CommandError("Something is left.")
-
-    def _say(self, text: str) -> None:
-        self.stdout.write(f"{text}\n", ending="")
+        self.holds = not after.hits
+        return "\n".join(self.lines) + "\n"
 
     def _head(self, person: Throwaway) -> None:
-        write = self._say
+        write = self.lines.append
         write("# Proof of an erasure\n")
         write(
-            f"Output of `manage.py prove_erasure`. {SEARCHED}\n\n{measured_on()}\n\nThe owner is made up, for this run only:\n"
+            f"Output of `python -m benchmarks.erasure`. {SEARCHED}\n\n{measured_on()}\n\nThe owner is made up, for this run only:\n"
         )
         write(f"- e-mail `{person.user.email}`, name `{person.owner.name}`")
         write(
@@ -66,9 +74,9 @@ class Command(BaseCommand):
             f"- looked for: {len(person.vins)} VINs in plain form, their keyed hashes, the address and the name; as written, as JSON, in hex, in base64, ignoring case\n"
         )
 
-    def _search(self, title: str, looked_for: list[search.Needle]) -> search.Found:
-        found = search.everywhere(looked_for)
-        write = self._say
+    def _search(self, title: str, wanted: list[search.Needle]) -> search.Found:
+        found = search.everywhere(wanted)
+        write = self.lines.append
         write(f"## {title}\n")
         write(
             f"{len(found.tables)} tables, {found.columns} columns that can hold text, {sum(found.tables.values())} rows, {found.sessions} sessions (opened), "
@@ -88,18 +96,18 @@ class Command(BaseCommand):
         request = erasures.request(owner=person.owner, actor=person.user, cooling_off=timedelta(0))
         export = exports.path_of(person.export)
         if not export.exists():
-            raise CommandError("The export was not made.")
+            raise ErasureError("The export was not made.")
         erasure.sweep()
         last = Mail.objects.filter(user=person.user, kind="erasure-done", sent_at=None)
         last.update(dropped_at=timezone.now(), dropped_code="made_up")  # the address is nobody's
         erasure.sweep()
         request.refresh_from_db()
         if request.status != ErasureRequest.Status.DONE or export.exists():
-            raise CommandError(f"The erasure is not done: {request.status} {request.status_code}")
+            raise ErasureError(f"The erasure is not done: {request.status} {request.status_code}")
         return request
 
     def _tail(self, request: ErasureRequest, after: search.Found) -> None:
-        write, body = self._say, request.proof or {}
+        write, body = self.lines.append, request.proof or {}
         write("## What was destroyed\n\n| table | rows |\n|--|--|")
         for table, rows in body["destroyed"].items():
             write(f"| {table} | {rows} |")
