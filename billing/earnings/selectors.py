@@ -4,7 +4,7 @@ Energy and wear are kept in billionths, added up and rounded once. Rows are cut 
 up to their total to the last millionth, each within a millionth of its own value. Days are days of UTC.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Generic, TypeVar
@@ -41,6 +41,9 @@ class Earned(Generic[Key]):
     @property
     def is_empty(self) -> bool:
         return not (self.attempts or self.gross_micro or self.energy_micro or self.wear_micro)
+
+
+NOTHING: Earned[None] = Earned(None, 0, 0, 0, 0, 0, 0)
 
 
 class RunningSum:
@@ -84,18 +87,27 @@ def months(owner: Owner, year: int, *, currency: str = "") -> list[Earned[date]]
     return _rows((first, found.get(first, {})) for first in (date(year, month, 1) for month in range(1, 13)))
 
 
-def vehicles(owner: Owner, since: date, until: date, *, currency: str = "") -> list[Earned[Vehicle]]:
-    """Those that worked, by name."""
+def vehicles(
+    owner: Owner, since: date | None = None, until: date | None = None, *, currency: str = ""
+) -> list[Earned[Vehicle]]:
+    """Return what each vehicle earned, in [since, until) or ever: those that worked, by name."""
     found = {row["vehicle"]: row for row in _sums(owner, currency, since, until, "vehicle")}
     named = Vehicle.objects.filter(pk__in=found).order_by("label", "pk")
     return _rows((vehicle, found[vehicle.pk]) for vehicle in named)
+
+
+def of_vehicle(vehicle: Vehicle, owner: Owner, *, currency: str = "") -> Earned[None]:
+    """Return what one vehicle has ever earned for this owner."""
+    return _rows([(None, _days(owner, currency).filter(vehicle=vehicle).aggregate(**_aggregates()))])[0]
 
 
 def lifetime(owner: Owner, *, currency: str = "") -> Earned[None]:
     return _rows([(None, _days(owner, currency).aggregate(**_aggregates()))])[0]
 
 
-def total(rows: Sequence[Earned[Any]]) -> Earned[None]:
+def total(rows: Iterable[Earned[Any]]) -> Earned[None]:
+    """Return the sum of the rows."""
+    rows = list(rows)
     names = ("attempts", "compute_ms", "energy_mwh", "gross_micro", "energy_micro", "wear_micro")
     return Earned(None, *(sum(getattr(row, name) for row in rows) for name in names))
 
@@ -132,7 +144,7 @@ def _days(owner: Owner, currency: str, since: date | None = None, until: date | 
     return rows.filter(day__gte=since, day__lt=until) if since and until else rows
 
 
-def _sums(owner: Owner, currency: str, since: date, until: date, by: str) -> Any:
+def _sums(owner: Owner, currency: str, since: date | None, until: date | None, by: str) -> Any:
     return _days(owner, currency, since, until).values(by).order_by(by).annotate(**_aggregates())
 
 

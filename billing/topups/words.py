@@ -1,4 +1,4 @@
-"""How a saved card is named to people. Pure."""
+"""What people read about saved cards: their names, until when they are good, why one could not be charged."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -23,7 +23,7 @@ from billing.topups import recharges, top_ups
 from billing.topups.words import reason
 from billing.views import refunds
 from billing.wallet import history as wallet_history
-from billing.wallet import wallets
+from billing.wallet import wallets, words
 from core.errors import DomainError
 from core.locale import format_money
 from core.money import MICRO
@@ -31,23 +31,6 @@ from core.money import MICRO
 SHOWN = 50
 AMOUNT = re.compile(r"\d{1,8}(\.\d{1,2})?")
 CHOICES = (25, 50, 100, 250)
-# What moved, in plain words: when it came, and when it went.
-MOVES = {
-    "top_up": ("Top-up", "Top-up"),
-    "hold": ("Held for a job", "Held for a job"),
-    "release": ("Given back by a job", "Given back by a job"),
-    "promo": ("Promotional credit", "Promotional credit"),
-    "refund": ("Refund to where it was paid from", "Refund to where it was paid from"),
-    "dispute": ("Disputed payment given back", "Disputed payment taken back"),
-    "offset": ("Given back after a dispute was won", "Used for a disputed payment"),
-    "correction": ("Charge given back", "Charge corrected"),
-    "adjustment": ("Goodwill or correction by Driveway", "Correction by Driveway"),
-    "write_off": ("Written off", "Written off"),
-    "reversal": (
-        "Given back: an earlier movement did not work out",
-        "Taken back: an earlier movement did not work out",
-    ),
-}
 # The form's answer leads to Stripe, and browsers hold redirects of a form to this rule too.
 to_checkout = csp_update({"form-action": [SELF, settings.STRIPE_CHECKOUT_ORIGIN]})
 
@@ -219,7 +202,7 @@ def _row(row: wallet_history.TopUpRow, currency: str, may_pay: bool) -> dict[str
 
 
 def _move(row: wallet_history.Movement, currency: str) -> dict[str, Any]:
-    came, went = MOVES.get(row.kind, (row.kind, row.kind))
+    came, went = words.MOVES.get(row.kind, (row.kind, row.kind))
     return {
         "label": came if row.amount_micro > 0 else went,
         "is_promo": row.is_promo and row.kind != "promo",

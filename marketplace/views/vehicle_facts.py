@@ -1,11 +1,10 @@
-"""What a vehicle's pages say of it: what it does and why not, the computer in it, what was decided, what it earned."""
+"""What a vehicle's pages say of it: what it does and why not, the computer in it, what was decided."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from accounts.models import Owner, Vehicle
-from billing.earnings.totals import Earnings
+from accounts.models import Vehicle
 from compute.models import Node
 from marketplace.views.reasons import Reason, explain
 
@@ -80,10 +79,3 @@ def computer_of(vehicle: Vehicle, node: Node | None, energy_method: str) -> dict
         "energy_method": energy_method,
         "energy_says": ENERGY_METHODS.get(energy_method, "Not known yet: it has not signed a record of work."),
     }
-
-
-def earned_of(rows: Iterable[Earnings], owner: Owner) -> dict[str, Any]:
-    """The sum of earnings in the owner's currency, from gross to net."""
-    ours = [row for row in rows if row.currency == owner.currency]
-    parts = ("gross_micro", "energy_cost_micro", "wear_micro", "net_micro", "compute_ms", "energy_mwh", "attempts")
-    return {"currency": owner.currency, **{part: sum(getattr(row, part) for row in ours) for part in parts}}

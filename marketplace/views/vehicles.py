@@ -13,7 +13,7 @@ from accounts.consents.selectors import consents_of
 from accounts.models import VEHICLE_PURPOSES, Owner, Purpose, Vehicle
 from accounts.owners.forms import VehicleForm, add_error
 from accounts.vehicles import vehicles as vehicle_services
-from billing.earnings.totals import earnings_by_vehicle
+from billing.earnings import selectors as earnings
 from compute.jobs.activity import attempts_of
 from compute.jobs.selectors import energy_methods
 from compute.models import Node
@@ -21,7 +21,7 @@ from compute.nodes import nodes
 from compute.nodes.history_selectors import availability_by_day, costliest_reasons
 from compute.views.activity import rows_of
 from core.errors import DomainError
-from marketplace.views.vehicle_facts import computer_of, earned_of, nodes_of, state_of
+from marketplace.views.vehicle_facts import computer_of, nodes_of, state_of
 
 DAYS = 7
 RECENT = 5
@@ -36,7 +36,7 @@ def vehicle_list(request: HttpRequest, owner: Owner) -> HttpResponse:
         nodes_of(vehicles),
         consents_of(vehicles, [Purpose.RUN_JOBS], language=notices.language_of(owner)),
     )
-    earnings = earnings_by_vehicle([owner])
+    earned = {row.key.pk: row for row in earnings.vehicles(owner)}
     shown = []
     for vehicle in vehicles:
         consent = consents[vehicle.pk][Purpose.RUN_JOBS]
@@ -46,10 +46,11 @@ def vehicle_list(request: HttpRequest, owner: Owner) -> HttpResponse:
                 "consent": consent,
                 "state": state_of(node_of.get(vehicle.pk), consent),
                 "has_agent": vehicle.pk in node_of,
-                "earned": earned_of([row for row in earnings if row.vehicle_id == vehicle.pk], owner),
+                "earned": earned.get(vehicle.pk, earnings.NOTHING),
             }
         )
-    return render(request, "accounts/vehicle_list.html", {"vehicles": shown, "totals": earned_of(earnings, owner)})
+    context = {"vehicles": shown, "totals": earnings.total(earned.values()), "currency": owner.currency}
+    return render(request, "accounts/vehicle_list.html", context)
 
 
 @never_cache
@@ -88,7 +89,8 @@ def vehicle_detail(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpR
         "days": availability_by_day(vehicle, time_zone=owner.time_zone, days=DAYS)[::-1],
         "costliest": costliest_reasons(vehicle),
         "attempts": rows_of(recent.attempts, owner),
-        "earned": earned_of(earnings_by_vehicle([owner], vehicles=[vehicle]), owner),
+        "earned": earnings.of_vehicle(vehicle, owner),
+        "currency": owner.currency,
     }
     return render(request, "accounts/vehicle_detail.html", context)
 

@@ -2,10 +2,11 @@ from datetime import timedelta
 
 import pytest
 
-from billing.earnings.totals import earnings_by_owner, earnings_by_vehicle
+from billing.earnings import selectors as earnings
 from billing.orders.settlement import settle_usage
 from compute.models import UsageRecord
 from tests.billing.helpers import HOUR_MS, add_node, make_market, make_usage, order
+from tests.factories import make_owner
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("stopped_clock")]
 
@@ -23,23 +24,26 @@ def market():
     return market
 
 
-def test_by_owner(market):
-    alice, bob = earnings_by_owner()
-    assert (alice.owner_id, alice.vehicle_id, alice.attempts) == (market.nodes[0].vehicle.owner_id, None, 2)
-    assert (alice.gross_micro, alice.energy_cost_micro, alice.wear_micro) == (140_000, 5_400, 1_800)
+def test_of_an_owner(market):
+    alice, bob = (earnings.lifetime(node.vehicle.owner) for node in market.nodes[:2])
+    assert (alice.key, alice.attempts) == (None, 2)
+    assert (alice.gross_micro, alice.energy_micro, alice.wear_micro) == (140_000, 5_400, 1_800)
     assert (alice.net_micro, alice.compute_ms, alice.energy_mwh) == (132_800, 7_200_000, 30_000)
-    assert (bob.gross_micro, bob.currency) == (35_000, "USD")
+    assert (bob.gross_micro, earnings.currencies(market.nodes[1].vehicle.owner)) == (35_000, ["USD"])
 
 
 def test_by_vehicle(market):
-    rows = earnings_by_vehicle([market.nodes[0].vehicle.owner])
+    first, owner = market.nodes[0].vehicle, market.nodes[0].vehicle.owner
+    rows = earnings.vehicles(owner)
     assert [row.gross_micro for row in rows] == [70_000, 70_000]
-    assert {row.vehicle_id for row in rows} == {market.nodes[0].vehicle_id, market.nodes[2].vehicle_id}
+    assert {row.key.pk for row in rows} == {first.pk, market.nodes[2].vehicle_id}
+    assert (earnings.of_vehicle(first, owner).gross_micro, earnings.total(rows).gross_micro) == (70_000, 140_000)
 
 
 def test_in_a_period(market):
+    owner, day = market.nodes[0].vehicle.owner, timedelta(days=1)
     today = UsageRecord.objects.latest("id").created_at.date()
-    assert earnings_by_owner(since=today + timedelta(days=1)) == []
-    assert earnings_by_owner(until=today) == []
-    assert len(earnings_by_owner(since=today, until=today + timedelta(days=1))) == 2
-    assert earnings_by_owner([]) == []
+    assert earnings.vehicles(owner, today + day, today + 2 * day) == []
+    assert earnings.vehicles(owner, today - day, today) == []
+    assert len(earnings.vehicles(owner, today, today + day)) == 2
+    assert earnings.lifetime(make_owner()) == earnings.NOTHING

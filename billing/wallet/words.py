@@ -1,0 +1,19 @@
+"""What moved in a wallet, in words for its customer."""
+
+# What moved, in plain words: when it came, and when it went.
+MOVES = {
+    "top_up": ("Top-up", "Top-up"),
+    "hold": ("Held for a job", "Held for a job"),
+    "release": ("Given back by a job", "Given back by a job"),
+    "promo": ("Promotional credit", "Promotional credit"),
+    "refund": ("Refund to where it was paid from", "Refund to where it was paid from"),
+    "dispute": ("Disputed payment given back", "Disputed payment taken back"),
+    "offset": ("Given back after a dispute was won", "Used for a disputed payment"),
+    "correction": ("Charge given back", "Charge corrected"),
+    "adjustment": ("Goodwill or correction by Driveway", "Correction by Driveway"),
+    "write_off": ("Written off", "Written off"),
+    "reversal": (
+        "Given back: an earlier movement did not work out",
+        "Taken back: an earlier movement did not work out",
+    ),
+}
