@@ -8,4 +8,4 @@ class AccountsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        import_module("accounts.api_keys.schema")  # tells drf-spectacular of our authentication
+        import_module("accounts.api_keys.schema")  # registers our authentication with drf-spectacular

@@ -1,4 +1,4 @@
-"""Template context: who is looking at the page."""
+"""A template context processor: the role of the signed-in user."""
 
 from django.http import HttpRequest
 
@@ -6,7 +6,10 @@ from accounts.models import Membership, Operator, Owner
 
 
 def actor(request: HttpRequest) -> dict[str, object]:
-    """`actor` is "owner", "organization", "operator" or "" and steers the navigation, nothing else."""
+    """Return `actor`: "owner", "organization", "operator" or "" when nobody is signed in.
+
+    It selects the page's navigation only. Permissions are checked in `accounts.access.guards`.
+    """
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         return {"actor": ""}

@@ -1,4 +1,4 @@
-"""Puts the signed-in owner's locale and time zone in force for one request."""
+"""Middleware that sets the signed-in owner's locale and time zone for a request."""
 
 from collections.abc import Callable
 
@@ -9,17 +9,20 @@ from core import locale
 
 
 class OwnerLocale:
-    """Everybody else, and requests without a session, keep the defaults. Streamed answers are written after it: they say nothing in a locale."""
+    """Use the locale and time zone of the signed-in owner; requests of everybody else use the defaults.
+
+    A streamed response is generated after this middleware has returned, so it must not contain localized text.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        with locale.use(*_of(request)):
+        with locale.use(*_locale_and_zone(request)):
             return self._get_response(request)
 
 
-def _of(request: HttpRequest) -> tuple[str, str]:
+def _locale_and_zone(request: HttpRequest) -> tuple[str, str]:
     if not isinstance(request.user, User):
         return locale.DEFAULT, "UTC"
     found = Owner.objects.filter(user=request.user).values_list("locale", "time_zone").first()

@@ -1,3 +1,9 @@
+"""Celery tasks of accounts. Each calls one service and may run twice.
+
+Each works in batches, a transaction each, until nothing is left or its time budget is spent; the next run does the
+rest.
+"""
+
 import time
 
 from celery import shared_task
@@ -13,7 +19,7 @@ SEND_BUDGET_S = 60.0
 
 @shared_task(name="accounts.expire_consents")
 def expire_consents() -> None:
-    """In batches, each its own transaction; what is left waits for the next minute."""
+    """End the consents whose time is over."""
     until = time.monotonic() + BUDGET_S
     while consents.expire(limit=BATCH) == BATCH and time.monotonic() < until:
         pass
@@ -21,7 +27,7 @@ def expire_consents() -> None:
 
 @shared_task(name="accounts.remind_of_consents")
 def remind_of_consents() -> None:
-    """Tell owners of consents that end soon and of texts that have changed."""
+    """Queue mails about consents that end soon and about consent texts that have changed."""
     until = time.monotonic() + BUDGET_S
     while reminders.remind(limit=BATCH) + notices.announce(limit=BATCH) and time.monotonic() < until:
         pass
@@ -29,7 +35,7 @@ def remind_of_consents() -> None:
 
 @shared_task(name=outbox.TASK)
 def send_mails() -> None:
-    """Until none is due: what could not be sent is not due again before its next try."""
+    """Send the mails that are due. One that cannot be sent becomes due again later, so the loop ends."""
     until = time.monotonic() + SEND_BUDGET_S
     workers.begin(outbox.TASK)
     while outbox.send_due() and time.monotonic() < until:

@@ -1,4 +1,4 @@
-"""Pages about owners, their vehicles' rules and consents, and API keys."""
+"""URLs of the pages about owners, their vehicles' rules and consents, and API keys."""
 
 from django.urls import path
 

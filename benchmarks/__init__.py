@@ -1,1 +1,1 @@
-"""What is timed, side by side with peers. Not installed with the product."""
+"""Benchmarks: measurements of the product, some side by side with a peer. They are not installed with the product."""

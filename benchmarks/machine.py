@@ -1,4 +1,4 @@
-"""What every report says of where it was made."""
+"""The lines of every report that say where and on what it was measured."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from core.commit import measured_on
 
 
 def described(*packages: str) -> list[str]:
-    """Lines of a Markdown list: commit and date, machine, versions. Needs the benchmark's database."""
+    """Return lines of a Markdown list: commit and date, machine, versions. Needs the benchmark's database."""
     with connection.cursor() as cursor:
         cursor.execute("SHOW server_version")
         postgres = cursor.fetchone()[0]
@@ -23,12 +23,13 @@ def described(*packages: str) -> list[str]:
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     return [
         f"- {measured_on()}",
-        f"- Machine: {os.cpu_count()} CPUs ({_processor()}), {memory_gib:.0f} GiB, {platform.system()} {platform.machine()},"
+        f"- Machine: {os.cpu_count()} CPUs ({_processor()}), {memory_gib:.0f} GiB, {platform.system()} "
+        f"{platform.machine()},"
         f" load {os.getloadavg()[2]:.1f} in the last 15 minutes, ours included",
         f"- Versions: Python {platform.python_version()}, PostgreSQL {postgres}, {versions}",
     ]
 
 
 def _processor() -> str:
-    found = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
-    return found.group(1) if found else platform.processor() or "unknown"
+    match = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
+    return match.group(1) if match else platform.processor() or "unknown"

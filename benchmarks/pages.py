@@ -1,7 +1,8 @@
-"""`python -m benchmarks.pages [--check]`: each page that shows measured figures says so when their code has changed since.
+"""`python -m benchmarks.pages [--check]`: mark pages whose measured figures are older than the code that they measure.
 
 A figure is followed, or its page headed, by a line with "Measured on commit <id> (<date>)." (`core.commit`). Below it
-stands STALE while code that it measures differs from that commit. Without --check this writes or takes away that line.
+stands the line STALE while code that it measures differs from that commit. Without --check this command adds or removes
+that line.
 """
 
 from __future__ import annotations
@@ -36,13 +37,14 @@ PRIVACY = (
     "marketplace/privacy",
 )
 
-# Page -> what each of its figures measures, in the order of the lines that carry their commits.
+# Page -> the paths that each of its figures measures, in the order of the lines that name their commits.
 PAGES: dict[str, tuple[tuple[str, ...], ...]] = {
-    "README.md": (("Makefile", "tests"), ("accounts", "billing", "compute", "core", "marketplace")),
     "benchmarks/README.md": ((*WORK, "billing/orders/settlement.py", "benchmarks/dispatch"),),
     "docs/consent-race.md": (
         (*CONSENT, *WORK, "benchmarks/consent_race", "tests/compute/dispatch/test_consent_race.py"),
     ),
+    "docs/operations.md": (("Makefile", "tests"),),
+    "docs/demo.md": (("accounts", "billing", "compute", "core", "marketplace"),),
     "docs/erasure-proof.md": ((*PRIVACY, "accounts/migrations", "billing/migrations", "compute/migrations"),),
     "docs/ledger-speed.md": ((*LEDGER, "benchmarks/ledger", "requirements/peer-hordak.txt"),),
     "docs/settlement-speed.md": (
@@ -51,8 +53,14 @@ PAGES: dict[str, tuple[tuple[str, ...], ...]] = {
     "docs/statement-speed.md": ((*MONTH, "billing/ledger/checks", "benchmarks/statements"),),
     "docs/withdrawal.md": ((*CONSENT, *WORK, "compute/agent", "accounts/views", "benchmarks/withdrawal"),),
 }
-# Pages of docs/ that show nothing measured.
-WITHOUT_FIGURES = ("docs/metering.md", "docs/vehicles.md")
+# Pages of docs/ without measured figures.
+WITHOUT_FIGURES = (
+    "docs/architecture.md",
+    "docs/features.md",
+    "docs/glossary.md",
+    "docs/metering.md",
+    "docs/vehicles.md",
+)
 
 
 class PageError(Exception):
@@ -69,7 +77,7 @@ def refreshed(page: str) -> str:
         if found := MEASURED.search(line):
             paths = next(measured, ())
             if not paths:
-                raise PageError(f"{page} carries more commits than PAGES in benchmarks/pages.py has figures for it.")
+                raise PageError(f"{page} names more commits than PAGES in benchmarks/pages.py lists figures for it.")
             if has_changed(page, found[1], paths):
                 lines.append(f"{line[: found.start()]}{STALE}\n")
     if next(measured, ()):
@@ -79,13 +87,16 @@ def refreshed(page: str) -> str:
 
 def has_changed(page: str, commit: str, paths: Sequence[str]) -> bool:
     """Return whether the paths, as they are in the working tree, differ from the commit. Raises PageError."""
-    if gone := [path for path in paths if not (REPOSITORY / path).exists()]:
-        raise PageError(f"{', '.join(gone)}, measured by {page}, is no more: mend PAGES in benchmarks/pages.py.")
+    if missing := [path for path in paths if not (REPOSITORY / path).exists()]:
+        raise PageError(
+            f"{page} measures {', '.join(missing)}, which does not exist: correct PAGES in benchmarks/pages.py."
+        )
     if not re.fullmatch("[0-9a-f]+", commit):
         raise PageError(f"{page} was measured on code that was never committed ({commit}): commit, and measure again.")
     if _git("cat-file", "-e", f"{commit}^{{commit}}"):
         raise PageError(
-            f"{page}: this checkout does not have commit {commit}. If it is a shallow clone, `git fetch --unshallow` brings "
+            f"{page}: this checkout does not have commit {commit}. If it is a shallow clone, `git fetch --unshallow` "
+            "brings "
             "the history; if the commit was never pushed, measure again."
         )
     return _git("diff", "--quiet", commit, "--", *paths) != 0
@@ -96,10 +107,9 @@ def _git(*arguments: str) -> int:
 
 
 def main() -> int:
+    """Check or rewrite every page and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pages", description=__doc__)
-    parser.add_argument(
-        "--check", action="store_true", help="write nothing; exit code 1 if a page is not as it should be"
-    )
+    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if a page has to be changed")
     check, code = parser.parse_args().check, 0
     for page in PAGES:
         try:
@@ -109,9 +119,8 @@ def main() -> int:
             code = 1
             continue
         is_right = text == (REPOSITORY / page).read_text()
-        print(
-            f"{page}: {'older than its code' if STALE in text else 'of this code'}{'' if is_right else ', and says otherwise'}"
-        )
+        age = "older than its code" if STALE in text else "as new as its code"
+        print(f"{page}: {age}{'' if is_right else ', but the page says otherwise'}")
         if not is_right and check:
             code = 1
         elif not is_right:

@@ -1,4 +1,4 @@
-"""What every benchmark does around its measuring: options, servers of its own that never stay behind, a report printed and kept."""
+"""The frame of every benchmark: options, servers of its own that always stop, and a report that is printed and kept."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ def command(module: str) -> str:
 
 
 def parser(module: str, *, quick: str, out: str = "") -> argparse.ArgumentParser:
-    """Return a parser that knows --quick (`quick` says what it makes smaller) and, with a page to write, --out."""
-    made = argparse.ArgumentParser(
+    """Return a parser with --quick (`quick` says what it makes smaller) and, if there is a page to write, --out."""
+    options = argparse.ArgumentParser(
         prog=f"python -m benchmarks.{module}", description=f"See benchmarks/README.md, `python -m benchmarks.{module}`."
     )
-    made.add_argument(
+    options.add_argument(
         "--quick", action="store_true", help=f"a smoke run: {quick}. Its figures mean nothing, and no file is written"
     )
     if out:
-        made.add_argument("--out", type=Path, help=f"write the report here ({out})")
-    return made
+        options.add_argument("--out", type=Path, help=f"write the report to this file ({out})")
+    return options
 
 
 def parse(made: argparse.ArgumentParser, **small: Any) -> argparse.Namespace:
     """Return the options; with --quick, `small` are the defaults. Exits on bad options and on --quick with --out."""
     options = made.parse_args()
-    commit()  # of what runs now, whatever is committed meanwhile
+    commit()  # reads and caches the present commit, before another one is made during the run
     if options.quick and getattr(options, "out", None):
         made.error("--quick writes no report")
     if options.quick:
@@ -61,8 +61,11 @@ def run(
     connections: int,
     settings: Mapping[str, str] | None = None,
 ) -> int:
-    """Measure in a scratch database; `measure` returns the report and whether all held. Returns the exit code."""
-    # Ended by a supervisor's SIGTERM as by Ctrl-C: the servers must not stay behind.
+    """Measure in a scratch database, publish the report, and return the exit code.
+
+    `measure` returns the report and whether every check held.
+    """
+    # On SIGTERM exit in the normal way, as on Ctrl-C, so that the servers are stopped.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         with scratch_database(connections=connections, settings=settings):

@@ -1,4 +1,4 @@
-"""A scratch database on a PostgreSQL of its own, in a folder that goes afterwards."""
+"""A scratch database on a PostgreSQL of its own, in a folder that is deleted afterwards."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ import psycopg
 
 from marketplace.local import embedded
 
+# Variables that point at other servers or folders. They are removed from the environment, so that only its own are
+# used.
 FROM_OUTSIDE = (
     "DATABASE_URL",
     "DATABASE_OWNER_URL",
@@ -33,9 +35,9 @@ FROM_OUTSIDE = (
 
 @contextmanager
 def scratch_database(*, connections: int, settings: Mapping[str, str] | None = None) -> Iterator[None]:
-    """Django set up on an empty, migrated database, and the cache on a Redis of its own. Raises EmbeddedError.
+    """Set up Django on an empty, migrated database, with the cache on a Redis of its own. Raises EmbeddedError.
 
-    PostgreSQL keeps the time of every commit, so that the order of commits can be asked for afterwards.
+    PostgreSQL keeps the time of every commit, so that the order of commits can be queried afterwards.
     """
     home = Path(tempfile.mkdtemp(prefix="driveway-race-"))
     for name in FROM_OUTSIDE:
@@ -58,7 +60,7 @@ def scratch_database(*, connections: int, settings: Mapping[str, str] | None = N
         from django.db import connection
 
         django.setup()
-        # As the owner of the tables, in a process of its own: this one races as the application's role.
+        # In a process of its own, as the owner of the tables: this process connects as the application's role.
         subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity=0"], cwd=embedded.REPOSITORY, check=True)
         try:
             yield

@@ -1,3 +1,5 @@
+"""Django's configuration of the app."""
+
 from django.apps import AppConfig
 
 
@@ -6,7 +8,7 @@ class BillingConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Connect the nouns to the registries of the floors below them."""
-        from billing import wiring  # needs all models
+        """Register the handlers of commands, events and approvals (billing/wiring)."""
+        from billing import wiring  # not at the top: it imports models, which Django must have loaded first
 
         wiring.connect()

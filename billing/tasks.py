@@ -1,4 +1,4 @@
-"""Celery's doors to the services. Every task looks at rows and does nothing when they are done."""
+"""Celery tasks of the app. Each calls one service, finds its work in table rows, and may run twice or concurrently."""
 
 import logging
 import time
@@ -28,19 +28,19 @@ from billing.wallet import low_balance
 from core import workers
 
 logger = logging.getLogger(__name__)
-BUDGET_S = 30.0
+BUDGET_S = 30.0  # how long a task goes on before it leaves the rest to the next run
 
 
 def _drain(work: Callable[[], int]) -> None:
-    """Until nothing is left, or the next run may as well do it."""
-    until = time.monotonic() + BUDGET_S
-    while work() and time.monotonic() < until:
+    """Call `work` until it returns 0, or until BUDGET_S has passed: the next run does the rest."""
+    deadline = time.monotonic() + BUDGET_S
+    while work() and time.monotonic() < deadline:
         pass
 
 
 @contextmanager
-def _or_next_time(what: str) -> Iterator[None]:
-    """When Stripe is away, the next run does it."""
+def _skip_if_unavailable(what: str) -> Iterator[None]:
+    """Log StripeUnavailable and end the block: the next run does the rest."""
     try:
         yield
     except StripeUnavailable as error:
@@ -49,53 +49,60 @@ def _or_next_time(what: str) -> Iterator[None]:
 
 @shared_task(name="billing.settle_usage")
 def settle_usage() -> None:
+    """Settle verified usage: charge customers and pay owners."""
     workers.begin("billing.settle_usage")
     _drain(settlement.settle_usage)
 
 
 @shared_task(name=voids.TASK)
 def settle_voids() -> None:
+    """Post the corrections of usage that was voided."""
     workers.begin(voids.TASK)
     _drain(voids.settle_voids)
 
 
 @shared_task(name="billing.close_jobs")
 def close_jobs() -> None:
+    """Close the orders of ended jobs: release what is left of their holds."""
     workers.begin("billing.close_jobs")
     closing.close_orders()
 
 
 @shared_task(name="billing.check_ledger")
 def check_ledger() -> None:
-    """Each hour: all but what reads every usage record."""
+    """Run the hourly checks of the ledger: all except those that read every usage record."""
     check_runs.run(names=ledger_checks.HOURLY)
 
 
 @shared_task(name="billing.check_whole_ledger")
 def check_whole_ledger() -> None:
+    """Run all checks of the ledger, each night."""
     check_runs.run()
 
 
 @shared_task(name="billing.summarize_earnings")
 def summarize_earnings() -> None:
+    """Queue the earnings mails of owners who asked for them."""
     summaries.summarize()
 
 
 @shared_task(name=outbox.TASK)
 def send_stripe_commands() -> None:
+    """Send the commands of the outbox that are due."""
     workers.begin(outbox.TASK)
     outbox.send_due()
 
 
 @shared_task(name=inbox.TASK)
 def process_stripe_events() -> None:
+    """Act on the events of the inbox that are due."""
     workers.begin(inbox.TASK)
     inbox.process_due()
 
 
 @shared_task(name=recharges.TASK)
 def recharge_low() -> None:
-    """Until nobody is left whose wallet is low. Nothing without a key."""
+    """Queue a recharge for every wallet below its threshold. Does nothing without STRIPE_SECRET_KEY."""
     workers.begin(recharges.TASK)
     if settings.STRIPE_SECRET_KEY:
         _drain(recharges.recharge_low)
@@ -103,29 +110,34 @@ def recharge_low() -> None:
 
 @shared_task(name="billing.close_invoices")
 def close_invoices() -> None:
-    """Those of the last month, once its time of grace has passed; at any later run too, if this one was missed."""
+    """Close last month's invoices once the grace period after the month has passed. A later run catches up."""
     invoices.close_month()
 
 
 @shared_task(name="billing.mail_low_balances")
 def mail_low_balances() -> None:
+    """Queue the mails about wallets that fell below the customer's threshold."""
     low_balance.mail_low()
 
 
 @shared_task(name="billing.mail_expiring_cards")
 def mail_expiring_cards() -> None:
+    """Queue the mails about cards of automatic recharges that expire soon."""
     saved_card_mails.mail_expiring()
 
 
 @shared_task(name="billing.collect_owed")
 def collect_owed() -> None:
-    """Wallets that owe for disputed payments give what ended jobs gave back to them."""
+    """Collect debts for disputed payments from wallets that have money again, for instance from an ended job."""
     chargebacks.collect_owed()
 
 
 @shared_task(name=resolutions.TASK)
 def resolve_refunds() -> None:
-    """Given up, and approved to be settled as Stripe has them."""
+    """Settle the refunds that were given up and that two operators approved to settle by Stripe's state.
+
+    Does nothing without STRIPE_SECRET_KEY.
+    """
     workers.begin(resolutions.TASK)
     if settings.STRIPE_SECRET_KEY:
         resolutions.resolve_approved()
@@ -133,10 +145,13 @@ def resolve_refunds() -> None:
 
 @shared_task(name="billing.sweep_stripe")
 def sweep_stripe() -> None:
-    """What webhooks lost, and what Stripe booked. Nothing without a key; when Stripe is away, the next run does it."""
+    """Fetch events that webhooks did not deliver, new movements of our balance, and the state of refunds and disputes.
+
+    Does nothing without STRIPE_SECRET_KEY; when Stripe is unavailable, the next run does the rest.
+    """
     if not settings.STRIPE_SECRET_KEY:
         return
-    with _or_next_time("Stripe could not be swept"):
+    with _skip_if_unavailable("Stripe could not be swept"):
         sweeps.sweep_events()
         sweeps.sweep_balance()
         refund_outcomes.sweep()
@@ -146,32 +161,38 @@ def sweep_stripe() -> None:
 
 @shared_task(name=connected_accounts.SEND_PAYOUTS)
 def send_payouts() -> None:
-    """What is due and covered. When Stripe is away, the next run does it."""
+    """Queue the payouts that are due and covered by our balance. When Stripe is unavailable, the next run does it."""
     workers.begin(connected_accounts.SEND_PAYOUTS)
-    with _or_next_time("payouts could not be sent"):
+    with _skip_if_unavailable("payouts could not be sent"):
         _drain(payouts.send_due)
 
 
 @shared_task(name="billing.refresh_payees")
 def refresh_payees() -> None:
-    """Accounts that are not ready and payouts that are not at a bank, as Stripe has them: what webhooks lost."""
+    """Fetch the state of accounts that are not ready and of payouts that are not at a bank, in case a webhook was lost.
+
+    Does nothing without STRIPE_SECRET_KEY.
+    """
     if not settings.STRIPE_SECRET_KEY:
         return
-    with _or_next_time("payees could not be read again"):
+    with _skip_if_unavailable("payees could not be read again"):
         connected_accounts.refresh_unready()
         bank.refresh_open()
 
 
 @shared_task(name="billing.refresh_due_payees")
 def refresh_due_payees() -> None:
-    """Ready accounts that are about to be paid, each hour so many: those of a month's statements are all due at once."""
+    """Fetch the state of ready accounts that are to be paid soon.
+
+    At most 1000 an hour, since a month's payouts are all due at once. Does nothing without STRIPE_SECRET_KEY.
+    """
     if not settings.STRIPE_SECRET_KEY:
         return
-    with _or_next_time("payees who are due could not be read again"):
+    with _skip_if_unavailable("payees who are due could not be read again"):
         connected_accounts.refresh_to_be_paid(limit=1000)
 
 
 @shared_task(name="billing.close_statements")
 def close_statements() -> None:
-    """The month that is over, when its grace is: repeatable, so every few hours."""
+    """Close last month's statements once the grace period after the month has passed. A later run catches up."""
     statements.close_month()

@@ -1,4 +1,4 @@
-"""Pages about money: an owner's earnings, a customer's wallet, and the webhook that Stripe calls."""
+"""URLs of the pages about money (an owner's earnings, a customer's wallet and jobs) and of Stripe's webhook."""
 
 from django.urls import path
 

@@ -1,4 +1,7 @@
-"""Content-addressed bytes: models, unit inputs, results. A blob's name is its SHA-256, so a stored one never changes."""
+"""Content-addressed storage of models, inputs and results.
+
+A blob's name is its SHA-256, so its content never changes.
+"""
 
 import hashlib
 import os
@@ -24,39 +27,49 @@ class TooLarge(DomainError):
 
 @dataclass(frozen=True)
 class Blob:
+    """The digest and size of a stored blob."""
+
     sha256: str
     size_bytes: int
 
 
 def path_of(sha256: str) -> Path:
-    """Where a blob lies. Raises InvalidInput for anything but 64 lower-case hex digits."""
+    """Return the path of a blob. Raise InvalidInput `digest_invalid` for anything but 64 lower-case hex digits."""
     if len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):
         raise InvalidInput("A digest is 64 lower-case hex digits.", code="digest_invalid")
     return Path(settings.BLOB_ROOT) / sha256[:2] / sha256[2:4] / sha256
 
 
 def stored() -> Iterator[Path]:
-    """Yield each blob's file, those on their way in first: one that arrives meanwhile is then found in its place."""
+    """Yield the file of each blob, incomplete uploads first.
+
+    In this order an upload that completes meanwhile is still found, under its final name.
+    """
     root = Path(settings.BLOB_ROOT)
     yield from root.glob("incoming-*")
     yield from root.glob("[0-9a-f][0-9a-f]/[0-9a-f][0-9a-f]/*")
 
 
 def exists(sha256: str) -> bool:
+    """Return whether the blob is stored. Raise as `path_of`."""
     return path_of(sha256).exists()
 
 
 def put_bytes(data: bytes) -> Blob:
+    """Store bytes. Storing the same bytes again changes nothing."""
     return put_chunks([data], limit_bytes=len(data))
 
 
 def put_stream(stream: BinaryIO, *, limit_bytes: int) -> Blob:
-    """Store a stream, hashing as it comes. Raises TooLarge as soon as the limit is passed."""
+    """Store a stream while hashing it. Raise TooLarge as soon as it exceeds the limit."""
     return put_chunks(iter(lambda: stream.read(CHUNK_BYTES), b""), limit_bytes=limit_bytes)
 
 
 def put_chunks(chunks: Iterable[bytes], *, limit_bytes: int) -> Blob:
-    """Write beside the target, fsync, rename: a blob is whole or absent, whatever dies."""
+    """Store the chunks as one blob. Raise TooLarge as soon as they exceed the limit.
+
+    They are written to a temporary file, synced and renamed, so after any crash a blob is complete or absent.
+    """
     root = Path(settings.BLOB_ROOT)
     root.mkdir(parents=True, exist_ok=True)
     digest, size = hashlib.sha256(), 0
@@ -81,7 +94,7 @@ def put_chunks(chunks: Iterable[bytes], *, limit_bytes: int) -> Blob:
 
 
 def open_blob(sha256: str) -> BinaryIO:
-    """Raises NotFound."""
+    """Open a blob for reading. Raise NotFound."""
     try:
         return path_of(sha256).open("rb")
     except FileNotFoundError as error:
@@ -89,11 +102,13 @@ def open_blob(sha256: str) -> BinaryIO:
 
 
 def read(sha256: str) -> bytes:
+    """Return the content of a blob. Raise NotFound."""
     with open_blob(sha256) as file:
         return file.read()
 
 
 def chunks_of(sha256: str) -> Iterator[bytes]:
+    """Yield the content of a blob in chunks of at most 1 MiB. Raise NotFound."""
     with open_blob(sha256) as file:
         while chunk := file.read(CHUNK_BYTES):
             yield chunk

@@ -1,4 +1,4 @@
-"""How to end asyncio tasks for certain; for the link and the agent."""
+"""Reliable cancellation of asyncio tasks, for the link and the agent."""
 
 import asyncio
 from collections.abc import Iterable
@@ -8,7 +8,10 @@ AGAIN_S = 0.1
 
 
 async def cancel_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancel until all have ended: `asyncio.wait_for`, in libraries, may swallow a cancellation before Python 3.12."""
+    """Cancel the tasks, every 0.1 s again, until all have ended.
+
+    Once is not enough: before Python 3.12 `asyncio.wait_for`, used in libraries, may swallow a cancellation.
+    """
     pending = set(tasks)
     while pending:
         for task in pending:

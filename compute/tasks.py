@@ -1,4 +1,4 @@
-"""Celery's doors to the services. Every task looks at rows and does nothing when they are done."""
+"""Celery tasks. Each calls one service, works from rows, and may run twice: a second run finds nothing to do."""
 
 import logging
 import time
@@ -19,7 +19,7 @@ ROUND_BUDGET_S = 5.0
 
 @shared_task(name="compute.dispatch_round")
 def dispatch_round() -> None:
-    """Expire, verify, dispatch, until a round finds nothing to do."""
+    """Expire, verify and dispatch in rounds until a round changes nothing, for 5 s at most."""
     until = time.monotonic() + ROUND_BUDGET_S
     while time.monotonic() < until:
         workers.begin("compute.dispatch_round")
@@ -31,6 +31,7 @@ def dispatch_round() -> None:
 
 @shared_task(name="compute.admit_models")
 def admit_models() -> None:
+    """Check uploaded models, after queueing those again whose checker died."""
     workers.begin("compute.admit_models")
     artifacts.release_dead_checks()
     waiting = ModelArtifact.objects.filter(status=ModelArtifact.Status.UPLOADED).order_by("id")
@@ -39,14 +40,16 @@ def admit_models() -> None:
 
 @shared_task(name="compute.plan_jobs")
 def plan_jobs() -> None:
+    """End overdue jobs, then slice queued jobs into units."""
     workers.begin("compute.plan_jobs")
-    jobs.fail_overdue()  # first: a job that ends its planner each time must not live for ever
+    jobs.fail_overdue()  # first, so that a job that crashes its planner every time is ended some day
     queued = InferenceJob.objects.filter(status=InferenceJob.Status.QUEUED).order_by("-priority", "id")
     _each(queued.values_list("id", flat=True)[:20], lambda row: jobs.plan_job(job_id=row))
 
 
 @shared_task(name="compute.assemble_jobs")
 def assemble_jobs() -> None:
+    """Join the results of jobs whose units are all accepted."""
     workers.begin("compute.assemble_jobs")
     ready = InferenceJob.objects.filter(status=InferenceJob.Status.ASSEMBLING).order_by("id")
     _each(ready.values_list("id", flat=True)[:20], lambda row: jobs.assemble_job(job_id=row))
@@ -54,24 +57,26 @@ def assemble_jobs() -> None:
 
 @shared_task(name="compute.close_away")
 def close_away() -> None:
+    """Mark nodes that have been silent too long as away, in batches until none is left."""
     while history.close_away():
         pass
 
 
 @shared_task(name="compute.price_nodes")
 def price_nodes() -> None:
-    """Tariffs change with the hour, policies and classes with people."""
+    """Compute again what an hour of work costs each owner: tariffs, policies and classes change."""
     workers.begin("compute.price_nodes")
     prices.price_nodes()
 
 
 @shared_task(name="compute.tell_of_absences")
 def tell_of_absences() -> None:
+    """Queue mails to the owners of cars that have been silent for a day."""
     absences.tell()
 
 
 def _each(rows: Iterable[int], work: Callable[[int], object]) -> None:
-    """One row's trouble must not stop the others: it is logged, and tried again at the next beat."""
+    """Process the rows one by one. Log a failure and go on with the next; the next beat tries the failed row again."""
     for row in rows:
         try:
             work(row)

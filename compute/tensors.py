@@ -1,6 +1,6 @@
-"""Tensors in files, never pickled: customers' `.npy` and `.safetensors`, and the safetensors of unit inputs and results.
+"""Tensors in files: customers' `.npy` and `.safetensors`, and the safetensors files of unit inputs and results.
 
-Everything here comes from strangers. Shapes and lengths are checked before an array is made of them.
+All files come from untrusted sources. Pickle is never used; shapes and sizes are checked before an array is allocated.
 """
 
 import io
@@ -24,7 +24,7 @@ NPY, SAFETENSORS = "npy", "safetensors"
 NAME_MAX_LENGTH = 256
 TENSORS_MAX = 64
 SINGLE = ""  # the name of the one tensor in a .npy file
-# safetensors dtype names <-> numpy's (the safetensors format specification)
+# safetensors dtype name -> numpy dtype name (from the specification of the safetensors format)
 DTYPES = {
     "BOOL": "bool",
     "U8": "uint8",
@@ -43,12 +43,14 @@ DTYPES = {
 
 @dataclass(frozen=True)
 class Tensor:
+    """The numpy dtype name and the shape of a tensor."""
+
     dtype: str
     shape: tuple[int, ...]
 
 
 def describe(path: Path, file_format: str) -> dict[str, Tensor]:
-    """Names, dtypes and shapes of a file, from its header alone. Raises InvalidInput `input_unreadable`."""
+    """Return the tensors of a file by name, read from its header alone. Raise InvalidInput `input_unreadable`."""
     try:
         if file_format == NPY:
             array = _open_npy(path)
@@ -60,13 +62,14 @@ def describe(path: Path, file_format: str) -> dict[str, Tensor]:
                 raise ValueError("unusable name")
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
             return {name: Tensor(DTYPES[s.get_dtype()], tuple(s.get_shape())) for name, s in slices.items()}
-    # numpy evaluates the header of a .npy file as Python: hostile ones end in MemoryError, TokenError, TypeError and more.
+    # numpy parses the header of a .npy file as a Python literal, so a hostile header may raise MemoryError, TokenError,
+    # TypeError and others.
     except Exception as error:
         raise InvalidInput(f"This is not a readable .{file_format} file.", code="input_unreadable") from error
 
 
 def item_count(tensors: Mapping[str, Tensor]) -> int:
-    """The common length of the first axis. Raises InvalidInput when there is none."""
+    """Return the length of the first axis, which all tensors must share. Raise InvalidInput `rows_differ` otherwise."""
     lengths = {tensor.shape[0] if tensor.shape else 0 for tensor in tensors.values()}
     if len(lengths) != 1 or 0 in lengths:
         raise InvalidInput("Every tensor needs the same number of rows, at least one.", code="rows_differ")
@@ -74,7 +77,7 @@ def item_count(tensors: Mapping[str, Tensor]) -> int:
 
 
 def slices(path: Path, file_format: str, names: Sequence[str], step: int, total: int) -> Iterator[bytes]:
-    """Consecutive safetensors files of `step` items each; `names` are the model's input names."""
+    """Yield the items as consecutive safetensors files of `step` items each. `names` are the model's input names."""
     if file_format == NPY:
         array = _open_npy(path)
         for first in range(0, total, step):
@@ -88,7 +91,7 @@ def slices(path: Path, file_format: str, names: Sequence[str], step: int, total:
 
 
 def load_result(data: bytes) -> dict[str, Array]:
-    """Arrays of a result file. Raises InvalidInput `result_unreadable`."""
+    """Return the arrays of a result file by name. Raise InvalidInput `result_unreadable`."""
     try:
         return safetensors.numpy.load(data)
     except (ValueError, KeyError, safetensors.SafetensorError) as error:
@@ -98,7 +101,7 @@ def load_result(data: bytes) -> dict[str, Array]:
 def check_result(data: bytes, outputs: Sequence[Mapping[str, Any]], items: int) -> None:
     """Refuse a result whose names, dtypes or shapes are not those of the model's outputs for `items` items.
 
-    `outputs` is ModelArtifact.outputs; a null in a shape admits any length. Raises InvalidInput `result_shape`.
+    `outputs` is ModelArtifact.outputs; null in a shape means any length. Raise InvalidInput `result_shape`.
     """
     arrays = load_result(data)
     if set(arrays) != {output["name"] for output in outputs}:
@@ -114,7 +117,10 @@ def check_result(data: bytes, outputs: Sequence[Mapping[str, Any]], items: int) 
 
 
 def join(header_of: Mapping[str, Tensor], parts: Iterator[Iterator[bytes]]) -> Iterator[bytes]:
-    """A safetensors file as chunks: the header for the whole tensors, then each tensor's bytes in name order."""
+    """Yield a safetensors file in chunks: the header of the complete tensors, then the bytes of each tensor.
+
+    `parts` has one iterator of bytes for each tensor, in the order of `header_of`.
+    """
     header, offset = {}, 0
     for name, tensor in header_of.items():
         size = int(np.prod(tensor.shape, dtype=np.int64)) * np.dtype(tensor.dtype).itemsize
@@ -129,7 +135,7 @@ def join(header_of: Mapping[str, Tensor], parts: Iterator[Iterator[bytes]]) -> I
 
 
 def as_npy(path: Path, name: str) -> bytes:
-    """One tensor of a result file as `.npy` bytes. Raises InvalidInput for a name that is not there."""
+    """Return one tensor of a result file as `.npy` bytes. Raise InvalidInput `output_unknown` for an unknown name."""
     with safetensors.safe_open(path, framework="numpy") as file:
         if name not in file.keys():  # noqa: SIM118 - not a mapping
             raise InvalidInput("There is no such output.", code="output_unknown", outputs=sorted(file.keys()))
@@ -139,9 +145,9 @@ def as_npy(path: Path, name: str) -> bytes:
 
 
 def agree(left: Mapping[str, Array], right: Mapping[str, Array], *, rtol: float, atol_scale: float) -> bool:
-    """Whether two results of one unit are the same answer: |a - b| <= atol_scale x max|a| + rtol x |a| everywhere.
+    """Return whether two results of one unit agree: |a - b| <= atol_scale x max|a| + rtol x |a| for every element.
 
-    Cosine similarity would let a cheaper model pass; an element-wise bound does not.
+    A bound for every element is stricter than cosine similarity, which would accept the results of a cheaper model.
     """
     if left.keys() != right.keys():
         return False
@@ -156,12 +162,12 @@ def _close(a: Array, b: Array, rtol: float, atol_scale: float) -> bool:
     finite = np.abs(a[np.isfinite(a)]).astype(np.float64)
     scale = float(finite.max()) if finite.size else 0.0
     wide = a.astype(np.float64), b.astype(np.float64)
-    with np.errstate(over="ignore"):  # a difference beyond the largest float is a difference
+    with np.errstate(over="ignore"):  # a difference that overflows is infinite, so it counts as a difference
         return bool(np.allclose(wide[1], wide[0], rtol=rtol, atol=atol_scale * scale, equal_nan=True))
 
 
 def _open_npy(path: Path) -> Array:
-    with np.errstate(over="raise"):  # a shape whose size is beyond a machine word
+    with np.errstate(over="raise"):  # refuse a shape whose number of elements overflows a machine word
         array = npy_format.open_memmap(path, mode="r")
     if array.dtype.name not in DTYPES.values() or not array.flags.c_contiguous or array.dtype.byteorder == ">":
         raise ValueError("unsupported array")

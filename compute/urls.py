@@ -1,4 +1,4 @@
-"""Pages about a vehicle's computer: pairing it, and what it does."""
+"""Pages about a vehicle's computer: pairing and replacing it, and its activity."""
 
 from django.urls import path
 

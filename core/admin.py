@@ -1,3 +1,5 @@
+"""The base class of the back office's read-only pages."""
+
 from typing import Any
 
 from django.contrib import admin
@@ -6,7 +8,10 @@ from django.http import HttpRequest
 
 
 class ReadOnlyAdmin(admin.ModelAdmin[Any]):
-    """Lists and details. What must change goes through a service; the database would refuse most edits in any case."""
+    """Lists and detail pages without forms to add, change or delete.
+
+    A row that must change is changed by a service. The database would refuse most edits anyway.
+    """
 
     list_per_page = 50
     show_full_result_count = False

@@ -1,4 +1,4 @@
-"""One shape for every API error, and cursor pagination."""
+"""The JSON shape of every API error, and cursor pagination."""
 
 import logging
 from typing import Any
@@ -18,12 +18,15 @@ logger = logging.getLogger(__name__)
 
 
 def error_body(code: str, message: str, fields: Any = None) -> dict[str, Any]:
-    """`{"error": {"code", "message", "fields"}}`, the body of every refusal."""
+    """Return `{"error": {"code", "message", "fields"}}`, the body of every error response."""
     return {"error": {"code": code, "message": message, "fields": fields or {}}}
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
-    """DRF's hook: DomainErrors, database refusals and DRF's own errors in our shape; None lets the rest be a 500."""
+    """Return the response for an error that a view raised, or None: Django then answers 500. REST framework calls this.
+
+    Handles DomainErrors, errors raised by the database's rules, and the errors of Django and REST framework.
+    """
     if isinstance(error, DatabaseError):
         error = from_database(error) or error
     if isinstance(error, RequestDataTooBig):
@@ -69,7 +72,7 @@ class BodyTooLarge(DomainError):
 
 
 class NewestFirst(CursorPagination):
-    """Pages of 50, newest first; `next` and `previous` are opaque links."""
+    """Pages of 50 rows (`limit` asks for up to 200), newest first; `next` and `previous` are opaque links."""
 
     page_size = 50
     max_page_size = 200
@@ -78,10 +81,13 @@ class NewestFirst(CursorPagination):
 
 
 def page(view: APIView, request: Request, rows: Any, out: type[serializers.Serializer[Any]]) -> Response:
-    """Return one page of rows, newest first, each as `out` shows it. Raises NotFound for a cursor that we did not give."""
+    """Return one page of rows, newest first, serialized by `out`.
+
+    Raises NotFound for a cursor that we did not issue.
+    """
     paginator = NewestFirst()
     try:
-        found: Any = paginator.paginate_queryset(rows, request, view=view)
-    except ValueError as error:  # a cursor that was made up: its position is no id
+        page_rows: Any = paginator.paginate_queryset(rows, request, view=view)
+    except ValueError as error:  # a forged cursor: its position is not an id
         raise NotFound("There is no such page.") from error
-    return paginator.get_paginated_response(out(found, many=True).data)
+    return paginator.get_paginated_response(out(page_rows, many=True).data)

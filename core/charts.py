@@ -1,25 +1,28 @@
-"""Bar charts that the server draws: the geometry, for `components/bar_chart.html`.
+"""The geometry of stacked bar charts, which the server draws as SVG with `components/bar_chart.html`.
 
-Across, positions are percent of the plot, so that a chart is as wide as its column and its words keep their size; down, they
-are pixels. Values are integers; how they read is the caller's matter, since only it knows the unit.
+Horizontal positions are percent of the plot, so that a chart fills its column and its text keeps its size. Vertical
+positions are pixels from the top. Values are integers; the caller formats them, since only the caller knows the unit.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
-PLOT_PX = 200  # from the highest tick to the lowest
+PLOT_PX = 200  # height from the highest tick to the lowest
 TOP_PX = 10  # room for half a line of text above the highest tick
-FOOT_PX = 26  # the labels under the bars
+FOOT_PX = 26  # height of the labels under the bars
 TICKS = 4
-MAX_LABELS = 8  # that a phone has room for
-FILLED_PERMILLE = 720  # of a bar's place; the rest is air
-STEPS = (1, 2, 5, 10)
+MAX_LABELS = 8  # as many as fit on a phone
+FILLED_PERMILLE = 720  # share of a slot that its bar fills; the rest is the gap
+STEPS = (1, 2, 5, 10)  # a step between ticks is one of these times a power of ten
 
 
 @dataclass(frozen=True)
 class Series:
-    """One part of every bar. `key` ends up in a CSS class: the first that is given lies at the bottom."""
+    """One value for every bar.
+
+    `key` becomes part of a CSS class. The first series of a chart is drawn at the bottom.
+    """
 
     key: str
     label: str
@@ -50,7 +53,7 @@ class Bar:
     width: float
     middle: float
     label: str  # "" where there is no room for it
-    words: str  # all of it, for whoever points at the bar
+    words: str  # label and values in full, shown as a tooltip
     parts: tuple[Part, ...]
 
 
@@ -77,8 +80,11 @@ def bar_chart(
     series: Sequence[Series],
     say: Callable[[int], str],
 ) -> BarChart:
-    """Stacked bars, one for each label: parts above zero upwards, parts below it downwards. `say` writes a value out."""
-    stacks = [list(values) for values in zip_longest(*(one.values for one in series), fillvalue=0)]
+    """Return a chart with one stacked bar for each label. `say` formats a value as text.
+
+    Positive values stack upwards from zero, negative values downwards. Missing values count as 0.
+    """
+    stacks = [list(values) for values in zip_longest(*(item.values for item in series), fillvalue=0)]
     stacks += [[0] * len(series) for _ in range(len(labels) - len(stacks))]
     low, high = _bounds(stacks)
     marks = ticks(low, high)
@@ -86,7 +92,7 @@ def bar_chart(
     return BarChart(
         title=title,
         description=description,
-        legend=tuple((one.key, one.label) for one in series),
+        legend=tuple((item.key, item.label) for item in series),
         ticks=tuple(Tick(scale.y(value), say(value), value == 0) for value in marks),
         bars=tuple(
             _bar(index, len(labels), label, list(zip(series, values, strict=True)), scale, say)
@@ -96,7 +102,10 @@ def bar_chart(
 
 
 def ticks(low: int, high: int, count: int = TICKS) -> list[int]:
-    """Round values from `low` or below it to `high` or above it, zero among them: steps of 1, 2 or 5 times a power of ten."""
+    """Return the axis' values: evenly spaced round numbers that enclose `low` and `high` and include zero.
+
+    The step is 1, 2 or 5 times a power of ten, chosen so that there are about `count` steps.
+    """
     step = _round_up(max(high - low, count) / count)
     first, last = low // step, -(-high // step)
     return [step * index for index in range(min(first, 0), max(last, 1 if low >= 0 else 0) + 1)]
@@ -127,14 +136,14 @@ class _Scale:
 def _bar(
     index: int, count: int, label: str, values: list[tuple[Series, int]], scale: _Scale, say: Callable[[int], str]
 ) -> Bar:
-    place = 100 / count
-    width = place * FILLED_PERMILLE / 1000
-    left = index * place
-    words = ", ".join(f"{one.label} {say(value)}" for one, value in values)
+    slot = 100 / count
+    width = slot * FILLED_PERMILLE / 1000
+    left = index * slot
+    words = ", ".join(f"{item.label} {say(value)}" for item, value in values)
     return Bar(
-        x=round(left + (place - width) / 2, 3),
+        x=round(left + (slot - width) / 2, 3),
         width=round(width, 3),
-        middle=round(left + place / 2, 3),
+        middle=round(left + slot / 2, 3),
         label=label if index % -(-count // MAX_LABELS) == 0 else "",
         words=f"{label}: {words}",
         parts=_parts(values, scale),
@@ -142,14 +151,14 @@ def _bar(
 
 
 def _parts(values: list[tuple[Series, int]], scale: _Scale) -> tuple[Part, ...]:
-    up = down = 0
-    found = []
-    for one, value in values:
+    up = down = 0  # sums of the positive and of the negative values so far
+    parts = []
+    for item, value in values:
         if value > 0:
             top, bottom, up = scale.y(up + value), scale.y(up), up + value
         elif value < 0:
             top, bottom, down = scale.y(down), scale.y(down + value), down + value
         else:
             continue
-        found.append(Part(one.key, top, round(bottom - top, 2)))
-    return tuple(found)
+        parts.append(Part(item.key, top, round(bottom - top, 2)))
+    return tuple(parts)

@@ -1,4 +1,7 @@
-"""Which code a figure was measured on: reports carry it, and `python -m benchmarks.pages` compares it with today's."""
+"""The Git commit that a benchmark ran on.
+
+Reports name it, and `python -m benchmarks.pages` compares it with today's code.
+"""
 
 import subprocess
 from datetime import UTC, datetime
@@ -6,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-# Pages are written by the runs whose commit they carry: they are no code.
+# Markdown pages do not count as code: a benchmark run itself writes the page that carries its commit.
 CODE = ("--", ".", ":(exclude)*.md")
 
 
@@ -17,9 +20,10 @@ def measured_on() -> str:
 
 @cache
 def commit() -> str:
-    """Return the short id of the checkout's commit, followed by "-dirty" when code differs; "unknown" where git says nothing.
+    """Return the short id of the commit that is checked out, or "unknown" when git does not answer.
 
-    The first answer stays for the life of the process: a long run asks when it begins, and is of that code.
+    Ends in "-dirty" when code differs from that commit. The result is cached for the life of the process, so that a
+    long run that asks at its start names the code it started with.
     """
     short = _git("rev-parse", "--short", "HEAD")
     return (
@@ -31,7 +35,7 @@ def commit() -> str:
 
 def _git(*arguments: str) -> str:
     try:
-        done = subprocess.run(["git", *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+        result = subprocess.run(["git", *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     except OSError:  # no git on this machine
         return ""
-    return done.stdout.strip()
+    return result.stdout.strip()

@@ -1,3 +1,5 @@
+"""Transactions that retry after a deadlock, and statements that write many rows at once."""
+
 import functools
 import json
 import time
@@ -9,12 +11,16 @@ from django.db import OperationalError, connection, models, transaction
 
 P = ParamSpec("P")
 R = TypeVar("R")
-DEADLOCK, SERIALIZATION = "40P01", "40001"
+DEADLOCK, SERIALIZATION = "40P01", "40001"  # SQLSTATEs
 ATTEMPTS = 4
 
 
 def atomic_retrying(work: Callable[P, R]) -> Callable[P, R]:
-    """Run in a transaction of its own, again when PostgreSQL chose it as a deadlock's victim. Not for nesting."""
+    """Run `work` in a transaction, and again after a deadlock or a serialization failure: at most ATTEMPTS times.
+
+    Other errors are raised at once. Within an outer transaction nothing is retried, since PostgreSQL has aborted that
+    one too: the error is raised.
+    """
 
     @functools.wraps(work)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -23,8 +29,8 @@ def atomic_retrying(work: Callable[P, R]) -> Callable[P, R]:
                 with transaction.atomic():
                     return work(*args, **kwargs)
             except OperationalError as error:
-                victim = getattr(error.__cause__, "sqlstate", None) in (DEADLOCK, SERIALIZATION)
-                if not victim or attempt == ATTEMPTS - 1 or transaction.get_connection().in_atomic_block:
+                may_retry = getattr(error.__cause__, "sqlstate", None) in (DEADLOCK, SERIALIZATION)
+                if not may_retry or attempt == ATTEMPTS - 1 or transaction.get_connection().in_atomic_block:
                     raise
                 time.sleep(0.01 * 2**attempt)
         raise AssertionError("unreachable")
@@ -33,10 +39,11 @@ def atomic_retrying(work: Callable[P, R]) -> Callable[P, R]:
 
 
 def execute_batch(sql: str, arrays: Sequence[Any] | Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    """Run a statement whose parameters (`%b`) are long lists, inside a transaction; its rows, if it has any.
+    """Run a statement whose parameters (`%b`) are long arrays and return its rows, or [] when it has none.
 
-    Sent apart from the statement and in binary. Django's cursors write every element into the SQL text, which for two
-    thousand signed records takes four times as long, on both sides. Raises Django's database errors.
+    The parameters are sent separately from the SQL text, in binary. Django's cursors write every element into the
+    text, which for two thousand signed records takes four times as long, on both sides. Needs an open transaction.
+    Raises Django's database errors, and TransactionManagementError outside a transaction.
     """
     with connection.wrap_database_errors, psycopg.Cursor(_session()) as cursor:
         cursor.execute(sql, arrays)
@@ -44,9 +51,10 @@ def execute_batch(sql: str, arrays: Sequence[Any] | Mapping[str, Any]) -> list[t
 
 
 def insert_batch(table: str, columns: Mapping[str, str], rows: Iterable[Sequence[Any]]) -> None:
-    """COPY rows into a table, inside a transaction; `columns` are names and PostgreSQL types. Raises Django's database errors.
+    """COPY rows into a table. `columns` maps column names to PostgreSQL types, in the order of each row's values.
 
-    Half the time of `execute_batch` with unnest. Triggers and constraints hold as ever.
+    Takes half the time of `execute_batch` with unnest. Triggers and constraints apply as for INSERT. Needs an open
+    transaction. Raises Django's database errors, and TransactionManagementError outside a transaction.
     """
     copy = f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)"
     with connection.wrap_database_errors, psycopg.Cursor(_session()) as cursor, cursor.copy(copy) as stream:
@@ -56,19 +64,25 @@ def insert_batch(table: str, columns: Mapping[str, str], rows: Iterable[Sequence
 
 
 def from_jsonb(value: Any) -> Any:
-    """A jsonb column's value: Django's raw cursors hand it over as text, psycopg's own as what it says."""
+    """Return the parsed value of a jsonb column.
+
+    Django's raw cursors give such a value as text, psycopg's own cursors give it parsed.
+    """
     return json.loads(value) if isinstance(value, str) else value
 
 
 def _session() -> psycopg.Connection[Any]:
     if not connection.in_atomic_block:
-        raise transaction.TransactionManagementError("batches are written in a transaction")
+        raise transaction.TransactionManagementError("Batches must be written inside a transaction.")
     session: psycopg.Connection[Any] = connection.connection
     return session
 
 
 def next_id(model: type[models.Model]) -> int:
-    """The id of a row that is still to be written: two rows that name each other need one beforehand."""
+    """Reserve and return the id of a row to be inserted later.
+
+    Two rows that refer to each other need one in advance.
+    """
     with connection.cursor() as cursor:
         cursor.execute("SELECT nextval(pg_get_serial_sequence(%s, 'id'))", [model._meta.db_table])
         return int(cursor.fetchone()[0])

@@ -1,8 +1,9 @@
-"""What the application's own database role may do: worked out from the catalog after every migration, so that no table is forgotten.
+"""The privileges of the application's database role, derived from PostgreSQL's catalog after every migration.
 
-The role reads everything and writes rows. It owns nothing, so it can change no table, trigger or function; it has no UPDATE or
-DELETE where rows are kept for ever, and no INSERT where only the database writes (events of state machines). What triggers
-write there they write as the tables' owner (SECURITY DEFINER), with a search path that the caller cannot bend.
+Deriving them from the catalog means that no new table can be forgotten. The role reads everything and writes rows. It
+owns nothing, so it cannot change a table, trigger or function. It has no UPDATE or DELETE on append-only tables, and no
+INSERT on tables that only the database writes (events of state machines). Triggers write those tables as the tables'
+owner (SECURITY DEFINER), with a search path that the caller cannot change.
 """
 
 from typing import Any
@@ -12,38 +13,46 @@ from django.db.backends.utils import CursorWrapper
 
 from core.errors import DomainError
 
-# Written by migrations and by the database itself, read by everybody.
+# Tables that only migrations write: the role may only read them.
 READ_ONLY = ("django_migrations", "accounts_statetransition")
-# Balances and projections are moved by triggers. A row lock needs UPDATE on a column: one that a guard never lets change.
+# Only triggers change balances and projections. To lock their rows (SELECT ... FOR UPDATE) the role still needs UPDATE
+# on some column: it gets it on this one, which a guard trigger never lets it change.
 MOVED_BY_TRIGGERS = {"billing_ledgeraccount": "key", "accounts_consentcurrent": "state"}
-# Append-only tables whose rows are locked (refunds of one top-up wait for each other), or blanked by an erasure. The trigger
-# still refuses all but that.
+# Append-only tables with UPDATE on some columns: to lock rows (refunds of one top-up wait for each other), or because
+# an erasure blanks the column. The table's trigger still refuses every other change.
 COLUMNS = {"billing_topup": ("id",), "accounts_auditevent": ("details",), "accounts_accessevent": ("reason",)}
 
-# relation, whether it is a sequence, whether updates and deletions are refused, whether the database alone inserts. tgtype: 8 is DELETE, 16 is UPDATE.
+# Rows: relation, whether it is a sequence, whether a trigger refuses UPDATE, whether one refuses DELETE, whether only
+# the database inserts (the relation is the event table of a state machine). Bits of pg_trigger.tgtype: 8 DELETE, 16
+# UPDATE.
 TABLES = r"""
 WITH trigger AS (
     SELECT t.tgrelid, t.tgname, t.tgtype, f.proname, split_part(encode(t.tgargs, 'escape'), '\000', 2) AS events
       FROM pg_trigger t JOIN pg_proc f ON f.oid = t.tgfoid
      WHERE NOT t.tgisinternal AND t.tgenabled <> 'D')
 SELECT c.relname, c.relkind = 'S',
-       COALESCE((SELECT bool_or(t.tgtype & 16 <> 0) FROM trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'append_only'), false),
-       COALESCE((SELECT bool_or(t.tgtype & 8 <> 0) FROM trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'append_only'), false),
-       EXISTS (SELECT FROM trigger t WHERE t.events = c.relname AND t.proname IN ('driveway_transition', 'driveway_first_state'))
+       COALESCE((SELECT bool_or(t.tgtype & 16 <> 0) FROM trigger t
+                  WHERE t.tgrelid = c.oid AND t.tgname = 'append_only'), false),
+       COALESCE((SELECT bool_or(t.tgtype & 8 <> 0) FROM trigger t
+                  WHERE t.tgrelid = c.oid AND t.tgname = 'append_only'), false),
+       EXISTS (SELECT FROM trigger t
+                WHERE t.events = c.relname AND t.proname IN ('driveway_transition', 'driveway_first_state'))
   FROM pg_class c
  WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
-   AND pg_has_role(c.relowner, 'USAGE') AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')
+   AND pg_has_role(c.relowner, 'USAGE')
+   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')
  ORDER BY c.relname
 """
-# Trigger functions are for triggers: who could name one in a CREATE TRIGGER of their own would write with its owner's rights.
+# The role may not execute trigger functions or SECURITY DEFINER functions: a role that could name one in a CREATE
+# TRIGGER of its own would write with the function owner's rights. Their search path is pinned to our schema.
 FUNCTIONS = """
 DO $$
 DECLARE
     f record;
     path text := format('search_path=%s, pg_temp', quote_ident(current_schema()));
 BEGIN
-    FOR f IN SELECT p.oid::regprocedure AS name, p.prorettype = 'trigger'::regtype AS is_trigger, p.prosecdef AS definer,
-                    COALESCE(path = ANY(p.proconfig), false) AS pinned
+    FOR f IN SELECT p.oid::regprocedure AS name, p.prorettype = 'trigger'::regtype AS is_trigger,
+                    p.prosecdef AS definer, COALESCE(path = ANY(p.proconfig), false) AS pinned
                FROM pg_proc p
               WHERE p.pronamespace = current_schema()::regnamespace AND pg_has_role(p.proowner, 'USAGE')
                 AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
@@ -57,6 +66,7 @@ BEGIN
     END LOOP;
 END $$
 """
+# Powers that the role has and must not have, in words. No row: the role is fit.
 POWERS = """
 SELECT what FROM pg_roles r, LATERAL (VALUES
     ('is a superuser', r.rolsuper), ('may create roles', r.rolcreaterole), ('may create databases', r.rolcreatedb),
@@ -73,16 +83,17 @@ SELECT what FROM pg_roles r, LATERAL (VALUES
 
 
 class RoleUnfit(DomainError):
-    """The role is not there and cannot be made, or may do more than the application's role must."""
+    """The role does not exist and cannot be created, or it has powers that the application's role must not have."""
 
     code = "role_unfit"
     status = 500
 
 
 def grant(*, role: str, using: str = "default") -> None:
-    """Give `role` what the application needs and take away all else, in one transaction. As the tables' owner, after migrating.
+    """Give `role` the privileges that the application needs and revoke all others, in one transaction.
 
-    Makes the role if it is not there. Any number of databases of one server may do this at once. Raises RoleUnfit.
+    Run it as the tables' owner, after migrating. Creates the role if it does not exist. Safe to run at the same time
+    for several databases of one server, which share their roles. Raises RoleUnfit.
     """
     with transaction.atomic(using=using), connections[using].cursor() as cursor:
         refuse_as_owner(role=role, cursor=cursor)
@@ -97,23 +108,27 @@ def grant(*, role: str, using: str = "default") -> None:
 
 
 def refuse_as_owner(*, role: str, cursor: CursorWrapper) -> None:
-    """Raises RoleUnfit when this session is the application's own: it may not migrate."""
+    """Raise RoleUnfit when this session runs as the application's role, which may not migrate."""
     cursor.execute("SELECT current_user")
     if cursor.fetchone() == (role,):
         raise RoleUnfit(f"{role} cannot migrate: set DATABASE_OWNER_URL to the tables' owner. See .env.example.")
 
 
 def make(*, role: str, cursor: Any) -> None:
-    """Make the login role, without a password, unless it is there: another database of this server may make it meanwhile."""
+    """Create the login role, without a password, unless it exists.
+
+    Another session may create it at the same moment, for another database of this server: that counts as success.
+    Raises RoleUnfit when the role is missing and this session may not create it.
+    """
     cursor.execute(
         "SELECT rolcreaterole OR rolsuper, EXISTS (SELECT FROM pg_roles WHERE rolname = %s)"
         " FROM pg_roles WHERE rolname = current_user",
         [role],
     )
-    may, exists = cursor.fetchone()
+    may_create, exists = cursor.fetchone()
     if exists:
         return
-    if not may:
+    if not may_create:
         raise RoleUnfit(
             f"The role {role} is missing. As an administrator: CREATE ROLE {_quoted(role)} LOGIN PASSWORD '...'"
         )
@@ -122,11 +137,16 @@ def make(*, role: str, cursor: Any) -> None:
 
 
 def privileges(table: str, keeps_updates: bool, keeps_deletes: bool, events: bool) -> tuple[str, ...]:
-    """What the role may do to the rows of a table, by the triggers that it has."""
+    """Return the privileges of the role on a table.
+
+    `keeps_updates` and `keeps_deletes`: a trigger of the table refuses UPDATE or DELETE. `events`: only triggers
+    insert.
+    """
     if events or table in READ_ONLY:
         return ("SELECT",)
     if table in MOVED_BY_TRIGGERS:
-        insert = ("INSERT",) if keeps_deletes else ()  # accounts are opened by the application, projections are not
+        # The application opens ledger accounts, but only a trigger inserts projections.
+        insert = ("INSERT",) if keeps_deletes else ()
         return ("SELECT", *insert, f"UPDATE ({MOVED_BY_TRIGGERS[table]})")
     if keeps_updates:
         return ("SELECT", "INSERT", *(f"UPDATE ({column})" for column in COLUMNS.get(table, ())))
@@ -138,7 +158,7 @@ def privileges(table: str, keeps_updates: bool, keeps_deletes: bool, events: boo
 def _grant_schema(cursor: CursorWrapper, role: str) -> None:
     cursor.execute("SELECT quote_ident(current_database()), quote_ident(current_schema())")
     database, schema = cursor.fetchone()
-    # Temporary tables could stand in for real ones in a trigger's search path.
+    # A temporary table could shadow a real one in a trigger's search path.
     cursor.execute(f"REVOKE TEMPORARY, CREATE ON DATABASE {database} FROM PUBLIC, {role}")
     cursor.execute(f"GRANT CONNECT ON DATABASE {database} TO {role}")
     cursor.execute(f"REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC, {role}")
@@ -147,11 +167,11 @@ def _grant_schema(cursor: CursorWrapper, role: str) -> None:
 
 def _grant_tables(cursor: CursorWrapper, role: str) -> None:
     cursor.execute(TABLES)
-    alike: dict[str, list[str]] = {}
+    relations_by_grant: dict[str, list[str]] = {}  # relations with equal privileges share one GRANT
     for relation, is_sequence, *facts in cursor.fetchall():
         allowed = ("USAGE",) if is_sequence else privileges(relation, *facts)
-        alike.setdefault(", ".join(allowed), []).append(_quoted(relation))
-    for granted, relations in alike.items():
+        relations_by_grant.setdefault(", ".join(allowed), []).append(_quoted(relation))
+    for granted, relations in relations_by_grant.items():
         kind = "SEQUENCE" if granted == "USAGE" else "TABLE"
         cursor.execute(f"REVOKE ALL ON {kind} {', '.join(relations)} FROM {role}")
         cursor.execute(f"GRANT {granted} ON {kind} {', '.join(relations)} TO {role}")

@@ -1,10 +1,16 @@
-"""Errors with a stable code. Raise these from services; one handler (core.api) turns them into answers."""
+"""Errors with a stable code.
+
+Services raise them; one handler (`core.api.exception_handler`) makes them HTTP responses.
+"""
 
 from typing import Any
 
 
 class DomainError(Exception):
-    """Something the caller can act on. `code` is stable and documented, `status` is the HTTP status."""
+    """An error that the caller can act on. `code` is stable and documented, `status` is the HTTP status.
+
+    Without a message, a subclass' docstring is the message: write those docstrings for the API's users.
+    """
 
     code = "error"
     status = 400
@@ -63,7 +69,7 @@ class PaymentRequired(DomainError):
     status = 402
 
 
-# SQLSTATEs that our own triggers raise (see the *_rules migrations): the database's refusals, by name.
+# SQLSTATEs that our own triggers raise (`<app>/rules/*.sql`), with the error class and code of each.
 DATABASE_REFUSALS: dict[str, tuple[type[DomainError], str]] = {
     "DW001": (InvalidTransition, "invalid_transition"),
     "DW002": (Conflict, "append_only"),
@@ -76,7 +82,7 @@ DATABASE_REFUSALS: dict[str, tuple[type[DomainError], str]] = {
 
 
 def from_database(error: Exception) -> DomainError | None:
-    """The DomainError that a database refusal means, or None when the error is not one of ours."""
+    """Return the DomainError for an error that one of our triggers raised, or None for any other error."""
     sqlstate = getattr(error.__cause__, "sqlstate", None) or ""
     refusal = DATABASE_REFUSALS.get(sqlstate)
     if refusal is None:

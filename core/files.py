@@ -1,4 +1,7 @@
-"""Answering with a file from an ASGI process: chunks read in a thread, so that the event loop never waits for a disk."""
+"""Responses that download a file, for an ASGI process.
+
+Threads read the chunks, so the event loop never waits for a disk.
+"""
 
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
@@ -12,7 +15,7 @@ CHUNK_BYTES = 1024 * 1024
 def file_response(
     path: Path, *, filename: str, content_type: str = "application/octet-stream"
 ) -> StreamingHttpResponse:
-    """The file as a download (attachment, nosniff). The path must exist."""
+    """Return a response that downloads the file at `path`, which must exist, in chunks of CHUNK_BYTES."""
 
     async def chunks() -> AsyncIterator[bytes]:
         with path.open("rb") as file:
@@ -25,7 +28,11 @@ def file_response(
 
 
 def streamed_response(parts: Iterator[bytes], *, filename: str, content_type: str) -> StreamingHttpResponse:
-    """What is made while it is sent, as a download. All parts are made in the request's own thread: they may share a cursor."""
+    """Return a response that downloads parts generated while they are sent.
+
+    All parts are generated in the request's own thread, so they may share a database cursor. An empty part ends the
+    download. A generator is closed in any case.
+    """
 
     async def chunks() -> AsyncIterator[bytes]:
         try:
@@ -39,7 +46,7 @@ def streamed_response(parts: Iterator[bytes], *, filename: str, content_type: st
 
 
 def download(body: bytes | str, *, filename: str, content_type: str) -> HttpResponse:
-    """What is small and in memory, as a download."""
+    """Return a response that downloads a small body held in memory."""
     return HttpResponse(body, content_type=content_type, headers=_as_download(filename))
 
 

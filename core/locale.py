@@ -1,6 +1,7 @@
-"""Dates, money and energy as people write them: in the locale and the time zone that are in force for this request or mail.
+"""Format dates, money and energy in the locale and the time zone of the present request or mail.
 
-Nobody's in particular: "en-US" and UTC, which is what customers and staff see. Words stay English; only figures follow.
+The default, for customers, staff and the public, is "en-US" and UTC. Text stays English in every locale; only numbers
+and dates change.
 """
 
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from django.utils import timezone
 from core.money import MICRO, MWH_PER_KWH
 
 DEFAULT = "en-US"
-# What an owner can choose. Languages of which we show only the figures and dates.
+# The locales that an owner can choose. They apply to numbers and dates only.
 LOCALES = (
     "en-US",
     "en-GB",
@@ -51,7 +52,7 @@ LOCALES = (
     "pt-BR",
     "sv-SE",
 )
-TINY = Decimal("0.1")  # of a currency's unit: below it, two places would say nothing
+TINY = Decimal("0.1")  # of the currency's major unit: a smaller amount needs more than two decimal places
 TINY_WH = Decimal("0.1")
 MS_PER_S, S_PER_MIN, S_PER_HOUR = 1000, 60, 3600
 _active = Local()
@@ -59,7 +60,7 @@ _active = Local()
 
 @contextmanager
 def use(locale: str, time_zone: str) -> Iterator[None]:
-    """Within it, figures are in this locale and times in this zone; unknown names mean the defaults."""
+    """Use this locale and time zone inside the `with` block. An unknown name means the default."""
     before = getattr(_active, "locale", DEFAULT)
     _active.locale = locale
     try:
@@ -70,11 +71,13 @@ def use(locale: str, time_zone: str) -> Iterator[None]:
 
 
 def active() -> Locale:
+    """Return the locale that `use` set for this thread or coroutine, or the default."""
     return parse(getattr(_active, "locale", DEFAULT))
 
 
 @cache
 def parse(name: str) -> Locale:
+    """Return the locale with a name like "de-DE", or the default for an unknown name."""
     try:
         return Locale.parse(name, sep="-")
     except (ValueError, UnknownLocaleError):
@@ -82,6 +85,7 @@ def parse(name: str) -> Locale:
 
 
 def zone(name: str) -> ZoneInfo:
+    """Return the time zone with an IANA name like "Europe/Berlin", or UTC for an unknown name."""
     try:
         return ZoneInfo(name)
     except (ValueError, KeyError, OSError):
@@ -90,23 +94,23 @@ def zone(name: str) -> ZoneInfo:
 
 @cache
 def time_zones() -> tuple[str, ...]:
-    """The zones that somebody lives in, and UTC, by name."""
+    """Return the names of UTC and of all time zones that belong to a territory, sorted."""
     known = available_timezones()
     return ("UTC", *sorted(name for name in get_global("zone_territories") if name in known and "/" in name))
 
 
 @cache
 def countries() -> tuple[tuple[str, str], ...]:
-    """ISO 3166-1 codes with their English names, by name."""
+    """Return pairs (ISO 3166-1 code, English name), sorted by name."""
     territories = Locale("en").territories
     codes = {code for code in get_global("zone_territories").values() if len(code) == 2 and code != "ZZ"}
     return tuple(sorted(((code, territories[code]) for code in codes), key=lambda pair: pair[1]))
 
 
 def format_money(amount_micro: int, currency: str = "USD", *, places: int | None = None) -> str:
-    """Return an amount as people write it: two places, or the six that make one below a tenth of a unit readable.
+    """Return an amount with its currency: two decimal places, or six for an amount below a tenth of the major unit.
 
-    `places` asks for another number where the amount is not so small.
+    `places` replaces the two, never the six.
     """
     value, locale = Decimal(amount_micro) / MICRO, active()
     shown = 6 if amount_micro and abs(value) < TINY else 2 if places is None else places
@@ -117,7 +121,10 @@ def format_money(amount_micro: int, currency: str = "USD", *, places: int | None
 
 
 def energy(energy_mwh: int) -> str:
-    """From "0.001 Wh" to "12.3 kWh": three places below a tenth of a unit, one above."""
+    """Return energy in Wh below 1 kWh, else in kWh: "0.001 Wh", "12.3 kWh".
+
+    Three decimal places below 0.1 Wh, else one to three.
+    """
     locale, value_wh = active(), Decimal(energy_mwh) / 1000
     if abs(value_wh) >= 1000:
         return f"{format_decimal(Decimal(energy_mwh) / MWH_PER_KWH, format='#,##0.0##', locale=locale)}\u00a0kWh"
@@ -126,7 +133,7 @@ def energy(energy_mwh: int) -> str:
 
 
 def duration(duration_ms: int) -> str:
-    """Milliseconds, seconds with one place, minutes and seconds, hours and minutes: whichever says something."""
+    """Return a duration in the units that fit its size: "4 ms", "1.2 s", "1 min 0 s" or "59 h 59 min"."""
     seconds = duration_ms // MS_PER_S
     if seconds < 1:
         return f"{duration_ms}\u00a0ms"
@@ -138,37 +145,42 @@ def duration(duration_ms: int) -> str:
 
 
 def number(value: int | Decimal) -> str:
+    """Return a number with the locale's separators."""
     return format_decimal(value, locale=active())
 
 
 def percent(fraction: Decimal) -> str:
-    """A share between 0 and 1 in whole percent."""
+    """Return a fraction between 0 and 1 in whole percent: "46%"."""
     return format_percent(fraction, locale=active())
 
 
 def day(value: date) -> str:
+    """Return a date of medium length: "Nov 24, 2026"."""
     return format_date(value, "medium", locale=active())
 
 
 def month(value: date) -> str:
-    """ "November 2026"."""
+    """Return month and year: "November 2026"."""
     return format_skeleton("yMMMM", value, locale=active())
 
 
 def short_month(value: date) -> str:
-    """ "Nov", as an axis has room for it."""
+    """Return a short month for the axis of a chart: "Nov"."""
     return format_date(value, "LLL", locale=active())
 
 
 def moment(at: datetime) -> str:
-    """Date and time to the minute in the zone in force, and that zone's name: twice a year only the name tells two apart."""
+    """Return date, time to the minute and time zone: "24.11.2026, 07:02 MEZ".
+
+    The zone's name is needed once a year: when the clocks go back, an hour comes twice and only the name differs.
+    """
     locale, local = active(), timezone.localtime(at)
-    text = f"{format_date(local, 'medium', locale=locale)}, {format_time(local, 'short', tzinfo=local.tzinfo, locale=locale)}"
-    return f"{text} {_zone_name(local, locale)}"
+    time = format_time(local, "short", tzinfo=local.tzinfo, locale=locale)
+    return f"{format_date(local, 'medium', locale=locale)}, {time} {_zone_name(local, locale)}"
 
 
 def _zone_name(local: datetime, locale: Locale) -> str:
-    """ "MEZ", "EST"; where the language has no short name, the distance from UTC."""
+    """Return a short name, "MEZ" or "EST", or the offset from UTC where the locale has no short name."""
     if str(local.tzinfo) == "UTC":
         return "UTC"
     name = get_timezone_name(local, width="short", locale=locale)

@@ -1,4 +1,4 @@
-"""Abstract bases of our models. The kernel owns no tables."""
+"""Abstract base classes of models. `core` owns no tables."""
 
 import uuid
 
@@ -13,7 +13,10 @@ class TimestampedModel(models.Model):
 
 
 class PublicIdModel(TimestampedModel):
-    """A row that strangers may name: its id outside is random, so that it tells nothing and cannot be guessed."""
+    """A row with a random id for URLs, APIs and documents.
+
+    Such an id cannot be guessed and does not reveal how many rows exist.
+    """
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
 

@@ -1,4 +1,7 @@
-"""Reading request bodies. Apart from core/api.py, which REST framework's own settings import only after this."""
+"""Parsers of request bodies.
+
+They are not in core/api.py: REST framework imports its parsers while it loads, and core/api.py imports REST framework.
+"""
 
 from typing import Any
 
@@ -7,7 +10,7 @@ from rest_framework.parsers import JSONParser
 
 
 class JsonParser(JSONParser):
-    """DRF's parser, for which endless nesting is a malformed body and not a crash."""
+    """REST framework's JSON parser, but JSON nested too deeply is a malformed body (400) instead of a crash (500)."""
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
         try:

@@ -1,7 +1,7 @@
-"""Words for what is held about people: each app declares its tables with them, in its `privacy/`.
+"""The types with which each app declares, in its `privacy/`, the personal data in its tables.
 
-The declaration is the only list there is: the owner's page shows it, the export writes it, the erasure executes it, and a
-test fails for a column that is in none.
+These declarations are the only list of personal data: the owner's page shows them, the export and the erasure follow
+them, and a test fails for a column that is missing from all of them.
 """
 
 from collections.abc import Mapping
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-# Why something is held, when it is not one of the purposes that an owner consents to.
+# Legal grounds for holding data that is not held for a purpose the owner consents to.
 CONTRACT, LEGAL, SECURITY = "contract", "legal duty", "security"
 
 
 class Group(Enum):
-    """Where the owner's page shows a table."""
+    """The section of the owner's page that shows a table."""
 
     YOU = "You"
     VEHICLES = "Your vehicles"
@@ -26,7 +26,7 @@ class Group(Enum):
 
 
 class Erasure(Enum):
-    """What becomes of a table's rows about somebody who is erased."""
+    """What an erasure does to a table's rows about the erased owner."""
 
     DELETE = "deleted"
     BLANK = "emptied"  # each column that has a `blank` is overwritten with it
@@ -38,19 +38,19 @@ KEPT: Any = object()
 
 @dataclass(frozen=True)
 class Column:
-    """One column, in plain words. `blank` is what an erasure writes; without one the value stays."""
+    """One column, in plain words. An erasure writes `blank` into it; the default KEPT leaves the value."""
 
     what: str
     blank: Any = KEPT
-    purpose: str = ""  # "": the table's
-    retention: str = ""
-    why: str = ""  # why it is kept, if not for the table's reason
-    secret: bool = False  # held, never shown: a password's hash, a second factor
+    purpose: str = ""  # "": the purpose of the table
+    retention: str = ""  # "": the retention of the table
+    why: str = ""  # why an erasure keeps it; "": the reason of the table
+    secret: bool = False  # never shown or exported: the hash of a password, a second factor
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Table:
-    """A table about owners or their vehicles. `owner` is the lookup that leads to the Owner ("" for Owner itself)."""
+    """A table about owners or their vehicles. `owner` is the lookup from a row to its Owner ("" for Owner itself)."""
 
     model: str  # "app.Model"
     title: str
@@ -60,8 +60,8 @@ class Table:
     retention: str
     erasure: Erasure
     columns: Mapping[str, Column]
-    why: str = ""  # why it is kept
-    # The lookup from the row to its vehicle, if there is one: the page shows the newest row of each.
+    why: str = ""  # why an erasure keeps its rows
+    # The lookup from a row to its vehicle, if there is one: the page then shows each vehicle's newest row.
     vehicle: str = ""
 
     def purpose_of(self, column: Column) -> str:
@@ -71,18 +71,18 @@ class Table:
         return column.retention or self.retention
 
     def erasure_of(self, column: Column) -> str:
-        """A sentence: destroyed, or kept and why."""
+        """Return a sentence for the owner: that the column is destroyed, or that it is kept and why."""
         if self.erasure is Erasure.DELETE or (self.erasure is Erasure.BLANK and column.blank is not KEPT):
             return "Destroyed."
         return f"Kept: {column.why or self.why}"
 
     @property
     def blanks(self) -> dict[str, Any]:
-        """What an erasure writes into the rows."""
+        """Return the values that an erasure writes, by column name."""
         return {name: column.blank for name, column in self.columns.items() if column.blank is not KEPT}
 
 
-# What becomes of a row when its time is over.
+# What happens to a row at the end of its retention.
 DELETE, KEEP, FILES = "delete", "keep", "delete file"
 YEAR = 365
 ACCOUNT = "lives and ends with its account: the erasure destroys what is personal in it"
@@ -92,10 +92,10 @@ SITE = "the site's own: no person data"
 
 @dataclass(frozen=True)
 class Rule:
-    """How long rows of a table are kept: each app lists its tables as RETENTION in its `privacy/`.
+    """How long rows of a table are kept. Each app lists its tables' rules as RETENTION in its `privacy/`.
 
-    A row is due `days` after `column`. Kept ones say until when they must be; None: as long as what they belong to. `where` is
-    SQL that narrows the rows.
+    A row is due for `action` `days` after the time in `column`. With the action KEEP, `days` is the time for which a
+    row must be kept at least; None means as long as the object it belongs to. `where` is SQL that narrows the rows.
     """
 
     table: str

@@ -1,8 +1,9 @@
-"""Rows that workers take up: each is claimed under a lease, tried again ever later, and given up at last.
+"""A table as a queue: workers claim rows under a lease and retry failures with increasing delays.
 
-Such a row has `due_at` (when a worker may take it up) and `attempts` (how often one has). A claim moves `due_at` to the end of
-its lease, so a worker that dies leaves a row that becomes due by itself. Attempt and due time together tell two claims
-apart: a worker whose lease has ended finds that the row is no longer its own (`claimed`) and writes nothing.
+Such a row has `due_at` (the time from which a worker may claim it) and `attempts` (how often it was claimed). A claim
+moves `due_at` to the end of its lease, so the row of a worker that dies becomes due again by itself. `attempts` and
+`due_at` together identify a claim: a worker whose lease has ended no longer matches the row (`claimed`) and writes
+nothing.
 """
 
 from collections.abc import Callable
@@ -17,10 +18,10 @@ CLAIM_FIELDS = ("attempts", "due_at")
 
 
 def take(rows: QuerySet[Row], *, lease: Callable[[int], timedelta], limit: int = 1) -> list[Row]:
-    """Lock the first `limit` rows that nobody else has and count an attempt on each. Call it in a transaction.
+    """Claim up to `limit` rows, the longest due first, and return them. Call it in a transaction.
 
-    `lease` says how long a claim lasts, given the attempts before it. The caller saves CLAIM_FIELDS, with whatever else it
-    changes.
+    Rows that another transaction has locked are skipped. `lease` returns how long a claim lasts, given the number of
+    attempts before it. The claim is set on the objects only: the caller saves CLAIM_FIELDS with its own changes.
     """
     now = timezone.now()
     free = rows.select_for_update(skip_locked=True, of=("self",)).order_by("due_at", "id")
@@ -32,10 +33,10 @@ def take(rows: QuerySet[Row], *, lease: Callable[[int], timedelta], limit: int =
 
 
 def claimed(row: Any) -> Q:
-    """Return the condition under which a row is still the one that we took: nobody has taken it up since."""
+    """Return the condition that a row is still under our claim: no other worker has claimed it since."""
     return Q(pk=row.pk, attempts=row.attempts, due_at=row.due_at)
 
 
 def delay(attempts: int, *, longest_s: int) -> timedelta:
-    """Return how long to wait after so many attempts: 2 s, 4 s, 8 s, ... up to `longest_s`."""
+    """Return the delay before the next attempt: 2 s after the first, then 4 s, 8 s, ... up to `longest_s`."""
     return timedelta(seconds=min(2**attempts, longest_s))

@@ -1,8 +1,8 @@
-"""State machines: one table of allowed transitions a model, held by a database trigger, with an event row for each.
+"""State machines: the allowed transitions of each model, enforced by a database trigger that records every change.
 
-A model declares `TRANSITIONS` beside its statuses. The same pairs stand in the table `accounts_statetransition`
-(written by the app's `*_rules` migration; a test compares the two), and the trigger `driveway_transition` refuses any
-other change of `status` and writes the event row, whoever makes the change and in batches of any size.
+A model declares `TRANSITIONS` beside its statuses. The table `accounts_statetransition` holds the same pairs (the app's
+`rules/*.sql` insert them; a test compares the two). The trigger `driveway_transition` refuses any other change of
+`status` and writes an event row for each allowed one, for single rows and batches, and also for changes by raw SQL.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ Transitions = Mapping[str, tuple[str, ...]]
 
 
 class TransitionEvent(models.Model):
-    """One change of state, written by the trigger only. `reason` copies the row's `status_code`."""
+    """One change of state. Only the trigger writes it; `reason` is a copy of the row's `status_code`."""
 
     id = models.BigAutoField(primary_key=True)
     from_status = models.CharField(max_length=16, blank=True)
@@ -30,11 +30,12 @@ class TransitionEvent(models.Model):
 
 
 def transition(row: models.Model, to: str, *, code: str = "", **changes: Any) -> None:
-    """Move one row to status `to` if its present status allows it; `changes` are written in the same statement.
+    """Move one row to status `to` and write `changes` in the same statement.
 
-    Raises InvalidTransition when it does not, or when another process moved the row first.
+    Raises InvalidTransition when the present status does not allow it, or when another process changed the status
+    first.
     """
-    old = getattr(row, "status")  # noqa: B009 - every model with a state machine has it, models.Model does not say so
+    old = getattr(row, "status")  # noqa: B009 - getattr, since mypy finds no such attribute on models.Model
     allowed: Transitions = getattr(type(row), "TRANSITIONS")  # noqa: B009
     if to not in allowed.get(old, ()):
         raise InvalidTransition(f"{type(row).__name__} cannot go from {old} to {to}.")

@@ -1,7 +1,8 @@
-"""Wake a worker now instead of at the next beat. A lost wake-up costs at most the beat's interval, never work.
+"""Start a Celery task now instead of at its next scheduled run (beat).
 
-A noun wakes its own app's tasks by name. What other apps may want to know it announces as a fact (`announce`), and whoever
-acts on it subscribes a task when Django starts.
+A lost wake-up delays work by at most the schedule's interval and never loses work. A module wakes tasks of its own app
+by name. News for other apps it announces as a fact (`announce`); an app that acts on the fact subscribes a task to it
+when Django starts.
 """
 
 import logging
@@ -14,36 +15,41 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 logger = logging.getLogger(__name__)
-PENDING_S = 2  # how long an unanswered wake-up holds back the next ones
-# Fact -> tasks to wake. Filled by the apps' `ready`.
+PENDING_S = 2  # for this time, a wake-up whose task has not begun replaces further ones
+# Fact -> names of the tasks to wake. Filled from the apps' `ready()`.
 SUBSCRIBERS: defaultdict[str, list[str]] = defaultdict(list)
 
 
 def wake(task: str) -> None:
-    """Ask for one run of a task after this transaction commits; many requests before it starts are one."""
+    """Request a run of a task after this transaction commits. Requests made before the task begins count as one."""
     transaction.on_commit(lambda: _send(task))
 
 
 def begin(task: str) -> None:
-    """Note that the task has started: from here on a request means a new run. The task calls it first."""
-    cache.delete(f"kick:{task}")
+    """Note that the task has begun, so that later requests start a new run.
+
+    The task calls this before it reads its work.
+    """
+    cache.delete(f"wake:{task}")
 
 
 def subscribe(fact: str, task: str) -> None:
-    """Wake the task whenever the fact is announced. Twice is once."""
+    """Wake the task whenever the fact is announced. Subscribing twice has no further effect."""
     if task not in SUBSCRIBERS[fact]:
         SUBSCRIBERS[fact].append(task)
 
 
 def announce(fact: str) -> None:
-    """Wake every task that subscribed to the fact, after this transaction commits."""
+    """Wake every task subscribed to the fact, after this transaction commits."""
     for task in SUBSCRIBERS[fact]:
         wake(task)
 
 
 def _send(task: str) -> None:
     try:
-        if cache.add(f"kick:{task}", 1, timeout=PENDING_S):
+        if cache.add(f"wake:{task}", 1, timeout=PENDING_S):
             current_app.send_task(task, ignore_result=True)
     except (OperationalError, RedisError, OSError) as error:
-        logger.warning("no broker to wake %s with (%s): the next beat will run it", task, error)
+        logger.warning(
+            "cannot wake %s, the broker is unreachable (%s): its next scheduled run does the work", task, error
+        )

@@ -1,4 +1,7 @@
-"""The project package: wiring on top, the shared kernel in `core` below. Exports the Celery app, nothing else."""
+"""The Django project: settings, URLs, Celery, privacy and the public pages.
+
+It stands above all apps and exports the Celery app.
+"""
 
 from marketplace.celery import app as celery_app
 

@@ -1,3 +1,5 @@
+"""The ASGI application that a web server runs: `marketplace.asgi:application`."""
+
 import os
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "marketplace.settings")

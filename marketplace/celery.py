@@ -1,4 +1,8 @@
-"""The Celery app and the whole beat schedule. Beat only re-issues what is overdue: wake-ups make things fast, rows make them certain."""
+"""The Celery app and the whole beat schedule.
+
+Services wake their tasks at once (`core.workers.wake`). A wake-up may be lost, so beat runs every task again at an
+interval: each task finds its work in table rows and does nothing when there is none.
+"""
 
 import os
 from typing import Any
@@ -13,13 +17,14 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 app = Celery("driveway")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-# Celery would close the whole pool around every task: a new session each time, all its caches and plans cold.
+# Without this, Celery closes the whole connection pool around every task: each task would begin a new PostgreSQL
+# session, with cold caches and no query plans.
 app.conf["CELERY_DB_REUSE_MAX"] = 2**62
 
 
 @task_postrun.connect
 def return_connections(**_: Any) -> None:
-    """Give the task's connection back to the pool, which throws a broken one away."""
+    """Return the task's database connection to the pool, which discards broken ones."""
     from django.db import close_old_connections
 
     close_old_connections()
@@ -27,7 +32,7 @@ def return_connections(**_: Any) -> None:
 
 @worker_process_init.connect
 def leave_parents_connections(**_: Any) -> None:
-    """A pool opened before the fork would have two processes on one socket."""
+    """Close the connection pools that a worker inherited by fork: otherwise two processes would use one socket."""
     from django.db import connections
     from django.db.backends.postgresql.base import DatabaseWrapper
 
@@ -37,7 +42,7 @@ def leave_parents_connections(**_: Any) -> None:
 
 
 app.conf.beat_schedule = {
-    # what                        task                            seconds
+    # name: task, and its interval in seconds or as a crontab
     "dispatch-rounds": {"task": "compute.dispatch_round", "schedule": 1.0},
     "settle-usage": {"task": "billing.settle_usage", "schedule": 1.0},
     "settle-voids": {"task": "billing.settle_voids", "schedule": 60.0},

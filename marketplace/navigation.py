@@ -1,8 +1,8 @@
-"""Template context: which part of the site a page belongs to, so that the header marks it on every page of that part."""
+"""A template context processor: the part of the site that a page belongs to. The header marks it as the current one."""
 
 from django.http import HttpRequest
 
-# By the first word of the path. A customer's header shows the money as "Wallet", an owner's as "Earnings".
+# First segment of the path -> part. The header calls the part "money" "Wallet" for customers and "Earnings" for owners.
 PARTS = {
     "wallet": "money",
     "usage": "money",
@@ -16,6 +16,6 @@ PARTS = {
 
 
 def part(request: HttpRequest) -> dict[str, str]:
-    """`part` is "money", or what the path begins with: "vehicles", "jobs"."""
+    """Return {"part": name}: the part from PARTS, else the first segment of the path ("vehicles", "jobs")."""
     first = request.path_info.strip("/").partition("/")[0]
     return {"part": PARTS.get(first, first)}

@@ -1,4 +1,4 @@
-"""The back office: Django's admin behind allauth's sign-in, with only what operators should see."""
+"""The back office: Django's admin site behind allauth's sign-in, without the models that operators must not see."""
 
 from typing import Any
 
@@ -14,14 +14,15 @@ from accounts.access import reason as access_reason
 from accounts.admin.owner_data import check_site
 from billing.admin.ledger import open_differences
 
-# Secrets of second factors, and rows that only allauth should write.
+# Models taken off the site: they hold secrets of second factors, or rows that only allauth should write.
 HIDDEN = (Group, EmailAddress, Authenticator)
 
 
 def operations_site() -> admin.AdminSite:
-    """Django's own login form knows neither rate limits nor a second factor: allauth's does.
+    """Return Django's admin site, changed in place. Staff sign in through allauth.
 
-    Raises ImproperlyConfigured when a page could show owners' data without a reason.
+    Django's own login form has neither rate limits nor a second factor; allauth's has both.
+    Raises ImproperlyConfigured if a registered page could show owners' data without asking for a reason.
     """
     site = admin.site
     site.site_header = site.site_title = "Driveway operations"
@@ -38,25 +39,29 @@ def operations_site() -> admin.AdminSite:
 
 
 def _no_autocomplete(request: HttpRequest) -> HttpResponseBase:
-    """It would answer any member of staff with owners' names, as JSON, and ask for no reason. No form of ours uses it."""
+    """Answer 404 instead of Django's autocomplete view, which no form of ours uses.
+
+    It would list owners' names to any member of staff without asking for a reason.
+    """
     raise Http404
 
 
 def _show_reason(site: admin.AdminSite) -> None:
-    plain = site.each_context
+    """Add `access_reason` to every page: the reason that this member of staff gave for reading owners' data."""
+    django_context = site.each_context
 
     def each_context(request: HttpRequest) -> dict[str, Any]:
-        return {**plain(request), "access_reason": access_reason.present(request)}
+        return {**django_context(request), "access_reason": access_reason.present(request)}
 
     site.each_context = each_context  # type: ignore[method-assign]
 
 
 def _show_differences(site: admin.AdminSite) -> None:
-    """On the front page: whether the ledger adds up."""
-    plain = site.index
+    """Add `ledger` to the front page: what the ledger check found, or None for staff who may not see it."""
+    django_index = site.index
 
     def index(request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         may_see = request.user.has_perm("billing.view_ledgerdifference")
-        return plain(request, {**(extra_context or {}), "ledger": open_differences() if may_see else None})
+        return django_index(request, {**(extra_context or {}), "ledger": open_differences() if may_see else None})
 
     site.index = index  # type: ignore[method-assign]

@@ -1,4 +1,7 @@
-"""All settings, read from the environment (.env.example names every variable). Production fails at start-up without its secrets."""
+"""All settings, read from the environment (.env.example lists every variable).
+
+Production refuses to start without its secrets.
+"""
 
 import os
 from pathlib import Path
@@ -22,7 +25,10 @@ HOME = Path(env.str("DRIVEWAY_HOME", default=str(BASE_DIR / ".driveway")))
 
 
 def required(name: str, development: str) -> str:
-    """The variable, or in development the given value. Production must have it."""
+    """Return an environment variable.
+
+    If it is empty, development gets the given value and production raises ImproperlyConfigured.
+    """
     value = str(env.str(name, default=""))
     if value:
         return value
@@ -90,6 +96,7 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "accounts.context.actor",
                 "marketplace.navigation.part",
+                "marketplace.site_notice.site_notice",
             ],
             "libraries": {"units": "core.templatetags.units"},
         },
@@ -97,18 +104,19 @@ TEMPLATES = [
 ]
 
 # Database
-# The site's own role, which owns no table: `migrate` (DATABASE_OWNER_URL) gives it what it needs. See core/db_role.py
+# The role that the site connects as. It owns no table: `migrate` runs as the owner (DATABASE_OWNER_URL) and grants it
+# what it needs. See core/db_role.py.
 DATABASE_APP_ROLE = env.str("DATABASE_APP_ROLE", default="driveway_app")
 DATABASES = {"default": env.db_url_config(required("DATABASE_URL", "postgres:///driveway"))}
 DATABASES["default"]["ENGINE"] = "django.db.backends.postgresql"
-DATABASES["default"]["CONN_HEALTH_CHECKS"] = True  # after a restart of PostgreSQL the pool replaces what broke
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True  # after a restart of PostgreSQL the pool replaces broken connections
 DATABASES["default"]["OPTIONS"] = {
     **DATABASES["default"].get("OPTIONS", {}),
-    # ASGI gives no thread to keep a connection on, so a pool is the only kind of reuse there is.
+    # Under ASGI a connection cannot be kept per thread (CONN_MAX_AGE), so only a pool can reuse connections.
     "pool": {"min_size": 1, "max_size": env.int("DATABASE_POOL_SIZE", default=10), "timeout": 20},
 }
 
-# Redis: Celery's broker, cache and rate limits. A hint, never the truth.
+# Redis: Celery's broker, cache and rate limits. Its content may be lost at any time; only PostgreSQL is relied on.
 REDIS_URL = required("REDIS_URL", "redis://127.0.0.1:6379/0")
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
 
@@ -121,22 +129,23 @@ LEASE_S = 15
 UNIT_SECONDS = 60  # how long a unit should take on the slowest admitted class
 
 # Blobs: models, unit inputs, results; content addressed
-BLOB_ROOT = Path(env.str("BLOB_ROOT", default="") or HOME / "blobs")  # "" is not the folder that we happen to run in
+BLOB_ROOT = Path(env.str("BLOB_ROOT", default="") or HOME / "blobs")  # Path("") would be the current directory
 MODEL_MAX_BYTES = 256 * 1024**2
 INPUT_MAX_BYTES = 2 * 1024**3
-RESULT_MAX_BYTES = 256 * 1024**2  # of one unit; a job's joined result may be as large as an input
+RESULT_MAX_BYTES = 256 * 1024**2  # per unit; a job's joined result may be as large as an input
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024**2
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024**2
 
 # Disputes of customers and owners (billing/disputes/disputes.py)
-DISPUTE_DAYS = env.int("DISPUTE_DAYS", default=60)  # after a job's end, or a statement's day
-DISPUTE_MAX_MICRO = 10_000 * 10**6  # that an owner can claim is missing on one statement
+DISPUTE_DAYS = env.int("DISPUTE_DAYS", default=60)  # days to open a dispute, from a job's end or a statement's date
+DISPUTE_MAX_MICRO = 10_000 * 10**6  # the most that an owner can claim is missing on one statement
 
-# Privacy (marketplace/privacy/): exports are private files, erasures wait
+# Privacy (marketplace/privacy/): exports are private files; an erasure begins after a cooling-off period
 EXPORT_ROOT = Path(env.str("EXPORT_ROOT", default="") or HOME / "exports")
 EXPORT_DAYS = 7
 ERASURE_COOLING_OFF_DAYS = 7
-# A due erasure waits so long for the last payout. With the days before, less than the three months of GDPR art. 12(3).
+# The longest that a due erasure waits for the owner's last payout. Together with the cooling-off days this stays below
+# the three months of GDPR art. 12(3).
 ERASURE_MONEY_WAIT_DAYS = env.int("ERASURE_MONEY_WAIT_DAYS", default=45)
 ACCESS_REASON_MINUTES = 30  # how long staff may read owners' data for one stated reason
 
@@ -155,19 +164,21 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 
-# A signed record that claims more processor time than a car's cores had since its lease, and this besides, is not paid.
+# A signed record is not paid if it claims more processor time than the car's cores had since its lease, plus this
+# slack.
 METER_CLOCK_SLACK_MS = env.int("METER_CLOCK_SLACK_MS", default=5_000)
 
-# Packages of records beneath a statement are signed with the Ed25519 seed, OCMF records with the P-256 key (both hex).
+# A statement's package of records is signed with the Ed25519 seed, its OCMF records with the P-256 key (both hex).
 STATEMENT_SIGNING_KEY = required("STATEMENT_SIGNING_KEY", "33" * 32)
 STATEMENT_RETIRED_PUBLIC_KEYS = env.list("STATEMENT_RETIRED_PUBLIC_KEYS", default=[])
 OCMF_SIGNING_KEY = required("OCMF_SIGNING_KEY", "44" * 32)
 
-# Consent receipts are signed with this Ed25519 seed (hex). Public keys of seeds used before still verify.
+# Consent receipts are signed with this Ed25519 seed (hex). Receipts of earlier seeds verify with the retired public
+# keys.
 RECEIPT_SIGNING_KEY = required("RECEIPT_SIGNING_KEY", "11" * 32)
 RECEIPT_RETIRED_PUBLIC_KEYS = env.list("RECEIPT_RETIRED_PUBLIC_KEYS", default=[])
 
-# Who answers for the data, where it lies, and which authority to complain to: stands in every consent record
+# The data controller, the country where the data lies, and the supervisory authority: part of every consent record
 CONTROLLER_NAME = required("CONTROLLER_NAME", "Driveway (development)")
 CONTROLLER_ADDRESS = required("CONTROLLER_ADDRESS", "1 Example Road, Example City")
 CONTROLLER_CONTACT = required("CONTROLLER_CONTACT", "privacy@driveway.example")
@@ -178,19 +189,21 @@ AUTHORITY_ADDRESS = required("AUTHORITY_ADDRESS", "2 Example Road, Example City"
 AUTHORITY_CONTACT = required("AUTHORITY_CONTACT", "complaints@authority.example")
 AUTHORITY_URL = required("AUTHORITY_URL", "https://authority.example")
 
-# Papers: who sells (on invoices and receipts), and fonts for names in scripts that Roboto lacks (paths of TTF or OTF files).
+# A line at the top of every page; none if empty. `make run` says here that its figures are made up.
+SITE_NOTICE = env.str("SITE_NOTICE", default="")
+
+# PDF documents: the seller on invoices and receipts, and fonts (TTF or OTF files) for scripts that Roboto lacks.
 SELLER_NAME = env.str("SELLER_NAME", default="Driveway")
 SELLER_ADDRESS = env.str("SELLER_ADDRESS", default="", multiline=True)
 SELLER_TAX_ID = env.str("SELLER_TAX_ID", default="")
 PDF_FONTS = env.list("PDF_FONTS", default=[])
 
-# Stripe: top-ups by card, off without a key. In development the local fake is started and its key is set.
+# Stripe: top-ups by card and payouts, switched off without a key. `make run` starts a local fake and sets its key.
 STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
 STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="https://api.stripe.com")
 STRIPE_CHECKOUT_ORIGIN = env.str("STRIPE_CHECKOUT_ORIGIN", default="https://checkout.stripe.com")
-STRIPE_WEBHOOK_SECRETS = env.list(
-    "STRIPE_WEBHOOK_SECRETS", default=[]
-)  # of each endpoint; the old one too while rolling
+# The signing secret of each webhook endpoint; while one is rotated, its old secret as well.
+STRIPE_WEBHOOK_SECRETS = env.list("STRIPE_WEBHOOK_SECRETS", default=[])
 if (
     PRODUCTION
     and STRIPE_SECRET_KEY
@@ -201,36 +214,40 @@ if (
     )
 ):
     raise ImproperlyConfigured(
-        "With STRIPE_SECRET_KEY, production needs STRIPE_WEBHOOK_SECRETS, and the real Stripe over https. See .env.example."
+        "With STRIPE_SECRET_KEY, production needs STRIPE_WEBHOOK_SECRETS and the real Stripe over https. "
+        "See .env.example."
     )
-# Where owners fill in their accounts: Stripe's pages, or the fake's.
+# The site on which owners fill in their payout accounts: Stripe's, or the fake's.
 STRIPE_CONNECT_ORIGIN = env.str(
     "STRIPE_CONNECT_ORIGIN",
     default="https://connect.stripe.com" if STRIPE_API_BASE == "https://api.stripe.com" else STRIPE_API_BASE,
 )
-# Transfers from a balance reach the US, Canada, the UK, Switzerland and the EEA; others need Stripe's cross-border payouts.
+# Countries that a transfer from our Stripe balance can reach: the US, Canada, the UK, Switzerland and the EEA. Any
+# other country needs Stripe's cross-border payouts.
 EEA = "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IS IT LI LT LU LV MT NL NO PL PT RO SE SI SK"
 PAYOUT_COUNTRIES = env.list("PAYOUT_COUNTRIES", default=["US", "CA", "GB", "CH", *EEA.split()])
 STATEMENT_GRACE_H = env.int("STATEMENT_GRACE_H", default=48)  # after a month's end, for work that is verified late
-PAYOUT_HOLD_DAYS = env.int("PAYOUT_HOLD_DAYS", default=7)  # after the end of a period: disputes of its work come first
+PAYOUT_HOLD_DAYS = env.int("PAYOUT_HOLD_DAYS", default=7)  # after a period's end; its work can be disputed until then
 PAYOUT_MIN_MICRO = env.int("PAYOUT_MIN_MICRO", default=10_000_000)
-# By country: what an owner's year is reported with, from which sum on, by the year from which that holds. Others: no form.
+# Country -> first year -> (tax form, currency, threshold in micro units): the form that reports an owner's earnings of
+# a year, from that year on. Countries that are not listed have no form.
 TAX_FORMS = env.json(
     "TAX_FORMS",
     default={"US": {"2025": ["1099-NEC", "USD", 600_000_000], "2026": ["1099-NEC", "USD", 2_000_000_000]}},
 )
 TOP_UP_MIN_MICRO = 5_000_000
 TOP_UP_MAX_MICRO = 2_000_000_000
-AUTO_RECHARGE_MAX_MICRO = env.int("AUTO_RECHARGE_MAX_MICRO", default=50_000_000_000)  # of a month, and of a threshold
+# The highest monthly limit, and the highest threshold, that a customer can set for automatic recharge.
+AUTO_RECHARGE_MAX_MICRO = env.int("AUTO_RECHARGE_MAX_MICRO", default=50_000_000_000)
 REFUND_MAX_AGE_DAYS = env.int("REFUND_MAX_AGE_DAYS", default=180)  # banks refuse refunds of payments that are older
-PROMO_CREDIT_MAX_MICRO = env.int("PROMO_CREDIT_MAX_MICRO", default=1_000_000_000)  # of one grant
+PROMO_CREDIT_MAX_MICRO = env.int("PROMO_CREDIT_MAX_MICRO", default=1_000_000_000)  # per grant
 
 # Accounts
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",
     "allauth.account.auth_backends.AuthenticationBackend",
-    "marketplace.operator_roles.OperatorRoles",  # signs nobody in
+    "marketplace.operator_roles.OperatorRoles",  # grants permissions only; nobody signs in through it
 ]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
@@ -251,7 +268,12 @@ LOGIN_REDIRECT_URL = "dashboard"
 EMAIL_CONFIG = env.email("EMAIL_URL", default="consolemail://")
 vars().update(EMAIL_CONFIG)
 EMAIL_TIMEOUT = 10
-# Where mails lead to. The embedded stack says where it listens.
+# Development without EMAIL_URL: mails go to this folder and are shown at /mails/ (marketplace/mailbox/). The embedded
+# stack sets it.
+MAIL_FOLDER = "" if PRODUCTION or env.str("EMAIL_URL", default="") else env.str("DRIVEWAY_MAILS", default="")
+if MAIL_FOLDER:
+    EMAIL_BACKEND = "marketplace.mailbox.backend.FolderBackend"
+# The address that links in e-mails lead to. The embedded stack (`make run`) sets DRIVEWAY_URL to where it listens.
 _site = env.str("DRIVEWAY_URL", default=f"https://{ALLOWED_HOSTS[0]}" if PRODUCTION else "http://127.0.0.1:8000")
 SITE_URL = env.str("SITE_URL", default=_site).rstrip("/")
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Driveway <no-reply@driveway.example>")
@@ -265,7 +287,8 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "core.api.exception_handler",
     "UNAUTHENTICATED_USER": None,
-    "URL_FORMAT_OVERRIDE": None,  # our uploads have a parameter of that name
+    # Our uploads have a query parameter `format`; REST framework must not read it as the format of the response.
+    "URL_FORMAT_OVERRIDE": None,
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Driveway API",

@@ -1,5 +1,6 @@
 """Every URL of the site, by app."""
 
+from django.conf import settings
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView
 
@@ -28,3 +29,5 @@ urlpatterns = [
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", api_docs.api_docs, name="api_docs"),
 ]
+if settings.MAIL_FOLDER:
+    urlpatterns.append(path("mails/", include("marketplace.mailbox.urls")))

@@ -45,7 +45,6 @@ from billing.refunds import refunds
 from billing.stripe import customers as stripe_customers
 from billing.topups import top_ups
 from billing.wallet import wallets
-from billing.wallet import wallets as top_up_credits
 from compute import blobs, protocol
 from compute.agent.carriers.signing import sign_request
 from compute.dispatch import dispatch
@@ -166,7 +165,7 @@ def make_paid_top_up(organization: Organization, amount_micro: int = 50_000_000)
     row.payment_intent_id = f"pi_{row.pk}"
     row.save()
     with transaction.atomic():
-        top_up_credits.credit(row, row.payment_intent_id)
+        wallets.credit(row, row.payment_intent_id)
     return row
 
 

@@ -1,4 +1,7 @@
-"""Who is asking, for pages. A stranger to an object gets 404, like for one that does not exist."""
+"""Decorators that restrict pages to owners, organizations and their roles.
+
+Somebody without access gets 404, as for an object that does not exist, so that a response does not reveal what exists.
+"""
 
 from collections.abc import Callable
 from functools import wraps
@@ -14,13 +17,14 @@ View = Callable[..., HttpResponseBase]
 
 
 def signed_in(request: HttpRequest) -> User:
-    if not isinstance(request.user, User):  # login_required refused before
+    """Return the signed-in user. Raises Http404 if nobody is, which login_required has ruled out before."""
+    if not isinstance(request.user, User):
         raise Http404
     return request.user
 
 
 def owner_required(view: View) -> View:
-    """Passes the signed-in owner as the second argument; anybody else signed in gets 404."""
+    """Pass the signed-in owner as the second argument; other signed-in users get 404."""
 
     @login_required
     @wraps(view)
@@ -34,7 +38,7 @@ def owner_required(view: View) -> View:
 
 
 def organization_required(view: View) -> View:
-    """Passes the signed-in member's organization as the second argument; anybody else signed in gets 404."""
+    """Pass the signed-in member's organization as the second argument; other signed-in users get 404."""
 
     @login_required
     @wraps(view)
@@ -45,7 +49,10 @@ def organization_required(view: View) -> View:
 
 
 def finance_required(view: View) -> View:
-    """As organization_required, for what spends or moves money: admins and finance. Other members get 403."""
+    """Like organization_required, for pages that spend or move money: admins and finance only.
+
+    Other members get 403.
+    """
 
     @login_required
     @wraps(view)
@@ -59,11 +66,12 @@ def finance_required(view: View) -> View:
 
 
 def may_move_money(user: User) -> bool:
-    """Pages hide from others what they could not do."""
+    """Return whether the user may spend or move an organization's money. Pages hide such buttons from other members."""
     return Membership.objects.filter(user=user, role__in=[Membership.Role.ADMIN, Membership.Role.FINANCE]).exists()
 
 
 def organization_of(user: User) -> Organization:
+    """Return the organization that the user works for. Raises Http404 if there is none."""
     membership = Membership.objects.filter(user=user).select_related("organization").first()
     if membership is None:
         raise Http404

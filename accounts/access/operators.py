@@ -1,11 +1,14 @@
-"""Members of staff by name, for acts outside the back office (commands): none is done by nobody."""
+"""Find the operator who runs a management command, so that the audit trail names a person for every act."""
 
 from accounts.models import User
 from core.errors import Forbidden
 
 
 def of_email(email: str) -> User:
-    """The operator who signs in with this address. Raises Forbidden `not_an_operator`, for strangers and former staff alike."""
+    """Return the operator who signs in with this address.
+
+    Raises Forbidden `not_an_operator` for everybody else, also for former staff.
+    """
     user = User.objects.filter(
         email__iexact=email.strip(), is_active=True, is_staff=True, operator__isnull=False
     ).first()

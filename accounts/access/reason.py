@@ -1,4 +1,7 @@
-"""Why a member of staff reads owners' data just now: stated before the first page opens, and good for half an hour."""
+"""The reason that an operator states before reading owners' data in the back office.
+
+It is kept in the session and holds for ACCESS_REASON_MINUTES (half an hour by default).
+"""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -42,18 +45,19 @@ class ReasonForm(forms.Form):
 
 
 def state(request: HttpRequest, *, category: str, words: str) -> None:
-    """Begin reading, in this session, for ACCESS_REASON_MINUTES."""
+    """Store the reason in the session. From now on it allows reading owners' data, for ACCESS_REASON_MINUTES."""
     until = timezone.now() + timedelta(minutes=settings.ACCESS_REASON_MINUTES)
     request.session[KEY] = {"category": category, "words": words.strip(), "until": until.timestamp()}
 
 
 def end(request: HttpRequest) -> None:
+    """Remove the reason from the session."""
     request.session.pop(KEY, None)
 
 
 def present(request: HttpRequest) -> Reason | None:
-    """The reason that holds now, or None: none was stated, or its time is over."""
-    held = request.session.get(KEY)
-    if not held or held["until"] <= timezone.now().timestamp():
+    """Return the reason that holds now, or None if none was stated or its time is over."""
+    stored = request.session.get(KEY)
+    if not stored or stored["until"] <= timezone.now().timestamp():
         return None
-    return Reason(held["category"], held["words"], datetime.fromtimestamp(held["until"], tz=UTC))
+    return Reason(stored["category"], stored["words"], datetime.fromtimestamp(stored["until"], tz=UTC))

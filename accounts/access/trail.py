@@ -1,4 +1,4 @@
-"""Who looked at owners' data: the only writer of AccessEvent."""
+"""The access trail: who read an owner's data. This module is the only writer of AccessEvent."""
 
 from collections.abc import Iterable
 
@@ -8,7 +8,8 @@ from accounts.models import AccessEvent, Owner, User
 
 SAME_LOOK_S = 60
 
-# One statement for any number of owners. A page looked at again within a minute is one look.
+# One statement for any number of owners. Reading the same page again within SAME_LOOK_S adds no row. DISTINCT: several
+# rows of one page may be about the same owner and vehicle.
 RECORD = """
 INSERT INTO accounts_accessevent (owner_id, vehicle_id, actor_id, kind, what, reason)
 SELECT DISTINCT n.owner_id, n.vehicle_id, %(actor)s::bigint, %(kind)s, %(what)s, %(reason)s
@@ -28,9 +29,9 @@ def record(
     what: str,
     reason: str,
 ) -> int:
-    """Write one look at each (owner id, vehicle id or None). Returns how many rows that made.
+    """Record that `actor` read data about each pair (owner id, vehicle id or None). Return the number of new rows.
 
-    `what` names no person; `reason` is "category: words" and never empty. Without an actor it was the system itself.
+    `what` names no person. `reason` is "category: words" and never empty. Without an actor, the system read the data.
     """
     pairs = list(looked_at)
     if not pairs:
@@ -51,7 +52,7 @@ def record(
 
 
 def record_export(*, owner: Owner, actor: User | None, what: str) -> None:
-    """The owner's own export was made, or downloaded."""
+    """Record that the archive of an owner's export was made or downloaded."""
     record(
         looked_at=[(owner.pk, None)],
         actor=actor,
@@ -62,7 +63,7 @@ def record_export(*, owner: Owner, actor: User | None, what: str) -> None:
 
 
 def name_of(actor: User | None, *, reader: Owner) -> str:
-    """Who looked, as the owner reads it: the role and first name of staff, never more."""
+    """Return the actor's name for an owner to read. Of staff it is the first name and the role, never more."""
     if actor is None:
         return "Driveway's own software"
     operator = getattr(actor, "operator", None)

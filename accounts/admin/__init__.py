@@ -1,4 +1,7 @@
-"""People, vehicles and what they agreed to, in the back office: read-only, but for an operator's release of a VIN."""
+"""The back office's pages about people, vehicles, consents and keys.
+
+Read-only, except that a superuser may release a VIN.
+"""
 
 from collections.abc import Iterable
 from typing import Any
@@ -67,7 +70,10 @@ class VehicleAdmin(OwnerDataAdmin):
 
     @admin.action(description="Release the VIN of the selected vehicles", permissions=["release"])
     def release(self, request: HttpRequest, rows: QuerySet[Vehicle]) -> TemplateResponse | None:
-        """For a buyer whose car's former holder does not answer. Asks for a written reason, which stays in the trail."""
+        """Release the VINs of cars whose former owner does not answer the buyer.
+
+        Asks for a written reason first; the audit trail keeps it.
+        """
         chosen, reason = (
             list(rows.filter(retired_at=None).select_related("owner__user")),
             request.POST.get("reason", ""),
@@ -79,7 +85,7 @@ class VehicleAdmin(OwnerDataAdmin):
             except DomainError as error:
                 messages.error(request, error.message)
             else:
-                messages.success(request, f"{len(chosen)} released. Their holders are told by mail.")
+                messages.success(request, f"{len(chosen)} released. Their former owners are informed by mail.")
                 return None
         context = {**self.admin_site.each_context(request), "title": "Release a VIN", "opts": self.opts}
         context |= {"rows_shown": chosen, "reason": reason, "action": "release"}
@@ -112,7 +118,7 @@ class AuditEventAdmin(OwnerDataAdmin):
     ordering = ("-id",)
 
     def owners_of(self, keys: Iterable[Any]) -> set[tuple[int, int | None]]:
-        """Those who acted, and those whom the act was about."""
+        """Return pairs (owner id, vehicle id or None) of the owners who acted and of those whom the act was about."""
         keys = list(keys)
         rows = AuditEvent.objects.filter(pk__in=keys).values_list("subject", "details__vehicle")
         return super().owners_of(keys) | owners_of_subjects(str(name) for row in rows for name in row if name)

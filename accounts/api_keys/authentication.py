@@ -1,4 +1,4 @@
-"""API keys: `Authorization: Bearer drv_live_<prefix>_<secret><crc32>`."""
+"""Authentication of API requests: `Authorization: Bearer drv_live_<prefix>_<secret><crc32>`."""
 
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
@@ -11,7 +11,7 @@ from core.errors import Forbidden
 
 
 class ApiKeyAuthentication(BaseAuthentication):
-    """`request.auth` is the ApiKey; its organization is the subject of everything. There is no `request.user`."""
+    """Sets `request.auth` to the ApiKey. Requests act for its organization; there is no `request.user`."""
 
     def authenticate(self, request: Request) -> tuple[None, ApiKey] | None:
         words = get_authorization_header(request).split()
@@ -22,7 +22,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         key = api_keys.find(words[1].decode("latin-1"))
         if key is None:
             raise AuthenticationFailed("This API key is unknown, revoked or expired.")
-        # What it paid for stays readable: results, jobs, the wallet.
+        # A suspended organization may still read what it has paid for: results, jobs, the wallet.
         if request.method not in SAFE_METHODS and key.organization.status == Organization.Status.SUSPENDED:
             raise Forbidden("This organization is suspended. Sign in to see why.", code="organization_suspended")
         return None, key

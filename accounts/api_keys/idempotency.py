@@ -1,4 +1,7 @@
-"""Idempotency-Key on creates: the same key and body give the same answer, once done (as Stripe's API does)."""
+"""The Idempotency-Key header, as in Stripe's API.
+
+A repeated request with the same key and body gets the response to the first one.
+"""
 
 import functools
 import hashlib
@@ -17,16 +20,17 @@ from core.errors import Conflict, DomainError, InvalidInput
 
 KEY_MAX_LENGTH = 255
 CLAIM_TRIES = 5
-IN_FLIGHT_LIMIT = timedelta(minutes=2)  # a first request that died is forgotten after this
+IN_FLIGHT_LIMIT = timedelta(minutes=2)  # after this, a request without a response counts as dead and its key is free
 
 Handler = Callable[..., Response]
 
 
 def idempotent(handler: Handler) -> Handler:
-    """Decorates an APIView method whose `request.auth` is an ApiKey.
+    """Decorate an APIView method so that a repeated request is not carried out again. `request.auth` is an ApiKey.
 
-    Without the header: `idempotency_key_missing`. Same key, other body: `idempotency_conflict`. First request still
-    running: `idempotency_in_flight`. A DomainError is stored and repeated like a success; a crash (5xx) is not.
+    Raises InvalidInput `idempotency_key_missing` without the header, Conflict `idempotency_conflict` for a key used
+    with another request, and Conflict `idempotency_in_flight` while the first request runs. A DomainError is stored and
+    repeated like a success. A crash (5xx) is not: the key becomes free.
     """
 
     @functools.wraps(handler)
@@ -36,11 +40,12 @@ def idempotent(handler: Handler) -> Handler:
             raise InvalidInput(
                 f"Send an Idempotency-Key header of 1 to {KEY_MAX_LENGTH} characters.", code="idempotency_key_missing"
             )
-        record, answer = _claim(request, key)
-        if answer is not None:
-            return answer
+        record, stored = _claim(request, key)
+        if stored is not None:
+            return stored
         try:
-            # The work and its answer are one transaction: a crash leaves both or neither, never an order to repeat.
+            # One transaction for the work and its response: a crash cannot leave work whose response is unknown, which
+            # a repeated request would do again.
             with transaction.atomic():
                 response = handler(view, request, *args, **kwargs)
                 _store(record, response.status_code, response.data)
@@ -58,8 +63,9 @@ def idempotent(handler: Handler) -> Handler:
 
 
 def _claim(request: Request, key: str) -> tuple[IdempotencyRecord, Response | None]:
+    """Return the key's record and the stored response, or None if this request is to be carried out."""
     fingerprint = _fingerprint(request)
-    organization = request.auth.organization  # type: ignore[union-attr] # HasScope made sure that it is an ApiKey
+    organization = request.auth.organization  # type: ignore[union-attr] # HasScope has checked that it is an ApiKey
     record, is_new = _find_or_create(organization, key, fingerprint)
     if is_new:
         return record, None
@@ -78,7 +84,11 @@ def _claim(request: Request, key: str) -> tuple[IdempotencyRecord, Response | No
 
 
 def _find_or_create(organization: Organization, key: str, fingerprint: str) -> tuple[IdempotencyRecord, bool]:
-    """The key's record and whether we made it. A record that its maker takes back meanwhile leaves the key free."""
+    """Return the key's record and whether this call created it.
+
+    Creating can fail because the record exists, and reading then because its request has crashed and deleted it: so try
+    again, CLAIM_TRIES times.
+    """
     for _ in range(CLAIM_TRIES):
         try:
             with transaction.atomic():
@@ -92,10 +102,11 @@ def _find_or_create(organization: Organization, key: str, fingerprint: str) -> t
 
 
 def _store(record: IdempotencyRecord, status: int, body: Any) -> None:
-    answer = json.loads(json.dumps(body, default=str))
+    body = json.loads(json.dumps(body, default=str))
     unanswered = IdempotencyRecord.objects.filter(pk=record.pk, response_status=None)
-    if not unanswered.update(response_status=status, response_body=answer):
-        # Another request took this key over while we hung: our own work must not stand beside its.
+    if not unanswered.update(response_status=status, response_body=body):
+        # This request was slower than IN_FLIGHT_LIMIT and another one has taken over the key. Raising rolls our work
+        # back, so that it is not done twice.
         raise Conflict("Another request with this key has been answered.", code="idempotency_conflict")
 
 

@@ -1,4 +1,4 @@
-"""API keys: made once, shown once, found by prefix, compared by hash, dead at once when revoked."""
+"""Create, revoke and find API keys. A key is shown once; the database stores its prefix and the hash of its secret."""
 
 import hashlib
 import hmac
@@ -25,7 +25,10 @@ LAST_USED_PRECISION = timedelta(minutes=1)
 def create_api_key(
     *, organization: Organization, name: str, scopes: Sequence[str], expires_days: int | None, actor: User | None
 ) -> tuple[ApiKey, str]:
-    """Returns the row and the key's text, which cannot be had again. Raises InvalidInput for an unknown scope."""
+    """Create a key and return (row, text).
+
+    The text cannot be read again later. Raises InvalidInput for an unknown scope.
+    """
     unknown = set(scopes) - set(Scope.values)
     if unknown or not scopes:
         raise InvalidInput("Choose at least one known scope.", scopes=sorted(unknown))
@@ -47,13 +50,13 @@ def create_api_key(
 
 @transaction.atomic
 def revoke_api_key(*, key: ApiKey, actor: User | None) -> None:
-    """Dead from the next request on. Revoking twice is no error."""
+    """Revoke a key: the next request with it is refused. Revoking it again changes nothing."""
     if ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now()):
         audit.record(actor=actor, action="api_key.revoke", subject=key.public_id)
 
 
 def find(text: str) -> ApiKey | None:
-    """The active key that this text is, or None. A wrong checksum costs no query."""
+    """Return the active key with this text, or None. Text with a wrong checksum is refused without a database query."""
     body, checksum = text[:-CHECKSUM_LENGTH], text[-CHECKSUM_LENGTH:]
     parts = body.split("_")
     if not (text.isascii() and text.isprintable()) or len(parts) != 4:
@@ -82,7 +85,10 @@ def _digest(secret: str) -> str:
 
 
 def _checksum(body: str) -> str:
-    """CRC-32 in base62, six characters: lets scanners tell a key from noise without asking us (GitHub's design)."""
+    """Return the CRC-32 in base62, six characters.
+
+    Secret scanners can tell a key from random text with it, without asking us (GitHub's design).
+    """
     value, digits = zlib.crc32(body.encode()), ""
     for _ in range(CHECKSUM_LENGTH):
         value, digit = divmod(value, 62)

@@ -1,3 +1,5 @@
+"""Permissions of API requests by the scopes of their key."""
+
 from typing import Any
 
 from rest_framework.exceptions import MethodNotAllowed, NotAuthenticated, PermissionDenied
@@ -8,11 +10,14 @@ from accounts.models import ApiKey
 
 
 class HasScope(BasePermission):
-    """The view names what a key must allow: `required_scope`, or `required_scopes` by method. Without one, nobody passes."""
+    """Requires the scope that the view names: `required_scope`, or `required_scopes` (HTTP method -> scope).
+
+    A view that names none refuses every request. HEAD needs the scope of GET.
+    """
 
     def has_permission(self, request: Request, view: Any) -> bool:
         if not isinstance(request.auth, ApiKey):
-            raise NotAuthenticated("An API key is needed.")
+            raise NotAuthenticated("This request needs an API key.")
         method = request.method or ""
         if not hasattr(view, method.lower()):
             raise MethodNotAllowed(method)

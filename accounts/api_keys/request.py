@@ -1,4 +1,4 @@
-"""Who sends an API request."""
+"""The organization that an API request acts for."""
 
 from rest_framework.request import Request
 
@@ -6,8 +6,8 @@ from accounts.models import ApiKey, Organization
 
 
 def organization_of(request: Request) -> Organization:
-    """Return the organization of the API key that signed the request. Raises TypeError where HasScope was left out."""
+    """Return the organization of the request's API key. Raises TypeError if the view does not use HasScope."""
     key = request.auth
     if not isinstance(key, ApiKey):
-        raise TypeError("no API key")
+        raise TypeError("The request has no API key: the view must use HasScope.")
     return key.organization

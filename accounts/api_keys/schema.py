@@ -1,3 +1,5 @@
+"""The description of API keys in the OpenAPI schema."""
+
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension

@@ -1,4 +1,7 @@
-"""Consent acts: the only writer of ConsentRecord. What a record says is in accounts/receipts/record.py."""
+"""Give, refuse, withdraw and expire consents.
+
+This is the only module that writes ConsentRecord; accounts/receipts/record.py defines what a record contains.
+"""
 
 import contextlib
 import uuid
@@ -30,7 +33,7 @@ from core.db import atomic_retrying
 from core.errors import Conflict, ConsentRequired, InvalidInput, from_database
 
 DECISIONS = (ConsentState.GIVEN, ConsentState.REFUSED, ConsentState.WITHDRAWN)
-# From here on "given" again renews; before, it repeats what is in force and changes nothing.
+# For this time before a consent ends, giving it again renews it. Earlier it changes nothing.
 RENEWAL_WINDOW = timedelta(days=30)
 CHANGED = "The text of this consent has changed. Read it, then decide again."
 NEWS = "news"  # the kind of mail that needs consent
@@ -47,16 +50,18 @@ def decide(
     notice_version: int | None = None,
     language: str | None = None,
 ) -> ConsentRecord:
-    """Record one act: "given", "refused" or "withdrawn". Repeating the present state changes nothing and returns it.
+    """Record a decision ("given", "refused" or "withdrawn") and return its record. Repeating one changes nothing.
 
-    About `vehicle`, or, for a personal purpose, about `owner`. `method` says where: "portal", "agent" (then `actor` is None,
-    the record names the vehicle), "unsubscribe" and so on. "given" near the end of a consent, or for a newer text, renews it.
+    The decision is about `vehicle` or, for a personal purpose, about `owner`. `method` is where it was made: "portal",
+    "agent" (at the car: `actor` is None and the record names the vehicle), "unsubscribe" and others. "given" shortly
+    before a consent ends, or for a newer text, renews it. When consent to run jobs ends, triggers of compute end the
+    vehicle's leases in the same transaction.
 
-    In the same transaction the database ends the vehicle's leases when consent to run jobs ends (compute's rules).
-    `notice_version` and `language` are the text that the person had before them (None: the owner's language): consent to
-    any version but the newest is not taken.
-    Raises InvalidInput for another word, Conflict for withdrawing what was never given, `notice_changed`, or consent that a
-    closed account or a retired vehicle cannot give.
+    `notice_version` and `language` (None: the owner's) name the text that the person was shown. Consent to any version
+    but the newest is refused. Raises InvalidInput for an unknown decision or a wrong subject, and Conflict:
+    `no_consent` (none in force to withdraw), `consent_in_force` (withdraw it instead of refusing), `notice_changed`,
+    `account_closed` or `vehicle_retired` (neither can give consent). Locks the owner's row first, then the present
+    consent.
     """
     if decision not in DECISIONS:
         raise InvalidInput("The decision must be given, refused or withdrawn.", decision=decision)
@@ -64,7 +69,7 @@ def decide(
     try:
         return _decide(purpose, decision, actor, method, vehicle, owner, notice_version, language)
     except DatabaseError as error:
-        if isinstance(from_database(error), ConsentRequired):  # a new text took effect since it was looked up
+        if isinstance(from_database(error), ConsentRequired):  # a newer text took effect after we read the present one
             raise Conflict(CHANGED, code="notice_changed") from error
         raise
 
@@ -80,50 +85,56 @@ def _decide(
     notice_version: int | None,
     language: str | None,
 ) -> ConsentRecord:
-    owner = Owner.objects.select_for_update(no_key=True).get(pk=vehicle.owner_id if vehicle else owner.pk)  # type: ignore[union-attr] # one of them
+    owner_id = vehicle.owner_id if vehicle else owner.pk  # type: ignore[union-attr] # _check_subject: one is set
+    owner = Owner.objects.select_for_update(no_key=True).get(pk=owner_id)
     notice = notices.current_notice(purpose, language or notices.language_of(owner))
     if decision == ConsentState.GIVEN:
         _check_can_give(owner, vehicle, notice, notice_version)
-    # Waits for a dispatch that is leasing on this consent: the act is then later than every lease it allowed.
-    held = ConsentCurrent.objects.select_for_update(of=["self"]).filter(owner=owner, vehicle=vehicle, purpose=purpose)
-    current = held.select_related("record__notice").first()
+    # This lock waits for a dispatch that is leasing under this consent (it holds the row FOR SHARE), so the decision is
+    # later than every lease that the consent allowed.
+    locked = ConsentCurrent.objects.select_for_update(of=["self"]).filter(owner=owner, vehicle=vehicle, purpose=purpose)
+    current = locked.select_related("record__notice").first()
     if current and _repeats(current, decision, notice):
         return current.record
     if decision == ConsentState.WITHDRAWN:
         if current is None or current.state not in IN_FORCE:
             raise Conflict("There is no consent in force to withdraw.", code="no_consent")
-        notice = current.record.notice  # what is withdrawn is consent to that text
+        notice = current.record.notice  # the record of a withdrawal names the text that was consented to
     if decision == ConsentState.REFUSED and current and current.is_in_force:
         raise Conflict("Consent is in force: withdraw it instead.", code="consent_in_force")
     renews = decision == ConsentState.GIVEN and current is not None and current.is_given
     state = ConsentState.RENEWED if renews else ConsentState(decision)
-    written = append(owner=owner, vehicle=vehicle, notice=notice, state=state, actor=actor, method=method)
+    new_record = append(owner=owner, vehicle=vehicle, notice=notice, state=state, actor=actor, method=method)
     if method == "agent":
-        _tell_withdrawn_at_car(written)
-    return written
+        _mail_withdrawn_at_car(new_record)
+    return new_record
 
 
 def withdraw_all(*, owner: Owner, purpose: str, actor: User | None, method: str) -> int:
-    """Withdraw one purpose for every vehicle of the owner that gave it. Returns how many that were."""
-    found = ConsentCurrent.objects.filter(owner=owner, purpose=purpose).exclude(vehicle=None).select_related("vehicle")
-    given = [current.vehicle for current in found if current.is_given]
+    """Withdraw consent to one purpose for all vehicles of the owner. Return how many had it."""
+    rows = ConsentCurrent.objects.filter(owner=owner, purpose=purpose).exclude(vehicle=None).select_related("vehicle")
+    given = [current.vehicle for current in rows if current.is_given]
     for vehicle in given:
-        with contextlib.suppress(Conflict):  # it ended by itself meanwhile: the others must still be stopped
+        with contextlib.suppress(Conflict):  # it has ended since the query; go on with the others
             decide(vehicle=vehicle, purpose=purpose, decision=ConsentState.WITHDRAWN, actor=actor, method=method)
     return len(given)
 
 
 def withdraw_everything(*, owner: Owner, actor: User | None, method: str) -> int:
-    """Stop all cars: what lets them work first, then every other purpose of every vehicle. Returns how many consents ended."""
+    """Withdraw every consent of all vehicles of the owner. Return how many.
+
+    Consent to run jobs comes first, so that the cars stop as early as possible. Each withdrawal is its own transaction.
+    """
     purposes = [purpose for purpose in Purpose.values if purpose not in PERSONAL]
     return sum(withdraw_all(owner=owner, purpose=purpose, actor=actor, method=method) for purpose in purposes)
 
 
 @atomic_retrying
 def expire(*, limit: int = 500) -> int:
-    """Write the `expired` act for consents whose time has passed, and for those to a text that no longer counts.
+    """Write an "expired" record for consents that are over or whose text is no longer in effect. Return how many.
 
-    The database has stopped honouring both by itself; the act ends what still runs, and stands in the history.
+    Such consents are no longer in force even without a record. The record ends the leases that still run, and belongs
+    to the history. Handles at most `limit` consents, in one transaction; owners are locked in the order of their ids.
     """
     ended = Q(expires_at__lte=timezone.now())
     for purpose, version in notices.counting_versions().items():
@@ -137,7 +148,7 @@ def expire(*, limit: int = 500) -> int:
             .select_related("vehicle", "record__notice")
             .get(pk=current.pk)
         )
-        if current.state not in IN_FORCE or current.is_in_force:  # decided again since the list was read
+        if current.state not in IN_FORCE or current.is_in_force:  # decided again since the query
             continue
         append(
             owner=owner,
@@ -160,7 +171,10 @@ def append(
     actor: User | None,
     method: str,
 ) -> ConsentRecord:
-    """Write the next record of the owner's chain. The caller holds the owner's row lock."""
+    """Sign and write the next record of the owner's chain, and return it. The caller has locked the owner's row.
+
+    When consent to news ends, news mails that still wait in the outbox are dropped.
+    """
     head = ConsentRecord.objects.filter(owner=owner).order_by("-seq").values_list("seq", "hash").first()
     seq, prev_hash = (head[0] + 1, head[1]) if head else (1, GENESIS_HASH)
     record_id, at = uuid.uuid4(), _database_clock()
@@ -179,7 +193,7 @@ def append(
     )
     payload = record.canonical(record.record_fields(act, notice_of(notice), controller()))
     signature = keys.private_key(settings.RECEIPT_SIGNING_KEY).sign(keys.RECORD_DOMAIN + chained(prev_hash, payload))
-    written = ConsentRecord.objects.create(
+    new_record = ConsentRecord.objects.create(
         public_id=record_id,
         owner=owner,
         vehicle=vehicle,
@@ -199,17 +213,20 @@ def append(
     if notice.purpose == Purpose.PRODUCT_EMAIL and state not in IN_FORCE:
         waiting = Mail.objects.filter(user=owner.user_id, kind=NEWS, sent_at=None, dropped_at=None)
         waiting.update(dropped_at=timezone.now(), dropped_code=f"consent_{state}")
-    return written
+    return new_record
 
 
 def may_renew(current: ConsentCurrent) -> bool:
-    """Is a consent so near its end that giving it again begins a new term?"""
+    """Return whether a consent is so close to its end that giving it again renews it.
+
+    That is RENEWAL_WINDOW before the end, or half of its validity if that is shorter.
+    """
     window = min(RENEWAL_WINDOW, timedelta(days=current.record.notice.validity_days) / 2)
     return current.is_given and current.expires_at is not None and current.expires_at <= timezone.now() + window
 
 
 def controller() -> record.Controller:
-    """Who answers for the data, as set for this installation."""
+    """Return the data controller of this installation, from the settings."""
     return record.Controller(
         name=settings.CONTROLLER_NAME,
         address=settings.CONTROLLER_ADDRESS,
@@ -224,6 +241,7 @@ def controller() -> record.Controller:
 
 
 def notice_of(notice: ConsentNotice) -> record.Notice:
+    """Return the part of a notice that a consent record contains."""
     return record.Notice(
         purpose=notice.purpose,
         version=notice.version,
@@ -235,14 +253,17 @@ def notice_of(notice: ConsentNotice) -> record.Notice:
 
 
 def entity(actor: User | None, vehicle: Vehicle | None, method: str) -> str:
-    """Who acted: a user, the person at the car (whose node signed the request), or nobody but time."""
+    """Return who decided: "user:<id>", "system", or "vehicle:<id>" for somebody at the car, by its signed request."""
     if actor:
         return f"user:{actor.pk}"
     return f"vehicle:{vehicle.public_id}" if vehicle and method == "agent" else "system"
 
 
 def _database_clock() -> datetime:
-    """One clock for acts and leases, so that their times can be compared; read now, not at the transaction's start."""
+    """Return the database's time now. Leases use the same clock, so their times and those of decisions can be compared.
+
+    now() would be the start of the transaction, which is before the locks were granted.
+    """
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         at: datetime = cursor.fetchone()[0]
@@ -258,29 +279,30 @@ def _check_can_give(owner: Owner, vehicle: Vehicle | None, notice: ConsentNotice
     if read_version not in (None, notice.version):
         raise Conflict(CHANGED, code="notice_changed")
     if owner.deactivated_at or owner.erased_at:
-        raise Conflict("This account is closed: it can withdraw, not consent.", code="account_closed")
+        raise Conflict("This account is closed: it can withdraw consent but not give it.", code="account_closed")
     if vehicle and Vehicle.objects.filter(pk=vehicle.pk, retired_at__isnull=False).exists():
-        raise Conflict("This vehicle is no longer yours here.", code="vehicle_retired")
+        raise Conflict("This vehicle is no longer in your account.", code="vehicle_retired")
 
 
 def _repeats(current: ConsentCurrent, decision: str, notice: ConsentNotice) -> bool:
+    """Return whether the decision equals the present state, so that no record is needed."""
     if decision != ConsentState.GIVEN:
         return current.state == decision
     return current.is_in_force and current.notice_version == notice.version and not may_renew(current)
 
 
-def _tell_withdrawn_at_car(written: ConsentRecord) -> None:
-    """The owner may not be who stands at the car."""
+def _mail_withdrawn_at_car(withdrawal: ConsentRecord) -> None:
+    """Mail the owner: somebody else may have withdrawn the consent at the car."""
     context = {
-        "purpose": written.purpose,
-        "title": written.notice.title,
-        "vehicle": str(written.vehicle.public_id) if written.vehicle else "",
-        "at": written.at.isoformat(timespec="seconds"),
-        "receipt_id": str(written.public_id),
+        "purpose": withdrawal.purpose,
+        "title": withdrawal.notice.title,
+        "vehicle": str(withdrawal.vehicle.public_id) if withdrawal.vehicle else "",
+        "at": withdrawal.at.isoformat(timespec="seconds"),
+        "receipt_id": str(withdrawal.public_id),
     }
     outbox.queue(
-        user=written.owner.user,
+        user=withdrawal.owner.user,
         kind="consent-withdrawn-in-car",
-        dedupe_key=f"withdrawn:{written.public_id}",
+        dedupe_key=f"withdrawn:{withdrawal.public_id}",
         context=context,
     )

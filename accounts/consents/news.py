@@ -1,4 +1,4 @@
-"""News about Driveway by e-mail: to those whose consent is in force, and to nobody else."""
+"""News about Driveway by e-mail, sent only to owners whose consent to it is in force."""
 
 from django.db import transaction
 
@@ -8,17 +8,17 @@ from accounts.models import ConsentCurrent, Owner, Purpose
 
 
 def recipients() -> list[int]:
-    """Ids of owners whose consent to news is in force now."""
+    """Return the ids of owners whose consent to news is in force now."""
     in_force = ConsentCurrent.objects.in_force(Purpose.PRODUCT_EMAIL)
     rows = in_force.filter(vehicle=None, owner__deactivated_at=None, owner__erased_at=None, owner__user__is_active=True)
     return list(rows.order_by("owner_id").values_list("owner_id", flat=True))
 
 
 def send(*, campaign: str, subject: str, body: str) -> int:
-    """Write the mails of a campaign, one an owner however often it is run. Returns to how many owners it goes.
+    """Queue the mails of a campaign, one for each owner, however often this is called. Return the number of owners.
 
-    Each is checked again under the lock that an unsubscribing takes; what waits in the outbox when an owner unsubscribes
-    is dropped by that act.
+    Each consent is checked again under the owner's row lock, which unsubscribing takes too. Unsubscribing also drops
+    mails that still wait in the outbox. So no news is sent to an owner who has unsubscribed.
     """
     return sum(_queue(owner_id, campaign, subject, body) for owner_id in recipients())
 
@@ -33,7 +33,7 @@ def _queue(owner_id: int, campaign: str, subject: str, body: str) -> bool:
         "subject": subject,
         "body": body,
         "unsubscribe_url": link,
-        # RFC 8058: a mail program's own button ends it with one POST.
+        # RFC 8058: the mail program shows its own button, which unsubscribes with one POST.
         "headers": {"List-Unsubscribe": f"<{link}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"},
     }
     outbox.queue(user=owner.user, kind=consents.NEWS, dedupe_key=f"news:{campaign}:{owner.pk}", context=context)

@@ -1,4 +1,8 @@
-"""Texts of purposes: which one counts, which one a person reads, publishing the next, telling those who agreed to the last."""
+"""The versioned texts of purposes: find the one in effect, publish a new one, and mail the owners whom it concerns.
+
+A text may be published before it takes effect. Owners can accept the newest text at once; consent to the version before
+it stays in force until the new one takes effect.
+"""
 
 import hashlib
 from collections.abc import Iterable
@@ -12,10 +16,12 @@ from accounts.models import ConsentNotice, Owner, Purpose
 from core.errors import Conflict, InvalidInput, NotFound
 
 DEFAULT_LANGUAGE = "en"
-# Between publishing and taking effect, so that the new text is committed before the first moment at which it counts.
+# Least time between publishing and taking effect: the new text is committed before it takes effect.
 LEAD = timedelta(minutes=1)
 NO_EARLIER_CONSENT = 1  # version 1 replaces nothing
 
+# Owners with consent in force to an older version who have not been mailed yet: a mail's dedupe_key ends in the owner's
+# id.
 OUTDATED_OWNERS = """
 SELECT DISTINCT o.id
   FROM accounts_consentcurrent c JOIN accounts_owner o ON o.id = c.owner_id AND o.deactivated_at IS NULL
@@ -26,7 +32,7 @@ SELECT DISTINCT o.id
 
 
 def current_notice(purpose: str, language: str = DEFAULT_LANGUAGE) -> ConsentNotice:
-    """The newest text of a purpose, effective or soon to be, in this language if there is one. Raises NotFound."""
+    """Return the newest text of a purpose, in effect or not yet, in this language if it exists. Raises NotFound."""
     newest = ConsentNotice.objects.filter(purpose=purpose).order_by("-version").values("version")[:1]
     notice = best_language(ConsentNotice.objects.filter(purpose=purpose, version=newest), language)
     if notice is None:
@@ -35,42 +41,43 @@ def current_notice(purpose: str, language: str = DEFAULT_LANGUAGE) -> ConsentNot
 
 
 def current_notices(language: str = DEFAULT_LANGUAGE) -> dict[str, ConsentNotice]:
-    """`current_notice` of every purpose, in one query."""
-    found: dict[str, list[ConsentNotice]] = {}
+    """Return the `current_notice` of every purpose, by purpose, with one query."""
+    newest: dict[str, list[ConsentNotice]] = {}
     for notice in ConsentNotice.objects.order_by("purpose", "-version"):
-        texts = found.setdefault(notice.purpose, [notice])
+        texts = newest.setdefault(notice.purpose, [notice])
         if notice.version == texts[0].version and notice is not texts[0]:
             texts.append(notice)
-    chosen = {purpose: best_language(texts, language) for purpose, texts in found.items()}
+    chosen = {purpose: best_language(texts, language) for purpose, texts in newest.items()}
     return {purpose: notice for purpose, notice in chosen.items() if notice}
 
 
 def best_language(texts: Iterable[ConsentNotice], language: str) -> ConsentNotice | None:
-    """Of the texts of one version: this language, else English, else any."""
+    """Return the text in this language, else in English, else any; None if there are none. They are of one version."""
     by_language = {notice.language: notice for notice in texts}
     return by_language.get(language) or by_language.get(DEFAULT_LANGUAGE) or next(iter(by_language.values()), None)
 
 
 def language_of(owner: Owner) -> str:
-    """The language of an owner's locale: "de" of "de-DE"."""
+    """Return the language of an owner's locale: "de" for "de-DE"."""
     return owner.locale.replace("_", "-").split("-")[0].lower() or DEFAULT_LANGUAGE
 
 
 def counting_version(purpose: str) -> int:
-    """The version that counts now: consent to an older one is not in force."""
+    """Return the version that is in effect now (0: none). Consent to an older version is not in force."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT accounts_notice_version(%s)", [purpose])
         return int(cursor.fetchone()[0])
 
 
 def counting_versions() -> dict[str, int]:
-    """`counting_version` of every purpose, in one query."""
+    """Return the `counting_version` of every purpose, by purpose, with one query."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT p, accounts_notice_version(p) FROM unnest(%s::text[]) AS p", [list(Purpose.values)])
         return dict(cursor.fetchall())
 
 
 def text_sha256(title: str, summary: str, body: str) -> str:
+    """Return the hash of a text that consent records and receipts contain, as 64 hex digits."""
     return hashlib.sha256(f"{title}\n\n{summary}\n\n{body}".encode()).hexdigest()
 
 
@@ -86,11 +93,12 @@ def publish(
     validity_days: int,
     effective_at: datetime | None,
 ) -> tuple[ConsentNotice, bool]:
-    """Publish a text, and whether that was news: the same text again changes nothing.
+    """Publish a text. Return (notice, whether it is new): publishing the same text again changes nothing.
 
-    `effective_at` None: for another language of a published version the time of the first, else refused. Consent to an
-    older version ends there; owners may accept the new text before.
-    Raises InvalidInput, or Conflict `notice_published` (another text has this number), `version_order`.
+    At `effective_at` consent to older versions ends; owners may accept the new text before. For another language of a
+    published version, leave `effective_at` None or give that version's time. Raises InvalidInput for invalid values,
+    `effective_missing` or `effective_too_soon`, and Conflict `notice_published` (the version has another text),
+    `version_order` (the number is not the next one) or `effective_differs`.
     """
     _lock(purpose)
     known = list(ConsentNotice.objects.filter(purpose=purpose).order_by("-version"))
@@ -119,7 +127,10 @@ def publish(
 
 
 def announce(*, limit: int = 500) -> int:
-    """Write a mail to owners whose consent is to an older text than the newest one, once each. Returns how many."""
+    """Queue a mail to each owner whose consent is to an older version than the newest.
+
+    Return how many, at most `limit`.
+    """
     count = 0
     for purpose, notice in current_notices().items():
         if notice.version == NO_EARLIER_CONSENT:
@@ -129,12 +140,12 @@ def announce(*, limit: int = 500) -> int:
             cursor.execute(OUTDATED_OWNERS, [purpose, notice.version, key, limit - count])
             owners = [row[0] for row in cursor.fetchall()]
         for owner_id in owners:
-            _tell(owner_id, notice.purpose, key)
+            _mail(owner_id, notice.purpose, key)
         count += len(owners)
     return count
 
 
-def _tell(owner_id: int, purpose: str, key: str) -> None:
+def _mail(owner_id: int, purpose: str, key: str) -> None:
     owner = Owner.objects.select_related("user").get(pk=owner_id)
     text = current_notice(purpose, language_of(owner))
     context = {
@@ -148,7 +159,7 @@ def _tell(owner_id: int, purpose: str, key: str) -> None:
 
 
 def _lock(purpose: str) -> None:
-    """One publisher of a purpose at a time: version numbers stay in order."""
+    """Let one transaction at a time publish texts of a purpose, so that version numbers stay in order."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('notice:' || %s))", [purpose])
 
@@ -167,8 +178,9 @@ def _check(purpose: str, language: str, title: str, summary: str, body: str, val
 
 
 def _effective(known: list[ConsentNotice], version: int, effective_at: datetime | None) -> datetime:
+    """Return when a version takes effect. Raises InvalidInput or Conflict as `publish` describes."""
     newest = known[0].version if known else 0
-    if version == newest:  # another language of it
+    if version == newest:  # another language of the newest version
         first = next(n for n in known if n.version == version)
         if effective_at not in (None, first.effective_at):
             raise Conflict("All languages of a version take effect together.", code="effective_differs")
@@ -176,9 +188,9 @@ def _effective(known: list[ConsentNotice], version: int, effective_at: datetime 
     if version != newest + 1:
         raise Conflict(f"The next version is {newest + 1}.", code="version_order")
     if effective_at is None:
-        raise InvalidInput("Say when the new version takes effect.", code="effective_missing")
+        raise InvalidInput("State when the new version takes effect.", code="effective_missing")
     if effective_at < timezone.now() + LEAD:
         raise InvalidInput(
-            "A version takes effect a minute after it is published at the earliest.", code="effective_too_soon"
+            "A version can take effect one minute after it is published, or later.", code="effective_too_soon"
         )
     return effective_at

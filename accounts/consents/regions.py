@@ -1,4 +1,7 @@
-"""The coarse region of a vehicle: a state or province that its owner chose, kept only while they consent to it."""
+"""The region of a vehicle: a state or province that its owner chooses.
+
+It is kept only while consent to it is in force.
+"""
 
 import re
 
@@ -12,7 +15,11 @@ REGION = re.compile(r"[A-Z]{2}-[A-Z0-9]{1,3}")  # ISO 3166-2
 
 
 def choose_region(*, vehicle: Vehicle, region: str, actor: User | None) -> Vehicle:
-    """Keep the code, or none for "". Raises InvalidInput `region_invalid`, or ConsentRequired: the database refuses it."""
+    """Store the region, an ISO 3166-2 code, or remove it for "". Return the vehicle.
+
+    Raises InvalidInput `region_invalid`, or ConsentRequired if consent to `region` is not in force (a trigger refuses
+    it).
+    """
     region = region.strip().upper()
     country = vehicle.owner.country
     if region and (not REGION.fullmatch(region) or not region.startswith(f"{country}-")):
@@ -23,13 +30,14 @@ def choose_region(*, vehicle: Vehicle, region: str, actor: User | None) -> Vehic
     vehicle.region = region
     try:
         with transaction.atomic():
-            # As a withdrawal does, before the vehicle: so that it sees this region, or this sees its end.
+            # Lock the consent before the vehicle, in the order of a withdrawal. Then either the withdrawal waits and
+            # removes this region, or this call waits and is refused.
             list(ConsentCurrent.objects.select_for_update(no_key=True).filter(vehicle=vehicle, purpose=Purpose.REGION))
             vehicle.save(update_fields=["region"])
             audit.record(actor=actor, action="vehicle.region", subject=vehicle.public_id)
     except DatabaseError as error:
-        refused = from_database(error)
-        if isinstance(refused, ConsentRequired):
-            raise ConsentRequired("Consent to keeping a region first.") from error
+        refusal = from_database(error)
+        if isinstance(refusal, ConsentRequired):
+            raise ConsentRequired("Give consent to keeping a region first.") from error
         raise
     return vehicle

@@ -1,14 +1,15 @@
-"""Mails about consents that end soon: 30 and 7 days before, once each."""
+"""Mails about consents that end soon: one 30 days before the end and one 7 days before."""
 
 from django.db import connection
 
 from accounts.mails import outbox
 from accounts.models import ConsentCurrent
 
-DAYS_BEFORE = (7, 30)  # the nearest first: who is seven days away is not told of thirty
+DAYS_BEFORE = (7, 30)  # nearest first: a consent that ends within 7 days gets no mail about 30 days
 KIND = "consent-reminder"
 
-# Not for a consent that was never meant to last so long, nor for one to a text that no longer counts.
+# No mail for a consent whose validity is shorter than the notice period, or whose text is no longer in effect.
+# Parameters: nearer period, period, period (days), prefix of the dedupe_key, limit.
 DUE = """
 SELECT c.id FROM accounts_consentcurrent c
   JOIN accounts_consentrecord r ON r.id = c.record_id
@@ -25,20 +26,20 @@ SELECT c.id FROM accounts_consentcurrent c
 
 
 def remind(*, limit: int = 500) -> int:
-    """Write the mails that are due. Returns how many."""
+    """Queue the reminders that are due. Return how many, at most `limit`."""
     count, nearer = 0, 0
     for days in DAYS_BEFORE:
         with connection.cursor() as cursor:
             cursor.execute(DUE, [nearer, days, days, f"{KIND}:{days}:", limit - count])
             ids = [row[0] for row in cursor.fetchall()]
-        found = ConsentCurrent.objects.filter(pk__in=ids).select_related("owner__user", "vehicle", "record__notice")
-        for current in found:
-            _tell(current, days)
+        rows = ConsentCurrent.objects.filter(pk__in=ids).select_related("owner__user", "vehicle", "record__notice")
+        for current in rows:
+            _mail(current, days)
         count, nearer = count + len(ids), days
     return count
 
 
-def _tell(current: ConsentCurrent, days: int) -> None:
+def _mail(current: ConsentCurrent, days: int) -> None:
     assert current.expires_at
     context = {
         "purpose": current.purpose,

@@ -1,4 +1,4 @@
-"""What an owner has allowed, for pages: every purpose with its newest text, the last decision, and whether it counts."""
+"""An owner's consents for pages: for each purpose its newest text, the last decision and whether that is in force."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -18,13 +18,13 @@ from accounts.models import (
     Vehicle,
 )
 
-UNDO_FOR = timedelta(minutes=10)
+UNDO_FOR = timedelta(minutes=10)  # how long the page offers to undo a withdrawal or refusal
 
 
 def consents_of(
     vehicles: Sequence[Vehicle], purposes: Iterable[str] = VEHICLE_PURPOSES, *, language: str = notices.DEFAULT_LANGUAGE
 ) -> dict[int, dict[str, dict[str, Any]]]:
-    """By vehicle id and purpose; see `shown`."""
+    """Return the consents of vehicles, by vehicle id and then by purpose; each as `shown` returns it."""
     texts, counting = notices.current_notices(language), notices.counting_versions()
     rows = ConsentCurrent.objects.filter(vehicle__in=[vehicle.pk for vehicle in vehicles]).select_related(
         "record__notice"
@@ -41,7 +41,7 @@ def consents_of(
 
 
 def personal_consents_of(owner: Owner, *, language: str = notices.DEFAULT_LANGUAGE) -> dict[str, dict[str, Any]]:
-    """The purposes that are about the person, by purpose; see `shown`."""
+    """Return an owner's consents to personal purposes, by purpose; each as `shown` returns it."""
     texts, counting = notices.current_notices(language), notices.counting_versions()
     rows = ConsentCurrent.objects.filter(owner=owner, vehicle=None).select_related("record__notice")
     current = {row.purpose: row for row in rows}
@@ -53,7 +53,10 @@ def personal_consents_of(owner: Owner, *, language: str = notices.DEFAULT_LANGUA
 
 
 def shown(notice: ConsentNotice, counting: int, row: ConsentCurrent | None) -> dict[str, Any]:
-    """`state` is the last decision ("given" to "expired"), "none", or "outdated" when its text no longer counts."""
+    """Return a consent as pages show it.
+
+    `counting` is the version of the text now in effect; `state` is from `state_of`.
+    """
     state = state_of(counting, row)
     in_force = state in IN_FORCE
     return {
@@ -74,7 +77,10 @@ def shown(notice: ConsentNotice, counting: int, row: ConsentCurrent | None) -> d
 
 
 def state_of(counting: int, row: ConsentCurrent | None) -> str:
-    """What the last decision counts as now, `counting` being the version of the text that counts."""
+    """Return the present state: "none", the last decision ("given" to "expired"), or "outdated".
+
+    "outdated" is consent to an older version than `counting`, the version of the text now in effect.
+    """
     if row is None:
         return "none"
     if row.state not in IN_FORCE:
@@ -85,19 +91,23 @@ def state_of(counting: int, row: ConsentCurrent | None) -> str:
 
 
 def _renewal(notice: ConsentNotice, row: ConsentCurrent) -> str:
-    """Why giving it again would be of use: "new_text", "ending", or ""."""
+    """Return why the page offers to renew the consent: "new_text", "ending", or "" for no reason."""
     if row.notice_version < notice.version:
         return "new_text"
     return "ending" if consents.may_renew(row) else ""
 
 
 def _new_text_at(notice: ConsentNotice, row: ConsentCurrent) -> datetime | None:
-    """When the text that is in force is replaced by a newer one that is published already."""
+    """Return when a newer, published text takes effect, or None if consent is to the newest."""
     return notice.effective_at if row.notice_version < notice.version else None
 
 
 def undo_of(owner: Owner, record_id: UUID | str) -> dict[str, Any] | None:
-    """The consent that was withdrawn or refused by this record, if nothing was decided since: what could be given instead."""
+    """Return the consent that this record withdrew or refused, so that the page can offer to give it again.
+
+    The result is that of `shown` with "vehicle" added. None if it was decided again since, is older than UNDO_FOR, or
+    its vehicle is retired.
+    """
     row = (
         ConsentCurrent.objects.filter(
             owner=owner,

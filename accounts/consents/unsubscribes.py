@@ -1,4 +1,4 @@
-"""The link in every mail of news that ends them: signed, without sign-in, for as long as the mail is kept."""
+"""The unsubscribe link in news mails. It is signed, needs no sign-in and does not expire."""
 
 from django.conf import settings
 from django.core import signing
@@ -11,16 +11,20 @@ SALT = "accounts.unsubscribe"
 
 
 def token(owner: Owner) -> str:
-    """It can do nothing but end the news; who has it may have got the mail forwarded."""
+    """Return the token of an owner's link. It can only end news, since forwarded mails pass it on to others."""
     return signing.dumps(str(owner.public_id), salt=SALT)
 
 
 def url(owner: Owner) -> str:
+    """Return an owner's unsubscribe link."""
     return f"{settings.SITE_URL}/unsubscribe/{token(owner)}"
 
 
 def owner_of(text: str) -> Owner:
-    """Raises NotFound for a token that we did not make, or whose owner has been erased."""
+    """Return the owner of a token.
+
+    Raises NotFound `token_invalid` for a token that we did not sign or an erased owner.
+    """
     try:
         public_id = signing.loads(text, salt=SALT)
     except signing.BadSignature as error:
@@ -32,7 +36,7 @@ def owner_of(text: str) -> Owner:
 
 
 def unsubscribe(owner: Owner) -> bool:
-    """End the news. Returns whether there was a consent to end; again, or without one, nothing happens."""
+    """Withdraw consent to news. Return whether there was one in force; repeating it changes nothing."""
     try:
         consents.decide(
             owner=owner,

@@ -1,4 +1,4 @@
-"""Every kind of mail that we send by ourselves, and whether its reader can do without. Pure.
+"""The kinds of mail that the site sends on its own, and which of them a recipient can switch off.
 
 A kind's texts are `templates/emails/<kind>-subject.txt` and `-body.txt`, and `-body.html` if it has one.
 """
@@ -10,16 +10,16 @@ from accounts.models import Purpose
 
 class Kind(NamedTuple):
     title: str
-    # Optional ones can be switched off in the settings and stop with the account; the others are always sent.
+    # Optional mails can be switched off in the settings and end with the account; the others are always sent.
     optional: bool = False
-    # Sent only while this personal consent is in force; it is given and withdrawn as a consent, not as a setting.
+    # Sent only while this personal consent is in force. It is given and withdrawn as a consent, not in the settings.
     purpose: str = ""
     # Off until the owner switches it on.
     starts_off: bool = False
 
 
 KINDS = {
-    # Always: without them an owner could not keep control.
+    # Always sent: without them an owner could not control what the cars do.
     "consent-reminder": Kind("A consent ends soon"),
     "notice-changed": Kind("The text of a consent has changed"),
     "consent-withdrawn-in-car": Kind("A consent was withdrawn in the car"),
@@ -40,7 +40,7 @@ KINDS = {
     "payout-account-ready": Kind("You can be paid now"),
     "payout-account-action": Kind("Stripe needs something before it pays you"),
     "payout-account-restricted": Kind("Stripe does not let us pay you"),
-    # To a customer's admins and people of finance, about its money.
+    # Always sent to the administrators and finance members of a customer: about its money.
     "recharge-paused": Kind("An automatic recharge did not work and is paused"),
     "card-expiring": Kind("The card of the automatic recharge expires soon"),
     "balance-low": Kind("Little is left in the wallet"),

@@ -1,4 +1,8 @@
-"""The outbox of mails to people. Queue one in the transaction of the act that it tells of; a worker sends it, once."""
+"""The outbox of mails to people.
+
+Queue a mail in the transaction of the event that it reports. A worker sends it afterwards: once, and twice only if the
+worker dies between sending it and noting so.
+"""
 
 import logging
 from contextlib import suppress
@@ -20,8 +24,9 @@ from core.queue import CLAIM_FIELDS, claimed, take
 
 logger = logging.getLogger(__name__)
 TASK = "accounts.send_mails"
-BATCH, ATTEMPTS = 10, 12  # a batch is sent well within the claim on it, each mail having EMAIL_TIMEOUT
-FIRST_RETRY, DOUBLINGS = timedelta(minutes=2), 7  # 2 minutes, 4, 8, ... 4 hours: two days in all
+# A batch is small enough to be sent within its lease, even if every mail takes EMAIL_TIMEOUT.
+BATCH, ATTEMPTS = 10, 12
+FIRST_RETRY, DOUBLINGS = timedelta(minutes=2), 7  # retries after 2, 4, 8, ... minutes, at most 4 hours: two days in all
 
 
 def queue(
@@ -32,10 +37,11 @@ def queue(
     context: dict[str, Any] | None = None,
     due_at: datetime | None = None,
 ) -> None:
-    """Write a mail of `kind` (templates/emails/<kind>-subject.txt and -body.txt) unless one with this key exists.
+    """Queue a mail of `kind` (templates/emails/<kind>-subject.txt and -body.txt) unless one with this key exists.
 
-    `context` is JSON: no person data that the templates could read from the user at sending. Its "headers" become the
-    mail's; values whose names end in "_at" (a moment) or "_on" (a day), in ISO form, are written as the owner writes them.
+    `context` is JSON for the templates. Leave out personal data that the templates can read from the user when the mail
+    is sent. "headers" in it become headers of the mail. Values in ISO form whose names end in "_at" (date and time) or
+    "_on" (date) are formatted for the owner's locale. `due_at` sends the mail later.
     """
     row = Mail(
         user=user,
@@ -50,15 +56,16 @@ def queue(
 
 
 def wake() -> None:
-    """Have waiting mails sent as soon as this transaction has committed."""
+    """Have waiting mails sent after this transaction commits."""
     workers.wake(TASK)
 
 
 def send_due(*, limit: int = BATCH) -> int:
-    """Send or drop the mails whose time has come. Returns how many were looked at.
+    """Send or drop up to `limit` mails that are due. Return how many were claimed.
 
-    Each is claimed before it is sent: another worker does not see it, and after a crash in between it goes out once more
-    when its claim has passed. A mail that cannot be sent is tried again, ever later, and dropped at last.
+    Each mail is claimed before it is sent, so no other worker sends it. After a crash between sending and noting so, it
+    is sent again when its lease ends. A mail that cannot be sent is retried with increasing delays and dropped after
+    ATTEMPTS.
     """
     mails = _claim(limit)
     connection = get_connection()
@@ -72,7 +79,7 @@ def send_due(*, limit: int = BATCH) -> int:
 
 @transaction.atomic
 def _claim(limit: int) -> list[Mail]:
-    """Take mails that are due. The lease is the time until the next try as well: it ends later each time."""
+    """Claim mails that are due. The lease is also the delay before the next attempt, so it doubles with each."""
     waiting = Mail.objects.filter(sent_at=None, dropped_at=None, due_at__lte=timezone.now()).select_related("user")
     rows = take(waiting, lease=lambda attempts: FIRST_RETRY * 2 ** min(attempts, DOUBLINGS), limit=limit)
     Mail.objects.bulk_update(rows, CLAIM_FIELDS)
@@ -80,11 +87,11 @@ def _claim(limit: int) -> list[Mail]:
 
 
 def _settle(mail: Mail, connection: BaseEmailBackend) -> None:
-    """Send one claimed mail, or drop it, or leave it for its next try."""
+    """Send one claimed mail, drop it, or leave it for its next attempt."""
     if not Mail.objects.filter(claimed(mail), sent_at=None, dropped_at=None).exists():
-        return None  # our claim ran out, and another worker has taken it
+        return None  # our lease ended and another worker has claimed the mail
     owner = Owner.objects.filter(user=mail.user_id).first()
-    code = "too_many_attempts" if mail.attempts > ATTEMPTS else _unwanted(mail, owner)
+    code = "too_many_attempts" if mail.attempts > ATTEMPTS else _drop_code(mail, owner)
     if code:
         return _drop(mail, code)
     try:
@@ -92,14 +99,16 @@ def _settle(mail: Mail, connection: BaseEmailBackend) -> None:
         message.connection = connection
         message.send()
     except TemplateDoesNotExist as error:
-        logger.error("no text for mails of kind %s: %s", mail.kind, error)
+        logger.error("no template for mails of kind %s: %s", mail.kind, error)
         _drop(mail, "no_template")
     except SMTPRecipientsRefused as error:
         if all(status >= 500 for status, _ in error.recipients.values()):
             return _drop(mail, "address_refused")
-        logger.warning("mail %d was not taken now: %s", mail.pk, [status for status, _ in error.recipients.values()])
+        logger.warning(
+            "mail %d was refused for now, SMTP status %s", mail.pk, [status for status, _ in error.recipients.values()]
+        )
     except Exception:
-        _close(connection)  # it may be what is broken; the next mail opens it anew
+        _close(connection)  # the connection may be the cause; the next mail opens a new one
         logger.exception("mail %d failed, attempt %d of %d", mail.pk, mail.attempts, ATTEMPTS)
         if mail.attempts >= ATTEMPTS:
             _drop(mail, "too_many_attempts")
@@ -107,13 +116,13 @@ def _settle(mail: Mail, connection: BaseEmailBackend) -> None:
         Mail.objects.filter(pk=mail.pk).update(sent_at=timezone.now())
 
 
-def _unwanted(mail: Mail, owner: Owner | None) -> str:
-    """Why this mail is not sent, or ""."""
+def _drop_code(mail: Mail, owner: Owner | None) -> str:
+    """Return the reason code for which a mail must not be sent, or ""."""
     kind = KINDS.get(mail.kind)
     if kind is None:
         return "unknown_kind"
     if owner and owner.erased_at:
-        return "erased"  # and so is the address
+        return "erased"  # the address is erased too
     if kind.optional and (not mail.user.is_active or (owner and owner.deactivated_at)):
         return "account_closed"
     if owner and mail.kind in SETTABLE and mail.kind in owner.mails_off:

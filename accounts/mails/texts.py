@@ -1,4 +1,4 @@
-"""From a row of the outbox to a mail: its texts, in its reader's locale and time zone."""
+"""Render a mail of the outbox, with dates and numbers in its recipient's locale and time zone."""
 
 from datetime import date
 from typing import Any
@@ -16,7 +16,7 @@ from core import locale
 
 
 def message_of(mail: Mail, owner: Owner | None) -> EmailMultiAlternatives:
-    """The mail, ready to be sent. Raises TemplateDoesNotExist for a kind without texts."""
+    """Return the message to send. Raises TemplateDoesNotExist for a kind without templates."""
     with locale.use(*((owner.locale, owner.time_zone) if owner else (locale.DEFAULT, "UTC"))):
         context = _context(mail, owner)
         subject = " ".join(_text(f"{mail.kind}-subject.txt", context).split())
@@ -29,9 +29,12 @@ def message_of(mail: Mail, owner: Owner | None) -> EmailMultiAlternatives:
 
 
 def _context(mail: Mail, owner: Owner | None) -> dict[str, Any]:
-    """The row's own words, and what every text may use. `car` is the vehicle whose public id is "vehicle" in the row."""
+    """Return the row's own context and what every template may use.
+
+    `car` is the vehicle with the row's "vehicle" id.
+    """
     return {
-        **{name: _readable(name, value) for name, value in mail.context.items() if name != "headers"},
+        **{name: _localized(name, value) for name, value in mail.context.items() if name != "headers"},
         "user": mail.user,
         "owner": owner,
         "site_url": settings.SITE_URL,
@@ -40,7 +43,7 @@ def _context(mail: Mail, owner: Owner | None) -> dict[str, Any]:
     }
 
 
-def _readable(name: str, value: Any) -> Any:
+def _localized(name: str, value: Any) -> Any:
     if isinstance(value, str) and (name == "at" or name.endswith("_at")):
         at = parse_datetime(value)
         return locale.moment(at) if at and at.tzinfo else value
@@ -60,7 +63,7 @@ def _car(public_id: Any, owner: Owner | None) -> Vehicle | None:
 
 
 def _text(name: str, context: dict[str, Any]) -> str:
-    """Plain text: what somebody typed is not HTML here, and must not be written as if it were."""
+    """Render a plain-text template. Autoescape is off: a typed "&" must not become "&amp;" in plain text."""
     template: Any = get_template(f"emails/{name}")
     return str(template.template.render(Context(context, autoescape=False)))
 

@@ -6,7 +6,10 @@ from accounts.models.vehicles import Vehicle
 
 
 class AccessEvent(models.Model):
-    """One look at an owner's data by staff or by a system's export: who, when, what and why. Append-only, shown to the owner."""
+    """One access to an owner's data by staff or by an export: who read what, when and why.
+
+    Append-only, and shown to the owner.
+    """
 
     class Kind(models.TextChoices):
         STAFF_READ = "staff_read", "Read by staff"
@@ -14,7 +17,7 @@ class AccessEvent(models.Model):
 
     owner = models.ForeignKey(Owner, on_delete=models.PROTECT, related_name="access_events")
     vehicle = models.ForeignKey(Vehicle, on_delete=models.PROTECT, null=True, related_name="+")
-    # Null: the system itself, for instance an export that the owner asked for.
+    # Null: the system itself, for instance when it makes an export that the owner requested.
     actor = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
     kind = models.CharField(max_length=16, choices=Kind)
     what = models.CharField(max_length=160)

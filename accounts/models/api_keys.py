@@ -11,11 +11,14 @@ class Scope(models.TextChoices):
     JOBS_READ = "jobs:read", "See models, jobs and results"
     JOBS_WRITE = "jobs:write", "Submit and cancel jobs"
     WALLET_READ = "wallet:read", "See the wallet"
-    WALLET_WRITE = "wallet:write", "Ask for top-ups; paying stays a person's act"
+    WALLET_WRITE = "wallet:write", "Request top-ups, which a person then pays"
 
 
 class ApiKey(PublicIdModel):
-    """`drv_live_<prefix>_<secret><crc32>`: the prefix finds the row, only SHA-256 of the secret is stored."""
+    """A customer's key, `drv_live_<prefix>_<secret><crc32>`.
+
+    The prefix finds the row; of the secret only SHA-256 is stored.
+    """
 
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="api_keys")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True)

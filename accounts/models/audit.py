@@ -3,7 +3,7 @@ from django.db import models
 
 
 class AuditEvent(models.Model):
-    """Who did what to whom: append-only trail of acts on accounts, keys, vehicles and by operators."""
+    """One act on an account, key or vehicle, or by an operator: who did what to which object. Append-only."""
 
     actor = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True)
     action = models.CharField(max_length=60)

@@ -1,4 +1,7 @@
-"""Consent: versioned texts, and append-only, hash-chained acts. The fields follow ISO/IEC TS 27560 as W3C DPV maps it."""
+"""Consent: versioned texts, and append-only records of decisions, chained by hashes.
+
+The fields follow ISO/IEC TS 27560 in the mapping of W3C DPV.
+"""
 
 from typing import ClassVar, Self
 
@@ -12,7 +15,7 @@ from core.models import PublicIdModel, TimestampedModel
 
 
 class Purpose(models.TextChoices):
-    """What an owner may allow, each on its own. Only the first is needed to earn."""
+    """The purposes that an owner can consent to, each separately. Only the first is needed to earn."""
 
     RUN_JOBS = "run_jobs", "Run customers' jobs"
     AVAILABILITY = "availability", "Keep availability history"
@@ -22,7 +25,7 @@ class Purpose(models.TextChoices):
     PRODUCT_EMAIL = "product_email", "News about Driveway by e-mail"
 
 
-PERSONAL = (Purpose.PRODUCT_EMAIL,)  # about the person, not about one of their vehicles
+PERSONAL = (Purpose.PRODUCT_EMAIL,)  # decided by an owner once, not for each vehicle
 VEHICLE_PURPOSES = tuple(purpose for purpose in Purpose if purpose not in PERSONAL)
 
 
@@ -39,12 +42,12 @@ IN_FORCE = (ConsentState.GIVEN, ConsentState.RENEWED)
 
 class ConsentNoticeQuerySet(models.QuerySet["ConsentNotice"]):
     def newer_in_effect(self, purpose: str, version: int) -> bool:
-        """Is there a later version that counts already?"""
+        """Return whether a later version of the text has taken effect."""
         return self.filter(purpose=purpose, version__gt=version, effective_at__lte=timezone.now()).exists()
 
 
 class ConsentNotice(TimestampedModel):
-    """The text of one purpose, in one language and version. A new version asks again."""
+    """The text of one purpose in one version and language. A new version needs new consent."""
 
     purpose = models.CharField(max_length=32)
     version = models.PositiveIntegerField()
@@ -55,7 +58,7 @@ class ConsentNotice(TimestampedModel):
     sha256 = models.CharField(max_length=64)
     validity_days = models.PositiveIntegerField(default=365)
     published_at = models.DateTimeField(default=timezone.now)
-    # From here on consent to an older version no longer counts.
+    # From this time on, consent to an older version is no longer in force.
     effective_at = models.DateTimeField(default=timezone.now)
 
     objects: ClassVar[ConsentNoticeQuerySet] = ConsentNoticeQuerySet.as_manager()  # type: ignore[assignment]
@@ -78,10 +81,11 @@ class ConsentNotice(TimestampedModel):
 
 
 class ConsentRecord(PublicIdModel):
-    """One act of an owner about one purpose, and one vehicle unless the purpose is personal.
+    """One decision about one purpose, for one vehicle or, if the purpose is personal, for the owner.
 
-    `payload` is the canonical record, kept byte for byte; `hash` = SHA-256(prev_hash bytes || payload). The database
-    computes both again on insert, chains records by owner, and refuses every change.
+    `payload` is the canonical record, kept byte for byte; `hash` = SHA-256(prev_hash bytes || payload). On insert the
+    database computes the hash again, compares columns with the payload, and requires the record to continue the owner's
+    chain. It refuses every later change (accounts/rules/consents.sql).
     """
 
     owner = models.ForeignKey(Owner, on_delete=models.PROTECT, related_name="consent_records")
@@ -115,8 +119,8 @@ class ConsentRecord(PublicIdModel):
 
 class ConsentCurrentQuerySet(models.QuerySet["ConsentCurrent"]):
     def in_force(self, purpose: str) -> Self:
-        """Given or renewed, not past its end, and to the text that counts now."""
-        # A subquery without a row of ours in it: PostgreSQL evaluates it once, not for each row.
+        """Filter consents to a purpose that are given or renewed, not expired, and to the text now in effect."""
+        # The subquery refers to no outer row, so PostgreSQL evaluates it once and not for each row.
         version = models.Subquery(
             ConsentNotice.objects.filter(purpose=purpose, effective_at__lte=models.functions.Now())
             .order_by("-version")
@@ -127,9 +131,10 @@ class ConsentCurrentQuerySet(models.QuerySet["ConsentCurrent"]):
 
 
 class ConsentCurrent(models.Model):
-    """The latest act by vehicle (or owner, if personal) and purpose: a projection that only the database writes.
+    """The latest decision for each vehicle (or owner, if personal) and purpose. Only a trigger writes it.
 
-    Its row is the lock between dispatching and withdrawing: dispatch holds it FOR SHARE, an act updates it.
+    Its row lock orders dispatch and withdrawal: dispatch locks it FOR SHARE while it leases work, and a decision
+    updates it.
     """
 
     owner = models.ForeignKey(Owner, on_delete=models.PROTECT, related_name="consents")
@@ -149,7 +154,7 @@ class ConsentCurrent(models.Model):
                 fields=["owner", "purpose"], condition=models.Q(vehicle=None), name="consent_current_personal_once"
             ),
         ]
-        # What the sweep looks for each minute: consents that end, and those to a text that no longer counts.
+        # For the sweep that runs each minute: expired consents, and consents to a text that is no longer in effect.
         indexes = [
             models.Index(
                 fields=["expires_at"], condition=models.Q(state__in=["given", "renewed"]), name="consent_ending"
@@ -166,10 +171,13 @@ class ConsentCurrent(models.Model):
 
     @property
     def is_given(self) -> bool:
-        """Given and not past its end, whatever became of its text."""
+        """Return whether consent is given and not expired. Its text may be outdated."""
         return self.state in IN_FORCE and (self.expires_at is None or self.expires_at > timezone.now())
 
     @property
     def is_in_force(self) -> bool:
-        """Given, not past its end, and to the text that counts now (a query, unless it has ended anyway)."""
+        """Return whether consent is given, not expired, and to the text now in effect.
+
+        Needs a query unless it has ended.
+        """
         return self.is_given and not ConsentNotice.objects.newer_in_effect(self.purpose, self.notice_version)

@@ -5,7 +5,7 @@ from core.models import TimestampedModel
 
 
 class IdempotencyRecord(TimestampedModel):
-    """The answer once given to an Idempotency-Key. `response_status` is null while the first request is in flight."""
+    """The stored response to a request with an Idempotency-Key. `response_status` is null while the request runs."""
 
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT)
     key = models.CharField(max_length=255)

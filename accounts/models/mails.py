@@ -6,9 +6,9 @@ from core.models import TimestampedModel
 
 
 class Mail(TimestampedModel):
-    """Outbox of mails to people: written with the act it tells of, sent later by a worker, once for each `dedupe_key`.
+    """A mail in the outbox: written in the transaction that it reports, sent later by a worker, once per `dedupe_key`.
 
-    The address is the user's own at the moment of sending, so that none is kept here.
+    No address is stored: the mail goes to the user's address at the time of sending.
     """
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="mails")
@@ -18,7 +18,7 @@ class Mail(TimestampedModel):
     due_at = models.DateTimeField(default=timezone.now)
     attempts = models.PositiveSmallIntegerField(default=0)
     sent_at = models.DateTimeField(null=True)
-    # Set instead of sent_at when it will never go: the person wants none of this kind, or every try failed.
+    # Set instead of sent_at if it will never be sent: the user does not want this kind, or every attempt failed.
     dropped_at = models.DateTimeField(null=True)
     dropped_code = models.CharField(max_length=40, blank=True)
 

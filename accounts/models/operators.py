@@ -5,7 +5,7 @@ from core.models import TimestampedModel
 
 
 class Operator(TimestampedModel):
-    """Staff of the marketplace. The role says which parts of the back office open."""
+    """A member of the marketplace's staff. The role decides which parts of the back office are accessible."""
 
     class Role(models.TextChoices):
         SUPPORT = "support"

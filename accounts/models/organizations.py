@@ -5,7 +5,7 @@ from core.models import PublicIdModel, TimestampedModel
 
 
 class Organization(PublicIdModel):
-    """Demand: an AI customer. Suspension is written here by billing and read by everything below it."""
+    """A customer that runs AI models. Billing suspends it by `status`; compute and accounts read it."""
 
     class Status(models.TextChoices):
         ACTIVE = "active"
@@ -21,6 +21,8 @@ class Organization(PublicIdModel):
 
 
 class Membership(TimestampedModel):
+    """A user who works for an organization, with a role."""
+
     class Role(models.TextChoices):
         ADMIN = "admin"
         DEVELOPER = "developer"
@@ -33,7 +35,7 @@ class Membership(TimestampedModel):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["organization", "user"], name="membership_once"),
-            # One organization a person for now: every page then has one subject, and no switcher to get wrong.
+            # For now a user belongs to one organization: no page needs a choice between several.
             models.UniqueConstraint(fields=["user"], name="membership_one_organization"),
         ]
 

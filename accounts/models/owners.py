@@ -5,7 +5,7 @@ from core.models import PublicIdModel
 
 
 class Owner(PublicIdModel):
-    """Supply: a person or company with vehicles, paid for what they compute."""
+    """A person or company that offers vehicles and is paid for the work that they compute."""
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="owner")
     name = models.CharField(max_length=120)

@@ -6,10 +6,10 @@ from accounts.models.vehicles import Vehicle
 
 
 class OwnerPolicy(models.Model):
-    """When the car may work. Evaluated on the vehicle; the server keeps the rules, never the readings.
+    """The owner's rules for when a car may work. The vehicle evaluates them; the server never stores its readings.
 
-    Times of the week are in `time_zone`: weekday 0 is Monday, minutes count from midnight, and a span whose end is not
-    after its start ends on the next day. Prices are micro-units of the owner's currency.
+    Times of the week are in `time_zone`: weekday 0 is Monday, minutes count from midnight, and a window whose end is
+    not after its start ends on the next day. Prices are micro-units of the owner's currency.
     """
 
     class Network(models.TextChoices):
@@ -29,18 +29,20 @@ class OwnerPolicy(models.Model):
         FINISH = "finish", "Finish the running unit, then stop"
 
     vehicle = models.OneToOneField(Vehicle, on_delete=models.PROTECT, related_name="policy")
-    # Rises with everything that the car must hear of; `rules_version` is where it stood when a rule last changed.
+    # `version` increases with every change that the car must receive, pauses too. `rules_version` is its value at the
+    # last change of a rule.
     version = models.PositiveIntegerField(default=1)
     rules_version = models.PositiveIntegerField(default=1)
-    # The rules before the last change, for one step back: {"rules", "undid"}. Older ones are not kept: when a car stands
-    # where tells of its owner's life.
+    # The rules before the last change, to undo it: {"rules": ..., "undid": the version that an undo has undone or
+    # null}. Older rules are not kept: when a car stands where reveals how its owner lives.
     previous = models.JSONField(null=True, blank=True)
     preset = models.CharField(max_length=24, default="careful", blank=True)
     time_zone = models.CharField(max_length=64, blank=True, help_text="Empty: the owner's.")
 
     # Weekly windows: [weekday 0-6, start minute, end minute]; none means any time.
     windows = models.JSONField(default=list, blank=True)
-    # Charge that the car must have by a time: [weekday 0-6, minute]. In the lead time before it, below it no work.
+    # Times by which the car must be charged to `ready_by_percent`: [weekday 0-6, minute]. During the lead time before
+    # them it works only with that charge or more.
     ready_by = models.JSONField(default=list, blank=True)
     ready_by_percent = models.PositiveSmallIntegerField(default=80, validators=[MaxValueValidator(100)])
     ready_by_lead_minutes = models.PositiveSmallIntegerField(default=180, validators=[MaxValueValidator(1440)])
@@ -59,9 +61,9 @@ class OwnerPolicy(models.Model):
 
     power_rule = models.CharField(max_length=24, choices=PowerRule, default=PowerRule.ANY)
     price_limit_micro_per_kwh = models.PositiveBigIntegerField(default=150_000)
-    # What a kWh costs this owner, and what a kWh through the battery wears: an offer must cover both.
+    # What a kWh costs this owner, and what a kWh through the battery costs in wear. An offer must cover both.
     tariff_micro_per_kwh = models.PositiveBigIntegerField(default=180_200)
-    # Time of use: [weekday 0-6, start minute, end minute, micro per kWh]; outside all of them the flat price holds.
+    # Time of use: [weekday 0-6, start minute, end minute, micro per kWh]; outside all of them the flat price applies.
     tariff_windows = models.JSONField(default=list, blank=True)
     # Default wear: the middle of 0.033 to 0.066 per kWh through the pack (99 $/kWh over 3,000 to 1,500 cycles).
     wear_micro_per_kwh = models.PositiveBigIntegerField(default=50_000)
@@ -104,10 +106,10 @@ class OwnerPolicy(models.Model):
 
     @property
     def is_paused(self) -> bool:
-        """Paused now: a pause that has run out is none."""
+        """Return whether the car is paused now. A pause that is over does not count."""
         return bool(self.pause) and (self.paused_until_at is None or self.paused_until_at > timezone.now())
 
     @property
     def zone(self) -> str:
-        """The time zone that the rules are meant in."""
+        """Return the time zone of the rules: their own, else the owner's."""
         return self.time_zone or self.vehicle.owner.time_zone

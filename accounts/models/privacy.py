@@ -1,4 +1,4 @@
-"""What owners ask of the data about them: a copy, or its end."""
+"""Owners' requests for a copy of their data or for its erasure."""
 
 from typing import ClassVar
 
@@ -11,7 +11,7 @@ from core.states import Transitions
 
 
 class DataExport(PublicIdModel):
-    """One archive of everything held about an owner, made by a worker and deleted after a few days."""
+    """One archive of all data about an owner. A worker makes it; its file is deleted after EXPORT_DAYS."""
 
     class Status(models.TextChoices):
         REQUESTED = "requested"
@@ -49,7 +49,10 @@ class DataExport(PublicIdModel):
 
 
 class ErasureRequest(PublicIdModel):
-    """An owner's wish to be forgotten: a cooling-off period in which it can be taken back, then the act and its proof."""
+    """An owner's request to be erased.
+
+    It can be cancelled during a cooling-off period; then it is carried out and proved.
+    """
 
     class Status(models.TextChoices):
         SCHEDULED = "scheduled"
@@ -62,10 +65,12 @@ class ErasureRequest(PublicIdModel):
     status = models.CharField(max_length=16, choices=Status, default=Status.SCHEDULED)
     status_code = models.CharField(max_length=64, blank=True)
     due_at = models.DateTimeField()
-    # Until when it waits for what is owed; null: nobody has looked yet. Once it is over, nothing takes the erasure back.
+    # Until when the erasure waits for money that is owed to the owner; null: not checked yet. After this time it cannot
+    # be cancelled.
     money_until_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
-    # What was destroyed, what is kept and why, where was searched and what was found; no person data. Signed.
+    # What was destroyed, what is kept and why, which places were searched and what was found. Without personal data;
+    # signed.
     proof = models.JSONField(null=True)
     proof_signature = models.CharField(max_length=128, blank=True)
 

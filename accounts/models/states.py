@@ -2,7 +2,10 @@ from django.db import models
 
 
 class StateTransition(models.Model):
-    """The allowed changes of state of every machine, by table name; the trigger `driveway_transition` reads it."""
+    """One allowed change of state; `machine` is the table's name.
+
+    The trigger `driveway_transition` reads these rows.
+    """
 
     machine = models.CharField(max_length=60)
     from_status = models.CharField(max_length=16)

@@ -17,7 +17,10 @@ class UserManager(BaseUserManager["User"]):
 
 
 class User(AbstractBaseUser, PermissionsMixin):
-    """A person who signs in with an e-mail address. What they may do follows from Owner, Membership and Operator rows."""
+    """A person who signs in with an e-mail address.
+
+    Owner, Membership and Operator rows decide what a user may do.
+    """
 
     email = models.EmailField(unique=True)
     name = models.CharField(max_length=120, blank=True)

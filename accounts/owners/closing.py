@@ -1,4 +1,7 @@
-"""An account that is closed: no consent, no work; the owner still signs in, and what was earned is still paid."""
+"""Close and reopen an owner's account.
+
+While closed it has no consent and its cars do no work; earnings are still paid.
+"""
 
 import contextlib
 
@@ -13,17 +16,18 @@ from core.errors import Conflict
 
 
 def end_consents(*, owner: Owner, actor: User | None, method: str, vehicle_id: int | None = None) -> int:
-    """Withdraw every consent in force, of one vehicle or of all and the person's own. Returns how many that were.
+    """Withdraw the consents in force of one vehicle, or of all vehicles and of the owner in person. Return how many.
 
-    Call it inside the transaction of the act: the database ends leases and deletes histories with each.
+    Call it in the transaction of the act that ends them: with each consent, triggers also end leases and delete
+    histories.
     """
-    held = ConsentCurrent.objects.filter(owner=owner, state__in=IN_FORCE).select_related("vehicle").order_by("id")
+    in_force = ConsentCurrent.objects.filter(owner=owner, state__in=IN_FORCE).select_related("vehicle").order_by("id")
     if vehicle_id is not None:
-        held = held.filter(vehicle_id=vehicle_id)
+        in_force = in_force.filter(vehicle_id=vehicle_id)
     count = 0
-    for current in held:
+    for current in in_force:
         subject = {"vehicle": current.vehicle} if current.vehicle else {"owner": owner}
-        with contextlib.suppress(Conflict):  # it ended by itself meanwhile
+        with contextlib.suppress(Conflict):  # it has expired or been withdrawn since the query
             consents.decide(
                 purpose=current.purpose, decision=ConsentState.WITHDRAWN, actor=actor, method=method, **subject
             )
@@ -33,9 +37,9 @@ def end_consents(*, owner: Owner, actor: User | None, method: str, vehicle_id: i
 
 @atomic_retrying
 def close(*, owner: Owner, actor: User | None) -> int:
-    """Close the account: every consent is withdrawn, no new one can be given. Closing twice changes nothing.
+    """Close the account: withdraw every consent and allow no new one. Return how many consents were withdrawn.
 
-    Returns how many consents ended. Earnings stay and are paid. Raises Conflict for an erased account.
+    Earnings stay and are paid. Closing it again changes nothing. Raises Conflict `erased` for an erased account.
     """
     owner = Owner.objects.select_for_update(no_key=True).get(pk=owner.pk)
     if owner.erased_at:
@@ -51,9 +55,14 @@ def close(*, owner: Owner, actor: User | None) -> int:
 
 @atomic_retrying
 def reopen(*, owner: Owner, actor: User | None) -> None:
-    """Open a closed account again. Consents stay withdrawn: each is asked anew. Raises Conflict while an erasure is due."""
+    """Open a closed account again. Consents stay withdrawn: the owner is asked for each again.
+
+    Raises Conflict `erased` for an erased account, `erasure_scheduled` for one whose erasure is scheduled.
+    """
     owner = Owner.objects.select_for_update(no_key=True).get(pk=owner.pk)
-    if owner.erased_at or owner.erasures.filter(status="scheduled").exists():
+    if owner.erased_at:
+        raise Conflict("This account has been erased.", code="erased")
+    if owner.erasures.filter(status="scheduled").exists():
         raise Conflict("An erasure of this account is under way: take it back first.", code="erasure_scheduled")
     if Owner.objects.filter(pk=owner.pk, deactivated_at__isnull=False).update(deactivated_at=None):
         audit.record(actor=actor, action="owner.reopen", subject=owner.public_id)

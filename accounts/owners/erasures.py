@@ -1,4 +1,7 @@
-"""An owner's wish to be forgotten: asked for, taken back, due. What destroys the data is marketplace/privacy/erasure.py."""
+"""Requests to erase an owner: schedule, cancel, and find those that are due.
+
+marketplace/privacy/erasure.py carries them out.
+"""
 
 from datetime import datetime, timedelta
 
@@ -15,17 +18,17 @@ from core.db import atomic_retrying
 from core.errors import Conflict, NotFound
 from core.states import transition
 
-CLOSED_BEFORE = "closed_before"  # the account was closed already: taking the erasure back leaves it closed
-UNFINISHED = "unfinished"  # a sweep tried and failed: an operator must look
+CLOSED_BEFORE = "closed_before"  # the account was closed before the request: cancelling the erasure leaves it closed
+UNFINISHED = "unfinished"  # carrying it out has failed: an operator must look
 SALT = "accounts.erasure"
 
 
 @atomic_retrying
 def request(*, owner: Owner, actor: User | None, cooling_off: timedelta | None = None) -> ErasureRequest:
-    """Schedule the erasure and withdraw every consent at once. Asking again returns the one that is scheduled.
+    """Schedule the erasure of an owner, close the account and withdraw every consent at once.
 
-    Raises Conflict `other_roles` for somebody who also works for a customer or for Driveway: their sign-in is not only
-    the owner's.
+    Return the request; a repeated call returns the one that is scheduled. Raises Conflict `erased`, or Conflict
+    `other_roles` for an owner who also works for a customer or for Driveway, whose user must not be erased.
     """
     owner = Owner.objects.select_for_update(no_key=True).select_related("user").get(pk=owner.pk)
     if owner.erased_at:
@@ -57,10 +60,10 @@ def request(*, owner: Owner, actor: User | None, cooling_off: timedelta | None =
 
 @atomic_retrying
 def cancel(*, request: ErasureRequest, actor: User | None) -> bool:
-    """Take the erasure back and open the account again, if it was open. Consents stay withdrawn.
+    """Cancel the erasure and open the account again, unless it was closed before the request. Consents stay withdrawn.
 
-    Returns False when it had been taken back before. Raises Conflict `erasure_begun` once it is due (and does not wait for money)
-    or done.
+    Return False if it is cancelled already. Raises Conflict `erasure_begun` once the erasure is carried out, or is due
+    and does not wait for money. Locks the owner's row first, then the request's.
     """
     owner = Owner.objects.select_for_update(no_key=True).get(pk=request.owner_id)
     row = ErasureRequest.objects.select_for_update(of=["self"]).get(pk=request.pk)
@@ -69,44 +72,46 @@ def cancel(*, request: ErasureRequest, actor: User | None) -> bool:
     begun = row.due_at <= timezone.now() and not row.waits_for_money
     if row.status != ErasureRequest.Status.SCHEDULED or begun:
         raise Conflict("The erasure has begun and cannot be taken back.", code="erasure_begun")
-    was = row.status_code
+    status_code = row.status_code  # transition overwrites it
     transition(row, ErasureRequest.Status.CANCELLED, ended_at=timezone.now())
-    if was != CLOSED_BEFORE:
+    if status_code != CLOSED_BEFORE:
         Owner.objects.filter(pk=owner.pk).update(deactivated_at=None)
     audit.record(actor=actor, action="erasure.cancel", subject=owner.public_id)
     return True
 
 
 def scheduled(owner: Owner) -> ErasureRequest | None:
+    """Return the owner's scheduled erasure, or None."""
     return owner.erasures.filter(status=ErasureRequest.Status.SCHEDULED).first()
 
 
 @atomic_retrying
 def settle_waits(*, is_owed: Q, now: datetime) -> list[ErasureRequest]:
-    """Let due erasures wait whose owners are still owed money, and the others begin. Those that wait, newly or still.
+    """Decide which due erasures wait because their owners are still owed money. Return those that wait.
 
-    `is_owed` says of an ErasureRequest whether its owner can yet be paid: only the layer above knows money. Who begins to wait
-    gets a mail that says why, and until when at most; a deadline that was told is never moved. Whoever is paid, or was not
-    until the deadline, is erased for good.
+    `is_owed` is a condition on ErasureRequest: the owner is owed money that can still be paid. The caller passes it,
+    since accounts knows nothing about money. When an erasure starts to wait, its owner gets a mail with the reason and
+    the deadline, which is never moved. It ends its wait when the owner has been paid or the deadline has passed, and
+    then cannot be cancelled.
     """
     rows = ErasureRequest.objects.filter(status=ErasureRequest.Status.SCHEDULED, due_at__lte=now)
     rows = rows.exclude(status_code=UNFINISHED).select_for_update(of=["self"]).order_by("pk")
     is_open = Q(money_until_at=None) | Q(money_until_at__gt=now)
     waiting = list(rows.filter(is_open, is_owed).select_related("owner__user"))
-    still = {row.pk for row in waiting}
-    paid = [row.pk for row in rows.filter(is_open) if row.pk not in still]
+    waiting_ids = {row.pk for row in waiting}
+    paid = [row.pk for row in rows.filter(is_open) if row.pk not in waiting_ids]
     ErasureRequest.objects.filter(pk__in=paid).update(money_until_at=now)
     for row in waiting:
         if row.money_until_at is None:
-            _wait(row)
+            _start_wait(row)
     return [row for row in waiting if row.money_until_at and row.money_until_at > now]
 
 
-def _wait(row: ErasureRequest) -> None:
+def _start_wait(row: ErasureRequest) -> None:
     row.money_until_at = row.due_at + timedelta(days=settings.ERASURE_MONEY_WAIT_DAYS)
     row.save(update_fields=["money_until_at"])
     if not row.waits_for_money:
-        return  # found too late: nothing is left to wait for
+        return  # the deadline has passed before this first check: do not wait
     audit.record(actor=None, action="erasure.wait", subject=row.owner.public_id)
     outbox.queue(
         user=row.owner.user,
@@ -117,9 +122,10 @@ def _wait(row: ErasureRequest) -> None:
 
 
 def due(*, now: datetime | None = None) -> list[ErasureRequest]:
-    """Erasures whose cooling-off period is over and that wait for no money, oldest first; those that failed before come last.
+    """Return up to 50 erasures to carry out: their cooling-off period is over and they do not wait for money.
 
-    `now` is that of settle_waits: what becomes due after it has looked is for the next time.
+    Oldest first, but those that failed before come last. Pass the `now` that was given to settle_waits, so that an
+    erasure that has become due since then is not carried out before it was checked for money.
     """
     now = now or timezone.now()
     rows = ErasureRequest.objects.filter(status=ErasureRequest.Status.SCHEDULED, due_at__lte=now)
@@ -129,12 +135,12 @@ def due(*, now: datetime | None = None) -> list[ErasureRequest]:
 
 
 def token_of(request: ErasureRequest) -> str:
-    """What the mailed link carries: it takes this one erasure back, and nothing else."""
+    """Return the signed token of the mailed link, which can cancel this erasure and do nothing else."""
     return signing.Signer(salt=SALT).sign(str(request.public_id))
 
 
 def of_token(token: str) -> ErasureRequest:
-    """Raises NotFound for a link that is not ours."""
+    """Return the erasure request of a token. Raises NotFound for a token that we did not sign."""
     try:
         public_id = signing.Signer(salt=SALT).unsign(token)
     except signing.BadSignature as error:

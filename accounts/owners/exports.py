@@ -1,4 +1,4 @@
-"""Owners' exports: asked for, ready, downloaded, expired. What writes the archive is marketplace/privacy/archive.py."""
+"""Exports of an owner's data: request, finish, download, expire. marketplace/privacy/archive.py writes the archive."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -19,9 +19,10 @@ Status = DataExport.Status
 
 @transaction.atomic
 def request(*, owner: Owner, actor: User | None) -> DataExport:
-    """Ask for an archive of everything. While one is being made, asking again returns that one.
+    """Request an archive of all data about the owner. While one is being made, return that one.
 
-    Raises Conflict for an account that has been erased, or whose erasure is due: its last step holds the owner's row too.
+    Raises Conflict `erased` for an erased account, or Conflict `erasure_begun` if its erasure is due. The erasure's
+    last step locks the owner's row as well, so no export can begin during it.
     """
     owner = Owner.objects.select_for_update(no_key=True).get(pk=owner.pk)
     if owner.erased_at:
@@ -33,17 +34,17 @@ def request(*, owner: Owner, actor: User | None) -> DataExport:
             row = DataExport.objects.create(owner=owner)
             audit.record(actor=actor, action="export.request", subject=owner.public_id)
             return row
-    except IntegrityError:
+    except IntegrityError:  # a unique constraint allows one requested export for each owner
         return DataExport.objects.get(owner=owner, status=Status.REQUESTED)
 
 
 def path_of(export: DataExport) -> Path:
-    """The file of a ready export: its name is its random id, its folder is nobody's but the server's."""
+    """Return the path of an export's file. Its name is the export's random id; its folder is not served to the web."""
     return Path(settings.EXPORT_ROOT) / f"{export.public_id}.zip"
 
 
 def mark_ready(*, export: DataExport, size_bytes: int, sha256: str) -> None:
-    """The file is in its place. The owner is told by mail, and the export is in the log of who looked."""
+    """Mark an export as ready once its file is in place. Record it in the access trail and mail the owner."""
     now = timezone.now()
     transition(
         export,
@@ -63,21 +64,22 @@ def mark_ready(*, export: DataExport, size_bytes: int, sha256: str) -> None:
 
 
 def mark_failed(*, export: DataExport, code: str) -> None:
-    """It could not be made; the owner may ask again. An export that ended otherwise meanwhile stays as it is."""
+    """Mark a requested export as failed, with the reason `code`. The owner may request another. Other states stay."""
     DataExport.objects.filter(pk=export.pk, status=Status.REQUESTED).update(status=Status.FAILED, status_code=code)
 
 
 @transaction.atomic
 def downloaded(*, export: DataExport, actor: User) -> None:
-    """Write that the archive was handed out."""
+    """Record that the archive was downloaded."""
     DataExport.objects.filter(pk=export.pk).update(downloaded_at=timezone.now())
     access.record_export(owner=export.owner, actor=actor, what="Download of the archive")
 
 
 def expire(*, owner: Owner | None = None) -> int:
-    """Delete the files of exports whose time is over (of an owner: all of theirs, whatever their time). Returns how many.
+    """Delete the files of expired exports; with `owner`, all files of that owner. Return how many exports ended.
 
-    The file goes first: a crash between the two leaves a row that says ready and is asked for in vain, never a file.
+    The file is deleted before the row changes. A crash in between leaves a ready export without a file, which the next
+    call ends; the other order could leave a file for ever.
     """
     ready = DataExport.objects.filter(status=Status.READY)
     ready = ready.filter(owner=owner) if owner else ready.filter(expires_at__lte=timezone.now())

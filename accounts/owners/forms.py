@@ -1,3 +1,5 @@
+"""Forms for signing up, adding a vehicle and creating an API key."""
+
 from typing import Any
 
 from django import forms
@@ -8,7 +10,7 @@ from accounts.owners import owners, registration
 
 
 class SignupForm(forms.Form):
-    """allauth's extra questions: what the account is for. Consent is never asked here."""
+    """The questions that we add to allauth's sign-up form: role and name. It never asks for consent."""
 
     role = forms.ChoiceField(
         choices=[("owner", "I own vehicles and want to earn"), ("organization", "I want to run AI models")],
@@ -18,6 +20,7 @@ class SignupForm(forms.Form):
     name = forms.CharField(max_length=120, label="Your name, or your organization's")
 
     def signup(self, request: HttpRequest, user: User) -> None:
+        """Register the new user as an owner or as the admin of a new organization. allauth calls this."""
         name = self.cleaned_data["name"]
         user.name = name
         user.save(update_fields=["name"])
@@ -44,5 +47,5 @@ class ApiKeyForm(forms.Form):
 
 
 def add_error(form: forms.Form, error: Any) -> None:
-    """Show a DomainError where the person is looking."""
+    """Show the message of a DomainError at the top of the form."""
     form.add_error(None, error.message)

@@ -1,4 +1,4 @@
-"""What an owner tells us of themselves, and how they want to read and be written to."""
+"""An owner's settings: name, country, locale, time zone and optional mails."""
 
 from collections.abc import Sequence
 
@@ -18,13 +18,15 @@ from core.errors import InvalidInput
 def update_settings(
     *, owner: Owner, actor: User, name: str, country: str, time_zone: str, locale_name: str, mails_off: Sequence[str]
 ) -> Owner:
-    """Change the owner's own settings; the same again changes nothing. Raises InvalidInput for what is no choice.
+    """Change the owner's settings and return the owner. Equal settings change nothing.
 
-    Cars that follow the owner's time zone are sent their rules again.
+    Cars whose rules follow the owner's time zone receive them again when it changes. Raises InvalidInput
+    `name_invalid`, `country_invalid`, `time_zone_invalid`, `locale_invalid` or `mail_kind_invalid`.
     """
     _check(name, country, time_zone, locale_name, mails_off)
     owner = Owner.objects.select_for_update(no_key=True).get(pk=owner.pk)
-    kept = [kind for kind in owner.mails_off if kind not in SETTABLE]  # not ours to judge
+    # Kinds of mail that exist no more or cannot be switched off: this form does not show them and keeps them.
+    kept = [kind for kind in owner.mails_off if kind not in SETTABLE]
     new = {
         "name": name,
         "country": country,
@@ -42,28 +44,28 @@ def update_settings(
         User.objects.filter(pk=owner.user_id).update(name=name)
     if "time_zone" in changed:
         OwnerPolicy.objects.filter(vehicle__owner=owner, time_zone="").update(version=F("version") + 1)
-    audit.record(actor=actor, action="owner.settings", subject=owner.public_id, fields=changed)  # never the values
+    audit.record(actor=actor, action="owner.settings", subject=owner.public_id, fields=changed)  # names, never values
     return owner
 
 
 def guess(accept_language: str) -> tuple[str, str]:
-    """A locale and a time zone to begin with, from what a browser says of its languages and from nothing else.
+    """Return (locale, time zone) for a new owner, guessed from the Accept-Language header alone.
 
-    A zone only where the country has but one that people would name; the rest begin with UTC.
+    The time zone is guessed only for a country with one zone (or one principal zone, see PRINCIPAL); else it is UTC.
     """
     for tag, _ in parse_accept_lang_header(accept_language.lower()[:500]):
         language, _, territory = tag.partition("-")
-        named = f"{language}-{territory.upper()}" if territory else ""
-        found = named if named in locale.LOCALES else _first_of(language)
-        if found:
-            return found, _zone_of(territory.upper() or found[-2:]) if territory or language != "en" else "UTC"
+        exact = f"{language}-{territory.upper()}" if territory else ""
+        name = exact if exact in locale.LOCALES else _default_locale(language)
+        if name:
+            return name, _zone_of(territory.upper() or name[-2:]) if territory or language != "en" else "UTC"
     return locale.DEFAULT, "UTC"
 
 
-def _first_of(language: str) -> str:
-    """The locale that most readers of a language would expect."""
-    own = f"{language}-{language.upper()}"
-    return own if own in locale.LOCALES else next((n for n in locale.LOCALES if n.startswith(f"{language}-")), "")
+def _default_locale(language: str) -> str:
+    """Return the locale to use for a language without a country: "de" -> "de-DE", "ja" -> "ja-JP", unknown -> ""."""
+    same = f"{language}-{language.upper()}"
+    return same if same in locale.LOCALES else next((n for n in locale.LOCALES if n.startswith(f"{language}-")), "")
 
 
 def _zone_of(territory: str) -> str:
@@ -72,7 +74,7 @@ def _zone_of(territory: str) -> str:
     return zones[0] if len(zones) == 1 and zones[0] in locale.time_zones() else "UTC"
 
 
-# Countries whose other zones are exclaves and islands: CLDR lists them all.
+# Countries where nearly everybody lives in one zone. CLDR also lists the zones of their islands and exclaves.
 PRINCIPAL = {
     "DE": ["Europe/Berlin"],
     "ES": ["Europe/Madrid"],
@@ -90,6 +92,6 @@ def _check(name: str, country: str, time_zone: str, locale_name: str, mails_off:
     if time_zone not in locale.time_zones():
         raise InvalidInput("There is no such time zone.", code="time_zone_invalid")
     if locale_name not in locale.LOCALES:
-        raise InvalidInput("We do not write in this locale.", code="locale_invalid")
+        raise InvalidInput("This locale is not available.", code="locale_invalid")
     if unknown := set(mails_off) - set(SETTABLE):
         raise InvalidInput("These mails cannot be switched off.", code="mail_kind_invalid", kinds=sorted(unknown))

@@ -1,3 +1,5 @@
+"""Register a user as an owner, as the admin of a new customer, or as staff."""
+
 from django.db import transaction
 
 from accounts.mails.kinds import STARTS_OFF
@@ -9,7 +11,7 @@ from core import locale
 def register_owner(
     *, user: User, name: str, country: str = "US", time_zone: str = "UTC", locale_name: str = locale.DEFAULT
 ) -> Owner:
-    """Make the user an owner. Doing it twice returns the first."""
+    """Make the user an owner. If the user is one already, return that owner unchanged."""
     defaults = {
         "name": name,
         "country": country,
@@ -23,7 +25,7 @@ def register_owner(
 
 @transaction.atomic
 def register_organization(*, user: User, name: str, category: str = "Research") -> Organization:
-    """Make a customer organization with the user as its admin. A user who is in one already keeps that one."""
+    """Create a customer organization with the user as its admin. If the user is a member of one, return that one."""
     membership = Membership.objects.filter(user=user).select_related("organization").first()
     if membership:
         return membership.organization
@@ -34,7 +36,10 @@ def register_organization(*, user: User, name: str, category: str = "Research") 
 
 @transaction.atomic
 def register_operator(*, user: User, role: str = Operator.Role.ADMIN) -> Operator:
-    """Make the user staff, in this role: again, in another, changes it. What a role opens: marketplace/operator_roles.py."""
+    """Make the user staff in this role, or change the role of a member of staff.
+
+    marketplace/operator_roles.py lists what each role may do.
+    """
     user.is_staff = True
     user.is_superuser = role == Operator.Role.ADMIN
     user.save(update_fields=["is_staff", "is_superuser"])

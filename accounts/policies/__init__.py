@@ -1,1 +1,4 @@
-"""The owner's rules as pure code: what is valid, the presets, and what the rules say in plain words. No database, no clock."""
+"""The owner's rules for a car: validation, presets, a description in plain words, the editor's form.
+
+Only `service` writes to the database and reads the clock.
+"""

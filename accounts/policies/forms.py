@@ -1,4 +1,4 @@
-"""The editor's form: parses what was typed and shows it again; what is valid, `rules.check` says."""
+"""The form of the rules' editor. It parses what was typed and shows it again; `rules.check` decides what is valid."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -34,7 +34,7 @@ def _zones(*more: str) -> list[tuple[str, str]]:
 
 
 class RulesForm(forms.Form):
-    """All but the lists."""
+    """The fields of the editor that are not lists."""
 
     schedule = forms.ChoiceField(
         choices=[("any", "At any time"), ("windows", "Only at certain times")],
@@ -42,7 +42,7 @@ class RulesForm(forms.Form):
         label="When may it work?",
     )
     time_zone = forms.ChoiceField(
-        required=False, choices=_zones, label="Time zone", help_text="All times on this page are in it."
+        required=False, choices=_zones, label="Time zone", help_text="All times on this page are in this time zone."
     )
     plugged_in_only = forms.BooleanField(
         required=False,
@@ -54,14 +54,14 @@ class RulesForm(forms.Form):
     )
     charge_resume_percent = _number(
         "charge_resume_percent",
-        "Charge to go on from, %",
-        "Once stopped, it waits for this much, so that it does not switch on and off.",
+        "Charge to resume at, %",
+        "Once stopped, the car waits for this charge, so that work does not start and stop repeatedly.",
     )
     ready_by_percent = _number("ready_by_percent", "Charge when ready, %", "What you want in the battery by then.")
     ready_by_lead_minutes = _number(
         "ready_by_lead_minutes",
         "Minutes to charge in",
-        "For so long before the time, work stops unless that charge is there.",
+        "During this time before it must be ready, the car works only if it has that charge.",
     )
     network = forms.ChoiceField(
         choices=OwnerPolicy.Network.choices,
@@ -69,23 +69,27 @@ class RulesForm(forms.Form):
         label="Which network may it use?",
     )
     data_cap_mb_per_month = _number(
-        "data_cap_mb_per_month", "Mobile data a month, MB", "Counts only for “up to a monthly cap”."
+        "data_cap_mb_per_month", "Mobile data a month, MB", "Applies only to “up to a monthly cap”."
     )
     heat_stop_c = _number("heat_stop_c", "Stop above, °C", "The temperature that the car's computer reports.")
-    heat_resume_c = _number("heat_resume_c", "Go on at, °C", "Once stopped, it waits until it is as cool as this.")
+    heat_resume_c = _number(
+        "heat_resume_c", "Resume at, °C", "Once stopped, the car waits until it has cooled down to this."
+    )
     day_share_percent = _number(
-        "day_share_percent", "Most of a day spent working, %", "100 is no limit; 25 is six hours a day."
+        "day_share_percent", "Largest share of a day spent working, %", "100 is no limit; 25 is six hours a day."
     )
     power_rule = forms.ChoiceField(
         choices=OwnerPolicy.PowerRule.choices, widget=forms.RadioSelect, label="Which power may it use?"
     )
-    price_limit = _price("Price limit per kWh", "For the rules with a price: at this price it still works.")
+    price_limit = _price(
+        "Price limit per kWh", "For the choices with a price: up to and including this price the car works."
+    )
     tariff = _price("Your price per kWh", "What you pay for electricity, outside the times below.")
-    wear = _price("Battery wear per kWh", "What a kWh through the battery costs you in wear. Offers must cover it too.")
+    wear = _price("Battery wear per kWh", "What the battery's wear costs you for each kWh. Offers must cover it too.")
 
 
 class Wrong(NamedTuple):
-    """One line of the summary of errors, and the id that it leads to."""
+    """One line of the page's summary of errors, and the HTML id of the field that it links to."""
 
     id: str
     label: str
@@ -93,7 +97,10 @@ class Wrong(NamedTuple):
 
 
 class PolicyForm:
-    """The whole editor: the form and its three lists of rows. Unbound it shows the policy, bound what was typed."""
+    """The whole editor: the form and its three lists of rows.
+
+    Without `data` it shows the policy, else what was typed.
+    """
 
     def __init__(self, policy: OwnerPolicy, data: QueryDict | None = None) -> None:
         now = rules.of(policy)
@@ -106,38 +113,42 @@ class PolicyForm:
         self.tariff_windows = Rows(
             TariffForm, "tariff_windows", data=data, initial=rows.initial_tariff(now["tariff_windows"])
         )
-        self._judged = False
+        self._is_validated = False
 
     @property
     def lists(self) -> dict[str, Rows]:
+        """Return the three lists by the name of their rule."""
         return {rows_.field: rows_ for rows_ in (self.windows, self.ready_by, self.tariff_windows)}
 
     def as_typed(self) -> None:
-        """Show what was typed without judging it yet: a row was asked for, nothing was saved."""
+        """Show what was typed without validating it: used when a row is added or removed, not when rules are saved."""
         self.fields = _with_choices(self.fields, RulesForm(initial=rows.typed(self.fields)))
         for list_ in self.lists.values():
             list_.as_typed()
 
     def is_valid(self) -> bool:
-        """All that was typed makes sense, alone and together."""
-        self._judged = True
-        parsed = all([self.fields.is_valid(), *(list_.is_valid() for list_ in self._asked())])
-        if parsed and self.windows in self._asked() and not self.windows.rules():
+        """Validate every field, every row and the rules as a whole."""
+        self._is_validated = True
+        parsed = all([self.fields.is_valid(), *(list_.is_valid() for list_ in self._used_lists())])
+        if parsed and self.windows in self._used_lists() and not self.windows.rules():
             self.windows.errors.append("Add a time, or choose “At any time”.")
         elif parsed:
             self.refuse({p.field: {"message": p.message, "code": p.code} for p in rules.check(self.rules())})
         return not list(self.wrong())
 
     def rules(self) -> Rules:
-        """The rules that were typed, once they can be parsed."""
+        """Return the rules that were typed. Call it when every field and row could be parsed."""
         typed = self.fields.cleaned_data
-        made = {field: typed[field] for field in rules.FIELDS if field in typed}
-        made |= {field: int(typed[name] * 1_000_000) for name, field in PRICES.items()}
-        made |= {list_.field: list_.rules() if list_ in self._asked() else [] for list_ in self.lists.values()}
-        return rules.canonical(made)
+        result = {field: typed[field] for field in rules.FIELDS if field in typed}
+        result |= {field: int(typed[name] * 1_000_000) for name, field in PRICES.items()}
+        result |= {list_.field: list_.rules() if list_ in self._used_lists() else [] for list_ in self.lists.values()}
+        return rules.canonical(result)
 
     def refuse(self, problems: Mapping[str, Mapping[str, str]]) -> None:
-        """Put the service's refusals where a person would mend them."""
+        """Show problems that the service reported, each at the field or list to correct.
+
+        `problems`: rule -> message, code.
+        """
         for field, problem in problems.items():
             if field in self.lists:
                 self.lists[field].errors.append(problem["message"])
@@ -146,19 +157,19 @@ class PolicyForm:
                 self.fields.add_error(TYPED_AS.get(field, field), error)
 
     def wrong(self) -> Iterator[Wrong]:
-        """Every error, in the order of the page's fields. Nothing before the form was judged."""
-        if not self._judged:
+        """Yield every error in the order of the page's fields; none before `is_valid` was called."""
+        if not self._is_validated:
             return
         for name, messages in self.fields.errors.items():
             yield from (Wrong(_id(self.fields, name), str(self.fields[name].label), str(text)) for text in messages)
-        for list_ in self._asked():
+        for list_ in self._used_lists():
             yield from (Wrong(f"{list_.field}-rows", "Times", text) for text in list_.errors)
             for form in list_.forms:
                 for name, messages in form.errors.items():
                     yield from (Wrong(_id(form, name), str(form[name].label), str(text)) for text in messages)
 
-    def _asked(self) -> list[Rows]:
-        """The lists that count: times of the week only if the owner wants certain times."""
+    def _used_lists(self) -> list[Rows]:
+        """Return the lists that apply: the schedule's rows only if the owner chose certain times."""
         any_time = self.fields.data.get("schedule") == "any"
         return [list_ for list_ in self.lists.values() if not (any_time and list_ is self.windows)]
 

@@ -1,4 +1,4 @@
-"""Sets of rules for one click. A preset never touches what is the owner's own: time zone, electricity prices, battery wear."""
+"""Ready-made sets of rules. A preset never changes the owner's time zone, electricity prices or battery wear."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Preset:
     code: str
     title: str
     sentence: str
-    changes: Mapping[str, Any]  # from the defaults
+    changes: Mapping[str, Any]  # differences from the default rules
 
 
 PRESETS = (
@@ -76,19 +76,20 @@ BY_CODE = {preset.code: preset for preset in PRESETS}
 
 
 def applied(preset: Preset, now: Rules) -> Rules:
-    """The rules after this preset, for an owner whose rules are `now`."""
-    made = defaults() | dict(preset.changes) | {field: now[field] for field in KEPT}
+    """Return the rules after applying a preset to the present rules `now`."""
+    result = defaults() | dict(preset.changes) | {field: now[field] for field in KEPT}
     if preset.code == "cheapest":
-        made["price_limit_micro_per_kwh"] = min(
+        result["price_limit_micro_per_kwh"] = min(
             [now["tariff_micro_per_kwh"], *(row[3] for row in now["tariff_windows"])]
         )
-    return rules.canonical(made)
+    return rules.canonical(result)
 
 
 def matching(now: Rules) -> str:
-    """The code of the preset that these rules are, or "" for the owner's own."""
+    """Return the code of the preset that equals these rules, or "" if none does."""
     return next((preset.code for preset in PRESETS if applied(preset, now) == now), "")
 
 
 def defaults() -> Rules:
+    """Return the rules of a new car."""
     return rules.of(OwnerPolicy())

@@ -1,4 +1,4 @@
-"""A list of small forms in a page: `windows-0-start`, `windows-1-start` and so on, as many as were sent."""
+"""Lists of small forms in the rules' editor. Their fields are named `windows-0-start`, `windows-1-start` and so on."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ DAY_CHOICES = [(str(number), name) for number, name in enumerate(words.DAYS)]
 
 
 class DaysForm(forms.Form):
-    """Some days of the week; what happens on them, the forms below add."""
+    """Base of the rows' forms: a choice of weekdays."""
 
     days = forms.MultipleChoiceField(
         choices=DAY_CHOICES,
@@ -25,6 +25,7 @@ class DaysForm(forms.Form):
 
     @property
     def on(self) -> list[int]:
+        """Return the chosen weekdays, 0 for Monday."""
         return sorted(int(day) for day in self.cleaned_data["days"])
 
 
@@ -57,13 +58,13 @@ class TariffForm(WindowForm):
 
 
 class Rows:
-    """The forms of one list. Blank ones do not count, so a spare one does no harm."""
+    """The forms of one list. Blank forms are ignored, so the page can offer a spare one."""
 
     def __init__(
         self, form: type[Any], field: str, *, data: QueryDict | None = None, initial: Sequence[Mapping[str, Any]] = ()
     ) -> None:
         self.form, self.field = form, field
-        self.errors: list[str] = []  # of the list as a whole
+        self.errors: list[str] = []  # errors of the list as a whole
         if data is None:
             numbered = list(enumerate(initial)) or [(0, {})]
             self.forms = [self._make(number, initial=values) for number, values in numbered]
@@ -71,7 +72,7 @@ class Rows:
             self.forms = [self._make(number, data=data) for number in _numbers(field, data) or [0]]
 
     def as_typed(self) -> None:
-        """Show what was typed without judging it yet."""
+        """Show what was typed without validating it."""
         self.forms = [
             self._make(number, initial=typed(form)) for number, form in zip(self._numbers(), self.forms, strict=True)
         ]
@@ -88,12 +89,12 @@ class Rows:
         return all(form.is_valid() for form in self.forms) and not self.errors
 
     def rules(self) -> list[list[int]]:
-        """What the rows say, once they are valid."""
+        """Return the rule that the rows make up. Call it when they are valid."""
         return [row for form in self.forms if form.has_changed() for row in form.rules()]
 
     @property
     def blank(self) -> Any:
-        """A form to copy for another row."""
+        """Return the form that the page's script copies to add a row."""
         return self._make("NUMBER", initial={})
 
     def _make(self, number: int | str, **arguments: Any) -> Any:
@@ -105,7 +106,7 @@ class Rows:
 
 
 def typed(form: forms.Form) -> dict[str, Any]:
-    """What a person has typed into a form, as it is."""
+    """Return the raw text that was typed into a form, by field."""
     return {
         name: field.widget.value_from_datadict(form.data, form.files, form.add_prefix(name))
         for name, field in form.fields.items()
@@ -113,6 +114,7 @@ def typed(form: forms.Form) -> dict[str, Any]:
 
 
 def initial_windows(windows: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
+    """Return the initial values of the WindowForms for windows of the week (see `week`)."""
     return [
         {"days": list(map(str, span.days)), "start": _clock(span.start), "end": _clock(span.end)}
         for span in week.grouped(windows)
@@ -120,11 +122,13 @@ def initial_windows(windows: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
 
 
 def initial_ready(moments: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
+    """Return the initial values of the ReadyForms for moments [weekday, minute]."""
     spans = week.grouped((weekday, minute, minute) for weekday, minute in moments)
     return [{"days": list(map(str, span.days)), "at": _clock(span.start)} for span in spans]
 
 
 def initial_tariff(windows: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
+    """Return the initial values of the TariffForms for windows with a price in micro-units per kWh."""
     return [
         {**row, "price": rules.major(price)}
         for price in sorted({window[3] for window in windows})
@@ -133,8 +137,8 @@ def initial_tariff(windows: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
 
 
 def _numbers(field: str, data: QueryDict) -> list[int]:
-    found = (re.fullmatch(rf"{field}-(\d{{1,4}})-\w+", key) for key in data)
-    return sorted({int(match[1]) for match in found if match})
+    matches = (re.fullmatch(rf"{field}-(\d{{1,4}})-\w+", key) for key in data)
+    return sorted({int(match[1]) for match in matches if match})
 
 
 def _minute(value: time) -> int:

@@ -1,4 +1,4 @@
-"""Which rules are valid: one check for the form, the service and anybody else who writes them."""
+"""Validation of an owner's rules, used by the editor's form and by the service."""
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -12,7 +12,8 @@ from core.money import MICRO
 Rules = dict[str, Any]
 
 MAX_WINDOWS = 168
-MAX_MICRO_PER_KWH = 100_000_000_000  # 100,000 a kWh: room for any currency
+MAX_MICRO_PER_KWH = 100_000_000_000  # 100,000 major units: enough for any currency
+# Rule -> smallest and largest value.
 RANGES: dict[str, tuple[int, int]] = {
     "ready_by_percent": (1, 100),
     "ready_by_lead_minutes": (15, 1440),
@@ -32,7 +33,7 @@ FIELDS = (*RANGES, *CHOICES, *LISTS, "plugged_in_only", "time_zone")
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong, at the field where a person would mend it."""
+    """One problem of a set of rules. `field` is the rule that a person would change to solve it."""
 
     field: str
     code: str
@@ -40,30 +41,32 @@ class Problem(NamedTuple):
 
 
 def of(policy: OwnerPolicy) -> Rules:
-    """The rules of a policy in their canonical form; what it is paused for is not one of them."""
+    """Return the rules of a policy in canonical form. A pause is not a rule and is left out."""
     return canonical({field: getattr(policy, field) for field in FIELDS})
 
 
 def canonical(rules: Mapping[str, Any]) -> Rules:
-    """The same rules with lists sorted, without duplicates, so that equal rules compare equal."""
-    made = dict(rules)
+    """Return the same rules with sorted lists without duplicates, so that rules with equal meaning compare equal."""
+    result = dict(rules)
     for field in LISTS:
-        if field in made and not _shape_problem(field, made[field]):
-            made[field] = sorted({_row(field, row) for row in made[field]})
-            made[field] = [list(row) for row in made[field]]
-    return made
+        if field in result and not _shape_problem(field, result[field]):
+            result[field] = sorted({_row(field, row) for row in result[field]})
+            result[field] = [list(row) for row in result[field]]
+    return result
 
 
 def check(rules: Mapping[str, Any]) -> list[Problem]:
-    """Everything that is wrong with a whole set of rules; nothing if they are good."""
+    """Return all problems of a complete set of rules; an empty list if it is valid."""
     problems = [problem for field, value in rules.items() if (problem := _check_one(field, value))]
-    wrong = {problem.field for problem in problems}
-    if not wrong & {"charge_stop_percent", "charge_resume_percent"}:
+    invalid = {problem.field for problem in problems}
+    if not invalid & {"charge_stop_percent", "charge_resume_percent"}:
         problems += _charge(rules)
-    if not wrong & {"heat_stop_c", "heat_resume_c"}:
+    if not invalid & {"heat_stop_c", "heat_resume_c"}:
         problems += _heat(rules)
-    if "tariff_windows" not in wrong and week.overlaps(row[:3] for row in rules["tariff_windows"]):
-        problems.append(Problem("tariff_windows", "tariff_overlap", "Two of these times overlap: which price holds?"))
+    if "tariff_windows" not in invalid and week.overlaps(row[:3] for row in rules["tariff_windows"]):
+        problems.append(
+            Problem("tariff_windows", "tariff_overlap", "Two of these times overlap, so their price is unclear.")
+        )
     return problems
 
 
@@ -133,7 +136,12 @@ ROWS: dict[str, Callable[..., bool]] = {
 def _row(field: str, row: Any) -> tuple[int, ...]:
     if field == "ready_by":
         return tuple(row)
-    return (row[0], row[1], row[2] % week.DAY_MINUTES, *row[3:])  # midnight is 0, whichever way it was written
+    return (
+        row[0],
+        row[1],
+        row[2] % week.DAY_MINUTES,
+        *row[3:],
+    )  # an end at midnight may be written as 0 or 1440; store 0
 
 
 def _is_int(value: Any) -> bool:
@@ -142,11 +150,12 @@ def _is_int(value: Any) -> bool:
 
 @lru_cache(maxsize=1)
 def time_zones() -> frozenset[str]:
+    """Return the names of all IANA time zones that this machine knows."""
     return frozenset(available_timezones() - {"localtime", "Factory"})
 
 
 def major(micro: int) -> str:
-    """Micro-units as a person types them: `180200` -> "0.1802"."""
+    """Return micro-units as a person types them: `180200` -> "0.1802"."""
     whole, rest = divmod(micro, MICRO)
     return f"{whole}.{rest:06}".rstrip("0").removesuffix(".") if rest else str(whole)
 
@@ -155,5 +164,5 @@ LEGACY_ZONES = ("Brazil/", "Canada/", "Chile/", "Etc/", "Mexico/", "US/")
 
 
 def places() -> list[str]:
-    """Time zones to choose from: places, without the names that are kept for old systems."""
+    """Return the time zones to choose from: those named after a place, without names kept for old systems."""
     return sorted(zone for zone in time_zones() if "/" in zone and not zone.startswith(LEGACY_ZONES))

@@ -1,4 +1,4 @@
-"""The owner's rules for a car: changed, preset, taken back, paused. Evaluated in the car, which hears of them at its next sync."""
+"""Change, undo and pause an owner's rules for a car. The car evaluates them; it receives them at its next sync."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,16 +14,17 @@ from accounts.policies.rules import Rules
 from core.errors import Conflict, InvalidInput
 
 MORNING_HOUR = 6
-LEAST_NIGHT = timedelta(hours=4)
-SAME_PAUSE = timedelta(minutes=1)  # asking again within it is the same wish
+LEAST_NIGHT = timedelta(hours=4)  # "until tomorrow" pauses at least this long
+SAME_PAUSE = timedelta(minutes=1)  # pauses that end less than this apart are the same pause, requested twice
 
 
 @transaction.atomic
 def update_policy(*, vehicle: Vehicle, version: int, actor: User | None, **fields: Any) -> OwnerPolicy:
-    """Change some rules, named as the fields of OwnerPolicy. Rules that stay as they are raise no version.
+    """Change some rules, named as the fields of OwnerPolicy. If no value changes, the version stays.
 
-    `version` is the policy's as the owner had it before them. Raises InvalidInput `policy_invalid`, whose fields are
-    {"code", "message"} by rule, and Conflict `policy_changed` if rules have changed since.
+    `version` is the policy's version on the page that the owner edited. Raises InvalidInput `rule_unknown`,
+    InvalidInput `policy_invalid` (whose fields map each invalid rule to {"code", "message"}), and Conflict
+    `policy_changed` if rules have changed since that version.
     """
     policy = _locked(vehicle)
     return _change(policy, rules.of(policy) | fields, version, actor, "policy.update")
@@ -31,7 +32,10 @@ def update_policy(*, vehicle: Vehicle, version: int, actor: User | None, **field
 
 @transaction.atomic
 def apply_preset(*, vehicle: Vehicle, preset: str, version: int, actor: User | None) -> OwnerPolicy:
-    """Take over a set of rules; the owner's time zone and prices stay. Raises InvalidInput `preset_unknown`, Conflict."""
+    """Replace the rules by a preset; the owner's time zone and prices stay.
+
+    Raises InvalidInput `preset_unknown`, or Conflict `policy_changed`.
+    """
     if preset not in presets.BY_CODE:
         raise InvalidInput("There is no such set of rules.", code="preset_unknown")
     policy = _locked(vehicle)
@@ -41,9 +45,9 @@ def apply_preset(*, vehicle: Vehicle, preset: str, version: int, actor: User | N
 
 @transaction.atomic
 def undo(*, vehicle: Vehicle, version: int, actor: User | None) -> OwnerPolicy:
-    """Back to the rules before the change that made `version` (of the rules). Doing it twice is doing it once.
+    """Restore the rules from before the change that created `version` of the rules. Repeating a call changes nothing.
 
-    What was undone can be had back the same way. Raises Conflict `policy_changed`, or `nothing_to_undo`.
+    An undo can itself be undone. Raises Conflict `policy_changed`, or `nothing_to_undo`.
     """
     policy = _locked(vehicle)
     if policy.previous is None:
@@ -55,7 +59,7 @@ def undo(*, vehicle: Vehicle, version: int, actor: User | None) -> OwnerPolicy:
 
 @transaction.atomic
 def pause(*, vehicle: Vehicle, kind: str, actor: User | None) -> OwnerPolicy:
-    """Pause for an "hour", until "tomorrow" at 6:00, "finish" what runs and then stop, or "open": until resumed.
+    """Pause the car. `kind`: "hour"; "tomorrow", until 6:00; "open", until resumed; "finish", after the running work.
 
     Raises InvalidInput `pause_unknown`.
     """
@@ -64,14 +68,14 @@ def pause(*, vehicle: Vehicle, kind: str, actor: User | None) -> OwnerPolicy:
     policy = _locked(vehicle)
     word = OwnerPolicy.Pause.FINISH if kind == "finish" else OwnerPolicy.Pause.STOP
     until = _until(kind, policy)
-    if policy.is_paused and policy.pause == word and _close(policy.paused_until_at, until):
+    if policy.is_paused and policy.pause == word and _is_same_end(policy.paused_until_at, until):
         return policy
     return _set_pause(policy, word, until, actor)
 
 
 @transaction.atomic
 def resume(*, vehicle: Vehicle, actor: User | None) -> OwnerPolicy:
-    """End a pause. One that has run out, or never was, needs nothing."""
+    """End a pause. Do nothing if the car is not paused."""
     policy = _locked(vehicle)
     if not policy.is_paused:
         return policy
@@ -82,7 +86,10 @@ PAUSES = ("hour", "tomorrow", "finish", "open")
 
 
 def next_morning(now: datetime, zone: str) -> datetime:
-    """The next 6:00 in a time zone that is at least a few hours off: at ten to six, tomorrow is not in ten minutes."""
+    """Return the next 6:00 in a time zone that is at least LEAST_NIGHT away.
+
+    Somebody who pauses at 5:50 "until tomorrow" does not mean for ten minutes.
+    """
     local = now.astimezone(ZoneInfo(zone))
     morning = local.replace(hour=MORNING_HOUR, minute=0, second=0, microsecond=0, fold=0)
     is_near = morning - local < LEAST_NIGHT
@@ -94,18 +101,18 @@ def _locked(vehicle: Vehicle) -> OwnerPolicy:
 
 
 def _change(
-    policy: OwnerPolicy, wanted: Rules, version: int, actor: User | None, action: str, *, undid: int | None = None
+    policy: OwnerPolicy, new: Rules, version: int, actor: User | None, action: str, *, undid: int | None = None
 ) -> OwnerPolicy:
-    if unknown := wanted.keys() - set(rules.FIELDS):
+    if unknown := new.keys() - set(rules.FIELDS):
         raise InvalidInput(f"There is no rule called {sorted(unknown)[0]}.", code="rule_unknown")
-    before, after = rules.of(policy), rules.canonical(wanted)
+    before, after = rules.of(policy), rules.canonical(new)
     problems = {p.field: {"code": p.code, "message": p.message} for p in rules.check(after)}
     if problems:
-        raise InvalidInput("Some of these rules cannot be.", code="policy_invalid", **problems)
+        raise InvalidInput("Some of these rules are not valid.", code="policy_invalid", **problems)
     if after == before:
         return policy
     if not policy.rules_version <= version <= policy.version:
-        raise Conflict("These rules were changed elsewhere meanwhile.", code="policy_changed")
+        raise Conflict("These rules were changed elsewhere in the meantime.", code="policy_changed")
     changed = sorted(field for field in after if after[field] != before[field])
     for field in changed:
         setattr(policy, field, after[field])
@@ -136,10 +143,10 @@ def _known_zone(policy: OwnerPolicy) -> str:
     return policy.zone if policy.zone in rules.time_zones() else "UTC"
 
 
-def _close(one: datetime | None, other: datetime | None) -> bool:
-    return one == other if one is None or other is None else abs(one - other) < SAME_PAUSE
+def _is_same_end(first: datetime | None, second: datetime | None) -> bool:
+    return first == second if first is None or second is None else abs(first - second) < SAME_PAUSE
 
 
 def _note(policy: OwnerPolicy, actor: User | None, action: str, **details: Any) -> None:
-    """Which rules, not what they say: the trail is kept, and where a car stands when is nobody's business."""
+    """Record the names of rules in the trail, never their values: these reveal where a car stands and when."""
     audit.record(actor=actor, action=action, subject=policy.vehicle.public_id, version=policy.version, **details)

@@ -1,4 +1,4 @@
-"""Where in the editor each rule is: for links from "why is it not working" to the setting that caused it."""
+"""The label and place of each rule in the editor, for links from "why is it not working" to the rule that stops it."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ SETTINGS = {
     "time_zone": Setting("Time zone", "schedule"),
     "plugged_in_only": Setting("Plugged in", "charge"),
     "charge_stop_percent": Setting("Charge to keep", "charge"),
-    "charge_resume_percent": Setting("Charge to go on from", "charge"),
+    "charge_resume_percent": Setting("Charge to resume at", "charge"),
     "ready_by": Setting("Ready by", "charge"),
     "ready_by_percent": Setting("Ready by", "charge"),
     "ready_by_lead_minutes": Setting("Ready by", "charge"),
@@ -32,5 +32,5 @@ SETTINGS = {
 
 
 def of(field: str) -> Setting | None:
-    """The setting of a rule; None for what is no rule."""
+    """Return the setting of a rule, or None if there is no such rule."""
     return SETTINGS.get(field)

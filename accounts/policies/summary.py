@@ -1,4 +1,4 @@
-"""The rules in a few plain sentences: every rule that is on, and none that is off."""
+"""A description of the rules in a few plain sentences. It names every rule that is on and no rule that is off."""
 
 from typing import NamedTuple
 
@@ -11,14 +11,17 @@ DAY_MINUTES = week.DAY_MINUTES
 
 
 class Sentence(NamedTuple):
-    """`anchor` is the section of the editor that it is about."""
+    """A sentence about some rules. `anchor` is the section of the editor that sets them."""
 
     anchor: str
     text: str
 
 
 def summarise(rules: Rules, *, zone: str, locale: str, currency: str) -> list[Sentence]:
-    """What these rules say. Pure; the rules must be valid."""
+    """Return sentences that describe valid rules, with times in `zone` and numbers as in `locale`.
+
+    Reads no database.
+    """
     wording = Words(locale, currency)
     sentences = [
         Sentence("schedule", _when(rules, zone, wording)),
@@ -34,7 +37,7 @@ def summarise(rules: Rules, *, zone: str, locale: str, currency: str) -> list[Se
 
 
 def describe(policy: OwnerPolicy, rules: Rules) -> list[Sentence]:
-    """The same for a car of an owner, who reads prices and times in their own way."""
+    """Return sentences that describe rules of this policy's car in its owner's locale, currency and time zone."""
     owner = policy.vehicle.owner
     zone = rules["time_zone"] or owner.time_zone
     return summarise(rules, zone=zone, locale=owner.locale, currency=owner.currency)

@@ -1,4 +1,7 @@
-"""Spans of a week: [weekday 0-6, start minute, end minute], Monday first; an end not after its start is on the next day."""
+"""Windows of the week: [weekday, start minute, end minute].
+
+Weekday 0 is Monday; minutes count from midnight. A window whose end is not after its start ends on the next day.
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -8,7 +11,7 @@ WEEK_MINUTES = 7 * DAY_MINUTES
 
 
 class Span(NamedTuple):
-    """The same hours on some days. From 0 to 0 is the whole day."""
+    """The same hours on some days. From 0 to 0 means the whole day."""
 
     days: tuple[int, ...]
     start: int
@@ -20,14 +23,14 @@ class Span(NamedTuple):
 
 
 def minutes_of(weekday: int, start: int, end: int) -> list[int]:
-    """The minutes of the week in a window; those after Sunday midnight are Monday's."""
+    """Return the minutes of the week in a window; minutes after the end of Sunday are those of Monday."""
     length = end - start if end > start else end - start + DAY_MINUTES
     opened = weekday * DAY_MINUTES + start
     return [minute % WEEK_MINUTES for minute in range(opened, opened + length)]
 
 
 def coverage(windows: Iterable[Sequence[int]]) -> bytearray:
-    """One byte for each minute of the week: 1 where a window is open."""
+    """Return a byte for each minute of the week: 1 if some window contains it."""
     week = bytearray(WEEK_MINUTES)
     for weekday, start, end in windows:
         for minute in minutes_of(weekday, start, end):
@@ -36,21 +39,22 @@ def coverage(windows: Iterable[Sequence[int]]) -> bytearray:
 
 
 def overlaps(windows: Iterable[Sequence[int]]) -> bool:
-    """Does a minute of the week lie in two of the windows?"""
+    """Return whether two of the windows share a minute."""
     windows = list(windows)
     return sum(coverage(windows)) != sum(len(minutes_of(*window)) for window in windows)
 
 
 def merged(windows: Iterable[Sequence[int]]) -> list[Span]:
-    """The fewest spans that say the same: what touches or overlaps is one, equal hours of several days are one.
+    """Return the fewest spans with the same minutes as the windows.
 
-    A span longer than a day is cut at midnights. Every minute of the week is every day from 0 to 0.
+    Windows that touch or overlap are joined, and days with equal hours share a span. What is longer than a day is cut
+    at midnight. The whole week is every day from 0 to 0.
     """
     return grouped(_windows_of(coverage(windows)))
 
 
 def grouped(windows: Iterable[Sequence[int]]) -> list[Span]:
-    """Windows as they are, equal hours of several days together; in the order of their first day."""
+    """Return the windows as spans, in the order of their first day. Days with equal hours share a span."""
     days: dict[tuple[int, int], set[int]] = {}
     for weekday, start, end in windows:
         days.setdefault((start, end % DAY_MINUTES), set()).add(weekday)
@@ -61,7 +65,7 @@ def grouped(windows: Iterable[Sequence[int]]) -> list[Span]:
 def _windows_of(week: bytearray) -> list[tuple[int, int, int]]:
     if all(week):
         return [(weekday, 0, 0) for weekday in range(7)]
-    # Begin where nothing is open before, so that no span is cut by the end of Sunday.
+    # Start at minutes whose predecessor is not covered, so that the end of Sunday does not cut a window.
     starts = [minute for minute in range(WEEK_MINUTES) if week[minute] and not week[minute - 1]]
     return [window for start in starts for window in _cut(start, _length(week, start))]
 
@@ -74,7 +78,7 @@ def _length(week: bytearray, start: int) -> int:
 
 
 def _cut(start: int, length: int) -> list[tuple[int, int, int]]:
-    """A run of minutes as windows: one if it lasts a day at most, else a piece for each day."""
+    """Return a run of minutes as windows: one if it lasts at most a day, else one for each day."""
     if length <= DAY_MINUTES:
         return [_window(start, length)]
     pieces = []

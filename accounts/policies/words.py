@@ -1,4 +1,4 @@
-"""Times, days and prices as a person writes them. The sentences are English; numbers follow the owner's locale."""
+"""Times, days and prices as text. The words are English; numbers and times follow the owner's locale."""
 
 from collections.abc import Iterable, Sequence
 from datetime import time
@@ -16,7 +16,7 @@ WEEKDAYS, WEEKEND = (0, 1, 2, 3, 4), (5, 6)
 
 
 class Words:
-    """How one owner reads numbers: `locale` as "de-DE", `currency` as "EUR"."""
+    """Formats numbers and times for one owner, with a locale like "de-DE" and a currency like "EUR"."""
 
     def __init__(self, locale: str, currency: str) -> None:
         self.currency = currency
@@ -36,7 +36,7 @@ class Words:
         return f"{format_currency(amount, self.currency, locale=self._locale, decimal_quantization=False)} per kWh"
 
     def span(self, span: Span) -> str:
-        """`on weekdays from 22:00 to 6:00`, `all day on Saturday`."""
+        """Return a span as text: "on weekdays from 22:00 to 6:00", "all day on Saturday"."""
         if span.is_whole_day:
             return "at all hours" if len(span.days) == 7 else f"all day {days(span.days)}"
         return f"{days(span.days)} from {self.at(span.start)} to {self.at(span.end)}"
@@ -46,7 +46,7 @@ class Words:
 
 
 def days(which: Sequence[int]) -> str:
-    """`every day`, `on weekdays`, `on Monday to Thursday`, `on Monday and Friday`."""
+    """Return weekdays as text: "every day", "on weekdays", "on Monday to Thursday", "on Monday and Friday"."""
     which = tuple(sorted(which))
     if len(which) == 7:
         return "every day"
@@ -58,7 +58,7 @@ def days(which: Sequence[int]) -> str:
 
 
 def duration(minutes: int) -> str:
-    """`3 hours`, `7 hours and 12 minutes`."""
+    """Return minutes as text: "3 hours", "7 hours and 12 minutes"."""
     hours, rest = divmod(minutes, 60)
     parts = [
         f"{count} {word}{'' if count == 1 else 's'}" for count, word in ((hours, "hour"), (rest, "minute")) if count
@@ -67,5 +67,5 @@ def duration(minutes: int) -> str:
 
 
 def listed(parts: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
+    """Return a list as text: "a", "a and b", "a, b and c"."""
     return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "".join(parts)

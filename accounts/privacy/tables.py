@@ -1,4 +1,4 @@
-"""What accounts holds about owners and their vehicles, in plain words (core/privacy.py says what the words mean)."""
+"""The personal data in the tables of accounts, in plain words. core/privacy.py defines the types."""
 
 from accounts.models import Purpose
 from core.privacy import (
@@ -27,9 +27,8 @@ USER = Table(
     why=IDS_ONLY,
     columns={
         "id": Column("Number of your sign-in"),
-        "email": Column(
-            "E-mail address", ""
-        ),  # the erasure writes an address that cannot exist, since it must be unique
+        # The erasure writes an address that cannot exist instead of "", since addresses must be unique.
+        "email": Column("E-mail address", ""),
         "name": Column("Name, as you typed it", ""),
         "password": Column("Hash of your password", "!", purpose=SECURITY, secret=True),
         "last_login": Column("When you last signed in", None, purpose=SECURITY),
@@ -129,11 +128,11 @@ MAIL = Table(
         "id": Column("Number of the mail"),
         "user_id": Column("Your sign-in: the address is read when the mail goes out"),
         "kind": Column("What it is about"),
-        "context": Column("What the text needs besides"),
-        "dedupe_key": Column("Makes sure that it goes out once"),
-        "due_at": Column("When it may go out"),
+        "context": Column("Further values for the text"),
+        "dedupe_key": Column("Key that prevents sending it twice"),
+        "due_at": Column("When it may be sent"),
         "attempts": Column("How often sending was tried"),
-        "sent_at": Column("When it went out"),
+        "sent_at": Column("When it was sent"),
         "dropped_at": Column("When sending was given up"),
         "dropped_code": Column("Why"),
         "created_at": Column("When it was written"),
@@ -180,7 +179,7 @@ POLICY = Table(
     vehicle="vehicle",
     purpose=Purpose.RUN_JOBS,
     retention=ACCOUNT,
-    erasure=Erasure.BLANK,  # not deleted: a node always has rules to be given
+    erasure=Erasure.BLANK,  # not deleted: the site must always have rules to send to a node
     why=IDS_ONLY,
     columns={
         "id": Column("Number of the rules"),
@@ -192,7 +191,7 @@ POLICY = Table(
         "ready_by": Column("When the car must be charged", []),
         "ready_by_percent": Column("How full it must be then: a rule of yours, not a reading", 80),
         "ready_by_lead_minutes": Column("How long before it work stops", 180),
-        "day_share_percent": Column("Most of a day spent working", 100),
+        "day_share_percent": Column("Largest share of a day spent working", 100),
         "previous": Column("The rules before the last change, so that it can be undone", None),
         "rules_version": Column("How often your rules were changed", 1),
         "plugged_in_only": Column("Work only while plugged in", True),
@@ -226,11 +225,11 @@ CONSENT_RECORD = Table(
         "public_id": Column("Record id, as the receipt names it"),
         "owner_id": Column("Your account"),
         "vehicle_id": Column("The vehicle that it is about"),
-        "notice_id": Column("The text that you had before you"),
-        "actor_id": Column("The sign-in that acted"),
+        "notice_id": Column("The text that you were shown"),
+        "actor_id": Column("The sign-in that decided"),
         "purpose": Column("Purpose"),
         "state": Column("What was decided"),
-        "method": Column("Where: the portal, the car, a mailed link or the clock"),
+        "method": Column("Where: the portal, the car, a mailed link or automatically"),
         "at": Column("When"),
         "expires_at": Column("Until when it holds"),
         "seq": Column("Place in your chain of records"),
@@ -244,7 +243,7 @@ CONSENT_RECORD = Table(
 
 CONSENT_CURRENT = Table(
     model="accounts.ConsentCurrent",
-    title="What holds now",
+    title="Your present consents",
     group=Group.CONSENTS,
     owner="owner",
     purpose=LEGAL,
@@ -258,7 +257,7 @@ CONSENT_CURRENT = Table(
         "purpose": Column("Purpose"),
         "notice_version": Column("Version of the text"),
         "record_id": Column("The latest record"),
-        "state": Column("What holds"),
+        "state": Column("What was decided last"),
         "expires_at": Column("Until when"),
     },
 )
@@ -276,7 +275,7 @@ ACCESS = Table(
         "id": Column("Number of the entry"),
         "owner_id": Column("Your account"),
         "vehicle_id": Column("The vehicle, if it was about one"),
-        "actor_id": Column("Who looked; nobody: the system itself"),
+        "actor_id": Column("Who looked; empty: the system itself"),
         "kind": Column("Read by staff, or exported by the system"),
         "what": Column("What was looked at"),
         "reason": Column("Why, in the words of who looked", why="the category stays, the words are destroyed"),
@@ -354,7 +353,7 @@ ERASURE = Table(
     group=Group.TRAIL,
     owner="owner",
     purpose=LEGAL,
-    retention="For good: it is the proof that you were erased",
+    retention="For ever: it is the proof that you were erased",
     erasure=Erasure.KEEP,
     why="the proof that you were erased; it names no person",
     columns={
@@ -365,7 +364,7 @@ ERASURE = Table(
         "status_code": Column("Why"),
         "due_at": Column("When it is carried out"),
         "money_until_at": Column("Until when it waits for what is owed to you"),
-        "ended_at": Column("When it was carried out or taken back"),
+        "ended_at": Column("When it was carried out or cancelled"),
         "proof": Column("What was destroyed, kept and searched"),
         "proof_signature": Column("Driveway's signature on it"),
         "created_at": Column("When you asked"),
@@ -390,11 +389,11 @@ TABLES = (
     ADMIN_LOG,
 )
 
-# Reached from people by foreign keys, and about no owner.
+# Tables with foreign keys to users that are not about owners.
 OF_OTHERS = {
-    "accounts.Membership": "Who works for which customer; an owner who does is erased only after leaving",
-    "accounts.Operator": "Staff; a member of staff is erased only after leaving",
+    "accounts.Membership": "Who works for which customer; an owner who does must leave that role before an erasure",
+    "accounts.Operator": "Staff; an owner who is staff must leave that role before an erasure",
     "accounts.ApiKey": "A customer's key, and the customer's person who made it",
     "accounts.User_groups": "Groups of staff; Driveway uses none",
-    "accounts.User_user_permissions": "Permissions of staff; Driveway gives none one by one",
+    "accounts.User_user_permissions": "Permissions of single members of staff; Driveway uses none",
 }

@@ -1,1 +1,1 @@
-"""Consent records and their receipts as documents: built, signed and verified here without a database."""
+"""Build, sign and verify consent records and their receipts as documents. Only `service` uses the database."""

@@ -1,6 +1,6 @@
-"""The JSON-LD context of records and receipts: what each of our keys means in DPV and Dublin Core terms.
+"""The JSON-LD context of records and receipts: it maps each of our keys to a term of DPV or Dublin Core.
 
-Inline in every document, so that a receipt can be read in thirty years without fetching anything.
+Every document contains its context, so that it can be read in thirty years without fetching anything.
 """
 
 PREFIXES = {
@@ -16,7 +16,7 @@ PREFIXES = {
 
 
 def _term(name: str) -> dict[str, str]:
-    """A value that is itself a term or a compact IRI."""
+    """Return the mapping of a key whose value is itself a term or a compact IRI."""
     return {"@id": name, "@type": "@vocab"}
 
 
@@ -84,7 +84,7 @@ RECORD: dict[str, object] = {
     "event_type": _term("dw:consentType"),
     "event_state": _term("dpv:hasConsentStatus"),
     "method": "dw:method",
-    # Words
+    # Values
     "given": "dpv:ConsentGiven",
     "renewed": "dpv:RenewedConsentGiven",
     "refused": "dpv:ConsentRefused",

@@ -1,4 +1,4 @@
-"""Receipts as files: one act, or an owner's whole chain, in the one form that we issue byte for byte."""
+"""Receipts as JSON-LD files, for one act or an owner's whole chain. Equal receipts are equal byte for byte."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ GENESIS_HASH = "0" * 64
 
 @dataclass(frozen=True)
 class Link:
-    """A record as it was signed: its exact bytes, the hash before it, its own hash, and who signed."""
+    """A signed record: its exact bytes, the previous record's hash, its own hash, the signature and the key's id."""
 
     payload: bytes
     prev_hash: str
@@ -29,15 +29,17 @@ class Link:
 
 
 def chained(prev_hash: str, payload: bytes) -> bytes:
-    """What is hashed and signed: the hash of the record before, and this record's bytes."""
+    """Return the bytes that are hashed and signed: the previous record's hash (32 bytes), then this record's bytes."""
     return bytes.fromhex(prev_hash) + payload
 
 
 def chain_hash(prev_hash: str, payload: bytes) -> str:
+    """Return the SHA-256 of a record and of the hash before it, as 64 hex digits."""
     return hashlib.sha256(chained(prev_hash, payload)).hexdigest()
 
 
 def receipt(link: Link) -> dict[str, Any]:
+    """Return the receipt of one record."""
     record = json.loads(link.payload)
     return {
         "@context": RECEIPT,
@@ -53,7 +55,7 @@ def receipt(link: Link) -> dict[str, Any]:
 
 
 def chain(owner: str, links: Sequence[Link], issued_at: datetime, key: Ed25519PrivateKey) -> dict[str, Any]:
-    """All receipts of an owner, oldest first, under a signed statement of how many there are and where they end."""
+    """Return all receipts of an owner, oldest first, with a signed statement of their number and of the last hash."""
     statement = {
         "pii_principal_id": owner,
         "count": len(links),
@@ -72,5 +74,8 @@ def chain(owner: str, links: Sequence[Link], issued_at: datetime, key: Ed25519Pr
 
 
 def text(document: Any) -> str:
-    """The file's text: sorted keys, indented by two, a line break at the end. Verifying compares with exactly this."""
+    """Return a document as text: sorted keys, two spaces of indent, a final line break.
+
+    The verifier compares files with exactly this text.
+    """
     return json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

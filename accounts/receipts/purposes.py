@@ -1,14 +1,14 @@
-"""What each purpose does with which data, for how long and where: the one table behind every consent record.
+"""The facts about each purpose that every consent record states: which data, what for, how long and where.
 
-Words with a colon are terms of the W3C Data Privacy Vocabulary (`pd` are its categories of personal data, `gdpr` its
-articles of the GDPR). A new purpose, or a changed fact, goes with a new version of its notice.
+Values with a colon are terms of the W3C Data Privacy Vocabulary (`pd`: categories of personal data, `gdpr`: articles of
+the GDPR). With a new purpose or a changed fact, publish a new version of the purpose's notice.
 """
 
 from typing import NamedTuple
 
 
 class Data(NamedTuple):
-    """One kind of personal data. `required`: without it the purpose cannot be had (GDPR 13(2)(e))."""
+    """One kind of personal data. `required`: the purpose is impossible without it (GDPR 13(2)(e))."""
 
     attribute: str
     category: str
@@ -16,6 +16,8 @@ class Data(NamedTuple):
 
 
 class Facts(NamedTuple):
+    """The processing for one purpose."""
+
     kind: str
     description: str
     service: str
@@ -41,13 +43,14 @@ FACTS = {
         ),
         source=AGENT,
         processing=("dpv:Collect", "dpv:Use", "dpv:Store"),
-        retention="P7Y",  # books and tax records
+        retention="P7Y",  # duty to keep books and tax records
         processed_at=("vehicle", "controller"),
         recipients=("https://stripe.com",),
     ),
     "availability": Facts(
         kind="dpv:ServiceUsageAnalytics",
-        description="Keep when the car was available, and why not, to forecast earnings and show which rules cost most.",
+        description="Keep when the car was available, and why not,"
+        " to forecast earnings and show which rules cost most.",
         service="Availability history and earnings forecast",
         data=(Data("spans of availability with reason codes", "pd:DeviceBased"),),
         source=AGENT,
@@ -57,17 +60,19 @@ FACTS = {
     ),
     "region": Facts(
         kind="dpv:ServiceOptimisation",
-        description="Keep the state or province that the owner chose, for electricity prices and distance to customers.",
+        description="Keep the state or province that the owner chose,"
+        " for electricity prices and distance to customers.",
         service="Prices and latency by region",
         data=(Data("state or province, as chosen by the owner", "pd:Location"),),
         source=PERSON,
         processing=("dpv:Collect", "dpv:Store", "dpv:Use"),
-        retention="P365D",  # no longer than the consent: the end of it deletes the code
+        retention="P365D",  # at most: the region is deleted when the consent ends
         processed_at=("controller",),
     ),
     "reliability": Facts(
         kind="dpv:ServiceOptimisation",
-        description="Keep daily error counts and temperature bands of the car's computer, to notice failing hardware early.",
+        description="Keep daily error counts and temperature bands of the car's computer,"
+        " to notice failing hardware early.",
         service="Hardware health",
         data=(
             Data("error counts by day", "pd:DeviceBased"),
@@ -98,7 +103,7 @@ FACTS = {
         ),
         source=PERSON,
         processing=("dpv:Use",),
-        retention="P365D",  # the use ends with the consent; the account keeps its address
+        retention="P365D",  # for this use; the account itself keeps the address
         processed_at=("controller",),
     ),
 }

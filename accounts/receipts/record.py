@@ -1,4 +1,7 @@
-"""The consent record: every field that ISO/IEC TS 27560:2023 or the GDPR makes mandatory, as JSON-LD (W3C dpv-27560)."""
+"""The consent record as JSON-LD (W3C dpv-27560).
+
+It has every field that ISO/IEC TS 27560:2023 or the GDPR makes mandatory.
+"""
 
 import json
 from dataclasses import dataclass
@@ -10,12 +13,12 @@ from accounts.receipts.context import RECORD
 from accounts.receipts.purposes import FACTS, RIGHTS, THIRD_PARTIES
 
 SCHEMA = "https://w3id.org/dpv/schema/dpv-27560#record-eu-gdpr"
-NO_TIME = "P0D"
+NO_TIME = "P0D"  # validity of an act that allows nothing
 
 
 @dataclass(frozen=True)
 class Controller:
-    """Who answers for the processing, where the data lies, and the authority to complain to."""
+    """The organization responsible for the processing, its country, and the authority that takes complaints."""
 
     name: str
     address: str
@@ -30,7 +33,7 @@ class Controller:
 
 @dataclass(frozen=True)
 class Notice:
-    """The text that was before the person."""
+    """The consent text that the person was shown."""
 
     purpose: str
     version: int
@@ -42,7 +45,7 @@ class Notice:
 
 @dataclass(frozen=True)
 class Act:
-    """Who did what, when. `expires_at` is set only while the act allows something."""
+    """One act of consent: who decided what and when. `expires_at` is set only for an act that gives consent."""
 
     record_id: UUID
     seq: int
@@ -57,7 +60,10 @@ class Act:
 
 
 def record_fields(act: Act, notice: Notice, controller: Controller) -> dict[str, Any]:
-    """The whole record; person data by id only. `purpose`, `event` and the ids are also read by the database's rules."""
+    """Return the whole record. It identifies the person by id only.
+
+    The trigger `accounts_consent_chain` compares `purpose`, `event` and the ids with the row's columns.
+    """
     return {
         "@context": RECORD,
         "@type": "ConsentRecord",
@@ -70,7 +76,7 @@ def record_fields(act: Act, notice: Notice, controller: Controller) -> dict[str,
 
 
 def canonical(fields: dict[str, Any]) -> bytes:
-    """JSON with sorted keys and no white space, UTF-8 (the subset of RFC 8785 that we use: no floats)."""
+    """Return JSON in UTF-8 with sorted keys and no white space: the form of RFC 8785, for values without floats."""
     return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
@@ -86,7 +92,7 @@ def _header(act: Act, controller: Controller) -> dict[str, Any]:
 
 
 def _processing(act: Act, notice: Notice, controller: Controller) -> dict[str, Any]:
-    facts, home = FACTS[notice.purpose], f"loc:{controller.country}"
+    facts, data_centre = FACTS[notice.purpose], f"loc:{controller.country}"
     return {
         "privacy_notice": {
             "@type": "ConsentNotice",
@@ -103,9 +109,11 @@ def _processing(act: Act, notice: Notice, controller: Controller) -> dict[str, A
         "pii_controllers": [controller.url],
         "collection_method": facts.source,
         "processing_method": list(facts.processing),
-        "storage_locations": [home],
+        "storage_locations": [data_centre],
         "retention_period": facts.retention,
-        "processing_locations": [f"loc:{act.country}" if place == "vehicle" else home for place in facts.processed_at],
+        "processing_locations": [
+            f"loc:{act.country}" if place == "vehicle" else data_centre for place in facts.processed_at
+        ],
         "geographic_restrictions": "Kept in the storage location; goes elsewhere only to the recipients named here.",
         "service": facts.service,
         "jurisdiction": f"loc:{act.country}",
@@ -166,7 +174,7 @@ def _event(act: Act, notice: Notice) -> dict[str, Any]:
         "validity_duration": f"P{notice.validity_days}D" if act.expires_at else NO_TIME,
         "expires_at": act.expires_at.isoformat() if act.expires_at else None,
         "entity_id": act.entity,
-        # The kind of consent that the act is about; we never take, nor end, any other.
+        # The kind of consent that the act gives or ends. The site uses no other kind.
         "event_type": "dpv:ExplicitlyExpressedConsent",
         "event_state": act.state,
         "method": act.method,

@@ -1,4 +1,4 @@
-"""Receipts of what was recorded, and the keys that they are checked with."""
+"""Receipts of the consent records in the database, and the keys that verify them."""
 
 from collections.abc import Iterable
 
@@ -13,18 +13,21 @@ from core.errors import Conflict
 
 
 def key_ring() -> KeyRing:
-    """The key that signs now, and those that did before (RECEIPT_RETIRED_PUBLIC_KEYS)."""
+    """Return the public key of the present signing key, and those of former ones (RECEIPT_RETIRED_PUBLIC_KEYS)."""
     present = private_key(settings.RECEIPT_SIGNING_KEY).public_key().public_bytes_raw()
     return KeyRing([present, *(bytes.fromhex(key) for key in settings.RECEIPT_RETIRED_PUBLIC_KEYS)])
 
 
 def receipt_text(record: ConsentRecord) -> str:
-    """The receipt of one act, as a file. Raises Conflict `key_unknown` when no key of ours signed the record."""
+    """Return the receipt of one record as text. Raises Conflict `key_unknown` if none of our keys signed the record."""
     return documents.text(documents.receipt(_links([record])[0]))
 
 
 def chain_text(owner: Owner) -> str:
-    """All of an owner's receipts with a signed statement of how many there are, as a file. Raises Conflict `key_unknown`."""
+    """Return an owner's chain of receipts as text, with a signed statement that it is complete as of now.
+
+    Raises Conflict `key_unknown` if none of our keys signed some record.
+    """
     links = _links(ConsentRecord.objects.filter(owner=owner).order_by("seq"))
     key = private_key(settings.RECEIPT_SIGNING_KEY)
     return documents.text(documents.chain(str(owner.public_id), links, timezone.now(), key))

@@ -1,4 +1,4 @@
-"""JSON read strictly: what two programs could read in two ways is refused."""
+"""A strict JSON reader. It refuses documents that two programs could read differently: duplicate keys, floats, NaN."""
 
 import json
 from typing import Any, NoReturn
@@ -7,7 +7,7 @@ MAX_BYTES = 8 * 1024 * 1024
 
 
 class Unreadable(ValueError):
-    """Not a document that could ever have been issued. `code` says why."""
+    """The bytes are not a document that we could have issued; `code` is the reason (see `verify.SENTENCES`)."""
 
     def __init__(self, code: str, detail: str = "") -> None:
         self.code, self.detail = code, detail
@@ -15,7 +15,7 @@ class Unreadable(ValueError):
 
 
 def read(data: bytes, *, max_bytes: int = MAX_BYTES) -> tuple[Any, str]:
-    """The document, and its text with plain line ends and nothing after it. Raises Unreadable."""
+    """Return (document, text); the text has "\\n" as line ends and no trailing white space. Raises Unreadable."""
     if len(data) > max_bytes:
         raise Unreadable("too_large", f"{len(data)} bytes")
     try:
@@ -24,7 +24,9 @@ def read(data: bytes, *, max_bytes: int = MAX_BYTES) -> tuple[Any, str]:
         raise Unreadable("not_utf8", f"byte {error.start}") from error
     try:
         document = json.loads(text, object_pairs_hook=_pairs, parse_constant=_constant, parse_float=_constant)
-        json.dumps(document, ensure_ascii=False).encode()  # lone surrogates can be read, but never written
+        json.dumps(
+            document, ensure_ascii=False
+        ).encode()  # refuses lone surrogates: json reads them, but UTF-8 cannot hold them
     except Unreadable:
         raise
     except (ValueError, RecursionError) as error:
@@ -33,11 +35,11 @@ def read(data: bytes, *, max_bytes: int = MAX_BYTES) -> tuple[Any, str]:
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    result = dict(pairs)
+    if len(result) < len(pairs):
         names = [name for name, _ in pairs]
         raise Unreadable("duplicate_key", next(name for name in names if names.count(name) > 1)[:60])
-    return found
+    return result
 
 
 def _constant(text: str) -> NoReturn:

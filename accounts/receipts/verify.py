@@ -1,4 +1,7 @@
-"""Checks receipts without a database and without an account: bytes, signatures, and how they hang together."""
+"""Verify receipts without a database: their bytes, hashes and signatures, and the order of a chain.
+
+`verify` is the only function to call. It reports every finding instead of raising.
+"""
 
 import re
 from collections.abc import Sequence
@@ -11,33 +14,34 @@ from accounts.receipts.keys import CHAIN_DOMAIN, RECORD_DOMAIN, KeyRing
 from accounts.receipts.record import canonical
 from accounts.receipts.strict import MAX_BYTES, Unreadable, read
 
-# Stable codes, each with the sentence for a person; {} is what was found.
+# Stable code -> sentence for a person; {} is the detail of the finding.
 SENTENCES = {
     "too_large": "The file is larger than any receipt: {}.",
     "not_utf8": "The file is not text in UTF-8: {}.",
     "not_json": "The file is not JSON: {}.",
-    "duplicate_key": "A name stands twice in one object, so that it could be read in two ways: {}.",
+    "duplicate_key": "A name occurs twice in one object, so that it could be read in two ways: {}.",
     "number_refused": "Receipts hold whole numbers only, not {}.",
     "not_a_receipt": "The file is neither a receipt nor a list of receipts.",
     "field_missing": "A field of the receipt is missing: {}.",
     "field_unknown": "The receipt has a field that we never write: {}.",
     "wrong_type": "A field of the receipt is not what it should be: {}.",
-    "envelope_changed": "The frame around the record was changed: {}.",
+    "envelope_changed": "The part of the receipt around the record was changed: {}.",
     "receipt_id_mismatch": "The receipt's number is not that of the record in it: {}.",
     "record_changed": "The record, or the hash before it, was changed after it was signed.",
-    "hash_wrong": "The signature holds, but the hash beside it is not that of the record.",
+    "hash_wrong": "The signature is valid, but the hash beside it is not that of the record.",
     "signature_invalid": "The signature does not belong to this record.",
     "unknown_key": "Signed with a key that is not ours: {}.",
     "start_missing": "The beginning is missing: the first receipt is number {}, not 1.",
     "gap": "Receipts are missing here: {}.",
-    "wrong_order": "The receipts are not in their order: {}.",
-    "duplicate_receipt": "The same number stands twice: {}.",
+    "wrong_order": "The receipts are not in order: {}.",
+    "duplicate_receipt": "Two receipts have the same number: {}.",
     "broken_link": "The receipt does not continue the one before it: number {}.",
     "foreign_receipt": "The receipt belongs to another person's chain: {}.",
     "end_missing": "The end is missing: {}.",
     "statement_mismatch": "The statement does not belong to these receipts: {}.",
-    "statement_invalid": "The signature of the statement about the whole chain does not hold.",
-    "not_as_issued": "Every signature holds, but the file is not byte for byte as we issue it: it was edited or reformatted.",
+    "statement_invalid": "The signature of the statement about the whole chain is not valid.",
+    "not_as_issued": "Every signature is valid, but the file is not byte for byte as we issue it:"
+    " it was edited or reformatted.",
 }
 
 HEX_32, HEX_64 = re.compile("[0-9a-f]{64}"), re.compile("[0-9a-f]{128}")
@@ -56,7 +60,7 @@ CHAIN_FRAME = {"@context": CHAIN, "@type": "ConsentReceiptChain", "schema_versio
 
 @dataclass(frozen=True)
 class Finding:
-    """What is wrong, and in which receipt of the file (from 1; 0: the file as a whole)."""
+    """One problem. `position` is the number of the receipt in the file, from 1; 0 is the file as a whole."""
 
     code: str
     position: int = 0
@@ -69,7 +73,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Seen:
-    """What a receipt says; to be believed only if nothing was found wrong."""
+    """The contents of a receipt, `said` being its record. Trust them only if the report has no findings."""
 
     position: int
     receipt_id: str
@@ -83,9 +87,11 @@ class Seen:
 
 @dataclass
 class Report:
+    """The result of verifying a file."""
+
     findings: list[Finding] = field(default_factory=list)
     receipts: list[Seen] = field(default_factory=list)
-    complete_at: str = ""  # for a whole chain: when its statement was signed
+    complete_at: str = ""  # ISO 8601; only for a whole chain: when its statement was signed
 
     @property
     def is_valid(self) -> bool:
@@ -96,7 +102,7 @@ class Report:
 
 
 def verify(data: bytes, keys: KeyRing, *, max_bytes: int = MAX_BYTES) -> Report:
-    """Everything that is wrong with a receipt, a list of them, or an owner's whole chain. Never raises on any input."""
+    """Return a report on a receipt, a list of receipts, or an owner's whole chain. Does not raise for any input."""
     report = Report()
     try:
         document, given = read(data, max_bytes=max_bytes)
@@ -126,8 +132,8 @@ def _document(report: Report, document: Any, given: str, keys: KeyRing) -> None:
 
 
 def _chain(report: Report, document: dict[str, Any], keys: KeyRing) -> None:
-    wanted = {*CHAIN_FRAME, "statement", "signature", "key_id", "receipts"}
-    if not _has_shape(report, document, wanted, CHAIN_FRAME, {"signature": HEX_64, "key_id": KEY_ID}, 0):
+    names = {*CHAIN_FRAME, "statement", "signature", "key_id", "receipts"}
+    if not _has_shape(report, document, names, CHAIN_FRAME, {"signature": HEX_64, "key_id": KEY_ID}, 0):
         return
     statement, receipts = document["statement"], document["receipts"]
     if not isinstance(receipts, list) or not _is_statement(statement):
@@ -144,7 +150,7 @@ def _chain(report: Report, document: dict[str, Any], keys: KeyRing) -> None:
 
 
 def _compare(report: Report, statement: dict[str, Any], count: int) -> None:
-    """The statement against what is there: an end cut off leaves a chain that is whole in itself."""
+    """Compare the signed statement with the receipts. Only this finds a missing end: the rest is a valid chain."""
     if count < statement["count"]:
         report.add("end_missing", detail=f"{count} of {statement['count']} receipts")
     elif count > statement["count"]:
@@ -158,7 +164,7 @@ def _compare(report: Report, statement: dict[str, Any], count: int) -> None:
 
 
 def _receipts(report: Report, documents: Sequence[Any], keys: KeyRing, *, alone: bool = False) -> None:
-    """Each by itself, and unless it came alone, each after the one before it."""
+    """Verify each receipt, then that each continues the one before it. A receipt `alone` need not be the first."""
     before: Seen | None = None
     for position, document in enumerate(documents, 1):
         seen = _receipt(report, document, keys, position)
@@ -194,9 +200,9 @@ def _link(report: Report, before: Seen, seen: Seen) -> None:
 
 
 def _receipt(report: Report, document: Any, keys: KeyRing, position: int) -> Seen | None:
-    """Check one receipt by itself; what it says, or None when it cannot be read."""
-    wanted = {*RECEIPT_FRAME, *RECEIPT_TEXTS, "record"}
-    if not _has_shape(report, document, wanted, RECEIPT_FRAME, RECEIPT_TEXTS, position):
+    """Verify one receipt by itself. Return its contents, or None if it cannot be read."""
+    names = {*RECEIPT_FRAME, *RECEIPT_TEXTS, "record"}
+    if not _has_shape(report, document, names, RECEIPT_FRAME, RECEIPT_TEXTS, position):
         return None
     record, prev_hash = document["record"], document["prev_hash"]
     if not _is_record(record):
@@ -205,10 +211,10 @@ def _receipt(report: Report, document: Any, keys: KeyRing, position: int) -> See
     payload, key_id = canonical(record), document["key_id"]
     message, signature = chained(prev_hash, payload), bytes.fromhex(document["signature"])
     is_signed = keys.signed_by(key_id, RECORD_DOMAIN, message, signature)
-    is_hash = chain_hash(prev_hash, payload) == document["hash"]
+    has_right_hash = chain_hash(prev_hash, payload) == document["hash"]
     if key_id not in keys:
         report.add("unknown_key", position, key_id)
-    if not is_hash:
+    if not has_right_hash:
         report.add("hash_wrong" if is_signed else "record_changed", position)
     elif not is_signed and key_id in keys:
         report.add("signature_invalid", position)
@@ -229,26 +235,26 @@ def _receipt(report: Report, document: Any, keys: KeyRing, position: int) -> See
 def _has_shape(
     report: Report,
     document: Any,
-    wanted: set[str],
+    names: set[str],
     frame: dict[str, Any],
-    texts: dict[str, re.Pattern[str]],
+    patterns: dict[str, re.Pattern[str]],
     position: int,
 ) -> bool:
-    """Exactly the fields that we write, each of its kind."""
+    """Check that a document has exactly the fields `names`, the values of `frame` and texts that match `patterns`."""
     if not isinstance(document, dict):
         report.add("not_a_receipt", position)
         return False
     before = len(report.findings)
-    for name in sorted(wanted - set(document)):
+    for name in sorted(names - set(document)):
         report.add("field_missing", position, name)
-    for name in sorted(set(document) - wanted):
+    for name in sorted(set(document) - names):
         report.add("field_unknown", position, name[:60])
     if len(report.findings) > before:
         return False
     for name, value in frame.items():
         if document[name] != value:
             report.add("envelope_changed", position, name)
-    for name, pattern in texts.items():
+    for name, pattern in patterns.items():
         if not isinstance(document[name], str) or not pattern.fullmatch(document[name]):
             report.add("wrong_type", position, name)
     return len(report.findings) == before

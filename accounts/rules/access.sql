@@ -1,6 +1,6 @@
--- Access: what the database refuses, whoever asks. SQLSTATEs are named in core/errors.py.
+-- Rules of the access trail (accounts_accessevent). core/errors.py maps the SQLSTATEs to error codes.
 
--- A reason is "category: words". The category stays.
+-- Rows are append-only, but an erasure may replace the words of a reason ("category: words"). The category stays.
 CREATE OR REPLACE FUNCTION accounts_access_guard() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'UPDATE' AND NEW.reason = split_part(OLD.reason, ':', 1) || ': (erased)'

@@ -1,5 +1,6 @@
--- Audit: what the database refuses, whoever asks. SQLSTATEs are named in core/errors.py.
+-- Rules of the audit trail (accounts_auditevent). core/errors.py maps the SQLSTATEs to error codes.
 
+-- Rows are append-only, but an erasure may replace `details`.
 CREATE OR REPLACE FUNCTION accounts_audit_guard() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'UPDATE' AND NEW.details = '{"erased": true}'

@@ -1,15 +1,19 @@
--- Functions that the rules of several nouns use.
+-- Trigger functions that the rules of several tables use.
 
--- Refuses whatever fires it: on UPDATE, DELETE and TRUNCATE of tables whose rows are kept for ever.
+-- Refuses the statement that fires it: UPDATE, DELETE and TRUNCATE of append-only tables.
 CREATE OR REPLACE FUNCTION driveway_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION '% rows are append-only: % refused', TG_TABLE_NAME, TG_OP USING ERRCODE = 'DW002';
 END $$;
 
--- AFTER UPDATE ... FOR EACH STATEMENT, REFERENCING OLD TABLE old_rows NEW TABLE new_rows.
+-- Refuses changes of status that accounts_statetransition does not list, and writes an event row for each allowed
+-- change.
+-- Use: AFTER UPDATE ... FOR EACH STATEMENT, REFERENCING OLD TABLE old_rows NEW TABLE new_rows.
 -- Argument 1: machine (table name). Arguments 2 and 3, optional: event table and its foreign key column.
--- Plans of a session are kept, and one made for a few rows would join thousands of old and new rows in a nested loop.
-CREATE OR REPLACE FUNCTION driveway_transition() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET enable_nestloop = off AS $$
+-- Nested loops are off because a session keeps its query plans: one made for a few rows would join thousands of old and
+-- new rows in a nested loop.
+CREATE OR REPLACE FUNCTION driveway_transition() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET enable_nestloop = off AS $$
 DECLARE bad record;
 BEGIN
     SELECT o.id, o.status AS was, n.status AS now INTO bad
@@ -33,7 +37,7 @@ DO $$ BEGIN
     EXECUTE format('ALTER FUNCTION driveway_transition() SET search_path = %I, pg_temp', current_schema());
 END $$;
 
--- AFTER INSERT, same arguments: the first event of a row.
+-- Writes the first event of each new row. Use: AFTER INSERT, FOR EACH STATEMENT, with the same arguments and new_rows.
 CREATE OR REPLACE FUNCTION driveway_first_state() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
     EXECUTE format('INSERT INTO %I (%I, from_status, to_status, reason, at)

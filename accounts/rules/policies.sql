@@ -1,10 +1,11 @@
--- Policies: what the database refuses, whoever asks. SQLSTATEs are named in core/errors.py.
+-- Rules of owners' policies, and the price of electricity at a time.
 
--- What a kWh costs at a moment: the window of the week in `zone` that it lies in, else the flat price. A window is
--- [weekday 0-6, start minute, end minute, micro per kWh], Monday first; an end not after its start is on the next day.
--- A row that makes no sense (a time zone that PostgreSQL does not know) must not stop everybody's settlement: flat.
-CREATE OR REPLACE FUNCTION accounts_tariff_micro(flat bigint, windows jsonb, zone text, moment timestamptz) RETURNS bigint
-    LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+-- Returns the price of a kWh at a moment, in micro-units: that of the window of the week (in `zone`) which contains the
+-- moment, else the flat price. A window is [weekday 0-6, start minute, end minute, micro per kWh], Monday first; a
+-- window whose end is not after its start ends on the next day. Invalid data (such as a time zone that PostgreSQL does
+-- not know) gives the flat price, because an error would stop the settlement of all owners.
+CREATE OR REPLACE FUNCTION accounts_tariff_micro(flat bigint, windows jsonb, zone text, moment timestamptz)
+    RETURNS bigint LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
 DECLARE
     local timestamp;
     minute integer;
@@ -25,7 +26,7 @@ EXCEPTION WHEN data_exception THEN
     RETURN flat;
 END $$;
 
--- The same for a policy's row, in its own time zone or its owner's.
+-- Returns the same for the row of a policy, in its own time zone or else its owner's.
 CREATE OR REPLACE FUNCTION accounts_tariff_micro(policy bigint, moment timestamptz) RETURNS bigint
     LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT accounts_tariff_micro(p.tariff_micro_per_kwh, p.tariff_windows,
@@ -36,8 +37,8 @@ CREATE OR REPLACE FUNCTION accounts_tariff_micro(policy bigint, moment timestamp
      WHERE p.id = policy
 $$;
 
--- A pause, and a version that only makes the car read its rules again, change no rule. Changes within ten minutes are one
--- mail, at the end of them.
+-- Queues a mail when rules change. A pause, or a new version that only makes the car read its rules again, is not a
+-- change. Changes within the same ten minutes of the clock are one mail, sent at their end.
 CREATE OR REPLACE FUNCTION accounts_rules_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     beside CONSTANT text[] := ARRAY['version', 'rules_version', 'previous', 'pause', 'paused_until_at'];
@@ -46,7 +47,7 @@ BEGIN
     IF to_jsonb(OLD) - beside = to_jsonb(NEW) - beside THEN
         RETURN NULL;
     END IF;
-    INSERT INTO accounts_mail (user_id, kind, context, dedupe_key, not_before_at, tries, created_at, dropped_code)
+    INSERT INTO accounts_mail (user_id, kind, context, dedupe_key, due_at, attempts, created_at, dropped_code)
     SELECT o.user_id, 'rules-changed',
            jsonb_build_object('vehicle', v.public_id, 'changed_at', date_trunc('second', now())),
            'rules-changed:' || v.id || ':' || part, to_timestamp((part + 1) * 600), 0, now(), ''

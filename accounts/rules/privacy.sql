@@ -1,4 +1,4 @@
--- Privacy: what the database refuses, whoever asks. SQLSTATEs are named in core/errors.py.
+-- States of exports and erasure requests. core/errors.py maps the SQLSTATEs to error codes.
 
 DELETE FROM accounts_statetransition WHERE machine = 'accounts_dataexport';
 INSERT INTO accounts_statetransition (machine, from_status, to_status)

@@ -1,3 +1,5 @@
+"""Add and retire vehicles, and release the VIN of a car that has been sold."""
+
 import hashlib
 import hmac
 import re
@@ -20,12 +22,15 @@ VIN = re.compile(r"^[A-HJ-NPR-Z0-9]{17}$")  # ISO 3779: 17 characters, no I, O o
 
 
 def vin_hash(vin: str) -> str:
-    """Keyed hash of a VIN: equal for equal cars, useless to anybody without the key."""
+    """Return the keyed hash of a VIN. It is equal for the same car, and reveals nothing to anybody without the key."""
     return hmac.new(settings.SECRET_KEY.encode(), b"vin:" + vin.upper().encode(), hashlib.sha256).hexdigest()
 
 
 def add_vehicle(*, owner: Owner, label: str, make_model: str, vin: str, actor: User | None) -> Vehicle:
-    """A vehicle with its default policy and no consent at all. Raises InvalidInput, or Conflict for a VIN in use."""
+    """Create and return a vehicle with the default rules and without any consent.
+
+    Raises InvalidInput `vin_invalid`, or Conflict `vin_in_use`.
+    """
     vin = vin.strip().upper()
     if not VIN.match(vin):
         raise InvalidInput("A VIN has 17 letters and digits, without I, O and Q.", code="vin_invalid")
@@ -47,10 +52,11 @@ def add_vehicle(*, owner: Owner, label: str, make_model: str, vin: str, actor: U
 
 @atomic_retrying
 def retire(*, vehicle: Vehicle, actor: User | None, code: str) -> bool:
-    """The vehicle leaves its owner for good: its consents end by the method `code`, its VIN is free, its node is retired.
+    """Remove a vehicle from its owner's account for good. Return False if it is retired already.
 
-    One transaction; the database refuses a retired vehicle with consent in force, and retires the node (compute's rules).
-    What it earned is still paid. Returns False when it had left before.
+    In one transaction its consents are withdrawn with `code` as the method, its VIN becomes free, and a trigger of
+    compute retires its node. The database refuses to retire a vehicle with consent in force. What it earned is still
+    paid. Locks the owner's row first, then the vehicle's.
     """
     owner = Owner.objects.select_for_update(no_key=True).get(pk=vehicle.owner_id)
     if not Vehicle.objects.select_for_update().filter(pk=vehicle.pk, retired_at=None).exists():
@@ -63,13 +69,14 @@ def retire(*, vehicle: Vehicle, actor: User | None, code: str) -> bool:
 
 @atomic_retrying
 def release(*, vehicle: Vehicle, actor: User, reason: str) -> None:
-    """An operator frees the VIN of a car whose holder does not answer; the holder is told. Raises InvalidInput, Conflict.
+    """Release the VIN of a car whose former owner does not answer, and mail that owner. Only operators may do this.
 
-    The consents end by the system's act, not by the owner's; the operator and the reason are in the trail.
+    The consent records name the system and not the owner as the one who ended them; the audit trail names the operator
+    and the reason. Raises InvalidInput `reason_too_short`, or Conflict `vehicle_retired`.
     """
     reason = reason.strip()
     if len(reason) < RELEASE_REASON_MIN:
-        raise InvalidInput("Write why, in ten characters or more.", code="reason_too_short")
+        raise InvalidInput("Write the reason, in ten characters or more.", code="reason_too_short")
     if not retire(vehicle=vehicle, actor=None, code="released"):
         raise Conflict("This vehicle is retired already.", code="vehicle_retired")
     audit.record(actor=actor, action="vehicle.release", subject=vehicle.public_id, reason=reason)
@@ -83,27 +90,30 @@ def release(*, vehicle: Vehicle, actor: User, reason: str) -> None:
 
 @atomic_retrying
 def claim(*, owner: Owner, vin: str, actor: User) -> None:
-    """Somebody who bought a car asks its present holder to release the VIN. Tells nothing of whether there is one.
+    """Ask the present holder of a VIN to release it, for an owner who bought the car.
 
-    The holder gets one mail a week for each car. Raises InvalidInput `vin_invalid`, or Conflict `too_many_claims` beyond
-    CLAIMS_A_DAY, counted in the trail, whose entry does not say which car.
+    The result does not reveal whether there is a holder. A holder gets at most one mail a week for each car. Claims are
+    counted by their entries in the audit trail, which do not name the car. Raises InvalidInput `vin_invalid`, or
+    Conflict `too_many_claims` beyond CLAIMS_A_DAY.
     """
     vin = vin.strip().upper()
     if not VIN.match(vin):
         raise InvalidInput("A VIN has 17 letters and digits, without I, O and Q.", code="vin_invalid")
-    Owner.objects.select_for_update(no_key=True).get(pk=owner.pk)  # one claim at a time, or the limit would leak
+    Owner.objects.select_for_update(no_key=True).get(pk=owner.pk)  # count and record one claim at a time
     now = timezone.now()
-    asked = AuditEvent.objects.filter(actor=actor, action="vehicle.claim", at__gt=now - timedelta(days=1)).count()
-    if asked >= CLAIMS_A_DAY:
-        raise Conflict("You have asked often today. Try again tomorrow.", code="too_many_claims")
+    claims_today = AuditEvent.objects.filter(
+        actor=actor, action="vehicle.claim", at__gt=now - timedelta(days=1)
+    ).count()
+    if claims_today >= CLAIMS_A_DAY:
+        raise Conflict("You have claimed too many cars today. Try again tomorrow.", code="too_many_claims")
     audit.record(actor=actor, action="vehicle.claim", subject=owner.public_id)
-    held = Vehicle.objects.select_related("owner__user").filter(vin_hash=vin_hash(vin), retired_at=None).first()
-    if held is None or held.owner_id == owner.pk:
+    vehicle = Vehicle.objects.select_related("owner__user").filter(vin_hash=vin_hash(vin), retired_at=None).first()
+    if vehicle is None or vehicle.owner_id == owner.pk:
         return
     year, week, _ = now.isocalendar()
     outbox.queue(
-        user=held.owner.user,
+        user=vehicle.owner.user,
         kind="vehicle-claim",
-        dedupe_key=f"vehicle-claim:{held.pk}:{year}-{week}",
-        context={"vehicle": str(held.public_id), "vin_last4": held.vin_last4},
+        dedupe_key=f"vehicle-claim:{vehicle.pk}:{year}-{week}",
+        context={"vehicle": str(vehicle.public_id), "vin_last4": vehicle.vin_last4},
     )

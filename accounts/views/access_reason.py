@@ -1,4 +1,4 @@
-"""The form that stands before owners' data in the back office."""
+"""The form in which an operator states why, before the back office shows owners' data."""
 
 from django.contrib import admin
 from django.contrib.auth.decorators import login_required
@@ -16,7 +16,7 @@ from accounts.access.guards import signed_in
 @never_cache
 @login_required
 def state(request: HttpRequest) -> HttpResponse:
-    """Say why, then go where you were going."""
+    """Show the form; a POST stores the reason in the session and redirects to the page that the operator asked for."""
     _staff_only(request)
     form = access_reason.ReasonForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
@@ -30,6 +30,7 @@ def state(request: HttpRequest) -> HttpResponse:
 @require_POST
 @login_required
 def end(request: HttpRequest) -> HttpResponse:
+    """Forget the stated reason, so that the next page about owners asks again."""
     _staff_only(request)
     access_reason.end(request)
     return redirect("admin:index")
@@ -41,7 +42,7 @@ def _staff_only(request: HttpRequest) -> None:
 
 
 def _next(request: HttpRequest) -> str:
-    """Back into the back office, and nowhere else."""
+    """Return the requested address if it lies in the back office, else the back office's home page."""
     wanted, home = request.POST.get("next") or request.GET.get("next", ""), reverse("admin:index")
     is_ours = url_has_allowed_host_and_scheme(wanted, allowed_hosts=None) and wanted.startswith(home)
     return wanted if is_ours else home

@@ -1,4 +1,4 @@
-"""A customer's API keys."""
+"""Pages on which a customer lists, creates and revokes its API keys."""
 
 from uuid import UUID
 
@@ -36,7 +36,7 @@ def api_key_create(request: HttpRequest, organization: Organization) -> HttpResp
         expires_days=data["expires_in_days"],
         actor=signed_in(request),
     )
-    # Shown in this answer only, never stored, so there is no redirect to lose it on.
+    # The key's text is not stored and is shown in this response only, so there is no redirect after the POST.
     return _keys_page(request, organization, ApiKeyForm(), new_key=text)
 
 
@@ -45,7 +45,7 @@ def api_key_create(request: HttpRequest, organization: Organization) -> HttpResp
 def api_key_revoke(request: HttpRequest, organization: Organization, public_id: UUID) -> HttpResponse:
     key = get_object_or_404(ApiKey, organization=organization, public_id=public_id)
     api_keys.revoke_api_key(key=key, actor=signed_in(request))
-    messages.success(request, f"The key {key.name} is dead from now on.")
+    messages.success(request, f"The key {key.name} has been revoked and no longer works.")
     return redirect("api_keys")
 
 

@@ -1,14 +1,18 @@
-"""Back to the page where the click was."""
+"""The redirect back to the page on which a form was submitted."""
 
 from django.http import HttpRequest
 from django.urls import Resolver404, resolve
 from django.utils.http import url_has_allowed_host_and_scheme
 
+# These addresses accept only POST: a redirect to one of them would fail.
 FORMS_ONLY = ("policy_pause", "consent_decide", "consent_decide_personal", "consent_withdraw_all", "region_choose")
 
 
 def way_back(request: HttpRequest, default: str) -> str:
-    """The form's `next`, or the page that the browser says it came from; `default` for anything that is not a page of ours."""
+    """Return the address in the form's field `next`, else the Referer, else `default`.
+
+    Addresses that are not pages of this site are ignored: an attacker could otherwise redirect the owner elsewhere.
+    """
     for address in (request.POST.get("next", ""), _referring_page(request)):
         if _is_ours(request, address):
             return address

@@ -1,4 +1,4 @@
-"""Owners' consents: the centre, deciding, withdrawing, the texts and the history."""
+"""Pages on which an owner gives and withdraws consents and reads their texts and history."""
 
 from typing import Any
 from uuid import UUID
@@ -38,17 +38,17 @@ METHODS = {
     "portal": "On this site",
     "agent": "At the car",
     "unsubscribe": "By the link in a mail",
-    "expiry": "By itself, at its end",
-    "notice_changed": "By itself: its text no longer counts",
+    "expiry": "Automatically, at its end",
+    "notice_changed": "Automatically: its text is no longer valid",
 }
-UNDO = "consent_undo"  # in the session: the record that one click may take back
+UNDO = "consent_undo"  # session key: public id of the record that the page offers to undo
 
 
 @never_cache
 @require_GET
 @owner_required
 def consent_centre(request: HttpRequest, owner: Owner) -> HttpResponse:
-    """Every purpose with every car, each its own decision."""
+    """Show every purpose for every car. Each is a separate decision."""
     return _centre(request, owner)
 
 
@@ -97,7 +97,7 @@ def region_choose(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpRe
 
 @require_GET
 def consent_notice(request: HttpRequest, purpose: str, version: int) -> HttpResponse:
-    """The text itself is public: anybody may read what owners are asked."""
+    """Show a consent text in one language. The texts are public."""
     texts = list(ConsentNotice.objects.filter(purpose=purpose, version=version).order_by("language"))
     notice = notices.best_language(texts, request.GET.get("language", notices.DEFAULT_LANGUAGE))
     if notice is None:
@@ -110,12 +110,12 @@ def consent_notice(request: HttpRequest, purpose: str, version: int) -> HttpResp
 @owner_required
 def consent_history(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpResponse:
     vehicle = get_object_or_404(Vehicle.objects.for_owner(owner), public_id=public_id)
-    found = ConsentRecord.objects.filter(vehicle=vehicle).select_related("notice").defer("payload").order_by("-seq")
-    context = {"vehicle": vehicle, "records": [_shown(record) for record in found]}
+    records = ConsentRecord.objects.filter(vehicle=vehicle).select_related("notice").defer("payload").order_by("-seq")
+    context = {"vehicle": vehicle, "records": [_record_context(record) for record in records]}
     return render(request, "accounts/consent_history.html", context)
 
 
-def _shown(record: ConsentRecord) -> dict[str, Any]:
+def _record_context(record: ConsentRecord) -> dict[str, Any]:
     return {
         "seq": record.seq,
         "public_id": record.public_id,
@@ -136,7 +136,7 @@ def _decide(request: HttpRequest, purpose: str, name: str, fragment: str, **abou
     version = request.POST.get("notice_version", "")
     try:
         if request.POST.get("decision") == ConsentState.GIVEN and not version.isdecimal():
-            raise Conflict("Say which version of the text you agree to.", code="notice_changed")
+            raise Conflict("State which version of the text you agree to.", code="notice_changed")
         record = consents.decide(
             purpose=purpose,
             decision=request.POST.get("decision", ""),
@@ -190,5 +190,5 @@ def _centre(
 
 
 def _row(vehicle: Vehicle, consent: dict[str, Any], wrong: dict[str, str] | None) -> dict[str, Any]:
-    """`key` names the row within the page."""
+    """Return a row of the page. `key` is its id in the HTML."""
     return {"vehicle": vehicle, "consent": consent, "wrong": wrong, "key": f"{consent['purpose']}-{vehicle.public_id}"}

@@ -1,4 +1,4 @@
-"""The editor of a car's rules, and its pauses. Evaluated in the car; here they are only written down."""
+"""The page on which an owner edits and pauses a car's rules. The car evaluates the rules; the site only stores them."""
 
 from typing import Any
 from uuid import UUID
@@ -24,7 +24,10 @@ from core.errors import DomainError, InvalidInput
 @require_http_methods(["GET", "POST"])
 @owner_required
 def policy_edit(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpResponse:
-    """Shows the rules; a POST saves them, or does what its `action` says. Nothing that was typed is lost on the way."""
+    """Show the rules. A POST performs its `action` (see ACTIONS; without one it saves).
+
+    After an error and after actions that do not save, the page shows what was typed.
+    """
     vehicle = _vehicle(owner, public_id)
     if request.method == "GET":
         return _page(request, vehicle, PolicyForm(vehicle.policy))
@@ -37,7 +40,7 @@ def policy_edit(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpResp
 @require_POST
 @owner_required
 def policy_pause(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpResponse:
-    """`kind`: "hour", "tomorrow", "finish", "open", or "resume". Back to `next`, a page of ours."""
+    """Pause or resume the car; `kind` is "hour", "tomorrow", "finish", "open" or "resume". Then redirect to `next`."""
     vehicle, kind = _vehicle(owner, public_id), request.POST.get("kind", "")
     try:
         if kind == "resume":
@@ -73,20 +76,23 @@ def _save(request: HttpRequest, vehicle: Vehicle, _: str) -> HttpResponse:
         return _page(request, vehicle, form, status=error.status)
     except DomainError as error:
         return _page(request, vehicle, form, conflict=error.message, status=error.status)
-    return _done(request, vehicle.policy, policy)
+    return _redirect_after(request, vehicle.policy, policy)
 
 
 def _preview(request: HttpRequest, vehicle: Vehicle, _: str) -> HttpResponse:
-    """What the rules as typed would say. With `fragment` only that, for the page's own script."""
+    """Describe the rules as typed, without saving.
+
+    With `fragment` return only the description, for the page's script.
+    """
     form = PolicyForm(vehicle.policy, request.POST)
-    said = summary.describe(vehicle.policy, form.rules()) if form.is_valid() else []
+    sentences = summary.describe(vehicle.policy, form.rules()) if form.is_valid() else []
     if "fragment" in request.POST:
-        return render(request, "accounts/_policy_summary.html", {"sentences": said, "preview": True})
-    return _page(request, vehicle, form, preview=said)
+        return render(request, "accounts/_policy_summary.html", {"sentences": sentences, "preview": True})
+    return _page(request, vehicle, form, preview=sentences)
 
 
 def _preset(request: HttpRequest, vehicle: Vehicle, preset: str) -> HttpResponse:
-    return _in_one_click(
+    return _apply(
         request,
         vehicle,
         lambda version: policies.apply_preset(
@@ -96,18 +102,19 @@ def _preset(request: HttpRequest, vehicle: Vehicle, preset: str) -> HttpResponse
 
 
 def _undo(request: HttpRequest, vehicle: Vehicle, _: str) -> HttpResponse:
-    return _in_one_click(
+    return _apply(
         request, vehicle, lambda version: policies.undo(vehicle=vehicle, version=version, actor=signed_in(request))
     )
 
 
-def _in_one_click(request: HttpRequest, vehicle: Vehicle, change: Any) -> HttpResponse:
+def _apply(request: HttpRequest, vehicle: Vehicle, change: Any) -> HttpResponse:
+    """Call `change` with the version of the rules that the page showed, and report a refusal on the page."""
     try:
         policy = change(_version(request))
     except DomainError as error:
         messages.error(request, error.message)
         return redirect("policy_edit", vehicle.public_id)
-    return _done(request, vehicle.policy, policy)
+    return _redirect_after(request, vehicle.policy, policy)
 
 
 def _add_row(request: HttpRequest, vehicle: Vehicle, subject: str) -> HttpResponse:
@@ -141,10 +148,10 @@ def _list(form: PolicyForm, field: str) -> Any:
     return form.lists[field]
 
 
-def _done(request: HttpRequest, before: OwnerPolicy, after: OwnerPolicy) -> HttpResponse:
+def _redirect_after(request: HttpRequest, before: OwnerPolicy, after: OwnerPolicy) -> HttpResponse:
     page = reverse("policy_edit", args=[after.vehicle.public_id])
     if after.rules_version == before.rules_version:
-        messages.info(request, "These are the rules already: nothing was changed.")
+        messages.info(request, "The rules are already like this: nothing was changed.")
         return redirect(page)
     workers.wake("compute.price_nodes")
     return redirect(f"{page}?saved={after.rules_version}")
@@ -186,5 +193,6 @@ def _vehicle(owner: Owner, public_id: UUID) -> Vehicle:
 
 
 def _version(request: HttpRequest) -> int:
+    """Return the version of the rules that the form was made from; 0, which is never current, if it is not a number."""
     text = request.POST.get("version", "")
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0

@@ -1,4 +1,4 @@
-"""Receipts: an owner's own to download, and a public page that checks any."""
+"""Downloads of an owner's consent receipts, and a public page that verifies any receipt."""
 
 from datetime import datetime
 from typing import Any
@@ -18,7 +18,7 @@ from accounts.receipts.strict import MAX_BYTES
 from accounts.receipts.verify import Report, Seen, verify
 from core.files import download
 
-FRAME_BYTES = 64 * 1024  # of a form around the file
+FRAME_BYTES = 64 * 1024  # allowance for the multipart form around the file
 CONTENT_TYPE = "application/ld+json; charset=utf-8"
 
 
@@ -34,18 +34,18 @@ def receipt(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpResponse
 @require_GET
 @owner_required
 def receipt_list(request: HttpRequest, owner: Owner) -> HttpResponse:
-    """The owner's whole chain in one file."""
+    """Return the owner's whole chain of receipts as one file."""
     return _file(receipts.chain_text(owner), "driveway-receipts.jsonld")
 
 
 @never_cache
-@csrf_exempt  # it changes nothing and looks at no cookie; so programs may use it too
+@csrf_exempt  # it changes nothing and reads no cookie, so programs may call it too
 @require_http_methods(["GET", "HEAD", "POST"])
 def receipt_verify(request: HttpRequest) -> HttpResponse:
-    """Anybody may check a receipt here. Nothing of it is kept."""
+    """Verify a receipt that anybody sends, as a file or as text. Nothing of it is stored."""
     if request.method != "POST":
         return _page(request)
-    data = _sent(request)
+    data = _submitted(request)
     if data is None:
         wrong = {
             "code": "too_large",
@@ -59,8 +59,8 @@ def receipt_verify(request: HttpRequest) -> HttpResponse:
     return _page(request, report=report)
 
 
-def _sent(request: HttpRequest) -> bytes | None:
-    """The file, or else the pasted text; None when it is too large to be looked at."""
+def _submitted(request: HttpRequest) -> bytes | None:
+    """Return the bytes of the uploaded file, else of the pasted text; None when they are too large to be verified."""
     length = request.headers.get("Content-Length", "")
     if length.isdecimal() and int(length) > MAX_BYTES + FRAME_BYTES:
         return None
@@ -83,7 +83,7 @@ def _page(
     ]
     context = {
         "report": report,
-        "seen": _seen(report) if report else [],
+        "seen": _receipt_rows(report) if report else [],
         "complete_at": _time(report.complete_at) if report else None,
         "wrong": wrong,
         "keys": keys,
@@ -91,15 +91,15 @@ def _page(
     return render(request, "accounts/receipt_verify.html", context, status=status)
 
 
-def _seen(report: Report) -> list[dict[str, Any]]:
-    """Each receipt of the file with what is wrong with it. Its words are shown as it says them, believed or not."""
+def _receipt_rows(report: Report) -> list[dict[str, Any]]:
+    """Return each receipt of the file with its findings. Its contents are shown as they stand, valid or not."""
     wrong: dict[int, list[Any]] = {}
     for finding in report.findings:
         wrong.setdefault(finding.position, []).append(finding)
-    return [{**_said(seen), "findings": wrong.get(seen.position, [])} for seen in report.receipts]
+    return [{**_contents(seen), "findings": wrong.get(seen.position, [])} for seen in report.receipts]
 
 
-def _said(seen: Seen) -> dict[str, Any]:
+def _contents(seen: Seen) -> dict[str, Any]:
     event = seen.said["event"]
     return {
         "seq": seen.seq,
@@ -116,7 +116,7 @@ def _said(seen: Seen) -> dict[str, Any]:
 
 
 def _short(value: Any) -> str:
-    """Words of a stranger's file, to be shown."""
+    """Return at most 100 characters of a value: the file may come from anybody."""
     return "" if value is None else str(value)[:100]
 
 

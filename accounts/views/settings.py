@@ -1,4 +1,4 @@
-"""An owner's own settings: who they are, how dates and figures are written for them, which mails they want."""
+"""The page with an owner's settings: name, country, format of dates and numbers, and optional mails."""
 
 from django import forms
 from django.contrib import messages
@@ -18,7 +18,7 @@ from core.errors import DomainError
 
 
 def locale_choices() -> list[tuple[str, str]]:
-    """Each locale in its own language."""
+    """Return pairs (locale, its name in its own language)."""
     shown = {name: locale.parse(name).get_display_name() or name for name in locale.LOCALES}
     return [(name, title[:1].upper() + title[1:]) for name, title in shown.items()]
 
@@ -33,12 +33,12 @@ class SettingsForm(forms.Form):
     locale = forms.ChoiceField(
         choices=locale_choices,
         label="Dates and figures",
-        help_text="How dates, energy and money are written. The words stay English.",
+        help_text="How dates, energy and money are written. The text stays English.",
     )
     time_zone = forms.ChoiceField(
         choices=lambda: [(name, name.replace("_", " ")) for name in locale.time_zones()],
         label="Time zone",
-        help_text="For times on these pages and in mails, and for the schedules of cars that have no zone of their own.",
+        help_text="For times on these pages and in mails, and for schedules of cars without their own time zone.",
     )
     mails = forms.MultipleChoiceField(
         required=False,

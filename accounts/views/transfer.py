@@ -1,4 +1,4 @@
-"""A car that changes hands: its owner gives it up, or its buyer asks for it."""
+"""Pages for a car that is sold: its owner gives it up, or its buyer asks for its VIN."""
 
 from uuid import UUID
 
@@ -27,12 +27,14 @@ class ClaimForm(forms.Form):
 @page
 @owner_required
 def vehicle_sold(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpResponse:
+    """Ask for confirmation; a POST removes the car from the owner's account for good."""
     vehicle = get_object_or_404(Vehicle.objects.for_owner(owner), public_id=public_id)
     if request.method == "POST":
         vehicles.retire(vehicle=vehicle, actor=signed_in(request), code="sold")
         messages.success(
             request,
-            f"{vehicle.label} has left your account: its consents have ended and its VIN is free. What it earned is still paid.",
+            f"{vehicle.label} has left your account: its consents have ended and its VIN is free."
+            " What it earned is still paid.",
         )
         return redirect("vehicle_list")
     return render(request, "privacy/vehicle_sold.html", {"vehicle": vehicle})
@@ -42,7 +44,7 @@ def vehicle_sold(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpRes
 @page
 @owner_required
 def vehicle_claim(request: HttpRequest, owner: Owner) -> HttpResponse:
-    """Answers the same whether the VIN is in use or not."""
+    """Ask the present holder of a VIN to release it. The response does not reveal whether there is one."""
     form = ClaimForm(request.POST if request.method == "POST" else None)
     form.fields["vin"].widget.attrs |= {"class": "input--code", "autocomplete": "off", "spellcheck": "false"}
     if request.method == "POST" and form.is_valid():
@@ -53,7 +55,8 @@ def vehicle_claim(request: HttpRequest, owner: Owner) -> HttpResponse:
         else:
             messages.success(
                 request,
-                "If another account holds this VIN, its owner has been asked to release it. Try to add the car in a few days.",
+                "If another account holds this VIN, its owner has been asked to release it."
+                " Try to add the car in a few days.",
             )
             return redirect("vehicle_list")
     return render(request, "privacy/vehicle_claim.html", {"form": form}, status=400 if form.errors else 200)

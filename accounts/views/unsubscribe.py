@@ -1,4 +1,4 @@
-"""The end of news by the link in each of them: without signing in, by hand or by the mail program (RFC 8058)."""
+"""The page behind the unsubscribe link in news mails. It needs no sign-in; mail programs may POST to it (RFC 8058)."""
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -11,10 +11,13 @@ from core.errors import NotFound
 
 
 @never_cache
-@csrf_exempt  # a mail program brings no cookie; the signed link is all that this needs
+@csrf_exempt  # a mail program sends no cookie; the signed link authorizes the request
 @require_http_methods(["GET", "HEAD", "POST"])
 def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
-    """GET shows one button, since scanners of mail open links; POST does it, and once more does no harm."""
+    """Unsubscribe on POST, which may be repeated. GET only shows a button.
+
+    Mail scanners open links, so a GET must not change anything.
+    """
     try:
         owner = unsubscribes.owner_of(token)
     except NotFound as error:

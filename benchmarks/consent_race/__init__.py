@@ -1,1 +1,1 @@
-"""Withdrawing while dispatching, for a minute and more. See benchmarks/README.md."""
+"""Consent is withdrawn while work is dispatched, for a minute or longer. See benchmarks/README.md."""

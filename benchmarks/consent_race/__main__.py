@@ -9,6 +9,7 @@ from benchmarks import program
 
 
 def main() -> int:
+    """Run the race, print the report and return the exit code."""
     options = arguments()
 
     def measure() -> tuple[str, bool]:
@@ -22,14 +23,18 @@ def main() -> int:
 
 
 def arguments() -> argparse.Namespace:
+    """Return the command's options. Exits on bad ones."""
     parser = program.parser("consent_race", quick="5 s", out="docs/consent-race.md")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long to race (default 60)")
     parser.add_argument(
-        "--threads", type=int, default=8, help="4 to 64: half decide, a quarter dispatches, a quarter syncs"
+        "--threads",
+        type=int,
+        default=8,
+        help="4 to 64: half decide about consent, a quarter dispatches, a quarter syncs",
     )
     options = program.parse(parser, seconds=5.0)
     if not (4 <= options.threads <= 64 and options.seconds > 0):
-        parser.error("--threads goes from 4 to 64, --seconds is positive")
+        parser.error("--threads must be between 4 and 64, and --seconds positive")
     return options
 
 

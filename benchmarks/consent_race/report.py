@@ -1,4 +1,4 @@
-"""The report: printed, and written as a small Markdown file."""
+"""The report of the consent race as Markdown."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ SHOWN = 10
 HOW = """\
 ## How it is raced
 
-The threads are those of `tests/compute/dispatch/test_consent_race.py`, imported and not copied: deciders give and withdraw consent at
-random through the service, dispatchers run the rounds that the worker runs (dispatch, verification, expiry), syncers are the
-link's part (renewing, reporting and receiving leases for their cars). All meet in one PostgreSQL, without any lock between
-them in Python but the interpreter's own. A customer beside them keeps units waiting. The main thread looks at the database meanwhile; a
-snapshot is one of the queries that must find nothing.
+The threads are those of `tests/compute/dispatch/test_consent_race.py`, imported and not copied: deciders give and
+withdraw consent at random through the service, dispatchers run the rounds that the worker runs (dispatch, verification,
+expiry), and syncers do what the link does (renew, report and receive leases for their cars). They share one PostgreSQL
+and no lock in Python except the interpreter's own. A customer keeps units waiting. Meanwhile the main thread checks the
+database; a snapshot is one run of a query that must find nothing.
 
-- "By the order of commits": PostgreSQL keeps the time of every commit (`track_commit_timestamp`); no transaction that leased under a
-  consent may have committed after the one that withdrew it.
-- "By record.at": from the times in the append-only records alone, the last act before each lease must be a consent. The act's
-  time is read when it holds its lock, a lease's when its transaction starts. The auditor's query asks the same of the record that allowed it."""
+- "By the order of commits": PostgreSQL keeps the time of every commit (`track_commit_timestamp`). No transaction that
+  leased under a consent may have committed after the one that withdrew it.
+- "By record.at": by the times in the append-only records alone, the last record before each lease must be a consent. A
+  record's time is read while its lock is held, a lease's time when its transaction starts. The auditor's query checks
+  the same for the record under which the lease was given."""
 
 
 def markdown(outcome: Outcome, command: str) -> str:
+    """Return the report. `command` is the command line that made it."""
     parts = [
         "# Consent race: withdrawing while dispatching\n",
         f"Written by `{command}`; see [benchmarks/README.md](../benchmarks/README.md).\n",
@@ -47,7 +49,7 @@ def _counts(outcome: Outcome) -> list[str]:
         f"| attempts cancelled by a withdrawal | {outcome.withdrawn_attempts:,} |",
         f"| attempts by status | {', '.join(f'{n:,} {status}' for status, n in attempts.items())} |",
         f"| units accepted | {outcome.units_accepted:,} |",
-        f"| snapshots looked at | {outcome.looks:,} |",
+        f"| snapshots checked | {outcome.looks:,} |",
         f"| **violations** | **{sum(map(len, outcome.violations.values()))}** |",
         "",
     ]
@@ -60,7 +62,7 @@ def _turns(outcome: Outcome) -> list[str]:
 
 def _violations(outcome: Outcome) -> list[str]:
     lines = ["## Checks\n"]
-    for name, found in outcome.violations.items():
-        more = f": {'; '.join(found[:SHOWN])}" if found else ""
-        lines.append(f"- {'**BAD**' if found else 'ok'} {name}: {len(found)}{more}")
+    for name, violations in outcome.violations.items():
+        examples = f": {'; '.join(violations[:SHOWN])}" if violations else ""
+        lines.append(f"- {'**BAD**' if violations else 'ok'} {name}: {len(violations)}{examples}")
     return [*lines, ""]

@@ -1,1 +1,1 @@
-"""Units per second through the whole path, beside Celery + Redis no-op tasks in the same interleaved run."""
+"""Units per second through the whole path, compared with no-op tasks of Celery + Redis in the same interleaved run."""

@@ -15,8 +15,9 @@ from marketplace.local import embedded
 
 
 def main() -> int:
+    """Start the site, measure, and return the exit code."""
     options = arguments()
-    # Ended by a supervisor's SIGTERM as by Ctrl-C: the servers must not stay behind.
+    # On SIGTERM exit in the normal way, as on Ctrl-C, so that the servers are stopped.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with Site(home=options.home / "benchmark", concurrency=options.concurrency) as site:
         import django
@@ -29,7 +30,10 @@ def main() -> int:
 
 
 def measure(site: Site, options: argparse.Namespace) -> int:
-    """Rounds in alternating order, one traced round, and the checks. The exit code: 0 only if every check holds."""
+    """Run rounds in alternating order, one traced round, and the checks.
+
+    Return the exit code: 0 if every check holds.
+    """
     from benchmarks.dispatch import checks, fleet, ours, peer, report, trace
     from benchmarks.dispatch import measure as measure_
 
@@ -77,6 +81,7 @@ def measure(site: Site, options: argparse.Namespace) -> int:
 
 
 def arguments() -> argparse.Namespace:
+    """Return the command's options. Exits on bad ones."""
     parser = program.parser("dispatch", quick="one round of 500 units and tasks, not waiting for a quiet machine")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--units", type=int, default=10_000, help="units, and no-op tasks, in a round")

@@ -1,9 +1,11 @@
-"""The light agent: one process that plays many vehicles. Real keys, connections, signatures and chains; no inference.
+"""The light agent: one process that acts as many vehicles, with real keys, connections, signatures and chains.
 
-Each vehicle has its own NATS connection with its own JWT, one sync in flight at a time as the real agent has, gathers
-its reports as the real agent does, and reports again until it is answered. Its counters live in memory, not on disk.
+It runs no inference. Each vehicle has its own NATS connection with its own JWT, keeps one sync in flight at a time,
+collects reports for a batch, and repeats a report until it is acknowledged, as the real agent does. Its counters are
+kept in memory, not on disk.
 
-Started with the path of an `Orders` file; connects, prints "ready", works when a line comes on stdin, ends at the next.
+It is started with the path of an `Orders` file. It connects, prints "ready", works after a line on stdin, and ends
+after the next line.
 """
 
 from __future__ import annotations
@@ -26,13 +28,15 @@ from nats.aio.client import Client
 from benchmarks.dispatch.wire import Car, Orders, Tally
 from compute import protocol
 
-COALESCE_S = 0.01  # the real agent's
-REPORTS_BYTES = protocol.NATS_MAX_PAYLOAD_BYTES - 16384  # the real agent's
+COALESCE_S = 0.01  # as in the real agent
+REPORTS_BYTES = protocol.NATS_MAX_PAYLOAD_BYTES - 16384  # as in the real agent
 REQUEST_TIMEOUT_S = 10.0
 COMPUTE_MS, ENERGY_MWH = 10, 1
 
 
 class Vehicle:
+    """One vehicle of the light agent."""
+
     def __init__(self, car: Car, orders: Orders, tally: Tally) -> None:
         self.car, self.tally, self.capacity = car, tally, orders.capacity
         self.urls, self.result = list(orders.urls), orders.result
@@ -68,7 +72,7 @@ class Vehicle:
             self.wake.set()
 
     def report(self, lease: protocol.Lease) -> protocol.Report:
-        """Where the real agent would fetch, run and meter, this one knows the answer."""
+        """Return a signed report. Where the real agent would fetch, run and meter, the answer is known beforehand."""
         now = time.time_ns() // 1_000_000
         payload = protocol.MeterPayload(
             v=protocol.VERSION,
@@ -103,7 +107,7 @@ class Vehicle:
         )
 
     async def run(self) -> None:
-        """Sync until told to stop, then say that the vehicle is away."""
+        """Sync until `stop` is called, then report the vehicle as unavailable."""
         while not self.stopping:
             pause_s = await self.sync(available=True)
             if not self.reports:
@@ -119,19 +123,19 @@ class Vehicle:
         self.wake.set()
 
     async def sync(self, *, available: bool) -> float:
-        """One request and its answer; seconds until the next."""
+        """Send one request and handle its response. Return the seconds until the next one."""
         self.car.sync_seq += 1
-        sent = self.batch() if available else ()
+        reports = self.batch() if available else ()
         request = protocol.SyncRequest(
             node=self.car.node,
             seq=self.car.sync_seq,
             available=available,
             policy_version=1,
-            reports=sent,
+            reports=reports,
             capacity=self.capacity if available else 0,
         )
         self.tally.syncs += 1
-        self.tally.reports += len(sent)
+        self.tally.reports += len(reports)
         try:
             answer = await self.client.request(self.subject, protocol.pack(request), timeout=REQUEST_TIMEOUT_S)
         except (nats.errors.Error, TimeoutError):
@@ -145,15 +149,17 @@ class Vehicle:
         return response.next_sync_ms / 1000
 
     def batch(self) -> tuple[protocol.Report, ...]:
-        room, chosen = REPORTS_BYTES, []
+        """Return the oldest reports that fit into one message."""
+        room, reports = REPORTS_BYTES, []
         for report in self.reports.values():
             room -= len(report.record) + len(report.signature) + len(report.result) + 64
             if room < 0:
                 break
-            chosen.append(report)
-        return tuple(chosen)
+            reports.append(report)
+        return tuple(reports)
 
     def settle(self, acks: tuple[protocol.Ack, ...]) -> None:
+        """Forget acknowledged reports and count the acknowledgements."""
         for ack in acks:
             self.reports.pop(ack.attempt, None)
             self.over.add(ack.attempt)
@@ -163,6 +169,7 @@ class Vehicle:
 
 
 async def main(path: Path) -> None:
+    """Connect the vehicles of an `Orders` file, work between two lines of input, and print the counters as JSON."""
     orders = msgspec.json.decode(path.read_bytes(), type=Orders)
     tally = Tally()
     vehicles = [Vehicle(car, orders, tally) for car in orders.cars]
@@ -171,8 +178,8 @@ async def main(path: Path) -> None:
     await tell("ready")
     await line()
     loops = [asyncio.create_task(vehicle.run()) for vehicle in vehicles]
-    ended = asyncio.create_task(line())
-    await asyncio.wait([ended, *loops], return_when=asyncio.FIRST_COMPLETED)
+    end_of_work = asyncio.create_task(line())
+    await asyncio.wait([end_of_work, *loops], return_when=asyncio.FIRST_COMPLETED)
     for vehicle in vehicles:
         vehicle.stop()
     await asyncio.gather(*loops)
@@ -180,10 +187,12 @@ async def main(path: Path) -> None:
 
 
 async def line() -> None:
+    """Wait for a line on stdin."""
     await asyncio.to_thread(sys.stdin.readline)
 
 
 async def tell(text: str) -> None:
+    """Print a line at once."""
     print(text, flush=True)
 
 

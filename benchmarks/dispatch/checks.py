@@ -1,4 +1,4 @@
-"""What must hold after all rounds, or the figures mean nothing. Every check counts violations."""
+"""What must hold after all rounds: otherwise the figures mean nothing. Every check counts violations."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ CHECKS = {
                AND r.state IN ('given', 'renewed') AND r.at <= a.leased_at
                AND (r.expires_at IS NULL OR r.expires_at > a.leased_at)
                AND NOT EXISTS (SELECT FROM accounts_consentrecord later
-                                WHERE later.vehicle_id = r.vehicle_id AND later.purpose = r.purpose AND later.seq > r.seq
-                                  AND later.at <= a.leased_at AND later.state NOT IN ('given', 'renewed')))""",
+                                WHERE later.vehicle_id = r.vehicle_id AND later.purpose = r.purpose
+                                  AND later.seq > r.seq AND later.at <= a.leased_at
+                                  AND later.state NOT IN ('given', 'renewed')))""",
     "units with two valid attempts of one owner": """
         SELECT count(*) FROM (SELECT unit_id FROM compute_attempt WHERE status = 'valid'
                                GROUP BY unit_id, owner_id HAVING count(*) > 1) bad""",
@@ -44,10 +45,10 @@ CHECKS = {
 
 
 def violations() -> dict[str, int]:
-    """Check -> how many rows break it, 0 when all is well."""
-    found = {}
+    """Return check -> number of rows that violate it."""
+    counts = {}
     with connection.cursor() as cursor:
         for name, sql in CHECKS.items():
             cursor.execute(sql)
-            found[name] = int(cursor.fetchone()[0])
-    return {**found, "differences in the recomputed ledger": len(recompute())}
+            counts[name] = int(cursor.fetchone()[0])
+    return {**counts, "differences in the recomputed ledger": len(recompute())}

@@ -1,4 +1,4 @@
-"""Owners, vehicles, consents, nodes and jobs, through the services that the site uses. Imported once Django is set up."""
+"""Owners, vehicles, consents, nodes and jobs, created through the site's services. Import it after django.setup()."""
 
 from __future__ import annotations
 
@@ -21,19 +21,24 @@ from marketplace.local.embedded.server import write_private
 from tests import factories
 
 UNIT_ITEMS = 4
-TRUSTED_STREAK = 1000  # as after a thousand right replicated answers: the audit floor of 3 % remains
+TRUSTED_STREAK = 1000  # as after a thousand correct replicated results: only the audit floor of 3 % is still replicated
 WALLET_MICRO = 10**12
 RESULT = safetensors.numpy.save({"y": np.ones((UNIT_ITEMS, 2), dtype=np.float32)})
 
 
 @dataclass(frozen=True)
 class Fleet:
+    """The cars, and the customer that orders work."""
+
     cars: list[factories.Car]
     organization: Organization
 
 
 def make_fleet(*, owners: int, vehicles: int) -> Fleet:
-    """Enrolled by one-time code, consent given, and trusted from the start: newcomers' quorums are not on this path."""
+    """Create cars that are enrolled by one-time code, have given consent and are trusted.
+
+    They are trusted from the start because the quorums that check new nodes are not part of the measured path.
+    """
     people = [factories.make_owner() for _ in range(owners)]
     cars = [factories.make_car(people[index % owners]) for index in range(vehicles)]
     Node.objects.update(valid_streak=TRUSTED_STREAK)
@@ -41,12 +46,15 @@ def make_fleet(*, owners: int, vehicles: int) -> Fleet:
 
 
 def plan(fleet: Fleet, units: int) -> InferenceJob:
-    """An ordered, paid and planned job of so many units, waiting for nodes. (Its model's row is made, not admitted.)"""
+    """Return an ordered, paid and planned job of `units` units that wait for nodes.
+
+    Its model is inserted, not admitted.
+    """
     return factories.make_ordered_job(fleet.organization, items=units * UNIT_ITEMS, unit_items=UNIT_ITEMS)
 
 
 class Agent:
-    """The light agent's process for one round, with fresh credentials and the counters that the site has stored."""
+    """The light agent's process for one round, with new credentials and the counters that the site has stored."""
 
     def __init__(self, fleet: Fleet, *, capacity: int, home: Path) -> None:
         cars = []
@@ -77,17 +85,18 @@ class Agent:
         assert self._line() == "ready", "the light agent did not connect"
 
     def go(self) -> None:
-        """All vehicles become available."""
+        """Let all vehicles become available."""
         self._send()
 
     def end(self) -> Tally:
-        """All vehicles leave; what they counted."""
+        """Let all vehicles become unavailable and return what they counted."""
         self._send()
         tally = msgspec.json.decode(self._line(), type=Tally)
         self.process.wait(20)
         return tally
 
     def kill(self) -> None:
+        """Kill the process and wait for it."""
         self.process.kill()
         self.process.wait()
 

@@ -1,4 +1,4 @@
-"""Processor seconds by process, and the spread of a list of figures. Everything here is free while a round runs."""
+"""Processor seconds by process, and the spread of several figures. Nothing here runs while a round is timed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from dataclasses import dataclass
 
 import psutil
 
-QUIET = 0.06  # our own idle processes are below it
+QUIET = 0.06  # busy share of the machine; our own idle processes stay below it
 OTHERS = "other processes"
 
 
 @dataclass(frozen=True)
 class Spread:
+    """The smallest, the median and the largest of several figures."""
+
     low: float
     median: float
     high: float
@@ -29,7 +31,7 @@ class Spread:
 
 
 def wait_for_quiet(timeout_s: float) -> float:
-    """Wait, at most so long, until the machine does next to nothing; the busy share (0-1) of its last second."""
+    """Wait until the machine is nearly idle, at most `timeout_s`. Return the busy share (0 to 1) of its last second."""
     deadline = time.monotonic() + timeout_s
     while True:
         busy = psutil.cpu_percent(interval=1.0) / 100
@@ -38,16 +40,17 @@ def wait_for_quiet(timeout_s: float) -> float:
 
 
 def quantile(values: Sequence[float], q: float) -> float:
-    """Nearest rank. `values` need not be sorted; not empty."""
+    """Return the quantile `q` (0 to 1) by the nearest rank. `values` may be unsorted but not empty."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
 
 
 class CpuWatch:
-    """Processor seconds since it was made: of named processes with their children, and of the rest of the machine.
+    """Processor seconds since it was created: of named processes with their children, and of the rest of the machine.
 
-    `roots` are process ids by name. `named` says what each of PostgreSQL's processes works for (see `ours.backends`); it
-    is asked again at the end, since sessions come and go. What has ended meanwhile counts for its root's name + " (ended)".
+    `roots` are process ids by name. `named` returns what each process of PostgreSQL works for (see `ours.backends`); it
+    is called again at the end, since sessions come and go. A child that ended meanwhile counts as its root's name + "
+    (ended)".
     """
 
     def __init__(self, roots: dict[str, int], named: Callable[[], dict[int, str]] = dict) -> None:
@@ -58,13 +61,14 @@ class CpuWatch:
         self._machine = _machine_seconds()
 
     def read(self) -> dict[str, float]:
-        """Seconds by name, most first; OTHERS is what the rest of the machine used meanwhile."""
+        """Return seconds by name, the most first. OTHERS is what the rest of the machine used."""
         self._names |= self._named()
         now = self._snapshot()
         used: dict[str, float] = {}
         for key, (name, seconds) in now.items():
             used[name] = used.get(name, 0.0) + max(0.0, seconds - self._before.get(key, (name, 0.0))[1])
-        # A child that ended was moved from its own row, which is gone, to its root's row of ended children.
+        # The seconds of a child that ended are now in its root's row of ended children: subtract what it had used
+        # before.
         for key, (name, seconds) in self._before.items():
             if key not in now:
                 ended = f"{name.split(' for ')[0]} (ended)"
@@ -74,7 +78,7 @@ class CpuWatch:
         return {**ordered, OTHERS: max(0.0, rest)}
 
     def _snapshot(self) -> dict[tuple[int, bool], tuple[str, float]]:
-        """(pid, whether of ended children) -> (name, seconds since it began)."""
+        """Return (process id, whether it counts ended children) -> (name, seconds since the process began)."""
         found = {}
         for name, root in self._roots.items():
             with contextlib.suppress(psutil.NoSuchProcess):

@@ -1,4 +1,4 @@
-"""The peer: a Celery app whose one task does nothing, on the same Redis server, in a database of its own."""
+"""The peer: a Celery app whose only task does nothing, on the same Redis server in a database of its own."""
 
 import os
 
@@ -9,7 +9,7 @@ QUEUE = "noop"
 app = Celery("noop", broker=os.environ["PEER_BROKER_URL"])
 app.conf.update(
     task_default_queue=QUEUE,
-    # As the site has it.
+    # The same settings as the site's.
     task_acks_late=True,
     task_reject_on_worker_lost=True,
     task_ignore_result=True,
@@ -18,11 +18,11 @@ app.conf.update(
     broker_transport_options={"visibility_timeout": 900},
     broker_connection_retry_on_startup=True,
     worker_hijack_root_logger=False,
-    # As Celery's documentation advises for many short tasks ("Optimizing", Prefetch Limits); the site has 1.
+    # Celery's documentation advises this for many short tasks ("Optimizing", Prefetch Limits); the site uses 1.
     worker_prefetch_multiplier=int(os.environ.get("PEER_PREFETCH", "128")),
 )
 
 
 @app.task
 def noop(number: int) -> None:
-    """Nothing."""
+    """Do nothing."""

@@ -1,4 +1,4 @@
-"""One round of the full path: from a full queue of planned units to the last usage row."""
+"""One round of the whole path: from a full queue of planned units to the last usage row."""
 
 from __future__ import annotations
 
@@ -33,10 +33,12 @@ STAGE_NAMES = ("leased to delivered", "delivered to reported", "reported to vali
 
 @dataclass(frozen=True)
 class Round:
+    """The figures of one round."""
+
     units: int
-    seconds: float  # until the last unit was accepted and its usage row durable
-    settled_s: float  # until all usage was in the ledger as well
-    assembled_s: float  # until the result file was joined and the order closed, both outside the figure
+    seconds: float  # until the last unit was accepted and its usage row was durable: the measured time
+    settled_s: float  # until all usage was in the ledger
+    assembled_s: float  # until the result file was joined and the order closed
     attempts: int
     cpu: dict[str, float]
     stages: dict[str, tuple[float, float]]  # name -> p50, p99 in seconds
@@ -48,7 +50,10 @@ class Round:
 
 
 def run_round(site: Site, fleet: Fleet, *, units: int, capacity: int) -> Round:
-    """Raises EmbeddedError when a process ends, or nothing ends."""
+    """Run a job of `units` units and return its figures.
+
+    Raises EmbeddedError if a process ends or a step takes too long.
+    """
     job = plan(fleet, units)
     agent = Agent(fleet, capacity=capacity, home=site.home)
     try:
@@ -70,8 +75,8 @@ def run_round(site: Site, fleet: Fleet, *, units: int, capacity: int) -> Round:
 
 
 def backends() -> dict[int, str]:
-    """Process id -> what PostgreSQL's process works for."""
-    with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as owner:  # others are shown theirs only
+    """Return process id -> what that process of PostgreSQL works for."""
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as owner:  # another role sees only its own
         rows = owner.execute(BACKENDS).fetchall()
     return {pid: f"postgres for {name}" if name else f"postgres {kind}" for pid, name, kind in rows}
 

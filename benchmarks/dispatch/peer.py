@@ -1,4 +1,4 @@
-"""One round of the peer: a full queue of Celery tasks that do nothing, drained by one prefork worker."""
+"""One round of the peer: a full queue of Celery tasks that do nothing, emptied by one prefork worker."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from benchmarks.dispatch.site import Site
 from marketplace.local import embedded
 from marketplace.local.embedded.process import EmbeddedError, Identity, log_tail, spawn
 
-UNACKED = "unacked"  # kombu's hash of deliveries that are not acknowledged yet
+UNACKED = "unacked"  # kombu's Redis hash of deliveries that are not acknowledged yet
 POLL_S = 0.01
 TIMEOUT_S = 600.0
 
 
 @dataclass(frozen=True)
 class PeerRound:
+    """The figures of one round of the peer."""
+
     tasks: int
     seconds: float
     cpu: dict[str, float]
@@ -32,7 +34,10 @@ class PeerRound:
 
 
 def run_peer(site: Site, *, tasks: int, concurrency: int) -> PeerRound:
-    """Fill the queue, start the worker, time from its first message to its last acknowledgement."""
+    """Fill the queue, start the worker, and time it from the first message to the last acknowledgement.
+
+    Raises EmbeddedError if the queue is not empty after TIMEOUT_S.
+    """
     client = redis.Redis.from_url(os.environ["PEER_BROKER_URL"])
     client.flushdb()
     with app.producer_or_acquire() as producer:
@@ -77,6 +82,6 @@ def _wait(check: object, *, every_s: float, log: object) -> float:
     deadline = time.monotonic() + TIMEOUT_S
     while not check():  # type: ignore[operator]
         if time.monotonic() > deadline:
-            raise EmbeddedError(f"the peer did not drain its queue.\n{log_tail(log)}")  # type: ignore[arg-type]
+            raise EmbeddedError(f"the peer did not empty its queue.\n{log_tail(log)}")  # type: ignore[arg-type]
         time.sleep(every_s)
     return time.monotonic()

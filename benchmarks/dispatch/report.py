@@ -1,4 +1,4 @@
-"""Prints the run: what was measured, how, what it leaves out, and where the time goes."""
+"""Print the run: what was measured and how, what it leaves out, and where the time goes."""
 
 from __future__ import annotations
 
@@ -22,15 +22,17 @@ What the figures leave out
   inference, no fetching of models and inputs, no sandbox, no disk. Results are constant and small (inline). Nodes are
   trusted from the start, so only the audit floor is replicated. Planning, joining the result and closing the order are
   outside the time; settling usage into the ledger competes for the same worker inside it.
-  The light agent's processor time is the vehicles' in real life; here it takes its share of the same cores.
-  Celery's no-op: no database, no other machine's answer, no signature, no consent, no fence, no state events, no usage
-  row, no money; its queue is filled beforehand, and it is tuned for short tasks (prefetch) as its documentation says."""
+  In real life the light agent's processor time is spent in the vehicles; here it competes for the same cores.
+  Celery's no-op: no database, no answer from another machine, no signature, no consent, no fence, no state events, no
+  usage row, no money. Its queue is filled beforehand, and it is tuned for short tasks (prefetch) as its documentation
+  says."""
 
 DISTURBED = 0.25
 SERVER_GROUPS = ("link", "worker", "beat", "nats", "redis")
 
 
 def settings(*, capacity: int, vehicles: int, owners: int, units: int, concurrency: int) -> None:
+    """Print the machine, the versions and the settings of both sides."""
     with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
         shown = {
             name: connection.execute(f"SHOW {name}").fetchone()[0]  # type: ignore[index] # SHOW has a row
@@ -56,9 +58,11 @@ def settings(*, capacity: int, vehicles: int, owners: int, units: int, concurren
 
 
 def one(number: int, round_: Round) -> None:
+    """Print one round of ours."""
     tally = round_.tally
     print(
-        f"  round {number}  ours    {round_.rate:8,.0f} units/s   {round_.seconds:6.2f} s  settled {round_.settled_s:.2f} s,"
+        f"  round {number}  ours    {round_.rate:8,.0f} units/s   {round_.seconds:6.2f} s  settled "
+        f"{round_.settled_s:.2f} s,"
         f" closed {round_.assembled_s:.1f} s; attempts {round_.attempts:,},"
         f" replication {round_.attempts / round_.units - 1:.1%};"
         f" syncs {tally.syncs}, {tally.reports / max(1, tally.syncs):.1f} reports each,"
@@ -69,6 +73,7 @@ def one(number: int, round_: Round) -> None:
 
 
 def one_peer(number: int, round_: PeerRound) -> None:
+    """Print one round of the peer."""
     print(
         f"  round {number}  Celery  {round_.rate:8,.0f} tasks/s   {round_.seconds:6.2f} s;  others {_others(round_)}",
         flush=True,
@@ -76,21 +81,24 @@ def one_peer(number: int, round_: PeerRound) -> None:
 
 
 def _others(round_: Round | PeerRound) -> str:
-    """What the rest of the machine used meanwhile."""
+    """Return how much the rest of the machine used, as a share of a core."""
     return f"{round_.cpu[OTHERS] / round_.seconds:.0%} of a core"
 
 
 def summary(ours: Sequence[Round], peers: Sequence[PeerRound]) -> None:
+    """Print rates, ratios and latencies over all rounds."""
     ratios = [round_.rate / peer.rate for round_, peer in zip(ours, peers, strict=True)]
     spread = Spread.of(ratios)
     print("\nmedian (min-max)")
     print(f"  ours    {Spread.of([round_.rate for round_ in ours])} units/s")
     print(f"  Celery  {Spread.of([peer.rate for peer in peers])} tasks/s")
     print(
-        f"  ratio   {spread.median:.1f} ({spread.low:.1f}-{spread.high:.1f}); by round {', '.join(f'{r:.1f}' for r in ratios)}"
+        f"  ratio   {spread.median:.1f} ({spread.low:.1f}-{spread.high:.1f}); by round "
+        f"{', '.join(f'{r:.1f}' for r in ratios)}"
     )
     print(
-        "\nLatency of an attempt, ms: p50 / p99, median of the rounds (the whole queue is leased at once, so most is queueing)"
+        "\nLatency of an attempt, ms: p50 / p99, median of the rounds (the whole queue is leased at once, so most is "
+        "queueing)"
     )
     for name in ours[0].stages:
         p50, p99 = (1000 * median(round_.stages[name][part] for round_ in ours) for part in (0, 1))
@@ -98,6 +106,7 @@ def summary(ours: Sequence[Round], peers: Sequence[PeerRound]) -> None:
 
 
 def processors(ours: Sequence[Round], peers: Sequence[PeerRound]) -> None:
+    """Print which processes used how much processor time."""
     seconds, units = sum(r.seconds for r in ours), sum(r.units for r in ours)
     print(f"\nWhere the processors go: seconds in {len(ours)} rounds of ours ({seconds:.1f} s of wall time)")
     names = dict.fromkeys(name for round_ in ours for name in round_.cpu)
@@ -111,7 +120,8 @@ def processors(ours: Sequence[Round], peers: Sequence[PeerRound]) -> None:
         if name.removesuffix(" (ended)") in SERVER_GROUPS or name.startswith("postgres")
     )
     print(
-        f"  {'the servers together':32} {server:7.2f} s  {server / seconds:6.1%} of a core  {1e6 * server / units:7.0f} us a unit"
+        f"  {'the servers together':32} {server:7.2f} s  {server / seconds:6.1%} of a core "
+        f" {1e6 * server / units:7.0f} us a unit"
     )
     peer_seconds = sum(peer.seconds for peer in peers)
     if not peer_seconds:
@@ -122,13 +132,16 @@ def processors(ours: Sequence[Round], peers: Sequence[PeerRound]) -> None:
         if used / peer_seconds < 0.002:
             continue
         print(
-            f"  {name:32} {used:7.2f} s  {used / peer_seconds:6.1%} of a core  {1e6 * used / sum(peer.tasks for peer in peers):7.0f} us a task"
+            f"  {name:32} {used:7.2f} s  {used / peer_seconds:6.1%} of a core "
+            f" {1e6 * used / sum(peer.tasks for peer in peers):7.0f} us a task"
         )
 
 
 def traced(round_: Round, lines: Sequence[trace.Line], functions: Sequence[tuple[str, int, float, float]]) -> None:
+    """Print the SQL statements and trigger functions of the traced round, by time."""
     print(
-        f"\nWhere the time goes in a traced round ({round_.rate:,.0f} units/s, {round_.settled_s:.2f} s with settling): by statement"
+        f"\nWhere the time goes in a traced round ({round_.rate:,.0f} units/s, {round_.settled_s:.2f} s with "
+        "settling): by statement"
     )
     print("  process  statement                                                      calls    rows  seconds  ms/call")
     for line in lines[:36]:
@@ -146,6 +159,7 @@ def traced(round_: Round, lines: Sequence[trace.Line], functions: Sequence[tuple
 
 
 def checks(violations: dict[str, int]) -> bool:
+    """Print the checks. Return whether all hold."""
     print("\nChecks after all rounds")
     for name, count in violations.items():
         print(f"  {'ok ' if not count else 'BAD'} {name}: {count}")

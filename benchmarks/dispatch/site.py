@@ -1,4 +1,4 @@
-"""The site as it runs: its own PostgreSQL, Redis and NATS, the Celery worker and beat, and the link, as processes."""
+"""The whole site as processes: PostgreSQL, Redis and NATS, the Celery worker and beat, and the link."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ NAMES = ("worker", "beat", "link")
 
 
 class Site:
-    """Context manager. The home folder is the benchmark's own and is emptied first, and no URL from outside is used."""
+    """Context manager that runs the site in a folder of its own, which is emptied first.
+
+    URLs of other servers are ignored.
+    """
 
     def __init__(self, *, home: Path, concurrency: int) -> None:
         self.home, self.concurrency = home, concurrency
@@ -69,7 +72,7 @@ class Site:
         self._lock.close()
 
     def start(self, *, traced: bool = False) -> None:
-        """Worker, beat and link. Raises EmbeddedError when one does not come up."""
+        """Start worker, beat and link. Raises EmbeddedError if one does not become ready."""
         self.trace.mkdir(exist_ok=True)
         (self.home / "beat").mkdir(exist_ok=True)
         for name in NAMES:
@@ -81,6 +84,7 @@ class Site:
             wait_ready(name, self.processes[name], check, log_path=self.log_path(name), timeout_s=60)
 
     def stop(self) -> None:
+        """Stop worker, beat and link."""
         for name in reversed(list(self.processes)):
             process = self.processes.pop(name)
             identity = Identity.of(process.pid)
@@ -89,16 +93,17 @@ class Site:
             process.wait()
 
     def check(self) -> None:
-        """Raises EmbeddedError when a process has ended."""
+        """Raise EmbeddedError if a process has ended."""
         for name, process in self.processes.items():
             if process.poll() is not None:
                 raise EmbeddedError(f"{name} has ended.\n{log_tail(self.log_path(name))}")
 
     def log_path(self, name: str) -> Path:
+        """Return the log file of a process."""
         return self.home / "log" / f"{name}.log"
 
     def pids(self) -> dict[str, int]:
-        """Name -> process id of everything that serves: for PostgreSQL its postmaster."""
+        """Return name -> process id of every process that serves. PostgreSQL counts by its postmaster."""
         servers = {name: server.identity() for name, server in embedded.attached().items()}
         return {
             **{name: process.pid for name, process in self.processes.items()},
@@ -108,11 +113,11 @@ class Site:
     def _lock_home(self) -> IO[str]:
         file = (private_folder(self.home) / "benchmark.lock").open("a")
         if not try_lock(file.fileno()):
-            raise EmbeddedError(f"another benchmark runs in {self.home}")
+            raise EmbeddedError(f"another benchmark is running in {self.home}")
         return file
 
     def _wipe(self) -> None:
-        """Begin with nothing, whatever an earlier run left."""
+        """Delete everything that an earlier run left."""
         url = os.environ["DATABASE_OWNER_URL"]
         with psycopg.connect(url.replace(f"/{DATABASE}?", "/postgres?"), autocommit=True) as connection:
             connection.execute(f'DROP DATABASE IF EXISTS "{DATABASE}" WITH (FORCE)')
@@ -156,14 +161,17 @@ class Site:
 
 
 def wait_until(what: str, check: object, *, timeout_s: float, site: Site, every_s: float = 0.01) -> float:
-    """Poll until `check()` is true; the monotonic time when it was. Raises EmbeddedError on timeout or a dead process."""
-    deadline, looked_s = time.monotonic() + timeout_s, time.monotonic()
+    """Poll until `check()` is true and return the monotonic time.
+
+    Raises EmbeddedError on a timeout or a dead process.
+    """
+    deadline, checked_s = time.monotonic() + timeout_s, time.monotonic()
     while not check():  # type: ignore[operator]
         now = time.monotonic()
         if now > deadline:
             raise EmbeddedError(f"{what}: not within {timeout_s:.0f} s")
-        if now - looked_s > 1:
+        if now - checked_s > 1:
             site.check()
-            looked_s = now
+            checked_s = now
         time.sleep(every_s)
     return time.monotonic()

@@ -1,4 +1,4 @@
-"""The traced round: seconds by SQL statement and process, and by trigger function. Slower than a timed round."""
+"""The traced round: seconds by SQL statement and process, and by trigger function. It is slower than a timed round."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ FUNCTIONS = "SELECT funcname, calls, total_time / 1000, self_time / 1000 FROM pg
 
 @dataclass(frozen=True)
 class Line:
+    """The totals of one SQL statement in one process."""
+
     process: str
     statement: str
     calls: int
@@ -36,7 +38,7 @@ class Line:
 
 
 def track_functions(on: bool) -> None:
-    """Let PostgreSQL count the time of trigger functions, in sessions that begin after this."""
+    """Let PostgreSQL measure the time of trigger functions, in sessions that begin after this call."""
     with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as owner:
         owner.execute(
             f"ALTER DATABASE {connection.ops.quote_name(connection.settings_dict['NAME'])} "
@@ -46,7 +48,10 @@ def track_functions(on: bool) -> None:
 
 
 def statements(folder: Path) -> list[Line]:
-    """Totals of all traced processes, the most seconds first. Statements have the names of their constants."""
+    """Return the totals of all traced processes, most seconds first.
+
+    A statement is named by its constant if it has one.
+    """
     names = _names()
     totals: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0, 0, 0.0])
     for path in folder.glob("*.json"):
@@ -61,19 +66,20 @@ def statements(folder: Path) -> list[Line]:
 
 
 def functions() -> list[tuple[str, int, float, float]]:
-    """(function, calls, seconds with what it calls, own seconds)."""
+    """Return (function, calls, seconds with what it calls, own seconds)."""
     with connection.cursor() as cursor:
         cursor.execute(FUNCTIONS)
         return list(cursor.fetchall())
 
 
 def _names() -> dict[str, str]:
-    found = {}
+    """Return SQL -> name of the constant that holds it."""
+    names = {}
     for module in map(importlib.import_module, MODULES):
         for name, value in vars(module).items():
             if name.isupper() and isinstance(value, str) and " " in value:
-                found[value] = f"{module.__name__.rsplit('.', 1)[1]}.{name}"
-    return found
+                names[value] = f"{module.__name__.rsplit('.', 1)[1]}.{name}"
+    return names
 
 
 def _short(sql: str) -> str:

@@ -1,7 +1,7 @@
-"""Runs one of the site's processes with a clock around each of its SQL statements, for the traced round only.
+"""Run one of the site's processes and time each of its SQL statements, for the traced round only.
 
-`python -m benchmarks.dispatch.traced <name> <arguments of the interpreter>`: as `python <arguments>`, and every
-second the totals go to `$BENCHMARK_TRACE/<name>-<pid>.json` as {sql: [calls, rows, seconds]}.
+`python -m benchmarks.dispatch.traced <name> <arguments of the interpreter>` runs `python <arguments>`. The totals are
+written to `$BENCHMARK_TRACE/<name>-<pid>.json` every half second as {sql: [calls, rows, seconds]}.
 """
 
 from __future__ import annotations
@@ -21,12 +21,15 @@ WRITE_EVERY_S = 0.5
 
 
 class Tracer:
+    """The totals of one process, which several threads add to."""
+
     def __init__(self, name: str, folder: Path) -> None:
         self.name, self.folder = name, folder
         self.totals: dict[str, list[float]] = {}
         self.lock = threading.Lock()
 
     def add(self, sql: str, rows: int, seconds: float) -> None:
+        """Add one execution of a statement."""
         with self.lock:
             total = self.totals.setdefault(sql, [0, 0, 0.0])
             total[0] += 1
@@ -34,7 +37,7 @@ class Tracer:
             total[2] += seconds
 
     def execute(self, run: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
-        """A Django execute wrapper: the time includes binding the parameters on the client."""
+        """Time a statement, as a Django execute wrapper. The time includes binding the parameters on the client."""
         started = time.perf_counter()
         try:
             return run(sql, params, many, context)
@@ -43,6 +46,7 @@ class Tracer:
             self.add(str(sql), cursor.rowcount, time.perf_counter() - started)
 
     def write_forever(self) -> None:
+        """Write the totals again and again, each time replacing the file in one step."""
         while True:
             time.sleep(WRITE_EVERY_S)
             with self.lock:
@@ -53,10 +57,12 @@ class Tracer:
             temporary.replace(path)
 
     def start_writer(self) -> None:
+        """Start the thread that writes."""
         threading.Thread(target=self.write_forever, daemon=True).start()
 
 
 def install(name: str, folder: Path) -> None:
+    """Time all statements of this process from now on."""
     from django.db.backends.base.base import BaseDatabaseWrapper
     from django.db.backends.signals import connection_created
 
@@ -79,12 +85,15 @@ def install(name: str, folder: Path) -> None:
     BaseDatabaseWrapper._commit = timed_commit
     time_batches(tracer)
     tracer.start_writer()
-    # Celery's worker forks: threads do not come along.
+    # Celery's worker forks, and a fork does not copy threads: the child starts a writer of its own.
     os.register_at_fork(after_in_child=lambda: (tracer.totals.clear(), tracer.start_writer()))
 
 
 def time_batches(tracer: Tracer) -> None:
-    """Batches do not pass through Django's cursors. To be called before anybody has imported them by name."""
+    """Time the batches of `core.db`, which do not pass through Django's cursors.
+
+    Call it before any module imports these functions by name.
+    """
     from core import db
 
     run, insert = db.execute_batch, db.insert_batch
@@ -109,6 +118,7 @@ def time_batches(tracer: Tracer) -> None:
 
 
 def main() -> None:
+    """Install the tracer and run the given module or program."""
     name, *arguments = sys.argv[1:]
     install(name, Path(os.environ["BENCHMARK_TRACE"]))
     if arguments[0] == "-m":

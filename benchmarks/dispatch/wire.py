@@ -1,4 +1,4 @@
-"""What the driver tells the light agent. No Django here: the agent process imports this."""
+"""What the driver and the light agent exchange. It imports no Django, because the agent's process imports it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import msgspec
 
 
 class Car(msgspec.Struct):
-    """One vehicle's node: its key, its NATS user JWT, and where its counters stand."""
+    """One vehicle's node: its key, its NATS user JWT, and the present values of its counters."""
 
     node: str
-    seed: str  # Ed25519, 32 bytes as hex; made for this run and thrown away with it
+    seed: str  # Ed25519 seed, 32 bytes as hex; used for this run only
     jwt: str
     sync_seq: int
     meter_seq: int
@@ -17,7 +17,10 @@ class Car(msgspec.Struct):
 
 
 class Orders(msgspec.Struct):
-    """`capacity` is the leases that each node offers to hold; `result` the bytes that every unit answers."""
+    """The light agent's task.
+
+    `capacity` is the leases that each node offers to hold; `result` is the result of every unit.
+    """
 
     urls: tuple[str, ...]
     capacity: int
@@ -26,7 +29,7 @@ class Orders(msgspec.Struct):
 
 
 class Tally(msgspec.Struct):
-    """What the agent counted, printed as its last line."""
+    """What the light agent counted. It prints this as its last line."""
 
     leases: int = 0
     reports: int = 0

@@ -8,6 +8,7 @@ from benchmarks import program
 
 
 def main() -> int:
+    """Erase a made-up owner, print the report and return the exit code."""
     options = program.parse(
         program.parser("erasure", quick="the same, since it takes seconds", out="docs/erasure-proof.md")
     )

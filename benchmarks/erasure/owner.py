@@ -1,6 +1,6 @@
-"""A made-up owner with everything that can be held about one, made by the site's own services.
+"""A made-up owner with every kind of data that the site can hold about one, created by the site's own services.
 
-The car is played here: it enrols with a key of its own, computes a real result and signs what it metered, as an agent does.
+The car's agent is simulated here: it enrols with a key of its own, computes a real result and signs what it metered.
 """
 
 import hashlib
@@ -47,19 +47,24 @@ VIN_LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ0123456789"
 
 @dataclass
 class Car:
-    """A node as its agent would be."""
+    """A node with the key of its agent."""
 
     node: Node
     key: Ed25519PrivateKey
     seq: int = 0
 
-    def sync(self, **said: object) -> protocol.SyncResponse:
+    def sync(self, **fields: object) -> protocol.SyncResponse:
+        """Send one sync request to the service and return the response.
+
+        `fields` replace those of an idle, available car.
+        """
         self.seq += 1
-        said = {"available": True, "capacity": 1, **said}
-        request = protocol.SyncRequest(node=str(self.node.public_id), seq=self.seq, **said)  # type: ignore[arg-type] # as written above
+        fields = {"available": True, "capacity": 1, **fields}
+        request = protocol.SyncRequest(node=str(self.node.public_id), seq=self.seq, **fields)  # type: ignore[arg-type]
         return sync.handle([request], carrier="https")[0]
 
     def report(self, lease: protocol.Lease, result: bytes) -> protocol.Report:
+        """Return a signed report of a lease."""
         now = int(timezone.now().timestamp() * 1000)
         record = protocol.meter_bytes(
             protocol.MeterPayload(
@@ -92,7 +97,7 @@ class Car:
 
 @dataclass
 class Throwaway:
-    """What was made."""
+    """The made-up owner, their export, and what is looked for."""
 
     owner: Owner
     export: DataExport
@@ -106,10 +111,14 @@ class Throwaway:
 
 
 def make(*, tag: str) -> Throwaway:
-    """An owner with two cars, one of which has done paid work; `tag` makes address and name ones that nobody has."""
+    """Create an owner with two cars, one of which has done paid work.
+
+    `tag` makes the address and the name unique, so that a search for them can find nobody else.
+    """
     owner = _owner(f"quillfeather.{tag}@example.org", f"Zenobia Quillfeather-{tag}")
     vins = [_vin(), _vin()]
     cars = [_car(owner, "Zenobia's van", vin) for vin in vins]
+    # A result is verified by a second car of another owner.
     _work([cars[0], _car(_owner(f"companion.{tag}@example.org", f"Companion {tag}"), "A second car", _vin())], tag)
     _trails(owner)
     export = exports.request(owner=owner, actor=owner.user)
@@ -138,7 +147,7 @@ def _car(owner: Owner, label: str, vin: str) -> Car:
 
 
 def _work(cars: list[Car], tag: str) -> None:
-    """A customer's model is admitted, a job ordered, computed by both cars, verified against each other and paid."""
+    """Let a customer order a job; both cars compute it, the results are verified against each other, and it is paid."""
     rates.default_rates()
     _job(tag)
     for car in cars:
@@ -168,15 +177,18 @@ def _job(tag: str) -> InferenceJob:
     artifact, _ = artifacts.upload_model(organization=customer, name="made up", stream=io.BytesIO(_model()))
     artifacts.admit_model(artifact_id=artifact.pk)
     artifact.refresh_from_db()
-    given = safetensors.numpy.save({"x": np.ones((ITEMS, 4), dtype=np.float32)})
-    input_file, _ = artifacts.upload_input(organization=customer, file_format="safetensors", stream=io.BytesIO(given))
+    rows = safetensors.numpy.save({"x": np.ones((ITEMS, 4), dtype=np.float32)})
+    input_file, _ = artifacts.upload_input(organization=customer, file_format="safetensors", stream=io.BytesIO(rows))
     job = orders.order_job(organization=customer, artifact=artifact, input_file=input_file, unit_items=ITEMS)
     jobs.plan_job(job_id=job.pk)
     return job
 
 
 def _model() -> bytes:
-    """x [n, 4] -> y [n, 2], with enough arithmetic that a unit is worth a micro-unit of money."""
+    """Return an ONNX model, x [n, 4] -> y [n, 2].
+
+    It has enough arithmetic that a unit earns at least one micro-unit.
+    """
     weights = {
         "first": np.full((4, WIDTH), 0.5, dtype=np.float32),
         "middle": np.eye(WIDTH, dtype=np.float32),
@@ -197,13 +209,13 @@ def _model() -> bytes:
 
 
 def _result(lease: protocol.Lease) -> bytes:
-    """What the model answers to rows of ones."""
+    """Return the model's result for rows of ones."""
     items = Attempt.objects.select_related("unit").get(pk=lease.attempt).unit.items
     return bytes(safetensors.numpy.save({"y": np.full((items, 2), 2.0, dtype=np.float32)}))
 
 
 def _trails(owner: Owner) -> None:
-    """What gathers around an owner: a second factor, a session, mails, looks of staff and their words."""
+    """Create what collects around an owner: a second factor, a session, mails, reads by staff and their notes."""
     user = owner.user
     Authenticator.objects.create(user=user, type="totp", data={"secret": secrets.token_hex(8)})
     session = SessionStore()

@@ -1,8 +1,9 @@
-"""Make a throw-away owner with vehicles, work and money, erase them, and say what a search finds before and after.
+"""Create a made-up owner with vehicles, work and money, erase them, and report what a search finds before and after.
 
-Everything goes through the services that the site uses. Searched is what the site keeps (`marketplace/privacy/search.py`): the
-database, sessions, stored models, inputs, results and exports, and Redis; not the files in which the local servers keep the
-same, nor logs. Three searches: before, in the erasure's transaction, after.
+Everything goes through the services that the site uses. The search covers what the site stores
+(`marketplace/privacy/search.py`): the database, sessions, stored models, inputs, results and exports, and Redis. It
+does not cover logs and the data files of the local servers. There are three searches: before, within the erasure's
+transaction, and after.
 """
 
 from __future__ import annotations
@@ -21,38 +22,43 @@ from core.commit import measured_on
 from marketplace.privacy import erasure, proof, search, signed
 
 SEARCHED = (
-    "It searches what the site keeps: every table, sessions, stored models, inputs, results and exports, and Redis. It does not "
-    "search logs, backups, and the files in which PostgreSQL and Redis keep what they were asked for."
+    "It searches everything that the site stores: every table, sessions, stored models, inputs, results and exports, "
+    "and "
+    "Redis. It does not search logs, backups, and the data files of PostgreSQL and Redis, whose content it searches "
+    "through queries."
 )
 
 
 class ErasureError(Exception):
-    """The erasure was not carried out, so nothing can be said of it."""
+    """The erasure was not carried out, so the report would prove nothing."""
 
 
 def prove() -> tuple[str, bool]:
-    """Return the report (docs/erasure-proof.md) and whether nothing was left. Raises ErasureError. Never in production."""
+    """Return the report (docs/erasure-proof.md) and whether nothing was left.
+
+    Raises ErasureError. Not for production.
+    """
     report = Report()
     return report.run(), report.holds
 
 
 class Report:
-    """The pages' text, grown by each step."""
+    """The text of the report, to which each step adds lines."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.holds = False
 
     def run(self) -> str:
-        """Make the owner, erase it, and return all that was written."""
+        """Create the owner, erase it, and return the report."""
         person = make(tag=secrets.token_hex(4))
-        wanted = [*erasure.needles_of(person.owner), *(search.Needle("vin", vin) for vin in person.vins)]
+        needles = [*erasure.needles_of(person.owner), *(search.Needle("vin", vin) for vin in person.vins)]
         self._head(person)
-        before = self._search("Before: where the owner is found", wanted)
+        before = self._search("Before: where the owner is found", needles)
         if not before.hits:
             raise ErasureError("The search finds nothing even before the erasure: it proves nothing.")
         request = self._erase(person)
-        after = self._search("After: the same search", wanted)
+        after = self._search("After: the same search", needles)
         self._tail(request, after)
         self.holds = not after.hits
         return "\n".join(self.lines) + "\n"
@@ -60,26 +66,29 @@ class Report:
     def _head(self, person: Throwaway) -> None:
         write = self.lines.append
         write("# Proof of an erasure\n")
-        write(
-            f"Output of `python -m benchmarks.erasure`. {SEARCHED}\n\n{measured_on()}\n\nThe owner is made up, for this run only:\n"
-        )
+        write(f"Output of `python -m benchmarks.erasure`. {SEARCHED}\n\n{measured_on()}\n")
+        write("The owner is made up, for this run only:\n")
         write(f"- e-mail `{person.user.email}`, name `{person.owner.name}`")
+        vins = ", ".join(f"`{vin}`" for vin in person.vins)
+        write(f"- vehicles with the VINs {vins}, each with an enrolled node and consents")
         write(
-            f"- vehicles with the VINs {', '.join(f'`{vin}`' for vin in person.vins)}, each with an enrolled node and consents"
+            f"- {person.units} verified unit of work, {person.paid_micro} micro-USD earned, an export, mails, a "
+            "session, "
+            "a second factor, notes of staff"
         )
         write(
-            f"- {person.units} verified unit of work, {person.paid_micro} micro-USD earned, an export, mails, a session, a second factor, staff's words"
-        )
-        write(
-            f"- looked for: {len(person.vins)} VINs in plain form, their keyed hashes, the address and the name; as written, as JSON, in hex, in base64, ignoring case\n"
+            f"- searched for: {len(person.vins)} VINs in plain form, their keyed hashes, the address and the name; "
+            "as written, as JSON, in hex, in base64, ignoring case\n"
         )
 
-    def _search(self, title: str, wanted: list[search.Needle]) -> search.Found:
-        found = search.everywhere(wanted)
+    def _search(self, title: str, needles: list[search.Needle]) -> search.Found:
+        found = search.everywhere(needles)
         write = self.lines.append
         write(f"## {title}\n")
         write(
-            f"{len(found.tables)} tables, {found.columns} columns that can hold text, {sum(found.tables.values())} rows, {found.sessions} sessions (opened), "
+            f"{len(found.tables)} tables, {found.columns} columns that can hold text, {sum(found.tables.values())} "
+            "rows, "
+            f"{found.sessions} sessions (decoded), "
             f"{found.files} files ({found.file_bytes} bytes), {found.cache_entries} entries of Redis.\n"
         )
         if not found.hits:
@@ -92,14 +101,15 @@ class Report:
         return found
 
     def _erase(self, person: Throwaway) -> ErasureRequest:
-        """Asked for by the owner, its cooling-off period cut to nothing, carried out by the sweep that beat runs."""
+        """Let the owner ask for the erasure, without a cooling-off period, and let beat's sweep carry it out."""
         request = erasures.request(owner=person.owner, actor=person.user, cooling_off=timedelta(0))
         export = exports.path_of(person.export)
         if not export.exists():
             raise ErasureError("The export was not made.")
         erasure.sweep()
-        last = Mail.objects.filter(user=person.user, kind="erasure-done", sent_at=None)
-        last.update(dropped_at=timezone.now(), dropped_code="made_up")  # the address is nobody's
+        # The address does not exist, so the last mail cannot be sent: drop it, as the outbox would after its retries.
+        last_mail = Mail.objects.filter(user=person.user, kind="erasure-done", sent_at=None)
+        last_mail.update(dropped_at=timezone.now(), dropped_code="made_up")
         erasure.sweep()
         request.refresh_from_db()
         if request.status != ErasureRequest.Status.DONE or export.exists():
@@ -119,9 +129,8 @@ class Report:
         for table, rows in after.tables.items():
             write(f"| {table} | {rows} |")
         write("\n## The signed proof\n")
-        write(
-            f"Its Ed25519 signature over `driveway-erasure-v1\\n` and the canonical JSON holds: {proof.holds(body, request.proof_signature)}.\n"
-        )
+        is_valid = proof.holds(body, request.proof_signature)
+        write(f"Its Ed25519 signature over `driveway-erasure-v1\\n` and the canonical JSON is valid: {is_valid}.\n")
         write(f"- public key `{signed.receipt_public_key()}`\n- signature `{request.proof_signature}`\n")
         brief = {
             **body,

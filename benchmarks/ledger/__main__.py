@@ -11,12 +11,12 @@ from benchmarks import program
 from benchmarks.ledger.report import Rates, report
 
 BATCH = 10_000
-PEER_BATCHES = (100, 200, 500, 1_000, 2_000)  # which is its best is tried out before the rounds
+PEER_BATCHES = (100, 200, 500, 1_000, 2_000)  # batch sizes of the peer; the fastest is found before the rounds
 PAYEES = 5_000  # of one settlement
-TRIED = 4_000  # transfers to try a batch with
-LESS = 20  # --quick: so many times fewer transfers
+TRIED = 4_000  # transfers with which each of these sizes is tried
+LESS = 20  # --quick divides the number of transfers by this
 
-# Side, shape, transfers a round: each works for a few seconds, the two sides in turn.
+# (side, shape, transfers of a round). Each takes a few seconds; the two sides take turns.
 TURNS = [
     ("ours", "one by one", 2_000),
     ("hordak", "one by one", 1_500),
@@ -33,13 +33,14 @@ TURNS = [
 
 
 class Side(Protocol):
-    """Ours or the peer's."""
+    """One side of the comparison: ours or the peer's."""
 
     def run(self, shape: str, count: int, batch: int) -> float:
-        """Seconds for `count` transfers of a shape, in batches of so many."""
+        """Return the seconds for `count` transfers of a shape, in batches of `batch`."""
 
 
 def main() -> int:
+    """Measure, print the report and return the exit code."""
     options = arguments()
     return program.run(lambda: _measure(options.rounds, LESS if options.quick else 1), options, connections=8)
 
@@ -49,7 +50,7 @@ def _measure(rounds: int, less: int) -> tuple[str, bool]:
     from benchmarks.ledger.peer import Peer
 
     peer, ours = Peer(), Ours()
-    ours.run("set-based", BATCH, BATCH)  # untimed, as what the peer tries out: nobody begins with empty tables
+    ours.run("set-based", BATCH, BATCH)  # untimed, as the peer's trials are: neither side begins with empty tables
     tried = {batch: TRIED // less / peer.run("set-based", TRIED // less, batch) for batch in PEER_BATCHES[::less]}
     sides: dict[str, tuple[Side, int]] = {
         "ours": (ours, BATCH),
@@ -62,15 +63,17 @@ def _measure(rounds: int, less: int) -> tuple[str, bool]:
             count = full // less
             rates[name, shape].append(count / side.run(shape, count, batch))
         print(
-            f"round {number + 1}: " + ", ".join(f"{' '.join(key)} {found[-1]:,.0f}/s" for key, found in rates.items())
+            f"round {number + 1}: "
+            + ", ".join(f"{' '.join(key)} {by_round[-1]:,.0f}/s" for key, by_round in rates.items())
         )
     return report(rates, program.command("benchmarks.ledger"), peer.version(), BATCH, tried), True
 
 
 def arguments() -> argparse.Namespace:
+    """Return the command's options. Exits on bad ones."""
     parser = program.parser(
         "ledger",
-        quick=f"one round of a {LESS}th of the transfers, one size of the peer's batches",
+        quick=f"one round with a {LESS}th of the transfers, and one batch size of the peer",
         out="docs/ledger-speed.md",
     )
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default 5)")

@@ -1,7 +1,8 @@
-"""The peer's side. Runs in an environment of its own, without any code of ours: hordak_peer.py <shape> <count> <batch>.
+"""The peer's side: `hordak_peer.py <shape> <count> <batch>`, run in an environment of its own without any code of ours.
 
-django-hordak as its documentation says: `Account.transfer_to` in a transaction. And as quick as its models go: the legs of
-a transfer in one `bulk_create`, or many transfers at once. Prints one line of JSON. Reads PEER_DATABASE_URL.
+It uses django-hordak as its documentation says, `Account.transfer_to` in a transaction, and as fast as its models
+allow: the legs of a transfer in one `bulk_create`, or many transfers at once. It prints one line of JSON and reads
+PEER_DATABASE_URL.
 """
 
 import json
@@ -36,34 +37,37 @@ AMOUNT = Money("0.000123", "USD")
 
 
 def accounts(kind: str, count: int) -> list[Account]:
-    made = []
+    """Return `count` accounts of this kind, created if they are missing."""
+    rows = []
     for number in range(count):
         name = f"{kind} {number}"
-        found = Account.objects.filter(name=name).first()
-        made.append(found or Account.objects.create(name=name, type=AccountType.liability, currencies=["USD"]))
-    return made
+        row = Account.objects.filter(name=name).first()
+        rows.append(row or Account.objects.create(name=name, type=AccountType.liability, currencies=["USD"]))
+    return rows
 
 
 def transfer_to(payer: Account, payee: Account) -> None:
+    """Post a transfer as the documentation says."""
     payer.transfer_to(payee, AMOUNT)
 
 
 def two_legs_at_once(payer: Account, payee: Account) -> None:
+    """Post a transfer with both legs in one bulk_create."""
     bulk([(payer, payee)])
 
 
 def bulk(pairs: list[tuple[Account, Account]]) -> None:
-    """All transactions in one bulk_create, all legs in another."""
-    made = Transaction.objects.bulk_create([Transaction(description="bench") for _ in pairs])
+    """Post transfers: all transactions in one bulk_create, all legs in another."""
+    transactions = Transaction.objects.bulk_create([Transaction(description="bench") for _ in pairs])
     legs = []
-    for row, (payer, payee) in zip(made, pairs, strict=True):
+    for row, (payer, payee) in zip(transactions, pairs, strict=True):
         legs.append(Leg(transaction=row, account=payer, credit=AMOUNT))
         legs.append(Leg(transaction=row, account=payee, debit=AMOUNT))
     Leg.objects.bulk_create(legs)
 
 
 def one_by_one(count: int, _: int, move=transfer_to) -> float:
-    """Each in a transaction of its own, over a hundred pairs of accounts."""
+    """Post each transfer in a transaction of its own, over a hundred pairs of accounts. Return the seconds."""
     payers, payees = accounts("payer", ACCOUNTS), accounts("payee", ACCOUNTS)
     started = time.perf_counter()
     for number in range(count):
@@ -73,7 +77,7 @@ def one_by_one(count: int, _: int, move=transfer_to) -> float:
 
 
 def hot_account(count: int, _: int, move=transfer_to) -> float:
-    """The same, all between one pair."""
+    """Post each transfer in a transaction of its own, all between one pair of accounts. Return the seconds."""
     (payer,), (payee,) = accounts("hot payer", 1), accounts("hot payee", 1)
     started = time.perf_counter()
     for _number in range(count):
@@ -83,7 +87,7 @@ def hot_account(count: int, _: int, move=transfer_to) -> float:
 
 
 def set_based(count: int, batch: int) -> float:
-    """Many in a transaction."""
+    """Post many transfers in each transaction. Return the seconds."""
     payers, payees = accounts("payer", ACCOUNTS), accounts("payee", ACCOUNTS)
     started = time.perf_counter()
     for begin in range(0, count, batch):
@@ -94,7 +98,10 @@ def set_based(count: int, batch: int) -> float:
 
 
 def one_settlement(count: int, _: int) -> float:
-    """One transaction that pays `count` payees: hordak's own model of a settlement, each leg checked by its trigger."""
+    """Post one transaction that pays `count` payees. Return the seconds.
+
+    This is hordak's own model of a settlement; its trigger checks each leg.
+    """
     (payer,), payees = accounts("payer", 1), accounts("payee", ACCOUNTS)
     started = time.perf_counter()
     with transaction.atomic():

@@ -1,4 +1,4 @@
-"""Our side: the same transfers, through `ledger.post` and, set-based, also by SQL alone as the settlement does."""
+"""Our side: the same transfers through `posting.post` and, set-based, also by SQL alone as the settlement does."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Ours:
         self.payables = [_payable(number) for number in range(ACCOUNTS)]
 
     def run(self, shape: str, count: int, batch: int) -> float:
-        """Seconds for `count` transfers, durable."""
+        """Return the seconds for `count` durable transfers of a shape."""
         return {
             "one by one": self.one_by_one,
             "hot account": self.hot_account,
@@ -48,7 +48,7 @@ class Ours:
         return time.perf_counter() - started
 
     def hot_account(self, count: int, _: int) -> float:
-        """All from one hold to one owner."""
+        """Post all transfers from one hold to one owner."""
         started = time.perf_counter()
         for _number in range(count):
             posting.post([self._posting(0)])
@@ -78,7 +78,7 @@ class Ours:
         return time.perf_counter() - started
 
     def one_settlement(self, count: int, _: int) -> float:
-        """One customer pays `count` payees, in one statement, as the settlement does."""
+        """Let one customer pay `count` payees in one statement, as the settlement does."""
         return self.sql(count, count)
 
     def _posting(self, number: int) -> Posting:

@@ -1,4 +1,4 @@
-"""django-hordak in an environment of its own, pinned with hashes, and a database of its own on our PostgreSQL."""
+"""django-hordak in an environment of its own, pinned with hashes, and in a database of its own on our PostgreSQL."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DATABASE = "hordak"
 
 
 class Peer:
-    """Hordak's tables are made with it; each `run` is a process, whose start is not timed."""
+    """The peer with its tables. Each `run` is a process of its own; its start is not timed."""
 
     def __init__(self) -> None:
         self.python = _environment(REPOSITORY / ".driveway" / "peers" / "hordak")
@@ -27,7 +27,7 @@ class Peer:
         self.run("migrate", 0, 1)
 
     def run(self, shape: str, count: int, batch: int) -> float:
-        """Seconds for `count` transfers. Raises CalledProcessError."""
+        """Return the seconds for `count` transfers. Raises RuntimeError if the peer fails."""
         done = subprocess.run(
             [str(self.python), str(PROGRAM), shape, str(count), str(batch)],
             env={**os.environ, "PEER_DATABASE_URL": self.url},
@@ -40,6 +40,7 @@ class Peer:
         return float(json.loads(done.stdout.splitlines()[-1]).get("seconds", 0))
 
     def version(self) -> str:
+        """Return the version of django-hordak."""
         done = subprocess.run(
             [str(self.python), "-c", "import importlib.metadata as m; print(m.version('django-hordak'))"],
             capture_output=True,
@@ -50,7 +51,7 @@ class Peer:
 
 
 def _environment(folder: Path) -> Path:
-    """Its Python, installed on first use."""
+    """Return the environment's Python. It is installed on first use, and again when the pins change."""
     python = folder / "venv" / "bin" / "python"
     stamp = folder / "stamp"
     if not stamp.exists() or stamp.read_text() != PINS.read_text():

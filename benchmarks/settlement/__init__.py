@@ -1,1 +1,1 @@
-"""A million usage records rolled up and settled. See benchmarks/README.md."""
+"""A million usage records are settled and rolled up. See benchmarks/README.md."""

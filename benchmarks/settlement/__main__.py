@@ -16,7 +16,7 @@ PEER_BATCH = 1_000
 
 @dataclass
 class Outcome:
-    """Seconds, and megabytes of this process at each tenth of the settlement."""
+    """Counts, seconds, and the process's peak memory (MB) at each tenth of the settlement."""
 
     records: int
     settle_s: float
@@ -32,6 +32,7 @@ class Outcome:
 
 
 def main() -> int:
+    """Measure, print the report and return the exit code."""
     options = arguments()
 
     def measure() -> tuple[str, bool]:
@@ -71,10 +72,14 @@ def _run(records: int, batch: int, peer_records: int) -> Outcome:
 
 
 def _differences() -> int:
-    """Of all checks but one: the customers' money was put there by adjustments that no two operators approved."""
+    """Return the number of differences in the recomputed ledger.
+
+    The check `adjustments` is left out: here the customers' money comes from adjustments that no two operators
+    approved.
+    """
     from billing.ledger import posting
 
-    return sum(found.check != "adjustments" for found in posting.recompute())
+    return sum(difference.check != "adjustments" for difference in posting.recompute())
 
 
 def _timed(work: Callable[[], int]) -> tuple[int, float]:
@@ -82,42 +87,49 @@ def _timed(work: Callable[[], int]) -> tuple[int, float]:
     return work(), time.perf_counter() - started
 
 
-def report(found: Outcome, command: str, batch: int) -> str:
+def report(outcome: Outcome, command: str, batch: int) -> str:
+    """Return the report as Markdown."""
     from benchmarks.machine import described
 
-    ours = found.records / found.settle_s
+    ours = outcome.records / outcome.settle_s
     return "\n".join(
         [
-            f"# {found.records:,} usage records rolled up and settled",
+            f"# {outcome.records:,} usage records rolled up and settled",
             "",
             f"`{command}`",
             "",
             *described("django", "psycopg"),
-            f"- One process, batches of {batch:,}, durable, every trigger and constraint on; peer: django-hordak on the same PostgreSQL,",
-            f"  {found.peer_records:,} two-leg transactions by `bulk_create`, batches of {PEER_BATCH:,}: one for each record, since it has no roll-up",
+            f"- One process, batches of {batch:,}, durable, every trigger and constraint on; peer: django-hordak on "
+            "the same PostgreSQL,",
+            f"  {outcome.peer_records:,} two-leg transactions by `bulk_create`, batches of {PEER_BATCH:,}: one for "
+            "each record, since it has no roll-up",
             "",
             "| step | seconds | a second |",
             "|--|--|--|",
-            f"| rate, post, roll up by day: {found.records:,} records | **{found.settle_s:.1f}** | {ours:,.0f} records |",
-            f"| close owners' statements: {found.statements:,} | {found.statements_s:.1f} | |",
-            f"| close customers' invoices: {found.invoices:,} | {found.invoices_s:.1f} | |",
-            f"| compute the whole ledger again (`check_ledger`): {found.differences} differences | {found.check_s:.1f} | |",
-            f"| hordak: one transaction a record | | {found.peer_rate:,.0f} records |",
+            f"| rate, post, roll up by day: {outcome.records:,} records | **{outcome.settle_s:.1f}** | {ours:,.0f} "
+            "records |",
+            f"| close owners' statements: {outcome.statements:,} | {outcome.statements_s:.1f} | |",
+            f"| close customers' invoices: {outcome.invoices:,} | {outcome.invoices_s:.1f} | |",
+            f"| compute the whole ledger again (`check_ledger`): {outcome.differences} differences | "
+            f"{outcome.check_s:.1f} | |",
+            f"| hordak: one transaction a record | | {outcome.peer_rate:,.0f} records |",
             "",
-            f"Ratio to hordak: **{ours / found.peer_rate:.1f}**. Ours also rates each record, keeps its rating, and holds floors,",
+            f"Ratio to hordak: **{ours / outcome.peer_rate:.1f}**. Ours also rates each record, keeps its rating, and "
+            "holds floors,",
             "keys and append-only rules; hordak's side only posts two legs that are ready.",
             "",
-            "Peak memory of the process at each tenth, MB: " + ", ".join(f"{mb:.0f}" for mb in found.memory_mb),
+            "Peak memory of the process at each tenth, MB: " + ", ".join(f"{mb:.0f}" for mb in outcome.memory_mb),
             "",
         ]
     )
 
 
 def arguments() -> argparse.Namespace:
+    """Return the command's options. Exits on bad ones."""
     parser = program.parser("settlement", quick="20,000 records, the peer's 2,000", out="docs/settlement-speed.md")
     parser.add_argument("--records", type=int, default=1_000_000, help="usage records (default a million)")
-    parser.add_argument("--batch", type=int, default=25_000, help="records of one transaction (default 25,000)")
-    parser.add_argument("--peer-records", type=int, default=50_000, help="the peer's (default 50,000)")
+    parser.add_argument("--batch", type=int, default=25_000, help="records in one transaction (default 25,000)")
+    parser.add_argument("--peer-records", type=int, default=50_000, help="records of the peer (default 50,000)")
     return program.parse(parser, records=20_000, batch=2_000, peer_records=2_000)
 
 

@@ -19,8 +19,9 @@ CARRIERS = {"on": ("nats",), "off": ("https",), "both": ("nats", "https")}
 
 
 def main() -> int:
+    """Start the site, measure, and return the exit code."""
     options = arguments()
-    # Ended by a supervisor's SIGTERM as by Ctrl-C: the servers must not stay behind.
+    # On SIGTERM exit in the normal way, as on Ctrl-C, so that the servers are stopped.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     home = Path(tempfile.mkdtemp(prefix="driveway-withdrawal-"))
     try:
@@ -44,7 +45,10 @@ def main() -> int:
 
 
 def measure(stack: Stack, options: argparse.Namespace) -> int:
-    """All rounds, the checks and the report. 0 only if every withdrawal was obeyed (and, with --strict, in time)."""
+    """Run all rounds and the checks, and publish the report.
+
+    Returns 0 only if every withdrawal was obeyed and, with --strict, in time.
+    """
     import httpx
     from django.db import connection
 
@@ -56,7 +60,7 @@ def measure(stack: Stack, options: argparse.Namespace) -> int:
     from marketplace.local.demo.customer import ApiError
     from marketplace.local.demo.owner import PortalError
 
-    wanted = plans(
+    round_plans = plans(
         CARRIERS[options.nats], [CLICKS[name] for name in options.clicks], count=options.count, rounds=options.rounds
     )
     try:
@@ -70,23 +74,24 @@ def measure(stack: Stack, options: argparse.Namespace) -> int:
             print(f"Units of {orders.unit_items} items; {options.count} withdrawals of each kind", flush=True)
             load = closing.enter_context(LoadProcess(orders, stack.log_path("load")))
             runner = Runner(stack, watch, cars[: options.cars], cars[options.cars :], load)
-            rounds = [runner.run(plan) for plan in wanted]
+            rounds = [runner.run(plan) for plan in round_plans]
             tally = load.end()
             result = report.Result(rounds, tally, checks.violations(), checks.earned(), options.cars, options.others)
     except (ApiError, PortalError, httpx.HTTPError) as error:
-        raise EmbeddedError(f"The benchmark could not go on: {error!r}") from error
+        raise EmbeddedError(f"The benchmark could not continue: {error!r}") from error
     program.publish(report.markdown(result, program.command("benchmarks.withdrawal")), options)
     return 1 if result.wrong or (options.strict and result.missed) else 0
 
 
 def arguments() -> argparse.Namespace:
+    """Return the command's options. Exits on bad ones."""
     parser = program.parser(
         "withdrawal", quick="2 withdrawals of each kind by 2 cars, in one round", out="docs/withdrawal.md"
     )
     parser.add_argument("--count", type=positive, default=200, help="withdrawals of each kind (default 200)")
     parser.add_argument("--nats", choices=tuple(CARRIERS), default="both", help="with NATS, without, or both (default)")
     parser.add_argument("--cars", type=positive, default=4, help="up to 8 cars whose owners withdraw (default 4)")
-    parser.add_argument("--others", type=positive, default=1, help="cars that only work (default 1)")
+    parser.add_argument("--others", type=positive, default=1, help="cars that never withdraw (default 1)")
     parser.add_argument(
         "--click",
         dest="clicks",
@@ -99,17 +104,18 @@ def arguments() -> argparse.Namespace:
         "--rounds", type=positive, default=2, help="rounds of each kind, in alternating order (default 2)"
     )
     parser.add_argument("--requests", type=float, default=20.0, help="API requests a second of the load (default 20)")
-    parser.add_argument("--pollers", type=positive, default=4, help="clients that ask them (default 4)")
-    parser.add_argument("--strict", action="store_true", help="fail as well when a target in time is missed")
+    parser.add_argument("--pollers", type=positive, default=4, help="clients that send these requests (default 4)")
+    parser.add_argument("--strict", action="store_true", help="also fail when a target in time is missed")
     parser.add_argument("--keep", action="store_true", help="keep the folder of logs and data")
     options = program.parse(parser, count=2, cars=2, rounds=1, requests=5.0, pollers=1)
     if options.cars > 8:
-        parser.error("--cars goes up to 8: each has a thread and a database session here")
+        parser.error("--cars must be at most 8: each car needs a thread and a database session here")
     options.clicks = list(dict.fromkeys(options.clicks)) or ["portal"]
     return options
 
 
 def positive(text: str) -> int:
+    """Return the number, or raise an error that argparse shows."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError("must be at least 1")

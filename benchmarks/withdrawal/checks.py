@@ -1,4 +1,4 @@
-"""What must hold when all is over: earnings stay payable, and an auditor finds every lease covered by consent."""
+"""What must hold at the end: earnings stay payable, and an auditor finds a consent for every lease."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ SETTLE_S = 300.0
 
 
 def violations() -> dict[str, int]:
-    """Check -> how many rows break it, 0 when all is well.
+    """Return check -> number of rows that violate it.
 
-    The cars go on with what is ordered, so a row may be between two steps: looked at again until all holds, for a while. What
-    is broken for good, as a lease without consent is, stays so.
+    The cars still work on what is ordered, so a row may be between two steps. The checks are therefore repeated until
+    all hold, for SETTLE_S at most. A real violation, such as a lease without consent, remains.
     """
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
 
-    def holds() -> bool:
-        found.update(_violations())
-        return not any(found.values())
+    def all_hold() -> bool:
+        counts.update(_violations())
+        return not any(counts.values())
 
-    wait_until(holds, timeout_s=SETTLE_S, poll_s=1.0)
-    return found
+    wait_until(all_hold, timeout_s=SETTLE_S, poll_s=1.0)
+    return counts
 
 
 def _violations() -> dict[str, int]:
@@ -40,6 +40,6 @@ def _violations() -> dict[str, int]:
 
 
 def earned() -> tuple[int, int]:
-    """(units paid, micro-units for the owners) of the whole run: there must be something, or nothing was proved."""
+    """Return (units paid, micro-units for the owners) of the whole run. Zero would prove nothing."""
     paid = RatedUsage.objects.filter(owner_micro__gt=0).values_list("owner_micro", flat=True)
     return len(paid), sum(paid)

@@ -1,4 +1,7 @@
-"""Ways for an owner to say stop. Each is prepared first, so that the clock starts at the click and not at opening the page."""
+"""Ways for an owner to withdraw.
+
+Each is prepared first, so that the time starts at the click, not at opening the page.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ COMMAND_TIMEOUT_S = 300.0
 
 @dataclass(frozen=True)
 class Clicked:
-    """Monotonic nanoseconds of the click and of its answer, and the click by the wall clock."""
+    """The time of the click and of its answer (monotonic nanoseconds), and of the click by the wall clock."""
 
     sent_ns: int
     answered_ns: int
@@ -27,36 +30,41 @@ class Clicked:
 
 
 class Click(ABC):
-    """One click of one owner: `prepare` (open the page, so to say), then `now` once. Raises PortalError when refused."""
+    """One withdrawal by one owner: `prepare` (such as opening the page), then `now` once.
+
+    Raises PortalError if the withdrawal is refused.
+    """
 
     name: ClassVar[str]
-    method: ClassVar[str]  # how the consent record says that it was withdrawn
+    method: ClassVar[str]  # `method` of the consent record that it leads to
 
     def __init__(self, owned: Owned) -> None:
         self.owned = owned
 
     @abstractmethod
-    def prepare(self) -> None: ...
+    def prepare(self) -> None:
+        """Do what comes before the click."""
 
     def now(self) -> Clicked:
+        """Withdraw and return the times."""
         sent_unix_ns, sent_ns = time.time_ns(), time.monotonic_ns()
         self.send()
         return Clicked(sent_ns, time.monotonic_ns(), sent_unix_ns)
 
     @abstractmethod
     def send(self) -> None:
-        """Returns when the click is answered."""
+        """Withdraw. Return when the withdrawal is answered."""
 
 
 class ByPortal(Click):
-    """The form of the portal: one POST; its answer is the redirect."""
+    """The portal's form: one POST, answered by a redirect."""
 
     name, method = "portal", "portal"
 
     def prepare(self) -> None:
         token = CSRF.search(self.owned.portal.client.get("/vehicles/").text)
         if token is None:
-            raise PortalError("the page of vehicles has no form")
+            raise PortalError("the vehicles page has no form")
         self._form = {"csrfmiddlewaretoken": token.group(1), "decision": "withdrawn"}
 
     def send(self) -> None:
@@ -67,7 +75,7 @@ class ByPortal(Click):
 
 
 class ByAgent(Click):
-    """`driveway-agent withdraw` in the car. The clock starts before the command's process does."""
+    """The command `driveway-agent withdraw` in the car. The time starts before its process does."""
 
     name, method = "agent", "agent"
 

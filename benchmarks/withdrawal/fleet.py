@@ -1,4 +1,4 @@
-"""Cars as the demo has them: enrolled through the portal, one real agent process each; here each with an owner of its own."""
+"""Cars as in the demo, enrolled through the portal, each with a real agent process; here each has its own owner."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from marketplace.local.demo.seed import Seeded, seed
 from marketplace.local.embedded.process import EmbeddedError
 from marketplace.local.embedded.stack import Stack
 
-UNIT_CPU_S = 6.0  # twice the polling interval: a click in the unit's first half finds it running, by either carrier
-BACKLOG_UNITS = 12  # for each car: a car that gives a unit back is not given the same one for a minute
+UNIT_CPU_S = 6.0  # twice the polling interval: a click in the unit's first half stops it before it ends, by any carrier
+BACKLOG_UNITS = 12  # for each car, because a car that gave a unit back does not get the same one for a minute
 SETTLE_S = 600.0
 
 
 @dataclass(frozen=True)
 class Owned:
-    """A car, its owner's browser, and how much its agent's child reads to start, before any model."""
+    """A car, its owner's browser, and the bytes that the agent's child reads to start, before it is given a model."""
 
     car: Car
     portal: Portal
@@ -46,7 +46,10 @@ class Owned:
 
 
 def make_fleet(stack: Stack, watch: Watch, closing: ExitStack, count: int) -> list[Owned]:
-    """Called in the main thread, to which the agents are tied. They have no work yet. Raises EmbeddedError."""
+    """Enrol cars and start their agents. They have no work yet. Raises EmbeddedError.
+
+    Call it in the main thread: the agents end with it.
+    """
     started = []
     for number in range(1, count + 1):
         email = f"owner-{number}@benchmark.example"
@@ -64,7 +67,7 @@ def make_fleet(stack: Stack, watch: Watch, closing: ExitStack, count: int) -> li
 
 
 def _start_bytes(stack: Stack, watch: Watch, car: Car) -> int:
-    """The largest child's, once it has been still for a second."""
+    """Return what the largest child has read once it has been idle for a second."""
     assert car.agent is not None
     pid = car.agent.pid
 
@@ -82,7 +85,7 @@ def _start_bytes(stack: Stack, watch: Watch, car: Car) -> int:
 
 
 def make_orders(stack: Stack, *, cars: int, requests_per_s: float, pollers: int) -> Orders:
-    """The model uploaded and admitted as a customer's; units sized by the time that its trial run took."""
+    """Upload and admit a customer's model. Return the load's orders, with units sized by the time of the trial run."""
     people: Seeded = seed()
     customer = Customer(stack.url, people.api_key)
     with tempfile.NamedTemporaryFile(suffix=".onnx") as file:

@@ -1,4 +1,4 @@
-"""The load, in a process of its own: a customer who keeps ordering jobs and paying for them, and clients that poll the API."""
+"""The load, a process of its own: a customer who keeps ordering and paying for jobs, and clients that poll the API."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from marketplace.local.embedded.process import EmbeddedError, log_tail
 OPEN_STATES = ("queued", "running", "assembling")
 JOB_UNITS = 12
 LOOK_EVERY_S = 2.0
-END_S = 300.0  # for requests that are under way when it ends
-REFUSED = 3  # exit code
+END_S = 300.0  # the longest wait for unfinished requests at the end
+REFUSED = 3  # exit code when an order is refused
 
 
 @dataclass(frozen=True)
 class Orders:
-    """What the process is told in its first line of input. `backlog` is how many units should always be waiting."""
+    """The load's task, the first line of its input. `backlog` is the number of units that should always be waiting."""
 
     url: str
     api_key: str
@@ -44,7 +44,7 @@ class Orders:
 
 @dataclass
 class Tally:
-    """What it says at its end."""
+    """What the load counted. It prints this at its end."""
 
     jobs: int = 0
     requests: int = 0
@@ -55,16 +55,16 @@ class Tally:
 
 
 class Load:
-    """Threads that order and poll until `over` is set."""
+    """The threads that order and poll until `over` is set."""
 
     def __init__(self, orders: Orders) -> None:
         self.orders, self.tally, self.over = orders, Tally(), threading.Event()
         self.jobs: list[str] = []
         work = [self._order, *[self._poll] * orders.pollers]
-        self.threads = [threading.Thread(target=each, daemon=True) for each in work]
+        self.threads = [threading.Thread(target=target, daemon=True) for target in work]
 
     def run(self) -> Tally:
-        """Until the end of the input."""
+        """Order and poll until the input ends. Return what was counted."""
         for thread in self.threads:
             thread.start()
         sys.stdin.read()
@@ -76,19 +76,26 @@ class Load:
         return self.tally
 
     def _order(self) -> None:
-        """Order whenever few units wait. Ends the process when an order is refused: without work there is no benchmark."""
+        """Order whenever few units wait.
+
+        A refused order ends the process: without work there is no benchmark.
+        """
         customer = Customer(self.orders.url, self.orders.api_key)
         try:
             while True:
                 self._order_if_low(customer)
                 if self.over.wait(LOOK_EVERY_S):
                     return
-        except Exception as error:  # it must not end in silence, whatever it is
-            print(f"The customer's work came to an end: {error}", file=sys.stderr, flush=True)
+        except Exception as error:  # a thread that dies unnoticed would leave the cars without work
+            print(f"The customer stopped ordering: {error}", file=sys.stderr, flush=True)
             os._exit(REFUSED)
 
     def _order_if_low(self, customer: Customer) -> None:
-        """Raises ApiError when it is refused, PortalError when paying fails; a server that is away is asked again later."""
+        """Order if few units wait.
+
+        Raises ApiError if the order is refused and PortalError if paying fails. If the server is unreachable or fails,
+        it is asked again later.
+        """
         try:
             if self._waiting(customer) < self.orders.backlog:
                 funding.top_up(customer)
@@ -100,10 +107,10 @@ class Load:
             print(f"load: {error!r}", file=sys.stderr, flush=True)
 
     def _waiting(self, customer: Customer) -> int:
-        """Units of our open jobs that are not done; jobs that ended are forgotten."""
-        found = [customer.job(job) for job in self.jobs]
-        self.jobs = [job["id"] for job in found if job["status"] in OPEN_STATES]
-        return sum(JOB_UNITS - job["units_accepted"] for job in found if job["status"] in ("queued", "running"))
+        """Return the number of unfinished units in our open jobs. Ended jobs are forgotten."""
+        jobs = [customer.job(job) for job in self.jobs]
+        self.jobs = [job["id"] for job in jobs if job["status"] in OPEN_STATES]
+        return sum(JOB_UNITS - job["units_accepted"] for job in jobs if job["status"] in ("queued", "running"))
 
     def _submit(self, customer: Customer) -> None:
         self.tally.jobs += 1
@@ -134,7 +141,7 @@ class Load:
 
 
 class LoadProcess:
-    """Context manager in the benchmark's own process."""
+    """Context manager that runs the load as a process, used by the benchmark's own process."""
 
     def __init__(self, orders: Orders, log: Path) -> None:
         self._orders, self._log = orders, log
@@ -154,12 +161,12 @@ class LoadProcess:
         return self
 
     def check(self) -> None:
-        """Raises EmbeddedError, with what it said, when it has ended by itself."""
+        """Raise EmbeddedError with the end of its log if the process has ended by itself."""
         if self.process.poll() is not None:
             raise EmbeddedError(f"The load has ended ({self.process.returncode}).\n{log_tail(self._log)}")
 
     def end(self) -> Tally:
-        """Stop it; what it has counted. Raises EmbeddedError when it has ended before."""
+        """Stop the process and return what it counted. Raises EmbeddedError if it had ended before."""
         self.check()
         answer, _ = self.process.communicate(timeout=END_S)
         if not answer:
@@ -173,6 +180,7 @@ class LoadProcess:
 
 
 def main() -> None:
+    """Read the orders from stdin, run the load, and print what it counted."""
     orders = Orders(**json.loads(sys.stdin.readline()))
     print(json.dumps(asdict(Load(orders).run())), flush=True)
 

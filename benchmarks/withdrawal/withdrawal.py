@@ -18,20 +18,19 @@ from compute.models import Attempt, UsageRecord
 from marketplace.local.embedded.process import EmbeddedError
 
 POLL_S = 3.0
-WORK_TIMEOUT_S = (
-    1200.0  # to be given work again; like all waits here, for a machine that is slow and busy with other things
-)
-PEACEFUL_UNITS = (0, 0, 1)  # done between two withdrawals, so that there are earnings to keep
-STOP_TIMEOUT_S = 120.0  # much longer than a lease lives
+WORK_TIMEOUT_S = 1200.0  # until a car is given work again; all timeouts here allow for a slow and busy machine
+PEACEFUL_UNITS = (0, 0, 1)  # units finished between two withdrawals (chosen at random), so that there are earnings
+STOP_TIMEOUT_S = 120.0  # much longer than a lease lasts
 LOOK_EVERY_S = 0.05
-HOLD_S = 4.0  # withdrawn for so long after the stop: a poll and more, in which nothing may come
-# A fresh child reads the same at its start however slow the computer is; a unit is a model of megabytes more.
+HOLD_S = 4.0  # how long the consent stays withdrawn after the stop: longer than a poll, and nothing may be leased
+# A new child reads the same number of bytes at its start on any computer. A unit brings a model of megabytes, so a
+# child that has read this much more was given work.
 GIVEN_BYTES = 100_000
 
 
 @dataclass
 class Sample:
-    """Milliseconds from the click, unless named otherwise."""
+    """The figures of one withdrawal, in milliseconds from the click unless named otherwise."""
 
     carrier: str
     click: str
@@ -39,10 +38,10 @@ class Sample:
     last_ms: float  # to the last instruction of the work
     answered_ms: float  # to the answer of the click
     recorded_ms: float  # to the time in the consent record
-    told_ms: float  # to the time at which the cancel was taken for the car
-    agent_ms: float  # to the last instruction by the agent's own status.json
+    told_ms: float  # to the time at which the link took the cancel to send it to the car
+    agent_ms: float  # to the last instruction, by the agent's own status.json
     uncertainty_ms: float  # how much earlier the last instruction may have been
-    was_killed: bool  # or the unit had just ended by itself
+    was_killed: bool  # False: the unit had just ended by itself
     others_at_work: int
     wrong: list[str] = field(default_factory=list)
 
@@ -57,7 +56,7 @@ class Before:
 
 
 class Withdrawal:
-    """Make one for each click and call `run`. `over` ends waiting early."""
+    """One withdrawal: create it for each click and call `run`. `over` ends waiting early."""
 
     def __init__(
         self,
@@ -73,12 +72,15 @@ class Withdrawal:
         self._over, self._at_work = over, at_work
 
     def run(self) -> Sample:
-        """Raises EmbeddedError when the car is given no work, PortalError when a click is refused."""
+        """Withdraw in the middle of a unit and give consent again. Return the figures.
+
+        Raises EmbeddedError if the car is given no work, PortalError if a click is refused, Ended if the run is over.
+        """
         self._work_in_peace(random.choice(PEACEFUL_UNITS))
         self.click.prepare()
         while True:
             self._wait("is at work", self._is_mid_unit, WORK_TIMEOUT_S)
-            # The start of a unit follows a sync: the click must fall anywhere between two polls.
+            # A unit starts right after a sync. Wait a random time, so that the click falls anywhere between two polls.
             self._sleep(random.uniform(0.0, POLL_S))
             before = self._before()
             if self._is_mid_unit() and before.leased and _busy(before.children):
@@ -115,7 +117,7 @@ class Withdrawal:
         return [child for child in self.watch.look(self.owned.pid) if child.seen_ns <= clicked.sent_ns]
 
     def _has_stopped(self, clicked: Clicked) -> bool:
-        """Gone, or still for four times longer than a starved process could be taken for."""
+        """Return whether every old child is gone, or idle for longer than a starved process would be."""
         return all(
             child.gone_ns or child.sampled_ns - child.moved_ns > 4 * STILL_NS for child in self._old_children(clicked)
         )
@@ -125,7 +127,7 @@ class Withdrawal:
         last = max(self._old_children(clicked), key=lambda child: child.moved_ns)
         record = ConsentRecord.objects.filter(vehicle=self.owned.car.vehicle, purpose="run_jobs").latest("seq")
         attempts = Attempt.objects.filter(pk__in=before.leased)
-        told = [attempt.cancel_sent_at for attempt in attempts if attempt.cancel_sent_at]
+        cancels = [attempt.cancel_sent_at for attempt in attempts if attempt.cancel_sent_at]
         status = self.owned.car.status()
 
         def since_click(at: datetime) -> float:
@@ -138,7 +140,7 @@ class Withdrawal:
             last_ms=(last.moved_ns - clicked.sent_ns) / 1e6,
             answered_ms=(clicked.answered_ns - clicked.sent_ns) / 1e6,
             recorded_ms=since_click(record.at),
-            told_ms=since_click(min(told)) if told else 0.0,
+            told_ms=since_click(min(cancels)) if cancels else 0.0,
             agent_ms=status["last_compute_unix_ms"] - clicked.sent_unix_ns / 1e6,
             uncertainty_ms=(last.moved_ns - last.before_ns) / 1e6,
             was_killed=any(attempt.status_code == "consent_withdrawn" for attempt in attempts) and bool(last.gone_ns),
@@ -147,7 +149,7 @@ class Withdrawal:
         )
 
     def _wrong_rows(self, record: ConsentRecord, before: Before, attempts: list[Attempt]) -> list[str]:
-        """What the database must say while consent is withdrawn."""
+        """Return what the database says that it must not say while consent is withdrawn."""
         wrong, mine = [], Attempt.objects.filter(vehicle=self.owned.car.vehicle)
         if (record.state, record.method) != ("withdrawn", self.click.method):
             wrong.append(f"the newest consent record is {record.state} by {record.method}")
@@ -163,10 +165,10 @@ class Withdrawal:
         return wrong
 
     def _wrong_work(self, clicked: Clicked, children: list[Child], status: dict[str, Any]) -> list[str]:
-        """What the processes must not do: nothing moves any more, and no fresh child was given anything."""
+        """Return what the processes do that they must not do: old ones still run, or a new one was given work."""
         wrong = []
         if status.get("running"):
-            wrong.append("the agent says that it runs a unit")
+            wrong.append("the agent reports that it runs a unit")
         for child in children:
             is_old = child.seen_ns <= clicked.sent_ns
             if is_old and not child.gone_ns and child.sampled_ns - child.moved_ns < STILL_NS:
@@ -181,22 +183,22 @@ class Withdrawal:
         while not condition():
             if time.monotonic() > until:
                 if fails:
-                    raise EmbeddedError(f"{self.owned.car.spec.label}: not in {timeout_s:.0f} s: {what}")
+                    raise EmbeddedError(f"{self.owned.car.spec.label}: not within {timeout_s:.0f} s: {what}")
                 return
             self._sleep(LOOK_EVERY_S)
 
     def _sleep(self, seconds: float) -> None:
-        """Raises Ended when the run is over."""
+        """Sleep. Raises Ended if the run is over."""
         if self._over.wait(seconds):
             raise Ended
 
 
 class Ended(Exception):
-    """The run is over; what was begun is dropped."""
+    """The run is over; the present withdrawal is dropped."""
 
 
 def _busy(children: list[Child]) -> list[Child]:
-    """Those that executed something in their last quarter of a second."""
+    """Return the children that have executed something in the last quarter of a second."""
     return [child for child in children if not child.gone_ns and child.sampled_ns - child.moved_ns < STILL_NS]
 
 

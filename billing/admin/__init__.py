@@ -1,4 +1,7 @@
-"""Money in the back office: everything can be read, nothing edited. What moves money is proposed and approved."""
+"""The back office's pages about money.
+
+Everything can be read and nothing edited; acts that move money need two operators.
+"""
 
 from typing import Any
 
@@ -48,6 +51,6 @@ class TopUpAdmin(OwnerDataAdmin):
         return format_money(row.amount_micro, row.currency)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Money received by bank transfer is credited by two operators, as a proposal."""
+        """Link to the proposal that credits a bank transfer, which needs two operators."""
         url = proposal_url(Approval.Kind.BANK_TOP_UP) if may_decide(request) else ""
         return super().changelist_view(request, {**(extra_context or {}), "bank_url": url})

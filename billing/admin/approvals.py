@@ -1,4 +1,4 @@
-"""Proposals about money in the back office: propose, and have another operator approve."""
+"""The back office's pages of approvals: one operator proposes an act on money, another approves or rejects it."""
 
 import uuid
 from decimal import Decimal
@@ -23,7 +23,7 @@ from core.errors import DomainError
 from core.money import MICRO
 
 Kind = Approval.Kind
-# What the form calls the subject of each kind, and whether an amount belongs to it.
+# Kind -> (name of the parameter that the subject is given in, whether the kind takes an amount).
 SUBJECTS = {
     Kind.BANK_TOP_UP: ("organization", True),
     Kind.RESOLVE_REFUND: ("refund", False),
@@ -43,22 +43,22 @@ SUBJECTS = {
 
 
 class ApprovalForm(forms.ModelForm[Approval]):
-    """The key comes with the form, so that sending it twice proposes once."""
+    """A proposal. The page contains the idempotency key, so that a form sent twice makes one proposal."""
 
     subject = forms.CharField(
         max_length=64,
-        help_text="The id of the customer, owner, payout, refund or dispute; for usage the number of its rating.",
+        help_text="The id of the customer, owner, payout, refund or dispute; for usage, the number of its rating.",
     )
     amount = forms.DecimalField(
         required=False,
         decimal_places=6,
         max_digits=13,
-        help_text="In the customer's or owner's currency; −5 takes five.",
+        help_text="In the customer's or owner's currency. A negative amount takes money away.",
     )
     reference = forms.CharField(
         required=False,
         max_length=wallets.REFERENCE_MAX,
-        help_text="Of a bank transfer only: the bank's own reference of it, as on our account. It is credited once.",
+        help_text="Only for a bank transfer: the bank's reference, as on our bank statement. Each is credited once.",
     )
     cause = forms.ChoiceField(
         required=False,
@@ -66,15 +66,17 @@ class ApprovalForm(forms.ModelForm[Approval]):
             ("", "---"),
             *((cause.value, cause.label) for cause in Payout.CAUSES),
         ],
-        help_text="Of a payout that is taken back only: after fraud, all else that the owner is due is held.",
+        help_text="Only for a payout that is taken back. After fraud, the owner's other payouts are held as well.",
     )
     bearer = forms.ChoiceField(
-        required=False, choices=[("", "---"), *Dispute.Bearer.choices], help_text="Of an upheld dispute only."
+        required=False,
+        choices=[("", "---"), *Dispute.Bearer.choices],
+        help_text="Only for an upheld dispute: who bears the cost.",
     )
     decision = forms.CharField(
         required=False,
         widget=forms.Textarea(attrs={"rows": 3}),
-        help_text="Of an upheld dispute: what both sides read.",
+        help_text="Only for an upheld dispute: the decision, which both sides can read.",
     )
     idempotency_key = forms.CharField(widget=forms.HiddenInput, initial=lambda: f"admin:{uuid.uuid4()}")
 
@@ -83,24 +85,25 @@ class ApprovalForm(forms.ModelForm[Approval]):
         fields = ("kind", "reason", "idempotency_key")
 
     def validate_unique(self) -> None:
-        """The same key again is the same proposal, says the service."""
+        """Check nothing: the service returns the first proposal when a key comes again."""
 
     def params(self) -> dict[str, Any]:
+        """Return the parameters of the chosen kind, as the service takes them."""
         data = self.cleaned_data
-        name, with_amount = SUBJECTS[Kind(data["kind"])]
-        found: dict[str, Any] = {name: data["subject"].strip()}
-        if with_amount:
-            found["amount_micro"] = int((data.get("amount") or Decimal(0)) * MICRO)
+        subject, has_amount = SUBJECTS[Kind(data["kind"])]
+        params: dict[str, Any] = {subject: data["subject"].strip()}
+        if has_amount:
+            params["amount_micro"] = int((data.get("amount") or Decimal(0)) * MICRO)
         if data["kind"] == Kind.BANK_TOP_UP:
-            found["reference"] = data.get("reference", "")
+            params["reference"] = data.get("reference", "")
         if data["kind"] == Kind.REVERSE_PAYOUT:
-            found["cause"] = data.get("cause", "")
+            params["cause"] = data.get("cause", "")
         if data["kind"] == Kind.DECIDE_DISPUTE:
-            found |= {"bearer": data.get("bearer", ""), "decision": data.get("decision", "")}
-        return found
+            params |= {"bearer": data.get("bearer", ""), "decision": data.get("decision", "")}
+        return params
 
     def clean(self) -> dict[str, Any]:
-        """What the service will refuse is said on the form."""
+        """Run the service's own checks, so that a refusal appears on the form."""
         data = super().clean() or {}
         if not self.errors:
             try:
@@ -108,15 +111,18 @@ class ApprovalForm(forms.ModelForm[Approval]):
             except DomainError as error:
                 raise forms.ValidationError(error.message, code=error.code) from error
             if len(data["reason"].strip()) < approvals.REASON_MIN:
-                self.add_error("reason", "Say why, in ten characters or more: it stays in the trail.")
+                self.add_error("reason", "Give the reason, in at least ten characters: it is kept in the audit trail.")
         return data
 
 
 @admin.register(Approval)
 class ApprovalAdmin(OwnerDataAdmin):
-    """Proposals are added here; a second operator's page has the buttons. Nothing is ever edited or deleted."""
+    """Proposals are added here; a second operator approves or rejects them on their page.
 
-    open_views = ("add",)  # a form that shows nobody
+    None is ever edited or deleted.
+    """
+
+    open_views = ("add",)  # the empty form shows no owner's data
     own_views = (("<int:object_id>/decide/", "decide"),)
     change_form_template = "admin/approval.html"
     list_display = ("summary", "kind", "status", "proposed_by", "decided_by", "created_at")
@@ -153,7 +159,7 @@ class ApprovalAdmin(OwnerDataAdmin):
         )
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """Other pages lead here with what they are about: ?kind=hold_payout&subject=<id>."""
+        """Fill the form from the query, which other pages link with: ?kind=hold_payout&subject=<id>."""
         return {name: request.GET[name] for name in ("kind", "subject", "amount") if name in request.GET}
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -161,22 +167,22 @@ class ApprovalAdmin(OwnerDataAdmin):
 
     def save_model(self, request: HttpRequest, obj: Approval, form: ModelForm[Any], change: bool) -> None:
         assert isinstance(form, ApprovalForm)
-        made = approvals.propose(
+        approval = approvals.propose(
             kind=form.cleaned_data["kind"],
             params=form.params(),
             reason=form.cleaned_data["reason"],
             idempotency_key=form.cleaned_data["idempotency_key"],
             actor=signed_in(request),
         )
-        obj.pk, obj.summary = made.pk, made.summary
+        obj.pk, obj.summary = approval.pk, approval.summary
 
     def decide(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        """A second operator's word, or the proposer's withdrawal."""
+        """Handle the buttons: a second operator's approval or rejection, or the proposer's withdrawal."""
         if not may_decide(request):
             raise PermissionDenied
         approval = get_object_or_404(Approval, pk=object_id)
         back = HttpResponseRedirect(reverse("admin:billing_approval_change", args=[object_id]))
-        if request.method != "POST":
+        if request.method != "POST":  # a link must not be able to decide anything
             return back
         note, actor = request.POST.get("note", "").strip(), signed_in(request)
         try:
@@ -201,15 +207,16 @@ class ApprovalAdmin(OwnerDataAdmin):
         return super().change_view(request, object_id, form_url, {"waits": waits, "own": own})
 
     def owners_of(self, keys: Any) -> set[tuple[int, int | None]]:
-        """Who proposed or decided may own cars as well; and those whom the act is about."""
+        """Return the owners that the acts are about, and those proposing or deciding operators who own cars."""
         rows = Approval.objects.filter(pk__in=list(keys))
-        params = list(rows.values_list("params", flat=True))
-        payouts = [found["payout"] for found in params if "payout" in found]
-        disputes = [found["dispute"] for found in params if "dispute" in found]
+        all_params = list(rows.values_list("params", flat=True))
+        payouts = [params["payout"] for params in all_params if "payout" in params]
+        disputes = [params["dispute"] for params in all_params if "dispute" in params]
         owners = {(pk, None) for pk in Payout.objects.filter(public_id__in=payouts).values_list("owner_id", flat=True)}
         owners |= {
             (pk, None) for pk in Dispute.objects.filter(public_id__in=disputes).values_list("owner_id", flat=True) if pk
         }
-        return super().owners_of(keys) | owners | owners_of_subjects(str(found.get("owner", "")) for found in params)
+        subjects = owners_of_subjects(str(params.get("owner", "")) for params in all_params)
+        return super().owners_of(keys) | owners | subjects
 
     owner_paths = (("proposed_by__owner__pk", None), ("decided_by__owner__pk", None))

@@ -1,4 +1,4 @@
-"""Disputes of customers and owners in the back office: read both sides, answer, reject, or propose to uphold."""
+"""The back office's pages of disputes: read what customers and owners wrote, answer, reject, or propose to uphold."""
 
 from typing import Any
 
@@ -61,17 +61,17 @@ class DisputeAdmin(OwnerDataAdmin):
         url = reverse("admin:billing_statement_change", args=[row.statement_id])
         return format_html('<a href="{}">{}</a>', url, row.statement)
 
-    @admin.display(description="What was written since")
+    @admin.display(description="Messages since")
     def thread(self, row: Dispute) -> str:
-        said = [
+        entries = [
             (
-                "Driveway" if message.from_operator else "They",
+                "Driveway" if message.from_operator else "Other side",
                 f"{localtime(message.created_at):%Y-%m-%d %H:%M}",
                 message.text,
             )
             for message in row.messages.order_by("id")
         ]
-        return format_html_join("", "<p><strong>{}</strong>, {}: {}</p>", said) or "Nothing yet."
+        return format_html_join("", "<p><strong>{}</strong>, {}: {}</p>", entries) or "None yet."
 
     @admin.display(description="Claimed")
     def claimed(self, row: Dispute) -> str:
@@ -86,11 +86,12 @@ class DisputeAdmin(OwnerDataAdmin):
         return format_money(row.granted_micro, row.currency)
 
     def decide(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        """Handle the buttons: answer the other side, or reject the dispute."""
         if not may_decide(request):
             raise PermissionDenied
         dispute = get_object_or_404(Dispute, pk=object_id)
         back = HttpResponseRedirect(reverse("admin:billing_dispute_change", args=[object_id]))
-        if request.method != "POST":
+        if request.method != "POST":  # a link must not be able to decide anything
             return back
         text, actor = request.POST.get("text", ""), signed_in(request)
         try:
@@ -100,20 +101,20 @@ class DisputeAdmin(OwnerDataAdmin):
                     messages.success(request, "Sent.")
                 case "reject":
                     dispute_decisions.reject(dispute=dispute, decision=text, actor=actor)
-                    messages.success(request, "Not upheld. Both sides can read why.")
+                    messages.success(request, "Not upheld. Both sides can read the decision.")
         except DomainError as error:
             messages.error(request, error.message)
         return back
 
     def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
         row = Dispute.objects.filter(pk=object_id).first()
-        about = {"subject": row.public_id, "amount": _grantable(row) / MICRO} if row else {}
-        uphold_url = proposal_url(Approval.Kind.DECIDE_DISPUTE, **about)
+        initial = {"subject": row.public_id, "amount": _grantable(row) / MICRO} if row else {}
+        uphold_url = proposal_url(Approval.Kind.DECIDE_DISPUTE, **initial)
         waits = row is not None and row.status == Dispute.Status.OPEN and may_decide(request)
         context = {"waits": waits, "uphold_url": uphold_url}
         return super().change_view(request, object_id, form_url, context)
 
 
 def _grantable(row: Dispute) -> int:
-    """The claim, as far as the order has not given it back already."""
+    """Return the claim in micro-units, at most what the order has not given back yet."""
     return min(row.claimed_micro, give_backs.of(row.order).left_micro) if row.order else row.claimed_micro

@@ -1,4 +1,4 @@
-"""Statements and invoices in the back office: read only."""
+"""The back office's read-only pages of statements and invoices."""
 
 from django.contrib import admin
 

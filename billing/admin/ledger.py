@@ -1,4 +1,7 @@
-"""The ledger in the back office: accounts, transfers, the runs of its checks and what they found. Nothing here moves money."""
+"""The back office's pages of the ledger: accounts, transfers, and the runs and findings of its checks.
+
+Nothing here moves money.
+"""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -28,11 +31,12 @@ MICRO_PER_CENT = 10_000
 
 
 class LedgerPageAdmin(OwnerDataAdmin):
-    """A row's page is one of ours, read only, over a template that names what it shows."""
+    """Base of classes whose row page is our own read-only template (`page_template`) in place of Django's form."""
 
     page_template = ""
 
     def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        """Return what the template shows of the row."""
         raise NotImplementedError
 
     def change_view(
@@ -48,7 +52,7 @@ class LedgerPageAdmin(OwnerDataAdmin):
 
 
 class MovementsForm(forms.Form):
-    """What of an account's transfers is shown."""
+    """The filter of an account's transfers. `before` is the page's cursor."""
 
     kind = forms.ChoiceField(choices=[("", "All kinds"), *LedgerTransfer.Kind.choices], required=False)
     since = forms.DateField(required=False, label="From", widget=forms.DateInput(attrs={"type": "date"}))
@@ -71,30 +75,34 @@ class LedgerAccountAdmin(LedgerPageAdmin):
 
     @admin.display(description="Balance", ordering="balance_micro")
     def balance(self, account: LedgerAccount) -> str:
-        """On its normal side; the few that keep none are summed up, one query each on a page."""
+        """Return the balance on the account's normal side.
+
+        Untracked accounts are summed up, with one query for each.
+        """
         return money(ledger_explorer.balances([account])[account.pk], account.currency)
 
     def page_context(self, request: HttpRequest, row: LedgerAccount) -> dict[str, Any]:
         form = MovementsForm(request.GET)
-        wanted = {name: value for name, value in form.cleaned_data.items() if value} if form.is_valid() else {}
-        page = ledger_explorer.movements(row, **wanted)
-        kept = {name: value for name, value in wanted.items() if name != "before"}
+        filters = {name: value for name, value in form.cleaned_data.items() if value} if form.is_valid() else {}
+        page = ledger_explorer.movements(row, **filters)
+        without_cursor = {name: value for name, value in filters.items() if name != "before"}
         return {
-            "form": MovementsForm(initial=kept) if form.is_valid() else form,
+            "form": MovementsForm(initial=without_cursor) if form.is_valid() else form,
             "balance": money(ledger_explorer.balances([row])[row.pk], row.currency),
             "whose": whose(row),
             "movements": [
-                (one, money(one.amount_micro, row.currency), money(one.after_micro, row.currency)) for one in page.rows
+                (movement, money(movement.amount_micro, row.currency), money(movement.after_micro, row.currency))
+                for movement in page.rows
             ],
-            "filtered": bool(kept),
-            "newer": "before" in wanted,
-            "first_url": f"?{urlencode(kept)}",
-            "older_url": f"?{urlencode(kept | {'before': page.older})}" if page.older else "",
-            "accounts_shown": [row.pk, *(one.other.pk for one in page.rows)],
+            "filtered": bool(without_cursor),
+            "newer": "before" in filters,
+            "first_url": f"?{urlencode(without_cursor)}",
+            "older_url": f"?{urlencode(without_cursor | {'before': page.older})}" if page.older else "",
+            "accounts_shown": [row.pk, *(movement.other.pk for movement in page.rows)],
         }
 
     def _rows_shown(self, answer: Any, object_id: Any) -> list[Any]:
-        """The other side of a transfer may be another owner's account."""
+        """Return all accounts on the page, for the access log: the other account may be another owner's."""
         shown = (getattr(answer, "context_data", None) or {}).get("accounts_shown")
         return shown or super()._rows_shown(answer, object_id)
 
@@ -106,7 +114,7 @@ class LedgerTransferAdmin(LedgerPageAdmin):
     list_display = ("id", "kind", "amount", "from_account", "to_account", "posted_at", "idempotency_key")
     list_filter = ("kind", ("posted_at", admin.DateFieldListFilter), "currency")
     list_select_related = ("debit", "credit")
-    search_fields = ("idempotency_key",)  # and by public id: get_search_results
+    search_fields = ("idempotency_key",)  # makes Django show the field; get_search_results does the search
     search_help_text = "A public id, or the beginning of an idempotency key"
     ordering = ("-id",)
 
@@ -136,12 +144,14 @@ class LedgerTransferAdmin(LedgerPageAdmin):
                 ("Debit", row.debit, whose(row.debit), link(row.debit)),
                 ("Credit", row.credit, whose(row.credit), link(row.credit)),
             ],
-            "belongings": [(one.label, link(one.row)) for one in ledger_explorer.belongings(row)],
+            "belongings": [(related.label, link(related.row)) for related in ledger_explorer.belongings(row)],
             "meta": sorted(row.meta.items()),
         }
 
 
 class StillOpen(admin.SimpleListFilter):
+    """Filter of differences: still found by the latest check (open), or no longer (gone)."""
+
     title, parameter_name = "state", "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -155,7 +165,7 @@ class StillOpen(admin.SimpleListFilter):
 
 @admin.register(LedgerDifference)
 class LedgerDifferenceAdmin(ReadOnlyAdmin):
-    """Everything stays as the checks found it; only the note is an operator's."""
+    """Differences as the checks found them. An operator can edit the note, and nothing else."""
 
     list_display = ("check_name", "subject", "expected", "actual", "first_seen", "last_seen", "gone_at", "note")
     list_filter = (StillOpen, "check_name")
@@ -180,7 +190,7 @@ class LedgerDifferenceAdmin(ReadOnlyAdmin):
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return admin.ModelAdmin.has_change_permission(self, request, obj)
 
-    @admin.display(description="The check says")
+    @admin.display(description="What is checked")
     def says(self, row: LedgerDifference) -> str:
         return CHECKS.get(row.check_name, ("",))[0]
 
@@ -207,20 +217,21 @@ class LedgerCheckAdmin(ReadOnlyAdmin):
 
 
 def whose(account: LedgerAccount) -> str:
+    """Return who an account belongs to: a customer's name, an owner's number, or Driveway."""
     if account.organization:
         return account.organization.name
     return f"Owner {account.owner_id}" if account.owner_id else "Driveway"
 
 
 def money(amount_micro: int | None, currency: str) -> str:
-    """To the last micro-unit: whoever looks at the ledger wants to see all of it."""
+    """Format an amount to the last micro-unit, since the ledger's pages must not round. Return "" for None."""
     if amount_micro is None:
         return ""
     return format_money(amount_micro, currency, places=6 if amount_micro % MICRO_PER_CENT else 2)
 
 
 def link(row: Model) -> SafeString:
-    """To the row's page in the back office, or only its name where it has none."""
+    """Return a link to the row's page in the back office, or the row's name if it has no page."""
     name = f"admin:{row._meta.app_label}_{row._meta.model_name}_change"
     try:
         return format_html('<a href="{}">{}</a>', reverse(name, args=[row.pk]), row)
@@ -229,7 +240,7 @@ def link(row: Model) -> SafeString:
 
 
 def open_differences() -> dict[str, Any]:
-    """For the front page of the back office: how many are open, and when the ledger was last checked."""
+    """Return, for the back office's front page, the number of open differences and the latest check."""
     return {
         "open": LedgerDifference.objects.filter(gone_at=None).count(),
         "latest": LedgerCheck.objects.order_by("-id").first(),

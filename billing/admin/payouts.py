@@ -1,4 +1,4 @@
-"""Where owners are paid, and payouts, in the back office: read, and the way to proposals about them."""
+"""The back office's read-only pages of connected accounts and payouts, with links to proposals about payouts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -37,7 +37,10 @@ class PayoutAdmin(ProposingAdmin):
 
 
 def _kinds(row: Payout) -> list[str]:
-    """What its state allows. Whether a refused transfer surely did nothing is looked at when it is done."""
+    """Return the kinds of proposals that the payout's state allows.
+
+    Whether a refused transfer certainly did nothing is checked when the approved act is carried out.
+    """
     match row.status:
         case Status.SCHEDULED:
             return [Kind.RELEASE_PAYOUT if row.held_at else Kind.HOLD_PAYOUT, Kind.RETURN_PAYOUT]

@@ -1,4 +1,7 @@
-"""Prices in the back office: a new price is a new card, dated now or in the future; none is ever changed."""
+"""The back office's pages of rate cards.
+
+A new price is a new card, valid from now or later; a card is never changed.
+"""
 
 from typing import Any
 
@@ -29,15 +32,17 @@ FIELDS = (
 
 
 class RateCardForm(forms.ModelForm[RateCard]):
+    """A new rate card."""
+
     class Meta:
         model = RateCard
         fields = FIELDS
         help_texts = {
-            "valid_from_at": "UTC. Orders from then on are made at this price; older ones keep theirs.",
-            "price_micro_per_hour": "Millionths of the currency's unit: 97000 is 9.7 cents for a compute-hour.",
-            "price_micro_per_kwh": "Millionths, for a kilowatt-hour besides: all of it goes to the owner.",
-            "owner_share_permille": "The owner's part of the hour's price, in thousandths.",
-            "min_owner_micro_per_hour": "What an owner must be paid for an hour at least: a guard against a slip above.",
+            "valid_from_at": "UTC. Orders made from this time on use this price; earlier orders keep theirs.",
+            "price_micro_per_hour": "For a compute-hour, in millionths of the currency's unit: 97000 is 9.7 cents.",
+            "price_micro_per_kwh": "For a kilowatt-hour in addition, in millionths. All of it goes to the owner.",
+            "owner_share_permille": "The owner's part of the price per hour, in thousandths.",
+            "min_owner_micro_per_hour": "The least that an owner must be paid for an hour, to catch typing errors.",
         }
 
     def clean(self) -> dict[str, Any]:
@@ -47,14 +52,14 @@ class RateCardForm(forms.ModelForm[RateCard]):
             try:
                 rates.check_card(card)
             except InvalidInput as error:
-                for name, words in error.fields.items():
-                    self.add_error(name, words)
+                for name, message in error.fields.items():
+                    self.add_error(name, message)
             self._refuse_twin(card)
         return cleaned
 
     def _refuse_twin(self, card: RateCard) -> None:
-        same = {name: getattr(card, name) for name in FIELDS[:5]}
-        if RateCard.objects.filter(**same).exists():
+        identity = {name: getattr(card, name) for name in FIELDS[:5]}
+        if RateCard.objects.filter(**identity).exists():
             self.add_error("valid_from_at", "There is a price for this class, mode and tier from that moment already.")
 
 

@@ -1,4 +1,4 @@
-"""Money that goes back, in the back office: refunds, chargebacks with our answer to the bank, promotional credit."""
+"""The back office's pages of refunds, of chargebacks with our answer to the bank, and of promotional credit."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +17,10 @@ from core.locale import format_money
 
 
 class MoneyBackAdmin(ProposingAdmin):
-    """Read only. An act that moves no money goes through its service; what moves some is proposed."""
+    """Base of the pages below: read only.
+
+    Acts that move no money call a service directly; those that move money are proposed.
+    """
 
     ordering = ("-id",)
     list_select_related = ("organization",)
@@ -29,13 +32,16 @@ class MoneyBackAdmin(ProposingAdmin):
 
 @admin.register(Refund)
 class RefundAdmin(MoneyBackAdmin):
-    owner_paths = (("requested_by__owner__pk", None),)  # somebody who asked may own cars as well
+    owner_paths = (("requested_by__owner__pk", None),)  # the requesting person may own cars as well
     list_display = ("public_id", "organization", "amount", "status", "status_code", "stripe_id", "created_at")
     list_filter = ("status",)
     search_fields = ("public_id", "stripe_id", "organization__name")
 
     def proposals(self, row: Refund) -> Sequence[tuple[str, dict[str, Any]]]:
-        """Of one whose command was given up without a clear answer: sent if Stripe has it, else back in the wallet."""
+        """Offer to resolve a refund whose command was given up with an unknown outcome.
+
+        Resolved, it counts as sent if Stripe has it; if not, the money returns to the wallet.
+        """
         given_up = row.status == Refund.Status.REQUESTED and row.command.status == StripeCommand.Status.DEAD
         return [(Approval.Kind.RESOLVE_REFUND, {"subject": row.public_id})] if given_up else []
 
@@ -60,13 +66,16 @@ class CardDisputeAdmin(MoneyBackAdmin):
     actions = ("answer", "lift")
 
     def proposals(self, row: CardDispute) -> Sequence[tuple[str, dict[str, Any]]]:
-        """Of a lost one that left something owed."""
+        """Offer to write off what the customer still owes after a lost chargeback."""
         owes = row.status == CardDispute.Status.LOST and debts.debt(row).owed_micro > 0
         return [(Approval.Kind.WRITE_OFF, {"subject": row.public_id})] if owes else []
 
     @admin.action(description="Answer the bank with evidence", permissions=["money"])
     def answer(self, request: HttpRequest, rows: QuerySet[CardDispute]) -> TemplateResponse | None:
-        """How each stands, and what to tell the bank. It hears us once, so that the text is asked for one at a time."""
+        """Show the first selected chargeback and ask for the text to submit to its bank.
+
+        A bank accepts evidence once, so that each chargeback gets a text of its own.
+        """
         chosen, text = list(rows.select_related("organization", "top_up")[:1]), request.POST.get("text", "")
         if "confirmed" in request.POST and chosen:
             try:
@@ -74,15 +83,16 @@ class CardDisputeAdmin(MoneyBackAdmin):
             except DomainError as error:
                 messages.error(request, error.message)
             else:
-                messages.success(request, f"{chosen[0]}: the answer goes to the bank.")
+                messages.success(request, f"{chosen[0]}: the answer will be sent to the bank.")
                 return None
         context = {**self.admin_site.each_context(request), "title": "Answer the bank", "opts": self.opts}
         context |= {"rows_shown": chosen, "text": text, "action": "answer", "longest": chargebacks.EVIDENCE_MAX}
         context |= {"debts": [debts.debt(row) for row in chosen]}
         return TemplateResponse(request, "admin/card_dispute_answer.html", context)
 
-    @admin.action(description="Let the organization order again in spite of it", permissions=["money"])
+    @admin.action(description="Let the organization order again despite the dispute", permissions=["money"])
     def lift(self, request: HttpRequest, rows: QuerySet[CardDispute]) -> None:
+        """Lift the suspension of each organization."""
         for row in rows:
             suspensions.lift(organization=row.organization, actor=signed_in(request))
             messages.success(request, f"{row.organization} may order again.")

@@ -1,4 +1,4 @@
-"""Money at Stripe in the back office: read, and try again what was given up."""
+"""The back office's read-only pages about Stripe, with actions to retry commands and events that were given up."""
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
@@ -32,6 +32,7 @@ class StripeCommandAdmin(MoneyActs, ReadOnlyAdmin):
 
     @admin.action(description="Try dead commands again", permissions=["money"])
     def try_again(self, request: HttpRequest, rows: QuerySet[StripeCommand]) -> None:
+        """Queue each dead command again; show the reason for one that cannot be."""
         for row in rows:
             try:
                 outbox.retry(command=row, actor=signed_in(request))
@@ -49,6 +50,7 @@ class StripeEventAdmin(MoneyActs, ReadOnlyAdmin):
 
     @admin.action(description="Act again on events that were given up or skipped", permissions=["money"])
     def try_again(self, request: HttpRequest, rows: QuerySet[StripeEvent]) -> None:
+        """Queue each event again; show the reason for one that cannot be."""
         for row in rows:
             try:
                 inbox.retry(event=row, actor=signed_in(request))
@@ -58,7 +60,7 @@ class StripeEventAdmin(MoneyActs, ReadOnlyAdmin):
 
 @admin.register(CardTopUp)
 class CardTopUpAdmin(OwnerDataAdmin):
-    owner_paths = (("requested_by__owner__pk", None),)  # somebody who asked may own cars as well
+    owner_paths = (("requested_by__owner__pk", None),)  # the requesting person may own cars as well
     list_display = ("public_id", "organization", "amount", "origin", "status", "status_code", "created_at")
     list_filter = ("status", "origin")
     list_select_related = ("organization",)

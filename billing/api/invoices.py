@@ -1,4 +1,4 @@
-"""`/api/v1/invoices`: what work cost, month by month, as JSON and on paper."""
+"""`/api/v1/invoices`: a customer's monthly invoices, as JSON and as PDF."""
 
 from typing import Any
 from uuid import UUID
@@ -22,7 +22,7 @@ from core.files import download
 
 
 class PdfRenderer(JSONRenderer):
-    """Lets a client ask for this type; the answer is written as it is."""
+    """Accept requests for PDF. The view returns the finished bytes, so nothing is rendered here."""
 
     media_type = "application/pdf"
     format = "pdf"
@@ -30,19 +30,20 @@ class PdfRenderer(JSONRenderer):
 
 class InvoiceOut(serializers.Serializer[Any]):
     id = serializers.UUIDField(source="public_id")
-    number = serializers.SerializerMethodField(help_text="As it is on the paper.")
+    number = serializers.SerializerMethodField(help_text="The invoice number, as on the PDF.")
     currency = serializers.CharField()
     period_start_at = serializers.DateTimeField()
-    period_end_at = serializers.DateTimeField(help_text="Not part of the period.")
-    charged_micro = serializers.IntegerField(help_text="Verified work.")
-    corrected_micro = serializers.IntegerField(help_text="Charges given back: negative.")
-    total_micro = serializers.IntegerField(help_text="Paid from the prepaid wallet already.")
-    promo_micro = serializers.IntegerField(help_text="The part of it that promotional credit paid.")
+    period_end_at = serializers.DateTimeField(help_text="Exclusive: not part of the period.")
+    charged_micro = serializers.IntegerField(help_text="Charges for verified work.")
+    corrected_micro = serializers.IntegerField(help_text="Charges that were given back; negative.")
+    total_micro = serializers.IntegerField(help_text="Already paid from the prepaid wallet.")
+    promo_micro = serializers.IntegerField(help_text="The part of the total that was paid with promotional credit.")
     customer_name = serializers.CharField()
     customer_address = serializers.CharField()
     created_at = serializers.DateTimeField()
 
     def get_number(self, invoice: Invoice) -> str:
+        """Return the invoice number."""
         return number_of(invoice)
 
 
@@ -55,7 +56,7 @@ class InvoiceLineOut(serializers.Serializer[Any]):
     energy_mwh = serializers.IntegerField(help_text="Milliwatt-hours.")
     price_micro_per_hour = serializers.IntegerField()
     price_micro_per_kwh = serializers.IntegerField()
-    amount_micro = serializers.IntegerField(help_text="Signed: what it charged.")
+    amount_micro = serializers.IntegerField(help_text="Signed: positive is a charge, negative was given back.")
 
 
 class InvoiceDetailOut(InvoiceOut):
@@ -67,7 +68,10 @@ class Invoices(APIView):
 
     @extend_schema(operation_id="invoices_list", responses=InvoiceOut(many=True))
     def get(self, request: Request) -> Response:
-        """Newest first. A charge is on exactly one; what was verified or corrected late is on the next."""
+        """List invoices, newest first.
+
+        A charge is on exactly one; late charges and corrections are on the next invoice.
+        """
         rows = Invoice.objects.filter(organization=organization_of(request)).select_related("organization")
         return page(self, request, rows, InvoiceOut)
 
@@ -77,8 +81,8 @@ class InvoiceDetail(APIView):
 
     @extend_schema(operation_id="invoices_get", responses=InvoiceDetailOut)
     def get(self, request: Request, public_id: UUID) -> Response:
-        """With a line for each job and each correction."""
-        invoice = _mine(request, public_id)
+        """Return one invoice with a line for each job and each correction."""
+        invoice = _own_invoice(request, public_id)
         lines = invoice.lines.select_related("order__job").order_by("id")
         return Response({**InvoiceOut(invoice).data, "lines": InvoiceLineOut(lines, many=True).data})
 
@@ -89,21 +93,22 @@ class InvoicePdf(APIView):
 
     @extend_schema(operation_id="invoices_pdf", responses={(200, "application/pdf"): OpenApiTypes.BINARY})
     def get(self, request: Request, public_id: UUID) -> HttpResponse:
-        """On paper: the same bytes each time."""
-        invoice = _mine(request, public_id)
+        """Return one invoice as PDF: the same bytes each time."""
+        invoice = _own_invoice(request, public_id)
         paper, name = invoice_paper.render(invoice), invoice_paper.file_name(invoice)
         return download(paper, filename=name, content_type="application/pdf")
 
     def handle_exception(self, error: Exception) -> Response:
-        """A refusal has the shape and the type of every refusal."""
+        """Answer errors as JSON in the API's usual form, whatever type the client asked for."""
         response = super().handle_exception(error)
         self.request.accepted_renderer, self.request.accepted_media_type = JSONRenderer(), JSONRenderer.media_type
         return response
 
 
-def _mine(request: Request, public_id: UUID) -> Invoice:
+def _own_invoice(request: Request, public_id: UUID) -> Invoice:
+    """Return the invoice if it belongs to the key's organization. Raises NotFound."""
     rows = Invoice.objects.filter(organization=organization_of(request)).select_related("organization")
-    found = rows.filter(public_id=public_id).first()
-    if found is None:
+    invoice = rows.filter(public_id=public_id).first()
+    if invoice is None:
         raise NotFound("No such invoice.", invoice=str(public_id))
-    return found
+    return invoice

@@ -1,4 +1,4 @@
-"""`/api/v1/`: what a job would cost, ordering jobs, and the wallet."""
+"""`/api/v1/estimates`, `prices`, `jobs` and `wallet`: estimate, order and list jobs, and read the wallet's balance."""
 
 from uuid import UUID
 
@@ -30,7 +30,7 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     name="Idempotency-Key",
     location=OpenApiParameter.HEADER,
     required=True,
-    description=f"1 to {KEY_MAX_LENGTH} characters. The same key and body again give the same answer.",
+    description=f"1 to {KEY_MAX_LENGTH} characters. Repeating a key with the same body gives the same answer.",
 )
 
 
@@ -39,7 +39,7 @@ class Estimates(APIView):
 
     @extend_schema(operation_id="estimates_create", request=EstimateRequest, responses={200: EstimateResponse})
     def post(self, request: Request) -> Response:
-        """What a job would cost, as a range: nothing is held and nothing starts."""
+        """Estimate what a job would cost, as a range. Nothing is held in the wallet and no job starts."""
         body = EstimateRequest(data=request.data)
         body.is_valid(raise_exception=True)
         organization, wanted = organization_of(request), body.validated_data
@@ -56,10 +56,10 @@ class Prices(APIView):
 
     @extend_schema(operation_id="prices_list", responses=PriceResponse(many=True))
     def get(self, request: Request) -> Response:
-        """The prices in force in your currency: one for each class of vehicle computers, mode and tier.
+        """List the prices in force in your currency: one for each class of vehicle computers, mode and tier.
 
-        A job is priced by the dearest class that may run it; the estimate says which price that is. A new price never
-        touches a job that was ordered before.
+        A job is priced at the most expensive class that may run it; the estimate contains that price. A new price never
+        changes a job that was ordered before.
         """
         organization = organization_of(request)
         cards = selectors.price_list(timezone.now(), currency=organization.currency)
@@ -73,6 +73,7 @@ class Jobs(APIView):
 
     @extend_schema(operation_id="jobs_list", responses=JobResponse(many=True))
     def get(self, request: Request) -> Response:
+        """List your jobs."""
         jobs = InferenceJob.objects.for_organization(organization_of(request)).filter(order__isnull=False)
         related = ("artifact", "input_file", "order__rate_card")
         return page(self, request, jobs.select_related(*related), JobResponse)
@@ -85,7 +86,10 @@ class Jobs(APIView):
     )
     @idempotent
     def post(self, request: Request) -> Response:
-        """Hold the money and queue the job. What it did not cost goes back to the wallet when it ends."""
+        """Order a job: hold the most that it may cost in the wallet, and queue it.
+
+        The unused part is released at its end.
+        """
         body = JobRequest(data=request.data)
         body.is_valid(raise_exception=True)
         organization, wanted = organization_of(request), body.validated_data
@@ -106,19 +110,19 @@ class Wallet(APIView):
 
     @extend_schema(operation_id="wallet_get", responses=WalletResponse)
     def get(self, request: Request) -> Response:
-        """What the organization has here, what is held for its jobs, and what it may spend."""
+        """Return the wallet's balance, what is held for jobs, and what may be spent."""
         return Response(WalletResponse(wallets.summary(organization_of(request))).data)
 
 
 @extend_schema(exclude=True)
 class Nothing(APIView):
-    """Any other address below `/api/v1/`: the answer has the shape of every refusal."""
+    """Answer any other URL below `/api/v1/` with 404 in the API's usual form of errors."""
 
     authentication_classes = ()
     permission_classes = ()
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
-        raise NotFound("There is nothing at this address.")
+        raise NotFound("There is nothing at this URL.")
 
 
 def _artifact(organization: Organization, public_id: UUID) -> ModelArtifact:

@@ -1,4 +1,4 @@
-"""`/api/v1/wallet/auto-recharge`: the standing order that tops the wallet up from a saved card."""
+"""`/api/v1/wallet/auto-recharge`: settings and state of the automatic recharge of the wallet from a saved card."""
 
 from typing import Any
 
@@ -27,31 +27,37 @@ class SavedCardOut(serializers.Serializer[Any]):
 class AutoRechargeRequest(serializers.Serializer[Any]):
     is_on = serializers.BooleanField()
     threshold_micro = serializers.IntegerField(
-        min_value=0, max_value=AMOUNT_MAX_MICRO, help_text="Recharge when less than this is free to spend."
+        min_value=0, max_value=AMOUNT_MAX_MICRO, help_text="Recharge when less than this is available to spend."
     )
     amount_micro = serializers.IntegerField(
-        min_value=1, max_value=AMOUNT_MAX_MICRO, help_text="Of one recharge: a whole number of the smallest coin."
+        min_value=1,
+        max_value=AMOUNT_MAX_MICRO,
+        help_text="Amount of one recharge: a whole number of the currency's smallest coin.",
     )
     monthly_cap_micro = serializers.IntegerField(
-        min_value=1, max_value=AMOUNT_MAX_MICRO, help_text="Of all recharges of a calendar month (UTC)."
+        min_value=1,
+        max_value=AMOUNT_MAX_MICRO,
+        help_text="The most that all recharges of a calendar month (UTC) may charge.",
     )
     card = serializers.UUIDField(
-        required=False, help_text="Id of a saved card; without it the one in use, or the default."
+        required=False, help_text="Id of a saved card. Default: the card in use, or else the default card."
     )
-    resume = serializers.BooleanField(
-        default=False, help_text="Go on after a pause. A pause also ends when another card is chosen."
-    )
+    resume = serializers.BooleanField(default=False, help_text="End a pause. Choosing another card ends it as well.")
 
 
 class AutoRechargeResponse(serializers.Serializer[Any]):
     is_on = serializers.BooleanField()
-    threshold_micro = serializers.IntegerField(allow_null=True, help_text="Null, as the next two, until it was set.")
+    threshold_micro = serializers.IntegerField(
+        allow_null=True, help_text="Null, like the next two fields, until the recharge has been set up."
+    )
     amount_micro = serializers.IntegerField(allow_null=True)
     monthly_cap_micro = serializers.IntegerField(allow_null=True)
     card = SavedCardOut(allow_null=True)
-    paused_code = serializers.CharField(help_text="Why the last charge was refused; empty while it runs.")
+    paused_code = serializers.CharField(
+        help_text="Why the recharge is paused: the last charge's refusal. Empty if not paused."
+    )
     paused_at = serializers.DateTimeField(allow_null=True)
-    charged_this_month_micro = serializers.IntegerField(help_text="With what is on its way.")
+    charged_this_month_micro = serializers.IntegerField(help_text="Including charges in progress.")
     left_this_month_micro = serializers.IntegerField()
     cards = SavedCardOut(many=True)
 
@@ -61,28 +67,32 @@ class AutoRecharge(APIView):
 
     @extend_schema(operation_id="auto_recharge_get", responses=AutoRechargeResponse)
     def get(self, request: Request) -> Response:
-        """What is set, whether it is paused and why, what is left of the month, and the saved cards."""
-        return Response(_shown(organization_of(request)))
+        """Return the settings, whether and why it is paused, what is left of the month's cap, and the saved cards."""
+        return Response(_response_data(organization_of(request)))
 
     @extend_schema(operation_id="auto_recharge_put", request=AutoRechargeRequest, responses=AutoRechargeResponse)
     def put(self, request: Request) -> Response:
-        """Set it. The same again changes nothing. A card is saved by a person, on a page of Stripe's."""
+        """Change the settings; repeating a request changes nothing.
+
+        Saving a card takes a person, on a page of Stripe's.
+        """
         body = AutoRechargeRequest(data=request.data)
         body.is_valid(raise_exception=True)
         organization, wanted = organization_of(request), dict(body.validated_data)
-        card_id = wanted.pop("card", None) or _usual(organization)
+        card_id = wanted.pop("card", None) or _default_card_id(organization)
         recharge_settings.change(organization=organization, card_id=card_id, actor=None, **wanted)
-        return Response(_shown(organization))
+        return Response(_response_data(organization))
 
 
-def _usual(organization: Organization) -> Any:
+def _default_card_id(organization: Organization) -> Any:
+    """Return the id of the card in use, or else of the default card. Raises Conflict `card_not_saved`."""
     row, cards = recharges.of(organization), saved_cards.of(organization)
     if row is None and not cards:
-        raise Conflict("Save a card first, on the page of cards and recharge.", code="card_not_saved")
+        raise Conflict("Save a card first, on the page about cards and recharges.", code="card_not_saved")
     return row.card.public_id if row else cards[0].public_id
 
 
-def _shown(organization: Organization) -> dict[str, Any]:
+def _response_data(organization: Organization) -> dict[str, Any]:
     row = recharges.of(organization)
     month = recharges.month(row) if row else None
     shown = AutoRechargeResponse(

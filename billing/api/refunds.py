@@ -1,4 +1,4 @@
-"""`/api/v1/wallet/refunds`: have unspent money paid back to the cards it came from, and see what became of it."""
+"""`/api/v1/wallet/refunds`: request refunds of unspent money to the cards that it came from, and list them."""
 
 from typing import Any
 
@@ -27,8 +27,10 @@ class RefundRequest(serializers.Serializer[Any]):
 
 class RefundResponse(serializers.Serializer[Any]):
     id = serializers.UUIDField(source="public_id")
-    top_up = serializers.UUIDField(source="top_up.card_top_up.public_id", help_text="The top-up that it goes back to.")
-    status = serializers.CharField(help_text="requested, pending, succeeded or failed: then it is back in the wallet.")
+    top_up = serializers.UUIDField(source="top_up.card_top_up.public_id", help_text="The top-up that is refunded.")
+    status = serializers.CharField(
+        help_text="requested, pending, succeeded or failed. The money of a failed refund is back in the wallet."
+    )
     status_code = serializers.CharField(help_text="Why it failed.")
     amount_micro = serializers.IntegerField()
     currency = serializers.CharField()
@@ -37,12 +39,13 @@ class RefundResponse(serializers.Serializer[Any]):
 
 
 class Refunds(APIView):
-    """Ask for a refund, or list them."""
+    """Request a refund, or list refunds."""
 
     required_scopes = {"GET": "wallet:read", "POST": "wallet:write"}
 
     @extend_schema(operation_id="refunds_list", responses=RefundResponse(many=True))
     def get(self, request: Request) -> Response:
+        """List your refunds."""
         rows = Refund.objects.filter(organization=organization_of(request)).select_related("top_up__card_top_up")
         return page(self, request, rows, RefundResponse)
 
@@ -53,9 +56,10 @@ class Refunds(APIView):
         responses={201: RefundResponse(many=True)},
     )
     def post(self, request: Request) -> Response:
-        """Take money out of the wallet and send it back to where it came from, the newest payment first.
+        """Take money out of the wallet and send it back to the cards that it came from, the newest payment first.
 
-        One refund for each top-up that it takes. The same key and body again give the same refunds, as they are by then.
+        Makes one refund for each top-up involved. Repeating the request with the same key and body returns the same
+        refunds in their present state.
         """
         key = request.headers.get("Idempotency-Key", "")
         if not key or len(key) > KEY_MAX_LENGTH:
@@ -64,14 +68,15 @@ class Refunds(APIView):
             )
         body = RefundRequest(data=request.data)
         body.is_valid(raise_exception=True)
-        # Not @idempotent, as for top-ups: its transaction would forbid the call to Stripe.
-        made = refunds.request(
+        # Not @idempotent, as for top-ups: that would open a transaction around the call to Stripe. The service keeps
+        # the key.
+        requested = refunds.request(
             organization=organization_of(request),
             amount_micro=body.validated_data["amount_micro"],
             idempotency_key=f"api:{key}",
             reason=body.validated_data["reason"],
             actor=None,
         )
-        refunds.send(made)
-        rows = Refund.objects.filter(pk__in=[row.pk for row in made]).select_related("top_up__card_top_up")
+        refunds.send(requested)
+        rows = Refund.objects.filter(pk__in=[row.pk for row in requested]).select_related("top_up__card_top_up")
         return Response(RefundResponse(rows.order_by("id"), many=True).data, status=201)

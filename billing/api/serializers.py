@@ -1,4 +1,4 @@
-"""What the API takes and gives. Money is integers of micro-units: millionths of the currency's major unit."""
+"""Requests and responses of the API. Amounts are integers in micro-units: millionths of the currency's major unit."""
 
 from typing import Any
 
@@ -7,11 +7,14 @@ from rest_framework import serializers
 from billing.models import RateCard
 from compute.api.serializers import JobOut
 
-AMOUNT_MAX_MICRO = 10**15  # a thousand million: far above any wallet, far below the database's limit
+AMOUNT_MAX_MICRO = 10**15  # a thousand million units: far above any wallet, far below the database's limit
 ITEMS_MAX = 10**9
 
 
-TIER_HELP = "standard: trusted vehicles alone, others checked by copies. quorum: every unit by two owners' vehicles that must agree."
+TIER_HELP = (
+    "standard: trusted vehicles work alone, the work of others is checked with copies. quorum: vehicles of two owners "
+    "compute every unit and must agree."
+)
 
 
 class EstimateRequest(serializers.Serializer[Any]):
@@ -34,16 +37,16 @@ class EstimateResponse(serializers.Serializer[Any]):
     units = serializers.IntegerField()
     currency = serializers.CharField()
     tier = serializers.CharField(source="rate_card.tier")
-    low_micro = serializers.IntegerField(help_text="What the model's trial run says.")
-    high_micro = serializers.IntegerField(help_text="The job is never charged more than this.")
-    cap_min_micro = serializers.IntegerField(help_text="The smallest cap_micro that an order may give.")
+    low_micro = serializers.IntegerField(help_text="The expected cost, from the model's trial run.")
+    high_micro = serializers.IntegerField(help_text="The most that the job can be charged.")
+    cap_min_micro = serializers.IntegerField(help_text="The smallest cap_micro that an order may have.")
     compute_ms = serializers.IntegerField(help_text="Expected compute time, milliseconds.")
     price_micro_per_hour = serializers.IntegerField(
         source="rate_card.price_micro_per_hour", help_text="For an hour of compute time."
     )
     price_micro_per_kwh = serializers.IntegerField(
         source="rate_card.price_micro_per_kwh",
-        help_text="For a kilowatt-hour, besides: all of it goes to the vehicle's owner.",
+        help_text="For a kilowatt-hour, in addition. All of it goes to the vehicle's owner.",
     )
 
 
@@ -54,13 +57,16 @@ class JobRequest(serializers.Serializer[Any]):
         required=False,
         min_value=1,
         max_value=ITEMS_MAX,
-        help_text="Items of a work unit; default: a minute's work.",
+        help_text="Number of items in a work unit. Default: as many as take about a minute.",
     )
     cap_micro = serializers.IntegerField(
         required=False,
         min_value=1,
         max_value=AMOUNT_MAX_MICRO,
-        help_text="Never charge more than this. At least the estimate's cap_min_micro; below its high_micro, less time counts.",
+        help_text=(
+            "Never charge more than this. At least the estimate's cap_min_micro. Below the estimate's high_micro, the "
+            "time that can be charged for each item is reduced."
+        ),
     )
     tier = serializers.ChoiceField(RateCard.Tier.choices, default=RateCard.Tier.STANDARD, help_text=TIER_HELP)
 
@@ -76,17 +82,19 @@ class JobResponse(JobOut):
     estimate_high_micro = serializers.IntegerField(source="order.estimate_high_micro")
     cap_micro = serializers.IntegerField(source="order.cap_micro", allow_null=True)
     held_micro = serializers.IntegerField(
-        source="order.held_micro", help_text="Taken from the wallet; what the job did not cost comes back."
+        source="order.held_micro", help_text="Held in the wallet; the unused part is released when the job ends."
     )
     charged_micro = serializers.IntegerField(source="order.charged_micro")
 
 
 class WalletResponse(serializers.Serializer[Any]):
     currency = serializers.CharField()
-    balance_micro = serializers.IntegerField(help_text="Held and available together.")
-    held_micro = serializers.IntegerField(help_text="For jobs that have not ended.")
+    balance_micro = serializers.IntegerField(help_text="held_micro and available_micro together.")
+    held_micro = serializers.IntegerField(help_text="Held for jobs that have not ended.")
     available_micro = serializers.IntegerField(help_text="What may be spent now.")
-    promo_micro = serializers.IntegerField(help_text="The part of it that is promotional credit: spent first.")
+    promo_micro = serializers.IntegerField(
+        help_text="The part of available_micro that is promotional credit. It is spent first."
+    )
 
 
 class PriceResponse(serializers.Serializer[Any]):
@@ -96,7 +104,7 @@ class PriceResponse(serializers.Serializer[Any]):
     tier = serializers.CharField(help_text="standard or quorum")
     currency = serializers.CharField()
     price_micro_per_hour = serializers.IntegerField(help_text="For an hour of compute time.")
-    price_micro_per_kwh = serializers.IntegerField(help_text="For a kilowatt-hour, besides.")
+    price_micro_per_kwh = serializers.IntegerField(help_text="For a kilowatt-hour, in addition.")
     valid_from_at = serializers.DateTimeField()
 
 
@@ -114,7 +122,8 @@ class TopUpResponse(serializers.Serializer[Any]):
     amount_micro = serializers.IntegerField()
     currency = serializers.CharField()
     checkout_url = serializers.CharField(
-        source="page_url", help_text="Where a person pays. Empty until Stripe has made it, and when nothing is to pay."
+        source="page_url",
+        help_text="Stripe's page on which a person pays. Empty until it exists, and when there is nothing to pay.",
     )
     created_at = serializers.DateTimeField()
     ended_at = serializers.DateTimeField(allow_null=True)

@@ -1,4 +1,4 @@
-"""`/api/v1/wallet/top-ups`: ask for a top-up by card, and see what became of it."""
+"""`/api/v1/wallet/top-ups`: start a top-up by card, and read the state of top-ups."""
 
 from uuid import UUID
 
@@ -18,12 +18,13 @@ from core.errors import InvalidInput, NotFound
 
 
 class TopUps(APIView):
-    """Ask for a top-up, or list them."""
+    """Start a top-up, or list top-ups."""
 
     required_scopes = {"GET": "wallet:read", "POST": "wallet:write"}
 
     @extend_schema(operation_id="top_ups_list", responses=TopUpResponse(many=True))
     def get(self, request: Request) -> Response:
+        """List your top-ups by card."""
         return page(self, request, CardTopUp.objects.filter(organization=organization_of(request)), TopUpResponse)
 
     @extend_schema(
@@ -35,8 +36,8 @@ class TopUps(APIView):
     def post(self, request: Request) -> Response:
         """Open a page of Stripe's on which a person pays by card. The money is in the wallet when `status` is `paid`.
 
-        The same key and body again give the same top-up, as it is by then. While Stripe cannot be reached `status` is
-        `created` and `checkout_url` empty: it is tried again, and both are there later under the top-up's id.
+        Repeating the request with the same key and body returns the same top-up in its present state. While Stripe is
+        unavailable, `status` is `created` and `checkout_url` is empty; we retry, so read the top-up again by its id.
         """
         key = request.headers.get("Idempotency-Key", "")
         if not key or len(key) > KEY_MAX_LENGTH:
@@ -45,8 +46,8 @@ class TopUps(APIView):
             )
         body = TopUpRequest(data=request.data)
         body.is_valid(raise_exception=True)
-        # Not @idempotent: its transaction would hold the row that Stripe's answer is to be written to. The service
-        # keeps the key itself.
+        # Not @idempotent: its transaction would still lock the row to which Stripe's answer must be written. The
+        # service keeps the key itself.
         top_up = top_ups.start(
             organization=organization_of(request),
             amount_micro=body.validated_data["amount_micro"],
@@ -64,7 +65,8 @@ class TopUp(APIView):
 
     @extend_schema(operation_id="top_ups_get", responses=TopUpResponse)
     def get(self, request: Request, public_id: UUID) -> Response:
-        found = CardTopUp.objects.filter(organization=organization_of(request), public_id=public_id).first()
-        if found is None:
+        """Return one top-up."""
+        top_up = CardTopUp.objects.filter(organization=organization_of(request), public_id=public_id).first()
+        if top_up is None:
             raise NotFound("No such top-up.", top_up=str(public_id))
-        return Response(TopUpResponse(found).data)
+        return Response(TopUpResponse(top_up).data)

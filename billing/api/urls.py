@@ -1,3 +1,5 @@
+"""URLs below `/api/v1/` about money. Must be included last, since the last pattern matches everything."""
+
 from django.urls import path, re_path
 
 from billing.api import invoices, jobs, recharges, refunds, top_ups, usage, usage_events, wallet
@@ -17,5 +19,5 @@ urlpatterns = [
     path("wallet/spend-cap", wallet.SpendCap.as_view(), name="api_spend_cap"),
     path("wallet/auto-recharge", recharges.AutoRecharge.as_view(), name="api_auto_recharge"),
     path("wallet/refunds", refunds.Refunds.as_view(), name="api_refunds"),
-    re_path(r"^.*$", jobs.Nothing.as_view(), name="api_nothing"),  # the last of all under /api/v1/
+    re_path(r"^.*$", jobs.Nothing.as_view(), name="api_nothing"),  # must be last
 ]

@@ -1,4 +1,4 @@
-"""`/api/v1/usage`: what jobs used and cost, by day or by model."""
+"""`/api/v1/usage`: what a customer's jobs used and cost, by day or by model."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, timedelta
@@ -22,7 +22,7 @@ GROUPS = ["day", "model"]
 
 
 class Range(serializers.Serializer[Any]):
-    """`from` and `to` are the names outside: `from` is a word of Python's."""
+    """Base of serializers with a range of days. The API's names are `from` and `to`; `from` is a keyword of Python."""
 
     NAMES = {"since": "from", "until": "to"}
 
@@ -37,7 +37,7 @@ class Wanted(Range):
 
 
 class UsageTotal(serializers.Serializer[Any]):
-    units = serializers.IntegerField(help_text="Of work.")
+    units = serializers.IntegerField(help_text="Number of work units.")
     items = serializers.IntegerField()
     compute_ms = serializers.IntegerField()
     energy_mwh = serializers.IntegerField(help_text="Milliwatt-hours.")
@@ -50,18 +50,18 @@ class UsedModel(serializers.Serializer[Any]):
 
 
 class UsageRow(UsageTotal):
-    day = serializers.DateField(allow_null=True, help_text="When grouped by day.")
-    model = UsedModel(allow_null=True, help_text="When grouped by model.")
+    day = serializers.DateField(allow_null=True, help_text="Null unless grouped by day.")
+    model = UsedModel(allow_null=True, help_text="Null unless grouped by model.")
 
 
 class UsageResponse(Range):
     currency = serializers.CharField()
     since = serializers.DateField(help_text="The first day.")
-    until = serializers.DateField(help_text="The first day that is not in it any more.")
+    until = serializers.DateField(help_text="The day after the last one.")
     group_by = serializers.ChoiceField(GROUPS)
     total = UsageTotal()
     rows = UsageRow(
-        many=True, help_text="Days in their order, or models, the dearest first. Those without work are left out."
+        many=True, help_text="Days in order, or models with the most expensive first. Those without work are left out."
     )
 
 
@@ -72,21 +72,23 @@ class Usage(APIView):
         operation_id="usage_get",
         parameters=[
             OpenApiParameter(
-                "from", OpenApiTypes.DATE, description="The first day (UTC); without it, of the month that `to` ends."
+                "from",
+                OpenApiTypes.DATE,
+                description="The first day (UTC). Default: the first day of the month of the day before `to`.",
             ),
             OpenApiParameter(
                 "to",
                 OpenApiTypes.DATE,
-                description=f"The first day that does not count any more; without it, tomorrow. At most {DAYS_MAX} days after `from`.",
+                description=f"The day after the last (UTC). Default: tomorrow. At most {DAYS_MAX} days after `from`.",
             ),
-            OpenApiParameter("group_by", str, enum=GROUPS, description="day (usual) or model."),
+            OpenApiParameter("group_by", str, enum=GROUPS, description="day (default) or model."),
         ],
         responses=UsageResponse,
     )
     def get(self, request: Request) -> Response:
-        """What was used and charged on the days (UTC) from `from` up to, but not including, `to`.
+        """Return what was used and charged on the days (UTC) from `from` up to, but not including, `to`.
 
-        Work counts on the day on which it was found right; what turned out wrong later is taken off that day again.
+        Work counts on the day on which it was verified. Work that is voided later is subtracted from that same day.
         """
         wanted = Wanted(data=request.query_params)
         wanted.is_valid(raise_exception=True)
@@ -110,9 +112,12 @@ class Usage(APIView):
 
 
 def span(since: date | None, until: date | None) -> tuple[date, date]:
-    """Half open. Raises InvalidInput `range_empty` or `range_too_long`."""
+    """Return the days asked for, with defaults filled in, as a half-open range.
+
+    Raises InvalidInput (`range_empty`, `range_too_long`).
+    """
     until = until or timezone.now().astimezone(UTC).date() + timedelta(days=1)
-    since = since or date.fromordinal(max(1, until.toordinal() - 1)).replace(day=1)
+    since = since or date.fromordinal(max(1, until.toordinal() - 1)).replace(day=1)  # the month of the last day
     if since >= until:
         raise InvalidInput("`to` must be later than `from`.", code="range_empty", **{"from": since, "to": until})
     if (until - since).days > DAYS_MAX:

@@ -1,4 +1,4 @@
-"""`/api/v1/usage/events`: a customer's usage as CloudEvents 1.0, in the JSON batch format."""
+"""`/api/v1/usage/events`: a customer's usage records as CloudEvents 1.0, in the JSON batch format."""
 
 from typing import Any
 
@@ -12,7 +12,6 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.api_keys.request import organization_of
-from billing.usage import events as usage_event_list
 from billing.usage import events as usage_events
 from billing.usage.events import PAGE_MAX
 
@@ -20,7 +19,7 @@ PAGE_DEFAULT = 100
 
 
 class BatchRenderer(JSONRenderer):
-    """Lets a client ask for this type; the answer is written as it is."""
+    """Accept requests for the CloudEvents batch type. The view returns finished bytes, so nothing is rendered here."""
 
     media_type = usage_events.CONTENT_TYPE
 
@@ -39,30 +38,33 @@ class UsageEvents(APIView):
     @extend_schema(
         operation_id="usage_events_list",
         parameters=[
-            OpenApiParameter("limit", int, description=f"Events of a page: {PAGE_DEFAULT}, at most {PAGE_MAX}."),
-            OpenApiParameter("cursor", str, description="As the Link header of the page before gives it."),
-            OpenApiParameter("job", OpenApiTypes.UUID, description="Of this job only."),
+            OpenApiParameter(
+                "limit", int, description=f"Events on a page. Default: {PAGE_DEFAULT}; at most {PAGE_MAX}."
+            ),
+            OpenApiParameter("cursor", str, description="From the Link header of the page before."),
+            OpenApiParameter("job", OpenApiTypes.UUID, description="Only events of this job."),
             OpenApiParameter("type", str, enum=[usage_events.RECORDED, usage_events.VOIDED]),
         ],
         responses={(200, usage_events.CONTENT_TYPE): OpenApiTypes.OBJECT},
     )
     def get(self, request: Request) -> HttpResponse:
-        """What was charged, record by record: newest order first. `Link: <...>; rel="next"` leads to the next page.
+        """List what was charged, an event for each usage record, newest order first.
 
-        An event keeps its id for ever: drop what you have seen. A void is an event of its own with negative amounts; its
-        `data.voids` is the id of the first. `source` names the computer by an alias that is good for one job.
+        `Link: <...>; rel="next"` leads to the next page. An event keeps its id for ever: ignore ids that you have seen.
+        A void is an event of its own with negative amounts; its `data.voids` is the id of the event that it cancels.
+        `source` names the computer by an alias that is valid for one job.
         """
         wanted = Wanted(data=request.query_params)
         wanted.is_valid(raise_exception=True)
         asked = wanted.validated_data
-        page = usage_event_list.page(
+        page = usage_events.page(
             organization_of(request),
             limit=asked["limit"],
             cursor=asked["cursor"],
             job=asked["job"],
             kinds=[asked["type"]] if asked["type"] else [],
         )
-        response = HttpResponse(usage_event_list.as_batch(page.events), content_type=usage_events.CONTENT_TYPE)
+        response = HttpResponse(usage_events.as_batch(page.events), content_type=usage_events.CONTENT_TYPE)
         if page.next_cursor:
             query = request.query_params.copy()
             query["cursor"] = page.next_cursor
@@ -71,7 +73,8 @@ class UsageEvents(APIView):
         return response
 
     def handle_exception(self, error: Exception) -> Response:
-        """A refusal has the shape and the type of every refusal."""
+        """Answer errors as JSON in the API's usual form, whatever type the client asked for."""
+        # Otherwise the error would be sent with the content type that the client asked for.
         response = super().handle_exception(error)
         self.request.accepted_renderer, self.request.accepted_media_type = JSONRenderer(), JSONRenderer.media_type
         return response

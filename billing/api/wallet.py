@@ -1,4 +1,4 @@
-"""`/api/v1/wallet/spend-cap`: the most that jobs may cost in a calendar month."""
+"""`/api/v1/wallet/spend-cap`: the most that an organization's jobs may cost in a calendar month."""
 
 from typing import Any
 
@@ -18,16 +18,16 @@ from core.money import LIMIT_MAX_MICRO
 
 class SpendCapRequest(serializers.Serializer[Any]):
     monthly_micro = serializers.IntegerField(
-        min_value=0, max_value=LIMIT_MAX_MICRO, allow_null=True, help_text="Null takes the cap away."
+        min_value=0, max_value=LIMIT_MAX_MICRO, allow_null=True, help_text="Null removes the cap."
     )
 
 
 class SpendCapResponse(serializers.Serializer[Any]):
     currency = serializers.CharField()
-    month = serializers.DateField(help_text="The first day (UTC) of the month that it is.")
+    month = serializers.DateField(help_text="The first day (UTC) of the current month.")
     monthly_micro = serializers.IntegerField(allow_null=True, help_text="Null: no cap.")
-    charged_micro = serializers.IntegerField(help_text="For work that was found right in this month.")
-    held_micro = serializers.IntegerField(help_text="For jobs that have not ended: what they may still cost.")
+    charged_micro = serializers.IntegerField(help_text="Charged for work that was verified in this month.")
+    held_micro = serializers.IntegerField(help_text="What the jobs that have not ended may still cost.")
     left_micro = serializers.IntegerField(allow_null=True, help_text="What may still be ordered; null without a cap.")
 
 
@@ -36,23 +36,23 @@ class SpendCap(APIView):
 
     @extend_schema(operation_id="spend_cap_get", responses=SpendCapResponse)
     def get(self, request: Request) -> Response:
-        """The cap, and how much of it this month has used."""
-        return Response(_shown(organization_of(request)))
+        """Return the cap, and how much of it this month has used."""
+        return Response(_response_data(organization_of(request)))
 
     @extend_schema(operation_id="spend_cap_put", request=SpendCapRequest, responses=SpendCapResponse)
     def put(self, request: Request) -> Response:
-        """Set the cap, or take it away. An order that would go beyond it is refused with 402 `spend_cap_reached`.
+        """Set or remove the cap. An order that would exceed it is refused with 402 `spend_cap_reached`.
 
-        It counts from the next order on; running jobs go on. The same again changes nothing.
+        The cap applies from the next order on; running jobs continue. Repeating the request changes nothing.
         """
         body = SpendCapRequest(data=request.data)
         body.is_valid(raise_exception=True)
         organization = organization_of(request)
         spend_caps.set_cap(organization=organization, monthly_micro=body.validated_data["monthly_micro"], actor=None)
-        return Response(_shown(organization))
+        return Response(_response_data(organization))
 
 
-def _shown(organization: Organization) -> dict[str, Any]:
+def _response_data(organization: Organization) -> dict[str, Any]:
     month = spend_caps.month(organization)
     shown = SpendCapResponse(
         {

@@ -1,4 +1,7 @@
-"""Kinds of acts that need two operators. Empty until `billing.wiring.connect` has registered those of the site."""
+"""The registry of acts on money that need two operators, and helpers that check their parameters.
+
+`KINDS` is empty until `billing.wiring.connect` has registered the kinds.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,23 +16,23 @@ from core.errors import InvalidInput, NotFound
 
 Params = dict[str, Any]
 M = TypeVar("M", bound=Model)
-AMOUNT_MAX_MICRO = 1_000_000 * 10**6
+AMOUNT_MAX_MICRO = 1_000_000 * 10**6  # a million of the currency's major unit
 
 
 @dataclass(frozen=True)
 class ApprovalKind:
-    """`clean` returns the params to keep or raises; `summary` says them in words; `do` runs in the approving transaction."""
+    """One kind of act: how its parameters are checked and described, and what approving it does."""
 
-    clean: Callable[[Params], Params]
-    summary: Callable[[Params], str]
-    do: Callable[[Approval, User], object]
+    clean: Callable[[Params], Params]  # returns the checked parameters to store; raises InvalidInput, NotFound
+    summary: Callable[[Params], str]  # describes the act in words, for the second operator
+    do: Callable[[Approval, User], object]  # does the act, in the transaction of the approval
 
 
 KINDS: dict[str, ApprovalKind] = {}
 
 
 def find(model: type[M], params: Params, name: str) -> M:
-    """The object whose public id is `params[name]`. Raises InvalidInput, NotFound."""
+    """Return the object whose public id is `params[name]`. Raises InvalidInput (`subject_invalid`) and NotFound."""
     try:
         wanted = UUID(str(params.get(name, "")))
     except ValueError as error:
@@ -41,10 +44,13 @@ def find(model: type[M], params: Params, name: str) -> M:
 
 
 def amount(params: Params, *, signed: bool = False) -> int:
-    """A whole number of micro-units. Raises InvalidInput (`amount_invalid`)."""
+    """Return `params["amount_micro"]`, an integer of micro-units other than zero; negative only if `signed`.
+
+    Raises InvalidInput (`amount_invalid`).
+    """
     value = params.get("amount_micro")
     if not isinstance(value, int) or isinstance(value, bool) or not 0 < abs(value) <= AMOUNT_MAX_MICRO:
-        raise InvalidInput("Give an amount, not zero, of at most a million.", code="amount_invalid")
+        raise InvalidInput("Give an amount other than zero, of at most a million.", code="amount_invalid")
     if value < 0 and not signed:
         raise InvalidInput("The amount must be more than zero.", code="amount_invalid")
     return value

@@ -1,7 +1,7 @@
-"""Acts on money that need two operators: one proposes, another approves, and only then is it done.
+"""Acts on money that need two operators: one proposes the act, another approves it, and approving does it.
 
-What can be proposed, and what approving it does, is in billing/wiring/approvals.py. The database refuses an approval by the one who
-proposed (billing/models/approvals.py).
+The kinds of acts, and what approving each of them does, are in billing/wiring/approvals.py. A constraint of the
+database refuses an approval by the operator who proposed the act (billing/models/approvals.py).
 """
 
 from typing import Any
@@ -22,17 +22,19 @@ REASON_MIN = 10
 
 
 def propose(*, kind: str, params: dict[str, Any], reason: str, idempotency_key: str, actor: User) -> Approval:
-    """Write down what shall be done, checked as far as it can be now. The same key again returns the first.
+    """Store a proposal, checked as far as it can be now, and return it. The same key again returns the first one.
 
-    Raises Forbidden for who does not decide about money, InvalidInput (`kind_unknown`, `reason_short`, and what the kind finds
-    wrong with `params`), NotFound for a subject that does not exist, and Conflict (`idempotency_conflict`) when the key was
-    used for something else.
+    Raises Forbidden if `actor` may not decide about money, InvalidInput (`kind_unknown`, `reason_short`, and what the
+    kind refuses in `params`), NotFound if the subject does not exist, and Conflict (`idempotency_conflict`) if the key
+    was used for another proposal.
     """
     money_operators.check(actor)
     if kind not in KINDS:
-        raise InvalidInput("There is no such act.", code="kind_unknown", kind=kind)
+        raise InvalidInput("There is no such kind of approval.", code="kind_unknown", kind=kind)
     if len(reason.strip()) < REASON_MIN:
-        raise InvalidInput("Say why, in ten characters or more: it stays in the trail.", code="reason_short")
+        raise InvalidInput(
+            "Give a reason of at least ten characters: it is kept in the audit trail.", code="reason_short"
+        )
     clean = KINDS[kind].clean(params)
     try:
         with transaction.atomic():
@@ -46,7 +48,7 @@ def propose(*, kind: str, params: dict[str, Any], reason: str, idempotency_key: 
             )
             _audit(approval, "approval.proposed", actor)
             return approval
-    except IntegrityError:
+    except IntegrityError:  # the key exists already: a repeated request, or the key of another proposal
         first = Approval.objects.filter(idempotency_key=idempotency_key).first()
         if first is None:
             raise
@@ -57,10 +59,11 @@ def propose(*, kind: str, params: dict[str, Any], reason: str, idempotency_key: 
 
 @transaction.atomic
 def approve(*, approval: Approval, actor: User, note: str = "") -> Approval:
-    """Do what was proposed, in the transaction that marks it as done. An approval that is done already stays as it is.
+    """Do what was proposed, in the transaction that marks it as done. Approving again changes nothing.
 
-    Raises Forbidden for who does not decide about money and (`second_operator`) for the one who proposed, Conflict when it was
-    rejected or withdrawn, and whatever the act raises: then nothing is done and it still waits.
+    Raises Forbidden if `actor` may not decide about money or (`second_operator`) is the proposer, InvalidTransition if
+    the proposal was rejected or withdrawn, and whatever the act itself raises: nothing is done then, and the proposal
+    still waits.
     """
     money_operators.check(actor)
     row = _locked(approval)
@@ -76,7 +79,7 @@ def approve(*, approval: Approval, actor: User, note: str = "") -> Approval:
 
 @transaction.atomic
 def reject(*, approval: Approval, actor: User, note: str) -> Approval:
-    """A second operator's no. Raises Forbidden (`second_operator`), InvalidTransition."""
+    """Reject a proposal. Raises Forbidden (`second_operator` for its proposer) and InvalidTransition."""
     money_operators.check(actor)
     row = _locked(approval)
     if row.proposed_by_id == actor.pk:
@@ -88,10 +91,10 @@ def reject(*, approval: Approval, actor: User, note: str) -> Approval:
 
 @transaction.atomic
 def withdraw(*, approval: Approval, actor: User) -> Approval:
-    """The proposer takes it back. Raises Forbidden (`not_yours`), InvalidTransition."""
+    """Withdraw a proposal as its proposer. Raises Forbidden (`not_yours`), InvalidTransition."""
     row = _locked(approval)
     if row.proposed_by_id != actor.pk:
-        raise Forbidden("Only who proposed it can withdraw it.", code="not_yours")
+        raise Forbidden("Only the operator who proposed it can withdraw it.", code="not_yours")
     transition(row, Status.WITHDRAWN, decided_at=timezone.now())
     _audit(row, "approval.withdrawn", actor)
     return row

@@ -1,4 +1,4 @@
-"""The command to Stripe that tells a bank our side of a dispute."""
+"""The command to Stripe that submits evidence for a dispute."""
 
 from typing import Any
 
@@ -11,12 +11,12 @@ from core.errors import DomainError
 
 
 class EvidenceCommand(StripeCommandKind):
-    """Tell a bank our side of a dispute."""
+    """Submit our evidence for a dispute to the bank."""
 
     kind = StripeCommand.Kind.SUBMIT_EVIDENCE
 
     def params(self, command: StripeCommand) -> dict[str, Any]:
-        """The text as an operator wrote it. The command in the metadata is how it is found again."""
+        """Return the operator's text, submitted for good. `find` recognises the command by its key in the metadata."""
         row = CardDispute.objects.get(pk=command.subject_id)
         return {
             "evidence": {"uncategorized_text": row.evidence},
@@ -33,17 +33,17 @@ class EvidenceCommand(StripeCommandKind):
         return _sent(found) if found.command == command.idempotency_key else None
 
     def done(self, command: StripeCommand, sent: Sent) -> None:
-        """The bank has it; what it decides comes by events."""
+        """Move the dispute on to the open state that Stripe answered. The bank's decision comes as an event."""
         row = CardDispute.objects.select_for_update(no_key=True).get(pk=command.subject_id)
         if (state := state_of(sent.status)) in CardDispute.OPEN:
             go_on(row, state)
 
     def dead(self, command: StripeCommand, error: DomainError) -> None:
-        """The bank may have heard nothing: the operator sees no answer, and may write it again."""
+        """Clear the time of the evidence: the bank may have received nothing, so the operator may submit it again."""
         CardDispute.objects.filter(pk=command.subject_id).update(evidence_at=None)
 
 
 def _sent(found: BankDispute) -> Sent:
-    """Raises UnknownWord before anything is settled: the command is looked at again later."""
-    state_of(found.status)
+    """Return Stripe's answer. Raises UnknownWord."""
+    state_of(found.status)  # fails here, before the command is settled, so that it is tried again later
     return Sent(found.id, status=found.status)

@@ -1,7 +1,7 @@
-"""The money of chargebacks: what a bank took back, what the wallet gave for it, and what is still owed.
+"""The money of chargebacks: what a bank took back, what the customer's wallet paid for it, and what is still owed.
 
-A dispute's own postings say how it stands, so nothing is kept beside the ledger. They are found by their keys,
-`card_dispute:<stripe id>:...`.
+The debt is computed from the dispute's own transfers in the ledger, found by their keys `card_dispute:<stripe id>:...`;
+no second copy of it is kept.
 """
 
 from dataclasses import dataclass
@@ -23,17 +23,17 @@ Status = CardDispute.Status
 
 @dataclass(frozen=True)
 class Debt:
-    """Of one dispute: what is owed to us still, what the wallet gave, in how many parts, and what was written off."""
+    """How the money of one dispute stands."""
 
-    owed_micro: int
-    given_micro: int
-    parts: int
+    owed_micro: int  # what the customer still owes
+    given_micro: int  # what the wallet has paid for it
+    parts: int  # in how many transfers the wallet paid
     written_off: LedgerTransfer | None
 
 
 @dataclass(frozen=True)
 class Accounts:
-    """Of one organization, its own two held until the end of the transaction."""
+    """The ledger accounts that a dispute moves. The organization's two are locked until the end of the transaction."""
 
     wallet: LedgerAccount
     disputed: LedgerAccount
@@ -42,7 +42,7 @@ class Accounts:
 
 
 def debt(dispute: CardDispute) -> Debt:
-    """How the dispute stands, from its postings."""
+    """Return the debt of a dispute, computed from its transfers."""
     postings = LedgerTransfer.objects.filter(idempotency_key__startswith=f"card_dispute:{dispute.stripe_id}:")
     rows = list(postings.select_related("debit", "credit").order_by("id"))
     owed = sum(
@@ -55,36 +55,41 @@ def debt(dispute: CardDispute) -> Debt:
 
 
 def settle(dispute: CardDispute, *, taken: tuple[int, datetime] | None, returned: tuple[int, datetime] | None) -> None:
-    """Post what Stripe's balance shows of a dispute, each once: micro-units and moment of the bank's taking and returning.
+    """Post what Stripe's balance shows of a dispute and is not posted yet, and let the wallet pay what is owed.
 
-    In the caller's transaction, which holds the organization and the dispute.
+    `taken` and `returned` are (micro-units, time) of the bank's withdrawal and of its return. Call it in a transaction
+    that has locked the organization and the dispute.
     """
-    takes = taken if dispute.withdrawn_at is None else None
-    gives_back = returned if dispute.reinstated_at is None and (takes or dispute.withdrawn_at) else None
-    was = debt(dispute)
-    may_owe = was.owed_micro or takes
-    if not (takes or gives_back or may_owe):
+    new_taken = taken if dispute.withdrawn_at is None else None
+    new_returned = returned if dispute.reinstated_at is None and (new_taken or dispute.withdrawn_at) else None
+    before = debt(dispute)
+    may_owe = before.owed_micro or new_taken
+    if not (new_taken or new_returned or may_owe):
         return
     accounts = held_accounts(dispute)
     postings: list[Posting] = []
-    owed = was.owed_micro
-    if takes:
+    owed = before.owed_micro
+    if new_taken:
+        micro, taken_at = new_taken
         postings.append(
-            _posting(dispute, "withdrawn", accounts.disputed, accounts.clearing, takes[0], Does.DISPUTE, takes[1])
+            _posting(dispute, "withdrawn", accounts.disputed, accounts.clearing, micro, Does.DISPUTE, taken_at)
         )
-        owed += takes[0]
-    if gives_back:
-        postings += _returned(dispute, accounts, was, *gives_back)
+        owed += micro
+    if new_returned:
+        postings += _returned(dispute, accounts, before, *new_returned)
     elif owed > 0 and is_claimed(dispute):
-        postings += _offset(dispute, accounts, was, min(owed, accounts.wallet.balance_micro))
+        postings += _offset(dispute, accounts, before, min(owed, accounts.wallet.balance_micro))
     posting.post(postings)
-    dispute.withdrawn_at = takes[1] if takes else dispute.withdrawn_at
-    dispute.reinstated_at = gives_back[1] if gives_back else dispute.reinstated_at
+    dispute.withdrawn_at = new_taken[1] if new_taken else dispute.withdrawn_at
+    dispute.reinstated_at = new_returned[1] if new_returned else dispute.reinstated_at
     dispute.save(update_fields=["withdrawn_at", "reinstated_at"])
 
 
 def write_off(dispute: CardDispute) -> int:
-    """What is still owed becomes our loss; how much. In the caller's transaction, which holds organization and dispute."""
+    """Book what is still owed for a dispute as our loss, and return the micro-units.
+
+    Call it in a transaction that has locked the organization and the dispute.
+    """
     accounts, owed = held_accounts(dispute), debt(dispute).owed_micro
     if owed > 0:
         posting.post([_posting(dispute, "write_off", accounts.loss, accounts.disputed, owed, Does.WRITE_OFF)])
@@ -92,17 +97,21 @@ def write_off(dispute: CardDispute) -> int:
 
 
 def lock_if_owed(organization: Organization) -> bool:
-    """Whether something is owed; then the organization is held, before anything of its money is."""
-    owes = _owing().filter(organization=organization, currency=organization.currency).exists()
+    """Lock the organization if it owes something for chargebacks, and return whether it does.
+
+    Call it before any of the organization's accounts is locked: the organization comes first in the order of locks.
+    """
+    owes = _accounts_in_debt().filter(organization=organization, currency=organization.currency).exists()
     if owes:
         lock(organization.pk)
     return owes
 
 
 def collect(organization: Organization) -> int:
-    """The wallet gives what it has for what is owed, oldest dispute first; who owes nothing any more may order again.
+    """Let the wallet pay what is owed for chargebacks, oldest first, and return the micro-units that were paid.
 
-    How many micro-units. May run twice, at once.
+    The organization's suspension is lifted if no dispute justifies it any more. Repeatable, and safe in many processes
+    at once.
     """
     with transaction.atomic():
         organization = lock(organization.pk)
@@ -115,9 +124,9 @@ def collect(organization: Organization) -> int:
         accounts = held_accounts(claimed[0])
         left, postings = accounts.wallet.balance_micro, list[Posting]()
         for row in claimed:
-            was = debt(row)
-            part = min(left, was.owed_micro)
-            postings += _offset(row, accounts, was, part)
+            before = debt(row)
+            part = min(left, before.owed_micro)
+            postings += _offset(row, accounts, before, part)
             left -= max(0, part)
         posting.post(postings)
         suspensions.reconsider(organization)
@@ -125,21 +134,27 @@ def collect(organization: Organization) -> int:
 
 
 def owing(*, limit: int) -> list[Organization]:
-    """Organizations that owe something and have something: what ended jobs or a failed refund gave back."""
-    rich = LedgerAccount.objects.filter(kind=Kind.WALLET, balance_micro__gt=0, currency=F("organization__currency"))
+    """Return organizations that owe something for chargebacks and have money in the wallet, by id.
+
+    The money may come from the rest of a job's hold, or from a refund that failed.
+    """
+    funded = LedgerAccount.objects.filter(kind=Kind.WALLET, balance_micro__gt=0, currency=F("organization__currency"))
     taken = CardDispute.objects.filter(withdrawn_at__isnull=False, reinstated_at=None, written_off_at=None)
-    owe = _owing().filter(organization__in=taken.values("organization"))
-    ids = owe.filter(organization__in=rich.values("organization")).values("organization")[:limit]
+    in_debt = _accounts_in_debt().filter(organization__in=taken.values("organization"))
+    ids = in_debt.filter(organization__in=funded.values("organization")).values("organization")[:limit]
     return list(Organization.objects.filter(pk__in=ids).order_by("pk"))
 
 
 def is_claimed(dispute: CardDispute) -> bool:
-    """Whether the customer is to pay for it: not when it was won and the bank is about to return the money."""
+    """Return whether the customer has to pay for the dispute. Not if it was won: the bank will return the money."""
     return dispute.status not in (Status.WON, Status.CLOSED) and dispute.written_off_at is None
 
 
 def held_accounts(dispute: CardDispute) -> Accounts:
-    """The accounts that a dispute moves, the organization's two locked in the order of their ids, as the ledger does."""
+    """Return the accounts that a dispute moves, with the organization's two locked.
+
+    They are locked in the order of their ids, as the ledger does it, so that two transactions cannot deadlock.
+    """
     places = {
         "wallet": Place(kind=Kind.WALLET, currency=dispute.currency, organization_id=dispute.organization_id),
         "disputed": Place(kind=Kind.DISPUTED, currency=dispute.currency, organization_id=dispute.organization_id),
@@ -154,27 +169,27 @@ def held_accounts(dispute: CardDispute) -> Accounts:
     return Accounts(*(held.get(found[place].pk, found[place]) for place in places.values()))
 
 
-def _owing() -> QuerySet[LedgerAccount]:
+def _accounts_in_debt() -> QuerySet[LedgerAccount]:
     return LedgerAccount.objects.filter(kind=Kind.DISPUTED, balance_micro__gt=0)
 
 
-def _returned(dispute: CardDispute, accounts: Accounts, was: Debt, micro: int, at: datetime) -> list[Posting]:
-    """The bank's money, what the wallet had given, and a loss that is none."""
+def _returned(dispute: CardDispute, accounts: Accounts, before: Debt, micro: int, at: datetime) -> list[Posting]:
+    """Return the postings when the bank returns the money: the wallet is repaid, and a write-off is reversed."""
     postings = [_posting(dispute, "reinstated", accounts.clearing, accounts.disputed, micro, Does.DISPUTE, at)]
-    if was.given_micro:
+    if before.given_micro:
         postings.append(
-            _posting(dispute, "offset_back", accounts.disputed, accounts.wallet, was.given_micro, Does.OFFSET)
+            _posting(dispute, "offset_back", accounts.disputed, accounts.wallet, before.given_micro, Does.OFFSET)
         )
-    if lost := was.written_off:
-        back = (lost.credit, lost.debit, lost.amount_micro, Does.REVERSAL)
-        postings.append(_posting(dispute, "write_off:returned", *back, reverses=lost))
+    if loss := before.written_off:
+        mirrored = (loss.credit, loss.debit, loss.amount_micro, Does.REVERSAL)
+        postings.append(_posting(dispute, "write_off:returned", *mirrored, reverses=loss))
     return postings
 
 
-def _offset(dispute: CardDispute, accounts: Accounts, was: Debt, micro: int) -> list[Posting]:
+def _offset(dispute: CardDispute, accounts: Accounts, before: Debt, micro: int) -> list[Posting]:
     if micro <= 0:
         return []
-    return [_posting(dispute, f"offset:{was.parts + 1}", accounts.wallet, accounts.disputed, micro, Does.OFFSET)]
+    return [_posting(dispute, f"offset:{before.parts + 1}", accounts.wallet, accounts.disputed, micro, Does.OFFSET)]
 
 
 def _posting(

@@ -1,3 +1,5 @@
+"""Mails to the customer about a chargeback."""
+
 from accounts.mails import outbox
 from accounts.organizations.selectors import money_people
 from billing.models import CardDispute
@@ -6,7 +8,10 @@ Status = CardDispute.Status
 
 
 def tell(dispute: CardDispute) -> None:
-    """Mail who looks after the organization's money: when a dispute opens, when it takes money, and how it ends."""
+    """Queue a mail to the organization's admins and finance people: the dispute opened, took money, or ended.
+
+    The dedupe key sends each of these once to each person.
+    """
     is_open = dispute.status in CardDispute.OPEN
     if is_open:
         kind, word = "card-dispute-opened", "taken" if dispute.withdrawn_at else "asked"

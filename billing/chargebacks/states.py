@@ -1,4 +1,4 @@
-"""Stripe's words for the state of a dispute, and ours."""
+"""States of a dispute: Stripe's statuses translated to ours, and moving our row forward only."""
 
 from django.utils import timezone
 
@@ -21,14 +21,14 @@ MEANS = {
 
 
 def state_of(status: str) -> str:
-    """Ours for Stripe's. Raises UnknownWord."""
+    """Return our status for Stripe's. Raises UnknownWord."""
     return meaning(MEANS, status)
 
 
 def move(row: CardDispute, found: BankDispute) -> None:
-    """To where Stripe's is, unless ours is further: an older answer changes nothing. The caller holds the row.
+    """Move our row to the state that Stripe shows; an answer older than what we know changes nothing.
 
-    Raises UnknownWord.
+    The caller has locked the row. Raises UnknownWord.
     """
     wanted = state_of(found.status)
     if found.due_at and found.due_at != row.evidence_due_at and row.status in CardDispute.OPEN:
@@ -38,7 +38,11 @@ def move(row: CardDispute, found: BankDispute) -> None:
 
 
 def go_on(row: CardDispute, wanted: str, *, submissions: int = 0) -> None:
-    """Forward only. A bank that asks again has our first answer; one that has none is remembered from before it."""
+    """Move the row to status `wanted` if that is a step forward, else do nothing.
+
+    `needs_response` after `under_review` is a step forward only if Stripe has counted a submission: the bank has our
+    evidence and asks for more. Without a submission it is an old answer, from before we sent evidence.
+    """
     asks_again = (row.status, wanted) == (Status.UNDER_REVIEW, Status.NEEDS_RESPONSE)
     if wanted not in CardDispute.TRANSITIONS.get(row.status, ()) or (asks_again and not submissions):
         return

@@ -1,4 +1,8 @@
-"""Disputes whose money Stripe has moved and we have not posted: what neither a webhook nor the list of events has brought."""
+"""A sweep for disputes whose money moved at Stripe and is not posted here.
+
+Neither a webhook nor the list of events brought them. They are found in the adjustments of our balance at Stripe
+(BalanceTransaction).
+"""
 
 from datetime import timedelta
 
@@ -8,13 +12,13 @@ from django.utils import timezone
 from billing.models import BalanceTransaction, CardDispute
 from billing.stripe import inbox, rounds
 
-REACH = timedelta(days=30)
+REACH = timedelta(days=30)  # how far back the sweep looks
 
 
 def sweep(*, limit: int = 100) -> int:
-    """Act on each such dispute as on an event about it, and return how many there were. Raises StripeUnavailable.
+    """Handle each such dispute as if an event about it had come, and return how many there were.
 
-    One that cannot be acted on is logged, and the others are looked at.
+    A dispute that cannot be handled is logged, and the others go on. Raises StripeUnavailable.
     """
     ids = list(_unposted()[:limit])
     # The event's handler and not `chargebacks.apply`: the payment may have to be credited first.
@@ -23,7 +27,7 @@ def sweep(*, limit: int = 100) -> int:
 
 
 def _unposted() -> QuerySet[BalanceTransaction, str]:
-    """Return ids of disputes, from the adjustments of our balance at Stripe."""
+    """Return Stripe's ids of disputes with an adjustment of our balance that has no posting on our side."""
     known = CardDispute.objects.filter(stripe_id=OuterRef("source_id"))
     posted = Q(Exists(known.filter(withdrawn_at__isnull=False)), amount_micro__lt=0) | Q(
         Exists(known.filter(reinstated_at__isnull=False)), amount_micro__gt=0

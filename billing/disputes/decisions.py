@@ -1,7 +1,9 @@
-"""Deciding a dispute: what is granted becomes corrections on the ledger, borne by the owners of the work or by Driveway.
+"""Decisions about disputes. An upheld one is posted as corrections, paid for by the owners of the work or by Driveway.
 
-Rejecting is one operator's; granting money is proposed by one and approved by another (billing/wiring/approvals.py). A customer gets the
-money in the pockets that paid (give_backs.py), out of revenue, to which the owners give back their part, or as our expense.
+One operator may reject a dispute. Granting money needs two: one proposes, another approves
+(billing/wiring/approvals.py). A customer is credited in the accounts that had paid, wallet and promotional credit
+(billing/orders/give_backs.py). If the owners bear the cost, the credit comes out of revenue and each owner pays a part
+back to revenue; if Driveway bears it, the credit is an expense of the account `adjustment`.
 """
 
 from typing import Any
@@ -26,23 +28,33 @@ Status = Dispute.Status
 
 
 def check(*, dispute: Dispute, granted_micro: int, bearer: str, decision: str) -> None:
-    """Raises InvalidInput (`amount_invalid`, `bearer_invalid`, `decision_short`) and Conflict (`dispute_ended`, `given_back`)."""
+    """Raise an error if the dispute cannot be upheld like this.
+
+    Raises InvalidInput (`amount_invalid`, `bearer_invalid`, `decision_short`) and Conflict: `dispute_ended`, or
+    `given_back` if less than the granted amount is left of the job's charge.
+    """
     if dispute.status != Status.OPEN:
         raise Conflict("This dispute has ended.", code="dispute_ended")
     if not 0 < granted_micro <= dispute.claimed_micro:
-        raise InvalidInput("Grant more than zero, and not more than is claimed.", code="amount_invalid")
+        raise InvalidInput("Grant more than zero, and not more than was claimed.", code="amount_invalid")
     if dispute.order:
         _check_left(dispute.order, granted_micro)
     if bearer not in Dispute.Bearer.values or (dispute.owner_id and bearer != Dispute.Bearer.PLATFORM):
-        raise InvalidInput("Who bears it: the owners of the work, or Driveway.", code="bearer_invalid")
-    _check_words(decision)
+        raise InvalidInput(
+            "Say who bears the cost: the owners of the work, or Driveway (always for an owner's dispute).",
+            code="bearer_invalid",
+        )
+    _check_decision_text(decision)
 
 
 @transaction.atomic
 def uphold(*, dispute: Dispute, granted_micro: int, bearer: str, decision: str, actor: User) -> Dispute:
-    """Grant an amount. Again, for a dispute that was upheld like that, changes nothing. Raises as check."""
+    """Grant an amount, post it, and return the dispute. Upholding it again in the same way changes nothing.
+
+    Raises as `check`.
+    """
     if dispute.order_id:
-        give_backs.locked(dispute.order_id)  # before the dispute: the order of locks
+        give_backs.locked(dispute.order_id)  # the order is locked before the dispute, as give_backs.py requires
     row = disputes.locked(dispute)
     if (row.status, row.granted_micro, row.bearer) == (Status.UPHELD, granted_micro, bearer):
         return row
@@ -63,12 +75,12 @@ def uphold(*, dispute: Dispute, granted_micro: int, bearer: str, decision: str, 
 
 @transaction.atomic
 def reject(*, dispute: Dispute, decision: str, actor: User) -> Dispute:
-    """Grant nothing, with the reason that both sides are told. Raises InvalidInput (`decision_short`), InvalidTransition.
+    """Grant nothing, release what was held, and return the dispute. `decision` is the reason that both sides read.
 
-    Forbidden for who does not decide about money.
+    Raises Forbidden if `actor` may not decide about money, InvalidInput (`decision_short`) and InvalidTransition.
     """
     money_operators.check(actor)
-    _check_words(decision)
+    _check_decision_text(decision)
     row = disputes.locked(dispute)
     if row.status == Status.REJECTED:
         return row
@@ -103,10 +115,10 @@ def _end(row: Dispute, status: str, decision: str, actor: User, **changes: Any) 
 
 
 def _corrections(row: Dispute) -> list[Posting]:
-    """What the customer (or owner) gets, by pocket; and what the owners bear, who give it back to revenue."""
+    """Return the postings of an upheld dispute: the credit to customer or owner, and what owners pay back."""
     revenue, expense = (Place(kind=kind, currency=row.currency) for kind in (Kind.REVENUE, Kind.ADJUSTMENT))
     source = revenue if row.bearer == Dispute.Bearer.OWNER else expense
-    moves = [(name, source, to, micro) for name, to, micro in _pockets(row) if micro]
+    moves = [(name, source, to, micro) for name, to, micro in _credits(row) if micro]
     if row.bearer == Dispute.Bearer.OWNER:
         moves += [
             (str(owner), Place(kind=Kind.PAYABLE, currency=row.currency, owner_id=owner), revenue, micro)
@@ -126,7 +138,8 @@ def _corrections(row: Dispute) -> list[Posting]:
     ]
 
 
-def _pockets(row: Dispute) -> list[tuple[str, Place, int]]:
+def _credits(row: Dispute) -> list[tuple[str, Place, int]]:
+    """Return what is credited, as (name within the idempotency key, account, micro-units)."""
     if row.owner_id:
         owed = Place(kind=Kind.PAYABLE, currency=row.currency, owner_id=row.owner_id)
         return [("owed", owed, row.granted_micro)]
@@ -145,16 +158,19 @@ def _about(row: Dispute) -> dict[str, int]:
 
 
 def _check_left(order: JobOrder, granted_micro: int) -> None:
-    """Usage of the job may have been voided, or another dispute upheld, since this one was opened."""
+    """Raise Conflict if less is left of the charge.
+
+    Usage may have been voided, or another dispute of the job upheld, since this one was opened.
+    """
     left_micro = give_backs.of(order).left_micro
     if granted_micro > left_micro:
         raise Conflict(
-            "Less than that is left of the job's price: the rest was given back already.",
+            "Less than this amount is left of what the job was charged: the rest was given back already.",
             code="given_back",
             max_micro=left_micro,
         )
 
 
-def _check_words(decision: str) -> None:
+def _check_decision_text(decision: str) -> None:
     if not 10 <= len(decision.strip()) <= 2000:
-        raise InvalidInput("Say why, in 10 to 2,000 characters: both sides read it.", code="decision_short")
+        raise InvalidInput("Give a reason of 10 to 2,000 characters: both sides read it.", code="decision_short")

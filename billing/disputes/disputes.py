@@ -1,8 +1,9 @@
-"""Disputes: a customer says that a job cost too much, an owner that a statement says too little.
+"""Disputes: a customer claims that a job cost too much, or an owner that a statement shows too little.
 
-While a customer's dispute is open, the owners' part of what is claimed is held, as far as no statement shows it yet: what
-was stated may be paid already, and is corrected by the decision. Deciding is decisions.py. Usage that is voided while a
-dispute is open lessens what can be granted; what is held stays held until the decision.
+While a customer's dispute is open, the owners' part of the claim is held in their accounts `reserve`, as far as it is
+on no statement yet. What is on a statement may be paid already; if the dispute is upheld, a correction takes it back.
+Decisions are made in decisions.py. If usage is voided while a dispute is open, less can be granted, but the amount held
+stays the same until the decision.
 """
 
 from datetime import datetime, timedelta
@@ -24,7 +25,8 @@ from core.states import transition
 Kind = LedgerAccount.Kind
 REASON_MIN, TEXT_MAX = 10, 4000
 
-# What each owner was paid from the order's hold and keeps: what was voided was taken back already. UNSTATED: on no statement yet.
+# (owner id, micro-units) that each owner was paid from the order's hold and keeps; voided usage was taken back already.
+# Format with a further condition: none, or (UNSTATED) only what is on no statement yet.
 SHARES = """
 SELECT u.owner_id, sum(r.owner_micro)::bigint
   FROM billing_ratedusage r
@@ -41,12 +43,12 @@ SHARES = SHARES.format("")
 def open_order(
     *, organization: Organization, order: JobOrder, reason: str, claimed_micro: int, idempotency_key: str, actor: User
 ) -> Dispute:
-    """A customer disputes what a job cost. The same key again returns the first.
+    """Open a customer's dispute of what a job cost, and return it. A repeat with the same key returns the first one.
 
-    Raises InvalidInput (`reason_short`, `amount_invalid` above what was charged and not yet given back) and Conflict:
-    `job_running`, `too_late` after the days of the settings, `dispute_open`, `idempotency_conflict`.
+    Raises InvalidInput (`reason_short`; `amount_invalid` for more than was charged and not given back yet) and
+    Conflict: `job_running`, `too_late` after DISPUTE_DAYS, `dispute_open`, `idempotency_conflict`.
     """
-    order = give_backs.locked(order.pk)  # what was given back of it stands still from here on
+    order = give_backs.locked(order.pk)  # from here on nobody else can give back anything of this order
     if first := _first(idempotency_key, order=order, claimed_micro=claimed_micro):
         return first
     _check_reason(reason)
@@ -71,7 +73,11 @@ def open_order(
 def open_statement(
     *, owner: Owner, statement: Statement, reason: str, claimed_micro: int, idempotency_key: str, actor: User
 ) -> Dispute:
-    """An owner says what is missing on a statement. The same key again returns the first. Raises as open_order."""
+    """Open an owner's dispute of a statement, and return it. A repeat with the same key returns the first one.
+
+    Raises InvalidInput (`reason_short`; `amount_invalid` above DISPUTE_MAX_MICRO) and Conflict: `too_late` after
+    DISPUTE_DAYS, `dispute_open`, `idempotency_conflict`.
+    """
     if first := _first(idempotency_key, statement=statement, claimed_micro=claimed_micro):
         return first
     _check_reason(reason)
@@ -93,10 +99,14 @@ def open_statement(
 
 @transaction.atomic
 def add_message(*, dispute: Dispute, text: str, author: User, from_operator: bool) -> DisputeMessage:
-    """Evidence or an answer. An operator's is mailed to who opened it. Raises InvalidInput, Conflict `dispute_ended`."""
+    """Add a message (evidence or an answer) to an open dispute, and return it.
+
+    An operator's message is announced by mail to the person who opened the dispute. Raises InvalidInput
+    (`text_invalid`) and Conflict (`dispute_ended`).
+    """
     text = text.strip()
     if not 0 < len(text) <= TEXT_MAX:
-        raise InvalidInput(f"Write something, of at most {TEXT_MAX} characters.", code="text_invalid")
+        raise InvalidInput(f"Write a message of at most {TEXT_MAX} characters.", code="text_invalid")
     row = locked(dispute)
     if row.status != Dispute.Status.OPEN:
         raise Conflict("This dispute has ended.", code="dispute_ended")
@@ -114,7 +124,7 @@ def add_message(*, dispute: Dispute, text: str, author: User, from_operator: boo
 
 @transaction.atomic
 def withdraw(*, dispute: Dispute, actor: User) -> Dispute:
-    """Who opened it takes it back; what was held is let go. Raises InvalidTransition."""
+    """Withdraw the dispute for the side that opened it, and release what was held. Raises InvalidTransition."""
     row = locked(dispute)
     transition(row, Dispute.Status.WITHDRAWN, decided_at=timezone.now())
     audit.record(actor=actor, action="dispute.withdrawn", subject=row.public_id)
@@ -123,11 +133,12 @@ def withdraw(*, dispute: Dispute, actor: User) -> Dispute:
 
 
 def locked(dispute: Dispute) -> Dispute:
+    """Return the dispute with its row locked until the end of the transaction."""
     return Dispute.objects.select_for_update(of=("self",)).get(pk=dispute.pk)
 
 
 def let_go(dispute: Dispute) -> list[Posting]:
-    """What is held for a dispute, back to whom it belongs."""
+    """Return the postings that release what is held for a dispute: from `reserve` back to each owner's `payable`."""
     held = LedgerTransfer.objects.filter(idempotency_key__startswith=f"dispute:{dispute.public_id}:reserve:")
     return [
         Posting(
@@ -143,7 +154,11 @@ def let_go(dispute: Dispute) -> list[Posting]:
 
 
 def owners_parts(dispute: Dispute, amount_micro: int, *, paid: str = SHARES) -> dict[int, int]:
-    """Of each owner the part of an amount that the owner's pay is of the charge, voids left out of both; rounded down."""
+    """Return each owner's part of an amount, in micro-units by owner id, rounded down; zero parts are left out.
+
+    The part is in proportion to the owner's pay (rows of the query `paid`) within the charge. Voided usage counts in
+    neither.
+    """
     assert dispute.order is not None
     standing_micro = give_backs.of(dispute.order).standing_micro
     with connection.cursor() as cursor:
@@ -168,7 +183,7 @@ def _create(dispute: Dispute, *, subject: object) -> Dispute:
             )
             ledger.post(reserves)
             return dispute
-    except IntegrityError as error:
+    except IntegrityError as error:  # a repeated request in the same moment, or a second open dispute
         first = Dispute.objects.filter(idempotency_key=dispute.idempotency_key).first()
         if first:
             return first
@@ -207,18 +222,18 @@ def _first(idempotency_key: str, *, claimed_micro: int, **about: object) -> Disp
 
 def _check_reason(reason: str) -> None:
     if not REASON_MIN <= len(reason.strip()) <= 2000:
-        raise InvalidInput("Say what is wrong, in 10 to 2,000 characters.", code="reason_short")
+        raise InvalidInput("Describe what is wrong, in 10 to 2,000 characters.", code="reason_short")
 
 
 def _check_time(last_at: datetime) -> None:
     if timezone.now() > last_at:
-        raise Conflict(f"A dispute can be opened for {settings.DISPUTE_DAYS} days.", code="too_late")
+        raise Conflict(f"A dispute can be opened within {settings.DISPUTE_DAYS} days only.", code="too_late")
 
 
-def _check_amount(claimed_micro: int, most_micro: int) -> None:
-    if not 0 < claimed_micro <= most_micro:
+def _check_amount(claimed_micro: int, max_micro: int) -> None:
+    if not 0 < claimed_micro <= max_micro:
         raise InvalidInput(
             "The amount must be more than zero, and not more than can be claimed.",
             code="amount_invalid",
-            max_micro=max(0, most_micro),
+            max_micro=max(0, max_micro),
         )

@@ -1,4 +1,4 @@
-"""Amounts on papers: exact. Lines must add up to the total as they are printed, to the millionth."""
+"""Amounts on documents, printed exactly: the lines as printed must add up to the total, to the millionth."""
 
 from decimal import Decimal
 
@@ -11,7 +11,7 @@ MICRO_PER_CENT = 10_000
 
 
 def exact(amount_micro: int, currency: str) -> str:
-    """Two places when that is the amount, else all six: "$12.30", "$0.000123"."""
+    """Return the amount with two decimal places if it is in whole cents, else with six: "$12.30", "$0.000123"."""
     active = locale.active()
     places = 2 if amount_micro % MICRO_PER_CENT == 0 else 6
     pattern = active.currency_formats["standard"].pattern.replace("0.00", "0." + "0" * places)

@@ -1,4 +1,4 @@
-"""Characters of documents: Roboto, and what a deployment adds for names that Roboto cannot write."""
+"""Fonts of documents: Roboto, and the fonts that a deployment adds (PDF_FONTS) for scripts that Roboto lacks."""
 
 import unicodedata
 from functools import cache
@@ -9,38 +9,41 @@ from django.conf import settings
 from fpdf import FPDF
 from fpdf.fonts import TTFFont
 
-UNKNOWN = "\ufffd"  # a replacement character: better a gap that shows than a name that is silently shorter
+UNKNOWN = "\ufffd"  # the replacement character: a visible gap is better than a name that is silently shorter
 
 
 @cache
 def roboto(style: str) -> Path:
-    """The file of "Regular" or "Bold", from the wheel `font-roboto`."""
+    """Return the path of Roboto "Regular" or "Bold", from the wheel `font-roboto`."""
     return Path(str(files("font_roboto") / "files" / f"Roboto-{style}.ttf"))
 
 
 def extra() -> tuple[Path, ...]:
-    """Fonts for other scripts, asked in order (Noto Sans JP, say): PDF_FONTS."""
+    """Return the paths of PDF_FONTS, fonts for other scripts (such as Noto Sans JP), in the order of their use."""
     return tuple(Path(name) for name in settings.PDF_FONTS)
 
 
 @cache
 def characters(font: Path) -> frozenset[int]:
-    paper = FPDF()
-    paper.add_font("asked", "", font)
-    opened = paper.fonts["asked"]
-    assert isinstance(opened, TTFFont)
-    return frozenset(opened.cmap)
+    """Return the code points that a font can write."""
+    document = FPDF()
+    document.add_font("font", "", font)
+    loaded = document.fonts["font"]
+    assert isinstance(loaded, TTFFont)
+    return frozenset(loaded.cmap)
 
 
 def writable(text: str) -> str:
-    """The text with what the fonts have: a letter that they lack loses its accents, or becomes a gap that shows."""
+    """Return the text in characters that the fonts have; a letter that they lack loses its accents or is UNKNOWN."""
     known = frozenset().union(characters(roboto("Regular")), *map(characters, extra()))
     composed = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\t", " ")
     return "".join(_nearest(char, known) for char in composed)
 
 
 def _nearest(char: str, known: frozenset[int]) -> str:
-    if unicodedata.category(char) in ("Cc", "Cf") and char != "\n":  # direction marks, joiners: nothing to see
+    if (
+        unicodedata.category(char) in ("Cc", "Cf") and char != "\n"
+    ):  # control characters and direction marks print nothing
         return ""
     if char == "\n" or ord(char) in known:
         return char

@@ -1,4 +1,4 @@
-"""An invoice on paper: every job with its figures, and how it was paid."""
+"""An invoice as a PDF: every job with its figures, and how it was paid."""
 
 from collections.abc import Iterator
 
@@ -22,35 +22,36 @@ COLUMNS = (
 
 
 def render(invoice: Invoice) -> bytes:
-    """The PDF. The same invoice always makes the same bytes."""
+    """Return the PDF. The same invoice always gives the same bytes."""
     with locale.use(locale.DEFAULT, "UTC"):
-        return _paper(invoice).render()
+        return _document(invoice).render()
 
 
 def file_name(invoice: Invoice) -> str:
+    """Return the name under which the PDF is downloaded."""
     return f"invoice-{number_of(invoice)}.pdf"
 
 
-def _paper(invoice: Invoice) -> Document:
-    paper = Document(title="Invoice", number=number_of(invoice), made_at=invoice.created_at, note=PAID)
-    paper.addresses(("From", seller()), ("To", f"{invoice.customer_name}\n{invoice.customer_address}".strip()))
-    paper.facts(
+def _document(invoice: Invoice) -> Document:
+    document = Document(title="Invoice", number=number_of(invoice), made_at=invoice.created_at, note=PAID)
+    document.addresses(("From", seller()), ("To", f"{invoice.customer_name}\n{invoice.customer_address}".strip()))
+    document.facts(
         [
             ("Date", locale.day(invoice.created_at.date())),
             ("Period (UTC)", f"{locale.day(first_day(invoice))} to {locale.day(last_day(invoice))}"),
             ("Currency", invoice.currency),
         ]
     )
-    paper.grid(COLUMNS, _rows(invoice))
-    paper.totals(sums(invoice))
-    paper.totals(payment(invoice))
-    paper.paragraph(PAID)
-    paper.paragraph(
-        "Work that was verified late, and corrections, are on the next invoice after they were booked, whatever period they"
-        " belong to.",
+    document.grid(COLUMNS, _rows(invoice))
+    document.totals(sums(invoice))
+    document.totals(payment(invoice))
+    document.paragraph(PAID)
+    document.paragraph(
+        "Work that was verified late, and corrections, are on the first invoice after they were booked, whatever period"
+        " they belong to.",
         small=True,
     )
-    return paper
+    return document
 
 
 def _rows(invoice: Invoice) -> Iterator[tuple[str, ...]]:
@@ -74,7 +75,7 @@ def _rows(invoice: Invoice) -> Iterator[tuple[str, ...]]:
 
 
 def sums(invoice: Invoice) -> list[tuple[str, str]]:
-    """What it adds up to; the last is the total."""
+    """Return the sums as (name, printed amount); the last is the total."""
     parts = [("Verified work", invoice.charged_micro)]
     if invoice.corrected_micro:
         parts.append(("Corrections", invoice.corrected_micro))
@@ -82,7 +83,7 @@ def sums(invoice: Invoice) -> list[tuple[str, str]]:
 
 
 def payment(invoice: Invoice) -> list[tuple[str, str]]:
-    """How that was paid; the last is what is still due: nothing."""
+    """Return how the invoice was paid, as (name, printed amount); the last is the amount due, which is always zero."""
     parts = [("Paid by promotional credit", invoice.promo_micro)] if invoice.promo_micro else []
     from_wallet = invoice.charged_micro - invoice.promo_micro
     if from_wallet:

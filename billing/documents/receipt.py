@@ -1,4 +1,4 @@
-"""Receipts of money that came into a wallet by card, and of money that went back."""
+"""Receipts as PDFs: for a top-up by card, and for a refund to the card."""
 
 from datetime import datetime
 from uuid import UUID
@@ -17,11 +17,12 @@ REFUND = "Unspent prepaid credit, paid back to the card that it came from. A ban
 
 
 def number_of(public_id: UUID) -> str:
+    """Return the number printed on a receipt: "R-" and the first twelve hexadecimal digits of the public id."""
     return f"R-{public_id.hex[:12].upper()}"
 
 
 def render_top_up(row: CardTopUp) -> bytes:
-    """Of a top-up that is paid."""
+    """Return the receipt of a paid top-up."""
     assert row.top_up is not None
     facts = [
         ("Paid by", "Saved card, by automatic recharge" if row.origin == row.Origin.AUTO else "Card, through Stripe"),
@@ -32,7 +33,7 @@ def render_top_up(row: CardTopUp) -> bytes:
 
 
 def render_refund(row: Refund) -> bytes:
-    """Of a refund that Stripe has made."""
+    """Return the receipt of a refund that Stripe has made."""
     facts = [("Refund at Stripe", row.stripe_id or ""), ("Refund", str(row.public_id)), ("Reason", row.reason)]
     made_at = row.ended_at or row.created_at
     return _render("Refund receipt", row, made_at, "Refunded on", facts, ("Refunded", row.amount_micro), REFUND)
@@ -42,15 +43,15 @@ def _render(
     title: str,
     row: CardTopUp | Refund,
     made_at: datetime,
-    when: str,
+    date_label: str,
     facts: list[tuple[str, str]],
     total: tuple[str, int],
     text: str,
 ) -> bytes:
     with locale.use(locale.DEFAULT, "UTC"):
-        paper = Document(title=title, number=number_of(row.public_id), made_at=made_at, note="Nothing is due.")
-        paper.addresses(("From", seller()), ("To", customer(row.organization)))
-        paper.facts([(when, locale.moment(made_at)), *(fact for fact in facts if fact[1])])
-        paper.totals([(total[0], exact(total[1], row.currency))])
-        paper.paragraph(text)
-        return paper.render()
+        document = Document(title=title, number=number_of(row.public_id), made_at=made_at, note="Nothing is due.")
+        document.addresses(("From", seller()), ("To", customer(row.organization)))
+        document.facts([(date_label, locale.moment(made_at)), *(fact for fact in facts if fact[1])])
+        document.totals([(total[0], exact(total[1], row.currency))])
+        document.paragraph(text)
+        return document.render()

@@ -1,4 +1,4 @@
-"""A statement on paper: every line of work with its costs, what was corrected, and the sum."""
+"""An owner's statement as a PDF: every line of work with its costs, the corrections, and the sums."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,8 +14,8 @@ from billing.statements.selectors import Detail, detail
 from core import locale
 
 ROUNDING = (
-    "Energy and wear are your own costs: information, never taken from what we pay. They are kept to the billionth, added up"
-    " and rounded once; lines are cut so that they add up to the sum."
+    "Energy and wear are your own costs, shown for information: we do not deduct them. They are kept in billionths,"
+    " added up and rounded once; each line is rounded so that the lines add up to the sum."
 )
 WORK = (
     Column("Vehicle, class, month", 3.6),
@@ -30,20 +30,21 @@ OTHERS = (Column("What", 2), Column("Note", 4), Column("Amount", 1.5, right=True
 
 
 def render(statement: Statement) -> bytes:
-    """The PDF. The same statement always makes the same bytes."""
+    """Return the PDF. The same statement always gives the same bytes."""
     with locale.use(locale.DEFAULT, "UTC"):
-        return _paper(detail(statement)).render()
+        return _document(detail(statement)).render()
 
 
 def file_name(statement: Statement) -> str:
+    """Return the name under which the PDF is downloaded."""
     return f"driveway-statement-{statement.number}.pdf"
 
 
-def _paper(shown: Detail) -> Document:
+def _document(shown: Detail) -> Document:
     row = shown.statement
-    paper = Document(title="Statement", number=f"No. {row.number}", made_at=row.created_at, note=str(row.public_id))
-    paper.addresses(("From", f"{settings.SELLER_NAME}\n{settings.SELLER_ADDRESS}".strip()), ("To", row.owner.name))
-    paper.facts(
+    document = Document(title="Statement", number=f"No. {row.number}", made_at=row.created_at, note=str(row.public_id))
+    document.addresses(("From", f"{settings.SELLER_NAME}\n{settings.SELLER_ADDRESS}".strip()), ("To", row.owner.name))
+    document.facts(
         [
             ("Period (UTC)", f"{locale.day(first_day(row))} to {locale.day(last_day(row))}"),
             ("Made", locale.day(row.created_at.date())),
@@ -52,19 +53,19 @@ def _paper(shown: Detail) -> Document:
         ]
     )
     if shown.work:
-        paper.heading("Verified work")
-        paper.grid(WORK, _work(shown))
-        paper.paragraph(ROUNDING, small=True)
+        document.heading("Verified work")
+        document.grid(WORK, _work(shown))
+        document.paragraph(ROUNDING, small=True)
     if shown.others:
-        paper.heading("Corrections and other entries")
-        paper.grid(OTHERS, _others(shown))
-    paper.totals([(name, exact(micro, row.currency)) for name, micro in shown.sums()])
-    paper.paragraph(
-        "The signed records of all this work are part of the statement on our pages; the program driveway-verify computes every"
-        " figure again from them.",
+        document.heading("Corrections and other entries")
+        document.grid(OTHERS, _others(shown))
+    document.totals([(name, exact(micro, row.currency)) for name, micro in shown.sums()])
+    document.paragraph(
+        "The signed records of all this work can be downloaded with the statement on our pages. The program"
+        " driveway-verify computes every figure again from them.",
         small=True,
     )
-    return paper
+    return document
 
 
 def _work(shown: Detail) -> Iterator[tuple[str, ...]]:
@@ -81,6 +82,7 @@ def _work_row(name: str, earned: Earned[Any], currency: str) -> tuple[str, ...]:
 
 
 def line_name(line: StatementLine) -> str:
+    """Return what a line is about, one part a line: vehicle, hardware class, month, and the kind if it is not work."""
     parts = [line.vehicle.label if line.vehicle else "", line.hardware_class.slug if line.hardware_class else ""]
     parts.append(locale.month(line.service_month) + (" (late)" if line.is_late else ""))
     name = "\n".join(part for part in parts if part)

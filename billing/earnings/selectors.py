@@ -1,7 +1,8 @@
-"""What an owner earned, by day, month and vehicle, from the days that the settlement rolls up; and what is owed now.
+"""What an owner earned by day, month and vehicle, and what the owner is owed now.
 
-Energy and wear are kept in billionths, added up and rounded once. Rows are cut from the rounded running sum, so that they add
-up to their total to the last millionth, each within a millionth of its own value. Days are days of UTC.
+Earnings are read from EarningsDay, which the settlement keeps up to date. Days are days of UTC. Energy and wear are
+stored in nano-units, added up and rounded once. A row shows by how much the rounded running sum grew, so the rows add
+up to their total exactly, and each is within a micro-unit of its own value.
 """
 
 from collections.abc import Iterable
@@ -24,7 +25,7 @@ SUMS = ("attempts", "compute_ms", "energy_mwh", "gross_micro", "energy_cost_nano
 
 @dataclass(frozen=True)
 class Earned(Generic[Key]):
-    """Of one day, month or vehicle, or of all of them (`key` None)."""
+    """What one day, month or vehicle earned, or (`key` None) a sum of them."""
 
     key: Key
     attempts: int
@@ -36,6 +37,7 @@ class Earned(Generic[Key]):
 
     @property
     def net_micro(self) -> int:
+        """What is left after energy and wear, which are the owner's own costs."""
         return self.gross_micro - self.energy_micro - self.wear_micro
 
     @property
@@ -47,12 +49,13 @@ NOTHING: Earned[None] = Earned(None, 0, 0, 0, 0, 0, 0)
 
 
 class RunningSum:
-    """Billionths in, millionths out: what was given out so far is always the rounded sum of what came in."""
+    """A sum of nano-units, given out in micro-units: the amounts given out always add up to the rounded sum so far."""
 
     def __init__(self) -> None:
         self._nano = self._micro = 0
 
     def add(self, nano: int) -> int:
+        """Add nano-units, and return by how many micro-units the rounded sum grew."""
         self._nano += nano
         before, self._micro = self._micro, round_half_even(self._nano, NANO_PER_MICRO)
         return self._micro - before
@@ -60,22 +63,22 @@ class RunningSum:
 
 @dataclass(frozen=True)
 class Owed:
-    """What is owed now, and where else the owner's money is."""
+    """What an owner is owed now, by ledger account."""
 
-    payable_micro: int
-    in_transit_micro: int
-    reserve_micro: int
+    payable_micro: int  # owed, on the next statement; may be negative
+    in_transit_micro: int  # in payouts on their way
+    reserve_micro: int  # held while a job is disputed
 
 
 def days(owner: Owner, since: date, until: date, *, currency: str = "") -> list[Earned[date]]:
-    """Every day in [since, until), those without work too."""
+    """Return what every day in [since, until) earned, including days without work."""
     found = {row["day"]: row for row in _sums(owner, currency, since, until, "day")}
-    every = (since + timedelta(days=index) for index in range((until - since).days))
-    return _rows((day, found.get(day, {})) for day in every)
+    all_days = (since + timedelta(days=index) for index in range((until - since).days))
+    return _rows((day, found.get(day, {})) for day in all_days)
 
 
 def months(owner: Owner, year: int, *, currency: str = "") -> list[Earned[date]]:
-    """The twelve months of a year, by their first days."""
+    """Return what each of the twelve months of a year earned; the keys are their first days."""
     span = Span.year(year)
     rows = (
         _days(owner, currency, span.since, span.until)
@@ -84,24 +87,26 @@ def months(owner: Owner, year: int, *, currency: str = "") -> list[Earned[date]]
         .order_by("month")
     )
     found = {row["month"]: row for row in rows.annotate(**_aggregates())}
-    return _rows((first, found.get(first, {})) for first in (date(year, month, 1) for month in range(1, 13)))
+    first_days = (date(year, month, 1) for month in range(1, 13))
+    return _rows((day, found.get(day, {})) for day in first_days)
 
 
 def vehicles(
     owner: Owner, since: date | None = None, until: date | None = None, *, currency: str = ""
 ) -> list[Earned[Vehicle]]:
-    """Return what each vehicle earned, in [since, until) or ever: those that worked, by name."""
+    """Return what each vehicle that worked earned, in [since, until) or in its whole life, sorted by name."""
     found = {row["vehicle"]: row for row in _sums(owner, currency, since, until, "vehicle")}
     named = Vehicle.objects.filter(pk__in=found).order_by("label", "pk")
     return _rows((vehicle, found[vehicle.pk]) for vehicle in named)
 
 
 def of_vehicle(vehicle: Vehicle, owner: Owner, *, currency: str = "") -> Earned[None]:
-    """Return what one vehicle has ever earned for this owner."""
+    """Return what one vehicle has earned for this owner in all."""
     return _rows([(None, _days(owner, currency).filter(vehicle=vehicle).aggregate(**_aggregates()))])[0]
 
 
 def lifetime(owner: Owner, *, currency: str = "") -> Earned[None]:
+    """Return what the owner has earned in all."""
     return _rows([(None, _days(owner, currency).aggregate(**_aggregates()))])[0]
 
 
@@ -113,28 +118,30 @@ def total(rows: Iterable[Earned[Any]]) -> Earned[None]:
 
 
 def currencies(owner: Owner) -> list[str]:
-    """The owner's own first, then others that something was earned in."""
+    """Return the currencies in which something was earned, the owner's own always and first."""
     used = EarningsDay.objects.filter(owner=owner).values_list("currency", flat=True).distinct()
     return [owner.currency, *sorted(set(used) - {owner.currency})]
 
 
 def first_day(owner: Owner) -> date | None:
-    """Of the first work that was paid, in any currency."""
+    """Return the first day on which work was paid, in any currency, or None."""
     return EarningsDay.objects.filter(owner=owner).order_by("day").values_list("day", flat=True).first()
 
 
 def owed(owner: Owner, *, currency: str = "") -> Owed:
+    """Return what the owner is owed now, from the ledger; by default in the owner's own currency."""
     accounts = LedgerAccount.objects.filter(
         owner=owner, currency=currency or owner.currency, kind__in=["payable", "in_transit", "reserve"]
     )
-    held = dict(accounts.values_list("kind", "balance_micro"))
-    return Owed(held.get("payable", 0), held.get("in_transit", 0), held.get("reserve", 0))
+    balances = dict(accounts.values_list("kind", "balance_micro"))
+    return Owed(balances.get("payable", 0), balances.get("in_transit", 0), balances.get("reserve", 0))
 
 
 def next_statement_at(now: datetime | None = None) -> datetime:
-    """When the next statement is made: the grace hours after a month's end."""
+    """Return when the next statement is due: the grace period after the end of a month (UTC)."""
     now = now or timezone.now()
     today = now.astimezone(UTC).date()
+    # Early in a month the statement of the last one may still be to come.
     ends = (today.replace(day=1), Span.month(today.year, today.month).until)
     return next(at for end in ends if (at := datetime(end.year, end.month, end.day, tzinfo=UTC) + grace()) > now)
 
@@ -144,8 +151,8 @@ def _days(owner: Owner, currency: str, since: date | None = None, until: date | 
     return rows.filter(day__gte=since, day__lt=until) if since and until else rows
 
 
-def _sums(owner: Owner, currency: str, since: date | None, until: date | None, by: str) -> Any:
-    return _days(owner, currency, since, until).values(by).order_by(by).annotate(**_aggregates())
+def _sums(owner: Owner, currency: str, since: date | None, until: date | None, field: str) -> Any:
+    return _days(owner, currency, since, until).values(field).order_by(field).annotate(**_aggregates())
 
 
 def _aggregates() -> dict[str, Any]:
@@ -159,6 +166,6 @@ def _rows(found: Iterable[tuple[Key, dict[str, Any]]]) -> list[Earned[Key]]:
         attempts, compute_ms, energy_mwh, gross_micro, energy_nano, wear_nano = (
             int(row.get(f"sum_{name}") or 0) for name in SUMS
         )
-        spent = energy.add(energy_nano), wear.add(wear_nano)
-        rows.append(Earned(key, attempts, compute_ms, energy_mwh, gross_micro, *spent))
+        costs = energy.add(energy_nano), wear.add(wear_nano)
+        rows.append(Earned(key, attempts, compute_ms, energy_mwh, gross_micro, *costs))
     return rows

@@ -1,7 +1,8 @@
-"""Once a month, to owners who want it: what their cars earned in the calendar month before, in their own time zone.
+"""The monthly mail to owners who want it: what their vehicles earned in the last calendar month of their own time zone.
 
-From the ratings, since EarningsDay knows days of UTC only; what was voided since is not told. Whose month has a statement is
-told by that one's mail, with the same figures: so this waits until statements are closed, and finds who was left out.
+The figures come from RatedUsage, since EarningsDay has days of UTC only; usage that was voided meanwhile is left out.
+An owner who has a statement of that month gets the same figures with the statement's mail. So this mail is queued after
+the statements are closed, and only for owners without one.
 """
 
 from django.conf import settings
@@ -10,9 +11,9 @@ from django.db import connection, transaction
 from accounts.mails import outbox
 from accounts.mails.sql import queue_from
 
-CLOSING_H = 24  # in which the statements are surely made, once their grace is over
+CLOSING_H = 24  # hours after the grace period within which all statements have been made
 
-# A zone that this PostgreSQL does not know counts as UTC: one odd row must not stop everybody's mail.
+# A time zone that this PostgreSQL does not know counts as UTC: one such owner must not stop everybody's mail.
 SUMMARIZE = queue_from("""
 WITH months AS (
     SELECT o.id, o.user_id, o.currency, COALESCE(z.name, 'UTC') AS zone,
@@ -21,7 +22,8 @@ WITH months AS (
      WHERE o.deactivated_at IS NULL AND o.erased_at IS NULL AND NOT o.mails_off ? 'earnings-summary'),
 due AS (
     SELECT m.*, m.month_end - interval '1 month' AS month_start,
-           'earnings-summary:' || m.id || ':' || to_char(m.month_end - interval '1 month', 'YYYY-MM') AS key FROM months m)
+           'earnings-summary:' || m.id || ':' || to_char(m.month_end - interval '1 month', 'YYYY-MM') AS key
+      FROM months m)
 SELECT d.user_id, 'earnings-summary' AS kind,
        jsonb_build_object('from_on', d.month_start::date, 'to_on', d.month_end::date - 1, 'currency', d.currency,
                           'attempts', e.attempts, 'compute_ms', e.compute_ms, 'energy_mwh', e.energy_mwh,
@@ -53,7 +55,10 @@ SELECT d.user_id, 'earnings-summary' AS kind,
 
 @transaction.atomic
 def summarize() -> int:
-    """Queue the mail of the last month for every owner who wants it, earned something and was not told yet. Returns how many."""
+    """Queue last month's mail for every owner who wants it, earned something and has not had it yet.
+
+    Returns the number of mails. Repeatable: the dedupe key names owner and month.
+    """
     with connection.cursor() as cursor:
         cursor.execute(SUMMARIZE, [settings.STATEMENT_GRACE_H + CLOSING_H])
         count: int = cursor.rowcount

@@ -1,4 +1,4 @@
-"""A year's payments as files for a spreadsheet: an owner's own, and all owners' for the operator's tax return."""
+"""A year's payments as CSV files: one owner's own, and all owners' for the platform's tax report."""
 
 from typing import Any
 
@@ -42,7 +42,7 @@ EXPORT_COLUMNS = (
 
 
 def owner_csv(owner: Owner, year: int) -> str:
-    """One row for each quarter and currency. Amounts are millionths of the currency's unit."""
+    """Return the CSV of one owner: a row for each quarter and currency, amounts in micro-units."""
     return csv_text(
         [
             OWNER_COLUMNS,
@@ -66,9 +66,10 @@ def owner_csv(owner: Owner, year: int) -> str:
 
 @transaction.atomic
 def export(*, year: int, reason: str, actor: User) -> str:
-    """The CSV: a row for each owner and currency that was paid in the year. Every owner in it sees that, by whom, and why.
+    """Return the CSV of all owners: a row for each owner and currency paid in the year, amounts in micro-units.
 
-    Committed before anything leaves: if the look cannot be written, nothing is shown.
+    An access event is written for every owner in it, who can see who exported the data and why. It is committed before
+    the CSV is returned: if it cannot be written, nothing is shown.
     """
     rows = list(tax.years(year))
     owners = Owner.objects.in_bulk({row.owner_id for row in rows})

@@ -1,4 +1,4 @@
-"""What a customer wants on invoices, and when to be told that the wallet runs low."""
+"""A customer's billing profile: the details printed on invoices, and the balance below which we warn by mail."""
 
 from django.db import transaction
 
@@ -8,13 +8,13 @@ from billing.models import BillingProfile
 from core.errors import InvalidInput
 from core.money import LIMIT_MAX_MICRO
 
-LONGEST = {"legal_name": 200, "address": 500, "tax_id": 40}  # characters, as the columns have room for
+LONGEST = {"legal_name": 200, "address": 500, "tax_id": 40}  # characters: the lengths of the columns
 
 
 def of(organization: Organization) -> BillingProfile:
-    """Its profile; an unsaved one, with nothing in it, when there is none yet."""
-    found = BillingProfile.objects.filter(organization=organization).first()
-    return found or BillingProfile(organization=organization)
+    """Return the organization's profile, or an unsaved, empty one if there is none yet."""
+    profile = BillingProfile.objects.filter(organization=organization).first()
+    return profile or BillingProfile(organization=organization)
 
 
 @transaction.atomic
@@ -27,14 +27,15 @@ def change(
     low_balance_micro: int | None,
     actor: User | None,
 ) -> BillingProfile:
-    """Set the profile; papers made from now on name it. `low_balance_micro` None: no mail about a low wallet.
+    """Set the profile and return it. Documents made from now on show it. `low_balance_micro` None: no mail is sent.
 
-    The same again changes nothing. The trail names what was changed, not a person's address. Raises InvalidInput
-    `amount_invalid` for a threshold below zero or beyond all measure, `text_too_long` for what a paper has no room for.
+    Setting the same values again changes nothing. The audit trail names the changed fields, not their texts, which may
+    be personal data. Raises InvalidInput: `amount_invalid` for a threshold below zero or above LIMIT_MAX_MICRO,
+    `text_too_long` for a text longer than LONGEST.
     """
     wanted = {"legal_name": _line(legal_name), "address": _lines(address), "tax_id": _line(tax_id)}
     _check(wanted, low_balance_micro)
-    # Made first, so that two who write at once wait for each other here.
+    # The row is made first, so that there is one to lock: two requests at once wait for each other here.
     BillingProfile.objects.bulk_create([BillingProfile(organization=organization)], ignore_conflicts=True)
     row = BillingProfile.objects.select_for_update().get(organization=organization)
     values = {**wanted, "low_balance_micro": low_balance_micro}
@@ -59,7 +60,7 @@ def _check(texts: dict[str, str], low_balance_micro: int | None) -> None:
         raise InvalidInput("A threshold is zero or more.", code="amount_invalid", low_balance_micro=low_balance_micro)
     for name, text in texts.items():
         if len(text) > LONGEST[name]:
-            raise InvalidInput("This is too long.", code="text_too_long", field=name, max_length=LONGEST[name])
+            raise InvalidInput("This text is too long.", code="text_too_long", field=name, max_length=LONGEST[name])
 
 
 def _line(text: str) -> str:
@@ -67,5 +68,5 @@ def _line(text: str) -> str:
 
 
 def _lines(text: str) -> str:
-    """Lines without blanks around them, and no empty ones."""
+    """Return the text without empty lines and without blanks around lines."""
     return "\n".join(line for line in (_line(line) for line in text.splitlines()) if line)

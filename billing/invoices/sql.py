@@ -1,8 +1,10 @@
-"""The statements beneath invoices.py: few, whatever the number of organizations and charges."""
+"""The SQL of invoices.py. A chunk of organizations takes the same few statements, whatever the number of charges."""
 
 from accounts.mails.sql import queue_from
 
-# Where a charge shows: what debits the hold, and corrections that credit what may be spent. `since_at`: nothing older is on no invoice.
+# The accounts on which charges show, with the end of their last invoice. A charge debits the hold; a charge that was
+# given back is a correction that credits the wallet or promotional credit. Every transfer posted before `since_at` is
+# on an invoice already.
 ACCOUNTS = """
     SELECT a.id, a.kind, a.organization_id, a.currency, l.period_end_at,
            COALESCE(LEAST(l.period_end_at, l.created_at) - interval '1 day', '-infinity') AS since_at
@@ -12,10 +14,10 @@ ACCOUNTS = """
             WHERE i.organization_id = a.organization_id AND i.currency = a.currency
             ORDER BY period_start_at DESC LIMIT 1) l ON true
 """
-CHARGE = """t.debit_id = a.id AND t.kind IN ('share', 'revenue') AND t.posted_at >= a.since_at AND t.effective_at < %(until)s
-       AND NOT EXISTS (SELECT FROM billing_invoiceentry e WHERE e.transfer_id = t.id)"""
-GIVEN_BACK = """t.credit_id = a.id AND t.kind = 'correction' AND t.posted_at >= a.since_at AND t.effective_at < %(until)s
-       AND NOT EXISTS (SELECT FROM billing_invoiceentry e WHERE e.transfer_id = t.id)"""
+CHARGE = """t.debit_id = a.id AND t.kind IN ('share', 'revenue') AND t.posted_at >= a.since_at
+       AND t.effective_at < %(until)s AND NOT EXISTS (SELECT FROM billing_invoiceentry e WHERE e.transfer_id = t.id)"""
+GIVEN_BACK = """t.credit_id = a.id AND t.kind = 'correction' AND t.posted_at >= a.since_at
+       AND t.effective_at < %(until)s AND NOT EXISTS (SELECT FROM billing_invoiceentry e WHERE e.transfer_id = t.id)"""
 
 WITH_CHARGES = f"""
 SELECT DISTINCT a.organization_id FROM ({ACCOUNTS}
@@ -26,14 +28,19 @@ SELECT DISTINCT a.organization_id FROM ({ACCOUNTS}
  ORDER BY a.organization_id LIMIT %(limit)s
 """  # noqa: S608 - our own text
 
-# As the ledger locks them: postings wait, and so does another closing. Of all currencies, since the numbers are counted over them.
+# Locked in the order of their ids, as the ledger does it: postings wait, and so does another closing. Accounts of all
+# currencies are locked, since an organization's invoices are numbered across currencies.
 LOCK = """
 SELECT FROM billing_ledgeraccount
  WHERE organization_id = ANY(%b::bigint[]) AND kind IN ('hold', 'wallet', 'promo_wallet') ORDER BY id FOR NO KEY UPDATE
 """
 
-# A usage record is counted once, with the platform's part of its price if there is one: the owner's part may be on another invoice,
-# when a period ends between the two. Promotional credit pays the first charges of an order.
+# Steps: `account` are the accounts to close, `found` their transfers on no invoice yet (corrections negative, with
+# `void_id`), `used` and `figures` the work that the charges paid for, `charged` and `corrected` the lines to be,
+# `whole` the totals, `made` the invoices, `listed` their entries, `shown` and `written` their lines. A usage record is
+# counted once, with the transfer of the platform's share if it has one: the owner's share may be on another invoice, if
+# a period ends between the two transfers. Promotional credit pays the first charges of an order, so its part of a line
+# is what is left of it after the charges on earlier invoices.
 CLOSE = f"""
 WITH account AS MATERIALIZED ({ACCOUNTS}
      WHERE a.organization_id = ANY(%(organizations)s::bigint[]) AND a.kind IN ('hold', 'wallet', 'promo_wallet')
@@ -62,7 +69,8 @@ WITH account AS MATERIALIZED ({ACCOUNTS}
 ), charged AS MATERIALIZED (
     SELECT c.*, w.items, w.compute_ms, w.energy_mwh,
            CASE WHEN o.id IS NULL THEN 0 ELSE
-                LEAST(o.held_promo_micro, b.micro + c.amount_micro) - LEAST(o.held_promo_micro, b.micro) END AS promo_micro
+                LEAST(o.held_promo_micro, b.micro + c.amount_micro) - LEAST(o.held_promo_micro, b.micro) END
+                AS promo_micro
       FROM (SELECT organization_id, currency, order_id, sum(amount_micro)::bigint AS amount_micro
               FROM found WHERE kind <> 'correction' GROUP BY 1, 2, 3) c
       LEFT JOIN figures w USING (organization_id, currency, order_id)
@@ -77,7 +85,8 @@ WITH account AS MATERIALIZED ({ACCOUNTS}
            COALESCE(sum(f.amount_micro) FILTER (WHERE f.kind <> 'correction'), 0)::bigint AS charged_micro,
            COALESCE(sum(f.amount_micro) FILTER (WHERE f.kind = 'correction'), 0)::bigint AS corrected_micro,
            COALESCE((SELECT sum(c.promo_micro) FROM charged c
-                      WHERE (c.organization_id, c.currency) = (f.organization_id, f.currency)), 0)::bigint AS promo_micro
+                      WHERE (c.organization_id, c.currency) = (f.organization_id, f.currency)), 0)::bigint
+               AS promo_micro
       FROM found f GROUP BY 1, 2
 ), made AS (
     INSERT INTO billing_invoice
@@ -86,7 +95,8 @@ WITH account AS MATERIALIZED ({ACCOUNTS}
     SELECT now(), gen_random_uuid(), w.organization_id, w.currency,
            COALESCE((SELECT max(number) FROM billing_invoice i WHERE i.organization_id = w.organization_id), 0)
                + row_number() OVER (PARTITION BY w.organization_id ORDER BY w.currency),
-           w.start_at, %(until)s, w.charged_micro, w.corrected_micro, w.charged_micro + w.corrected_micro, w.promo_micro,
+           w.start_at, %(until)s, w.charged_micro, w.corrected_micro, w.charged_micro + w.corrected_micro,
+           w.promo_micro,
            left(COALESCE(NULLIF(p.legal_name, ''), o.name), 200),
            concat_ws(E'\\n', NULLIF(p.address, ''), 'Tax ID ' || NULLIF(p.tax_id, ''))
       FROM whole w
@@ -98,7 +108,8 @@ WITH account AS MATERIALIZED ({ACCOUNTS}
     INSERT INTO billing_invoiceentry (invoice_id, transfer_id, amount_micro)
     SELECT m.id, f.id, f.amount_micro FROM found f JOIN made m USING (organization_id, currency) ORDER BY m.id, f.id
 ), shown AS (
-    SELECT organization_id, currency, 'work' AS kind, order_id, 0 AS first_id, items, compute_ms, energy_mwh, amount_micro
+    SELECT organization_id, currency, 'work' AS kind, order_id, 0 AS first_id, items, compute_ms, energy_mwh,
+           amount_micro
       FROM charged
     UNION ALL
     SELECT organization_id, currency, 'correction', order_id, first_id, 0, 0, 0, amount_micro FROM corrected
@@ -121,7 +132,7 @@ WITH account AS MATERIALIZED ({ACCOUNTS}
 SELECT id FROM made ORDER BY id
 """  # noqa: S608
 
-# To the admins and people of finance, each once for an invoice.
+# One mail an invoice to each of the organization's admins and finance people.
 TELL = queue_from("""
 SELECT m.user_id, 'invoice-ready' AS kind,
        jsonb_build_object('organization', o.name, 'number', i.number, 'id', i.public_id, 'total_micro', i.total_micro,

@@ -1,4 +1,4 @@
-"""Accounts are made when they are first needed, by any number of processes at once."""
+"""Ledger accounts. They are made when they are first needed; any number of processes may do that at once."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ Kind = LedgerAccount.Kind
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Names one ledger account: a kind, a currency, and whose it is (nobody's: the platform's)."""
+    """The name of one ledger account: kind, currency, and the organization or owner (neither: the platform's)."""
 
     kind: str
     currency: str
@@ -20,6 +20,7 @@ class Place:
 
     @property
     def key(self) -> str:
+        """The unique text that names the account, such as "organization:7:wallet:USD". Some SQL builds it itself."""
         if self.organization_id:
             return f"organization:{self.organization_id}:{self.kind}:{self.currency}"
         if self.owner_id:
@@ -27,6 +28,7 @@ class Place:
         return f"platform:{self.kind}:{self.currency}"
 
     def new(self) -> LedgerAccount:
+        """Return the account to be, unsaved."""
         return LedgerAccount(
             key=self.key,
             kind=self.kind,
@@ -40,7 +42,7 @@ class Place:
 
 
 def accounts(places: Iterable[Place]) -> dict[Place, LedgerAccount]:
-    """The account of each place, made if there was none. One query when all exist, three when not."""
+    """Return the account of each place, making the missing ones. One query if all exist, three if not."""
     wanted = {place.key: place for place in places}
     found = LedgerAccount.objects.in_bulk(list(wanted), field_name="key")
     missing = [place.new() for key, place in wanted.items() if key not in found]
@@ -51,25 +53,28 @@ def accounts(places: Iterable[Place]) -> dict[Place, LedgerAccount]:
 
 
 def account(place: Place) -> LedgerAccount:
-    """The account of one place, made if there was none."""
+    """Return the account of one place, making it if it is missing."""
     return accounts([place])[place]
 
 
 def wallet(organization: Organization) -> LedgerAccount:
-    """What the organization may spend. Never below zero."""
+    """Return the account of what the organization may spend. Its balance is never below zero."""
     return account(Place(kind=Kind.WALLET, currency=organization.currency, organization_id=organization.pk))
 
 
 def hold(organization: Organization) -> LedgerAccount:
-    """What the organization's open orders may still cost. Never below zero."""
+    """Return the account of what the organization's open orders may still cost. Its balance is never below zero."""
     return account(Place(kind=Kind.HOLD, currency=organization.currency, organization_id=organization.pk))
 
 
 def payable(owner: Owner, currency: str) -> LedgerAccount:
-    """What the marketplace owes the owner. May go below zero: corrections net on the next statement."""
+    """Return the account of what the platform owes the owner.
+
+    Its balance may go below zero: a correction is set off against earnings on the next statement.
+    """
     return account(Place(kind=Kind.PAYABLE, currency=currency, owner_id=owner.pk))
 
 
 def platform(kind: str, currency: str) -> LedgerAccount:
-    """One of the platform's own accounts: stripe_clearing, bank_clearing, revenue, verification, processing_fee."""
+    """Return one of the platform's own accounts (LedgerAccount.OF_PLATFORM), such as `stripe_clearing` or `revenue`."""
     return account(Place(kind=kind, currency=currency))

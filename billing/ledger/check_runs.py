@@ -1,4 +1,4 @@
-"""A run of the ledger's checks, and its differences as rows that operators see until they are gone."""
+"""Running the ledger's checks, and storing the differences that operators see until a later run finds them gone."""
 
 import logging
 import time
@@ -15,10 +15,11 @@ from billing.models import LedgerCheck, LedgerDifference
 from core.errors import InvalidInput
 
 logger = logging.getLogger(__name__)
-ONE_AT_A_TIME = 0x6C6564676572  # "ledger": a run that began earlier must not speak after one that began later
+# Advisory lock, "ledger" in ASCII: a run that began earlier must not write its findings after one that began later.
+ONE_AT_A_TIME = 0x6C6564676572
 NOTE_MAX = 500
 
-# Rows of one run: what was there before keeps its first sight and its note.
+# A difference that an earlier run found keeps its first run and its note.
 SEEN_AGAIN = """
 UPDATE billing_ledgerdifference d SET expected_micro = f.expected, actual_micro = f.actual, last_seen_id = %s
   FROM unnest(%s::text[], %s::text[], %s::numeric[], %s::numeric[]) AS f (name, subject, expected, actual)
@@ -34,9 +35,10 @@ SELECT f.name, f.subject, f.expected, f.actual, %s, %s, now()
 
 
 def run(*, names: Collection[str] = tuple(CHECKS)) -> list[Difference]:
-    """Make the checks over one snapshot; write the run, and open, renew and close the rows of its differences.
+    """Run the checks on one snapshot, store the run and its differences, and return the differences.
 
-    A difference is gone when its check ran and did not find it. What is found is logged as well. May run twice, at once.
+    A difference that is stored as open is closed if its check ran and did not find it again. Each one found is logged
+    as an error. Safe in many processes at once.
     """
     with transaction.atomic():
         with connection.cursor() as cursor:
@@ -56,7 +58,7 @@ def run(*, names: Collection[str] = tuple(CHECKS)) -> list[Difference]:
 
 
 def note(*, difference: LedgerDifference, text: str, actor: User) -> LedgerDifference:
-    """Keep what an operator found out, with an audit row. Raises InvalidInput `note_too_long`."""
+    """Store an operator's note on a difference, with an audit row. Raises InvalidInput (`note_too_long`)."""
     text = text.strip()
     if len(text) > NOTE_MAX:
         raise InvalidInput(f"A note has at most {NOTE_MAX} characters.", code="note_too_long")
@@ -78,7 +80,7 @@ def note(*, difference: LedgerDifference, text: str, actor: User) -> LedgerDiffe
 def _write(check: LedgerCheck, found: Sequence[Difference]) -> None:
     if not found:
         return
-    rows = {(one.check, one.subject): (one.expected_micro, one.actual_micro) for one in found}
+    rows = {(diff.check, diff.subject): (diff.expected_micro, diff.actual_micro) for diff in found}
     columns: list[list[Any]] = [
         [name for name, _ in rows],
         [subject for _, subject in rows],

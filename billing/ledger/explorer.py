@@ -1,4 +1,4 @@
-"""The ledger as operators read it: an account's transfers with its balance after each, and what a transfer belongs to."""
+"""Reading the ledger in the back office: an account's transfers with balances, and what a transfer belongs to."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,27 +22,31 @@ from billing.models import (
 
 PAGE = 50
 
-# Both legs by their index, newest first; an account's own transfers only.
+# By account, what the transfers after an id moved. The indexes of debits and of credits are read for these accounts
+# only.
 SUMS = """
-SELECT a.id, a.side * (COALESCE((SELECT sum(amount_micro) FROM billing_ledgertransfer WHERE debit_id = a.id AND id > %(after)s), 0)
-                     - COALESCE((SELECT sum(amount_micro) FROM billing_ledgertransfer WHERE credit_id = a.id AND id > %(after)s), 0))
+SELECT a.id, a.side * (
+           COALESCE((SELECT sum(amount_micro) FROM billing_ledgertransfer
+                      WHERE debit_id = a.id AND id > %(after)s), 0)
+         - COALESCE((SELECT sum(amount_micro) FROM billing_ledgertransfer
+                      WHERE credit_id = a.id AND id > %(after)s), 0))
   FROM billing_ledgeraccount a WHERE a.id = ANY(%(accounts)s)
 """
 
 
 @dataclass(frozen=True)
 class Movement:
-    """One transfer as an account felt it: signed on its normal side. `after_micro` is None where a filter leaves others out."""
+    """One transfer as seen from an account."""
 
     transfer: LedgerTransfer
-    other: LedgerAccount
-    amount_micro: int
-    after_micro: int | None
+    other: LedgerAccount  # the account on the other side
+    amount_micro: int  # signed: positive if it adds to the balance
+    after_micro: int | None  # the balance after it; None if a filter by kind leaves out transfers in between
 
 
 @dataclass(frozen=True)
 class Movements:
-    """A page, newest first. `older` is the id to continue below, None at the end."""
+    """A page of movements, newest first. `older` is the id below which the next page begins, or None."""
 
     rows: list[Movement]
     older: int | None
@@ -50,16 +54,19 @@ class Movements:
 
 @dataclass(frozen=True)
 class Belonging:
-    """What a transfer is part of: in words, and the row."""
+    """A row that a transfer is part of, with a label for it."""
 
     label: str
     row: Model
 
 
 def balances(accounts: Sequence[LedgerAccount]) -> dict[int, int]:
-    """Balance by account id. Those that keep none are summed up: for a large account that takes a while."""
-    kept = {account.pk: account.balance_micro for account in accounts if account.tracked}
-    return kept | _moved_after([account.pk for account in accounts if not account.tracked], 0)
+    """Return the balance by account id, in micro-units.
+
+    Untracked accounts store no balance: their transfers are summed, which takes a while for a large account.
+    """
+    stored = {account.pk: account.balance_micro for account in accounts if account.tracked}
+    return stored | _moved_after([account.pk for account in accounts if not account.tracked], 0)
 
 
 def movements(
@@ -70,7 +77,10 @@ def movements(
     since: date | None = None,
     until: date | None = None,
 ) -> Movements:
-    """Up to PAGE transfers of an account, newest first: those below the id `before`, of a kind, posted on days from to (UTC)."""
+    """Return a page of up to PAGE transfers of an account, newest first.
+
+    Filters: ids below `before`, one `kind`, posted on the days (UTC) from `since` to `until`, both included.
+    """
     rows = LedgerTransfer.objects.filter(Q(debit=account) | Q(credit=account)).select_related("debit", "credit")
     rows = _of_days(rows, since, until)
     if before:
@@ -86,7 +96,7 @@ def movements(
 
 
 def find(text: str) -> QuerySet[LedgerTransfer]:
-    """Transfers by public id, or by the beginning of their idempotency key: both have an index."""
+    """Return the transfers with this public id, or whose idempotency key begins with the text. Both have an index."""
     try:
         return LedgerTransfer.objects.filter(public_id=UUID(text))
     except ValueError:
@@ -94,12 +104,13 @@ def find(text: str) -> QuerySet[LedgerTransfer]:
 
 
 def belongings(transfer: LedgerTransfer) -> list[Belonging]:
-    """Everything that the transfer is part of: documents that point to it, and what its key names."""
+    """Return everything that the transfer is part of: rows that point to it, and the row that its key names."""
     found = [Belonging(label, row) for label, row in _pointing(transfer)]
     return found + [Belonging(label, row) for label, row in _named(transfer) if row is not None]
 
 
 def _moved_after(accounts: list[int], after: int) -> dict[int, int]:
+    """Return by account id how much the transfers with ids above `after` changed the balance."""
     if not accounts:
         return {}
     with connection.cursor() as cursor:
@@ -124,7 +135,7 @@ def _of_days(rows: QuerySet[LedgerTransfer], since: date | None, until: date | N
 
 
 def _pointing(transfer: LedgerTransfer) -> Iterator[tuple[str, Model]]:
-    """Rows with a foreign key to this transfer."""
+    """Yield the rows with a foreign key to this transfer."""
     for name, label in (
         ("top_up", "Top-up"),
         ("promo_credit", "Promotional credit"),
@@ -148,7 +159,7 @@ def _pointing(transfer: LedgerTransfer) -> Iterator[tuple[str, Model]]:
 
 
 def _named(transfer: LedgerTransfer) -> Iterator[tuple[str, Model | None]]:
-    """Rows that the key or the notes of the posting name."""
+    """Yield the row that the idempotency key names ("How money moves" in billing/README.md lists the keys)."""
     first, _, rest = transfer.idempotency_key.partition(":")
     name = rest.split(":")[0]
     if first in ("hold", "release") and name.isdigit():

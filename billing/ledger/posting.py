@@ -1,4 +1,4 @@
-"""Posting to the ledger: one statement for any number of transfers. The database moves the balances."""
+"""Posting to the ledger: one SQL statement for any number of transfers. A database trigger moves the balances."""
 
 import json
 from collections.abc import Sequence
@@ -34,28 +34,28 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True)
 class Posting:
-    """A transfer to be: `amount_micro` > 0, debited to one account, credited to another."""
+    """A transfer to be posted: `amount_micro` (more than zero) is debited to one account and credited to another."""
 
     kind: str
     debit: LedgerAccount
     credit: LedgerAccount
     amount_micro: int
     idempotency_key: str
-    effective_at: datetime | None = None  # now
+    effective_at: datetime | None = None  # None: now
     meta: dict[str, Any] = field(default_factory=dict)
     reverses: LedgerTransfer | None = None
 
 
 @dataclass(frozen=True)
 class PostResult:
-    """What a call did: `new` of its transfers were made by it, the rest before."""
+    """The result of a call: the keys of its transfers, of which `new` were made by it and the rest before."""
 
     keys: tuple[str, ...]
     new: int
 
     @cached_property
     def transfers(self) -> tuple[LedgerTransfer, ...]:
-        """In the order of the postings. Read when asked for: who posts thousands never looks at them."""
+        """The transfers, in the order of the postings. Read only on access, since most callers never look at them."""
         found = LedgerTransfer.objects.in_bulk(self.keys, field_name="idempotency_key")
         return tuple(found[key] for key in self.keys)
 
@@ -76,11 +76,11 @@ SELECT count(*) FROM posted
 
 
 def post(transfers: Sequence[Posting]) -> PostResult:
-    """Post all or nothing. A posting whose key was used before, for the same transfer, only returns that one.
+    """Post all transfers or none. If a key was used before for the same transfer, that transfer is returned instead.
 
-    Call it once in a transaction, and last: it locks the accounts until the end. Raises Conflict
-    (`idempotency_conflict`) when a key was used for another transfer, and PaymentRequired
-    (`insufficient_funds`) when a wallet or a hold would go below zero.
+    Call it once in a transaction and as the last step: it locks the accounts until the end of the transaction, in the
+    order of their ids. Raises Conflict (`idempotency_conflict`) if a key was used for another transfer, and
+    PaymentRequired (`insufficient_funds`) if an account with a floor, such as a wallet or a hold, would go below zero.
     """
     if not transfers:
         return PostResult((), 0)
@@ -119,7 +119,11 @@ def _columns(transfers: Sequence[Posting]) -> list[list[Any]]:
 
 
 def _refuse_other_payload(posting: Posting, row: LedgerTransfer) -> None:
-    """The trigger never saw a row that another transaction wrote while ours waited: compare here too."""
+    """Raise Conflict if the stored transfer is another one than the posting.
+
+    The trigger compares only with rows that it sees. Another transaction may have committed the same key while our
+    insert waited for it, so the comparison is repeated here.
+    """
     reverses_id = posting.reverses.id if posting.reverses else None
     wanted = (posting.kind, posting.debit.id, posting.credit.id, posting.amount_micro, reverses_id)
     if wanted != (row.kind, row.debit_id, row.credit_id, row.amount_micro, row.reverses_id):

@@ -1,4 +1,4 @@
-"""The option of commands that close a period."""
+"""The `--until` option of the commands that close a period."""
 
 from datetime import UTC, datetime
 
@@ -8,13 +8,15 @@ from django.utils.dateparse import parse_datetime
 
 
 def add_until(parser: CommandParser) -> None:
+    """Add `--until` to a command."""
     parser.add_argument(
-        "--until", help="a moment (ISO 8601, UTC if it names no zone), or now; none: the last month's end"
+        "--until",
+        help="close up to this time (ISO 8601; UTC if it has no zone), or `now`; default: the end of last month",
     )
 
 
 def moment(text: str) -> datetime:
-    """Raises CommandError for what is no moment, or one that is to come."""
+    """Parse the option's value: an aware time that is not in the future. Raises CommandError for anything else."""
     now = timezone.now()
     if text == "now":
         return now
@@ -23,7 +25,7 @@ def moment(text: str) -> datetime:
     except ValueError:
         at = None
     if at is None:
-        raise CommandError(f"{text} is not a moment: write 2026-11-01T00:00Z, or now")
+        raise CommandError(f"{text} is not a time: write 2026-11-01T00:00Z, or now")
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
     if at > now:
         raise CommandError("A period that is not over cannot be closed.")

@@ -1,3 +1,5 @@
+"""The tables of money, a file a noun. What the database refuses about them is in billing/rules."""
+
 from billing.models.approvals import Approval
 from billing.models.auto_recharges import AutoRecharge
 from billing.models.balance_transactions import BalanceTransaction

@@ -8,9 +8,10 @@ from core.states import Transitions
 
 
 class Approval(PublicIdModel):
-    """Something about money that one operator proposes and another must approve before it is done.
+    """An act on money that one operator proposes and another must approve before it is done.
 
-    The database refuses that both are the same person. `params` are what will be done, shown to the second as they are.
+    A constraint refuses an approval or rejection by the proposer. `params` are exactly what will be done; the second
+    operator sees them unchanged.
     """
 
     class Kind(models.TextChoices):

@@ -7,10 +7,10 @@ from core.models import TimestampedModel
 
 
 class AutoRecharge(TimestampedModel):
-    """A customer's standing order: when the wallet falls below a threshold, charge the saved card, so much a month at most.
+    """A customer's standing order: charge the saved card when the wallet falls below a threshold, up to a monthly cap.
 
-    What is in flight is a CardTopUp of origin `auto`, of which the database allows one at a time. A refused charge pauses it
-    until the customer looks.
+    Each charge is a CardTopUp of origin `auto`; the database allows one in flight at a time. A refused charge pauses
+    the recharge until the customer resumes it.
     """
 
     organization = models.OneToOneField(Organization, on_delete=models.PROTECT, related_name="auto_recharge")

@@ -4,10 +4,10 @@ from core.models import TimestampedModel
 
 
 class BalanceTransaction(TimestampedModel):
-    """One movement of our balance at Stripe, as Stripe says it. Append-only, amounts signed.
+    """One movement of our balance at Stripe, as Stripe reports it. Append-only; amounts are signed.
 
-    Its fee is posted with it, under the key `stripe_fee:<stripe_id>`. The ledger's check compares each row with what
-    was posted for it: see services/ledger_checks.py.
+    Its fee is posted together with the row, under the key `stripe_fee:<stripe_id>`. The ledger's checks compare every
+    row with what was posted for it (billing/ledger/checks/stripe.py).
     """
 
     stripe_id = models.CharField(max_length=255, unique=True)
@@ -42,7 +42,7 @@ class BalanceTransaction(TimestampedModel):
                 condition=models.Q(type="transfer_refund"),
                 name="balance_transaction_transfer",
             ),
-            # What a sweep looks for: money that moved after a payment was over.
+            # For the sweeps that look for money that moved after a payment had ended.
             models.Index(
                 fields=["occurred_at"],
                 condition=models.Q(type__in=["adjustment", "refund_failure", "payment_failure_refund"]),

@@ -10,10 +10,10 @@ from core.states import TransitionEvent, Transitions
 
 
 class CardDispute(PublicIdModel):
-    """A cardholder told the bank that a payment was not theirs, or not right (a chargeback). Stripe's Dispute.
+    """A chargeback: a cardholder told the bank that a payment was not theirs, or not right. Stripe calls it a Dispute.
 
-    When the bank takes the money, the wallet gives what it has and the rest is owed (ledger account `disputed`). When it is
-    lost, what is still owed after `write_off` is our loss.
+    When the bank takes the money, the wallet pays what it has and the organization owes the rest (ledger account
+    `disputed`). If the dispute is lost, an operator may write off what is still owed as our loss.
     """
 
     class Status(models.TextChoices):
@@ -28,7 +28,7 @@ class CardDispute(PublicIdModel):
         Status.WARNING: (Status.NEEDS_RESPONSE, Status.UNDER_REVIEW, Status.WON, Status.LOST, Status.CLOSED),
         Status.NEEDS_RESPONSE: (Status.UNDER_REVIEW, Status.WON, Status.LOST, Status.CLOSED),
         Status.UNDER_REVIEW: (Status.NEEDS_RESPONSE, Status.WON, Status.LOST, Status.CLOSED),
-        Status.LOST: (Status.WON,),  # a second look at the bank may turn it
+        Status.LOST: (Status.WON,),  # the bank may change its decision
     }
     OPEN: ClassVar = (Status.WARNING, Status.NEEDS_RESPONSE, Status.UNDER_REVIEW)
 
@@ -43,11 +43,12 @@ class CardDispute(PublicIdModel):
     evidence_due_at = models.DateTimeField(null=True)
     evidence = models.TextField(blank=True, db_default="", help_text="What an operator told the bank.")
     evidence_at = models.DateTimeField(null=True)
-    # What the ledger has done for it, so that each is done once.
+    # When the ledger posted each movement, so that each is posted once.
     withdrawn_at = models.DateTimeField(null=True)
     reinstated_at = models.DateTimeField(null=True)
     written_off_at = models.DateTimeField(null=True)
-    # Whether the organization was suspended for it, so that a suspension of somebody else's stays. Once a dispute.
+    # When the organization was suspended for this dispute, and when that was lifted. A dispute suspends once. Only a
+    # suspension recorded here is lifted automatically; one that an operator made stays.
     suspended_at = models.DateTimeField(null=True)
     lifted_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)

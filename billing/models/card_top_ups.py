@@ -13,10 +13,10 @@ from core.states import TransitionEvent, Transitions
 
 
 class CardTopUp(PublicIdModel):
-    """A customer's wish to top up by card: from the wish, through Stripe's Checkout, to money in the wallet or an end.
+    """A top-up by card, from the customer's request through Stripe to money in the wallet, a failure or an expiry.
 
-    `top_up` is the ledger's side, made once, when Stripe says that the money is there. Money that Stripe took is
-    credited whatever we believed before: that is why `failed` and `expired` may still become `paid`.
+    `top_up` is the credit in the ledger, made once, when Stripe reports that the money arrived. Money that Stripe took
+    is credited even if we believed that the payment had ended: so `failed` and `expired` may still become `paid`.
     """
 
     class Status(models.TextChoices):
@@ -72,7 +72,7 @@ class CardTopUp(PublicIdModel):
                 | ~models.Q(status="paid") & models.Q(top_up=None),
                 name="card_top_up_paid",
             ),
-            # However many workers see a low wallet at once.
+            # One automatic charge at a time, even if several workers see the low wallet at once.
             models.UniqueConstraint(
                 fields=["organization"],
                 condition=models.Q(origin="auto", status__in=["created", "open", "processing"]),
@@ -91,7 +91,7 @@ class CardTopUp(PublicIdModel):
 
     @property
     def page_url(self) -> str:
-        """Where it can be paid now, or ""."""
+        """The page of Stripe on which it can be paid now, or ""."""
         return self.checkout_url if self.status == self.Status.OPEN else ""
 
 

@@ -9,9 +9,10 @@ from core.states import TransitionEvent, Transitions
 
 
 class ConnectedAccount(PublicIdModel):
-    """Where an owner is paid: an account at Stripe (Accounts v2, recipient configuration), onboarded on Stripe's own pages.
+    """The account at Stripe to which an owner is paid (Accounts v2, recipient). It is filled in on Stripe's own pages.
 
-    No identity document and no bank account number ever reaches us: `requirements` are Stripe's words for what is missing.
+    No identity document and no bank account number ever reaches us: `requirements` holds Stripe's names of what is
+    missing.
     """
 
     class Status(models.TextChoices):
@@ -41,7 +42,8 @@ class ConnectedAccount(PublicIdModel):
     status_code = models.CharField(max_length=64, blank=True, db_default="")
     transfers_status = models.CharField(max_length=32, blank=True, db_default="")
     payouts_status = models.CharField(max_length=32, blank=True, db_default="")
-    # What Stripe wants: name, waits_for (user, stripe), due (currently_due, past_due, eventually_due), errors.
+    # What Stripe still requires, a list of {name, waits_for: "user" or "stripe", due: "currently_due", "past_due" or
+    # "eventually_due", errors: [code]}.
     requirements = models.JSONField(default=list, db_default=[])
     deadline_at = models.DateTimeField(null=True, help_text="When the first requirement becomes past due.")
     checked_at = models.DateTimeField(null=True)

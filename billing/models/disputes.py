@@ -11,9 +11,10 @@ from core.states import TransitionEvent, Transitions
 
 
 class Dispute(PublicIdModel):
-    """A customer disputes what a job cost, or an owner what a statement says. An operator decides; money follows by corrections.
+    """A customer's dispute of what a job cost, or an owner's dispute of a statement. An operator decides it.
 
-    (What a cardholder disputes at the bank is a CardDispute.)
+    If it is upheld, corrections in the ledger move the money. (A payment that a cardholder disputes at the bank is a
+    CardDispute.)
     """
 
     class Status(models.TextChoices):
@@ -85,7 +86,7 @@ class DisputeEvent(TransitionEvent):
 
 
 class DisputeMessage(models.Model):
-    """Evidence: what either side or an operator wrote. Append-only."""
+    """A message about a dispute (evidence or an answer), by the side that opened it or by an operator. Append-only."""
 
     dispute = models.ForeignKey(Dispute, on_delete=models.PROTECT, related_name="messages")
     author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")

@@ -7,9 +7,10 @@ from core.models import PublicIdModel
 
 
 class Invoice(PublicIdModel):
-    """What a customer's work cost in a period, paid from the wallet already. Append-only: a correction is on a later one.
+    """An invoice for a customer's work in a period, already paid from the wallet.
 
-    Every transfer that charged the customer, or gave a charge back, is an entry of exactly one invoice.
+    It is append-only: corrections are on a later invoice. Every transfer that charged the customer, or gave a charge
+    back, is an entry of exactly one invoice.
     """
 
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="invoices")
@@ -21,7 +22,7 @@ class Invoice(PublicIdModel):
     corrected_micro = models.BigIntegerField(help_text="Corrections, signed: negative gives back.")
     total_micro = models.BigIntegerField()
     promo_micro = models.BigIntegerField(default=0, help_text="The part that promotional credit paid.")
-    # The customer as it was then.
+    # Name and address as they were when the invoice was made.
     customer_name = models.CharField(max_length=200)
     customer_address = models.TextField(blank=True, db_default="")
 
@@ -46,7 +47,7 @@ class Invoice(PublicIdModel):
 
 
 class InvoiceEntry(models.Model):
-    """A transfer that charged a customer, or gave a charge back, belongs to one invoice. Append-only."""
+    """A transfer on an invoice: it charged the customer, or gave a charge back. Append-only."""
 
     invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="entries")
     transfer = models.OneToOneField(LedgerTransfer, on_delete=models.PROTECT, related_name="invoice_entry")
@@ -57,7 +58,7 @@ class InvoiceEntry(models.Model):
 
 
 class InvoiceLine(models.Model):
-    """What an invoice shows of one job, or of one correction. Append-only."""
+    """A line of an invoice: the work of one job, or one correction. Append-only."""
 
     class Kind(models.TextChoices):
         WORK = "work", "Verified work"

@@ -1,4 +1,4 @@
-"""Where value sits, and how it moves. The database holds every rule: billing/migrations/0002_rules.py."""
+"""The ledger: accounts hold value, transfers move it. The database enforces its rules (billing/rules/ledger.sql)."""
 
 from typing import ClassVar
 
@@ -18,14 +18,15 @@ OF_THE_PLATFORM = models.Q(organization=None, owner=None, floor_zero=False, trac
 
 
 class LedgerAccount(TimestampedModel):
-    """A place where value sits. `balance_micro` is on the account's normal side, and only transfers move it.
+    """An account of the ledger. `balance_micro` is positive on the account's normal side, and only transfers change it.
 
-    The platform's accounts are untracked: everybody would queue for their row, so their balance is a sum.
+    The platform's accounts are untracked: they store no balance, since every posting would have to lock the same row.
+    Their balance is the sum of their transfers.
     """
 
     class Kind(models.TextChoices):
         WALLET = "wallet", "Wallet"  # what an organization may spend
-        PROMO_WALLET = "promo_wallet", "Promotional credit"  # the same, given by the platform: never paid out
+        PROMO_WALLET = "promo_wallet", "Promotional credit"  # what it may spend, given by the platform: never paid out
         HOLD = "hold", "Held for jobs"  # what its open orders may still cost
         DISPUTED = "disputed", "Owed for disputed payments"  # what a bank took back and the wallet did not cover
         PAYABLE = "payable", "Owed to an owner"
@@ -34,7 +35,7 @@ class LedgerAccount(TimestampedModel):
         STRIPE_CLEARING = "stripe_clearing", "At Stripe"
         BANK_CLEARING = "bank_clearing", "At the bank"
         REVENUE = "revenue", "Revenue"
-        VERIFICATION = "verification", "Verification expense"  # copies that check others' work
+        VERIFICATION = "verification", "Verification expense"  # owners' pay for copies of units that check other work
         PROCESSING_FEE = "processing_fee", "Payment processing expense"
         PROMOTION = "promotion", "Promotion expense"
         DISPUTE_LOSS = "dispute_loss", "Loss from disputed payments"
@@ -62,7 +63,7 @@ class LedgerAccount(TimestampedModel):
         Kind.DISPUTE_LOSS,
         Kind.ADJUSTMENT,
     )
-    # Never below zero. What an owner is owed may be: corrections net on the next statement.
+    # These are never below zero. `payable` may be: a correction is set off against earnings on the next statement.
     FLOORED: ClassVar = (Kind.WALLET, Kind.PROMO_WALLET, Kind.HOLD, Kind.DISPUTED, Kind.RESERVE, Kind.IN_TRANSIT)
 
     key = models.TextField(unique=True)
@@ -91,7 +92,7 @@ class LedgerAccount(TimestampedModel):
                 condition=models.Q(tracked=True) | models.Q(balance_micro=0, version=0),
                 name="ledger_account_untracked",
             ),
-            # A wallet without its floor, or an account of nobody, cannot be made.
+            # Each kind has its owner, normal side and floor: a wallet without a floor, for example, cannot be made.
             models.CheckConstraint(
                 condition=OF_ONE_ORGANIZATION
                 & models.Q(floor_zero=True)
@@ -128,11 +129,11 @@ class LedgerAccount(TimestampedModel):
 
 
 class LedgerTransfer(models.Model):
-    """One amount, debited to one account and credited to another: balanced by construction. Append-only.
+    """One amount, debited to one account and credited to another, so that the ledger always balances. Append-only.
 
-    `fingerprint` is made by the database from what the transfer does; a second transfer under the same
-    `idempotency_key` has no effect, and is refused when it would do something else. A correction is a new
-    transfer that `reverses` the old one: same amount, accounts exchanged.
+    The database computes `fingerprint` from what the transfer does. A second transfer with the same `idempotency_key`
+    has no effect, and is refused if its fingerprint differs. A reversal is a new transfer that `reverses` another one:
+    the same amount with the accounts exchanged. Transfers of kind `correction` reverse no single transfer.
     """
 
     class Kind(models.TextChoices):
@@ -148,17 +149,21 @@ class LedgerTransfer(models.Model):
         DISPUTE = "dispute", "Disputed payment"  # a bank took it back, or gave it back
         OFFSET = "offset", "Set off against the wallet"
         WRITE_OFF = "write_off", "Written off"
-        RESERVE = "reserve", "Held while disputed"  # and let go
+        RESERVE = "reserve", "Held while disputed"  # and its release
         CORRECTION = "correction", "Correction"
         ADJUSTMENT = "adjustment", "Adjustment"
         PAYOUT = "payout", "Payout"  # from what is owed to what is on its way
-        TRANSFER = "transfer", "Transfer to an owner's account"  # sent by Stripe, or fetched back
+        TRANSFER = (
+            "transfer",
+            "Transfer to an owner's account",
+        )  # made by Stripe, or reversed; also Stripe's payouts to our bank
         RETURN = "return", "Payout returned"
         REVERSAL = "reversal", "Reversal"
 
     public_id = models.UUIDField(db_default=RandomUUID(), unique=True, editable=False)
     kind = models.CharField(max_length=20, choices=Kind)
-    # No constraints: billing_ledger_move() looks at each statement's accounts anyway, and what they name is never deleted.
+    # No foreign key constraints, which cost time for each row: billing_ledger_move() checks the accounts of each SQL
+    # statement, and accounts are never deleted.
     debit = models.ForeignKey(
         LedgerAccount, on_delete=models.PROTECT, related_name="debits", db_constraint=False, db_index=False
     )
@@ -167,7 +172,7 @@ class LedgerTransfer(models.Model):
     )
     amount_micro = models.BigIntegerField()
     currency = models.CharField(max_length=3)
-    idempotency_key = models.TextField(db_collation="C")  # one index then finds keys and their beginnings
+    idempotency_key = models.TextField(db_collation="C")  # with "C" one index finds whole keys and prefixes of keys
     fingerprint = models.CharField(max_length=64, editable=False, db_default="")
     effective_at = models.DateTimeField(db_default=Now())
     posted_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -177,7 +182,7 @@ class LedgerTransfer(models.Model):
     )
 
     class Meta:
-        # Statements and invoices look for what an account did since the last one.
+        # Statements and invoices read the transfers of an account since the last one.
         indexes = [
             models.Index(fields=["debit", "posted_at"], name="ledger_transfer_debits"),
             models.Index(fields=["credit", "posted_at"], name="ledger_transfer_credits"),

@@ -18,7 +18,10 @@ class LedgerCheck(TimestampedModel):
 
 
 class LedgerDifference(TimestampedModel):
-    """Something that did not add up, from the check that found it first to the one that found it gone. Operators see it."""
+    """A difference that the checks found, from the run that found it first to the run that did not find it any more.
+
+    Operators see it in the back office and may add a note.
+    """
 
     check_name = models.CharField(max_length=64)
     subject = models.CharField(max_length=300)

@@ -10,9 +10,9 @@ from core.states import Transitions
 
 
 class JobOrder(TimestampedModel):
-    """The money side of a job: the price bound when it was ordered, what is held, what it has cost so far.
+    """The money side of a job: the price fixed when it was ordered, the amount held, and what it has cost so far.
 
-    Once closed, the rest of the hold is back in the wallet and nothing about the order changes any more.
+    When the order is closed, the rest of the hold goes back to where it came from; after that the order never changes.
     """
 
     class Status(models.TextChoices):
@@ -24,7 +24,7 @@ class JobOrder(TimestampedModel):
     job = models.OneToOneField(InferenceJob, on_delete=models.PROTECT, related_name="order")
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="job_orders")
     rate_card = models.ForeignKey(RateCard, on_delete=models.PROTECT)
-    # Repeated from the card, so that rating reads one row.
+    # Copied from the rate card, so that rating reads one row.
     price_micro_per_hour = models.BigIntegerField()
     price_micro_per_kwh = models.BigIntegerField(default=0, db_default=0)
     owner_share_permille = models.PositiveSmallIntegerField()
@@ -75,10 +75,10 @@ class JobOrder(TimestampedModel):
 
     @property
     def left_micro(self) -> int:
-        """What the job may still cost."""
+        """What the job may still cost: the unused rest of the hold, zero once the order is closed."""
         return self.held_micro - self.charged_micro if self.status == self.Status.HELD else 0
 
     @property
     def left_promo_micro(self) -> int:
-        """The part of it that is promotional credit, which charges use up first."""
+        """The part of `left_micro` that is promotional credit. Charges use it first."""
         return max(0, min(self.held_promo_micro - self.charged_micro, self.left_micro))

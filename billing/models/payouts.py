@@ -13,11 +13,12 @@ from core.states import TransitionEvent, Transitions
 
 
 class Payout(PublicIdModel):
-    """The whole cents of one statement, on their way to the owner.
+    """The payment of one statement to its owner: the statement's balance in whole cents.
 
-    Made with its statement: `posting` moves the amount from `payable` to `in_transit`. After the hold days, and once the
-    owner's account is ready, a Stripe transfer is sent (`transfer_group` is the statement's id; `sent` moves `in_transit` to
-    `stripe_clearing`). What cannot be paid comes back to `payable` (`returned`) and is part of the next statement.
+    It is made with its statement, and `posting` moves the amount from `payable` to `in_transit`. After the hold days,
+    and once the owner's account is ready, a Stripe transfer is sent (`transfer_group` is the statement's id), and
+    `sent` moves the amount from `in_transit` to `stripe_clearing`. A payout that cannot be made is returned: `returned`
+    moves the amount back to `payable`, and it is part of the next statement.
     """
 
     class Status(models.TextChoices):
@@ -25,19 +26,20 @@ class Payout(PublicIdModel):
         SENDING = "sending", "Being sent"
         PAID = "paid", "Paid"
         RETURNED = "returned", "Returned to your balance"
-        REVERSED = "reversed", "Taken back"  # fraud or a wrong payee, by two operators
+        REVERSED = "reversed", "Taken back"  # for fraud or a wrong payee, by two operators or in Stripe's dashboard
 
     class Cause(models.TextChoices):
         FRAUD = "fraud", "Fraud"
         WRONG_PAYEE = "wrong_payee", "Wrong payee"
         UNKNOWN = "unknown", "Taken back in Stripe's dashboard"
 
-    CAUSES: ClassVar = (Cause.FRAUD, Cause.WRONG_PAYEE)  # that operators give
-    SUSPICIOUS: ClassVar = (Cause.FRAUD, Cause.UNKNOWN)  # what else the owner is due is held
+    CAUSES: ClassVar = (Cause.FRAUD, Cause.WRONG_PAYEE)  # causes that an operator may give
+    SUSPICIOUS: ClassVar = (Cause.FRAUD, Cause.UNKNOWN)  # causes for which the owner's other payouts are held
 
     TRANSITIONS: ClassVar[Transitions] = {
         Status.SCHEDULED: (Status.SENDING, Status.RETURNED),
-        Status.SENDING: (Status.PAID, Status.RETURNED, Status.SCHEDULED),  # back only when nothing was done
+        # Back to scheduled or returned only if Stripe certainly made no transfer.
+        Status.SENDING: (Status.PAID, Status.RETURNED, Status.SCHEDULED),
         Status.PAID: (Status.REVERSED,),
     }
 
@@ -52,7 +54,7 @@ class Payout(PublicIdModel):
         null=True, help_text="When operators last let it go: no rule of ours holds it again."
     )
     status = models.CharField(max_length=16, choices=Status, default=Status.SCHEDULED)
-    # While scheduled: why it waits, e.g. account_not_ready, balance_low, held.
+    # While scheduled, why the payout waits: for example account_not_ready, balance_low, held.
     status_code = models.CharField(max_length=64, blank=True, db_default="")
     account = models.ForeignKey(ConnectedAccount, on_delete=models.PROTECT, null=True, related_name="payouts")
     command = models.OneToOneField(StripeCommand, on_delete=models.PROTECT, null=True, related_name="payout")
@@ -65,7 +67,7 @@ class Payout(PublicIdModel):
     sent = models.OneToOneField(LedgerTransfer, on_delete=models.PROTECT, null=True, related_name="payout_sent")
     returned = models.OneToOneField(LedgerTransfer, on_delete=models.PROTECT, null=True, related_name="payout_returned")
     paid_at = models.DateTimeField(null=True, help_text="When Stripe made the transfer: the tax year counts it.")
-    # From Stripe to the owner's bank, as Stripe says it: "", pending, paid, failed.
+    # The way from the owner's account at Stripe to the owner's bank, as Stripe reports it: "", pending, paid, failed.
     bank_payout_id = models.CharField(max_length=255, blank=True, db_default="")
     bank_status = models.CharField(max_length=16, blank=True, db_default="")
     bank_code = models.CharField(max_length=64, blank=True, db_default="")

@@ -8,7 +8,7 @@ from core.models import PublicIdModel
 
 
 class PromoCredit(PublicIdModel):
-    """Credit that the platform gives a customer, as its own expense: owners are paid all the same. Append-only."""
+    """Promotional credit for a customer, at the platform's expense: owners are paid in full. Append-only."""
 
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="promo_credits")
     amount_micro = models.BigIntegerField()

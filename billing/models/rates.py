@@ -6,10 +6,10 @@ from core.models import TimestampedModel
 
 
 class RateCard(TimestampedModel):
-    """What work of a class costs from a moment on: time and energy, for a way of asking and a tier of verification.
+    """The price of work of a hardware class from a moment on: for time and energy, by mode and tier of verification.
 
-    Immutable: a new price is a new card. The owner is paid `owner_share_permille` of the time's price, and the whole of
-    the energy's.
+    Append-only: a new price is a new card. The owner is paid `owner_share_permille` of the price of time, and the whole
+    price of energy.
     """
 
     class Mode(models.TextChoices):
@@ -17,8 +17,8 @@ class RateCard(TimestampedModel):
         REAL_TIME = "real_time", "Real time"
 
     class Tier(models.TextChoices):
-        STANDARD = "standard", "Standard"  # trusted cars alone, others checked by copies
-        QUORUM = "quorum", "Quorum"  # every unit by two owners' cars that must agree
+        STANDARD = "standard", "Standard"  # a trusted vehicle works alone; the work of others is checked by copies
+        QUORUM = "quorum", "Quorum"  # every unit is run by vehicles of two owners, whose results must agree
 
     hardware_class = models.ForeignKey(HardwareClass, on_delete=models.PROTECT, related_name="rate_cards")
     currency = models.CharField(max_length=3, default="USD")
@@ -30,7 +30,8 @@ class RateCard(TimestampedModel):
         default=0, db_default=0, help_text="What the customer pays for a kilowatt-hour, besides."
     )
     owner_share_permille = models.PositiveSmallIntegerField(help_text="The owner's part of it, in thousandths.")
-    # A guard on the card itself: price x share may not be set below it. What a car's hour costs is checked at dispatch.
+    # The database refuses a card whose price x share is below this. Whether a vehicle's own costs are covered is
+    # checked at dispatch.
     min_owner_micro_per_hour = models.BigIntegerField(default=0)
 
     class Meta:
@@ -58,5 +59,5 @@ class RateCard(TimestampedModel):
 
     @property
     def owner_micro_per_hour(self) -> int:
-        """What an owner is paid for a compute-hour."""
+        """What an owner is paid for the time of a compute-hour, without energy."""
         return self.price_micro_per_hour * self.owner_share_permille // 1000

@@ -13,9 +13,10 @@ from core.states import TransitionEvent, Transitions
 
 
 class Refund(PublicIdModel):
-    """Unspent money on its way back to the card that it came from: one refund of one top-up, never above what is left of it.
+    """A refund of unspent money to the card of one top-up, never more than what is left of that top-up.
 
-    The wallet is debited when it is asked for (`transfer`); when Stripe cannot do it the money comes back (`returned`).
+    The wallet is debited when the refund is requested (`transfer`). If the refund fails, the money is credited again
+    (`returned`).
     """
 
     class Status(models.TextChoices):
@@ -27,7 +28,7 @@ class Refund(PublicIdModel):
     TRANSITIONS: ClassVar[Transitions] = {
         Status.REQUESTED: (Status.PENDING, Status.SUCCEEDED, Status.FAILED),
         Status.PENDING: (Status.SUCCEEDED, Status.FAILED),
-        Status.SUCCEEDED: (Status.FAILED,),  # a bank may send it back days later
+        Status.SUCCEEDED: (Status.FAILED,),  # a bank may send the money back days later
     }
 
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="refunds")

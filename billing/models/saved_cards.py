@@ -11,9 +11,9 @@ from core.states import TransitionEvent, Transitions
 
 
 class SavedCard(PublicIdModel):
-    """A card that Stripe keeps for a customer, and that we may charge without the customer being there.
+    """A card that Stripe stores for a customer, and that we may charge while the customer is not present.
 
-    We hold what a person needs to recognise it, never its number.
+    We store what a person needs to recognise it (brand, last four digits, expiry), never its number.
     """
 
     class Status(models.TextChoices):
@@ -24,13 +24,13 @@ class SavedCard(PublicIdModel):
 
     TRANSITIONS: ClassVar[Transitions] = {
         Status.PENDING: (Status.ACTIVE, Status.FAILED),
-        Status.FAILED: (Status.ACTIVE,),  # the page was thought to have expired
+        Status.FAILED: (Status.ACTIVE,),  # the customer finished on a page that we believed had expired
         Status.ACTIVE: (Status.REMOVED,),
     }
 
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="saved_cards")
     customer = models.ForeignKey(StripeCustomer, on_delete=models.PROTECT, related_name="saved_cards")
-    # The page that saves it; none when it was saved with a payment.
+    # The command that makes Stripe's page for saving the card; None if the card was saved with a payment.
     command = models.OneToOneField(StripeCommand, on_delete=models.PROTECT, null=True, related_name="saved_card")
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
     site_url = models.CharField(max_length=200, blank=True, db_default="")

@@ -8,14 +8,16 @@ from core.money import NANO_PER_MICRO, round_half_even
 
 
 class RatedUsage(models.Model):
-    """What one usage record cost and paid. Append-only; rows share a transfer, whose amount is their sum.
+    """The rating of one usage record: what it charged the customer and paid the owner. Append-only.
 
-    `charged_micro` is the customer's (0 for a copy that checked other work), `owner_micro` the owner's; the
-    rest is the platform's, and may be negative. Energy and wear are the owner's own costs, by the policy when
-    it was settled, in nano-units (a second's energy costs less than a micro-unit): information, no transfer.
+    Several rows share a transfer, whose amount is their sum. `charged_micro` is what the customer paid (0 for a copy
+    that checked other work), `owner_micro` what the owner was paid; the platform's rest may be negative. Energy and
+    wear are the owner's own costs by the policy in force at settlement, for information: no transfer moves them. They
+    are in nano-units, since the energy of a second costs less than a micro-unit.
     """
 
-    # The trigger rated_matches checks what these four point to, a batch at a time.
+    # No foreign key constraints on these: the trigger rated_matches checks usage, order and transfers a batch at a
+    # time.
     usage = models.OneToOneField(UsageRecord, on_delete=models.PROTECT, related_name="rated", db_constraint=False)
     order = models.ForeignKey(
         JobOrder, on_delete=models.PROTECT, related_name="rated_usage", db_constraint=False, db_index=False
@@ -59,5 +61,5 @@ class RatedUsage(models.Model):
 
     @property
     def net_micro(self) -> int:
-        """What the owner keeps after energy and wear."""
+        """What the owner keeps after energy and wear, in micro-units."""
         return self.owner_micro - round_half_even(self.energy_cost_nano + self.wear_nano, NANO_PER_MICRO)

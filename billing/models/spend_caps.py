@@ -6,7 +6,7 @@ from core.models import TimestampedModel
 
 
 class SpendCap(TimestampedModel):
-    """The most that a customer's jobs may cost in a calendar month (UTC), held and charged together. No row: no cap."""
+    """The most that a customer's jobs may cost in a calendar month (UTC), including holds. No row means no cap."""
 
     organization = models.OneToOneField(Organization, on_delete=models.PROTECT, related_name="spend_cap")
     monthly_micro = models.BigIntegerField()

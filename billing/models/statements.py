@@ -7,10 +7,10 @@ from core.models import PublicIdModel
 
 
 class Statement(PublicIdModel):
-    """What an owner earned in a period, and what becomes of it. Append-only: a correction is a line of a later one.
+    """A statement of what an owner earned in a period and how it is paid. Append-only: corrections are on a later one.
 
-    `opening + earned + corrected + other - paid_out = carried`, all of the ledger account `payable`; every transfer on
-    that account is an entry of exactly one statement. Energy and wear are the owner's own costs: information.
+    `opening + earned + corrected + other - paid_out = carried`, all on the ledger account `payable`; every transfer on
+    that account is an entry of exactly one statement. Energy and wear are the owner's own costs, for information.
     """
 
     owner = models.ForeignKey(Owner, on_delete=models.PROTECT, related_name="statements")
@@ -60,7 +60,7 @@ class Statement(PublicIdModel):
 
 
 class StatementEntry(models.Model):
-    """A transfer on the owner's `payable` account belongs to one statement. Append-only."""
+    """A transfer of the owner's `payable` account on its one statement. Append-only."""
 
     statement = models.ForeignKey(Statement, on_delete=models.PROTECT, related_name="entries")
     transfer = models.OneToOneField(LedgerTransfer, on_delete=models.PROTECT, related_name="statement_entry")
@@ -71,9 +71,10 @@ class StatementEntry(models.Model):
 
 
 class StatementLine(models.Model):
-    """What a statement shows of one vehicle, class and month of work; or one correction. Append-only.
+    """A line of a statement: the work of one vehicle, hardware class and month, or one correction. Append-only.
 
-    `service_month` is the first day (UTC) of the month in which the work was verified: earlier than the period, it is late.
+    `service_month` is the first day (UTC) of the month in which the work was verified; a month before the statement's
+    period makes the line late.
     """
 
     class Kind(models.TextChoices):

@@ -8,10 +8,10 @@ from core.states import Transitions
 
 
 class StripeCommand(TimestampedModel):
-    """The outbox: one write to Stripe, decided in a transaction of ours and sent after it. See services/outbox.py.
+    """A row of the outbox: one write to Stripe, decided in a transaction of ours and sent after it.
 
-    `outcome_unknown` is set and committed before each call and cleared by a clear answer: whoever takes the command
-    up after a crash knows that Stripe may have done it already.
+    billing/stripe/outbox.py sends it. `outcome_unknown` is set and committed before each call, and cleared by a
+    definite answer. So a worker that takes the command up after a crash knows that Stripe may have carried it out.
     """
 
     class Kind(models.TextChoices):

@@ -5,7 +5,7 @@ from core.models import TimestampedModel
 
 
 class StripeCustomer(TimestampedModel):
-    """Who an organization is at Stripe. Made with the command that creates it there; `stripe_id` is its answer."""
+    """An organization's Customer object at Stripe, made with its command; `stripe_id` comes with Stripe's answer."""
 
     organization = models.OneToOneField(Organization, on_delete=models.PROTECT, related_name="stripe_customer")
     stripe_id = models.CharField(max_length=255, unique=True, null=True)  # noqa: DJ001 - unique once known

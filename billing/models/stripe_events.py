@@ -8,10 +8,10 @@ from core.states import Transitions
 
 
 class StripeEvent(TimestampedModel):
-    """The inbox: an event that Stripe sent, stored once by its id before anything is done about it.
+    """A row of the inbox: an event from Stripe, stored once by its id before anything is done about it.
 
-    It only says which object to fetch: what happens is decided by the object as it is then. So the object in the
-    payload, which shows personal data of the payer, is not kept; the digest of the payload is.
+    It only names the object to fetch; what is done depends on the object as it is then. So the payload, which contains
+    personal data of the payer, is not stored, only its SHA-256 digest.
     """
 
     class Source(models.TextChoices):
@@ -27,7 +27,7 @@ class StripeEvent(TimestampedModel):
     TRANSITIONS: ClassVar[Transitions] = {
         Status.RECEIVED: (Status.PROCESSED, Status.SKIPPED, Status.DEAD),
         Status.DEAD: (Status.RECEIVED,),
-        Status.SKIPPED: (Status.RECEIVED,),  # when we learn what a type means
+        Status.SKIPPED: (Status.RECEIVED,),  # when a new version of our code handles the type
     }
 
     event_id = models.CharField(max_length=255, unique=True)
@@ -59,9 +59,9 @@ class StripeEvent(TimestampedModel):
 
 
 class StripeSweep(TimestampedModel):
-    """One complete listing of Stripe's events, or of its balance transactions, in [since, until). Append-only.
+    """One complete listing of Stripe's events or balance transactions, from `since_at` up to `until_at`. Append-only.
 
-    The next one begins where it ended, so that nothing between two sweeps goes unseen.
+    The next listing begins where this one ended, so that nothing between two sweeps is missed.
     """
 
     class Subject(models.TextChoices):

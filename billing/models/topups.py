@@ -8,7 +8,7 @@ from core.models import PublicIdModel
 
 
 class TopUp(PublicIdModel):
-    """Money that came into a wallet. Append-only."""
+    """A credit to a wallet for money that came in, by card or by bank transfer. Append-only."""
 
     class Method(models.TextChoices):
         MANUAL = "manual", "Bank transfer, entered by two operators"
@@ -26,7 +26,7 @@ class TopUp(PublicIdModel):
         constraints = [
             models.UniqueConstraint(fields=["organization", "idempotency_key"], name="top_up_once"),
             models.CheckConstraint(condition=models.Q(amount_micro__gt=0), name="top_up_amount"),
-            # The bank's reference names a transfer that arrived: it is credited once, under whatever key.
+            # The bank's reference identifies a bank transfer, which is credited once, whatever idempotency key is used.
             models.UniqueConstraint(
                 Upper(Trim("reference")), condition=models.Q(method="manual"), name="top_up_bank_reference"
             ),

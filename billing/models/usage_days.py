@@ -6,9 +6,9 @@ from core.locale import format_money
 
 
 class EarningsDay(models.Model):
-    """What a vehicle earned its owner on a day (UTC): rolled up by the settlement, in its transaction.
+    """What a vehicle earned for its owner on a day (UTC). The settlement adds usage in the statement that rates it.
 
-    A void takes away what its usage added. The ledger's check compares it with the ratings.
+    A void subtracts what its usage had added. A check of the ledger compares the sums with the rated usage.
     """
 
     owner = models.ForeignKey(Owner, on_delete=models.PROTECT, related_name="+", db_constraint=False)
@@ -32,7 +32,7 @@ class EarningsDay(models.Model):
 
 
 class SpendDay(models.Model):
-    """What a model cost a customer on a day (UTC): rolled up by the settlement, in its transaction. As EarningsDay."""
+    """What a model cost a customer on a day (UTC), kept up to date as EarningsDay is."""
 
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+", db_constraint=False)
     artifact = models.ForeignKey(ModelArtifact, on_delete=models.PROTECT, related_name="+", db_constraint=False)

@@ -6,9 +6,10 @@ from core.models import PublicIdModel
 
 
 class UsageVoid(PublicIdModel):
-    """A usage record that the platform takes back, as an event of its own: both stay visible. Append-only but for `settled_at`.
+    """A void: the platform takes rated usage back, as an event of its own; the usage stays visible.
 
-    Settling it posts corrections that mirror what its rating paid and charged. Only the platform voids, never a node.
+    Settling it posts corrections that mirror what the usage paid and charged. Only the platform voids usage, never a
+    node. Append-only, except for `settled_at`.
     """
 
     rated = models.OneToOneField(RatedUsage, on_delete=models.PROTECT, related_name="void")

@@ -1,4 +1,4 @@
-"""When a job has ended and all its usage is settled, the rest of its hold goes back to where it came from."""
+"""Closing orders: when a job has ended and all its usage is settled, the rest of its hold is released."""
 
 from django.db.models import Exists, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Now
@@ -15,7 +15,10 @@ LIVE = (Attempt.Status.LEASED, Attempt.Status.REPORTED)
 
 @atomic_retrying
 def close_orders(*, limit: int = 1000) -> int:
-    """Close up to `limit` orders that nothing can be charged to any more. Returns how many; repeatable."""
+    """Close up to `limit` orders that nothing can be charged to any more, and release the rest of their holds.
+
+    Returns the number of orders. Repeatable, and safe in many processes at once.
+    """
     orders = list(_due().select_related("rate_card")[:limit])
     if not orders:
         return 0
@@ -30,6 +33,7 @@ def close_orders(*, limit: int = 1000) -> int:
 
 
 def _due() -> QuerySet[JobOrder]:
+    # A live attempt may still become usage, and usage that is not settled may still be charged.
     unsettled = UsageRecord.objects.filter(job=OuterRef("job"), settled_at=None)
     live = Attempt.objects.filter(job=OuterRef("job"), status__in=LIVE)
     return (

@@ -1,14 +1,16 @@
-"""Rolling usage up by day, as part of the statement that rates it or takes it back."""
+"""Adding usage up by day (EarningsDay, SpendDay), within the SQL statement that rates the usage or voids it."""
 
 
 def rolled_up(rows: str, *, sign: str = "") -> str:
-    """SQL of two common table expressions, `earned` and `spent`, that add the figures of `rows` to the days; `sign` "-" takes away.
+    """Return the SQL of two common table expressions, `earned` and `spent`, that add usage to the sums by day.
 
-    Days are changed in the order of their keys, and before the ledger's accounts, so that nobody waits in a circle.
+    `rows` is the name of a table expression with the rated usage; with `sign` "-" it is subtracted. Days are locked in
+    the order of their keys, and before the ledger's accounts, so that two statements cannot deadlock.
     """
     return f"""earned AS (
     INSERT INTO billing_earningsday AS d
-           (owner_id, vehicle_id, currency, day, attempts, compute_ms, energy_mwh, gross_micro, energy_cost_nano, wear_nano)
+           (owner_id, vehicle_id, currency, day, attempts, compute_ms, energy_mwh, gross_micro, energy_cost_nano,
+            wear_nano)
     SELECT owner_id, vehicle_id, currency, day, {sign}count(*), {sign}sum(compute_ms), {sign}sum(energy_mwh),
            {sign}sum(owner_micro), {sign}sum(energy_cost_nano), {sign}sum(wear_nano)
       FROM {rows} GROUP BY owner_id, vehicle_id, currency, day ORDER BY owner_id, day, vehicle_id, currency

@@ -1,15 +1,16 @@
-"""What an order gives back to its customer, by voids and by upheld disputes: together never more than it charged.
+"""What an order has given back to its customer, by voids and by upheld disputes: together never more than it charged.
 
-Pockets: charges use promotional credit up first, so what is given back goes to the wallet first, until all that the wallet
-paid is back, and then to promotional credit. What stays charged is paid as if nothing else had been, and credit never
-becomes money that may be refunded.
+Wallet and promotional credit: charges use promotional credit first. So what is given back goes to the wallet first,
+until the wallet has back all that it paid, and then to promotional credit. What stays charged is then paid as if the
+rest had never been charged, and promotional credit never becomes money that may be refunded.
 
-A void and an upheld dispute do not meet on the same money: a dispute counts only the ratings that are not voided, and once
-one is upheld, nothing that was charged is voided any more.
+The same money is not given back twice, by a void and by a dispute: a dispute counts only usage that is not voided, and
+once a dispute is upheld, no usage that was charged can be voided any more.
 
-Locks: who gives back of an order, or lets somebody claim it, holds the order's row first (`locked`), then the dispute or
-the void, then posts. Settling and closing hold the orders' rows before the ledger's accounts too, so nobody waits in a
-circle. Settling voids needs no order: what a void gives back, and to which pocket, is written on it when it is made.
+Locks: a transaction that gives back money of an order, or opens a dispute about it, locks the order's row first
+(`locked`), then the dispute or the void, and posts last. Settling and closing also lock the orders' rows before the
+ledger's accounts, so there is no deadlock. Settling voids locks no order: the amounts of a void are fixed when it is
+made.
 """
 
 from dataclasses import dataclass
@@ -21,16 +22,16 @@ from billing.models import Dispute, JobOrder, UsageVoid
 
 @dataclass(frozen=True)
 class GivenBack:
-    """Of one order: by voids, settled or not, and by upheld disputes; `promo_micro` is the part of both that is credit."""
+    """What one order has given back so far."""
 
     order: JobOrder
-    voided_micro: int
-    granted_micro: int
-    promo_micro: int
+    voided_micro: int  # by voids, settled or not
+    granted_micro: int  # by upheld disputes
+    promo_micro: int  # the part of both that went to promotional credit
 
     @property
     def standing_micro(self) -> int:
-        """What was charged for usage that is not voided: what disputes are about."""
+        """What was charged for usage that is not voided, which is what a dispute can be about."""
         return self.order.charged_micro - self.voided_micro
 
     @property
@@ -39,19 +40,19 @@ class GivenBack:
         return self.standing_micro - self.granted_micro
 
     def promo_part(self, amount_micro: int) -> int:
-        """Of an amount that is given back now, what goes to promotional credit."""
-        by_wallet = max(0, self.order.charged_micro - self.order.held_promo_micro)
-        to_wallet = self.voided_micro + self.granted_micro - self.promo_micro
-        return amount_micro - min(amount_micro, max(0, by_wallet - to_wallet))
+        """Return the part of an amount that goes to promotional credit if the amount is given back now."""
+        paid_by_wallet = max(0, self.order.charged_micro - self.order.held_promo_micro)
+        returned_to_wallet = self.voided_micro + self.granted_micro - self.promo_micro
+        return amount_micro - min(amount_micro, max(0, paid_by_wallet - returned_to_wallet))
 
 
 def locked(order_id: int) -> JobOrder:
-    """The order, its row locked until the end of the transaction."""
+    """Return the order with its row locked until the end of the transaction."""
     return JobOrder.objects.select_for_update(no_key=True).get(pk=order_id)
 
 
 def of(order: JobOrder) -> GivenBack:
-    """So far. It stays so only while the order is locked."""
+    """Return what the order has given back so far. The figures can change unless the caller has locked the order."""
     voids = UsageVoid.objects.filter(rated__order=order).aggregate(
         micro=Sum("rated__charged_micro"), promo=Sum("promo_micro")
     )

@@ -1,4 +1,4 @@
-"""What is held for an order, and what comes back: promotional credit goes first, and is what charges use up first."""
+"""Holds of orders, and their release. A hold takes promotional credit first, and charges use that part first."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,12 @@ Kind = LedgerAccount.Kind
 
 
 def promo_part(organization: Organization, held_micro: int) -> int:
-    """How much of a hold promotional credit pays. With any credit the organization's orders wait for each other from here on.
+    """Return the part of a hold that promotional credit pays, in micro-units.
 
-    Two orders that read the same credit would else both count on it, and one be refused though the wallet covers it. The
-    organization's row is locked since only the database's own function may write to the ledger's accounts.
+    If the organization has any credit, its row is locked until the end of the transaction, so that its orders wait for
+    each other. Otherwise two orders could count on the same credit, and one would be refused although the wallet covers
+    it. The organization is locked rather than the account because only the database's own function writes to ledger
+    accounts.
     """
     if not _promo_micro(organization):
         return 0
@@ -23,49 +25,49 @@ def promo_part(organization: Organization, held_micro: int) -> int:
 
 
 def take(order: JobOrder, *, currency: str) -> None:
-    """Move what the order holds out of its pockets. Raises PaymentRequired `insufficient_funds`."""
+    """Post the order's hold, from promotional credit and the wallet. Raises PaymentRequired (`insufficient_funds`)."""
     hold, promo, wallet = _places(order, currency)
     accounts = posting.accounts([hold, promo, wallet] if order.held_promo_micro else [hold, wallet])
-    pockets = [(promo, order.held_promo_micro, ":promo"), (wallet, order.held_micro - order.held_promo_micro, "")]
+    parts = [(promo, order.held_promo_micro, ":promo"), (wallet, order.held_micro - order.held_promo_micro, "")]
     posting.post(
         [
             Posting(
                 kind=LedgerTransfer.Kind.HOLD,
-                debit=accounts[pocket],
+                debit=accounts[source],
                 credit=accounts[hold],
                 amount_micro=amount_micro,
                 idempotency_key=f"hold:{order.job_id}{suffix}",
                 meta={"job": str(order.job.public_id)},
             )
-            for pocket, amount_micro, suffix in pockets
+            for source, amount_micro, suffix in parts
             if amount_micro
         ]
     )
 
 
 def releases(orders: Sequence[JobOrder]) -> list[Posting]:
-    """What goes back of each order that still holds something, to the pocket that it came from."""
+    """Return the postings that release what the orders still hold, to the accounts that it came from."""
     parts = [
-        (order, hold, pocket, amount_micro, suffix)
+        (order, hold, target, amount_micro, suffix)
         for order in orders
         for hold, promo, wallet in [_places(order, order.rate_card.currency)]
-        for pocket, amount_micro, suffix in [
+        for target, amount_micro, suffix in [
             (promo, order.left_promo_micro, ":promo"),
             (wallet, order.left_micro - order.left_promo_micro, ""),
         ]
         if amount_micro
     ]
-    accounts = posting.accounts({place for _, hold, pocket, _, _ in parts for place in (hold, pocket)})
+    accounts = posting.accounts({place for _, hold, target, _, _ in parts for place in (hold, target)})
     return [
         Posting(
             kind=LedgerTransfer.Kind.RELEASE,
             debit=accounts[hold],
-            credit=accounts[pocket],
+            credit=accounts[target],
             amount_micro=amount_micro,
             idempotency_key=f"release:{order.job_id}{suffix}",
             meta={"order": order.pk},
         )
-        for order, hold, pocket, amount_micro, suffix in parts
+        for order, hold, target, amount_micro, suffix in parts
     ]
 
 

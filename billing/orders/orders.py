@@ -1,4 +1,4 @@
-"""Ordering a job: the price is bound and the money held before any work starts."""
+"""Ordering a job: the price is fixed and the money is held before any work starts."""
 
 from django.db import connection, transaction
 
@@ -30,12 +30,14 @@ def order_job(
     api_key: ApiKey | None = None,
     priority: int = 0,
 ) -> InferenceJob:
-    """Hold the smaller of the cap and the highest estimate, and queue the job; `job.order` is the money side.
+    """Create the job and its order, hold the money, and return the job; `job.order` is the order. All or nothing.
 
-    A cap below the highest estimate lowers the time that verification counts, so that nothing is worked that the hold does
-    not pay. All or nothing. Besides what `estimate` and `compute.jobs.jobs.create_job` raise: Forbidden
-    `organization_suspended`, InvalidInput `cap_too_low` for a cap that would not pay the trial's time on the slowest class,
-    PaymentRequired `spend_cap_reached` or `insufficient_funds`.
+    The hold is the highest estimate, or the cap if that is smaller. A cap below the highest estimate reduces the time
+    that verification counts for a unit, so that no work is done that the hold does not cover.
+
+    Raises what `estimate` and `compute.jobs.jobs.create_job` raise, and Forbidden (`organization_suspended`),
+    InvalidInput (`cap_too_low`, for a cap that does not cover the time of the trial run on the slowest class) and
+    PaymentRequired (`spend_cap_reached`, `insufficient_funds`).
     """
     _refuse_suspended(Organization.objects.get(pk=organization.pk).status)
     quote = estimate(
@@ -60,18 +62,19 @@ def order_job(
         power_max_mw=quote.slices.power_mw,
         copies_min=QUORUM if tier == RateCard.Tier.QUORUM else 1,
     )
-    order = _bind(job, quote, cap_micro=cap_micro, held_micro=held_micro)
-    # Last, since they lock until the end; they refuse what the checks above could not see yet.
-    _refuse_suspended(_status_held(organization))
+    order = _create_order(job, quote, cap_micro=cap_micro, held_micro=held_micro)
+    # Last, because their locks are held until the end of the transaction. They repeat the checks above under a lock.
+    _refuse_suspended(_locked_status(organization))
     holds.take(order, currency=quote.currency)
     wake(recharges.TASK)  # the wallet may be low now
     return job
 
 
-def _status_held(organization: Organization) -> str:
-    """As it is until we commit: a suspension that came before is seen, and one to come waits for us. Orders share the lock.
+def _locked_status(organization: Organization) -> str:
+    """Return the organization's status, which cannot change until we commit: a suspension waits for our shared lock.
 
-    After `holds.promo_part`, which may lock the same row for itself: two that share it could not both do that.
+    Call it after `holds.promo_part`, which may lock the same row exclusively: two orders that already shared the lock
+    would then wait for each other.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT status FROM accounts_organization WHERE id = %s FOR SHARE", [organization.pk])
@@ -83,7 +86,7 @@ def _refuse_suspended(status: str) -> None:
         raise Forbidden("This organization is suspended.", code="organization_suspended")
 
 
-def _bind(job: InferenceJob, quote: Estimate, *, cap_micro: int | None, held_micro: int) -> JobOrder:
+def _create_order(job: InferenceJob, quote: Estimate, *, cap_micro: int | None, held_micro: int) -> JobOrder:
     card = quote.rate_card
     return JobOrder.objects.create(
         job=job,
@@ -105,7 +108,7 @@ def _to_hold(quote: Estimate, cap_micro: int | None) -> int:
         return quote.high_micro
     if cap_micro < quote.cap_min_micro:
         raise InvalidInput(
-            "The cap would not pay the time that the trial run took, on the slowest class of vehicles.",
+            "The cap does not cover the time that the trial run took, on the slowest class of vehicles.",
             code="cap_too_low",
             cap_micro=cap_micro,
             cap_min_micro=quote.cap_min_micro,

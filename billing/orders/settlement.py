@@ -1,18 +1,20 @@
-"""Usage becomes money: the hold pays owner and platform, the platform pays the copies that check others.
+"""Settlement: verified usage is rated, charged to the customer's hold, and paid to the owner.
 
-For each usage record, at the prices bound in its job's order (billing/rates/formula.py has the formula):
-- the full price is time x its price + energy x its price, rounded once, half to even;
-- the owner's part is the share of the time's price and all of the energy's, rounded down, for the canonical attempt and for
-  copies alike;
-- the customer is charged the full price of the canonical attempt, never more than is left of the hold.
-What the charge covers, it pays: the owner's part first, the rest is revenue. An order holds the most that verification can
-count, so the charge covers it; a copy is the platform's expense of verification. Should a charge ever not cover the owner's part
-(usage that came when the order was closed), the platform pays the owner in full, and any charge is revenue. So one side pays
-each row, and a transfer is the sum of its rows: those of one order that were verified in one month (UTC).
+For each usage record, at the prices fixed in its job's order (billing/rates/formula.py):
+- the full price is time x price of time + energy x price of energy, rounded once, half to even;
+- the owner's part is the owner's share of the price of time plus the whole price of energy, rounded down; it is the
+  same for the canonical attempt and for copies that check it;
+- the customer is charged the full price of the canonical attempt, but never more than is left of the hold.
 
-The owner's own costs are by the policy as it is now, at the tariff of the moment when the attempt was leased: the one
-that dispatch weighed. What was earned and spent is added up by day of verification in the same statement, in the order of the
-days' keys, so that two settlements wait for each other and never in a circle.
+A charge pays the owner's part first (transfer kind `share`); the rest is revenue. The hold is the most that
+verification can count, so it normally covers the charge. A copy is paid by the platform, as an expense of verification.
+If a charge does not cover the owner's part (usage that arrives after the order was closed), the platform pays the owner
+in full too, and the charge, if any, is all revenue. So each row is paid by one side, and a transfer is the sum of its
+rows: those of one order that were verified in the same month (UTC).
+
+The owner's own costs are computed by the policy as it is now, at the tariff in force when the attempt was leased, which
+is the tariff that dispatch considered. The same SQL statement adds earnings and spending up by day of verification, in
+the order of the days' keys, so that two settlements may wait for each other but never deadlock.
 """
 
 from django.db import connection
@@ -24,17 +26,17 @@ from billing.models import LedgerAccount
 from billing.orders.days import rolled_up
 from core.db import atomic_retrying, execute_batch
 
-# Large enough that one transfer sums much of an order, small enough that nobody waits long for the rows that it locks.
+# Large enough that one transfer sums up much of an order, small enough that nobody waits long for the locked rows.
 BATCH = 25_000
 
-# Usage whose job nobody ordered is left alone; check_ledger reports it.
+# Usage of a job without an order is left alone; the ledger check `usage_ordered` reports it.
 CLAIM = """
 SELECT u.id FROM compute_usagerecord u
  WHERE u.settled_at IS NULL AND EXISTS (SELECT FROM billing_joborder o WHERE o.job_id = u.job_id)
  ORDER BY u.id LIMIT %s FOR UPDATE OF u SKIP LOCKED
 """
 
-# Accounts that this usage needs and that nobody has made yet: hardly ever any.
+# The accounts that this usage needs and that do not exist yet: rarely any.
 MISSING = """
 WITH places AS MATERIALIZED (
     SELECT DISTINCT u.organization_id, u.owner_id, c.currency
@@ -56,21 +58,26 @@ SELECT w.* FROM wanted w
  WHERE a.id IS NULL
 """
 
-# Another settlement may hold other usage of these orders: wait for what it charges.
+# Another settlement may be charging other usage of these orders: wait for it, so that what is left of the hold is
+# known.
 LOCK_ORDERS = """
 SELECT FROM billing_joborder
  WHERE job_id IN (SELECT job_id FROM compute_usagerecord WHERE id = ANY(%b::bigint[])) ORDER BY id FOR UPDATE
 """
 
+# Steps: `priced` reads the usage with its prices, `summed` and `charged` limit the charge to what is left of the hold,
+# `rated` decides which side pays the owner, `payments` are the transfers to be, `posted` and `paid` those in the
+# ledger, `kept` the RatedUsage; then the days, and the orders' charge.
 SETTLE = f"""
 WITH priced AS (
     SELECT u.id, u.owner_id, u.vehicle_id, u.is_canonical, u.items, u.compute_ms, u.energy_mwh, u.created_at,
-           (u.created_at AT TIME ZONE 'UTC')::date AS day, o.id AS order_id, o.organization_id, j.artifact_id, c.currency,
+           (u.created_at AT TIME ZONE 'UTC')::date AS day, o.id AS order_id, o.organization_id, j.artifact_id,
+           c.currency,
            CASE WHEN o.status = 'held' THEN o.held_micro - o.charged_micro ELSE 0 END AS left_micro,
            billing_full_micro(u.compute_ms, u.energy_mwh, o.price_micro_per_hour, o.price_micro_per_kwh) AS full_micro,
            billing_owner_micro(u.compute_ms, u.energy_mwh, o.price_micro_per_hour, o.price_micro_per_kwh,
                                o.owner_share_permille) AS owner_micro,
-           -- Only a price that changes by the hour asks for the attempt: one look-up for each, whatever the table's size.
+           -- Only a tariff that changes by the hour reads the attempt: one look-up by key, whatever the table's size.
            billing_round_half_even(u.energy_mwh::numeric * CASE
                WHEN p.id IS NULL THEN %(tariff)s::bigint
                WHEN p.tariff_windows = '[]' THEN p.tariff_micro_per_kwh
@@ -78,7 +85,8 @@ WITH priced AS (
                    COALESCE(NULLIF(p.time_zone, ''), w.time_zone),
                    COALESCE((SELECT leased_at FROM compute_attempt WHERE id = u.attempt_id), u.created_at)) END,
                1000) AS energy_cost_nano,
-           billing_round_half_even(u.energy_mwh::numeric * COALESCE(p.wear_micro_per_kwh, %(wear)s::bigint), 1000) AS wear_nano
+           billing_round_half_even(u.energy_mwh::numeric * COALESCE(p.wear_micro_per_kwh, %(wear)s::bigint), 1000)
+               AS wear_nano
       FROM compute_usagerecord u
       JOIN billing_joborder o ON o.job_id = u.job_id
       JOIN billing_ratecard c ON c.id = o.rate_card_id
@@ -145,7 +153,7 @@ UPDATE compute_usagerecord SET settled_at = now() WHERE id = ANY(%(usage)b::bigi
 
 @atomic_retrying
 def settle_usage(*, limit: int = BATCH) -> int:
-    """Settle up to `limit` usage records, oldest first. Returns how many; safe in many processes at once."""
+    """Settle up to `limit` usage records, oldest first. Returns their number. Safe in many processes at once."""
     with connection.cursor() as cursor:
         cursor.execute(CLAIM, [limit])
         usage = [row[0] for row in cursor]
@@ -153,7 +161,7 @@ def settle_usage(*, limit: int = BATCH) -> int:
         return 0
     _make_accounts(usage)
     execute_batch(LOCK_ORDERS, [usage])
-    # A vehicle always has a policy; without one the costs of a new policy stand.
+    # A vehicle always has a policy; if one is missing all the same, the defaults of a new policy apply.
     tariff = OwnerPolicy._meta.get_field("tariff_micro_per_kwh").get_default()
     wear = OwnerPolicy._meta.get_field("wear_micro_per_kwh").get_default()
     execute_batch(SETTLE, {"usage": usage, "tariff": tariff, "wear": wear})

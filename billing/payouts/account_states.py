@@ -1,4 +1,4 @@
-"""What Stripe says about an account, as our states. Pure: the same account is always the same state, whatever came before."""
+"""Our state of an owner's account, computed from what Stripe shows of it alone. Our earlier state plays no part."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,16 +14,16 @@ FOR_GOOD = ("rejected", "unsupported")
 
 @dataclass(frozen=True, kw_only=True)
 class PayeeState:
-    """`status_code` is Stripe's first reason."""
+    """Our state of an account that Stripe showed."""
 
     status: str
-    status_code: str
+    status_code: str  # the first of Stripe's reasons why the account cannot receive transfers, or ""
     requirements: list[dict[str, object]]
     deadline_at: datetime | None
 
 
 def state_of(account: PayeeAccount) -> PayeeState:
-    """The state of an account that Stripe just showed."""
+    """Return our state of an account as Stripe shows it."""
     return PayeeState(
         status=_status(account),
         status_code=(account.codes[0] if account.codes and account.transfers_status != "active" else "")[:64],
@@ -36,25 +36,25 @@ def state_of(account: PayeeAccount) -> PayeeState:
 
 
 def _status(account: PayeeAccount) -> str:
-    """Only an account that Stripe lets receive transfers is ready."""
+    """Return our status. Only an account to which Stripe allows transfers is ready (ACTIVE)."""
     if account.closed:
         return Status.CLOSED
     if account.transfers_status == "active":
         return Status.ACTIVE
     if account.transfers_status in FOR_GOOD:
         return Status.RESTRICTED
-    asked = any(entry.waits_for == "user" and entry.due in NOW_DUE for entry in account.requirements)
-    if asked or "provide_info" in account.resolutions:
+    waits_for_owner = any(entry.waits_for == "user" and entry.due in NOW_DUE for entry in account.requirements)
+    if waits_for_owner or "provide_info" in account.resolutions:
         return Status.ONBOARDING
     return Status.RESTRICTED if account.transfers_status == "restricted" else Status.PENDING
 
 
 def asks_the_owner(row: ConnectedAccount) -> bool:
-    """Whether Stripe waits for the owner, even if payments go on until then."""
+    """Return whether Stripe waits for information from the owner now, even if payments go on meanwhile."""
     return any(entry["waits_for"] == "user" and entry["due"] in NOW_DUE for entry in row.requirements)
 
 
 def refuse_closed(row: ConnectedAccount) -> None:
-    """Raises Conflict for an account that is no longer used."""
+    """Raise Conflict (`account_closed`) for an account that is no longer used."""
     if row.status == Status.CLOSED:
         raise Conflict("This account is closed.", code="account_closed")

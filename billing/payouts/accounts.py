@@ -1,4 +1,7 @@
-"""Where an owner is paid: an account at Stripe, asked for here, filled in on Stripe's pages, and read again when it changes."""
+"""Owners' accounts at Stripe, to which they are paid.
+
+An account is requested here, filled in on Stripe's pages, and read again when it changes.
+"""
 
 import logging
 from datetime import datetime, timedelta
@@ -27,19 +30,22 @@ SEND_PAYOUTS = "billing.send_payouts"
 
 
 def of(owner: Owner) -> ConnectedAccount | None:
-    """The owner's account in use, if there is one."""
+    """Return the owner's account in use, or None."""
     return ConnectedAccount.objects.filter(owner=owner).exclude(status=Status.CLOSED).first()
 
 
 def start(*, owner: Owner, country: str, idempotency_key: str) -> ConnectedAccount:
-    """Ask for an account in a country: its row, and the command that makes it at Stripe. One at a time for each owner:
-    asking again returns it. One that could not be made is closed and asked for anew, perhaps in another country.
+    """Return the owner's account in a country; if there is none, make its row and the command that makes it at Stripe.
 
-    Raises InvalidInput (`payouts_off`, `country_unsupported`) and Conflict (`account_exists` in another country,
-    `account_pending` while nobody knows whether the last one was made, `owner_closed`).
+    An owner has one account at a time: asking again returns it. If the last one could not be made, it is closed and a
+    new one is requested, possibly in another country.
+
+    Raises InvalidInput (`payouts_off`, `country_unsupported`) and Conflict: `account_exists` in another country,
+    `account_pending` while it is unknown whether Stripe made the last one, `idempotency_conflict` if the key was used
+    for an account that is closed, `owner_closed`.
     """
     if not settings.STRIPE_SECRET_KEY:
-        raise InvalidInput("Payouts are switched off here.", code="payouts_off")
+        raise InvalidInput("Payouts are switched off on this site.", code="payouts_off")
     country = country.strip().upper()
     if country not in settings.PAYOUT_COUNTRIES:
         raise InvalidInput("We cannot pay to this country yet.", code="country_unsupported", country=country)
@@ -50,41 +56,42 @@ def start(*, owner: Owner, country: str, idempotency_key: str) -> ConnectedAccou
             existing = _usable(owner)
             if existing is None:
                 return _create(owner, country, idempotency_key)
-    except IntegrityError:  # somebody else asked at the same moment, or the key was used for one that is closed now
+    except IntegrityError:  # another request at the same moment, or the key was used for an account that is closed now
         existing = of(owner)
         if existing is None:
-            raise Conflict("This key was used before.", code="idempotency_conflict") from None
+            raise Conflict("This key was used for another account.", code="idempotency_conflict") from None
     if existing.country != country:
-        raise Conflict("You are paid in another country already.", code="account_exists")
+        raise Conflict("You already have a payout account in another country.", code="account_exists")
     return existing
 
 
 def send_now(account: ConnectedAccount) -> None:
-    """Have Stripe make it now, without waiting for a worker. Never raises for Stripe's sake."""
+    """Have Stripe make the account after the commit, without waiting for a worker. Errors are left to the workers."""
     if account.status == Status.CREATED:
         outbox.send_now(account.command)
 
 
 def onboarding_url(*, account: ConnectedAccount, return_url: str, refresh_url: str) -> str:
-    """A fresh link to Stripe's page for the owner, who must be the one asking: whoever opens it fills in the account.
+    """Return a fresh link to Stripe's page on which the owner fills in the account.
 
-    It opens once and for minutes only; it is never stored and never mailed. Outside a transaction.
+    Anyone who opens the link can fill in the account, so the caller must have checked that the request comes from the
+    owner. The link works once and for minutes only; it is never stored and never mailed. Call it outside a transaction.
     Raises Conflict (`account_pending`, `account_closed`), StripeUnavailable, StripeRefused.
     """
     account_states.refuse_closed(account)
     if account.stripe_id is None:
         raise Conflict("Stripe is still preparing your account.", code="account_pending")
-    updates = account.status == Status.ACTIVE and not account_states.asks_the_owner(account)
+    is_complete = account.status == Status.ACTIVE and not account_states.asks_the_owner(account)
     return gateway.account_link(
         account.stripe_id,
-        use_case="account_update" if updates else "account_onboarding",
+        use_case="account_update" if is_complete else "account_onboarding",
         return_url=return_url,
         refresh_url=refresh_url,
     )
 
 
 def dashboard_url(*, account: ConnectedAccount) -> str:
-    """A fresh link to the owner's dashboard at Stripe. As `onboarding_url`."""
+    """Return a fresh link to the owner's dashboard at Stripe. Conditions and errors as for `onboarding_url`."""
     account_states.refuse_closed(account)
     if account.stripe_id is None:
         raise Conflict("Stripe is still preparing your account.", code="account_pending")
@@ -92,7 +99,10 @@ def dashboard_url(*, account: ConnectedAccount) -> str:
 
 
 def refresh(*, account: ConnectedAccount) -> ConnectedAccount:
-    """Ask Stripe how it stands and act on that. Outside a transaction. Raises StripeUnavailable, StripeMissing."""
+    """Read the account at Stripe, apply what it shows, and return our row. A closed account is not read.
+
+    Call it outside a transaction. Raises StripeUnavailable, StripeMissing.
+    """
     if account.stripe_id is None or account.status == Status.CLOSED:
         return account
     asked_at = timezone.now()
@@ -100,9 +110,9 @@ def refresh(*, account: ConnectedAccount) -> ConnectedAccount:
 
 
 def refresh_unready(*, limit: int = 200) -> int:
-    """Read again the accounts that are not ready, and those of which something is asked: what no webhook brought.
+    """Read again the accounts that are not ready, or have open requirements, in case a webhook was lost.
 
-    How many were read. Raises StripeUnavailable.
+    Returns how many were read. Raises StripeUnavailable.
     """
     rows = ConnectedAccount.objects.exclude(stripe_id=None).exclude(status=Status.CLOSED)
     waiting = rows.exclude(status=Status.ACTIVE) | rows.exclude(requirements=[])
@@ -110,13 +120,15 @@ def refresh_unready(*, limit: int = 200) -> int:
 
 
 def refresh_to_be_paid(*, limit: int = 200) -> int:
-    """Read again the ready accounts that are about to be paid and were not read for half a day: Stripe may have restricted one,
-    and its event be lost. Until none is left, or `limit` were read; how many were. Raises StripeUnavailable.
+    """Read again the ready accounts that will be paid within a day and were not read for half a day, up to `limit`.
+
+    Stripe may have restricted one, and the event about it been lost. Returns how many were read. Raises
+    StripeUnavailable.
     """
     now = timezone.now()
     due = Payout.objects.filter(status=Payout.Status.SCHEDULED, due_at__lte=now + DAY, held_at=None)
-    old = Q(checked_at=None) | Q(checked_at__lt=now - DAY / 2)
-    rows = ConnectedAccount.objects.filter(old, status=Status.ACTIVE, owner_id__in=due.values("owner_id"))
+    not_read_lately = Q(checked_at=None) | Q(checked_at__lt=now - DAY / 2)
+    rows = ConnectedAccount.objects.filter(not_read_lately, status=Status.ACTIVE, owner_id__in=due.values("owner_id"))
     return _read_again(rows.exclude(stripe_id=None), limit)
 
 
@@ -131,15 +143,17 @@ def _read_again(rows: QuerySet[ConnectedAccount], limit: int) -> int:
 
 
 def apply(account: PayeeAccount, *, asked_at: datetime) -> ConnectedAccount | None:
-    """Bring our row to where the account is at Stripe. Any number of times, in any order: what was asked earlier than
-    what we know already changes nothing. None when the account is not ours.
+    """Bring our row to the state that Stripe shows, and return it; None if the account is not ours or closed.
+
+    May run any number of times, in any order: an answer that was requested (`asked_at`) before the one that we applied
+    last changes nothing.
     """
     with transaction.atomic():
         row = _row_of(account)
         if row is None or (row.checked_at and row.checked_at > asked_at):
             return row
         state = account_states.state_of(account)
-        before, asked_before = row.status, account_states.asks_the_owner(row)
+        status_before, asked_before = row.status, account_states.asks_the_owner(row)
         row.stripe_id, row.checked_at = account.id, asked_at
         row.transfers_status, row.payouts_status = account.transfers_status, account.payouts_status
         row.requirements, row.deadline_at = state.requirements, state.deadline_at
@@ -159,40 +173,45 @@ def apply(account: PayeeAccount, *, asked_at: datetime) -> ConnectedAccount | No
         elif state.status_code != row.status_code:
             row.status_code = state.status_code
             row.save(update_fields=["status_code"])
-        _tell(row, before, asked_before)
+        _notify(row, status_before, asked_before)
     return row
 
 
 def close(*, account: ConnectedAccount) -> ConnectedAccount:
-    """Pay to it no more. The account at Stripe stays the owner's. Closing twice changes nothing.
+    """Close the account on our side: nothing is paid to it any more. At Stripe it stays the owner's.
 
-    Raises Conflict (`payout_under_way`) while a payout is being sent, and InvalidTransition while it is being made.
+    Closing it again changes nothing. Raises Conflict (`payout_under_way`) while a payout is being sent to it, and
+    InvalidTransition while it is still being made.
     """
     with transaction.atomic():
         row = ConnectedAccount.objects.select_for_update().get(pk=account.pk)
         if row.status == Status.CLOSED:
             return row
         if row.payouts.filter(status=Payout.Status.SENDING).exists():
-            raise Conflict("A payout is being sent there.", code="payout_under_way")
+            raise Conflict("A payout is being sent to this account.", code="payout_under_way")
         transition(row, Status.CLOSED, ended_at=timezone.now())
         audit.record(actor=row.owner.user, action="payout_account.close", subject=row.owner.public_id)
     return row
 
 
 def _usable(owner: Owner) -> ConnectedAccount | None:
-    """The account in use. One that certainly was not made is closed; of one that perhaps was, nobody makes a second."""
+    """Return the account in use, or None.
+
+    An account that Stripe certainly did not make is closed here. If it is unknown whether Stripe made it, Conflict
+    (`account_pending`) is raised, so that an owner never gets two accounts.
+    """
     row = ConnectedAccount.objects.select_for_update().filter(owner=owner).exclude(status=Status.CLOSED).first()
     if row is None or row.status != Status.FAILED:
         return row
     if StripeCommand.objects.get(pk=row.command_id).outcome_unknown:
-        raise Conflict("Stripe has not told us whether your account was made.", code="account_pending")
+        raise Conflict("We do not know yet whether Stripe has made your account.", code="account_pending")
     transition(row, Status.CLOSED, code=row.status_code, ended_at=timezone.now())
     return None
 
 
 def _create(owner: Owner, country: str, idempotency_key: str) -> ConnectedAccount:
     row = ConnectedAccount(owner=owner, country=country, currency=owner.currency)
-    row.pk = next_id(ConnectedAccount)  # the command names the row and the row its command: the id is drawn first
+    row.pk = next_id(ConnectedAccount)  # row and command refer to each other, so the row's id is taken first
     row.command = outbox.queue(
         kind=StripeCommand.Kind.CREATE_ACCOUNT,
         subject_id=row.pk,
@@ -206,7 +225,7 @@ def _create(owner: Owner, country: str, idempotency_key: str) -> ConnectedAccoun
 
 
 def _row_of(account: PayeeAccount) -> ConnectedAccount | None:
-    """By its id, or, if we died before we wrote that down, by the command that made it."""
+    """Return our row, locked, or None: by Stripe's id, or by the command if we crashed before we stored that id."""
     rows = ConnectedAccount.objects.select_for_update(of=("self",)).select_related("owner__user")
     found = rows.filter(stripe_id=account.id).first()
     if found is None and account.command:
@@ -214,22 +233,26 @@ def _row_of(account: PayeeAccount) -> ConnectedAccount | None:
     return None if found is None or found.status == Status.CLOSED else found
 
 
-def _tell(row: ConnectedAccount, before: str, asked_before: bool) -> None:
-    """A mail when the owner must act, when payouts can begin, and when Stripe stops them. No link of Stripe's in it."""
-    became = row.status if row.status != before else ""
-    if became == Status.ACTIVE:
+def _notify(row: ConnectedAccount, status_before: str, asked_before: bool) -> None:
+    """Mail the owner if payouts can begin, if Stripe stops them, or if the owner must act. No mail has a link."""
+    new_status = row.status if row.status != status_before else ""
+    if new_status == Status.ACTIVE:
         _mail(row, "payout-account-ready")
         wake(SEND_PAYOUTS)
-    elif became == Status.RESTRICTED:
+    elif new_status == Status.RESTRICTED:
         _mail(row, "payout-account-restricted")
-    asks_anew = became == Status.ONBOARDING and before in (Status.PENDING, Status.RESTRICTED, Status.ACTIVE)
-    asks_while_ready = row.status == before == Status.ACTIVE and not asked_before
+    asks_anew = new_status == Status.ONBOARDING and status_before in (
+        Status.PENDING,
+        Status.RESTRICTED,
+        Status.ACTIVE,
+    )
+    asks_while_ready = row.status == status_before == Status.ACTIVE and not asked_before
     if account_states.asks_the_owner(row) and (asks_anew or asks_while_ready):
         _mail(row, "payout-account-action")
 
 
 def _mail(row: ConnectedAccount, kind: str) -> None:
-    assert row.checked_at is not None  # apply set it
+    assert row.checked_at is not None  # set by `apply`
     deadline = {"deadline_on": row.deadline_at.date().isoformat()} if row.deadline_at else {}
     mails.queue(
         user=row.owner.user, kind=kind, dedupe_key=f"{kind}:{row.pk}:{row.checked_at.isoformat()}", context=deadline

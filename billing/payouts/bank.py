@@ -1,4 +1,7 @@
-"""How payouts fared after Stripe: from the owner's account there to the owner's bank, as Stripe says it."""
+"""The last leg of payouts: from the owner's account at Stripe to the owner's bank, as Stripe reports it.
+
+Stripe calls the payment from an account to its bank a payout too; here it is a BankPayout.
+"""
 
 from datetime import timedelta
 
@@ -11,35 +14,37 @@ from billing.models import ConnectedAccount, Payout, StripeCommand
 from billing.stripe import gateway
 from billing.stripe.gateway import BankPayout, StripeUnavailable
 
-WATCHED = timedelta(days=30)
+WATCHED = timedelta(days=30)  # how long `refresh_open` follows a payout
+# Stripe's status of a payment to the bank -> our `bank_status`.
 SAID = {"pending": "pending", "in_transit": "pending", "paid": "paid", "failed": "failed", "canceled": "failed"}
 
 
 class TransferComing(StripeUnavailable):
-    """Stripe paid the bank before we wrote down the transfer that it was paid from: look again in a moment."""
+    """Stripe paid the bank before we stored the transfer that this money came from: try again in a moment."""
 
     code = "transfer_coming"
 
 
-def apply(said: BankPayout) -> bool:
-    """Note on our payouts what became of their money. In any order, any number of times. False when none is concerned.
+def apply(bank_payout: BankPayout) -> bool:
+    """Store on our payouts what became of their money on the way to the bank. Returns False if no payout changed.
 
-    Stripe pays an account's whole balance to its bank, so a payout to the bank carries every transfer made before it that
-    is not at the bank yet. One that was paid and failed later takes back only what it carried itself.
-    Raises TransferComing while a transfer to that account is under way.
+    May run any number of times, in any order. Stripe pays an account's whole balance to its bank, so a payment to the
+    bank carries every transfer made before it that is not at the bank yet. A payment that fails after it was paid takes
+    back only what it carried itself. Raises TransferComing while a transfer to that account is under way.
     """
-    status = SAID.get(said.status)
+    status = SAID.get(bank_payout.status)
     if status is None:
         return False
     with transaction.atomic():
-        account = ConnectedAccount.objects.filter(stripe_id=said.account_id).first()
+        account = ConnectedAccount.objects.filter(stripe_id=bank_payout.account_id).first()
         if account is None:
             return False
-        rows = list(_carried(account, said, status).select_related("owner__user"))
+        rows = list(_carried(account, bank_payout, status).select_related("owner__user"))
         for row in rows:
-            row.bank_status, row.bank_code, row.bank_payout_id = status, said.failure_code[:64], said.id
+            row.bank_status, row.bank_payout_id = status, bank_payout.id
+            row.bank_code = bank_payout.failure_code[:64]
             if status == "failed":
-                _mail(row, said)
+                _mail(row, bank_payout)
         Payout.objects.bulk_update(rows, ["bank_status", "bank_code", "bank_payout_id"])
     if Payout.objects.filter(account=account, status="sending", command__status=StripeCommand.Status.QUEUED).exists():
         raise TransferComing
@@ -47,37 +52,41 @@ def apply(said: BankPayout) -> bool:
 
 
 def refresh_open(*, limit: int = 200) -> int:
-    """Ask Stripe about payouts that are not known to be at a bank: what no webhook brought. How many accounts were asked.
+    """Ask Stripe about payouts that are not known to be at a bank, in case a webhook was lost.
 
-    Raises StripeUnavailable.
+    Returns the number of accounts asked about, at most `limit`. Raises StripeUnavailable.
     """
     waiting = Payout.objects.filter(
         status=Payout.Status.PAID, paid_at__gte=timezone.now() - WATCHED, bank_status__in=["", "pending", "failed"]
     )
     accounts = ConnectedAccount.objects.filter(pk__in=waiting.values("account_id")).order_by("id")[:limit]
     for account in accounts:
-        first = waiting.filter(account=account).earliest("paid_at").paid_at
-        assert first is not None
-        for said in gateway.list_bank_payouts(account_id=str(account.stripe_id), since_unix=int(first.timestamp())):
-            apply(said)
+        paid_since = waiting.filter(account=account).earliest("paid_at").paid_at
+        assert paid_since is not None
+        since_unix = int(paid_since.timestamp())
+        for bank_payout in gateway.list_bank_payouts(account_id=str(account.stripe_id), since_unix=since_unix):
+            apply(bank_payout)
     return len(accounts)
 
 
-def _carried(account: ConnectedAccount, said: BankPayout, status: str) -> QuerySet[Payout]:
-    """Those whose state this changes: its own, and those that no other payout to the bank has brought there."""
+def _carried(account: ConnectedAccount, bank_payout: BankPayout, status: str) -> QuerySet[Payout]:
+    """Return our payouts, locked, whose bank status changes.
+
+    Those are payouts which this payment to the bank carried before, and payouts which no other one has delivered.
+    """
     rows = Payout.objects.select_for_update(of=("self",)).filter(
-        account=account, status=Payout.Status.PAID, paid_at__lte=said.created_at
+        account=account, status=Payout.Status.PAID, paid_at__lte=bank_payout.created_at
     )
-    open_ones = {"paid": ["", "pending", "failed"], "failed": ["", "pending"], "pending": ["", "pending"]}[status]
-    own = Q(bank_payout_id=said.id) & ~Q(bank_status=status)
-    others = Q(bank_status__in=open_ones) & ~Q(bank_payout_id=said.id)
+    changeable = {"paid": ["", "pending", "failed"], "failed": ["", "pending"], "pending": ["", "pending"]}[status]
+    own = Q(bank_payout_id=bank_payout.id) & ~Q(bank_status=status)
+    others = Q(bank_status__in=changeable) & ~Q(bank_payout_id=bank_payout.id)
     return rows.filter(own | others).order_by("id")
 
 
-def _mail(row: Payout, said: BankPayout) -> None:
+def _mail(row: Payout, bank_payout: BankPayout) -> None:
     outbox.queue(
         user=row.owner.user,
         kind="payout-bank-failed",
-        dedupe_key=f"payout-bank-failed:{row.pk}:{said.id}",
+        dedupe_key=f"payout-bank-failed:{row.pk}:{bank_payout.id}",
         context={"amount_micro": row.amount_micro, "currency": row.currency},
     )

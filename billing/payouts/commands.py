@@ -1,4 +1,4 @@
-"""Commands to Stripe about payouts: make an owner's account there, transfer to it, and fetch a transfer back."""
+"""Commands to Stripe about payouts: create an owner's account, transfer money to it, reverse a transfer."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,36 +19,36 @@ from core.states import transition
 
 Status = Payout.Status
 Kind = LedgerAccount.Kind
-# What Stripe's refusal means for the payout; any other one waits for an operator.
+# Stripe's error codes after which a payout is scheduled again; after any other refusal it waits for an operator.
 LOW = {"balance_insufficient"}
 NOT_READY = {"insufficient_capabilities_for_transfer", "account_closed", "account_invalid"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Transferred(Sent):
-    """Found late, it may have been fetched back already, in Stripe's dashboard."""
+    """Stripe's answer to a transfer, with the transfer itself: if it is found late, it may be reversed already."""
 
     transfer: Transfer
 
 
 class TransferMismatch(StripeUnknownOutcome):
-    """The transfer that Stripe has for this payout is not the one that was asked for."""
+    """The transfer that Stripe has for this payout differs from the one that was requested."""
 
     code = "transfer_mismatch"
 
 
 class TransferCommand(StripeCommandKind):
-    """Pay one payout: a transfer from our balance at Stripe to the owner's account there."""
+    """Send one payout: a transfer from our balance at Stripe to the owner's account there."""
 
     kind = StripeCommand.Kind.CREATE_TRANSFER
 
     def params(self, command: StripeCommand) -> dict[str, Any]:
-        """The whole amount to the account that the payout was bound to. `transfer_group` is the statement's id.
+        """Return the transfer of the whole amount to the payout's account. `transfer_group` is the statement's id.
 
-        No `source_transaction`: what is paid comes from many customers' top-ups.
+        It has no `source_transaction`, since the money comes from the top-ups of many customers.
         """
         row = Payout.objects.select_related("statement", "account").get(pk=command.subject_id)
-        assert row.account is not None  # bound in the transaction that wrote the command
+        assert row.account is not None  # set in the transaction that wrote the command
         return {
             "amount": to_minor(row.amount_micro, row.currency),
             "currency": row.currency.lower(),
@@ -61,13 +61,16 @@ class TransferCommand(StripeCommandKind):
         return _sent(gateway.create_transfer(command.params or {}, idempotency_key=command.idempotency_key), command)
 
     def find(self, command: StripeCommand) -> Sent | None:
-        """The transfer of this payout, whichever of its commands made it. Stripe lists what it made at once."""
+        """Return the transfer of this payout, whichever of its commands made it. Stripe lists new transfers at once."""
         wanted = command.params or {}
         found = gateway.find_transfer(group=wanted["transfer_group"], payout=wanted["metadata"]["payout"])
         return _sent(found, command) if found else None
 
     def done(self, command: StripeCommand, sent: Sent) -> None:
-        """Paid: in_transit -> stripe_clearing, on the day on which Stripe made the transfer. And back, if it was fetched back."""
+        """Mark the payout as paid and post it (in_transit -> stripe_clearing), dated by Stripe's transfer.
+
+        If the transfer has been reversed as a whole meanwhile, post that as well, and send no mail.
+        """
         assert isinstance(sent, Transferred)
         row = Payout.objects.select_for_update(of=("self",)).select_related("owner__user").get(pk=command.subject_id)
         if row.status != Status.SENDING:
@@ -77,15 +80,16 @@ class TransferCommand(StripeCommandKind):
             Place(kind=Kind.STRIPE_CLEARING, currency=row.currency),
         ]
         accounts = posting.accounts(places)
-        is_back = reversals.is_whole(sent.transfer)
-        if not is_back:
+        is_reversed = reversals.is_whole(sent.transfer)
+        if not is_reversed:
             outbox.queue(
                 user=row.owner.user,
                 kind="payout-sent",
                 dedupe_key=f"payout-sent:{row.pk}",
                 context={"amount_micro": row.amount_micro, "currency": row.currency},
             )
-        # The ledger last, as ever; but the row needs the posting's id, and its own lock is ours already.
+        # Postings come last in a transaction, since they lock accounts. Here the payout is updated after them, because
+        # it needs the id of the transfer; its row is locked already.
         posted = posting.post(
             [
                 Posting(
@@ -97,7 +101,7 @@ class TransferCommand(StripeCommandKind):
                     effective_at=sent.made_at,
                     meta={"payout": str(row.public_id), "stripe_transfer": sent.object_id},
                 ),
-                *([reversals.posting(row)] if is_back else []),
+                *([reversals.posting(row)] if is_reversed else []),
             ]
         )
         transition(
@@ -108,13 +112,13 @@ class TransferCommand(StripeCommandKind):
             stripe_transfer_id=sent.object_id,
             bank_status="pending",
         )
-        if is_back:
+        if is_reversed:
             reversals.reversed_now(row)
         else:
             reversals.come_back(row, sent.transfer)
 
     def dead(self, command: StripeCommand, error: DomainError) -> None:
-        """Given up. Refused for a reason that passes, and surely not done: it waits for its turn again. Else for operators."""
+        """Schedule the payout again if the refusal is temporary and nothing was sent, else leave it to operators."""
         row = Payout.objects.select_for_update().get(pk=command.subject_id)
         if row.status != Status.SENDING or row.command_id != command.pk:
             return
@@ -122,21 +126,24 @@ class TransferCommand(StripeCommandKind):
         if not command.outcome_unknown and refusal in LOW:
             transition(row, Status.SCHEDULED, code="balance_low", command=None, account=None)
         elif not command.outcome_unknown and refusal in NOT_READY:
-            _doubt(command)
+            _mark_account_unready(command)
             transition(row, Status.SCHEDULED, code="account_not_ready", command=None, account=None)
         else:
             row.status_code = "outcome_unknown" if command.outcome_unknown else error.code
             row.save(update_fields=["status_code"])
 
     def may_retry(self, command: StripeCommand) -> None:
-        """Only while its payout waits for this very command: not when it was returned, or is sent by another one."""
+        """Raise Conflict (`payout_not_waiting`) if the payout was returned, or is sent by another command now."""
         row = Payout.objects.select_for_update().get(pk=command.subject_id)
         if row.status != Status.SENDING or row.command_id != command.pk:
             raise Conflict("The payout no longer waits for this transfer.", code="payout_not_waiting")
 
 
 def _sent(found: Transfer, command: StripeCommand) -> Sent:
-    """Never take a transfer for ours that is not the one that was asked for: money may be where nobody expects it."""
+    """Return Stripe's answer if the transfer is the one that was requested, else raise TransferMismatch.
+
+    A transfer with another destination or amount must not be taken for ours: the money may be where nobody expects it.
+    """
     wanted = command.params or {}
     same = (
         found.payout == wanted["metadata"]["payout"]
@@ -149,15 +156,15 @@ def _sent(found: Transfer, command: StripeCommand) -> Sent:
     return Transferred(found.id, made_at=found.created_at, transfer=found)
 
 
-def _doubt(command: StripeCommand) -> None:
-    """We thought that it was ready. Until it is read again, nothing more is sent there."""
+def _mark_account_unready(command: StripeCommand) -> None:
+    """Set the account, which we believed ready, to PENDING: nothing more is sent to it until it is read again."""
     destination, ready = (command.params or {}).get("destination"), ConnectedAccount.Status.ACTIVE
     for row in ConnectedAccount.objects.select_for_update().filter(stripe_id=destination, status=ready):
         transition(row, ConnectedAccount.Status.PENDING, code="transfer_refused")
 
 
 class ReversalCommand(StripeCommandKind):
-    """Fetch a payout's transfer back: fraud, or a wrong payee. Works while the account there has it."""
+    """Reverse a payout's transfer (fraud or wrong payee). Stripe can do it while the owner's account has the money."""
 
     kind = StripeCommand.Kind.REVERSE_TRANSFER
 
@@ -166,50 +173,51 @@ class ReversalCommand(StripeCommandKind):
         return {"metadata": {"payout": str(row.public_id), "command": command.idempotency_key}}
 
     def send(self, command: StripeCommand) -> Sent:
-        """Whatever of it has not come back yet."""
-        transfer_id = _transfer(command)
+        """Reverse what is left of the transfer. An earlier reversal in Stripe's dashboard counts as success."""
+        transfer_id = _transfer_id(command)
         try:
             return Sent(
                 gateway.reverse_transfer(transfer_id, command.params or {}, idempotency_key=command.idempotency_key)
             )
         except StripeRefused:
-            if reversals.is_whole(gateway.retrieve_transfer(transfer_id)):  # in Stripe's dashboard, before us
+            if reversals.is_whole(gateway.retrieve_transfer(transfer_id)):
                 return Sent("")
             raise
 
     def find(self, command: StripeCommand) -> Sent | None:
-        found = gateway.find_reversal(_transfer(command), command=command.idempotency_key)
+        found = gateway.find_reversal(_transfer_id(command), command=command.idempotency_key)
         return Sent(found) if found else None
 
     def done(self, command: StripeCommand, sent: Sent) -> None:
         reversals.book(Payout.objects.select_for_update().get(pk=command.subject_id))
 
     def dead(self, command: StripeCommand, error: DomainError) -> None:
-        """Still paid; operators see why it could not be fetched back, and may ask for it again."""
+        """Keep the payout as paid, with the reason why the reversal failed; operators may request it again."""
         Payout.objects.filter(pk=command.subject_id, status=Payout.Status.PAID, reverse_command=command).update(
             status_code=f"reversal_{error.code}"[:64]
         )
 
     def may_retry(self, command: StripeCommand) -> None:
-        """Only the last one: another may be under way."""
+        """Raise Conflict (`payout_not_waiting`) if this is not the payout's latest reversal."""
         row = Payout.objects.select_for_update().get(pk=command.subject_id)
         if row.status != Payout.Status.PAID or row.reverse_command_id != command.pk:
             raise Conflict("The payout no longer waits for this reversal.", code="payout_not_waiting")
 
 
-def _transfer(command: StripeCommand) -> str:
+def _transfer_id(command: StripeCommand) -> str:
     return str(Payout.objects.values_list("stripe_transfer_id", flat=True).get(pk=command.subject_id))
 
 
 class AccountCommand(StripeCommandKind):
-    """Make an owner's account at Stripe: where the owner is paid."""
+    """Create the account at Stripe to which an owner is paid."""
 
     kind = StripeCommand.Kind.CREATE_ACCOUNT
 
     def params(self, command: StripeCommand) -> dict[str, Any]:
-        """Somebody who receives transfers and is not a merchant; fees and losses are ours. No person is named here.
+        """Return the account of a person who receives transfers and is not a merchant; fees and losses are ours.
 
-        Name and e-mail are added when it is sent, so that they are kept nowhere but with the person.
+        Name and e-mail address are not stored with the command: `send` adds them, so that we keep them only with the
+        owner.
         """
         row = ConnectedAccount.objects.select_related("owner").get(pk=command.subject_id)
         return {
@@ -226,14 +234,16 @@ class AccountCommand(StripeCommandKind):
         }
 
     def send(self, command: StripeCommand) -> Sent:
-        """With e-mail and display name of the owner, who is asked for everything else by Stripe itself."""
+        """Create the account with the owner's e-mail address and name; Stripe asks the owner for everything else."""
         owner = ConnectedAccount.objects.select_related("owner__user").get(pk=command.subject_id).owner
         if owner.erased_at:
             raise StripeRefused("The owner has been erased.", code="owner_closed")
         person = {"contact_email": owner.user.email, "display_name": owner.name}
         try:
             made = gateway.create_account((command.params or {}) | person, idempotency_key=command.idempotency_key)
-        except StripeRefused as error:  # its words may repeat ours, and are kept with the command
+        except StripeRefused as error:
+            # Stripe's message may repeat the name or the address, and a message is stored with the command: leave it
+            # out.
             raise type(error)("Stripe refused the account.", code=error.code, **error.fields) from error
         return Sent(made.id)
 
@@ -242,7 +252,7 @@ class AccountCommand(StripeCommandKind):
         return Sent(found.id) if found else None
 
     def done(self, command: StripeCommand, sent: Sent) -> None:
-        """There is an account, and the owner has to fill it in."""
+        """Store the account's id; the owner has to fill the account in now."""
         row = ConnectedAccount.objects.select_for_update().get(pk=command.subject_id)
         if row.stripe_id is None:
             row.stripe_id = sent.object_id
@@ -256,5 +266,5 @@ class AccountCommand(StripeCommandKind):
             transition(row, row.Status.FAILED, code=error.code, checked_at=timezone.now())
 
     def may_retry(self, command: StripeCommand) -> None:
-        """Not for an account that was given up for another one."""
+        """Raise Conflict (`account_closed`) if the account was given up and another one requested."""
         account_states.refuse_closed(ConnectedAccount.objects.select_for_update().get(pk=command.subject_id))

@@ -1,4 +1,4 @@
-"""An owner who leaves is paid first: one last statement up to this moment, without the minimum, and its payout."""
+"""The final payout of an owner who leaves: a last statement up to now, and its payout without the usual minimum."""
 
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
@@ -17,27 +17,28 @@ UNDER_WAY = (Payout.Status.SCHEDULED, Payout.Status.SENDING)
 
 
 def is_possible(owner: Owner) -> bool:
-    """Whether there is something to pay, and somewhere to pay it to."""
+    """Return whether the owner is owed something that can be paid, and has an account that is ready."""
     return _refusal(owner) is None
 
 
 def under_way(owner: Owner) -> bool:
-    """Whether a payout has still to arrive."""
+    """Return whether a payout of the owner is scheduled or being sent."""
     return Payout.objects.filter(owner=owner, status__in=UNDER_WAY).exists()
 
 
 def is_owed(owner: str = "owner_id") -> Q:
-    """Whether something can still become a payout: of rows that have this column of an owner's id, for any number of them.
+    """Return a filter for rows whose owner may still be paid something; `owner` is their column with the owner's id.
 
-    Whole coins that are owed, held for a dispute or on their way, and work that is still being checked. What is less than a coin
-    can be paid to nobody. Of what an owner owes us, nothing is waited for.
+    It matches owners with at least one coin (the currency's smallest unit, such as a cent) owed, held for a dispute or
+    in transit, and owners whose work is still being verified or settled. Less than a coin cannot be paid. What an owner
+    owes us does not match.
     """
     accounts = LedgerAccount.objects.filter(_whole_coins(), kind__in=OWED, owner_id=OuterRef(owner))
     return Q(Exists(accounts)) | _is_unpaid(owner)
 
 
 def work_unpaid(owner: Owner) -> bool:
-    """Whether work of the owner's was reported and not yet verified, or verified and not yet settled."""
+    """Return whether work of the owner was reported and is not verified yet, or verified and not settled yet."""
     return Owner.objects.filter(_is_unpaid("pk"), pk=owner.pk).exists()
 
 
@@ -47,16 +48,17 @@ def _is_unpaid(owner: str) -> Q:
 
 
 def _whole_coins() -> Q:
-    others = Q()
+    # DIGITS lists the currencies whose coin is not a hundredth.
+    exceptions = Q()
     for currency in DIGITS:
-        others |= Q(currency=currency, balance_micro__gte=micro_per_minor(currency))
-    return Q(balance_micro__gte=micro_per_minor("USD")) & ~Q(currency__in=DIGITS) | others
+        exceptions |= Q(currency=currency, balance_micro__gte=micro_per_minor(currency))
+    return Q(balance_micro__gte=micro_per_minor("USD")) & ~Q(currency__in=DIGITS) | exceptions
 
 
 def start(*, owner: Owner, actor: User | None) -> list[Payout]:
-    """Close what was earned up to now and have it paid; the payouts that are under way then. Asking again pays what came since.
+    """Make the last statement, up to now, and return the owner's payouts that are under way then.
 
-    Raises Conflict: `account_not_ready`, `nothing_owed`.
+    Asking again pays what was earned meanwhile. Raises Conflict (`account_not_ready`, `nothing_owed`).
     """
     refusal = _refusal(owner)
     if refusal:
@@ -72,5 +74,5 @@ def _refusal(owner: Owner) -> Conflict | None:
         return Conflict("Stripe cannot pay you yet.", code="account_not_ready")
     owed = LedgerAccount.objects.filter(Q(kind="payable"), owner=owner).values_list("balance_micro", "currency")
     if not any(micro >= micro_per_minor(currency) for micro, currency in owed):
-        return Conflict("Nothing is owed to you that could be paid.", code="nothing_owed")
+        return Conflict("You are owed nothing that can be paid out.", code="nothing_owed")
     return None

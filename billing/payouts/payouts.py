@@ -1,4 +1,9 @@
-"""Payouts: what a statement owes, sent to the owner's account once it is due, wanted and covered. Never twice, never lost."""
+"""Payouts: the amount of a statement is sent to the owner's account at Stripe.
+
+It is sent once it is due, nothing holds it, the account is ready and our balance covers it. A payout is never sent
+twice and never lost: each attempt is one StripeCommand (billing/stripe/outbox.py), and a new one is written only if
+Stripe certainly did nothing for the last one.
+"""
 
 import logging
 from collections.abc import Sequence
@@ -24,9 +29,10 @@ logger = logging.getLogger(__name__)
 Status = Payout.Status
 Kind = LedgerAccount.Kind
 Picked = tuple[int, int, object]  # payout, account, public id of the payout
-ONE_AT_A_TIME = 0x5041594F  # advisory lock: two rounds at once would both count on the same balance
+ONE_AT_A_TIME = 0x5041594F  # advisory lock, "PAYO" in ASCII: two rounds at once would both count on the same balance
 
-# Why a payout that is due cannot go, whatever our balance is; "" when nothing else stops it.
+# The payouts that are due, and why each of them cannot be sent, whatever our balance is (`why.code`; "": nothing stops
+# it).
 REASON = f"""
   FROM billing_payout p
   JOIN accounts_owner o ON o.id = p.owner_id
@@ -37,16 +43,20 @@ REASON = f"""
                                  WHEN a.id IS NULL THEN 'account_not_ready' ELSE '' END AS code) why
  WHERE p.status = 'scheduled' AND p.due_at <= %s
 """
+# The payouts of one currency that can be sent, oldest first, locked.
 NEXT = f"""
 SELECT p.id, a.id, p.public_id, p.amount_micro {REASON} AND why.code = '' AND p.currency = %s
  ORDER BY p.due_at, p.id LIMIT %s FOR UPDATE OF p SKIP LOCKED
 """
+# Writes on every payout that is due and was not sent why it waits; `balance_low` only for the currencies that ran
+# short.
 WAIT = f"""
 UPDATE billing_payout w SET status_code = found.code
   FROM (SELECT p.id, CASE WHEN why.code = '' THEN 'balance_low' ELSE why.code END AS code {REASON}
            AND (why.code <> '' OR p.currency = ANY(%s))) found
  WHERE w.id = found.id AND w.status = 'scheduled' AND w.status_code <> found.code
 """  # noqa: S608 - our own words
+# How many transfers were requested for each payout before: the next one needs another idempotency key.
 TRIED = """
 SELECT subject_id, count(*) FROM billing_stripecommand
  WHERE kind = 'create_transfer' AND subject_id = ANY(%s) GROUP BY subject_id
@@ -55,7 +65,7 @@ SEND = """
 UPDATE billing_payout p SET status = 'sending', status_code = '', command_id = s.command_id, account_id = s.account_id
   FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[]) AS s(id, command_id, account_id) WHERE p.id = s.id
 """
-# What is being sent is not off our balance yet.
+# By currency, what is being sent: Stripe has not deducted it from our balance yet.
 BEING_SENT = """
 SELECT p.currency, sum(p.amount_micro)::bigint FROM billing_payout p JOIN billing_stripecommand c ON c.id = p.command_id
  WHERE p.status = 'sending' AND c.status = 'queued' GROUP BY p.currency
@@ -63,11 +73,12 @@ SELECT p.currency, sum(p.amount_micro)::bigint FROM billing_payout p JOIN billin
 
 
 def send_due(*, limit: int = 500) -> int:
-    """Begin to send the payouts that are due, oldest first, as far as our balance at Stripe covers them; the others say
-    why they wait. Each gets one command to Stripe; workers send those. How many were begun. May run twice, at once.
+    """Start up to `limit` payouts that are due, oldest first, as far as our balance at Stripe covers them.
 
-    A payout that is not covered stops the later ones of its currency, so that a large one is not overtaken for ever.
-    Raises StripeUnavailable when Stripe does not say what our balance is.
+    Returns the number of payouts. Each gets a command to Stripe, which a worker sends. `status_code` of the others
+    names the reason why they wait. The first payout that is not covered stops the later ones of its currency, so that
+    smaller ones cannot overtake a large one for ever. Safe in many processes at once. Raises StripeUnavailable if
+    Stripe does not answer what our balance is.
     """
     suspicions.hold()
     due = Payout.objects.filter(status=Status.SCHEDULED, due_at__lte=timezone.now())
@@ -95,7 +106,10 @@ def send_due(*, limit: int = 500) -> int:
 
 
 def hold(*, payout: Payout, reason: str, actor: User | None) -> Payout:
-    """Do not send it until it is released. Raises Conflict `payout_not_waiting` once it is being sent."""
+    """Hold a scheduled payout until it is released. Holding it again changes nothing.
+
+    Raises Conflict (`payout_not_waiting`) once it is being sent.
+    """
     with transaction.atomic():
         row = _locked(payout, Status.SCHEDULED)
         if row.held_at is None:
@@ -106,7 +120,10 @@ def hold(*, payout: Payout, reason: str, actor: User | None) -> Payout:
 
 
 def release(*, payout: Payout, actor: User | None) -> Payout:
-    """Lift a hold. Releasing what is not held changes nothing. Raises Conflict `payout_not_waiting`."""
+    """Lift the hold of a scheduled payout. Releasing one that is not held changes nothing.
+
+    Raises Conflict (`payout_not_waiting`) once it is being sent.
+    """
     with transaction.atomic():
         row = _locked(payout, Status.SCHEDULED)
         if row.held_at is not None:
@@ -118,12 +135,13 @@ def release(*, payout: Payout, actor: User | None) -> Payout:
 
 
 def return_to_balance(*, payout: Payout, reason: str, actor: User | None) -> Payout:
-    """Give it up: the amount is owed again, and part of the next statement. Returning twice changes nothing.
+    """Give a payout up: the amount is owed to the owner again, on the next statement.
 
-    Raises Conflict: `payout_may_be_sent` while a transfer was or may have been made, `payout_not_waiting` after that.
+    Returning it again changes nothing. Raises Conflict: `payout_may_be_sent` if a transfer may have been made or may
+    still be made, `payout_not_waiting` if the payout was paid or reversed.
     """
     with transaction.atomic():
-        row = _surely_unsent(payout, Status.RETURNED)
+        row = _locked_unsent(payout, Status.RETURNED)
         if row.status == Status.RETURNED:
             return row
         places = [
@@ -148,12 +166,12 @@ def return_to_balance(*, payout: Payout, reason: str, actor: User | None) -> Pay
 
 
 def schedule_again(*, payout: Payout, actor: User | None) -> Payout:
-    """An operator's word that a transfer which Stripe refused shall be asked for anew, under a new key.
+    """Schedule a payout again whose transfer Stripe refused; the next attempt uses a new idempotency key.
 
     Raises Conflict as `return_to_balance`.
     """
     with transaction.atomic():
-        row = _surely_unsent(payout, Status.SCHEDULED)
+        row = _locked_unsent(payout, Status.SCHEDULED)
         if row.status == Status.SENDING:
             transition(row, Status.SCHEDULED, command=None, account=None)
             audit.record(actor=actor, action="payout.schedule_again", subject=row.public_id)
@@ -162,12 +180,12 @@ def schedule_again(*, payout: Payout, actor: User | None) -> Payout:
 
 
 def reverse(*, payout: Payout, reason: str, actor: User | None, cause: str = Payout.Cause.FRAUD) -> Payout:
-    """Fetch a paid one back from the owner's account, for fraud or a wrong payee. See reversals.request."""
+    """Request the reversal of a paid payout, for fraud or a wrong payee. Returns and raises as `reversals.request`."""
     return reversals.request(payout=payout, reason=reason, actor=actor, cause=cause)
 
 
 def _covered(rows: Sequence[tuple[int, int, object, int]], left_micro: int) -> list[Picked]:
-    """The first of them, as many as the balance covers."""
+    """Return the first payouts of `rows`, as many as the balance covers."""
     sums = accumulate(amount_micro for _, _, _, amount_micro in rows)
     return [
         (pk, account, public_id)
@@ -177,7 +195,7 @@ def _covered(rows: Sequence[tuple[int, int, object, int]], left_micro: int) -> l
 
 
 def _begin(picked: Sequence[Picked]) -> None:
-    """One command each, in one statement, and all of them sending in another."""
+    """Write a command for each payout and mark the payouts as being sent, in one SQL statement each."""
     with connection.cursor() as cursor:
         cursor.execute(TRIED, [[pk for pk, _, _ in picked]])
         tried = dict(cursor)
@@ -203,16 +221,20 @@ def _locked(payout: Payout, status: str) -> Payout:
     return row
 
 
-def _surely_unsent(payout: Payout, already: str) -> Payout:
-    """The payout, locked after its command as the outbox does, if no transfer can come of it any more."""
+def _locked_unsent(payout: Payout, final_status: str) -> Payout:
+    """Return the payout, locked, if no transfer can be made for it any more, or if it has `final_status` already.
+
+    The command is locked before the payout, in the order in which the outbox locks them. Raises Conflict as
+    `return_to_balance`.
+    """
     command_id = Payout.objects.values_list("command_id", flat=True).get(pk=payout.pk)
     command = StripeCommand.objects.select_for_update().filter(pk=command_id).first()
     row = Payout.objects.select_for_update().get(pk=payout.pk)
-    if row.status == already:
+    if row.status == final_status:
         return row
     if row.status not in (Status.SCHEDULED, Status.SENDING):
         raise Conflict(f"This payout is {row.get_status_display().lower()}.", code="payout_not_waiting")
-    known = command is None or (command.status == StripeCommand.Status.DEAD and not command.outcome_unknown)
-    if row.command_id != command_id or not known:
-        raise Conflict("A transfer may have been made: wait for what Stripe says.", code="payout_may_be_sent")
+    is_unsent = command is None or (command.status == StripeCommand.Status.DEAD and not command.outcome_unknown)
+    if row.command_id != command_id or not is_unsent:
+        raise Conflict("A transfer may have been made: wait for Stripe's answer.", code="payout_may_be_sent")
     return row

@@ -1,4 +1,8 @@
-"""Payouts that come back from the owner's account at Stripe: fraud, or a wrong payee; asked for here, or in Stripe's dashboard."""
+"""Reversals of payouts: the money comes back from the owner's account at Stripe, for fraud or a wrong payee.
+
+Operators request a reversal here, or make it in Stripe's dashboard. Our books know only whole payouts: a transfer of
+which a part came back is an error (`partly_reversed`) until the rest has come back too.
+"""
 
 from contextlib import suppress
 from datetime import timedelta
@@ -25,31 +29,33 @@ from core.states import transition
 Kind = LedgerAccount.Kind
 Status = Payout.Status
 PARTLY = "partly_reversed"
-REACH = timedelta(days=90)
+REACH = timedelta(days=90)  # how far back `sweep` looks
 
 
 class ReversalComing(StripeUnavailable):
-    """A transfer was fetched back before we wrote down that it was made: look again in a moment."""
+    """A transfer was reversed before we stored that it was made: try again in a moment."""
 
     code = "reversal_coming"
 
 
 def request(*, payout: Payout, reason: str, actor: User | None, cause: str) -> Payout:
-    """Write the command that fetches it back, and why. While one is under way, or has done it, asking again writes no other;
-    after one that surely did nothing it does. For `fraud` all else that the owner is due is held; what came of a
-    `wrong_payee` is paid with the next statement. The last word about the cause counts.
+    """Queue the command that reverses a paid payout, store the cause, and return the payout.
 
-    Raises InvalidInput `cause_invalid`, and Conflict: `payout_not_paid`; `reversal_unknown` when nobody knows what came of the
-    last command, which must be tried again then.
+    Asking again writes no second command, unless the last one certainly did nothing; it may change the cause. For
+    `fraud`, the owner's other payouts are held. After `wrong_payee`, the amount is paid with the next statement.
+
+    Raises InvalidInput (`cause_invalid`), and Conflict: `payout_not_paid`; `reversal_under_way` if another request
+    wrote a command at the same moment; `reversal_unknown` if the outcome of the last command is unknown: that one has
+    to be tried again.
     """
     check_cause(cause)
     with transaction.atomic():
-        last, row = _locked(payout)
+        last_command, row = _locked(payout)
         if row.status not in (Status.PAID, Status.REVERSED):
-            raise Conflict("Only a payout that was paid can be fetched back.", code="payout_not_paid")
+            raise Conflict("Only a payout that was paid can be taken back.", code="payout_not_paid")
         changes: dict[str, Any] = {"reverse_cause": cause} if cause != row.reverse_cause else {}
-        if row.status == Status.PAID and (last is None or last.status == StripeCommand.Status.DEAD):
-            changes |= {"reverse_command": _command(row, last), "status_code": ""}
+        if row.status == Status.PAID and (last_command is None or last_command.status == StripeCommand.Status.DEAD):
+            changes |= {"reverse_command": _queue_command(row, last_command), "status_code": ""}
         if changes:
             Payout.objects.filter(pk=row.pk).update(**changes)
             audit.record(actor=actor, action="payout.reverse", subject=row.public_id, reason=reason, cause=cause)
@@ -58,36 +64,39 @@ def request(*, payout: Payout, reason: str, actor: User | None, cause: str) -> P
 
 
 def check_cause(cause: str) -> None:
-    """Raises InvalidInput `cause_invalid`."""
+    """Raise InvalidInput (`cause_invalid`) unless an operator may give this cause."""
     if cause not in Payout.CAUSES:
         raise InvalidInput("Say whether it was fraud or a wrong payee.", code="cause_invalid")
 
 
 def _locked(payout: Payout) -> tuple[StripeCommand | None, Payout]:
-    """The payout and its last command to fetch it back, in the order in which the outbox locks them."""
+    """Return the payout's last reversal command and the payout, locked in this order, as the outbox does it."""
     command_id = Payout.objects.values_list("reverse_command_id", flat=True).get(pk=payout.pk)
     command = StripeCommand.objects.select_for_update().filter(pk=command_id).first()
     row = Payout.objects.select_for_update().get(pk=payout.pk)
     if row.reverse_command_id != command_id:
-        raise Conflict("Somebody else asked for it just now.", code="reversal_under_way")
+        raise Conflict("Another operator requested the reversal at the same moment.", code="reversal_under_way")
     return command, row
 
 
-def _command(row: Payout, last: StripeCommand | None) -> StripeCommand:
-    """Under a new key each time: Stripe repeats its refusal under the old one."""
-    if last and last.outcome_unknown:
-        raise Conflict("Nobody knows whether it was fetched back: try that command again.", code="reversal_unknown")
+def _queue_command(row: Payout, last_command: StripeCommand | None) -> StripeCommand:
+    """Queue a reversal under a new key: under the old key Stripe would repeat its refusal."""
+    if last_command and last_command.outcome_unknown:
+        raise Conflict(
+            "It is unknown whether the last command took the money back: try that command again.",
+            code="reversal_unknown",
+        )
     kind = StripeCommand.Kind.REVERSE_TRANSFER
     count = StripeCommand.objects.filter(kind=kind, subject_id=row.pk).count()
     return outbox.queue(kind=kind, subject_id=row.pk, idempotency_key=f"payout:{row.public_id}:reversal:v{count + 1}")
 
 
 def apply(transfer: Transfer) -> bool:
-    """What Stripe says of a transfer that was fetched back, by us or in Stripe's dashboard. False when it is not ours.
+    """Book a transfer that was reversed, by us or in Stripe's dashboard. Returns False if the transfer is not ours.
 
-    Raises Conflict `partly_reversed` while only a part has come back, since the books know only whole payouts: once the rest
-    has, its own event, the next sweep, or this one acted on again books it. Raises ReversalComing while the transfer itself
-    is not written down yet.
+    Raises Conflict (`partly_reversed`) while only a part has come back. When the rest comes back, its own event, the
+    next sweep or a retry of this event books the whole. Raises ReversalComing while the transfer itself is not stored
+    yet.
     """
     with transaction.atomic():
         row = _row_of(transfer)
@@ -99,8 +108,8 @@ def apply(transfer: Transfer) -> bool:
     if transfer.reversed_minor and not is_whole:
         back = format_money(to_micro(transfer.reversed_minor, transfer.currency), transfer.currency)
         raise Conflict(
-            f"Only {back} of {format_money(row.amount_micro, row.currency)} came back. Fetch back the rest, here or in"
-            " Stripe's dashboard, and all of it is booked.",
+            f"Only {back} of {format_money(row.amount_micro, row.currency)} came back. Take back the rest, here or in"
+            " Stripe's dashboard; the whole amount is booked then.",
             code=PARTLY,
             payout=str(row.public_id),
         )
@@ -108,7 +117,11 @@ def apply(transfer: Transfer) -> bool:
 
 
 def come_back(row: Payout, transfer: Transfer) -> bool:
-    """Book what came back, if it is the whole; whether it is. With the row locked, which was sent by this transfer."""
+    """Book the reversal if the whole transfer came back, and return whether it did.
+
+    If only a part came back, that is noted on the payout. The caller has locked the row, which was paid by this
+    transfer.
+    """
     if is_whole(transfer):
         book(row)
         return True
@@ -119,18 +132,19 @@ def come_back(row: Payout, transfer: Transfer) -> bool:
 
 
 def is_whole(transfer: Transfer) -> bool:
+    """Return whether the whole transfer was reversed."""
     return transfer.reversed_minor >= transfer.amount_minor
 
 
 def book(row: Payout) -> None:
-    """The money is ours again and owed to the owner again. Once. With the row locked."""
+    """Post the reversal and mark the payout as reversed, once. The caller has locked the row."""
     if row.status == Status.PAID:
         ledger.post([posting(row)])
         reversed_now(row)
 
 
 def posting(row: Payout) -> Posting:
-    """stripe_clearing -> payable."""
+    """Return the posting of a reversal, stripe_clearing -> payable: the money is owed to the owner again."""
     places = [
         Place(kind=Kind.STRIPE_CLEARING, currency=row.currency),
         Place(kind=Kind.PAYABLE, currency=row.currency, owner_id=row.owner_id),
@@ -147,15 +161,16 @@ def posting(row: Payout) -> Posting:
 
 
 def reversed_now(row: Payout) -> None:
-    """Nobody told us why it came back in Stripe's dashboard."""
+    """Mark the payout as reversed. Without an operator's cause it was reversed in Stripe's dashboard: cause UNKNOWN."""
     cause = row.reverse_cause or Payout.Cause.UNKNOWN
     transition(row, Status.REVERSED, ended_at=timezone.now(), reverse_cause=cause)
 
 
 def sweep(*, limit: int = 100) -> int:
-    """Look again at transfers that our balance shows as come back whole, while we have them as paid: what no event told.
+    """Handle transfers that our balance at Stripe shows as reversed and our payouts show as paid: their event was lost.
 
-    One that cannot be acted on is logged, and the others are looked at. How many there were. Raises StripeUnavailable.
+    Only whole reversals of the last REACH days are looked for. One that cannot be handled is logged, and the others go
+    on. Returns how many there were. Raises StripeUnavailable.
     """
     back = BalanceTransaction.objects.filter(type="transfer_refund")
     recent = back.filter(occurred_at__gt=timezone.now() - REACH).exclude(transfer_id="")
@@ -169,8 +184,8 @@ def sweep(*, limit: int = 100) -> int:
 
 
 def _row_of(transfer: Transfer) -> Payout | None:
-    """Ours, held: by the transfer's id, or, before we wrote that down, by what we wrote on it."""
+    """Return our payout, locked, or None: by the transfer's id, or by its metadata if that id is not stored yet."""
     known = Q(stripe_transfer_id=transfer.id)
-    with suppress(ValueError):  # somebody made it by hand
+    with suppress(ValueError):  # a transfer made by hand has no payout in its metadata
         known |= Q(public_id=UUID(transfer.payout), status=Status.SENDING, stripe_transfer_id=None)
     return Payout.objects.select_for_update().filter(known).first()

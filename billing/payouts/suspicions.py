@@ -1,6 +1,7 @@
-"""Owners whose payout was fetched back for fraud: what else they are due is held until operators let each of it go.
+"""Owners under suspicion: one of their payouts was reversed for fraud.
 
-A payout that came back in Stripe's dashboard, for a reason that nobody told us, counts as one of fraud.
+Their other payouts are held until operators release each of them. A payout that was reversed in Stripe's dashboard, so
+that we do not know the cause, counts as fraud.
 """
 
 from django.db import connection, transaction
@@ -10,7 +11,7 @@ from accounts.access import audit
 from billing.models import Payout
 
 REASON = "An earlier payout was taken back."
-# Of a payout p: its owner is suspected, and nobody has let it go.
+# SQL condition on a payout p: its owner is under suspicion, and operators have not released this payout.
 HELD_BACK = f"""p.released_at IS NULL AND EXISTS (
     SELECT FROM billing_payout s
      WHERE s.owner_id = p.owner_id AND s.reverse_cause IN ({", ".join(f"'{cause}'" for cause in Payout.SUSPICIOUS)}))"""
@@ -24,8 +25,10 @@ UPDATE billing_payout w SET held_at = %s, held_reason = %s, status_code = 'held'
 
 
 def hold() -> int:
-    """Hold what is due to them and was not let go. How many payouts. May run twice, at once: what somebody else has locked is
-    theirs to hold, and is not sent in the meantime (payouts.REASON).
+    """Hold the scheduled payouts of owners under suspicion, unless operators have released them. Return their number.
+
+    Safe in many processes at once: a payout that another transaction has locked is skipped. It is not sent meanwhile,
+    since `payouts.REASON` applies the same condition.
     """
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(HOLD, [timezone.now(), REASON])

@@ -1,4 +1,4 @@
-"""How long the tables of money are kept. Applied by marketplace/privacy/retention.py."""
+"""How long the rows of billing's tables are kept. marketplace/privacy/retention.py applies the rules."""
 
 from core.privacy import CUSTOMER, KEEP, SITE, YEAR, Rule
 

@@ -1,4 +1,4 @@
-"""What billing holds about owners, in plain words (core/privacy.py says what the words mean)."""
+"""What billing holds about owners, described in plain words for them (core/privacy.py defines the terms)."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ LEDGER = "the ledger must be kept by tax and accounting law; it names account nu
 EVIDENCE = "evidence of what was disputed and decided: tax and accounting law"
 YEARS = "At least ten years (tax and accounting law)"
 
-# Of every table of changes of state.
+# The columns of every table of state changes.
 CHANGES = {
     "id": Column("Number of the entry"),
     "from_status": Column("From which state"),
@@ -19,7 +19,7 @@ CHANGES = {
 
 
 def _kept(model: str, title: str, owner: str, columns: Mapping[str, Column]) -> Table:
-    """A part of the ledger."""
+    """Return a table that is part of the ledger: the law requires us to keep it, so an erasure leaves it as it is."""
     return Table(
         model=model,
         title=title,
@@ -41,12 +41,12 @@ ACCOUNT = _kept(
         "id": Column("Number of the ledger account"),
         "key": Column("Its name, made of your account's number"),
         "kind": Column("What it holds"),
-        "organization_id": Column("A customer, if it were one's"),
+        "organization_id": Column("The customer that it belongs to: empty in yours"),
         "owner_id": Column("Your account"),
         "currency": Column("Currency"),
-        "side": Column("Whether a credit adds to it"),
-        "floor_zero": Column("Whether it may go below zero"),
-        "tracked": Column("Whether its balance is kept"),
+        "side": Column("Whether credits or debits add to it"),
+        "floor_zero": Column("Whether it must not go below zero"),
+        "tracked": Column("Whether its balance is stored"),
         "balance_micro": Column("Balance, in millionths"),
         "version": Column("How many transfers moved it"),
         "created_at": Column("When it was made"),
@@ -61,9 +61,9 @@ TRANSFERS = {
     "credit_id": Column("To which ledger account"),
     "amount_micro": Column("Amount, in millionths"),
     "currency": Column("Currency"),
-    "idempotency_key": Column("Makes sure that it happens once"),
+    "idempotency_key": Column("Key that makes sure that it is booked only once"),
     "fingerprint": Column("Hash of what it does"),
-    "effective_at": Column("When it counts"),
+    "effective_at": Column("The time for which it counts"),
     "posted_at": Column("When it was written"),
     "meta": Column("Numbers of the orders that it is about"),
     "reverses_id": Column("The transfer that it takes back"),
@@ -120,7 +120,7 @@ CONNECTED = _kept(
         "transfers_status": Column("Whether Stripe lets us pay you"),
         "payouts_status": Column("Whether Stripe can pay your bank"),
         "requirements": Column("What Stripe still asks of you, in its words, without your answers"),
-        "deadline_at": Column("Until when it wants that"),
+        "deadline_at": Column("When Stripe needs it at the latest"),
         "checked_at": Column("When we last asked Stripe"),
         "ended_at": Column("When it was closed"),
     },
@@ -149,7 +149,7 @@ STATEMENT = _kept(
         "opening_micro": Column("Carried over from before, in millionths"),
         "earned_micro": Column("Earned, in millionths"),
         "corrected_micro": Column("Corrections, in millionths"),
-        "other_micro": Column("Held, let go or returned, in millionths"),
+        "other_micro": Column("Held for disputes, released or returned, in millionths"),
         "paid_out_micro": Column("Paid out, in millionths"),
         "carried_micro": Column("Left for the next, in millionths"),
         "energy_cost_nano": Column("What the energy cost you, in billionths"),
@@ -209,7 +209,7 @@ PAYOUT = _kept(
         "due_at": Column("When it may be sent"),
         "held_at": Column("When operators held it"),
         "held_reason": Column("Why they held it"),
-        "released_at": Column("When they let it go"),
+        "released_at": Column("When they released it"),
         "status": Column("State"),
         "status_code": Column("Why it is in that state"),
         "account_id": Column("Where it goes"),
@@ -264,21 +264,21 @@ DISPUTE = Table(
         "id": Column("Number of the row"),
         "created_at": Column("When it was opened"),
         "public_id": Column("Its id"),
-        "organization_id": Column("A customer, if it were one's"),
-        "order_id": Column("A customer's order, if it were about one"),
+        "organization_id": Column("The customer who opened it: empty in yours"),
+        "order_id": Column("The customer's order that it is about: empty in yours"),
         "owner_id": Column("Your account"),
         "statement_id": Column("The statement"),
         "opened_by_id": Column("Who opened it"),
         "reason": Column("What you wrote", blank=""),
         "claimed_micro": Column("What you claimed, in millionths"),
         "currency": Column("Currency"),
-        "idempotency_key": Column("Makes sure that it happens once"),
+        "idempotency_key": Column("Key that makes sure that it is opened only once"),
         "status": Column("State"),
         "status_code": Column("Why it is in that state"),
         "reserved_micro": Column("Held while it was open, in millionths"),
         "granted_micro": Column("Granted, in millionths"),
-        "granted_promo_micro": Column("What of it was promotional credit, if it were a customer's"),
-        "bearer": Column("Who bears it"),
+        "granted_promo_micro": Column("The part granted to a customer as promotional credit: zero in yours"),
+        "bearer": Column("Who bears the cost"),
         "decision": Column("What was decided"),
         "decided_by_id": Column("Who decided"),
         "decided_at": Column("When"),
@@ -322,8 +322,8 @@ USAGE_VOID = _kept(
         "rated_id": Column("The rating that it takes back"),
         "reason": Column("Why"),
         "voided_by_id": Column("Which operator"),
-        "promo_micro": Column("What of the customer's charge had been paid by promotional credit, in millionths"),
-        "settled_at": Column("When the money followed"),
+        "promo_micro": Column("What the customer got back as promotional credit, in millionths"),
+        "settled_at": Column("When the corrections were booked"),
     },
 )
 
@@ -346,6 +346,7 @@ TABLES = (
     DISPUTE_MESSAGE,
 )
 
+# Tables that refer to a person or a vehicle but hold nothing about owners, and what they hold instead.
 OF_OTHERS = {
     "billing.JobOrder": "A customer's order",
     "billing.TopUp": "A customer's money",

@@ -1,4 +1,4 @@
-"""The prices that a marketplace starts with. Any other price is a RateCard that an operator adds."""
+"""Rate cards: the default prices with which a marketplace starts, and adding new ones by operators."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,30 +17,35 @@ from core.errors import Conflict, InvalidInput
 Mode, Tier = RateCard.Mode, RateCard.Tier
 
 DEFAULT_CURRENCY = "USD"
-# Energy is a line of its own, all of it the owner's: 0.20 a kWh, a little above the 0.18 of the tariff that policies start
-# with (research/mission.md 4, row 16).
+# Energy is priced separately, and all of it is paid to the owner: $0.20/kWh, a little above $0.18/kWh, the tariff with
+# which owners' policies start (average price of US homes in 2026, EIA STEO of December 2025).
 DEFAULT_PRICE_MICRO_PER_KWH = 200_000
-# One unit draws 15 W to 75 W. At 0.18 $/kWh and 0.066 $/kWh of battery wear (rows 16 and 19) the dearest hour costs its owner
-# 1.9 cents: the floor of what the time alone must pay.
+# A unit draws 15 W to 75 W. At $0.18/kWh, and $0.066/kWh of battery wear (a battery of $99/kWh over assumed 1,500
+# cycles), the most expensive hour costs its owner 1.9 cents. The price of time alone must pay an owner about that.
 DEFAULT_MIN_OWNER_MICRO_PER_HOUR = 20_000
-# How far back a new card may be dated: an operator's clock and form are slower than ours.
+# How far back a new card may be dated: an operator's clock may be slow, and filling in the form takes time.
 PAST_MAX = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
 class DefaultRate:
+    """The default price of time for one mode and tier, and the owner's share of it."""
+
     price_micro_per_hour: int
     owner_share_permille: int
 
     @property
     def owner_micro_per_hour(self) -> int:
+        """What an owner is paid for the time of a compute-hour, without energy."""
         return self.price_micro_per_hour * self.owner_share_permille // 1000
 
 
-# - Batch, standard: 9.7 cents and the 15 W of a usual unit make ten cents an hour, of which 6.8 and the energy are the owner's.
-# - Quorum: twice that, since two owners' cars run every unit; each is paid what an hour of standard pays (half the share of
-#   twice the price), the second one by the platform out of the other half.
-# - Real time: two and a half times batch. The car keeps the model warm and waits, and a late answer is asked for twice.
+# - Batch, standard: 9.7 cents, and the energy of a usual unit (15 W), make ten cents an hour. The owner gets 6.8 cents
+#   of the time, and the energy.
+# - Quorum: twice that, since vehicles of two owners run every unit. Each owner is paid what an hour of standard pays
+#   (half the share of twice the price); the platform pays the second one out of the other half.
+# - Real time: two and a half times batch. The vehicle keeps the model loaded and waits, and a late answer is requested
+#   twice.
 DEFAULT_RATES: Mapping[tuple[str, str], DefaultRate] = {
     (Mode.BATCH, Tier.STANDARD): DefaultRate(97_000, 700),
     (Mode.BATCH, Tier.QUORUM): DefaultRate(194_000, 350),
@@ -50,11 +55,12 @@ DEFAULT_RATES: Mapping[tuple[str, str], DefaultRate] = {
 
 
 def default_rates() -> int:
-    """Give every hardware class the default card of each mode and tier that it has none of. Returns how many were written.
+    """Write the default card of each mode and tier for every hardware class that has none. Returns the number of cards.
 
-    A card is dated by its class's creation, so that two processes doing this at once write one card.
+    A card is valid from the creation of its class on. So two processes that do this at once write the same card, and
+    the unique constraint keeps one.
     """
-    there = set(
+    existing = set(
         RateCard.objects.filter(currency=DEFAULT_CURRENCY).values_list("hardware_class_id", "mode", "tier").distinct()
     )
     cards = [
@@ -71,13 +77,13 @@ def default_rates() -> int:
         )
         for hardware_class in HardwareClass.objects.all()
         for (mode, tier), rate in DEFAULT_RATES.items()
-        if (hardware_class.pk, mode, tier) not in there
+        if (hardware_class.pk, mode, tier) not in existing
     ]
     return len(RateCard.objects.bulk_create(cards, ignore_conflicts=True))
 
 
 def check_card(card: RateCard) -> None:
-    """Raises InvalidInput for a card that makes no sense; `fields` names the field and says what is wrong with it."""
+    """Raise InvalidInput (`rate_invalid`) for a card that is not valid; `fields` maps each wrong field to a message."""
     wrong: dict[str, str] = {}
     if card.price_micro_per_hour <= 0:
         wrong["price_micro_per_hour"] = "An hour costs more than nothing."
@@ -92,26 +98,26 @@ def check_card(card: RateCard) -> None:
     if card.valid_from_at < timezone.now() - PAST_MAX:
         wrong["valid_from_at"] = "A price holds from now on, or from a moment in the future."
     if wrong:
-        raise InvalidInput("This price cannot be.", code="rate_invalid", **wrong)
+        raise InvalidInput("This price is not valid.", code="rate_invalid", **wrong)
 
 
 @transaction.atomic
 def add_card(card: RateCard, *, actor: User | None) -> RateCard:
-    """Write a new price; orders from `valid_from_at` on are made at it, older ones keep theirs.
+    """Store a new price and return it. Orders made from `valid_from_at` on use it; older orders keep their price.
 
-    Raises InvalidInput `rate_invalid`, Conflict `rate_exists` when there is one from that same moment.
+    Raises InvalidInput (`rate_invalid`), and Conflict (`rate_exists`) if there is a price from the same moment.
     """
     check_card(card)
     try:
         with transaction.atomic():
             card.save(force_insert=True)
     except IntegrityError as error:
-        raise Conflict("There is a price from that moment already.", code="rate_exists") from error
-    audit.record(actor=actor, action="rate_card.add", subject=card.pk, **_said(card))
+        raise Conflict("There is already a price that is valid from that moment on.", code="rate_exists") from error
+    audit.record(actor=actor, action="rate_card.add", subject=card.pk, **_audit_details(card))
     return card
 
 
-def _said(card: RateCard) -> dict[str, Any]:
+def _audit_details(card: RateCard) -> dict[str, Any]:
     names = (
         "currency",
         "mode",

@@ -1,4 +1,4 @@
-"""What a job will cost, before it is ordered or instead of it: a range, and the most that can be charged."""
+"""Estimates of what a job will cost: a range, whose upper end is the most that can be charged."""
 
 from dataclasses import dataclass
 
@@ -14,35 +14,40 @@ from compute.jobs.jobs import PAID_TIME_MAX_PERMILLE
 from compute.models import HardwareClass, ModelArtifact, Node
 from core.errors import Conflict, InvalidInput
 
-# Less would pay an owner for less time than the trial run took: no cap lowers it further.
+# Verification counts at least the time of the trial run: with less, an owner would be paid for less time than the work
+# takes.
 PAID_TIME_MIN_PERMILLE = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Slices:
-    """Work cut into units, and how fast and hungry a class that runs them may be."""
+    """A job cut into units, and the speed and power of the hardware class that runs them."""
 
     items: int
-    unit_items: int
-    us_per_item: int
-    slowness_permille: int
-    power_mw: int
+    unit_items: int  # items in each unit but the last
+    us_per_item: int  # CPU microseconds of the trial run on the admission machine
+    slowness_permille: int  # time on this class, in thousandths of the time on the admission machine
+    power_mw: int  # milliwatts that the class draws
 
     def most_micro(self, card: RateCard, paid_time_permille: int) -> int:
-        """The most that all units together can be charged when verification counts so much time: each rated on its own."""
+        """Return the most that can be charged if verification counts up to `paid_time_permille` of the trial's time.
+
+        Each unit is rated, and so rounded, on its own.
+        """
         return sum(
             count * self._unit_micro(card, items, paid_time_permille, energy_halves=rating.ENERGY_CLAMP_HALVES)
             for count, items in self._sizes()
         )
 
     def expected_micro(self, card: RateCard) -> int:
-        """What the trial run says: its time, and what the class draws in it by its model."""
+        """Return what the job costs if it takes the trial run's time, and the energy that the class draws meanwhile."""
         return sum(
             count * self._unit_micro(card, items, PAID_TIME_MIN_PERMILLE, energy_halves=2)
             for count, items in self._sizes()
         )
 
     def trial_ms(self) -> int:
+        """Return the milliseconds that all items take by the trial run."""
         return rating.paid_time_ms(
             items=self.items,
             us_per_item=self.us_per_item,
@@ -72,11 +77,12 @@ class Slices:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """The range that a job will cost. `low` is what the trial run of its model says, on the cheapest class for it.
+    """The range of what a job will cost.
 
-    `high` is the most that can be charged: verification counts a unit's time up to PAID_TIME_MAX_PERMILLE of the trial's on
-    the slowest class, and energy up to one and a half times the draw of the hungriest. `cap_min` is the same at the
-    trial's own time: no smaller cap is taken.
+    `low_micro` is the cost by the trial run of its model, on the class where it costs least. `high_micro` is the most
+    that can be charged: verification counts a unit's time up to PAID_TIME_MAX_PERMILLE of the trial's on the slowest
+    class, and energy up to one and a half times what the class with the highest power draws. `cap_min_micro` is the
+    same at the trial's own time; a smaller cap is refused. `slices` describes the slowest class and the highest power.
     """
 
     items: int
@@ -93,7 +99,8 @@ class Estimate:
         return self.rate_card.currency
 
     def paid_time_permille(self, held_micro: int) -> int:
-        """The most time that may count so that all units together cannot cost more than is held."""
+        """Return the most time that may count, in thousandths of the trial's, for which the hold covers all units."""
+        # `most_micro` grows with the time, so a binary search finds it.
         low, high = PAID_TIME_MIN_PERMILLE, PAID_TIME_MAX_PERMILLE
         while low < high:
             middle = (low + high + 1) // 2
@@ -107,22 +114,24 @@ class Estimate:
 def estimate(
     *, artifact: ModelArtifact, items: int, unit_items: int | None = None, tier: str = RateCard.Tier.STANDARD
 ) -> Estimate:
-    """Price `items` of a model, before ordering or instead of it.
+    """Return what `items` items of a model will cost. Orders nothing.
 
-    A job may run on any class that has an active node, and is priced by the card among them that pays owners most, so that
-    no owner is paid less for time than the card of the own class says.
-    Raises InvalidInput, Conflict `model_not_admitted`, `no_capacity` or `no_rate`.
+    A job may run on any class that has an active node. It is priced by the card among theirs that pays owners most, so
+    that no owner is paid less for time than the card of the owner's own class pays. Raises InvalidInput
+    (`items_invalid`, `tier_unknown`) and Conflict (`model_not_admitted`, `no_capacity`, `no_rate`).
     """
     if items < 1 or (unit_items is not None and unit_items < 1):
-        raise InvalidInput("A job has at least one item, and so has a unit.", code="items_invalid")
+        raise InvalidInput("A job, and each of its units, has at least one item.", code="items_invalid")
     if tier not in RateCard.Tier.values:
-        raise InvalidInput("There is no such tier.", code="tier_unknown", tier=tier, tiers=list(RateCard.Tier.values))
+        raise InvalidInput(
+            "There is no such tier of verification.", code="tier_unknown", tier=tier, tiers=list(RateCard.Tier.values)
+        )
     if artifact.status != ModelArtifact.Status.ADMITTED:
         raise Conflict(f"The model is {artifact.status}, not admitted.", code="model_not_admitted")
     cards = _cards(artifact.organization.currency, tier)
     card = max(cards, key=lambda c: (c.owner_micro_per_hour, c.price_micro_per_hour, c.price_micro_per_kwh, c.pk))
     step = min(items, unit_items or jobs.items_by_time(artifact))
-    classes = [each.hardware_class for each in cards]
+    classes = [card_in_force.hardware_class for card_in_force in cards]
     on_each = [_slices(artifact, items, step, c.slowness_permille, c.power_mw) for c in classes]
     widest = _slices(artifact, items, step, max(c.slowness_permille for c in classes), max(c.power_mw for c in classes))
     return Estimate(
@@ -130,7 +139,7 @@ def estimate(
         units=-(-items // step),
         compute_ms=min(slices.trial_ms() for slices in on_each),
         low_micro=min(slices.expected_micro(card) for slices in on_each),
-        # A hold of nothing is no hold: work that costs nothing still has its order.
+        # At least one micro-unit: an order needs a hold above zero, even for work whose cost rounds to nothing.
         high_micro=max(1, widest.most_micro(card, PAID_TIME_MAX_PERMILLE)),
         cap_min_micro=max(1, widest.most_micro(card, PAID_TIME_MIN_PERMILLE)),
         rate_card=card,
@@ -149,7 +158,7 @@ def _slices(artifact: ModelArtifact, items: int, unit_items: int, slowness_permi
 
 
 def _cards(currency: str, tier: str) -> list[RateCard]:
-    """The cards in force of the classes that have an active node, or of all when there is none just now."""
+    """Return the cards in force of the classes with an active node, or of all classes if no node is active now."""
     active = Node.objects.filter(hardware_class=OuterRef("pk"), status=Node.Status.ACTIVE)
     classes = list(HardwareClass.objects.filter(Exists(active)) or HardwareClass.objects.all())
     if not classes:

@@ -1,4 +1,9 @@
-"""The chains around a statement's records: which numbers between them are not in it and why, and how the register ran on."""
+"""The meter chains around a statement's records: missing sequence numbers with their reasons, and energy registers.
+
+A computer numbers all that it signs (`seq`). A package holds only the records that one statement pays, so numbers in
+between are missing: the manifest names each gap and says why, and OCMF records need the register, which counts the
+missing records too.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,9 +14,10 @@ from django.db import connection
 
 from billing.verifier.format import Gap
 
-BATCH = 2_000
+BATCH = 2_000  # gaps in one query
 
-# By the computer's public id, since that is what records name. One row for each gap and reason.
+# Takes gaps as arrays of (computer's public id, first seq, last seq). One row for each gap and reason: the energy and
+# the number of its records, and the reason in words. The first condition that holds decides.
 BETWEEN = """
 SELECT g.node, g.first_seq, g.last_seq, sum(m.energy_mwh)::bigint, count(*),
        CASE WHEN s.number IS NOT NULL THEN 'paid by statement ' || s.number
@@ -33,6 +39,7 @@ SELECT g.node, g.first_seq, g.last_seq, sum(m.energy_mwh)::bigint, count(*),
   LEFT JOIN billing_statement s ON s.id = e.statement_id
  GROUP BY g.node, g.first_seq, g.last_seq, why
 """
+# The energy that each computer had signed before its first record in the package.
 BEFORE = """
 SELECT f.node, COALESCE(sum(m.energy_mwh), 0)::bigint
   FROM unnest(%s::uuid[], %s::bigint[]) AS f(node, first_seq)
@@ -44,13 +51,17 @@ SELECT f.node, COALESCE(sum(m.energy_mwh), 0)::bigint
 
 @dataclass
 class Spans:
-    """The numbers that a package holds of each chain: takes them in order, remembers where each begins and is interrupted."""
+    """Where each computer's chain begins in a package, and which numbers it skips.
+
+    Records are added by computer and number.
+    """
 
     first: dict[str, int] = field(default_factory=dict)
     gaps: list[tuple[str, int, int]] = field(default_factory=list)
     _last: tuple[str, int] = ("", 0)
 
     def add(self, node: str, seq: int) -> None:
+        """Take the next record's computer and number."""
         if node not in self.first:
             self.first[node] = seq
         elif seq > self._last[1] + 1:
@@ -60,22 +71,26 @@ class Spans:
 
 @dataclass
 class Chain:
-    """What is known of the numbers around a package's records."""
+    """The gaps between a package's records and the energy (mWh) signed outside them."""
 
     gaps: list[Gap]
-    energy_between: dict[tuple[str, int], int]  # by computer and the gap's last number
-    energy_before: dict[str, int]
+    energy_between: dict[tuple[str, int], int]  # (computer, last number of the gap) -> mWh
+    energy_before: dict[str, int]  # computer -> mWh before its first record in the package
 
     def registers(self, runs: Iterable[tuple[str, int, int]]) -> Iterator[int]:
-        """The register at the beginning of each run (computer, first number, energy), which come in the chain's order."""
-        now = dict(self.energy_before)
+        """Yield the register (mWh) at the beginning of each run.
+
+        `runs` are (computer, first number, energy in mWh) in the order of their chains.
+        """
+        registers = dict(self.energy_before)
         for node, first_seq, energy_mwh in runs:
-            now[node] += self.energy_between.get((node, first_seq - 1), 0)
-            yield now[node]
-            now[node] += energy_mwh
+            registers[node] += self.energy_between.get((node, first_seq - 1), 0)
+            yield registers[node]
+            registers[node] += energy_mwh
 
 
 def read(spans: Spans) -> Chain:
+    """Read the reasons of all gaps, and the energy before and in them, from the database."""
     why: dict[tuple[str, int, int], dict[str, int]] = {gap: {} for gap in spans.gaps}
     energy: dict[tuple[str, int], int] = defaultdict(int)
     for start in range(0, len(spans.gaps), BATCH):

@@ -1,4 +1,4 @@
-"""The manifest of a statement's package: the statement as it was closed, and the hashes of the files beside it."""
+"""The manifest of a statement's package: the statement as it was closed, and the hashes of the other files."""
 
 from collections.abc import Iterable, Mapping
 
@@ -10,15 +10,16 @@ from billing.verifier import format as form
 from compute.models import Node
 
 RULE = (
-    "billed time = min(signed, bound); billed energy = min(signed, bound of that time); owner = floor((time x price_h x share"
-    " / 1000) / 3600000 + energy x price_kwh / 1000000) in micro-units, once for each record; a payout is all whole coins"
+    "billed time = min(signed, bound); billed energy = min(signed, bound of that time); "
+    "owner = floor((time x price_h x share / 1000) / 3600000 + energy x price_kwh / 1000000) in micro-units, "
+    "once for each record; a payout is all whole coins"
 )
 
 
 def manifest(
     statement: Statement, nodes: Iterable[str], gaps: list[form.Gap], files: Mapping[str, form.File]
 ) -> form.Manifest:
-    """`nodes` are the public ids of the computers that the records name."""
+    """Return the manifest of a statement. `nodes` are the public ids of the computers that the records name."""
     return form.Manifest(
         format="driveway-statement-records",
         version=1,

@@ -1,4 +1,7 @@
-"""One OCMF record: `OCMF|<payload>|<signature>`, about one run of a car's chain."""
+"""Write OCMF records (Open Charge Metering Format 1.4), `OCMF|<payload>|<signature>`: one for each run of a chain.
+
+A run is an unbroken sequence of records of one job. docs/metering.md explains the fields.
+"""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,8 +14,8 @@ from billing.verifier.ocmf import ALGORITHM, MWH_PER_KWH
 from billing.verifier.runs import Run
 
 FORMAT_VERSION = "1.4"
-ACTIVE_ENERGY_IMPORT = "01-00:01.08.00*FF"
-# The car's clock is held to within minutes by the platform, no closer: "informative", not "synchronised".
+ACTIVE_ENERGY_IMPORT = "01-00:01.08.00*FF"  # OBIS code
+# "Informative", not "synchronised": the platform checks the car's clock to within minutes only.
 TIME_STATUS = "I"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_UNIX_MS = 253_402_300_799_999  # the end of the year 9999
@@ -21,16 +24,16 @@ TARIFF_MAX, FIRMWARE_MAX = 250, 32
 
 @dataclass(frozen=True)
 class Reading:
-    """What stands in the record of a run besides the run itself."""
+    """A run, and what its record needs in addition."""
 
     run: Run
-    begin_mwh: int  # of the car's register
+    begin_mwh: int  # the car's energy register when the run began
     agent: str
     tariff: str
 
 
 def record(reading: Reading, key: ec.EllipticCurvePrivateKey) -> bytes:
-    """The record's bytes. The same reading gives the same bytes: the signature is deterministic (RFC 6979)."""
+    """Return the record's bytes. The same reading gives the same bytes: the signature is deterministic (RFC 6979)."""
     payload = _payload(reading)
     der = key.sign(payload, ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
     signature = {"SA": ALGORITHM, "SE": "hex", "SM": "application/x-der", "SD": der.hex()}
@@ -39,8 +42,8 @@ def record(reading: Reading, key: ec.EllipticCurvePrivateKey) -> bytes:
 
 def _payload(reading: Reading) -> bytes:
     run = reading.run
-    # Two lists of fields around the readings: their values are decimal numbers with six places, never floats.
-    before = msgspec.json.encode(
+    # The readings are written by hand: their values are decimal numbers with six places, which a float would not keep.
+    fields = msgspec.json.encode(
         {
             "FV": FORMAT_VERSION,
             "GI": "Driveway",
@@ -60,8 +63,8 @@ def _payload(reading: Reading) -> bytes:
     )
     begin = _reading("B", run.started_unix_ms, reading.begin_mwh)
     end = _reading("E", run.ended_unix_ms, reading.begin_mwh + run.energy_mwh)
-    # A bar would end the payload: none of these fields can carry one but what a car says of itself.
-    return before[:-1].replace(b"|", b"/") + b',"RD":[' + begin + b"," + end + b"]}"
+    # A `|` would end the payload. Only the fields that a car says of itself could contain one.
+    return fields[:-1].replace(b"|", b"/") + b',"RD":[' + begin + b"," + end + b"]}"
 
 
 def _reading(mark: str, unix_ms: int, energy_mwh: int) -> bytes:

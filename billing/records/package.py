@@ -1,7 +1,7 @@
-"""A statement with all that bears it out, as a zip that is written while it is sent: never whole in memory, nor on a disk.
+"""The package of a statement: a zip with every signed record behind it, written while it is sent.
 
-The manifest comes last, since it names the hashes of the files before it; the platform signs its bytes. `driveway-verify`
-(billing/verifier) reads it.
+The zip is never whole in memory or on a disk. The manifest comes last, since it contains the hashes of the files before
+it; the platform signs its bytes. `driveway-verify` (billing/verifier) reads the package.
 """
 
 import hashlib
@@ -32,7 +32,10 @@ README_TEXT = Path(__file__).with_name("package_readme.txt")
 
 
 class _Sink:
-    """What zipfile writes to: bytes wait here until they are taken. It has no `tell`, so sizes follow the files."""
+    """The file object that zipfile writes to: it keeps bytes until they are taken.
+
+    It has no `tell`, so that zipfile writes each file's size after its content and never goes back.
+    """
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -47,13 +50,14 @@ class _Sink:
         pass
 
     def take(self) -> bytes:
+        """Return the bytes written since the last call."""
         data, self._parts, self.size = b"".join(self._parts), [], 0
         return data
 
 
 @dataclass
-class _Work:
-    """What is remembered of the records while they pass."""
+class _Collected:
+    """What the later files need from the records, collected while the records are streamed."""
 
     spans: Spans = field(default_factory=Spans)
     nodes: set[str] = field(default_factory=set)
@@ -63,7 +67,7 @@ class _Work:
 
 
 class Package:
-    """Write once, from beginning to end."""
+    """One package, to be written once from beginning to end."""
 
     def __init__(self, statement: Statement) -> None:
         self._statement = statement
@@ -72,17 +76,20 @@ class Package:
         self._files: dict[str, form.File] = {}
 
     def chunks(self) -> Iterator[bytes]:
-        """The zip file's bytes. Reads the database as it goes, with one cursor: all in one thread."""
-        work = _Work()
+        """Yield the zip file's bytes.
+
+        Reads the database meanwhile with a server-side cursor, so use it in one thread only.
+        """
+        collected = _Collected()
         yield from self._file(form.README, iter([README_TEXT.read_bytes()]))
-        yield from self._file(form.RECORDS, _record_lines(self._statement, work))
-        yield from self._file(form.VOIDS, _void_lines(self._statement, work))
-        chain = statement_chain.read(work.spans)
-        begins = chain.registers((run.node, run.first_seq, run.energy_mwh) for run in work.runs.finished)
-        yield from self._file(form.OCMF_RECORDS, _ocmf_lines(work, begins))
+        yield from self._file(form.RECORDS, _record_lines(self._statement, collected))
+        yield from self._file(form.VOIDS, _void_lines(self._statement, collected))
+        chain = statement_chain.read(collected.spans)
+        begins = chain.registers((run.node, run.first_seq, run.energy_mwh) for run in collected.runs.finished)
+        yield from self._file(form.OCMF_RECORDS, _ocmf_lines(collected, begins))
         yield from self._file(form.OCMF_KEY, iter([signing_keys.ocmf_public_pem()]))
         manifest = msgspec.json.encode(
-            statement_manifest.manifest(self._statement, work.nodes, chain.gaps, self._files)
+            statement_manifest.manifest(self._statement, collected.nodes, chain.gaps, self._files)
         )
         yield from self._file(form.MANIFEST, iter([manifest]))
         yield from self._file(form.SEAL, iter([_seal(manifest)]))
@@ -92,8 +99,9 @@ class Package:
     def _file(self, name: str, parts: Iterator[bytes]) -> Iterator[bytes]:
         info = zipfile.ZipInfo(name, date_time=self._statement.created_at.timetuple()[:6])
         info.compress_type = zipfile.ZIP_DEFLATED
-        info.external_attr = 0o644 << 16
+        info.external_attr = 0o644 << 16  # a plain file, readable by all
         digest, size = hashlib.sha256(), 0
+        # Their size is not known beforehand; without zip64, zipfile fails on a file of more than 2 GiB.
         with self._zip.open(info, "w", force_zip64=name in (form.RECORDS, form.VOIDS)) as file:
             for part in parts:
                 file.write(part)
@@ -105,45 +113,48 @@ class Package:
 
 
 def chunks(statement: Statement) -> Iterator[bytes]:
-    """The package of a statement, in pieces."""
+    """Yield the package of a statement in chunks of bytes."""
     return Package(statement).chunks()
 
 
 def file_name(statement: Statement) -> str:
+    """Return the name under which the package is downloaded."""
     return f"driveway-statement-{statement.number}-records.zip"
 
 
-def _record_lines(statement: Statement, work: _Work) -> Iterator[bytes]:
-    """Each record as a line; `work` gathers what the files after it need."""
+def _record_lines(statement: Statement, collected: _Collected) -> Iterator[bytes]:
+    """Yield each paid record as a line, and collect what later files need."""
     for record in statement_records.paid(statement):
-        _note(record, work)
+        _collect(record, collected)
         yield msgspec.json.encode(record) + b"\n"
-    work.runs.end()
+    collected.runs.end()
 
 
-def _note(record: form.Record, work: _Work) -> None:
+def _collect(record: form.Record, collected: _Collected) -> None:
     payload = protocol.unpack_meter(b64decode(record.record))
     prices, job = record.event.data.prices, record.event.subject
-    work.spans.add(record.node, record.seq)
-    work.nodes.add(record.node)
-    work.runs.add(piece(job, payload))
-    work.agents[record.node] = payload.agent
-    work.tariffs[job] = (
+    collected.spans.add(record.node, record.seq)
+    collected.nodes.add(record.node)
+    collected.runs.add(piece(job, payload))
+    collected.agents[record.node] = payload.agent
+    collected.tariffs[job] = (
         f"{Decimal(prices.micro_per_hour) / MICRO} {prices.currency}/h, {Decimal(prices.micro_per_kwh) / MICRO} "
         f"{prices.currency}/kWh, owner's share of time {prices.owner_share_permille}/1000"
     )
 
 
-def _void_lines(statement: Statement, work: _Work) -> Iterator[bytes]:
+def _void_lines(statement: Statement, collected: _Collected) -> Iterator[bytes]:
     for void in statement_records.voided(statement):
-        work.nodes.add(void.original.node)
+        collected.nodes.add(void.original.node)
         yield msgspec.json.encode(void) + b"\n"
 
 
-def _ocmf_lines(work: _Work, begins: Iterator[int]) -> Iterator[bytes]:
+def _ocmf_lines(collected: _Collected, begins: Iterator[int]) -> Iterator[bytes]:
+    """Yield an OCMF record for each run. `begins` are the registers (mWh) at the runs' beginnings."""
     key = signing_keys.ocmf_key()
-    for run, begin_mwh in zip(work.runs.finished, begins, strict=True):
-        reading = ocmf.Reading(run=run, begin_mwh=begin_mwh, agent=work.agents[run.node], tariff=work.tariffs[run.job])
+    for run, begin_mwh in zip(collected.runs.finished, begins, strict=True):
+        agent, tariff = collected.agents[run.node], collected.tariffs[run.job]
+        reading = ocmf.Reading(run=run, begin_mwh=begin_mwh, agent=agent, tariff=tariff)
         yield ocmf.record(reading, key) + b"\n"
 
 

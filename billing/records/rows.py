@@ -1,4 +1,7 @@
-"""The signed records beneath a statement's transfers, as a package shows them. Streamed: a month may hold a million."""
+"""Read the signed meter records behind a statement's transfers, in the form of its package.
+
+The rows are streamed from the database, since a month may have a million.
+"""
 
 from base64 import b64encode
 from collections.abc import Iterator
@@ -16,19 +19,21 @@ from billing.verifier.format import Bound, Costs, LineKey, Prices, Record, Void
 from core.money import MWH_PER_KWH, NANO_PER_MICRO
 
 FETCH_ROWS = 500
-# What the customer's charge paid is work; what the platform paid was to check others' work.
+# Kind of transfer -> kind of statement line: the customer pays for work, the platform pays for checking others' work.
 LINE_KINDS = {"share": "work", "verification": "check"}
 
-# Class figures: the newest that were in force when the record was judged; of classes older than their history, the first.
-# An owner's tariff is of use only while the car is still theirs.
+# Class figures (in JOINS): the newest that were in force when the record was verified, or, for a class whose history
+# began later than that, the first. The owner's tariff and wear are read only while the car still belongs to that owner.
 COLUMNS = """
-       n.public_id, m.seq, m.record, m.signature, j.public_id, u.created_at, u.attempt_id, u.items, u.compute_ms, u.energy_mwh,
+       n.public_id, m.seq, m.record, m.signature, j.public_id,
+       u.created_at, u.attempt_id, u.items, u.compute_ms, u.energy_mwh,
        c.currency, o.price_micro_per_hour, o.price_micro_per_kwh, o.owner_share_permille, r.owner_micro,
        a.us_per_item, j.paid_time_permille, LEAST(f.slowness_permille, j.slowness_max_permille),
        LEAST(f.power_mw, j.power_max_mw),
        r.energy_cost_nano, r.wear_nano,
        CASE WHEN v.owner_id = u.owner_id THEN
-            accounts_tariff_micro(p.tariff_micro_per_kwh, p.tariff_windows, COALESCE(NULLIF(p.time_zone, ''), w.time_zone),
+            accounts_tariff_micro(p.tariff_micro_per_kwh, p.tariff_windows,
+                                  COALESCE(NULLIF(p.time_zone, ''), w.time_zone),
                                   COALESCE(t.leased_at, u.created_at)) END,
        CASE WHEN v.owner_id = u.owner_id THEN p.wear_micro_per_kwh END,
        v.public_id, h.slug, paid.public_id, paid.kind
@@ -58,21 +63,23 @@ SELECT {COLUMNS}
   JOIN billing_ratedusage r ON r.owner_transfer_id = e.transfer_id
 {JOINS}
  WHERE e.statement_id = %s ORDER BY n.public_id, m.seq
-"""  # noqa: S608 - our own words
+"""  # noqa: S608 - constants only
+# A correction's idempotency key is `void:<public id of the void>:owner`.
 VOIDED = f"""
 SELECT {COLUMNS}, d.public_id, d.created_at, d.reason, back.public_id
   FROM billing_statemententry e
   JOIN billing_ledgertransfer back ON back.id = e.transfer_id AND back.kind = 'correction'
-  JOIN billing_usagevoid d ON back.idempotency_key LIKE 'void:%%' AND d.public_id::text = split_part(back.idempotency_key, ':', 2)
+  JOIN billing_usagevoid d ON back.idempotency_key LIKE 'void:%%'
+       AND d.public_id::text = split_part(back.idempotency_key, ':', 2)
   JOIN billing_ratedusage r ON r.id = d.rated_id
 {JOINS}
  WHERE e.statement_id = %s ORDER BY n.public_id, m.seq
-"""  # noqa: S608 - our own words
+"""  # noqa: S608 - constants only
 
 
 @dataclass(frozen=True)
 class Row:
-    """The columns above, by name."""
+    """One row of COLUMNS, in that order."""
 
     node: UUID
     seq: int
@@ -107,13 +114,13 @@ ROW_COLUMNS = len(Row.__dataclass_fields__)
 
 
 def paid(statement: Statement) -> Iterator[Record]:
-    """Every record that a transfer of this statement pays, by computer and number."""
+    """Yield every record that a transfer of this statement pays, ordered by computer and number."""
     for row in _rows(PAID, statement):
         yield _record(Row(*row))
 
 
 def voided(statement: Statement) -> Iterator[Void]:
-    """Every record that a correction of this statement takes back, with that record as it was paid."""
+    """Yield every void that a correction of this statement posts, with the record as it was paid."""
     for row in _rows(VOIDED, statement):
         void, at, reason, transfer = row[ROW_COLUMNS:]
         yield Void(
@@ -176,6 +183,7 @@ def _record(row: Row) -> Record:
 
 
 def _costs(row: Row) -> Costs:
+    """Return the owner's own costs, each with the price per kWh behind it and where that price comes from."""
     tariff, wear = (
         _tariff(row.energy_mwh, cost, present)
         for cost, present in ((row.energy_cost_nano, row.tariff_micro), (row.wear_nano, row.wear_micro))
@@ -191,11 +199,15 @@ def _costs(row: Row) -> Costs:
 
 
 def _tariff(energy_mwh: int, cost_nano: int, present: int | None) -> tuple[int, bool]:
-    """(price for a kWh that gives this cost, whether it is the present one): the rules may have changed since."""
+    """Return (price per kWh that gives this cost, whether it is the present price).
+
+    The owner's rules may have changed since the cost was noted. Then the price is computed back from the cost.
+    """
     if present is not None and _cost(energy_mwh, present) == cost_nano:
         return present, True
     if not energy_mwh:
         return 0, False
+    # The smallest price whose cost can round to `cost_nano`; rounding makes it one of three.
     lowest = (2 * cost_nano - 1) * MWH_PER_KWH // (2 * energy_mwh * NANO_PER_MICRO)
     candidates = range(max(0, lowest), max(0, lowest) + 3)
     return next((price for price in candidates if _cost(energy_mwh, price) == cost_nano), candidates[0]), False

@@ -1,4 +1,4 @@
-"""The platform's own keys for records of money: Ed25519 seals packages beneath statements, P-256 signs OCMF records."""
+"""The platform's signing keys: Ed25519 signs the packages of statements, P-256 signs OCMF records."""
 
 from functools import lru_cache
 
@@ -9,24 +9,27 @@ from django.conf import settings
 
 from billing.verifier.keys import fingerprint
 
-# The order of P-256's base point: a secret key is below it and not zero.
+# The order of P-256's base point: a secret key is at least 1 and smaller than this.
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
 def statement_key() -> Ed25519PrivateKey:
+    """Return the secret key that signs packages."""
     return Ed25519PrivateKey.from_private_bytes(bytes.fromhex(settings.STATEMENT_SIGNING_KEY))
 
 
 def statement_public_key() -> str:
-    """As hex."""
+    """Return the public key of `statement_key` as hex."""
     return statement_key().public_key().public_bytes_raw().hex()
 
 
 def ocmf_key() -> ec.EllipticCurvePrivateKey:
+    """Return the secret key that signs OCMF records."""
     return _p256(settings.OCMF_SIGNING_KEY)
 
 
 def ocmf_public_pem() -> bytes:
+    """Return the public key of `ocmf_key` as PEM."""
     return (
         ocmf_key()
         .public_key()
@@ -35,7 +38,7 @@ def ocmf_public_pem() -> bytes:
 
 
 def published() -> dict[str, object]:
-    """What anybody may read, to check that a package is ours: the present keys, and those that signed before."""
+    """Return the public keys, present and retired, as `/statements/keys.json` publishes them to check packages with."""
     der = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     present = statement_public_key()
     return {

@@ -12,12 +12,12 @@ from core.errors import Conflict, DomainError
 
 
 class RefundCommand(StripeCommandKind):
-    """Send one refund."""
+    """Send one refund to the card that its top-up was paid with."""
 
     kind = StripeCommand.Kind.CREATE_REFUND
 
     def params(self, command: StripeCommand) -> dict[str, Any]:
-        """Of one payment, so that it can only go back to where that came from."""
+        """Return a refund of one payment, so that the money can only go back to where it came from."""
         row = Refund.objects.select_related("top_up").get(pk=command.subject_id)
         return {
             "payment_intent": row.top_up.reference,
@@ -36,26 +36,29 @@ class RefundCommand(StripeCommandKind):
         return _sent(found) if found else None
 
     def done(self, command: StripeCommand, sent: Sent) -> None:
-        """Stripe took it; it may say at once that the bank did not."""
+        """Settle the refund by the status in Stripe's answer, which may already be a failure."""
         row = refund_outcomes.locked(Refund.objects.get(pk=command.subject_id))
         refund_outcomes.settle(row, stripe_id=sent.object_id, status=sent.status, code=sent.status_code)
 
     def dead(self, command: StripeCommand, error: DomainError) -> None:
-        """The money comes back only when it is certain that Stripe did nothing; else an operator must look."""
+        """Return the money to the wallet if Stripe certainly did nothing. Otherwise an operator must decide."""
         row = refund_outcomes.locked(Refund.objects.get(pk=command.subject_id))
         if not command.outcome_unknown and row.stripe_id is None:
             refund_outcomes.give_back(row, code=str(error.fields.get("stripe_code") or error.code))
 
     def may_retry(self, command: StripeCommand) -> None:
-        """Raises Conflict (`refund_given_back`): money that is back in the wallet is not sent as well."""
+        """Raise Conflict (`refund_given_back`) if the money is back in the wallet: it must not be sent as well."""
         row = Refund.objects.get(pk=command.subject_id)
         if row.status == Refund.Status.FAILED:
             raise Conflict(
-                "The money of this refund is back in the wallet: ask for a new one.", code="refund_given_back"
+                "The money of this refund is back in the wallet: request a new refund.", code="refund_given_back"
             )
 
 
 def _sent(found: CardRefund) -> Sent:
-    """Raises UnknownWord before anything is settled: the command is looked at again later."""
+    """Convert Stripe's refund to the command's answer.
+
+    Raises UnknownWord for an unknown status here, before anything is settled: the outbox then tries again later.
+    """
     refund_outcomes.state_of(found.status)
     return Sent(found.id, status=found.status, status_code=found.failure_reason)

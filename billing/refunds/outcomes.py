@@ -1,4 +1,7 @@
-"""What became of a refund: sent, or back in the wallet. Webhook, answer and sweep all end here."""
+"""The outcome of a refund: the money was sent, or is back in the wallet.
+
+Webhooks, answers of Stripe and sweeps all end here.
+"""
 
 import logging
 from datetime import timedelta
@@ -30,7 +33,8 @@ MEANS = {
     "failed": Status.FAILED,
     "canceled": Status.FAILED,
 }
-LOOK_AGAIN, REACH = timedelta(hours=1), timedelta(days=90)
+LOOK_AGAIN = timedelta(hours=1)  # how long a pending refund is left alone before the sweep asks about it
+REACH = timedelta(days=90)  # how far back the sweep looks for money that came back
 
 
 class RefundMismatch(Conflict):
@@ -40,9 +44,9 @@ class RefundMismatch(Conflict):
 
 
 def apply(found: CardRefund) -> bool:
-    """Bring our refund to where Stripe's is. Any number of times, in any order. False when it is none of ours.
+    """Move our refund to the state of Stripe's. Return False when it is not ours. Raises RefundMismatch, UnknownWord.
 
-    An older answer changes nothing that a newer one said: states only go forward. Raises RefundMismatch, UnknownWord.
+    May be called any number of times and in any order: states only go forward, so an older answer changes nothing.
     """
     row = Refund.objects.filter(command__idempotency_key=found.command).first() if found.command else None
     if row is None:
@@ -56,37 +60,47 @@ def apply(found: CardRefund) -> bool:
 
 
 def state_of(status: str) -> str:
-    """Ours for Stripe's. Raises UnknownWord."""
+    """Return our status for Stripe's. Raises UnknownWord."""
     return meaning(MEANS, status)
 
 
 def locked(refund: Refund) -> Refund:
-    """The row as it is now, held until the end of the transaction."""
-    lock(refund.organization_id)
+    """Lock the organization, then the refund, until the end of the transaction. Return the refund's present row."""
+    lock(refund.organization_id)  # lock order: the organization before its refunds and its ledger accounts
     related = Refund.objects.select_related("organization", "top_up", "transfer__debit", "transfer__credit", "command")
     return related.select_for_update(of=("self",)).get(pk=refund.pk)
 
 
 def settle(row: Refund, *, stripe_id: str, status: str, code: str) -> None:
-    """Act on what Stripe says, in the caller's transaction, which holds the row. Raises UnknownWord."""
+    """Move the refund to the state that Stripe reports. Raises UnknownWord.
+
+    Runs in the caller's transaction, which has locked the row (`locked`).
+    """
     wanted = state_of(status)
     if row.stripe_id is None:
         row.stripe_id = stripe_id
         row.save(update_fields=["stripe_id"])
         if row.status == Status.FAILED:
-            logger.error("%s was given back, and Stripe sent it too, as %s: an operator must look", row, stripe_id)
+            logger.error(
+                "%s: the money is back in the wallet, but Stripe sent it too (%s): an operator must look",
+                row,
+                stripe_id,
+            )
     if wanted == Status.FAILED:
         give_back(row, code=code or "refund_failed")
     elif wanted in Refund.TRANSITIONS.get(row.status, ()):
-        was = row.status
+        old_status = row.status
         ended_at = timezone.now() if wanted == Status.SUCCEEDED else None
         transition(row, wanted, ended_at=ended_at)
-        if was == Status.REQUESTED:
+        if old_status == Status.REQUESTED:
             _mail(row, "refund-sent")
 
 
 def give_back(row: Refund, *, code: str) -> None:
-    """The money is in the wallet again, once. In the caller's transaction, which holds the row."""
+    """Fail the refund and return its money to the wallet, once.
+
+    Runs in the caller's transaction, which has locked the row.
+    """
     if row.status == Status.FAILED:
         return
     (returned,) = posting.post(
@@ -107,22 +121,25 @@ def give_back(row: Refund, *, code: str) -> None:
 
 
 def refresh(refund: Refund) -> None:
-    """Ask Stripe how it stands and act on that. Outside a transaction. Raises StripeUnavailable, RefundMismatch."""
+    """Fetch the refund from Stripe and apply its state. Call it outside a transaction.
+
+    Raises StripeUnavailable, RefundMismatch.
+    """
     if refund.stripe_id:
         apply(gateway.retrieve_refund(refund.stripe_id))
 
 
 def sweep(*, limit: int = 100) -> int:
-    """Look again at refunds that wait for a bank, and at those whose money Stripe's balance shows as come back.
+    """Refresh refunds that wait for a bank, and those whose money came back according to Stripe's balance transactions.
 
-    One that cannot be acted on is logged, and the others are looked at. How many there were. Raises StripeUnavailable.
+    Returns how many were looked at. Logs a refund that cannot be acted on and goes on. Raises StripeUnavailable.
     """
     now, known = timezone.now(), Refund.objects.filter(stripe_id__isnull=False)
     back = BalanceTransaction.objects.filter(
         type__in=("refund_failure", "payment_failure_refund"), occurred_at__gt=now - REACH
     ).values("source_id")
     returned = known.filter(stripe_id__in=back, status__in=(Status.PENDING, Status.SUCCEEDED))
-    # In no order: were there more than `limit`, each would have its turn.
+    # In random order, so that with more than `limit` refunds every one gets its turn.
     waiting = known.filter(status=Status.PENDING, created_at__lt=now - LOOK_AGAIN).order_by("?")
     rows = {row.pk: row for row in (*returned[:limit], *waiting[:limit])}
     rounds.look_again(rows.values(), refresh)
@@ -130,18 +147,20 @@ def sweep(*, limit: int = 100) -> int:
 
 
 def resolve(*, refund: Refund, actor: User) -> Refund:
-    """An operator's word about a refund whose command was given up: look at Stripe; what is not there is given back.
+    """Settle a refund whose command was given up, as an operator decided, and return it.
 
-    Outside a transaction. Raises Conflict (`refund_being_sent`) while a worker may be sending it, StripeUnavailable.
+    If Stripe has the refund, its state is applied; if not, the money returns to the wallet. Call it outside a
+    transaction. Raises Conflict (`refund_being_sent`) while a worker may still be sending it, and StripeUnavailable.
     """
     command = StripeCommand.objects.get(pk=refund.command_id)
     _insist_idle(command)
-    intent_id = (command.params or {}).get("payment_intent")  # never claimed: never sent
+    intent_id = (command.params or {}).get("payment_intent")  # no params: never claimed, so never sent
     found = gateway.find_refund(payment_intent_id=intent_id, command=command.idempotency_key) if intent_id else None
     if found:
         apply(found)
     else:
         with transaction.atomic():
+            # Check again under the lock: an operator may have queued the command again while we asked Stripe.
             _insist_idle(StripeCommand.objects.select_for_update().get(pk=command.pk))
             row = locked(refund)
             if row.stripe_id is None:
@@ -151,12 +170,13 @@ def resolve(*, refund: Refund, actor: User) -> Refund:
 
 
 def _insist_idle(command: StripeCommand) -> None:
-    """Dead, and so long ago that whoever sent it last is gone too."""
+    """Raise Conflict unless the command is dead and the lease of its last sender has ended."""
     if command.status != StripeCommand.Status.DEAD or command.due_at > timezone.now():
         raise Conflict("A worker may be sending this refund just now.", code="refund_being_sent")
 
 
 def _check(row: Refund, found: CardRefund) -> None:
+    """Raise RefundMismatch unless Stripe's refund is the one that we asked for."""
     same = (
         found.reference == str(row.public_id)
         and found.payment_intent_id == row.top_up.reference

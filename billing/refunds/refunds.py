@@ -1,4 +1,7 @@
-"""Refunds of unspent money: to the cards that it came from, and nowhere else."""
+"""Refunds of unspent money, only to the cards that it came from.
+
+A *lot* is a top-up by card of which something can still be refunded.
+"""
 
 import uuid
 from collections.abc import Iterator
@@ -22,62 +25,62 @@ from core.db import next_id
 from core.errors import Conflict, InvalidInput
 
 Kind = LedgerAccount.Kind
-LOTS_MAX = 20  # of one request: each is a refund of its own at Stripe
+LOTS_MAX = 20  # lots in one request: each becomes a refund of its own at Stripe
 
 
 def refundable(organization: Organization) -> list[tuple[TopUp, int]]:
-    """What can go back to which top-up by card, newest first: `(top-up, micro-units)`, whole coins.
+    """Return what can be refunded: `(top-up by card, micro-units in whole coins)`, newest first, at most LOTS_MAX.
 
-    Together never more than what is free in the wallet, less what is owed or may be taken by open chargebacks; of each
-    top-up never more than is left of it. Promotional credit is never paid out. Left out: top-ups that were charged back
-    or may be, and those older than REFUND_MAX_AGE_DAYS, whose cards may be gone.
+    The sum is never more than what is available in the wallet, less what is owed or may be taken by open chargebacks;
+    no part is more than what is left of its top-up. Promotional credit is never paid out. Top-ups that were or may be
+    charged back are left out, and those older than REFUND_MAX_AGE_DAYS, whose cards may no longer exist.
     """
     coin = micro_per_minor(organization.currency)
     free = _free_micro(organization) // coin * coin
-    found: list[tuple[TopUp, int]] = []
+    lots: list[tuple[TopUp, int]] = []
     for top_up in _lots(organization)[:LOTS_MAX]:
         left = min(free, top_up.amount_micro - top_up.refunded_micro)  # type: ignore[attr-defined] # annotated
         if left > 0:
-            found.append((top_up, left))
+            lots.append((top_up, left))
             free -= left
-    return found
+    return lots
 
 
 def request(
     *, organization: Organization, amount_micro: int, idempotency_key: str, reason: str = "", actor: User | None
 ) -> list[Refund]:
-    """Take money out of the wallet and send it back to where it came from; the same key again returns the first.
+    """Take money out of the wallet and queue refunds to the cards that it came from.
 
-    One refund for each top-up that it takes. The commands wait for a worker: `send` them once this has committed. Raises
-    InvalidInput (`amount_invalid`, `amount_not_whole`, `refund_too_large` with `refundable_micro`), Conflict
-    (`idempotency_conflict`) when the key was used with another amount, and PaymentRequired when the money was spent
-    meanwhile.
+    Return one refund for each top-up used. The same key again returns the first refunds. Workers send the commands;
+    call `send` after this has committed to send them at once. Raises InvalidInput (`amount_invalid`,
+    `amount_not_whole`, `refund_too_large` with `refundable_micro`), Conflict (`idempotency_conflict`) when the key was
+    used with another amount, and PaymentRequired when the money was spent meanwhile.
     """
     if amount_micro <= 0 or not idempotency_key:
         raise InvalidInput("The amount must be more than zero.", code="amount_invalid", amount_micro=amount_micro)
-    to_minor(amount_micro, organization.currency)
+    to_minor(amount_micro, organization.currency)  # raises `amount_not_whole`
     with transaction.atomic():
-        organization = lock(organization.pk)
-        first = _earlier(organization, idempotency_key)
-        if first:
-            if sum(refund.amount_micro for refund in first) != amount_micro:
+        organization = lock(organization.pk)  # two requests must not both count on the same free money
+        earlier = _earlier(organization, idempotency_key)
+        if earlier:
+            if sum(refund.amount_micro for refund in earlier) != amount_micro:
                 raise Conflict("This key was used with another amount.", code="idempotency_conflict")
-            return first
+            return earlier
         parts = list(_parts(refundable(organization), amount_micro))
-        made = _create(organization, parts, idempotency_key, reason, actor)
+        created = _create(organization, parts, idempotency_key, reason, actor)
         audit.record(
             actor=actor,
             action="wallet.refund",
             subject=organization.public_id,
             amount_micro=amount_micro,
             currency=organization.currency,
-            refunds=[str(refund.public_id) for refund in made],
+            refunds=[str(refund.public_id) for refund in created],
         )
-    return made
+    return created
 
 
 def send(refunds: list[Refund]) -> None:
-    """Have Stripe do them now, without waiting for a worker, once the transaction has committed. Never raises."""
+    """Send the refunds' commands once the transaction has committed, without waiting for a worker. Never raises."""
     for refund in refunds:
         if refund.status == Refund.Status.REQUESTED:
             outbox.send_now(refund.command)
@@ -92,9 +95,10 @@ def _free_micro(organization: Organization) -> int:
 
 
 def _lots(organization: Organization) -> QuerySet[TopUp]:
-    """Newest first, each with `refunded_micro`; only those of which something is left."""
+    """Return the lots, newest first, each annotated with `refunded_micro`."""
     oldest = timezone.now() - timedelta(days=settings.REFUND_MAX_AGE_DAYS)
-    # Stripe refunds nothing that a bank has taken once, even if we won it back; an inquiry that is over is forgotten.
+    # Stripe does not refund a payment that a bank once took back, even if we won it back. A closed inquiry does not
+    # count.
     disputed = CardDispute.objects.filter(top_up=OuterRef("pk")).exclude(status=CardDispute.Status.CLOSED)
     sent = Refund.objects.filter(top_up=OuterRef("pk")).exclude(status=Refund.Status.FAILED)
     micro = sent.order_by().values("top_up").annotate(micro=Sum("amount_micro")).values("micro")
@@ -114,10 +118,13 @@ def _lots(organization: Organization) -> QuerySet[TopUp]:
 
 
 def _parts(lots: list[tuple[TopUp, int]], amount_micro: int) -> Iterator[tuple[TopUp, int]]:
+    """Divide the amount among the lots, in their order. Raises InvalidInput `refund_too_large`."""
     total = sum(left for _, left in lots)
     if amount_micro > total:
         raise InvalidInput(
-            "Not that much can go back to the cards it came from.", code="refund_too_large", refundable_micro=total
+            "This is more than can be refunded to the cards that it came from.",
+            code="refund_too_large",
+            refundable_micro=total,
         )
     for top_up, left in lots:
         part = min(left, amount_micro)
@@ -127,6 +134,7 @@ def _parts(lots: list[tuple[TopUp, int]], amount_micro: int) -> Iterator[tuple[T
 
 
 def _keys(idempotency_key: str) -> list[str]:
+    # One request may make several refunds, each with a unique key of its own.
     return [f"{index}:{idempotency_key}" for index in range(LOTS_MAX)]
 
 
@@ -138,7 +146,10 @@ def _earlier(organization: Organization, idempotency_key: str) -> list[Refund]:
 def _create(
     organization: Organization, parts: list[tuple[TopUp, int]], key: str, reason: str, actor: User | None
 ) -> list[Refund]:
-    """A refund is its posting: the ledger first, which refuses what a job has taken meanwhile."""
+    """Post the refunds and write their rows and commands.
+
+    The posting comes first: the ledger refuses it (PaymentRequired) when a job has taken the money meanwhile.
+    """
     rows = [
         Refund(
             id=next_id(Refund),
@@ -149,9 +160,9 @@ def _create(
             amount_micro=micro,
             currency=organization.currency,
             reason=reason[:200],
-            idempotency_key=one_key,
+            idempotency_key=part_key,
         )
-        for one_key, (top_up, micro) in zip(_keys(key), parts, strict=False)
+        for part_key, (top_up, micro) in zip(_keys(key), parts, strict=False)
     ]
     places = [
         Place(kind=Kind.WALLET, currency=organization.currency, organization_id=organization.pk),

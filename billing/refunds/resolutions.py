@@ -1,7 +1,7 @@
-"""Refunds that were given up without a clear answer: two operators say that they be settled, then a worker asks Stripe.
+"""Settle refunds whose command was given up with an unknown outcome: two operators approve, then a worker asks Stripe.
 
-Nothing is asked of Stripe in the transaction of the approval. So the approval stays what a worker looks for, until the
-refund has an end.
+Stripe cannot be called in the transaction of the approval. A worker therefore looks for done approvals whose refund is
+still open, until the refund has ended.
 """
 
 import logging
@@ -16,33 +16,34 @@ TASK = "billing.resolve_refunds"
 
 
 def insist_given_up(refund: Refund) -> None:
-    """Raises Conflict `refund_not_given_up`."""
+    """Raise Conflict `refund_not_given_up` unless the refund's command was given up."""
     command = StripeCommand.objects.get(pk=refund.command_id)
     if refund.status != Refund.Status.REQUESTED or command.status != StripeCommand.Status.DEAD:
-        raise Conflict("This refund was not given up: Stripe still answers for it.", code="refund_not_given_up")
+        raise Conflict("This refund was not given up: Stripe is still processing it.", code="refund_not_given_up")
 
 
 def resolve_approved() -> int:
-    """Settle the approved ones: sent as Stripe has it, or back in the wallet. How many were; others wait for the next run.
+    """Settle the approved refunds: as Stripe has them, or back to the wallet.
 
-    Outside a transaction. May run twice, at once: see outcomes.resolve.
+    Return how many; others wait for the next run. Call it outside a transaction. May run twice, also concurrently:
+    `outcomes.resolve` checks each refund under its lock.
     """
-    done = 0
+    count = 0
     for refund, actor in _approved():
         try:
             refund_outcomes.resolve(refund=refund, actor=actor)
-            done += 1
-        except DomainError as error:  # Stripe is away, or its last sender may not be gone
+            count += 1
+        except DomainError as error:  # Stripe is unavailable, or the command's last sender may still be at work
             logger.warning("%s is not settled yet: %s", refund, error.message)
-    return done
+    return count
 
 
 def _approved() -> list[tuple[Refund, User]]:
-    """With the operator whose word it was; of two words the later."""
+    """Return each refund to settle with the operator who approved it; with two approvals, the later one counts."""
     rows = Approval.objects.filter(kind=Approval.Kind.RESOLVE_REFUND, status=Approval.Status.DONE)
     actors = {row.params["refund"]: row.decided_by for row in rows.select_related("decided_by").order_by("id")}
     refunds = Refund.objects.filter(
         public_id__in=list(actors), status=Refund.Status.REQUESTED, command__status=StripeCommand.Status.DEAD
     )
-    found = [(refund, actors[str(refund.public_id)]) for refund in refunds.order_by("id")]
-    return [(refund, actor) for refund, actor in found if actor is not None]
+    pairs = [(refund, actors[str(refund.public_id)]) for refund in refunds.order_by("id")]
+    return [(refund, actor) for refund, actor in pairs if actor is not None]

@@ -1,4 +1,4 @@
-"""Where a payment came from, in the words that a customer knows it by: `Visa 4242`."""
+"""The names of the cards that top-ups were paid with, as a customer knows them: `Visa 4242`."""
 
 from collections.abc import Sequence
 
@@ -10,11 +10,14 @@ from billing.stripe import gateway
 from core.errors import DomainError
 
 KEEP_S = 86_400
-LOOKED_UP_MAX = 5  # of one page: each is a call to Stripe, once a day
+LOOKED_UP_MAX = 5  # for one page: each is a call to Stripe, whose answer is then cached for KEEP_S
 
 
 def names(top_ups: Sequence[TopUp]) -> dict[int, str]:
-    """The name by the top-up's id; "" where nobody can say now. Outside a transaction; never raises for Stripe's sake."""
+    """Return the card's name for each top-up's id; "" where it is unknown now. Call it outside a transaction.
+
+    Asks Stripe for at most LOOKED_UP_MAX of them. Errors of Stripe are not raised.
+    """
     known = {
         row.top_up_id: str(row.saved_card)
         for row in CardTopUp.objects.filter(top_up__in=top_ups, saved_card__isnull=False).select_related("saved_card")

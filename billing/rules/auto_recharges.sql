@@ -1,6 +1,6 @@
--- Auto recharges: what the database refuses, whoever asks. SQLSTATEs are named in core/errors.py.
+-- Rules of automatic recharges. core/errors.py maps the SQLSTATEs to error codes.
 
--- One card charged for another customer would be theirs to pay.
+-- The card must be one of the same organization: otherwise another customer would pay.
 CREATE OR REPLACE FUNCTION billing_auto_recharge_card() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM billing_savedcard c WHERE c.id = NEW.card_id AND c.organization_id = NEW.organization_id) THEN

@@ -1,4 +1,4 @@
--- Balance transactions: what the database refuses, whoever asks. SQLSTATEs are named in core/errors.py.
+-- Rules of Stripe's balance transactions. core/errors.py maps the SQLSTATEs to error codes.
 
 CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE ON billing_balancetransaction FOR EACH ROW EXECUTE FUNCTION driveway_append_only();
 CREATE OR REPLACE TRIGGER append_only_truncate BEFORE TRUNCATE ON billing_balancetransaction

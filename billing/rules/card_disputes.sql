@@ -1,6 +1,7 @@
--- Card disputes: what the database refuses, whoever asks. SQLSTATEs are named in core/errors.py.
+-- Rules of chargebacks (card disputes). core/errors.py maps the SQLSTATEs to error codes.
 
--- A chargeback is of a payment of that organization; what it says was done with money was posted.
+-- A chargeback belongs to a card payment of the same organization and currency. Each time at which it states that money
+-- moved has its transfer in the ledger.
 CREATE OR REPLACE FUNCTION billing_card_dispute_posted() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE bad text;
 BEGIN
@@ -30,6 +31,7 @@ END $$;
 CREATE OR REPLACE TRIGGER posted BEFORE INSERT OR UPDATE ON billing_carddispute
     FOR EACH ROW EXECUTE FUNCTION billing_card_dispute_posted();
 
+-- Allowed changes of status; the trigger `transition` refuses any other.
 DELETE FROM accounts_statetransition WHERE machine = 'billing_carddispute';
 INSERT INTO accounts_statetransition (machine, from_status, to_status)
 SELECT 'billing_carddispute', move.status, unnest(move.allowed) FROM (VALUES
@@ -38,6 +40,7 @@ SELECT 'billing_carddispute', move.status, unnest(move.allowed) FROM (VALUES
     ('under_review', ARRAY['needs_response', 'won', 'lost', 'closed']),
     ('lost', ARRAY['won'])
 ) AS move (status, allowed);
+-- Only the columns listed here may change once they have a value (billing_keep in functions.sql).
 CREATE OR REPLACE TRIGGER keep BEFORE UPDATE ON billing_carddispute FOR EACH ROW EXECUTE FUNCTION billing_keep('status', 'status_code', 'evidence_due_at', 'evidence', 'evidence_at', 'ended_at');
 CREATE OR REPLACE TRIGGER append_only BEFORE DELETE ON billing_carddispute FOR EACH ROW EXECUTE FUNCTION driveway_append_only();
 CREATE OR REPLACE TRIGGER append_only_truncate BEFORE TRUNCATE ON billing_carddispute

@@ -1,6 +1,6 @@
--- Card top ups: what the database refuses, whoever asks. SQLSTATEs are named in core/errors.py.
+-- Rules of top-ups by card, and of automatic charges among them. core/errors.py maps the SQLSTATEs to error codes.
 
--- A top-up by card is paid by a top-up of the same organization, amount and currency, which came through Stripe.
+-- A top-up by card is credited by a TopUp through Stripe of the same organization, amount, currency and payment.
 CREATE OR REPLACE FUNCTION billing_card_top_up_paid() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.top_up_id IS NOT NULL AND NOT EXISTS (
@@ -15,7 +15,9 @@ END $$;
 CREATE OR REPLACE TRIGGER paid BEFORE INSERT OR UPDATE ON billing_cardtopup
     FOR EACH ROW EXECUTE FUNCTION billing_card_top_up_paid();
 
--- A charge that we lost sight of counts as made: `billing/topups/recharges.py` counts alike.
+-- An automatic charge needs an active recharge of its organization with the same card and amount, and must fit in the
+-- month's cap (UTC). A failed charge whose outcome at Stripe is unknown counts as made; billing/topups/recharges.py
+-- counts in the same way.
 CREATE OR REPLACE FUNCTION billing_auto_recharge_allowed() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE bad record;
 BEGIN
@@ -40,6 +42,7 @@ END $$;
 CREATE OR REPLACE TRIGGER recharge_allowed AFTER INSERT ON billing_cardtopup REFERENCING NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION billing_auto_recharge_allowed();
 
+-- Allowed changes of status; the trigger `transition` refuses any other.
 DELETE FROM accounts_statetransition WHERE machine = 'billing_cardtopup';
 INSERT INTO accounts_statetransition (machine, from_status, to_status)
 SELECT 'billing_cardtopup', move.status, unnest(move.allowed) FROM (VALUES
@@ -49,6 +52,7 @@ SELECT 'billing_cardtopup', move.status, unnest(move.allowed) FROM (VALUES
     ('failed', ARRAY['open', 'processing', 'paid']),
     ('expired', ARRAY['paid'])
 ) AS move (status, allowed);
+-- Only the columns listed here may change once they have a value (billing_keep in functions.sql).
 CREATE OR REPLACE TRIGGER keep BEFORE UPDATE ON billing_cardtopup FOR EACH ROW EXECUTE FUNCTION billing_keep('status', 'status_code', 'checkout_url', 'declined_code', 'ended_at');
 CREATE OR REPLACE TRIGGER append_only BEFORE DELETE ON billing_cardtopup FOR EACH ROW EXECUTE FUNCTION driveway_append_only();
 CREATE OR REPLACE TRIGGER append_only_truncate BEFORE TRUNCATE ON billing_cardtopup

@@ -1,5 +1,6 @@
--- Disputes: what the database refuses, whoever asks. SQLSTATEs are named in core/errors.py.
+-- Rules of disputes of jobs and statements. core/errors.py maps the SQLSTATEs to error codes.
 
+-- An upheld dispute gives back no more than is left of its order's charge.
 CREATE OR REPLACE FUNCTION billing_dispute_given_back() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM billing_given_back_within(NEW.order_id);
@@ -9,7 +10,7 @@ CREATE OR REPLACE TRIGGER given_back AFTER INSERT OR UPDATE OF status, granted_m
     FOR EACH ROW WHEN (NEW.status = 'upheld' AND NEW.order_id IS NOT NULL)
     EXECUTE FUNCTION billing_dispute_given_back();
 
--- What was decided stays: granting less afterwards would make room for granting it again.
+-- A decision never changes: if the grant could be lowered later, the same money could be granted again.
 CREATE OR REPLACE FUNCTION billing_dispute_decided() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'dispute % is decided', OLD.id USING ERRCODE = 'DW002';
@@ -19,6 +20,7 @@ CREATE OR REPLACE TRIGGER decided BEFORE UPDATE ON billing_dispute
                        IS DISTINCT FROM (NEW.granted_micro, NEW.granted_promo_micro, NEW.bearer))
     EXECUTE FUNCTION billing_dispute_decided();
 
+-- Allowed changes of status; the trigger `transition` refuses any other.
 DELETE FROM accounts_statetransition WHERE machine = 'billing_dispute';
 INSERT INTO accounts_statetransition (machine, from_status, to_status)
 SELECT 'billing_dispute', move.status, unnest(move.allowed) FROM (VALUES
@@ -31,6 +33,7 @@ CREATE OR REPLACE TRIGGER transition AFTER UPDATE ON billing_dispute REFERENCING
     FOR EACH STATEMENT EXECUTE FUNCTION driveway_transition('billing_dispute', 'billing_disputeevent', 'dispute_id');
 CREATE OR REPLACE TRIGGER first_state AFTER INSERT ON billing_dispute REFERENCING NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION driveway_first_state('billing_dispute', 'billing_disputeevent', 'dispute_id');
+-- Only the columns listed here may change once they have a value (billing_keep in functions.sql).
 CREATE OR REPLACE TRIGGER keep BEFORE UPDATE ON billing_dispute FOR EACH ROW EXECUTE FUNCTION billing_keep(
     'status', 'status_code', 'reserved_micro', 'granted_micro', 'granted_promo_micro', 'bearer', 'decision',
     'decided_by_id', 'decided_at', 'reason');

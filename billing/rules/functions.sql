@@ -1,6 +1,7 @@
--- Functions that the rules of several nouns use.
+-- Functions that the rules of several tables use.
 
--- core.money.round_half_even, for numerator >= 0 and denominator > 0: rounded once, half to even.
+-- Returns numerator / denominator, rounded half to even, as core.money.round_half_even does. numerator >= 0,
+-- denominator > 0.
 CREATE OR REPLACE FUNCTION billing_round_half_even(numerator numeric, denominator numeric) RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT (div(numerator, denominator) + CASE
@@ -9,7 +10,7 @@ CREATE OR REPLACE FUNCTION billing_round_half_even(numerator numeric, denominato
         ELSE 0 END)::bigint
 $$;
 
--- Arguments: columns that may change. Every other column keeps its first value that is not NULL.
+-- Refuses an UPDATE that changes a column which has a value already. Arguments: the columns that may change.
 CREATE OR REPLACE FUNCTION billing_keep() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE may_change text[] := COALESCE(TG_ARGV, '{}');
 BEGIN
@@ -20,7 +21,8 @@ BEGIN
     RETURN NEW;
 END $$;
 
--- billing/rates/formula.py, full_micro and owner_micro: time and energy over one common denominator, rounded once.
+-- The same formulas as full_micro and owner_micro in billing/rates/formula.py, over one common denominator, rounded
+-- once: the full price half to even, the owner's part down.
 -- 5 = 18,000,000 / 3,600,000 milliseconds of an hour; 18 = 18,000,000 / 1,000,000 milliwatt-hours of a kilowatt-hour.
 CREATE OR REPLACE FUNCTION billing_full_micro(compute_ms bigint, energy_mwh bigint, per_hour bigint, per_kwh bigint)
     RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
@@ -32,9 +34,10 @@ CREATE OR REPLACE FUNCTION billing_owner_micro(compute_ms bigint, energy_mwh big
     SELECT div(5::numeric * compute_ms * per_hour * share + 18000::numeric * energy_mwh * per_kwh, 18000000000)::bigint
 $$;
 
--- Voids (settled or not) and upheld disputes of an order together: no more than it charged, no more to the wallet than the
--- wallet paid, no more to promotional credit than that paid, which charges use up first. Who gives back waits here for the
--- others of the same order. A void of what was charged is made before any dispute is upheld: that one shares out the rest.
+-- Refuses that an order gives back too much. Its voids (settled or not) and upheld disputes together give back no more
+-- than it charged, no more to the wallet than the wallet paid, and no more to promotional credit than promotional
+-- credit paid; charges use promotional credit first. The lock on the order makes transactions that give back money of
+-- the same order wait for each other.
 CREATE OR REPLACE FUNCTION billing_given_back_within(of_order bigint) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE paid record; back record;
 BEGIN

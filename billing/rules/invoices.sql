@@ -1,6 +1,6 @@
--- Invoices: what the database refuses, whoever asks. SQLSTATEs are named in core/errors.py.
+-- Rules of invoices. core/errors.py maps the SQLSTATEs to error codes.
 
--- An entry is a transfer that charged the invoice's customer, or gave a charge back, with its sign.
+-- An entry is a transfer that charged the invoice's customer (positive) or gave a charge back (negative).
 CREATE OR REPLACE FUNCTION billing_invoice_entry_matches() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE bad record;
 BEGIN

@@ -1,6 +1,6 @@
--- Ledger: what the database refuses, whoever asks. SQLSTATEs are named in core/errors.py.
+-- Rules of the ledger: accounts and transfers. core/errors.py maps the SQLSTATEs to error codes.
 
--- An account starts empty; who it belongs to never changes; its balance moves in billing_ledger_move() only.
+-- An account starts at zero and never changes, except for its balance, which only billing_ledger_move() changes.
 CREATE OR REPLACE FUNCTION billing_account_guard() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
@@ -12,7 +12,7 @@ BEGIN
     IF to_jsonb(OLD) - 'balance_micro' - 'version' <> to_jsonb(NEW) - 'balance_micro' - 'version' THEN
         RAISE EXCEPTION 'ledger account % cannot change', OLD.key USING ERRCODE = 'DW002';
     END IF;
-    -- 1 is this trigger; a statement inside the trigger on transfers runs one deeper.
+    -- The depth is 1 for an UPDATE by a client, and 2 for an UPDATE by the trigger function on transfers.
     IF pg_trigger_depth() < 2 THEN
         RAISE EXCEPTION 'only a transfer moves ledger account %', OLD.key USING ERRCODE = 'DW002';
     END IF;
@@ -24,7 +24,8 @@ END $$;
 CREATE OR REPLACE TRIGGER account_guard BEFORE INSERT OR UPDATE ON billing_ledgeraccount
     FOR EACH ROW EXECUTE FUNCTION billing_account_guard();
 
--- The fingerprint says what a transfer does: one key may not do two things. `posted_at` cannot be backdated.
+-- Computes the fingerprint of what a transfer does, and refuses a key that was used for something else. Sets
+-- `posted_at`, so that it cannot be backdated.
 CREATE OR REPLACE FUNCTION billing_transfer_fingerprint() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE first_fingerprint text;
 BEGIN
@@ -43,11 +44,12 @@ END $$;
 CREATE OR REPLACE TRIGGER fingerprint BEFORE INSERT ON billing_ledgertransfer
     FOR EACH ROW EXECUTE FUNCTION billing_transfer_fingerprint();
 
--- Once a statement: check that each transfer fits its accounts, then move every tracked account by its sum.
--- Rows are locked in the order of their ids, so that statements wait for each other, and never in a circle.
--- Accounts and transfers are never deleted (append_only), so what a transfer names now it will name for ever.
--- The transfers are summed before any table is looked at: a session keeps the plan of its first statement, and one made for
--- ten thousand rows, joined to accounts, read all accounts for each single transfer that followed.
+-- Runs once for each SQL statement: checks that every transfer fits its accounts, then adds to every tracked account
+-- the sum of its transfers. Accounts are locked in the order of their ids, so that statements wait for each other and
+-- cannot deadlock. Checking here replaces foreign keys: accounts and transfers are never deleted (append_only), so a
+-- reference stays valid. The transfers are summed into arrays before any table is read. A session keeps the query plan
+-- of its first statement, and a plan made for ten thousand transfers joined to accounts would read all accounts for
+-- each single transfer that follows.
 CREATE OR REPLACE FUNCTION billing_ledger_move() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE ids bigint[]; currencies text[]; deltas_micro bigint[]; counts bigint[]; bad record;
 BEGIN
@@ -91,7 +93,8 @@ BEGIN
      WHERE a.id = m.account_id AND a.tracked;
     RETURN NULL;
 END $$;
--- It writes as its owner, so its search path must not be the caller's.
+-- The function writes with its owner's rights (SECURITY DEFINER). Its search path is fixed, so that the caller cannot
+-- make it use another table of the same name.
 DO $$ BEGIN
     EXECUTE format('ALTER FUNCTION billing_ledger_move() SET search_path = %I, pg_temp', current_schema());
 END $$;

@@ -1,6 +1,6 @@
--- Orders: what the database refuses, whoever asks. SQLSTATEs are named in core/errors.py.
+-- Rules of orders of jobs. core/errors.py maps the SQLSTATEs to error codes.
 
--- The price and the hold of an order are bound; what it has cost only grows, and only until it is closed.
+-- The price and the hold of an order never change. What it has charged only grows, and a closed order never changes.
 CREATE OR REPLACE FUNCTION billing_order_guard() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE may_change constant text[] := '{charged_micro,status,status_code,closed_at}';
 BEGIN
@@ -13,6 +13,7 @@ END $$;
 CREATE OR REPLACE TRIGGER order_guard BEFORE UPDATE ON billing_joborder
     FOR EACH ROW EXECUTE FUNCTION billing_order_guard();
 
+-- Allowed changes of status; the trigger `transition` refuses any other.
 DELETE FROM accounts_statetransition WHERE machine = 'billing_joborder';
 INSERT INTO accounts_statetransition (machine, from_status, to_status)
 SELECT 'billing_joborder', move.status, unnest(move.allowed) FROM (VALUES

@@ -1,6 +1,7 @@
--- Payouts: what the database refuses, whoever asks. SQLSTATEs are named in core/errors.py.
+-- Rules of payouts. core/errors.py maps the SQLSTATEs to error codes.
 
--- A payout is its posting: of its owner, in its currency, from what is owed to what is on its way.
+-- A new payout has its transfer of the same amount, currency and owner, from `payable` to `in_transit`, and its
+-- statement pays out this amount.
 CREATE OR REPLACE FUNCTION billing_payout_posted() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NOT EXISTS (
@@ -17,8 +18,10 @@ BEGIN
 END $$;
 CREATE OR REPLACE TRIGGER posted BEFORE INSERT ON billing_payout FOR EACH ROW EXECUTE FUNCTION billing_payout_posted();
 
--- Where the money of a payout is follows from its state: sent by a transfer of its amount out of its owner's in_transit,
--- returned into the owner's payable, or fetched back from Stripe. A request to Stripe is let go only when nothing was done.
+-- Every state of a payout has its transfer: sent out of the owner's `in_transit`, returned to the owner's `payable`, or
+-- reversed at Stripe. A command to Stripe is given up (replaced, or left by a return) only if Stripe certainly did
+-- nothing for it. The account is one of the owner's own, and it changes only together with the command. FOR SHARE keeps
+-- the command's state until the commit.
 CREATE OR REPLACE FUNCTION billing_payout_moved() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.sent_id IS DISTINCT FROM OLD.sent_id AND NOT EXISTS (
@@ -68,7 +71,8 @@ BEGIN
 END $$;
 CREATE OR REPLACE TRIGGER moved BEFORE UPDATE ON billing_payout FOR EACH ROW EXECUTE FUNCTION billing_payout_moved();
 
--- A payout is fetched back by one request at a time: another follows only on one that surely did nothing.
+-- A payout has one reversal command at a time: another one may follow only if Stripe certainly did nothing for the last
+-- one.
 CREATE OR REPLACE FUNCTION billing_payout_reversal() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF OLD.reverse_command_id IS NOT NULL AND NOT EXISTS (
@@ -86,6 +90,7 @@ END $$;
 CREATE OR REPLACE TRIGGER reversal BEFORE UPDATE ON billing_payout FOR EACH ROW
     WHEN (NEW.reverse_command_id IS DISTINCT FROM OLD.reverse_command_id) EXECUTE FUNCTION billing_payout_reversal();
 
+-- Allowed changes of status; the trigger `transition` refuses any other.
 DELETE FROM accounts_statetransition WHERE machine = 'billing_payout';
 INSERT INTO accounts_statetransition (machine, from_status, to_status)
 SELECT 'billing_payout', move.status, unnest(move.allowed) FROM (VALUES
@@ -100,6 +105,7 @@ CREATE OR REPLACE TRIGGER transition AFTER UPDATE ON billing_payout REFERENCING 
     FOR EACH STATEMENT EXECUTE FUNCTION driveway_transition('billing_payout', 'billing_payoutevent', 'payout_id');
 CREATE OR REPLACE TRIGGER first_state AFTER INSERT ON billing_payout REFERENCING NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION driveway_first_state('billing_payout', 'billing_payoutevent', 'payout_id');
+-- Only the columns listed here may change once they have a value (billing_keep in functions.sql).
 CREATE OR REPLACE TRIGGER keep BEFORE UPDATE ON billing_payout FOR EACH ROW
     EXECUTE FUNCTION billing_keep('status', 'status_code', 'held_at', 'held_reason', 'bank_status', 'bank_code', 'ended_at', 'command_id', 'account_id', 'bank_payout_id', 'reverse_cause', 'reverse_command_id', 'released_at');
 

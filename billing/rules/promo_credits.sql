@@ -1,6 +1,7 @@
--- Promo credits: what the database refuses, whoever asks. SQLSTATEs are named in core/errors.py.
+-- Rules of promotional credit. core/errors.py maps the SQLSTATEs to error codes.
 
--- Promotional credit is its posting: the platform's expense, to that organization.
+-- A promotional credit has its transfer: from the platform's expense account `promotion` to the organization's
+-- `promo_wallet`.
 CREATE OR REPLACE FUNCTION billing_promo_credit_posted() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NOT EXISTS (

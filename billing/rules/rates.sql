@@ -1,4 +1,4 @@
--- Rates: what the database refuses, whoever asks. SQLSTATEs are named in core/errors.py.
+-- Rules of rate cards. core/errors.py maps the SQLSTATEs to error codes.
 
 CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE ON billing_ratecard
     FOR EACH ROW EXECUTE FUNCTION driveway_append_only();

@@ -1,9 +1,11 @@
--- Refunds: what the database refuses, whoever asks. SQLSTATEs are named in core/errors.py.
+-- Rules of refunds. core/errors.py maps the SQLSTATEs to error codes.
 
--- A refund is its posting: from the customer's wallet back to where the top-up came from, never more than came.
+-- A refund has its transfer, from the organization's wallet to `stripe_clearing`. All refunds of a top-up that did not
+-- fail are together no more than the top-up.
 CREATE OR REPLACE FUNCTION billing_refund_posted() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM FROM billing_topup WHERE id = NEW.top_up_id FOR UPDATE;  -- refunds of one top-up wait for each other
+    -- Refunds of one top-up wait for each other, so that the sum below is complete.
+    PERFORM FROM billing_topup WHERE id = NEW.top_up_id FOR UPDATE;
     IF NOT EXISTS (
         SELECT FROM billing_ledgertransfer t
           JOIN billing_ledgeraccount w ON w.id = t.debit_id JOIN billing_ledgeraccount c ON c.id = t.credit_id
@@ -20,7 +22,7 @@ BEGIN
 END $$;
 CREATE OR REPLACE TRIGGER posted BEFORE INSERT ON billing_refund FOR EACH ROW EXECUTE FUNCTION billing_refund_posted();
 
--- What a failed refund gave back is the reverse of what it took.
+-- The transfer that returns a failed refund is the reversal of the refund's transfer.
 CREATE OR REPLACE FUNCTION billing_refund_returned() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.returned_id IS NOT NULL AND NOT EXISTS (
@@ -32,6 +34,7 @@ END $$;
 CREATE OR REPLACE TRIGGER returned BEFORE INSERT OR UPDATE ON billing_refund
     FOR EACH ROW EXECUTE FUNCTION billing_refund_returned();
 
+-- Allowed changes of status; the trigger `transition` refuses any other.
 DELETE FROM accounts_statetransition WHERE machine = 'billing_refund';
 INSERT INTO accounts_statetransition (machine, from_status, to_status)
 SELECT 'billing_refund', move.status, unnest(move.allowed) FROM (VALUES
@@ -39,6 +42,7 @@ SELECT 'billing_refund', move.status, unnest(move.allowed) FROM (VALUES
     ('pending', ARRAY['succeeded', 'failed']),
     ('succeeded', ARRAY['failed'])
 ) AS move (status, allowed);
+-- Only the columns listed here may change once they have a value (billing_keep in functions.sql).
 CREATE OR REPLACE TRIGGER keep BEFORE UPDATE ON billing_refund FOR EACH ROW EXECUTE FUNCTION billing_keep('status', 'status_code', 'ended_at');
 CREATE OR REPLACE TRIGGER append_only BEFORE DELETE ON billing_refund FOR EACH ROW EXECUTE FUNCTION driveway_append_only();
 CREATE OR REPLACE TRIGGER append_only_truncate BEFORE TRUNCATE ON billing_refund

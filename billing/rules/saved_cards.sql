@@ -1,5 +1,6 @@
--- Saved cards: what the database refuses, whoever asks. SQLSTATEs are named in core/errors.py.
+-- Rules of saved cards. core/errors.py maps the SQLSTATEs to error codes.
 
+-- Allowed changes of status; the trigger `transition` refuses any other.
 DELETE FROM accounts_statetransition WHERE machine = 'billing_savedcard';
 INSERT INTO accounts_statetransition (machine, from_status, to_status)
 SELECT 'billing_savedcard', move.status, unnest(move.allowed) FROM (VALUES
@@ -7,6 +8,7 @@ SELECT 'billing_savedcard', move.status, unnest(move.allowed) FROM (VALUES
     ('failed', ARRAY['active']),
     ('active', ARRAY['removed'])
 ) AS move (status, allowed);
+-- Only the columns listed here may change once they have a value (billing_keep in functions.sql).
 CREATE OR REPLACE TRIGGER keep BEFORE UPDATE ON billing_savedcard FOR EACH ROW EXECUTE FUNCTION billing_keep('status', 'status_code', 'checkout_url', 'brand', 'last4', 'exp_month', 'exp_year', 'is_default', 'ended_at');
 CREATE OR REPLACE TRIGGER append_only BEFORE DELETE ON billing_savedcard FOR EACH ROW EXECUTE FUNCTION driveway_append_only();
 CREATE OR REPLACE TRIGGER append_only_truncate BEFORE TRUNCATE ON billing_savedcard

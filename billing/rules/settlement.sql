@@ -1,6 +1,7 @@
--- Settlement: what the database refuses, whoever asks. SQLSTATEs are named in core/errors.py.
+-- Rules of rated usage. core/errors.py maps the SQLSTATEs to error codes.
 
--- A rating belongs to one usage record, to the order of that record's job, and to transfers that exist.
+-- Rated usage refers to an existing usage record, to the order of that record's job, and to existing transfers. This
+-- check replaces foreign keys: it runs once for each SQL statement instead of once for each row.
 CREATE OR REPLACE FUNCTION billing_rated_matches() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE bad record;
 BEGIN

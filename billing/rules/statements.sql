@@ -1,6 +1,6 @@
--- Statements: what the database refuses, whoever asks. SQLSTATEs are named in core/errors.py.
+-- Rules of owners' statements. core/errors.py maps the SQLSTATEs to error codes.
 
--- An entry is a transfer of the statement's owner, or of the invoice's organization, with the sign that it had for them.
+-- An entry is a transfer on the `payable` account of the statement's owner, with the sign that it has there.
 CREATE OR REPLACE FUNCTION billing_statement_entry_matches() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE bad record;
 BEGIN

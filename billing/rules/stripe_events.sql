@@ -1,5 +1,6 @@
--- Stripe events: what the database refuses, whoever asks. SQLSTATEs are named in core/errors.py.
+-- Rules of Stripe's events (the inbox) and of sweeps. core/errors.py maps the SQLSTATEs to error codes.
 
+-- Allowed changes of status; the trigger `transition` refuses any other.
 DELETE FROM accounts_statetransition WHERE machine = 'billing_stripeevent';
 INSERT INTO accounts_statetransition (machine, from_status, to_status)
 SELECT 'billing_stripeevent', move.status, unnest(move.allowed) FROM (VALUES
@@ -7,6 +8,7 @@ SELECT 'billing_stripeevent', move.status, unnest(move.allowed) FROM (VALUES
     ('dead', ARRAY['received']),
     ('skipped', ARRAY['received'])
 ) AS move (status, allowed);
+-- Only the columns listed here may change once they have a value (billing_keep in functions.sql).
 CREATE OR REPLACE TRIGGER keep BEFORE UPDATE ON billing_stripeevent FOR EACH ROW EXECUTE FUNCTION billing_keep('status', 'status_code', 'message', 'attempts', 'due_at');
 CREATE OR REPLACE TRIGGER append_only BEFORE DELETE ON billing_stripeevent FOR EACH ROW EXECUTE FUNCTION driveway_append_only();
 CREATE OR REPLACE TRIGGER append_only_truncate BEFORE TRUNCATE ON billing_stripeevent

@@ -1,4 +1,4 @@
--- Topups: what the database refuses, whoever asks. SQLSTATEs are named in core/errors.py.
+-- Rules of top-ups. core/errors.py maps the SQLSTATEs to error codes.
 
 CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE ON billing_topup
     FOR EACH ROW EXECUTE FUNCTION driveway_append_only();

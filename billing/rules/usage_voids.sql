@@ -1,7 +1,8 @@
--- Usage voids: what the database refuses, whoever asks. SQLSTATEs are named in core/errors.py.
+-- Rules of voids of usage. core/errors.py maps the SQLSTATEs to error codes.
 
--- A void starts unsettled, and is settled only together with corrections that mirror what its rating paid and charged: the customer's
--- money goes back to the pockets that the void names, and all of it by way of revenue.
+-- A void is settled only together with corrections that mirror what the usage paid and charged. The owner's pay goes
+-- back to where it came from, revenue or verification; the customer's charge goes back out of revenue, to wallet and
+-- promotional credit in the parts that the void states.
 CREATE OR REPLACE FUNCTION billing_void_mirrors() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE bad record;
 BEGIN
@@ -32,6 +33,7 @@ END $$;
 CREATE OR REPLACE TRIGGER void_mirrors AFTER UPDATE ON billing_usagevoid REFERENCING NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION billing_void_mirrors();
 
+-- A new void is not settled: its corrections follow.
 CREATE OR REPLACE FUNCTION billing_void_unsettled() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'a void starts unsettled' USING ERRCODE = 'DW007';
@@ -39,6 +41,8 @@ END $$;
 CREATE OR REPLACE TRIGGER void_unsettled BEFORE INSERT ON billing_usagevoid
     FOR EACH ROW WHEN (NEW.settled_at IS NOT NULL) EXECUTE FUNCTION billing_void_unsettled();
 
+-- A void gives back no more than is left of its order's charge. Usage that was charged cannot be voided once a dispute
+-- of the order was upheld, since the grant may contain this charge already.
 CREATE OR REPLACE FUNCTION billing_void_given_back() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE rated record;
 BEGIN
@@ -53,6 +57,7 @@ END $$;
 CREATE OR REPLACE TRIGGER given_back AFTER INSERT ON billing_usagevoid
     FOR EACH ROW EXECUTE FUNCTION billing_void_given_back();
 
+-- A column never changes once it has a value (billing_keep in functions.sql).
 CREATE OR REPLACE TRIGGER keep BEFORE UPDATE ON billing_usagevoid FOR EACH ROW EXECUTE FUNCTION billing_keep();
 CREATE OR REPLACE TRIGGER append_only BEFORE DELETE ON billing_usagevoid FOR EACH ROW EXECUTE FUNCTION driveway_append_only();
 CREATE OR REPLACE TRIGGER append_only_truncate BEFORE TRUNCATE ON billing_usagevoid

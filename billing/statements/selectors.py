@@ -1,4 +1,4 @@
-"""A statement as its page and its paper show it: lines that add up, what was corrected, and the sum."""
+"""A statement as its page and its PDF show it: lines that add up, corrections and the sum."""
 
 from dataclasses import dataclass
 
@@ -10,14 +10,19 @@ WORK, CHECK = StatementLine.Kind.WORK, StatementLine.Kind.CHECK
 
 @dataclass(frozen=True)
 class Detail:
+    """One statement with what its page shows."""
+
     statement: Statement
     work: list[Earned[StatementLine]]  # verified work, and checking others' work
     work_total: Earned[None]
-    others: list[StatementLine]  # corrections, adjustments, what was held or let go, payouts that came back
+    others: list[StatementLine]  # corrections, adjustments, amounts held or released in disputes, returned payouts
     payout: Payout | None
 
     def sums(self) -> list[tuple[str, int]]:
-        """From what was carried over to what is carried on; the last is the result."""
+        """Return (label, micro-units) from what was carried over to what is carried on, the sum of all others.
+
+        Zero amounts are left out, except in the first two rows.
+        """
         row = self.statement
         work = sum(line.gross_micro for line in self.work if line.key.kind == WORK)
         parts = [
@@ -35,6 +40,7 @@ class Detail:
 
 
 def detail(statement: Statement) -> Detail:
+    """Return a statement with its lines and payout."""
     lines = list(
         StatementLine.objects.filter(statement=statement).select_related("vehicle", "hardware_class").order_by("id")
     )
@@ -49,6 +55,7 @@ def detail(statement: Statement) -> Detail:
 
 
 def _work(lines: list[StatementLine]) -> list[Earned[StatementLine]]:
+    """Round costs by their running sum, so that the rows shown add up to the total shown."""
     energy, wear = RunningSum(), RunningSum()
     return [
         Earned(

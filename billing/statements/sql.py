@@ -1,18 +1,22 @@
-"""The statements of SQL with which owners' statements are closed, a chunk of owners at a time. See statements.py."""
+"""SQL that closes the statements of a chunk of owners. See statements.py for the rules."""
 
 from accounts.mails.sql import queue_from
 
-# `made` are the statements of this chunk, once there are any.
+# In PAYOUTS and MAILS, %(made)s are the ids of the statements that STATEMENTS has made.
 
-# Everybody's accounts, in the order in which every posting locks them: nothing slips onto them meanwhile.
+# Lock all accounts of these owners, in the order in which every posting locks accounts (no deadlock). Until the
+# transaction ends, nothing can be posted on them.
 LOCK = """
 SELECT id FROM billing_ledgeraccount WHERE owner_id = ANY(%(owners)s) ORDER BY id FOR NO KEY UPDATE
 """
 
-# What is on no statement yet. It was posted after the last period's end: what counts for a later time (effective_at) was
-# posted later, and what came late was posted after that statement, which is made after its period. A day for clocks.
-# All from one look, so that no plan depends on how large the planner believes the tables to be: movements are found by
-# account and time, never by reading a history, and become entries as arrays, never by a join of everything with everything.
+# Make the statements, their entries and their lines from all transfers that are on no statement yet.
+#
+# Such a transfer was posted after the end of the last statement's period: a transfer that counts for a later time
+# (effective_at) is posted later, and a late transfer was posted after that statement was made, which is after its
+# period. So `open` reads only transfers since that end, less a day in case clocks differ. One statement reads
+# everything once, so that the plan does not depend on the planner's estimates of table sizes: transfers are found by
+# account and time, never by reading the whole history, and become entries through arrays, never through a large join.
 STATEMENTS = """
 WITH last AS (
     SELECT DISTINCT ON (s.owner_id, s.currency) s.owner_id, s.currency, s.period_end_at, s.carried_micro
@@ -23,7 +27,7 @@ WITH last AS (
            COALESCE(l.period_end_at - interval '1 day', '-infinity') AS posted_since_at
       FROM billing_ledgeraccount a
       LEFT JOIN last l ON l.owner_id = a.owner_id AND l.currency = a.currency
-     WHERE a.kind = 'payable' AND a.id = ANY(%(locked)s)  -- one opened since then is not ours yet
+     WHERE a.kind = 'payable' AND a.id = ANY(%(locked)s)  -- an account opened since LOCK is not locked: later
        AND (l.period_end_at IS NULL OR l.period_end_at < %(until)s::timestamptz)
 ), open AS MATERIALIZED (
     SELECT a.id AS account_id, t.*
@@ -35,13 +39,16 @@ WITH last AS (
      WHERE t.effective_at < %(until)s::timestamptz
        AND NOT EXISTS (SELECT FROM billing_statemententry e WHERE e.transfer_id = t.transfer_id)
 ), sums AS (
-    SELECT account_id, min(effective_at) AS first_at, array_agg(transfer_id) AS transfers, array_agg(signed_micro) AS amounts,
+    SELECT account_id, min(effective_at) AS first_at,
+           array_agg(transfer_id) AS transfers, array_agg(signed_micro) AS amounts,
            COALESCE(sum(signed_micro) FILTER (WHERE kind IN ('share', 'verification')), 0)::bigint AS earned,
-           COALESCE(sum(signed_micro) FILTER (WHERE kind IN ('correction', 'adjustment', 'reversal')), 0)::bigint AS corrected,
+           COALESCE(sum(signed_micro) FILTER (WHERE kind IN ('correction', 'adjustment', 'reversal')), 0)::bigint
+               AS corrected,
            COALESCE(sum(signed_micro) FILTER (WHERE kind IN ('reserve', 'return', 'transfer')), 0)::bigint AS other
       FROM open GROUP BY account_id
 ), worked AS MATERIALIZED (
-    SELECT o.account_id, CASE o.kind WHEN 'share' THEN 'work' ELSE 'check' END AS kind, u.vehicle_id, u.hardware_class_id,
+    SELECT o.account_id, CASE o.kind WHEN 'share' THEN 'work' ELSE 'check' END AS kind,
+           u.vehicle_id, u.hardware_class_id,
            (date_trunc('month', u.created_at, 'UTC') AT TIME ZONE 'UTC')::date AS month, count(*) AS attempts,
            sum(u.compute_ms)::bigint AS compute_ms, sum(u.energy_mwh)::bigint AS energy_mwh,
            sum(r.owner_micro)::bigint AS amount_micro, sum(r.energy_cost_nano)::bigint AS energy_cost_nano,
@@ -69,16 +76,16 @@ WITH last AS (
       FROM totals t
 ), made AS (
     INSERT INTO billing_statement
-           (public_id, created_at, owner_id, number, currency, period_start_at, period_end_at, opening_micro, earned_micro,
-            corrected_micro, other_micro, paid_out_micro, carried_micro, energy_cost_nano, wear_nano, compute_ms, energy_mwh,
-            attempts)
+           (public_id, created_at, owner_id, number, currency, period_start_at, period_end_at,
+            opening_micro, earned_micro, corrected_micro, other_micro, paid_out_micro, carried_micro,
+            energy_cost_nano, wear_nano, compute_ms, energy_mwh, attempts)
     SELECT gen_random_uuid(), now(), d.owner_id,
            COALESCE((SELECT max(number) FROM billing_statement s WHERE s.owner_id = d.owner_id), 0)
                + row_number() OVER (PARTITION BY d.owner_id ORDER BY d.currency),
            d.currency, COALESCE(d.period_end_at, date_trunc('month', d.first_at, 'UTC')), %(until)s,
            d.opening_micro, d.earned, d.corrected, d.other, d.paid_out, d.gross - d.paid_out,
-           COALESCE(w.energy_cost_nano, 0), COALESCE(w.wear_nano, 0), COALESCE(w.compute_ms, 0), COALESCE(w.energy_mwh, 0),
-           COALESCE(w.attempts, 0)
+           COALESCE(w.energy_cost_nano, 0), COALESCE(w.wear_nano, 0),
+           COALESCE(w.compute_ms, 0), COALESCE(w.energy_mwh, 0), COALESCE(w.attempts, 0)
       FROM due d LEFT JOIN work w ON w.account_id = d.id
      WHERE d.first_at IS NOT NULL OR d.paid_out > 0
     RETURNING id, owner_id, currency, paid_out_micro, period_start_at
@@ -99,7 +106,8 @@ WITH last AS (
            w.energy_mwh, w.amount_micro, w.energy_cost_nano, w.wear_nano, ''
       FROM worked w JOIN stated s ON s.account_id = w.account_id
     UNION ALL
-    SELECT s.id, CASE WHEN o.kind IN ('correction', 'reversal') THEN 'correction' WHEN o.kind = 'adjustment' THEN 'adjustment'
+    SELECT s.id, CASE WHEN o.kind IN ('correction', 'reversal') THEN 'correction'
+                      WHEN o.kind = 'adjustment' THEN 'adjustment'
                       WHEN o.kind = 'reserve' THEN 'reserve' ELSE 'return' END,
            NULL, NULL, (date_trunc('month', o.effective_at, 'UTC') AT TIME ZONE 'UTC')::date,
            o.effective_at < s.period_start_at, 0, 0, 0, o.signed_micro, 0, 0,
@@ -111,6 +119,7 @@ WITH last AS (
 SELECT id, owner_id, currency, paid_out_micro FROM made
 """
 
+# Post each payout: debit payable, credit in_transit. Both accounts exist (statements.py opens them before).
 PAYOUTS = """
 WITH due AS (
     SELECT s.*, p.id AS payable_id, i.id AS in_transit_id
@@ -129,10 +138,12 @@ SELECT d.id, d.owner_id, d.paid_out_micro, d.currency, d.period_end_at, t.id
   FROM due d JOIN posted t ON t.idempotency_key = 'payout:' || d.public_id ORDER BY d.id
 """
 
-# Whoever asked for the monthly summary finds its figures here: one mail a month, not two (summaries.py leaves them out).
+# An owner who wants the monthly summary gets its figures in this mail (`with_summary`): one mail a month, not two
+# (billing/earnings/summaries.py leaves these owners out).
 MAILS = queue_from("""
 SELECT o.user_id, 'statement-ready' AS kind,
-       jsonb_build_object('statement', s.public_id, 'number', s.number, 'currency', s.currency, 'earned_micro', s.earned_micro,
+       jsonb_build_object('statement', s.public_id, 'number', s.number, 'currency', s.currency,
+                          'earned_micro', s.earned_micro,
                           'paid_out_micro', s.paid_out_micro, 'carried_micro', s.carried_micro,
                           'minimum_micro', %(minimum)s::bigint,
                           'from_on', (s.period_start_at AT TIME ZONE 'UTC')::date,

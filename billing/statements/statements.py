@@ -1,9 +1,11 @@
-"""Closing owners' statements: what was earned in a period, what was corrected, and the payout of its whole coins.
+"""Close owners' statements: what was earned in a period, what was corrected, and the payout of all whole coins.
 
-A statement takes every transfer on the owner's `payable` account that counts for a time before the period's end and is on no
-statement yet; what is posted later for an earlier time is on the next one, marked late. Its payout is posted with it, so the
-statement says what is paid and what is carried. Chunks of owners, each in a transaction of its own: a crash leaves whole ones,
-and the next run does the rest. Two runs at once wait for each other on the owners' accounts.
+A statement takes every transfer on the owner's `payable` account that counts for a time before the period's end and is
+on no statement yet. A transfer that is posted later for an earlier time is on the next statement, marked late. The
+payout is posted in the same transaction, so the statement shows what is paid and what is carried over.
+
+Owners are processed in chunks, each in a transaction of its own: after a crash the next run does the rest. Two
+concurrent runs wait for each other on the locks of the owners' accounts.
 """
 
 from collections.abc import Sequence
@@ -26,44 +28,50 @@ from billing.stripe.amounts import micro_per_minor
 from core import workers
 from core.db import atomic_retrying
 
-CHUNK = 500
+CHUNK = 500  # owners in one transaction
 Kind = LedgerAccount.Kind
 
 
 def close_due(*, until: datetime, opened_by: datetime | None = None) -> int:
-    """Close, for every owner and currency, the span from the last statement's end up to `until`. How many were made; repeatable.
+    """Close, for every owner and currency, the period from the last statement's end up to `until`.
 
-    Nobody gets a statement without a movement or a payout. `opened_by` leaves out accounts that were opened later.
+    Return how many were made. Safe to repeat. A statement is made only if it has a transfer or a payout. `opened_by`
+    leaves out accounts opened later.
     """
-    made, after = 0, 0
+    count, after = 0, 0
     while owners := _owners(after, until, opened_by):
-        made += len(_close(owners, until, settings.PAYOUT_MIN_MICRO))
+        count += len(_close(owners, until, settings.PAYOUT_MIN_MICRO))
         after = owners[-1]
-    if made:
+    if count:
         workers.announce("statements")
         outbox.wake()
-    return made
+    return count
 
 
 def close_owner(*, owner: Owner, until: datetime) -> int:
-    """The last statement of an owner who leaves: whatever the minimum is, whole coins are paid. As close_due."""
-    made = len(_close([owner.pk], until, 0))
-    if made:
+    """Close the last statements of an owner who leaves: pay all whole coins, without a minimum.
+
+    Return how many were made.
+    """
+    count = len(_close([owner.pk], until, 0))
+    if count:
         workers.announce("statements")
-    return made
+    return count
 
 
 def close_month(*, now: datetime | None = None) -> int:
-    """Close the last calendar month (UTC) that is over for longer than the grace. Again in the same month: only who was left out.
+    """Close the last calendar month (UTC) whose grace period has passed. Return how many statements were made.
 
-    Not who began after the grace: it would be asked of every new owner, each hour. What they have of that month comes late.
+    A repeated run in the same month closes only those that are missing. Accounts opened after the grace period are left
+    out: otherwise every hourly run would examine every new owner. Their transfers of that month are on the next
+    statement, marked late.
     """
     month = periods.last_due(now or timezone.now())
     return close_due(until=month, opened_by=month + periods.grace())
 
 
 def _owners(after: int, until: datetime, opened_by: datetime | None) -> list[int]:
-    """The next chunk of those who have no statement up to then: every hour asks again."""
+    """Return the ids of the next CHUNK owners, above id `after`, who have no statement up to `until` yet."""
     stated = Statement.objects.filter(owner=OuterRef("owner"), currency=OuterRef("currency"), period_end_at__gte=until)
     opened = Q(created_at__lte=opened_by) if opened_by else Q()
     payables = LedgerAccount.objects.filter(opened, ~Exists(stated), kind=Kind.PAYABLE, owner_id__gt=after)
@@ -72,7 +80,7 @@ def _owners(after: int, until: datetime, opened_by: datetime | None) -> list[int
 
 @atomic_retrying
 def _close(owners: Sequence[int], until: datetime, minimum_micro: int) -> list[int]:
-    """One chunk; the keys of the statements that were made."""
+    """Close one chunk of owners in one transaction. Return the ids of the statements that were made."""
     currencies = list(
         LedgerAccount.objects.filter(kind=Kind.PAYABLE, owner_id__in=owners)
         .values_list("currency", flat=True)
@@ -99,9 +107,10 @@ def _close(owners: Sequence[int], until: datetime, minimum_micro: int) -> list[i
 
 
 def _pay(cursor: Any, values: dict[str, Any], due: Sequence[tuple[Any, ...]]) -> None:
-    """Post the payouts, as entries of their own statements, and schedule them."""
+    """Post the payouts, add each as an entry of its own statement, and schedule them."""
     if not due:
         return
+    # Open the in_transit accounts that are missing: PAYOUTS joins them and would otherwise drop these statements.
     posting.accounts(Place(kind=Kind.IN_TRANSIT, currency=currency, owner_id=owner) for _, owner, currency, _ in due)
     cursor.execute(sql.PAYOUTS, values)
     rows = cursor.fetchall()
@@ -110,7 +119,7 @@ def _pay(cursor: Any, values: dict[str, Any], due: Sequence[tuple[Any, ...]]) ->
         for statement, _, micro, _, _, transfer in rows
     )
     hold = timedelta(days=settings.PAYOUT_HOLD_DAYS)
-    # Those of suspected owners are held by `payouts.send_due`, before it sends anything.
+    # `payouts.send_due` holds the payouts of suspected owners before it sends anything.
     Payout.objects.bulk_create(
         Payout(
             statement_id=statement,

@@ -1,19 +1,22 @@
-"""Stripe counts in a currency's smallest coin, we in micro-units."""
+"""Conversion of amounts: Stripe counts in a currency's smallest coin (minor unit), we count in micro-units."""
 
 from core.errors import InvalidInput
 from core.money import MICRO
 
-# Digits after the point where they are not two: docs.stripe.com/currencies.
+# Digits after the decimal point, for currencies that do not have two: docs.stripe.com/currencies.
 DIGITS = {"JPY": 0, "KRW": 0, "VND": 0, "CLP": 0, "BHD": 3, "JOD": 3, "KWD": 3, "OMR": 3, "TND": 3}
 
 
 def micro_per_minor(currency: str) -> int:
-    """Micro-units in one smallest coin: 10,000 in a cent."""
+    """Return the number of micro-units in one smallest coin: 10,000 in a cent."""
     return int(MICRO // 10 ** DIGITS.get(currency.upper(), 2))
 
 
 def to_minor(amount_micro: int, currency: str) -> int:
-    """`12_340_000` -> 1234 cents. Raises InvalidInput (`amount_not_whole`) when it is not a whole number of coins."""
+    """Convert micro-units to smallest coins: `12_340_000` -> 1234 cents.
+
+    Raises InvalidInput (`amount_not_whole`) when the amount is not a whole number of coins.
+    """
     minor, rest = divmod(amount_micro, micro_per_minor(currency))
     if rest:
         raise InvalidInput(
@@ -25,5 +28,5 @@ def to_minor(amount_micro: int, currency: str) -> int:
 
 
 def to_micro(amount_minor: int, currency: str) -> int:
-    """1234 cents -> `12_340_000`."""
+    """Convert smallest coins to micro-units: 1234 cents -> `12_340_000`."""
     return amount_minor * micro_per_minor(currency)

@@ -1,7 +1,8 @@
-"""What Stripe booked on our balance, kept as rows of every type; the fee of each is our expense.
+"""Store the movements of our balance at Stripe (balance transactions), and post its fees and payouts to our own bank.
 
-What a charge, a refund, a dispute or a transfer moves is posted by those who know of it, and compared with these rows
-later. Nobody else knows of fees that Stripe takes by themselves, or of payouts to our own bank: those are posted here.
+Charges, refunds, disputes and transfers are posted by their own packages; the ledger check compares those postings with
+these rows. Stripe's fees and the payouts to our own bank are known from these rows only, so they are posted here. A fee
+is our expense.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,23 +18,28 @@ from core.errors import Conflict
 
 Kind = LedgerAccount.Kind
 CURRENCY = "currency_differs"
-TO_OUR_BANK = ("payout", "payout_cancel", "payout_failure")  # and back from it
+TO_OUR_BANK = ("payout", "payout_cancel", "payout_failure")  # the last two bring the money back to Stripe
 
 
 def record(movements: Sequence[BalanceMovement]) -> int:
-    """Keep movements that are new, and post their fees and payouts. How many were new. May run twice, at once."""
+    """Store the movements that are new and post their fees and payouts. Return how many were new.
+
+    May run twice, also concurrently: the rows' unique ids and the ledger's idempotency keys keep one effect.
+    """
     with transaction.atomic():
         ids = [movement.id for movement in movements]
         known = set(BalanceTransaction.objects.filter(stripe_id__in=ids).values_list("stripe_id", flat=True))
         rows = [_row(movement) for movement in movements if movement.id not in known]
+        # Another process may be storing the same rows; its postings have the same keys, so they are posted once.
         BalanceTransaction.objects.bulk_create(rows, ignore_conflicts=True)
         ledger.post([posting for row in rows for posting in (*_fee(row), *_payout(row))])
     return len(rows)
 
 
 def insist_currency(movements: Iterable[BalanceMovement], currency: str) -> None:
-    """Raises Conflict `currency_differs` when Stripe booked something in another currency than it was paid in: it would have
-    to be converted, by a rate that our books do not know.
+    """Raise Conflict `currency_differs` when Stripe booked a movement in another currency than `currency`.
+
+    Such a movement would have to be converted, at a rate that our ledger does not know.
     """
     for movement in movements:
         if movement.currency != currency:
@@ -62,7 +68,8 @@ def _row(movement: BalanceMovement) -> BalanceTransaction:
 
 
 def _fee(row: BalanceTransaction) -> list[Posting]:
-    """Dr processing fee, Cr what is at Stripe; the other way round for a fee that is given back."""
+    """Return the posting of the fee: debit processing_fee, credit stripe_clearing; reversed for a returned fee."""
+    # A fee of its own (`stripe_fee`) is booked as a negative amount, the fee of another movement as `fee`.
     micro = row.fee_micro - (row.amount_micro if row.type == "stripe_fee" else 0)
     if not micro:
         return []
@@ -84,7 +91,7 @@ def _fee(row: BalanceTransaction) -> list[Posting]:
 
 
 def _payout(row: BalanceTransaction) -> list[Posting]:
-    """Dr at the bank, Cr at Stripe; the other way round for a payout that came back."""
+    """Return the posting of a payout to our bank: debit bank_clearing, credit stripe_clearing; reversed if returned."""
     if row.type not in TO_OUR_BANK or not row.amount_micro:
         return []
     places = [Place(kind=kind, currency=row.currency) for kind in (Kind.BANK_CLEARING, Kind.STRIPE_CLEARING)]

@@ -1,7 +1,7 @@
-"""Kinds of commands to Stripe: what each sends, how an earlier attempt is found, and what follows from the answer.
+"""Kinds of commands to Stripe: what each sends, how an earlier attempt's result is found, and what follows from it.
 
-The nouns that need one (payouts, refunds, ...) subclass `StripeCommandKind`; `billing.wiring` registers them, so that the
-outbox imports none of them.
+The packages that need one (payouts, refunds, ...) subclass `StripeCommandKind`; `billing.wiring` registers them, so
+that the outbox imports none of them.
 """
 
 from abc import ABC, abstractmethod
@@ -12,12 +12,12 @@ from typing import Any, ClassVar
 from billing.models import StripeCommand
 from core.errors import DomainError
 
-CLOCKS_DIFFER = timedelta(hours=1)
+CLOCKS_DIFFER = timedelta(hours=1)  # the most by which our clock and Stripe's are taken to differ
 
 
 @dataclass(frozen=True)
 class Sent:
-    """What Stripe answered to a command: the object that it made, and its state, where that matters."""
+    """Stripe's answer to a command: the object that the command made, and the object's state where that matters."""
 
     object_id: str
     url: str = ""
@@ -27,19 +27,24 @@ class Sent:
 
 
 class StripeCommandKind(ABC):
-    """One kind of write to Stripe. `params`, `done` and `dead` run in a transaction with the command locked; `send` and
-    `find` call Stripe outside of one.
+    """One kind of write to Stripe.
+
+    `params`, `done` and `dead` run in a transaction that has locked the command. `send` and `find` call Stripe, outside
+    any transaction.
     """
 
     kind: ClassVar[StripeCommand.Kind]
 
     @abstractmethod
     def params(self, command: StripeCommand) -> dict[str, Any]:
-        """Return what to send. Kept with the command, so that every attempt sends the same."""
+        """Return what to send. The outbox stores it with the command, so that every attempt sends the same."""
 
     @abstractmethod
     def send(self, command: StripeCommand) -> Sent:
-        """Call Stripe under the command's idempotency key. Raises StripeRefused, StripeUnavailable, StripeUnknownOutcome."""
+        """Call Stripe under the command's idempotency key.
+
+        Raises StripeRefused, StripeUnavailable, StripeUnknownOutcome.
+        """
 
     @abstractmethod
     def find(self, command: StripeCommand) -> Sent | None:
@@ -51,7 +56,7 @@ class StripeCommandKind(ABC):
 
     @abstractmethod
     def dead(self, command: StripeCommand, error: DomainError) -> None:
-        """Write the effect of a command that is given up."""
+        """Write the effect of a command that has been given up."""
 
     def may_retry(self, command: StripeCommand) -> None:  # noqa: B027 - most dead commands may be tried again
         """Raise Conflict when a dead command must not be tried again."""
@@ -67,6 +72,6 @@ def register(*handlers: StripeCommandKind) -> None:
 
 
 def since_unix(command: StripeCommand) -> int:
-    """Return from when on to look for what an earlier attempt may have made, as a Unix time."""
+    """Return the Unix time (s) from which to look for an object that an earlier attempt may have made."""
     assert command.first_sent_at is not None  # set by the claim
     return int((command.first_sent_at - CLOCKS_DIFFER).timestamp())

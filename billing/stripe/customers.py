@@ -1,4 +1,4 @@
-"""An organization as a customer at Stripe, and the command that makes it one."""
+"""An organization as a Stripe customer, and the command that creates that customer."""
 
 from typing import Any
 
@@ -10,9 +10,9 @@ from core.errors import DomainError
 
 
 def customer_of(organization: Organization) -> tuple[StripeCustomer, StripeCommand]:
-    """The organization's customer at Stripe and the command that makes it there, queued if there was none.
+    """Return the organization's Stripe customer and the command that creates it, queueing the command if there is none.
 
-    Inside a transaction. A command that was given up is tried again: somebody wants the customer now.
+    Call it in a transaction. A command that was given up is queued again, since the customer is needed now.
     """
     customer, is_new = StripeCustomer.objects.get_or_create(organization=organization)
     key = f"customer:{organization.public_id}:v1"
@@ -20,6 +20,7 @@ def customer_of(organization: Organization) -> tuple[StripeCustomer, StripeComma
         return customer, outbox.queue(
             kind=StripeCommand.Kind.CREATE_CUSTOMER, idempotency_key=key, subject_id=customer.pk
         )
+    # Locked, so that two requests do not both revive it.
     command = StripeCommand.objects.select_for_update().get(idempotency_key=key)
     if command.status == StripeCommand.Status.DEAD:
         outbox.retry(command=command, actor=None)
@@ -27,12 +28,12 @@ def customer_of(organization: Organization) -> tuple[StripeCustomer, StripeComma
 
 
 class CustomerCommand(StripeCommandKind):
-    """Make an organization a customer at Stripe."""
+    """Create a Stripe customer for an organization."""
 
     kind = StripeCommand.Kind.CREATE_CUSTOMER
 
     def params(self, command: StripeCommand) -> dict[str, Any]:
-        """The organization's name and our id of it; no person."""
+        """Return the organization's name and our id for it; no personal data."""
         organization = StripeCustomer.objects.select_related("organization").get(pk=command.subject_id).organization
         return {
             "name": organization.name,
@@ -50,4 +51,4 @@ class CustomerCommand(StripeCommandKind):
         StripeCustomer.objects.filter(pk=command.subject_id).update(stripe_id=sent.object_id)
 
     def dead(self, command: StripeCommand, error: DomainError) -> None:
-        """What waited for the customer is told by its own command."""
+        """Do nothing: commands that waited for the customer die as well, and each writes its own effect."""

@@ -1,6 +1,7 @@
-"""The inbox: events of Stripe's, stored once when they arrive and acted on later, from the object as it is then.
+"""The inbox: Stripe's events, each stored once when it arrives. A worker acts on it later.
 
-So it does not matter how often an event comes, in what order, or whether a webhook or a listing brought it.
+The worker fetches the object that the event names and acts on the object's present state. Duplicate events, their
+order, and whether a webhook or a listing (billing/stripe/sweeps.py) delivered them therefore make no difference.
 """
 
 import logging
@@ -28,9 +29,10 @@ LEASE = timedelta(seconds=90)
 ATTEMPTS = 14
 DELAY_MAX_S = 1800
 Status = StripeEvent.Status
-# Takes the id of the event's object. Returns False when it is nothing of ours; raises DomainErrors.
+# Takes the id of the event's object. Returns False when the object is not ours; raises DomainErrors.
 ObjectHandler = Callable[[str], bool]
-# Takes the account on which it happened, and the id of the object there. As above.
+# Takes the id of the connected account on which the event happened and the id of the object there. Returns and raises
+# the same.
 ConnectedHandler = Callable[[str, str], bool]
 # Event type -> handler. Empty until `billing.wiring.connect` has run.
 OBJECTS: dict[str, ObjectHandler] = {}
@@ -44,19 +46,24 @@ def register(
     thin: Mapping[str, ObjectHandler],
     connected: Mapping[str, ConnectedHandler],
 ) -> None:
-    """Add handlers: of events about our own objects, of API v2's, and of events on connected accounts."""
+    """Add handlers by event type.
+
+    `objects` are events about objects of our own account, `thin` events of Stripe's API v2, and `connected` events on
+    connected accounts.
+    """
     OBJECTS.update(objects)
     THIN.update(thin)
     CONNECTED.update(connected)
 
 
 def receive(events: Sequence[Event], *, source: str) -> int:
-    """Store events that we do not have yet, and wake the one who acts on them. How many were new."""
+    """Store the events that we do not have yet and wake the worker that acts on them. Return how many were new."""
     with transaction.atomic():
         known = set(
             StripeEvent.objects.filter(event_id__in=[event.id for event in events]).values_list("event_id", flat=True)
         )
         new = [_row(event, source) for event in events if event.id not in known]
+        # Another webhook or sweep may be storing the same events at this moment.
         StripeEvent.objects.bulk_create(new, ignore_conflicts=True)
         if new:
             wake(TASK)
@@ -64,12 +71,18 @@ def receive(events: Sequence[Event], *, source: str) -> int:
 
 
 def process_due(*, limit: int = 200) -> int:
-    """Act on events that are due, oldest first, until none is left or `limit` were. How many were taken up. Faults: see rounds."""
+    """Act on events that are due, oldest first, up to `limit` of them. Return how many were claimed.
+
+    An unexpected exception does not stop the others; the first is raised at the end (see `rounds.work_off`).
+    """
     return rounds.work_off(_claim, _work, limit=limit)
 
 
 def retry(*, event: StripeEvent, actor: User | None) -> None:
-    """An operator's word that an event shall be acted on again. Raises InvalidTransition when it was."""
+    """Queue an event again on behalf of an operator.
+
+    Raises InvalidTransition when the event's state does not allow it.
+    """
     with transaction.atomic():
         event = StripeEvent.objects.select_for_update().get(pk=event.pk)
         audit.record(
@@ -95,7 +108,10 @@ def _row(event: Event, source: str) -> StripeEvent:
 
 
 def _claim() -> StripeEvent | None:
-    """Take the first due event that nobody else has; it comes back if we do not end with it."""
+    """Claim the first due event that no other worker holds, or return None.
+
+    If we die, the event is due when the lease ends.
+    """
     with transaction.atomic():
         due = StripeEvent.objects.filter(status=Status.RECEIVED, due_at__lte=timezone.now())
         for event in take(due, lease=lambda _: LEASE):
@@ -107,7 +123,8 @@ def _claim() -> StripeEvent | None:
 def _work(event: StripeEvent) -> None:
     handler = _handler(event)
     if event.attempts > ATTEMPTS:
-        _end(event, Status.DEAD, "crashed", "It was begun many times and never came to an end.")
+        _end(event, Status.DEAD, "crashed", "Processing was started many times and never finished.")
+    # Events of Stripe's test mode must not move real money, and events of live mode must not reach a test site.
     elif event.livemode != settings.STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_")):
         _end(event, Status.SKIPPED, "other_mode")
     elif handler is None:
@@ -116,7 +133,7 @@ def _work(event: StripeEvent) -> None:
         try:
             ours = handler()
         except StripeUnavailable as error:
-            _later(event, error)
+            _retry_later(event, error)
         except DomainError as error:
             logger.exception("event %s cannot be acted on", event.event_id)
             _end(event, Status.DEAD, error.code, f"{error.message} {error.fields or ''}".strip())
@@ -125,7 +142,11 @@ def _work(event: StripeEvent) -> None:
 
 
 def _handler(event: StripeEvent) -> Callable[[], bool] | None:
-    """What is done about such an event. One on somebody else's account names an object that our own does not have."""
+    """Return the handler of the event, ready to call, or None for an unknown type.
+
+    The object of an event on a connected account exists only on that account, so its handler gets the account's id as
+    well.
+    """
     if event.account_id and not event.is_thin:
         connected = CONNECTED.get(event.type)
         return connected and partial(connected, event.account_id, event.object_id)
@@ -134,14 +155,14 @@ def _handler(event: StripeEvent) -> Callable[[], bool] | None:
 
 
 def _end(event: StripeEvent, status: str, code: str, message: str = "") -> None:
-    """Unless somebody took it up since: what they see is newer, and theirs is the last word."""
+    """Move the event to its final state, unless another worker has claimed it since: that one sees a newer object."""
     with transaction.atomic():
         row = StripeEvent.objects.select_for_update().filter(claimed(event), status=Status.RECEIVED).first()
         if row:
             transition(row, status, code=code, message=message)
 
 
-def _later(event: StripeEvent, error: DomainError) -> None:
+def _retry_later(event: StripeEvent, error: DomainError) -> None:
     wait = delay(event.attempts, longest_s=DELAY_MAX_S)
     logger.warning("event %s: %s; again in %s", event.event_id, error.code, wait)
     StripeEvent.objects.filter(claimed(event), status=Status.RECEIVED).update(

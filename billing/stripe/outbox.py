@@ -1,13 +1,16 @@
-"""The outbox: writes to Stripe, decided in our transactions and sent after them, each once.
+"""The outbox: writes to Stripe, decided in our transactions and sent after them, each with one effect.
 
-One command is sent in three steps. *Claim* (a transaction): take it for a while and note that from now on Stripe may
-have done it. *Send*: the call, outside any transaction; after an attempt whose end nobody knows, look first whether it
-was done, and only then send again, under the same idempotency key with the same parameters. *Settle* (a transaction):
-write what came of it together with its effect. A process that dies between two steps leaves a command that the next
-one takes up; Stripe's memory of keys (a day) and the look at its objects (for ever) keep the effect single.
+A command is sent in three steps:
+- *Claim* (a transaction): take the command under a lease and note that from now on Stripe may have carried it out.
+- *Send* (outside any transaction): call Stripe. After an attempt with an unknown outcome, first look whether Stripe
+  carried it out; only if not, send again, under the same idempotency key with the same parameters.
+- *Settle* (a transaction): write the outcome together with its effect.
 
-A sender may be so slow that its lease ends and another takes the command up. From then on only a success of the slow one
-counts: what it believes of a failure is older than what the other one has learned.
+A process that dies between two steps leaves a command that another process claims when the lease ends. Stripe remembers
+idempotency keys for a day and its objects for ever; the key and the look together keep the effect single.
+
+A sender may be so slow that its lease ends and another sender claims the command. From then on only a success of the
+slow sender counts: its view of a failure is older than the other sender's.
 """
 
 import logging
@@ -32,8 +35,8 @@ from core.workers import wake
 
 logger = logging.getLogger(__name__)
 TASK = "billing.send_stripe_commands"
-LEASE = timedelta(seconds=90)  # longer than the longest look and call together
-HEAD_START = timedelta(seconds=10)
+LEASE = timedelta(seconds=90)  # longer than the longest `find` and `send` together
+HEAD_START = timedelta(seconds=10)  # how long workers leave a new command to the process that queued it
 ATTEMPTS = 14  # with the delays below: about five hours
 DELAY_MAX_S = 1800
 Status = StripeCommand.Status
@@ -41,16 +44,20 @@ Status = StripeCommand.Status
 
 @dataclass(frozen=True)
 class Claim:
-    """A command that is ours to send until its lease ends. `look_first`: an earlier attempt may have done it."""
+    """A command that this process may send until the lease ends.
+
+    `look_first`: an earlier attempt may have succeeded.
+    """
 
     command: StripeCommand
     look_first: bool
 
 
 def queue(*, kind: str, idempotency_key: str, subject_id: int, after: StripeCommand | None = None) -> StripeCommand:
-    """Write a command in the transaction of the act that wants it. With `after` it waits until that one is done.
+    """Write a command, in the transaction of the act that needs it, and return it.
 
-    Workers leave it alone for some seconds: who asked for it may `send_now`, and wants the answer on its own page.
+    With `after` it waits for that command. Workers leave a new command alone for HEAD_START, so that a page may send it
+    with `send_now` and show the answer itself.
     """
     return StripeCommand.objects.create(
         kind=kind,
@@ -62,22 +69,25 @@ def queue(*, kind: str, idempotency_key: str, subject_id: int, after: StripeComm
 
 
 def send_now(command: StripeCommand) -> None:
-    """Once the transaction has committed, send this command, and the one it waits for, without waiting for a worker.
+    """Send this command, and the one it waits for, without waiting for a worker, once the transaction has committed.
 
-    Never raises for Stripe's sake: what does not work now is the workers', as ever.
+    Errors of Stripe are not raised: a command that does not succeed now is left to the workers.
     """
     after_commit(lambda: _send_chain(command))
 
 
 def send_due(*, limit: int = 100) -> int:
-    """Send commands that are due, oldest first, until none is left or `limit` were. How many were taken up. Faults: see rounds."""
+    """Send commands that are due, oldest first, up to `limit` of them. Return how many were claimed.
+
+    An unexpected exception does not stop the others; the first is raised at the end (see `rounds.work_off`).
+    """
     return rounds.work_off(lambda: _claim(Q(due_at__lte=timezone.now())), _work, limit=limit)
 
 
 def retry(*, command: StripeCommand, actor: User | None) -> None:
-    """A word that a dead command shall be tried again: an operator's, or of one (None) who wants its effect now.
+    """Queue a dead command again, for the operator `actor`, or for a process that needs its effect now (None).
 
-    Raises InvalidTransition when it is not dead, and Conflict when its subject no longer waits for it.
+    Raises InvalidTransition when the command is not dead, and Conflict when its subject no longer waits for it.
     """
     with transaction.atomic():
         command = StripeCommand.objects.select_for_update().get(pk=command.pk)
@@ -96,25 +106,30 @@ def retry(*, command: StripeCommand, actor: User | None) -> None:
 
 
 def after_commit(work: Any) -> None:
+    """Call `work` when the transaction has committed. A function of its own because tests replace it."""
     transaction.on_commit(work)
 
 
 def _send_chain(command: StripeCommand) -> None:
     for pk in (command.after_id, command.pk):
+        # attempts=0: a command that a worker has tried already is left to the workers and their delays.
         claim = _claim(Q(pk=pk, attempts=0)) if pk else None
         if claim:
             _work(claim)
 
 
 def _claim(which: Q) -> Claim | None:
-    """Take the first such command that nobody else has, and note before anything is sent that it may be done."""
+    """Claim the first command that fits `which` and that no other process holds, or return None.
+
+    Commits `outcome_unknown` before anything is sent: if this process dies, the next one knows that it must look first.
+    """
     with transaction.atomic():
         free = StripeCommand.objects.filter(Q(after=None) | Q(after__status=Status.DONE), which, status=Status.QUEUED)
         command = next(iter(take(free, lease=lambda _: LEASE)), None)
         if command is None:
             return None
         look_first = command.outcome_unknown
-        if command.params is None:
+        if command.params is None:  # fixed by the first claim: Stripe refuses a repeated key with other parameters
             command.params = KINDS[command.kind].params(command)
         command.outcome_unknown = True
         command.first_sent_at = command.first_sent_at or timezone.now()
@@ -123,12 +138,12 @@ def _claim(which: Q) -> Claim | None:
 
 
 def _work(claim: Claim) -> None:
-    """Send what was claimed and write what came of it. Errors of Stripe end here; others leave the lease to run out."""
+    """Send a claimed command and write the outcome. Handles Stripe's errors; after any other the lease simply ends."""
     command, kind = claim.command, KINDS[claim.command.kind]
-    if command.attempts > ATTEMPTS:
+    if command.attempts > ATTEMPTS:  # the last attempt's process died, or the command would have been given up then
         _give_up(
             command,
-            DomainError("It was begun many times and never came to an end.", code="crashed"),
+            DomainError("Sending was started many times and never finished.", code="crashed"),
             outcome_unknown=True,
         )
         return
@@ -137,10 +152,10 @@ def _work(claim: Claim) -> None:
     except StripeRefused as error:
         _give_up(command, error, outcome_unknown=claim.look_first)
     except StripeUnavailable as error:
-        # Nothing was done by this attempt, but what is known of earlier ones has not changed.
-        _later(command, error, outcome_unknown=claim.look_first)
+        # This attempt did nothing. The outcome of earlier ones is as unknown as before.
+        _retry_later(command, error, outcome_unknown=claim.look_first)
     except DomainError as error:
-        _later(command, error, outcome_unknown=True)
+        _retry_later(command, error, outcome_unknown=True)
     else:
         _settle(command, sent)
 
@@ -149,14 +164,14 @@ def _settle(command: StripeCommand, sent: Sent) -> None:
     with transaction.atomic():
         row = StripeCommand.objects.select_for_update().get(pk=command.pk)
         if row.status != Status.QUEUED:
-            return  # a slower sender of the same command: Stripe gave both the same answer
+            return  # another sender was faster; one idempotency key, so Stripe gave both the same answer
         KINDS[row.kind].done(row, sent)
         transition(
             row, Status.DONE, object_id=sent.object_id, outcome_unknown=False, message="", done_at=timezone.now()
         )
 
 
-def _later(command: StripeCommand, error: DomainError, *, outcome_unknown: bool) -> None:
+def _retry_later(command: StripeCommand, error: DomainError, *, outcome_unknown: bool) -> None:
     if command.attempts >= ATTEMPTS:
         _give_up(command, error, outcome_unknown=outcome_unknown)
         return
@@ -170,19 +185,26 @@ def _later(command: StripeCommand, error: DomainError, *, outcome_unknown: bool)
 
 
 def _give_up(command: StripeCommand, error: DomainError, *, outcome_unknown: bool) -> None:
-    """The command is dead, and so are those that waited for it. Operators see them; their subjects are told."""
+    """Mark the command, and those that waited for it, as dead, and write the effect on the subject of each.
+
+    Operators see dead commands in the back office.
+    """
     logger.error("%s is given up: %s", command, _message(error))
     with transaction.atomic():
         if StripeCommand.objects.select_for_update().filter(claimed(command), status=Status.QUEUED).first() is None:
-            return
+            return  # another process has claimed or settled it since
         rows = list(
             StripeCommand.objects.select_for_update().filter(Q(pk=command.pk) | Q(after=command)).order_by("id")
         )
         for row in rows:
             if row.status == Status.QUEUED:
-                own = row.pk == command.pk
+                is_failed = row.pk == command.pk  # the others were never sent
                 transition(
-                    row, Status.DEAD, code=error.code, message=_message(error), outcome_unknown=own and outcome_unknown
+                    row,
+                    Status.DEAD,
+                    code=error.code,
+                    message=_message(error),
+                    outcome_unknown=is_failed and outcome_unknown,
                 )
                 KINDS[row.kind].dead(row, error)
 

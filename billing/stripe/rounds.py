@@ -1,4 +1,4 @@
-"""Rounds over many things at Stripe: one that goes wrong is told, and holds up no others."""
+"""Process many rows or objects of Stripe's in one run: log a failure and go on with the next."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -12,30 +12,34 @@ T = TypeVar("T")
 
 
 def work_off(claim: Callable[[], T | None], work: Callable[[T], None], *, limit: int) -> int:
-    """Claim and work, one after the other, until nothing is due or `limit` were. How many were taken up.
+    """Claim rows and work on them, one after the other, until none is due or `limit` are done.
 
-    One that fails by a fault of ours waits for its lease to end; the others go on, and then the first fault is raised.
+    Return how many were claimed. A row whose work raises stays claimed until its lease ends. The others are worked on,
+    and then the first exception is raised.
     """
-    faults: list[Exception] = []
-    done = 0
-    while done < limit and (claimed := claim()) is not None:
-        done += 1
+    errors: list[Exception] = []
+    count = 0
+    while count < limit and (row := claim()) is not None:
+        count += 1
         try:
-            work(claimed)
-        except Exception as fault:
-            logger.exception("%s cannot be worked on", claimed)
-            faults.append(fault)
-    if faults:
-        raise faults[0]
-    return done
+            work(row)
+        except Exception as error:
+            logger.exception("%s could not be processed", row)
+            errors.append(error)
+    if errors:
+        raise errors[0]
+    return count
 
 
 def look_again(found: Iterable[T], look: Callable[[T], object]) -> None:
-    """Ask Stripe about each and act on the answer; what cannot be acted on is logged. Raises StripeUnavailable: ask later."""
-    for one in found:
+    """Call `look` for each item, which asks Stripe about it and acts on the answer. Log DomainErrors and go on.
+
+    Raises StripeUnavailable at once: while Stripe does not answer, asking about the others is of no use.
+    """
+    for item in found:
         try:
-            look(one)
+            look(item)
         except StripeUnavailable:
             raise
         except DomainError:
-            logger.exception("%s cannot be acted on", one)
+            logger.exception("%s cannot be acted on", item)

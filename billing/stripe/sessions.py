@@ -1,4 +1,4 @@
-"""Pages of Stripe's, to pay on or to save a card on: what the commands that open them have in common."""
+"""The common part of the commands that open a Checkout session: a page of Stripe's to pay on or to save a card on."""
 
 from billing.models import StripeCommand
 from billing.stripe import gateway
@@ -6,16 +6,16 @@ from billing.stripe.commands import Sent, StripeCommandKind, since_unix
 
 
 class SessionCommand(StripeCommandKind):
-    """Open a Checkout session. Subclasses say what it is for and where its address is kept."""
+    """Open a Checkout session. Subclasses give its parameters and store its address."""
 
     def send(self, command: StripeCommand) -> Sent:
-        made = gateway.create_checkout_session(command.params or {}, idempotency_key=command.idempotency_key)
-        return Sent(made.id, made.url)
+        session = gateway.create_checkout_session(command.params or {}, idempotency_key=command.idempotency_key)
+        return Sent(session.id, session.url)
 
     def find(self, command: StripeCommand) -> Sent | None:
-        found = gateway.find_checkout_session(
+        session = gateway.find_checkout_session(
             customer_id=(command.params or {})["customer"],
             command=command.idempotency_key,
             since_unix=since_unix(command),
         )
-        return Sent(found.id, found.url) if found else None
+        return Sent(session.id, session.url) if session else None

@@ -1,4 +1,8 @@
-"""Listing what webhooks may have lost. Each sweep begins an hour before the last one ended, so that nothing is missed."""
+"""Sweeps: list Stripe's events and balance transactions, and store those that webhooks did not deliver.
+
+Each sweep begins an hour before the end of the one before it, since Stripe may list a row some time after its
+timestamp.
+"""
 
 import logging
 from datetime import datetime, timedelta
@@ -9,24 +13,30 @@ from billing.models import StripeEvent, StripeSweep
 from billing.stripe import balance, gateway, inbox
 
 logger = logging.getLogger(__name__)
-OVERLAP = timedelta(hours=1)  # lists may show a row some time after its moment
-REACH = timedelta(days=30) - OVERLAP  # Stripe keeps events no longer
+OVERLAP = timedelta(hours=1)
+REACH = timedelta(days=30) - OVERLAP  # Stripe keeps events for 30 days
 Subject = StripeSweep.Subject
 
 
 def sweep_events() -> StripeSweep:
-    """List Stripe's events since the last sweep and store those that no webhook brought. Raises StripeUnavailable."""
+    """List Stripe's events since the last sweep, store those that no webhook delivered and return the sweep's row.
+
+    Raises StripeUnavailable.
+    """
     since, until = _span(Subject.EVENTS)
     events = gateway.list_events(since_unix=int(since.timestamp()), until_unix=int(until.timestamp()) + 1)
     missing = inbox.receive(events, source=StripeEvent.Source.SWEEP)
-    return _written(Subject.EVENTS, since, until, len(events), missing)
+    return _record_sweep(Subject.EVENTS, since, until, len(events), missing)
 
 
 def sweep_balance() -> StripeSweep:
-    """List our balance's movements since the last sweep and keep those that are new. Raises StripeUnavailable."""
+    """List the movements of our balance since the last sweep, store the new ones and return the sweep's row.
+
+    Raises StripeUnavailable.
+    """
     since, until = _span(Subject.BALANCE)
     movements = gateway.list_balance(since_unix=int(since.timestamp()), until_unix=int(until.timestamp()) + 1)
-    return _written(Subject.BALANCE, since, until, len(movements), balance.record(movements))
+    return _record_sweep(Subject.BALANCE, since, until, len(movements), balance.record(movements))
 
 
 def _span(subject: str) -> tuple[datetime, datetime]:
@@ -35,13 +45,13 @@ def _span(subject: str) -> tuple[datetime, datetime]:
     since = last.until_at - OVERLAP if last else now - REACH
     if subject == Subject.EVENTS and since < now - REACH:
         logger.error(
-            "events between %s and %s are out of reach: compare top-ups with Stripe by hand", since, now - REACH
+            "Stripe no longer lists events between %s and %s: compare top-ups with Stripe by hand", since, now - REACH
         )
         since = now - REACH
     return since, now
 
 
-def _written(subject: str, since: datetime, until: datetime, listed: int, missing: int) -> StripeSweep:
+def _record_sweep(subject: str, since: datetime, until: datetime, listed: int, missing: int) -> StripeSweep:
     if missing:
-        logger.info("%s of %s %s since %s were new to us", missing, listed, subject, since)
+        logger.info("sweep of %s since %s: %s of %s were not stored yet", subject, since, missing, listed)
     return StripeSweep.objects.create(subject=subject, since_at=since, until_at=until, listed=listed, missing=missing)

@@ -1,3 +1,5 @@
+"""Translation of Stripe's status and reason words into ours."""
+
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -7,13 +9,16 @@ V = TypeVar("V")
 
 
 class UnknownWord(Conflict):
-    """Stripe says a word that we do not know yet."""
+    """Stripe uses a word that we do not know yet."""
 
     code = "stripe_word_unknown"
 
 
-def meaning(words: Mapping[str, V], said: str) -> V:
-    """What a word of Stripe's means for us. Raises UnknownWord: Stripe adds words, and nothing is guessed."""
-    if said not in words:
-        raise UnknownWord(word=said[:64])
-    return words[said]
+def meaning(words: Mapping[str, V], word: str) -> V:
+    """Return our meaning of a word of Stripe's.
+
+    Raises UnknownWord: Stripe adds words, and we never guess what one means.
+    """
+    if word not in words:
+        raise UnknownWord(word=word[:64])
+    return words[word]

@@ -1,4 +1,4 @@
-"""Commands to Stripe about cards: pages to pay or to save a card on, a charge of a saved card, and letting a card go."""
+"""Commands to Stripe about cards: open a page to pay or to save a card, charge a saved card, detach a card."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,12 +19,15 @@ from core.states import transition
 
 
 class CheckoutCommand(SessionCommand):
-    """Open a page of Stripe's for one top-up by card."""
+    """Open a page of Stripe's on which a customer pays one top-up by card."""
 
     kind = StripeCommand.Kind.CREATE_CHECKOUT_SESSION
 
     def params(self, command: StripeCommand) -> dict[str, Any]:
-        """One payment of one amount. The payment methods are those switched on at Stripe; the card is kept on asking only."""
+        """Return a payment of the top-up's amount. Stripe offers the payment methods that are enabled in its dashboard.
+
+        Stripe keeps the card only if the customer asked for that (`saves_card`).
+        """
         row = CardTopUp.objects.select_related("customer").get(pk=command.subject_id)
         metadata = {"card_top_up": str(row.public_id), "command": command.idempotency_key}
         return {
@@ -42,7 +45,7 @@ class CheckoutCommand(SessionCommand):
                     },
                 }
             ],
-            "adaptive_pricing": {"enabled": False},  # the wallet is credited with exactly what was asked for
+            "adaptive_pricing": {"enabled": False},  # no conversion: the wallet is credited with exactly this amount
             "payment_intent_data": {
                 "metadata": metadata,
                 **({"setup_future_usage": "off_session"} if row.saves_card else {}),
@@ -53,16 +56,19 @@ class CheckoutCommand(SessionCommand):
         }
 
     def done(self, command: StripeCommand, sent: Sent) -> None:
-        """Keep the page's address. The customer may have paid there already, if we learn of our own success late."""
+        """Store the page's address.
+
+        If this answer comes late, the customer may already have paid on the page; the status then stays as it is.
+        """
         row = CardTopUp.objects.select_for_update().get(pk=command.subject_id)
         if row.session_id is None:
             row.session_id, row.checkout_url = sent.object_id, sent.url
             row.save(update_fields=["session_id", "checkout_url"])
-        if row.status in (row.Status.CREATED, row.Status.FAILED):
+        if row.status in (row.Status.CREATED, row.Status.FAILED):  # FAILED: given up, and now Stripe did open it
             transition(row, row.Status.OPEN, ended_at=None)
 
     def dead(self, command: StripeCommand, error: DomainError) -> None:
-        """There is no page to pay on."""
+        """Fail the top-up: there is no page to pay on."""
         row = CardTopUp.objects.select_for_update().get(pk=command.subject_id)
         if row.status == row.Status.CREATED:
             transition(row, row.Status.FAILED, code=error.code, ended_at=timezone.now())
@@ -74,20 +80,20 @@ def _url(row: CardTopUp, page: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Charged(Sent):
-    """What the bank said at once; it may be no."""
+    """Stripe's answer to a charge, with the payment. The payment may have been refused by the bank."""
 
     payment: Payment
 
 
 class ChargeCommand(StripeCommandKind):
-    """Charge a saved card for an automatic recharge, while nobody is there."""
+    """Charge a saved card for an automatic recharge, without the customer present."""
 
     kind = StripeCommand.Kind.CHARGE_SAVED_CARD
 
     def params(self, command: StripeCommand) -> dict[str, Any]:
-        """No redirects: there is nobody to be redirected."""
+        """Return an off-session charge without redirects, since there is nobody who could be redirected."""
         row = CardTopUp.objects.select_related("customer", "saved_card").get(pk=command.subject_id)
-        assert row.saved_card is not None  # the database insists
+        assert row.saved_card is not None  # a constraint of the database
         return {
             "amount": to_minor(row.amount_micro, row.currency),
             "currency": row.currency.lower(),
@@ -101,16 +107,16 @@ class ChargeCommand(StripeCommandKind):
         }
 
     def send(self, command: StripeCommand) -> Sent:
-        """Charge, if it is still wanted. A refusal of the bank is an answer like any other.
+        """Charge the card if the recharge is still allowed. A refusal by the bank is an answer, not an error.
 
-        Raises StripeRefused with our own code when it is not wanted any more: nothing is done then.
+        Raises StripeRefused with a code of our own, without calling Stripe, when the recharge is no longer allowed.
         """
         row = CardTopUp.objects.select_related("organization", "saved_card").get(pk=command.subject_id)
-        if code := _unwanted(row):
-            raise StripeRefused("This recharge is not wanted any more.", code=code)
+        if code := _forbidden_code(row):
+            raise StripeRefused("This recharge is no longer allowed.", code=code)
         try:
             payment = gateway.charge_card(command.params or {}, idempotency_key=command.idempotency_key)
-        except CardDeclined as error:  # without a payment to show for it
+        except CardDeclined as error:  # refused without a payment in the answer
             raise StripeRefused(error.message, code=error.fields.get("decline_code") or error.code) from error
         return _checked(row, payment)
 
@@ -124,20 +130,24 @@ class ChargeCommand(StripeCommandKind):
         return _checked(row, payment) if payment else None
 
     def done(self, command: StripeCommand, sent: Sent) -> None:
-        """What came of it, in the transaction that ends the command."""
+        """Settle the recharge by its payment, in the transaction that ends the command."""
         assert isinstance(sent, Charged)
         recharge_outcomes.settle(recharge_outcomes.locked(command.subject_id), sent.payment)
 
     def dead(self, command: StripeCommand, error: DomainError) -> None:
+        """Fail the recharge, and pause further ones where a person must look first."""
         recharge_outcomes.give_up(command, error)
 
 
-def _unwanted(row: CardTopUp) -> str:
-    """Why the card shall not be charged now, although it should a moment ago; "" when it shall."""
+def _forbidden_code(row: CardTopUp) -> str:
+    """Return why the card must not be charged any more, or "" if it may be.
+
+    Some time may have passed since the recharge was queued, so everything that allowed it is checked again.
+    """
     assert row.saved_card is not None
     recharge = AutoRecharge.objects.filter(organization_id=row.organization_id).first()
     if row.status != CardTopUp.Status.CREATED:
-        return "recharge_over"  # given up before; the money of its month may be spent by another
+        return "recharge_over"  # given up before; another recharge may have used the month's cap since
     if row.organization.status != Organization.Status.ACTIVE:
         return "organization_suspended"
     if row.saved_card.status != SavedCard.Status.ACTIVE:
@@ -146,9 +156,9 @@ def _unwanted(row: CardTopUp) -> str:
         return "recharge_off"
     if recharge.paused_code:
         return "recharge_paused"
-    # The month's charges include this one.
-    over = recharges.month(recharge, at=row.created_at).charged_micro > recharge.monthly_cap_micro
-    return "recharge_over_cap" if over else ""
+    # The month's charges already include this one.
+    is_over_cap = recharges.month(recharge, at=row.created_at).charged_micro > recharge.monthly_cap_micro
+    return "recharge_over_cap" if is_over_cap else ""
 
 
 def _checked(row: CardTopUp, payment: Payment) -> Charged:
@@ -157,12 +167,15 @@ def _checked(row: CardTopUp, payment: Payment) -> Charged:
 
 
 class SetupCommand(SessionCommand):
-    """Open a page of Stripe's which saves a card and takes no money."""
+    """Open a page of Stripe's that saves a card and takes no money."""
 
     kind = StripeCommand.Kind.CREATE_SETUP_SESSION
 
     def params(self, command: StripeCommand) -> dict[str, Any]:
-        """One card, for payments while nobody is there. Without a list of payment methods Stripe wants the currency."""
+        """Return a setup of one card for later off-session payments.
+
+        Stripe requires the currency when no list of payment methods is given.
+        """
         row = SavedCard.objects.select_related("customer", "organization").get(pk=command.subject_id)
         metadata = {"saved_card": str(row.public_id), "command": command.idempotency_key}
         return {
@@ -178,20 +191,20 @@ class SetupCommand(SessionCommand):
         }
 
     def done(self, command: StripeCommand, sent: Sent) -> None:
-        """Keep the page's address."""
+        """Store the page's address."""
         SavedCard.objects.filter(pk=command.subject_id, session_id=None).update(
             session_id=sent.object_id, checkout_url=sent.url
         )
 
     def dead(self, command: StripeCommand, error: DomainError) -> None:
-        """There is no page to save it on."""
+        """Fail the card: there is no page to save it on."""
         row = SavedCard.objects.select_for_update().get(pk=command.subject_id)
         if row.status == row.Status.PENDING:
             transition(row, row.Status.FAILED, code=error.code, ended_at=timezone.now())
 
 
 class DetachCommand(StripeCommandKind):
-    """Have Stripe let a card go."""
+    """Detach a removed card from its customer at Stripe."""
 
     kind = StripeCommand.Kind.DETACH_CARD
 
@@ -199,7 +212,7 @@ class DetachCommand(StripeCommandKind):
         return {"payment_method": SavedCard.objects.get(pk=command.subject_id).payment_method_id}
 
     def send(self, command: StripeCommand) -> Sent:
-        """A card that was let go before, by whomever, is as good."""
+        """Detach the card. One that is detached already is a success."""
         card_id = (command.params or {})["payment_method"]
         gateway.detach_card(card_id, idempotency_key=command.idempotency_key)
         return Sent(card_id)
@@ -209,7 +222,7 @@ class DetachCommand(StripeCommandKind):
         return None if card.customer_id else Sent(card.id)
 
     def done(self, command: StripeCommand, sent: Sent) -> None:
-        """The row said that it is removed before Stripe was asked."""
+        """Do nothing: the card's row was marked as removed before the command was sent."""
 
     def dead(self, command: StripeCommand, error: DomainError) -> None:
-        """Operators see the command. We charge the card no more, whatever Stripe keeps."""
+        """Do nothing: operators see the command, and we never charge a removed card, whatever Stripe keeps."""

@@ -1,4 +1,7 @@
-"""Before the card expires that a customer's automatic recharge uses: a mail to its admins and people of finance."""
+"""The mail about a card that expires soon, if an automatic recharge uses it.
+
+It goes to the customer's admins and finance.
+"""
 
 from datetime import datetime
 
@@ -9,6 +12,7 @@ from accounts.mails import outbox
 from accounts.mails.sql import queue_from
 from billing.topups.words import SOON
 
+# The dedupe key contains the expiry date: one mail for each person, card and date, and another after a renewal.
 TELL = queue_from("""
 WITH expiring AS (
     SELECT c.id, c.brand, c.last4, c.exp_month, c.exp_year, o.id AS organization_id, o.name,
@@ -18,23 +22,28 @@ WITH expiring AS (
       JOIN accounts_organization o ON o.id = r.organization_id
      WHERE r.is_on),
 due AS (
-    SELECT m.user_id, e.*, 'card-expiring:' || e.id || ':' || e.exp_year || '-' || e.exp_month || ':' || m.user_id AS key
+    SELECT m.user_id, e.*,
+           'card-expiring:' || e.id || ':' || e.exp_year || '-' || e.exp_month || ':' || m.user_id AS key
       FROM expiring e
       JOIN accounts_membership m ON m.organization_id = e.organization_id AND m.role IN ('admin', 'finance')
       JOIN accounts_user u ON u.id = m.user_id AND u.is_active
      WHERE e.ends_at > %(now)s AND e.ends_at <= %(soon)s)
 SELECT user_id, 'card-expiring' AS kind,
-       jsonb_build_object('organization', name, 'brand', brand, 'last4', last4, 'month', exp_month, 'year', exp_year) AS context,
+       jsonb_build_object('organization', name, 'brand', brand, 'last4', last4,
+                          'month', exp_month, 'year', exp_year) AS context,
        key AS dedupe_key FROM due
 """)
 
 
 @transaction.atomic
 def mail_expiring(now: datetime | None = None) -> int:
-    """Tell once for each card and expiry date, thirty days before its end. How many mails were queued."""
-    moment = now or timezone.now()
+    """Queue a mail, once for each card and expiry date, thirty days before the expiry.
+
+    Return how many mails were queued.
+    """
+    at = now or timezone.now()
     with connection.cursor() as cursor:
-        cursor.execute(TELL, {"now": moment, "soon": moment + SOON})
+        cursor.execute(TELL, {"now": at, "soon": at + SOON})
         count: int = cursor.rowcount
     if count:
         outbox.wake()

@@ -1,4 +1,4 @@
-"""What comes of charging a saved card: money in the wallet, a bank that takes its time, or a pause."""
+"""The outcome of charging a saved card: money in the wallet, a payment that is still processed, or a failure."""
 
 from django.db import transaction
 from django.utils import timezone
@@ -13,7 +13,7 @@ from core.errors import Conflict, DomainError
 from core.states import transition
 
 Status = CardTopUp.Status
-# Codes of `ChargeCommand` that are the customer's own doing, or an operator's: nothing to tell them.
+# Codes of `ChargeCommand` that follow from what the customer or an operator did: no pause and no mail.
 QUIET = {"organization_suspended", "recharge_off", "recharge_over", "recharge_over_cap", "recharge_paused"}
 
 
@@ -24,9 +24,10 @@ class PaymentMismatch(Conflict):
 
 
 def apply(payment: Payment) -> CardTopUp:
-    """Bring the recharge to where its payment is. Any number of times, in any order, by any number of processes.
+    """Move the recharge to the state of its payment, which must be fresh from Stripe. Return the recharge.
 
-    The payment must be fresh from Stripe. Raises CardTopUp.DoesNotExist when it is not of ours, and PaymentMismatch.
+    May be called any number of times, in any order and concurrently. Raises CardTopUp.DoesNotExist when the payment is
+    not ours, PaymentMismatch, and Conflict `currency_differs`.
     """
     with transaction.atomic():
         row = locked(CardTopUp.objects.values_list("pk", flat=True).get(public_id=payment.reference))
@@ -38,20 +39,23 @@ def apply(payment: Payment) -> CardTopUp:
 
 
 def refresh(top_up: CardTopUp) -> CardTopUp:
-    """Ask Stripe how it stands and act on that. Outside a transaction. Raises StripeUnavailable, PaymentMismatch."""
+    """Fetch the payment of a recharge that the bank still processes, and apply it. Call it outside a transaction.
+
+    Raises StripeUnavailable, PaymentMismatch.
+    """
     if top_up.payment_intent_id and top_up.status == Status.PROCESSING:
         return apply(gateway.retrieve_payment(top_up.payment_intent_id))
     return top_up
 
 
 def locked(pk: int) -> CardTopUp:
-    """The row, ours until the transaction ends."""
+    """Lock a recharge's row until the end of the transaction and return it."""
     rows = CardTopUp.objects.select_for_update(of=("self",)).select_related("organization", "customer", "command")
     return rows.get(pk=pk)
 
 
 def check(row: CardTopUp, payment: Payment) -> None:
-    """Nothing is credited on the word of a payment that somebody else made, or for another sum.
+    """Refuse a payment that is not the one we asked for: another command, amount, currency or customer.
 
     Raises PaymentMismatch, and Conflict `currency_differs`.
     """
@@ -69,7 +73,10 @@ def check(row: CardTopUp, payment: Payment) -> None:
 
 
 def settle(row: CardTopUp, payment: Payment) -> None:
-    """Act on what Stripe said, in the caller's transaction, which holds the row."""
+    """Move the recharge to the state that the payment reports.
+
+    Runs in the caller's transaction, which has locked the row.
+    """
     was_known = row.payment_intent_id is not None
     if not was_known:
         row.payment_intent_id = payment.id
@@ -77,21 +84,23 @@ def settle(row: CardTopUp, payment: Payment) -> None:
     if payment.status == "succeeded":
         credit(row, payment.id)
     elif payment.status == "processing":
-        # A payment that a bank has refused is over: only money can follow, never a wait. One that we gave up may go on.
+        # A payment that a bank refused is final: it can still succeed, but not go back to waiting. A payment that we
+        # gave up before we knew its id may still be processing.
         if row.status == Status.CREATED or (row.status == Status.FAILED and not was_known):
             transition(row, Status.PROCESSING, ended_at=None)
     elif row.status in (Status.CREATED, Status.PROCESSING):
-        # A bank that asks a person who is not there has refused.
-        asks = payment.status == "requires_action"
-        code = "authentication_required" if asks else payment.decline_code or "card_declined"
+        # A bank that wants the customer to confirm has refused: the customer is not there.
+        needs_customer = payment.status == "requires_action"
+        code = "authentication_required" if needs_customer else payment.decline_code or "card_declined"
         transition(row, Status.FAILED, code=code, declined_code=code, ended_at=timezone.now())
         pause(organization=row.organization, code=code, subject=f"top_up:{row.public_id}")
 
 
 def give_up(command: StripeCommand, error: DomainError) -> None:
-    """Nothing came of it, or we cannot know. Inside the transaction that ends the command.
+    """Fail a recharge whose command was given up. Runs in the transaction that ends the command.
 
-    While Stripe was away nothing was done, and a later round tries anew; whatever else it was, somebody must look first.
+    If Stripe was only unavailable, nothing was done and a later round makes a new recharge. For any other reason,
+    except those in QUIET, the customer's recharge is paused until a person has looked.
     """
     row = locked(command.subject_id)
     if row.status != Status.CREATED:

@@ -1,4 +1,4 @@
-"""Stopping a customer's automatic recharge until somebody has looked."""
+"""Pause a customer's automatic recharge until a person has looked at it."""
 
 from decimal import Decimal
 
@@ -13,10 +13,10 @@ from core.money import MICRO
 
 
 def pause(*, organization: Organization, code: str, subject: str) -> bool:
-    """Pause the recharge for a reason and tell those who look after its money; whether it was running.
+    """Pause the recharge and queue a mail to the organization's admins and finance. Return whether it was running.
 
-    Inside the transaction of what happened, which `subject` names: it is told once. Does nothing when the recharge is off or
-    paused already.
+    Runs in the transaction of the event behind it; `subject` names that event, so that each event is mailed once. Does
+    nothing when the recharge is off or paused already.
     """
     running = AutoRecharge.objects.filter(organization=organization, is_on=True, paused_code="")
     if not running.update(paused_code=code, paused_at=timezone.now()):

@@ -1,4 +1,4 @@
-"""What a customer wants of automatic recharges."""
+"""The settings of a customer's automatic recharge."""
 
 from uuid import UUID
 
@@ -27,15 +27,16 @@ def change(
     actor: User | None,
     resume: bool = False,
 ) -> AutoRecharge:
-    """Set the standing order; `card_id` is a saved card's public id. The same again changes nothing.
+    """Change the settings and return them; `card_id` is a saved card's public id. The same values again change nothing.
 
-    One that was paused stays so, unless the card is another one or `resume` says that somebody has looked.
-    Raises InvalidInput: `card_off`, `amount_too_small`, `amount_too_large` or `amount_not_whole` for what one charge may be,
+    A paused recharge stays paused, unless another card is chosen or `resume` says that a person has looked. Raises
+    InvalidInput: `card_off`, `amount_too_small`, `amount_too_large` or `amount_not_whole` for the amount of one charge,
     `threshold_invalid`, `threshold_too_large`, `cap_below_amount`, `cap_too_large`; and Conflict `card_not_saved` or
     `card_expired`.
     """
     _check(organization, threshold_micro, amount_micro, monthly_cap_micro)
     with transaction.atomic():
+        # The lock that every change of an organization's cards takes first: the card cannot be removed meanwhile.
         StripeCustomer.objects.select_for_update(no_key=True).filter(organization=organization).first()
         chosen = _card(organization, card_id, is_on)
         row = AutoRecharge.objects.select_for_update().filter(organization=organization).first()
@@ -81,7 +82,10 @@ def _check(organization: Organization, threshold_micro: int, amount_micro: int, 
 
 
 def _card(organization: Organization, card_id: UUID, is_on: bool) -> SavedCard:
-    """The card as it is now. To switch off needs none that works."""
+    """Return the card in its present state. A recharge that is switched off may have a card that no longer works.
+
+    Raises Conflict `card_not_saved` or `card_expired`.
+    """
     row = SavedCard.objects.filter(organization=organization, public_id=card_id).first()
     if row is None or (is_on and row.status != SavedCard.Status.ACTIVE):
         raise Conflict("This card is not saved any more.", code="card_not_saved")

@@ -1,6 +1,6 @@
-"""Cards that Stripe keeps for a customer: saved on a page of Stripe's, one of them the default, removed on asking.
+"""Cards that Stripe keeps for a customer: saved on a page of Stripe's, one of them the default, until they are removed.
 
-Whoever changes an organization's cards holds its StripeCustomer row: one such act at a time.
+Every change of an organization's cards first locks its StripeCustomer row, so that only one change runs at a time.
 """
 
 from datetime import timedelta
@@ -21,23 +21,23 @@ from core.errors import Conflict, InvalidInput
 from core.states import transition
 
 Status = SavedCard.Status
-PAGES_MAX, CARDS_MAX = 5, 10
-PAGE_LIFE = timedelta(days=1)  # Stripe closes it then
+PAGES_MAX, CARDS_MAX = 5, 10  # open pages and saved cards of one organization
+PAGE_LIFE = timedelta(days=1)  # Stripe closes a page after this time
 
 
 class CardMismatch(Conflict):
-    """What Stripe saved is not for whom it was asked."""
+    """The card that Stripe saved is not the one that was asked for."""
 
     code = "card_mismatch"
 
 
 def of(organization: Organization) -> list[SavedCard]:
-    """Its saved cards, the default first, then as they came."""
+    """Return the organization's saved cards: the default first, then in the order in which they were saved."""
     return list(SavedCard.objects.filter(organization=organization, status=Status.ACTIVE).order_by("-is_default", "id"))
 
 
 def start(*, organization: Organization, idempotency_key: str, site_url: str, actor: User | None) -> SavedCard:
-    """Ask for a page of Stripe's that saves a card. The same key again returns the first.
+    """Write a card to be saved, and the command that opens Stripe's page for it. The same key again returns the first.
 
     Raises InvalidInput (`card_off`) and Conflict (`too_many_cards`, `too_many_open`).
     """
@@ -47,7 +47,7 @@ def start(*, organization: Organization, idempotency_key: str, site_url: str, ac
     try:
         with transaction.atomic():
             return _create(organization, key, site_url, actor)
-    except IntegrityError:
+    except IntegrityError:  # the key was used before, perhaps by a request that runs at the same time
         first = SavedCard.objects.filter(organization=organization, command__idempotency_key=key).first()
         if first is None:
             raise
@@ -55,23 +55,30 @@ def start(*, organization: Organization, idempotency_key: str, site_url: str, ac
 
 
 def open_page(card: SavedCard) -> None:
-    """Have Stripe make the page now, without waiting for a worker, once the transaction has committed. Never raises."""
+    """Send the command that opens the page once the transaction has committed, without waiting for a worker.
+
+    Never raises.
+    """
     if card.status == Status.PENDING and card.command and not card.session_id:
         outbox.send_now(card.command)
 
 
 def refresh(card: SavedCard) -> SavedCard:
-    """Ask Stripe how it stands and act on that. Outside a transaction. Raises StripeUnavailable, CardMismatch."""
+    """Fetch the page's session from Stripe, if the card is still pending, and apply it. Call it outside a transaction.
+
+    Returns the card. Raises StripeUnavailable, CardMismatch.
+    """
     if card.session_id and card.status == Status.PENDING:
         return apply(gateway.retrieve_checkout_session(card.session_id))
     return card
 
 
 def apply(session: CheckoutSession) -> SavedCard:
-    """Bring the card to where its page is. Any number of times, in any order, by any number of processes.
+    """Move the card to the state of its page's session and return it.
 
-    Outside a transaction: Stripe is asked which cards are the same one. Raises SavedCard.DoesNotExist when the session is
-    not of ours, StripeUnavailable, and CardMismatch.
+    May be called any number of times, in any order and concurrently. Call it outside a transaction: it asks Stripe
+    which saved cards are the same card. Raises SavedCard.DoesNotExist when the session is not ours, StripeUnavailable,
+    CardMismatch.
     """
     same = _same_cards(session.card) if session.card else []
     with transaction.atomic():
@@ -88,14 +95,17 @@ def apply(session: CheckoutSession) -> SavedCard:
 
 
 def keep(*, top_up: CardTopUp, card: Card) -> None:
-    """The card of a payment that asked for it to be kept. Once, however often it is told. Raises StripeUnavailable."""
+    """Save the card of a payment that asked Stripe to keep it.
+
+    Does nothing if it is saved. Raises StripeUnavailable.
+    """
     if SavedCard.objects.filter(payment_method_id=card.id).exists():
         return
     same = _same_cards(card)
     with transaction.atomic():
         customer = StripeCustomer.objects.select_for_update(no_key=True).get(pk=top_up.customer_id)
         if SavedCard.objects.filter(payment_method_id=card.id).exists():
-            return
+            return  # another process saved it while we waited for the lock
         row = SavedCard.objects.create(
             organization=top_up.organization,
             customer=customer,
@@ -106,14 +116,17 @@ def keep(*, top_up: CardTopUp, card: Card) -> None:
 
 
 def refresh_from_bank(card: Card) -> bool:
-    """What Stripe learned of a card: another expiry date, or that it is gone. False when the card is none of ours."""
+    """Apply what Stripe learned of a card from its bank: a new expiry date, or that it was detached.
+
+    Returns False when the card is not ours.
+    """
     row = SavedCard.objects.filter(payment_method_id=card.id).first()
     if row is None:
         return False
     with transaction.atomic():
         row = _locked(row)
         if row.status == Status.ACTIVE and not card.customer_id:
-            _let_go(row, code="detached_at_stripe")
+            _mark_removed(row, code="detached_at_stripe")
         elif row.status == Status.ACTIVE:
             row.brand, row.last4, row.exp_month, row.exp_year = card.brand, card.last4, card.exp_month, card.exp_year
             row.save(update_fields=["brand", "last4", "exp_month", "exp_year"])
@@ -121,7 +134,10 @@ def refresh_from_bank(card: Card) -> bool:
 
 
 def make_default(*, card: SavedCard, actor: User | None) -> None:
-    """The card that is charged unless another is chosen. Raises Conflict (`card_not_saved`) when it is not there any more."""
+    """Make this the card that is charged unless another is chosen.
+
+    Raises Conflict (`card_not_saved`) if it was removed.
+    """
     with transaction.atomic():
         row = _locked(card)
         _require_active(row)
@@ -131,17 +147,17 @@ def make_default(*, card: SavedCard, actor: User | None) -> None:
 
 
 def remove(*, card: SavedCard, actor: User | None) -> None:
-    """Forget the card here, and have Stripe forget it. A recharge that uses it is paused, and its people are told.
+    """Remove the card here and queue the command that detaches it at Stripe.
 
-    The books keep what was paid with it. Removing it again does nothing. Raises Conflict (`card_not_saved`) for a card that
-    never was saved.
+    A recharge that uses it is paused, with a mail to the organization. Past payments keep naming the card. Removing a
+    card twice does nothing. Raises Conflict (`card_not_saved`) for a card that never was saved.
     """
     with transaction.atomic():
         row = _locked(card)
         if row.status == Status.REMOVED:
             return
         _require_active(row)
-        _let_go(row, code="removed_by_customer")
+        _mark_removed(row, code="removed_by_customer")
         _detach(row)
         _audit(row, "wallet.card_removed", actor)
 
@@ -164,7 +180,7 @@ def _create(organization: Organization, key: str, site_url: str, actor: User | N
 
 
 def _locked(card: SavedCard) -> SavedCard:
-    """The row as it is now, with its organization's cards to ourselves."""
+    """Lock the organization's cards (its StripeCustomer row) and return the card's present row."""
     StripeCustomer.objects.select_for_update(no_key=True).get(pk=card.customer_id)
     return SavedCard.objects.select_related("organization", "customer", "command").get(pk=card.pk)
 
@@ -175,7 +191,10 @@ def _require_active(row: SavedCard) -> None:
 
 
 def _adopt(row: SavedCard, session: CheckoutSession) -> None:
-    """Check that it is the page that was asked for, and write down what we did not know of it."""
+    """Check that the session is the one that we asked for, and store its id and address if they are new.
+
+    Raises CardMismatch.
+    """
     same = (
         row.command is not None
         and session.command == row.command.idempotency_key
@@ -190,15 +209,21 @@ def _adopt(row: SavedCard, session: CheckoutSession) -> None:
 
 
 def _same_cards(card: Card) -> list[str]:
-    """Ids under which Stripe keeps this very card for this customer, by its fingerprint, which we do not store."""
+    """Return the other ids under which Stripe keeps the same card for this customer.
+
+    Compares Stripe's fingerprints, which we do not store. Raises StripeUnavailable.
+    """
     if not (card.fingerprint and card.customer_id):
         return []
-    kept = gateway.list_cards(card.customer_id)
-    return [other.id for other in kept if other.fingerprint == card.fingerprint and other.id != card.id]
+    saved = gateway.list_cards(card.customer_id)
+    return [other.id for other in saved if other.fingerprint == card.fingerprint and other.id != card.id]
 
 
 def _activate(row: SavedCard, card: Card, same: list[str]) -> None:
-    """It is saved. The same card saved before gives its place, its recharge included, to this one, which Stripe saw last."""
+    """Mark the card as saved. If the same card was saved before, this newest one replaces it, in its recharge as well.
+
+    `same` are Stripe's other ids of the card. A card that was detached meanwhile fails instead.
+    """
     if not card.customer_id:
         if row.status == Status.PENDING:
             transition(row, Status.FAILED, code="detached_at_stripe", ended_at=timezone.now())
@@ -224,13 +249,16 @@ def _activate(row: SavedCard, card: Card, same: list[str]) -> None:
     _audit(row, "wallet.card_saved", row.requested_by)
 
 
-def _let_go(row: SavedCard, *, code: str) -> None:
-    """It cannot be charged any more; the oldest of the others becomes the default."""
+def _mark_removed(row: SavedCard, *, code: str) -> None:
+    """Mark the card as removed.
+
+    If it was the default, the oldest other card becomes it. Pause a recharge that used it.
+    """
     was_default = row.is_default
     transition(row, Status.REMOVED, code=code, is_default=False, ended_at=timezone.now())
     others = SavedCard.objects.filter(organization_id=row.organization_id, status=Status.ACTIVE).order_by("id")
-    if was_default and (heir := others.first()):
-        SavedCard.objects.filter(pk=heir.pk).update(is_default=True)
+    if was_default and (successor := others.first()):
+        SavedCard.objects.filter(pk=successor.pk).update(is_default=True)
     if AutoRecharge.objects.filter(card=row).exists():
         pause(organization=row.organization, code="card_removed", subject=f"card:{row.public_id}")
 

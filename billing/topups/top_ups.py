@@ -1,4 +1,4 @@
-"""Top-ups by card: asked for here, paid on a page of Stripe's, credited when Stripe says that the money is there."""
+"""Top-ups by card: requested here, paid on a page of Stripe's, and credited when Stripe reports the payment as paid."""
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -18,7 +18,7 @@ from core.errors import Conflict, DomainError, InvalidInput
 from core.states import transition
 
 Status = CardTopUp.Status
-OPEN_MAX = 20  # of one organization at once: a stolen list of cards is tried on many pages
+OPEN_MAX = 20  # unpaid top-ups of one organization: a thief tries a stolen list of cards on many pages
 
 
 class SessionMismatch(Conflict):
@@ -36,18 +36,18 @@ def start(
     actor: User | None,
     saves_card: bool = False,
 ) -> CardTopUp:
-    """Ask for a top-up: its row, and the command that opens the page to pay on. The same key again returns the first.
+    """Write a top-up and the command that opens its page to pay on. The same key again returns the first.
 
-    With `saves_card` Stripe keeps the card that pays, for automatic recharges.
+    With `saves_card`, Stripe keeps the card that pays, for automatic recharges.
 
     Raises InvalidInput (`card_off`, `amount_too_small`, `amount_too_large`, `amount_not_whole`) and Conflict:
-    `idempotency_conflict` when the key was used with another amount, `too_many_open` when others wait to be paid.
+    `idempotency_conflict` when the key was used with another amount, `too_many_open` when too many others are unpaid.
     """
     check_amount(amount_micro, organization.currency)
     try:
         with transaction.atomic():
             return _create(organization, amount_micro, idempotency_key, site_url, actor, saves_card)
-    except IntegrityError:
+    except IntegrityError:  # the key was used before, perhaps by a request that runs at the same time
         first = CardTopUp.objects.filter(organization=organization, idempotency_key=idempotency_key).first()
         if first is None:
             raise
@@ -57,24 +57,31 @@ def start(
 
 
 def open_page(top_up: CardTopUp) -> None:
-    """Have Stripe make the page now, without waiting for a worker, once the transaction has committed. Never raises."""
+    """Send the command that opens the page once the transaction has committed, without waiting for a worker.
+
+    Never raises.
+    """
     if top_up.status == Status.CREATED:
         outbox.send_now(top_up.command)
 
 
 def refresh(top_up: CardTopUp) -> CardTopUp:
-    """Ask Stripe how it stands and act on that. Outside a transaction. Raises StripeUnavailable, SessionMismatch."""
+    """Fetch the session from Stripe, if the top-up is still unpaid, and apply it. Call it outside a transaction.
+
+    Returns the top-up. Raises StripeUnavailable, SessionMismatch.
+    """
     if top_up.session_id and top_up.status in (Status.OPEN, Status.PROCESSING):
         return apply(gateway.retrieve_checkout_session(top_up.session_id))
     return top_up
 
 
 def apply(session: CheckoutSession) -> CardTopUp:
-    """Bring the top-up to where its session is. Any number of times, in any order, by any number of processes.
+    """Move the top-up to the state of its session, which must be fresh from Stripe. Return the top-up.
 
-    The session must be fresh from Stripe: an older one changes nothing that a newer one said, since money only comes.
-    Outside a transaction: a card that shall be kept is looked up. Raises CardTopUp.DoesNotExist when the session is not of
-    ours, SessionMismatch, Conflict `currency_differs` and StripeUnavailable, with the money credited all the same.
+    May be called any number of times, in any order and concurrently: an older session never takes back a credit. Call
+    it outside a transaction, since it may ask Stripe about the card to keep. Raises CardTopUp.DoesNotExist when the
+    session is not ours, SessionMismatch, Conflict `currency_differs`, and StripeUnavailable, the last with the money
+    already credited.
     """
     with transaction.atomic():
         row = (
@@ -122,7 +129,7 @@ def _create(
         site_url=site_url,
         saves_card=saves_card,
     )
-    # The command names the row and the row its command: the id is drawn first.
+    # The command names the row and the row names its command, so the row's id is taken from the sequence first.
     row.pk = next_id(CardTopUp)
     row.command = outbox.queue(
         kind=StripeCommand.Kind.CREATE_CHECKOUT_SESSION,
@@ -143,7 +150,7 @@ def _create(
 
 
 def check_amount(amount_micro: int, currency: str) -> None:
-    """What one payment by card may be. Raises InvalidInput as `start`."""
+    """Check that one payment by card may have this amount. Raises InvalidInput as `start`."""
     if not settings.STRIPE_SECRET_KEY:
         raise InvalidInput("Top-ups by card are switched off here.", code="card_off")
     smallest, largest = settings.TOP_UP_MIN_MICRO, settings.TOP_UP_MAX_MICRO
@@ -151,17 +158,17 @@ def check_amount(amount_micro: int, currency: str) -> None:
         raise InvalidInput("The amount is too small.", code="amount_too_small", min_micro=smallest)
     if amount_micro > largest:
         raise InvalidInput("The amount is too large.", code="amount_too_large", max_micro=largest)
-    to_minor(amount_micro, currency)
+    to_minor(amount_micro, currency)  # raises `amount_not_whole`
 
 
 def _check_session(row: CardTopUp, session: CheckoutSession) -> None:
-    """Nothing is credited on the word of a session that somebody else made, or for another sum."""
+    """Raise SessionMismatch unless command, amount, currency and customer of the session are those that we sent."""
     same = (
         session.command == row.command.idempotency_key
         and session.currency == row.currency
         and to_micro(session.amount_minor, session.currency) == row.amount_micro
         and row.session_id in (None, session.id)
-        # Nothing to compare with when we died before we wrote down who the customer is.
+        # Unknown if this process died before it stored the id of the new Stripe customer.
         and row.customer.stripe_id in (None, session.customer_id)
     )
     if not same:
@@ -169,7 +176,10 @@ def _check_session(row: CardTopUp, session: CheckoutSession) -> None:
 
 
 def _adopt(row: CardTopUp, session: CheckoutSession) -> None:
-    """Write down what we did not know: the outbox may not have got to it, and an intent appears with the first try."""
+    """Store what the session has and the row has not.
+
+    The outbox may not have stored its answer yet, and the payment appears only with the first attempt to pay.
+    """
     before = (row.session_id, row.checkout_url, row.payment_intent_id, row.declined_code)
     row.session_id = session.id
     row.checkout_url = session.url or row.checkout_url
@@ -180,7 +190,7 @@ def _adopt(row: CardTopUp, session: CheckoutSession) -> None:
 
 
 def _wait_for_bank(row: CardTopUp, session: CheckoutSession) -> None:
-    """Complete and not paid: a bank debit that takes days, or one that came back."""
+    """Handle a session that is complete and not paid: a bank debit that takes days, or one that the bank returned."""
     if session.payment_status_of_intent == "processing":
         if row.status in (Status.CREATED, Status.OPEN, Status.FAILED):
             transition(row, Status.PROCESSING, ended_at=None)

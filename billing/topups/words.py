@@ -1,4 +1,4 @@
-"""What people read about saved cards: their names, until when they are good, why one could not be charged."""
+"""Texts about saved cards: their names, their expiry, and why one could not be charged."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -23,13 +23,13 @@ BRANDS = {
 
 
 def title(card: SavedCard) -> str:
-    """ "Visa, ends in 4242" """
+    """Return the card's name: "Visa, ends in 4242"."""
     brand = BRANDS.get(card.brand, "Card")
     return f"{brand}, ends in {card.last4}" if card.last4 else brand
 
 
 def expiry(card: SavedCard) -> str:
-    """ "12/2029", or "" for what does not expire."""
+    """Return the month of expiry: "12/2029", or "" for a payment method that does not expire."""
     return f"{card.exp_month:02}/{card.exp_year}" if card.exp_month and card.exp_year else ""
 
 
@@ -37,7 +37,7 @@ SOON = timedelta(days=30)
 
 
 def ends_at(card: SavedCard) -> datetime | None:
-    """The first moment at which it is no longer good; None for what does not expire."""
+    """Return the first moment after the month of expiry (UTC); None for a payment method that does not expire."""
     if not card.exp_year or not card.exp_month:
         return None
     years, month = divmod(card.exp_month, 12)
@@ -45,30 +45,31 @@ def ends_at(card: SavedCard) -> datetime | None:
 
 
 def has_expired(card: SavedCard, now: datetime | None = None) -> bool:
+    """Return whether the card has expired."""
     end = ends_at(card)
     return end is not None and end <= (now or timezone.now())
 
 
 def expires_soon(card: SavedCard, now: datetime | None = None) -> bool:
-    """Within thirty days, and not yet."""
+    """Return whether the card expires within thirty days and has not expired yet."""
     end = ends_at(card)
-    moment = now or timezone.now()
-    return end is not None and moment < end <= moment + SOON
+    at = now or timezone.now()
+    return end is not None and at < end <= at + SOON
 
 
 REASONS = {
     "authentication_required": "Your bank wants you to confirm the payment yourself.",
-    "insufficient_funds": "The bank says that there is not enough money behind the card.",
+    "insufficient_funds": "The bank reports that there is not enough money for this charge.",
     "expired_card": "The card has expired.",
-    "generic_decline": "The bank declined the card and gives no reason.",
-    "card_declined": "The bank declined the card and gives no reason.",
+    "generic_decline": "The bank declined the card and gave no reason.",
+    "card_declined": "The bank declined the card and gave no reason.",
     "debit_not_authorized": "The bank returned the debit.",
     "card_removed": "The card that it used was removed.",
-    "stripe_unknown_outcome": "We could not find out whether the last payment went through, and do not risk a second one.",
+    "stripe_unknown_outcome": "We do not know whether the last payment went through, so we charge no second one.",
 }
 OTHER = "The card could not be charged."
 
 
 def reason(code: str) -> str:
-    """Words for the code; one that we have no words for is a card that could not be charged."""
+    """Return the sentence for a code, or a general one for a code without a sentence."""
     return REASONS.get(code, OTHER)

@@ -1,8 +1,9 @@
-"""Usage as events: the CloudEvents 1.0 envelope of a settled record, and of one that was taken back.
+"""Usage as CloudEvents 1.0: an event for each settled record, and one for each void that takes a record back.
 
-A record's identity is the computer that signed it and its number in that computer's chain, for ever; the event's id is made
-of these two alone, so the same usage has the same id wherever and however often it is told. Readers drop what they have seen
-by (source, id). A void is an event of its own, `data.voids` names the first; both stay visible.
+A record's identity is the computer that signed it and its number in that computer's chain, for ever. The event's id is
+derived from these two alone, so the same usage has the same id wherever and however often it is read; readers recognise
+duplicates by (source, id). A void is an event of its own, and its `data.voids` names the event that it cancels; both
+stay visible.
 """
 
 import base64
@@ -17,7 +18,6 @@ from uuid import UUID, uuid5
 from django.db import connection
 
 from accounts.models import Organization
-from billing.usage import events as usage_events
 from billing.verifier.format import Amounts, Prices, UsageData, UsageEvent
 from core.errors import NotFound
 
@@ -26,20 +26,21 @@ RECORDED, VOIDED = "driveway.usage.recorded.v1", "driveway.usage.voided.v1"
 
 
 def event_id(node: UUID, seq: int) -> UUID:
-    """Of the record that this node signed under this number."""
+    """Return the id of the event for the record that this node signed under this number."""
     return uuid5(node, str(seq))
 
 
 def alias(node: UUID, job: UUID) -> UUID:
-    """What a customer sees of a computer: one name for each of their jobs.
+    """Return the name under which a customer sees a computer, which differs from job to job.
 
-    Under its own name, a car could be watched from job to job: when it stands still, and for how long.
+    Under a constant name, customers could follow a car from job to job and learn when it stands still, and for how
+    long.
     """
     return uuid5(node, f"job:{job}")
 
 
 def moment(at: datetime) -> str:
-    """RFC 3339, in UTC."""
+    """Format a time as RFC 3339 in UTC, with microseconds."""
     return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
@@ -56,7 +57,7 @@ def for_owner(
     prices: Prices,
     owner_micro: int,
 ) -> UsageEvent:
-    """A recorded event as the car's owner gets it, beneath a statement."""
+    """Return the recorded event as the car's owner gets it in the package of a statement."""
     return UsageEvent(
         specversion="1.0",
         id=str(event_id(node, seq)),
@@ -79,7 +80,10 @@ def for_owner(
 def for_customer(
     *, node: UUID, seq: int, job: UUID, at: datetime, data: dict[str, Any], void: UUID | None = None, reason: str = ""
 ) -> dict[str, Any]:
-    """An event as the customer gets it. With `void`, the event that takes the record back: its amounts are negative."""
+    """Return the event as the customer gets it.
+
+    With `void`, the event that takes the record back; `data` is then negative.
+    """
     recorded = str(event_id(node, seq))
     return {
         "specversion": "1.0",
@@ -94,15 +98,16 @@ def for_customer(
 
 
 PAGE_MAX = 1_000
-RECORD, VOID = 0, 1
+RECORD, VOID = 0, 1  # the kinds in the order of events: (job, kind, id), newest first
 CURSOR = re.compile(r"\d{1,18}-[01]-\d{1,18}")
-NEWEST = (2**62, VOID, 2**62)
+NEWEST = (2**62, VOID, 2**62)  # the position before the first event
 
-# Each order's own newest are cut off before they are joined: a page costs the same however large the order is. Copies that
-# check other work are the platform's expense, and no usage of the customer's.
+# Each order is limited to a page before the joins, so that a page costs the same however large the order is. Copies
+# that check other work (not canonical) are the platform's expense and not the customer's usage.
 EVENTS = """
-SELECT o.job_id, e.kind, e.id, j.public_id, e.at, e.void, e.reason, n.public_id, m.seq, u.attempt_id, u.items, u.compute_ms,
-       u.energy_mwh, c.currency, o.price_micro_per_hour, o.price_micro_per_kwh, r.charged_micro
+SELECT o.job_id, e.kind, e.id, j.public_id, e.at, e.void, e.reason, n.public_id, m.seq,
+       u.attempt_id, u.items, u.compute_ms, u.energy_mwh,
+       c.currency, o.price_micro_per_hour, o.price_micro_per_kwh, r.charged_micro
   FROM billing_joborder o
   JOIN billing_ratecard c ON c.id = o.rate_card_id
   JOIN compute_inferencejob j ON j.id = o.job_id
@@ -129,6 +134,8 @@ SELECT o.job_id, e.kind, e.id, j.public_id, e.at, e.void, e.reason, n.public_id,
 
 @dataclass(frozen=True)
 class Page:
+    """Some events, newest order first, and where to go on."""
+
     events: list[dict[str, Any]]
     next_cursor: str  # "" when this is the last page
 
@@ -136,7 +143,10 @@ class Page:
 def page(
     organization: Organization, *, limit: int, cursor: str = "", job: UUID | None = None, kinds: Sequence[str] = ()
 ) -> Page:
-    """At most `limit` events after the cursor; of one job or all, of these types or both. Raises NotFound for a made-up cursor."""
+    """Return at most `limit` events after the cursor, of one job or all, and of the types in `kinds` (empty: both).
+
+    Raises NotFound for a cursor that we did not make.
+    """
     after = _position(cursor)
     values = {
         "organization": organization.pk,
@@ -144,13 +154,13 @@ def page(
         "kind": after[1],
         "id": after[2],
         "only": job,
-        "voided": not kinds or usage_events.VOIDED in kinds,
-        "recorded": not kinds or usage_events.RECORDED in kinds,
-        "limit": limit + 1,
+        "voided": not kinds or VOIDED in kinds,
+        "recorded": not kinds or RECORDED in kinds,
+        "limit": limit + 1,  # one more than wanted shows whether there is another page
     }
-    with connection.cursor() as found:
-        found.execute(EVENTS, values)
-        rows = found.fetchall()
+    with connection.cursor() as db_cursor:
+        db_cursor.execute(EVENTS, values)
+        rows = db_cursor.fetchall()
     last = rows[limit - 1][:3] if len(rows) > limit else None
     return Page([_event(*row[3:]) for row in rows[:limit]], _cursor(*last) if last else "")
 
@@ -180,7 +190,7 @@ def _event(
         "prices": {"currency": currency, "micro_per_hour": per_hour, "micro_per_kwh": per_kwh},
         "amounts": {"charged_micro": sign * charged_micro},
     }
-    return usage_events.for_customer(node=node, seq=seq, job=job, at=at, data=data, void=void, reason=reason)
+    return for_customer(node=node, seq=seq, job=job, at=at, data=data, void=void, reason=reason)
 
 
 def _cursor(job_id: int, kind: int, row_id: int) -> str:
@@ -201,5 +211,5 @@ def _position(cursor: str) -> tuple[int, int, int]:
 
 
 def as_batch(events: list[dict[str, Any]]) -> bytes:
-    """The CloudEvents JSON batch: an array of events."""
+    """Encode events in the CloudEvents JSON batch format: an array of events."""
     return json.dumps(events, separators=(",", ":")).encode()

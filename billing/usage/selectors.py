@@ -1,6 +1,6 @@
-"""What a customer's jobs used and cost, by day, month and model, from the days that the settlement rolls up.
+"""What a customer's jobs used and cost, by day, month and model, read from SpendDay, which the settlement keeps.
 
-A day is a day of UTC, the one on which the work was found right; what was found wrong later is taken off its day again.
+Work counts on the day (UTC) on which it was verified. Work that is voided later is subtracted from that same day.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ SUMS = ("units", "items", "compute_ms", "energy_mwh", "charged_micro")
 
 @dataclass(frozen=True)
 class Used(Generic[Key]):
-    """Of one day, month or model, or of all of them (`key` None)."""
+    """The usage of one day, month or model (`key`), or of all of them (`key` None)."""
 
     key: Key
     units: int
@@ -33,34 +33,35 @@ class Used(Generic[Key]):
 
     @property
     def is_empty(self) -> bool:
+        """Whether every figure is zero."""
         return not any(getattr(self, name) for name in SUMS)
 
 
 def days(organization: Organization, since: date, until: date) -> list[Used[date]]:
-    """Every day in [since, until), those without work too."""
-    found = _found(_days(organization, since, until).values("day").order_by("day"), "day")
-    every = (since + timedelta(days=index) for index in range((until - since).days))
-    return [_used(day, found.get(day, {})) for day in every]
+    """Return every day in [since, until), also those without work."""
+    sums = _sums_by(_days(organization, since, until).values("day").order_by("day"), "day")
+    every_day = (since + timedelta(days=index) for index in range((until - since).days))
+    return [_from_sums(day, sums.get(day, {})) for day in every_day]
 
 
 def months(organization: Organization, year: int) -> list[Used[date]]:
-    """The twelve months of a year, by their first days."""
+    """Return the twelve months of a year; each key is the month's first day."""
     span = Span.year(year)
     rows = _days(organization, span.since, span.until).annotate(month=TruncMonth("day"))
-    found = _found(rows.values("month").order_by("month"), "month")
-    return [_used(first, found.get(first, {})) for first in (date(year, month, 1) for month in range(1, 13))]
+    sums = _sums_by(rows.values("month").order_by("month"), "month")
+    return [_from_sums(first, sums.get(first, {})) for first in (date(year, month, 1) for month in range(1, 13))]
 
 
 def models(organization: Organization, since: date, until: date) -> list[Used[ModelArtifact]]:
-    """Those that worked on the days in [since, until), the dearest first."""
-    found = _found(_days(organization, since, until).values("artifact").order_by("artifact"), "artifact")
-    named = ModelArtifact.objects.in_bulk(list(found))
-    rows = [_used(named[pk], row) for pk, row in found.items()]
+    """Return the models with work on the days in [since, until), the most expensive first."""
+    sums = _sums_by(_days(organization, since, until).values("artifact").order_by("artifact"), "artifact")
+    artifacts = ModelArtifact.objects.in_bulk(list(sums))
+    rows = [_from_sums(artifacts[pk], row) for pk, row in sums.items()]
     return sorted(rows, key=lambda row: (-row.charged_micro, row.key.name, row.key.pk))
 
 
 def models_by_day(organization: Organization, since: date, until: date) -> list[Used[tuple[date, ModelArtifact]]]:
-    """Each day's models, in the order of days and names; only what worked."""
+    """Return each day's models with work, ordered by day and name."""
     rows = list(
         _days(organization, since, until).select_related("artifact").order_by("day", "artifact__name", "artifact")
     )
@@ -68,12 +69,13 @@ def models_by_day(organization: Organization, since: date, until: date) -> list[
 
 
 def total(rows: Iterable[Used[Any]]) -> Used[None]:
+    """Return the sum of all rows."""
     rows = list(rows)
     return Used(None, *(sum(getattr(row, name) for row in rows) for name in SUMS))
 
 
 def first_day(organization: Organization) -> date | None:
-    """Of the first work that was charged."""
+    """Return the first day (UTC) with work that was charged, or None."""
     days = SpendDay.objects.filter(organization=organization, currency=organization.currency).order_by("day")
     return days.values_list("day", flat=True).first()
 
@@ -84,9 +86,10 @@ def _days(organization: Organization, since: date, until: date) -> Any:
     )
 
 
-def _found(rows: Any, by: str) -> dict[Any, dict[str, Any]]:
+def _sums_by(rows: Any, by: str) -> dict[Any, dict[str, Any]]:
+    """Return the rows' sums (`sum_<name>`) by the value of one column."""
     return {row[by]: row for row in rows.annotate(**{f"sum_{name}": Sum(name) for name in SUMS})}
 
 
-def _used(key: Key, row: dict[str, Any]) -> Used[Key]:
+def _from_sums(key: Key, row: dict[str, Any]) -> Used[Key]:
     return Used(key, *(int(row.get(f"sum_{name}") or 0) for name in SUMS))

@@ -1,4 +1,4 @@
-"""The most that a customer's jobs may cost in a calendar month (UTC), held and charged together."""
+"""Spend caps: the most that a customer's jobs may cost in a calendar month (UTC), held and charged together."""
 
 from dataclasses import dataclass
 
@@ -10,8 +10,8 @@ from billing.models import SpendCap
 from core.errors import InvalidInput, PaymentRequired
 from core.money import LIMIT_MAX_MICRO
 
-# One snapshot: a settlement moves money from the one to the other. What is held is the account's balance, whatever the
-# number of orders; what was charged this month is in its days.
+# Both figures in one statement, so from one snapshot: a settlement moves money from held to charged. The hold account's
+# balance is what all open orders hold, so that no orders are read.
 MONTH = """
 SELECT COALESCE((SELECT sum(charged_micro) FROM billing_spendday
                   WHERE organization_id = %(organization)s AND currency = %(currency)s
@@ -24,7 +24,7 @@ SELECT COALESCE((SELECT sum(charged_micro) FROM billing_spendday
 
 @dataclass(frozen=True)
 class SpendMonth:
-    """The present month: what was charged for work verified in it, and what open orders may still cost."""
+    """The present month, in micro-units: the charges for work verified in it, and what open orders may still cost."""
 
     cap_micro: int | None  # None: no cap
     charged_micro: int
@@ -32,7 +32,7 @@ class SpendMonth:
 
     @property
     def left_micro(self) -> int | None:
-        """What may still be ordered; None without a cap."""
+        """What may still be ordered, never below zero; None without a cap."""
         if self.cap_micro is None:
             return None
         return max(0, self.cap_micro - self.charged_micro - self.held_micro)
@@ -40,9 +40,9 @@ class SpendMonth:
 
 @transaction.atomic
 def set_cap(*, organization: Organization, monthly_micro: int | None, actor: User | None) -> None:
-    """Set the cap, or take it away with None. It counts from the next order on; running jobs are never touched.
+    """Set the cap, or remove it with None. It applies from the next order on; running jobs are never touched.
 
-    Raises InvalidInput `amount_invalid` for an amount below zero or beyond all measure.
+    Raises InvalidInput `amount_invalid` for an amount below zero or above LIMIT_MAX_MICRO.
     """
     if monthly_micro is not None and not 0 <= monthly_micro <= LIMIT_MAX_MICRO:
         raise InvalidInput("A cap is zero or more.", code="amount_invalid", monthly_micro=monthly_micro)
@@ -56,15 +56,16 @@ def set_cap(*, organization: Organization, monthly_micro: int | None, actor: Use
 
 
 def month(organization: Organization) -> SpendMonth:
-    """What this month's jobs have cost and may still cost, beside the cap."""
+    """Return the cap, and what this month's jobs have cost and may still cost."""
     cap = SpendCap.objects.filter(organization=organization).values_list("monthly_micro", flat=True).first()
     return _month(organization, cap)
 
 
 def refuse_above(organization: Organization, held_micro: int) -> None:
-    """Raises PaymentRequired `spend_cap_reached` when an order that holds so much would go beyond the month's cap.
+    """Raise PaymentRequired `spend_cap_reached` if an order that holds `held_micro` would exceed the month's cap.
 
-    Call it in the order's transaction: the cap's row stays locked, so that orders at once count each other.
+    Call it in the order's transaction: the cap's row stays locked until its end, so that concurrent orders count each
+    other.
     """
     cap = SpendCap.objects.select_for_update().filter(organization=organization).first()
     if cap is None:

@@ -1,3 +1,5 @@
+"""Run `driveway-verify` as `python -m billing.verifier`."""
+
 import sys
 
 from billing.verifier.cli import main

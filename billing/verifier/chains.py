@@ -1,7 +1,8 @@
-"""What the chain proves: records with consecutive numbers continue each other; numbers between them that are not here are named.
+"""Check the cars' chains: a record must continue the one before it, and the manifest must name every missing number.
 
-A car numbers all that it signs. Work that failed, that was not paid, or that another statement pays is in the chain too and not
-in this package, so a missing number is no fault; that two records follow each other and do not fit is one.
+A car numbers all that it signs. Work that failed, was not paid, or is paid by another statement is in the chain too,
+but not in this package, so a missing number is no error. Two records with consecutive numbers that do not fit together
+are one.
 """
 
 from collections.abc import Iterable
@@ -14,6 +15,8 @@ from billing.verifier.records import Checked, Tell
 
 @dataclass(frozen=True)
 class Missing:
+    """A gap between two records of a computer that are in the package: both numbers are part of the gap."""
+
     node: str
     first_seq: int
     last_seq: int
@@ -21,13 +24,17 @@ class Missing:
 
 @dataclass
 class Chains:
-    """Takes records by node and number, and says where they do not continue each other."""
+    """Checks records, added in order of computer and number.
+
+    `links` counts the records that continue the one before.
+    """
 
     links: int = 0
     missing: list[Missing] = field(default_factory=list)
     _last: Checked | None = None
 
     def add(self, checked: Checked, tell: Tell) -> None:
+        """Check that the record continues the last one, or note the gap between them. Findings go to `tell`."""
         last, self._last = self._last, checked
         if last is None or last.record.node != checked.record.node:
             return
@@ -40,11 +47,13 @@ class Chains:
             self.missing.append(Missing(checked.record.node, last.record.seq + 1, checked.record.seq - 1))
 
     def check_named(self, gaps: Iterable[Gap], tell: Tell) -> None:
-        """The platform names every gap, and says of all its numbers why they are not here."""
+        """Check that the manifest's gaps are those found, and explain each missing number. Findings go to `tell`."""
         named = {(gap.node, gap.first_seq, gap.last_seq): gap for gap in gaps}
         found = {(gap.node, gap.first_seq, gap.last_seq) for gap in self.missing}
         for node, first, last in sorted(named.keys() ^ found):
-            tell(Finding("gap_unnamed", f"records {first} to {last} of {node}", "Missing here, or not, unlike named."))
+            where = f"records {first} to {last} of {node}"
+            tell(Finding("gap_unnamed", where, "The gaps that the manifest names are not the gaps in the records."))
         for (node, first, last), gap in named.items():
             if sum(gap.why.values()) != last - first + 1:
-                tell(Finding("gap_unnamed", f"records {first} to {last} of {node}", "Not all of them are explained."))
+                where = f"records {first} to {last} of {node}"
+                tell(Finding("gap_unnamed", where, "The manifest does not explain all of these missing records."))

@@ -1,4 +1,7 @@
-"""`driveway-verify PACKAGE`: exit code 0 when all that was paid follows from what was signed, 1 when not, 2 for no package."""
+"""The command `driveway-verify PACKAGE`.
+
+Exit code 0: all that was paid follows from what was signed. 1: it does not. 2: the package cannot be read.
+"""
 
 import argparse
 import json
@@ -14,11 +17,12 @@ from billing.verifier.source import open_source
 from billing.verifier.verify import Report, as_json, verify
 
 HOLDS, DIFFERS, UNREADABLE = 0, 1, 2
-SHOWN = 20
+SHOWN = 20  # findings and gaps that are printed
 MICRO, NANO = 10**6, 10**9
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Verify a package, print the report and return the exit code."""
     options = _parser().parse_args(arguments)
     try:
         with open_source(options.package) as source:
@@ -36,25 +40,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="driveway-verify",
-        description="Computes a statement again, from the records that the cars signed. Needs no account and no network.",
-        epilog="Exit code 0: recomputed = paid; 1: it is not; 2: the package cannot be read.",
+        description="Recompute a statement from the records that the cars signed. Needs no account and no network.",
+        epilog="Exit code 0: recomputed = paid; 1: recomputed != paid; 2: the package cannot be read.",
     )
     parser.add_argument("package", type=Path, help="records.zip of a statement, or the folder that it was unpacked to")
-    parser.add_argument("--json", action="store_true", help="the report for programs")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument(
         "--key",
         type=_key,
         action="append",
         default=[],
         metavar="HEX",
-        help="the public key that you see in the car; may be given again, once for each car",
+        help="the public key that the car shows; repeat the option for each car",
     )
     parser.add_argument(
         "--platform-key",
         type=_key,
         default=None,
         metavar="HEX",
-        help="the platform's key, as /statements/keys.json says",
+        help="the platform's public key, as published at /statements/keys.json",
     )
     return parser
 
@@ -66,7 +70,7 @@ def _key(text: str) -> str:
 
 
 def lines(report: Report) -> list[str]:
-    """The report for people; the last line is the verdict."""
+    """Return the report as lines of text; the last line is the verdict."""
     return [*_about(report), "", *_checked(report), "", *_money(report), "", *_verdict(report)]
 
 
@@ -75,34 +79,38 @@ def _about(report: Report) -> list[str]:
     key = (
         "the key that you gave"
         if report.platform_key_pinned
-        else "the key in the package; compare it, or --platform-key"
+        else "the key in the package: compare it with the published key, or give --platform-key"
     )
     return [
         f"Statement {statement.number} ({statement.id}) of owner {report.owner}, by {_plain(report.issuer)}",
         f"{statement.period_start_at} to {statement.period_end_at}, {statement.currency}",
         f"Platform    {fingerprint(report.platform_key)} ({key})",
         *(f"Computer    {node.id}, key {node.public_key}, since {node.enrolled_at}" for node in report.nodes),
-        *([] if report.keys_pinned else ["            Compare these keys with those that the cars show, or --key"]),
+        *(
+            []
+            if report.keys_pinned
+            else ["            Compare these keys with those that the cars show, or give --key"]
+        ),
     ]
 
 
 def _checked(report: Report) -> list[str]:
     missing = sum(gap.last_seq - gap.first_seq + 1 for gap in report.missing)
-    said = [
-        f"{report.records} signed records, {report.links} of them continue the one before, {missing} numbers between them "
-        "are not here",
+    text = [
+        f"{report.records} signed records, {report.links} of them continue the one before; "
+        f"{missing} records between them are not in the package",
         *(
-            f"  {gap.node} {gap.first_seq} to {gap.last_seq}: the platform says "
+            f"  {gap.node} {gap.first_seq} to {gap.last_seq}, the platform's reason: "
             + ", ".join(f"{_plain(why)} {count}" for why, count in sorted(gap.why.items()))
             for gap in report.gaps[:SHOWN]
         ),
     ]
     if len(report.gaps) > SHOWN:
-        said.append(f"  and {len(report.gaps) - SHOWN} more, in manifest.json")
+        text.append(f"  and {len(report.gaps) - SHOWN} more, in manifest.json")
     return [
-        *said,
+        *text,
         f"{report.ocmf} OCMF records (energy; not MID or Eichrecht certified)",
-        f"{report.voids} records taken back",
+        f"{report.voids} records paid before and taken back",
     ]
 
 
@@ -113,11 +121,11 @@ def _money(report: Report) -> list[str]:
         ("work, recomputed", total.amount_micro),
         ("work, as stated", statement.earned_micro),
         ("corrections", statement.corrected_micro),
-        ("held, let go, returned", statement.other_micro),
+        ("held, released, returned", statement.other_micro),
         ("paid out", -statement.paid_out_micro),
         ("carried on", statement.carried_micro),
     ]
-    said = [
+    text = [
         f"{total.attempts} units of work, {total.compute_ms / 3_600_000:.6f} compute-hours, "
         f"{total.energy_mwh / 1_000_000:.6f} kWh billed",
         *(f"  {name:<24}{_amount(micro, MICRO, 6):>22} {currency}" for name, micro in rows),
@@ -125,20 +133,22 @@ def _money(report: Report) -> list[str]:
         f"  {'your battery wear':<24}{_amount(total.wear_nano, NANO, 9):>22} {currency}, by your rules",
     ]
     if report.costs_settled:
-        said.append(f"  of {report.costs_settled} records the tariff is computed back: your rules have changed since")
-    if report.stated_micro:
-        said.append(
-            f"  {_amount(report.stated_micro, MICRO, 6)} {currency} are entries that no record bears out: as stated"
+        text.append(
+            f"  {report.costs_settled} records: tariff computed back from their cost, as your rules have changed since"
         )
-    return said
+    if report.stated_micro:
+        text.append(
+            f"  {_amount(report.stated_micro, MICRO, 6)} {currency} are entries without records, taken as stated"
+        )
+    return text
 
 
 def _verdict(report: Report) -> list[str]:
     if report.holds:
         return ["recomputed = paid"]
-    more = report.findings_count - SHOWN
-    shown = [f"WRONG  {_plain(str(finding))}" for finding in report.findings[:SHOWN]]
-    return [*shown, *([f"and {more} more"] if more > 0 else []), "recomputed != paid"]
+    hidden = report.findings_count - SHOWN
+    findings = [f"WRONG  {_plain(str(finding))}" for finding in report.findings[:SHOWN]]
+    return [*findings, *([f"and {hidden} more"] if hidden > 0 else []), "recomputed != paid"]
 
 
 def _amount(value: int, unit: int, places: int) -> str:
@@ -146,5 +156,5 @@ def _amount(value: int, unit: int, places: int) -> str:
 
 
 def _plain(text: str) -> str:
-    """A stranger's words must not steer a terminal."""
+    """Replace control characters: texts from a package must not be able to control the terminal."""
     return "".join(character if character.isprintable() else "?" for character in text)

@@ -1,10 +1,10 @@
-"""What can be wrong: a package that cannot be read at all, or one that says something that is not so."""
+"""The two kinds of problems: a package that cannot be read at all, and a package in which something is not true."""
 
 from dataclasses import dataclass
 
 
 class Unreadable(Exception):
-    """This is no package that can be checked. `code` is stable."""
+    """Raised for a package that cannot be checked. `code` is stable."""
 
     def __init__(self, code: str, message: str) -> None:
         self.code, self.message = code, message
@@ -13,7 +13,7 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that does not hold, and where."""
+    """One thing in a package that is not true: a stable code, where it is, and a sentence."""
 
     code: str
     where: str

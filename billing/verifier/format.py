@@ -1,6 +1,7 @@
-"""The files of a package and their fields. The site writes these same structs, so that the two cannot drift apart.
+"""The files of a package and their fields.
 
-Every number has bounds and every field its shape: what does not fit is refused before anything is computed with it.
+The site writes packages with these same structs, so reader and writer always agree. Every number has bounds and every
+text a pattern or a length: anything else is refused before it is used in a computation.
 """
 
 from typing import Annotated, Literal
@@ -11,7 +12,7 @@ from msgspec import Meta
 MANIFEST, SEAL, README = "manifest.json", "manifest.sig.json", "README.txt"
 RECORDS, VOIDS = "records.jsonl", "voids.jsonl"
 OCMF_RECORDS, OCMF_KEY = "ocmf/records.ocmf", "ocmf/public_key.pem"
-# Under the manifest's hashes; the manifest itself is under the signature.
+# The manifest contains the hashes of these files, and the platform signs the manifest.
 SEALED_FILES = (README, RECORDS, VOIDS, OCMF_RECORDS, OCMF_KEY)
 FILES = (MANIFEST, SEAL, *SEALED_FILES)
 SIGNING_DOMAIN = b"driveway-statement-v1\n"
@@ -35,11 +36,11 @@ Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
 class Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of all: immutable, and a field that is not known is an error."""
+    """Base of all structs: immutable, and an unknown field is an error."""
 
 
 class Prices(Strict, frozen=True):
-    """Of the order, bound when it was made; micro-units."""
+    """The order's prices in micro-units, fixed when it was made."""
 
     currency: Currency
     micro_per_hour: Price
@@ -48,11 +49,13 @@ class Prices(Strict, frozen=True):
 
 
 class Amounts(Strict, frozen=True):
+    """What was paid for one attempt."""
+
     owner_micro: Amount
 
 
 class UsageData(Strict, frozen=True):
-    """What was settled of one attempt."""
+    """What was billed for one attempt."""
 
     compute_ms: Quantity
     energy_mwh: Quantity
@@ -76,7 +79,7 @@ class UsageEvent(Strict, frozen=True):
 
 
 class Bound(Strict, frozen=True):
-    """The figures that limit what is billed: of the unit, the model's trial run, the order and the hardware class."""
+    """The figures that limit what is billed, of the work unit, the model's trial run, the order and the class."""
 
     items: Number
     us_per_item: Number
@@ -86,10 +89,10 @@ class Bound(Strict, frozen=True):
 
 
 class Costs(Strict, frozen=True):
-    """The owner's own costs, by their tariff and wear: information, nobody is paid them.
+    """The owner's own costs of energy and wear: for information only, they are not part of any payment.
 
-    `..._from` "rules": the owner's present rules give this figure. "settled": those have changed since, and the figure is
-    computed back from what was noted at the time.
+    `..._from` is "rules" if the owner's present rules give this price, and "settled" if the rules have changed since:
+    then the price is computed back from the cost that was noted when the work was settled.
     """
 
     tariff_micro_per_kwh: Price
@@ -101,7 +104,7 @@ class Costs(Strict, frozen=True):
 
 
 class LineKey(Strict, frozen=True):
-    """Which line of the statement a record is part of."""
+    """The line of the statement that a record is part of."""
 
     kind: Text
     vehicle: OptionalId
@@ -110,7 +113,7 @@ class LineKey(Strict, frozen=True):
 
 
 class Record(Strict, frozen=True):
-    """One line of records.jsonl: what a car signed, and what became of it."""
+    """One line of records.jsonl: what a car signed, and what was billed and paid for it."""
 
     event: UsageEvent
     node: Id
@@ -124,7 +127,7 @@ class Record(Strict, frozen=True):
 
 
 class Void(Strict, frozen=True):
-    """One line of voids.jsonl: a record that was paid and taken back, with that record."""
+    """One line of voids.jsonl: the void of a record that was paid before, with that record."""
 
     id: Id
     time: Moment
@@ -134,7 +137,7 @@ class Void(Strict, frozen=True):
 
 
 class Node(Strict, frozen=True):
-    """A car's computer: its key, and since when it is the platform's."""
+    """A car's computer: its public key, and when it was enrolled at the platform."""
 
     id: Id
     vehicle: Id
@@ -143,6 +146,8 @@ class Node(Strict, frozen=True):
 
 
 class StatementFigures(Strict, frozen=True):
+    """The statement's period and sums."""
+
     id: Id
     number: Number
     currency: Currency
@@ -162,6 +167,8 @@ class StatementFigures(Strict, frozen=True):
 
 
 class Line(Strict, frozen=True):
+    """One line of the statement."""
+
     key: LineKey
     is_late: bool
     attempts: Number
@@ -174,7 +181,7 @@ class Line(Strict, frozen=True):
 
 
 class Entry(Strict, frozen=True):
-    """A transfer on what the owner is owed; `amount_micro` is signed from the owner's side."""
+    """A transfer on the owner's account. `amount_micro` is positive if it adds to what the owner is owed."""
 
     transfer: Id
     kind: Text
@@ -183,18 +190,25 @@ class Entry(Strict, frozen=True):
 
 
 class Payout(Strict, frozen=True):
+    """The payout of the statement."""
+
     id: Id
     amount_micro: Amount
     transfer: Id
 
 
 class File(Strict, frozen=True):
+    """Hash and size of a file of the package."""
+
     sha256: Sha256
     size_bytes: Number
 
 
 class Gap(Strict, frozen=True):
-    """Numbers of a chain between the first and the last record here that are not here, and what the platform says of them."""
+    """A range of a computer's numbers without a record in the package, between two records that are in it.
+
+    `why` are the platform's reasons, each with the number of records that it explains.
+    """
 
     node: Id
     first_seq: Number
@@ -203,6 +217,8 @@ class Gap(Strict, frozen=True):
 
 
 class Manifest(Strict, frozen=True):
+    """The content of manifest.json."""
+
     format: Literal["driveway-statement-records"]
     version: Literal[1]
     issuer: Text

@@ -1,4 +1,4 @@
-"""Signatures: the platform's over the manifest, the cars' over their records, the platform's over OCMF records."""
+"""Verify signatures: Ed25519 of the platform on the manifest and of cars on records, and P-256 on OCMF records."""
 
 import hashlib
 from functools import lru_cache
@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-# Points of small order: a signature under them holds for any message (the platform refuses them as well).
+# Public keys of small order: under them a signature is valid for any message. The platform refuses such keys as well.
 SMALL_ORDER = {
     bytes(32),
     b"\x01" + bytes(31),
@@ -28,12 +28,12 @@ SMALL_ORDER = {
 
 
 def fingerprint(public_key: str) -> str:
-    """`ed25519:` and the SHA-256 of the key: the name that the platform's documents give it."""
+    """Return `ed25519:` and the SHA-256 of the key, the form in which the platform publishes key ids."""
     return f"ed25519:{hashlib.sha256(bytes.fromhex(public_key)).hexdigest()}"
 
 
 def signed(public_key: str, message: bytes, signature: bytes) -> bool:
-    """Did the holder of this Ed25519 key (hex) sign this message?"""
+    """Return whether the signature of this message is valid under this Ed25519 public key (hex)."""
     try:
         _ed25519(public_key).verify(signature, message)
     except (InvalidSignature, ValueError):
@@ -44,13 +44,13 @@ def signed(public_key: str, message: bytes, signature: bytes) -> bool:
 @lru_cache(maxsize=1000)
 def _ed25519(public_key: str) -> Ed25519PublicKey:
     raw = bytes.fromhex(public_key)
-    if raw in SMALL_ORDER:
+    if raw in SMALL_ORDER:  # cryptography accepts such keys
         raise ValueError("a key of small order signs everything")
     return Ed25519PublicKey.from_public_bytes(raw)
 
 
 def ocmf_key(pem: bytes) -> ec.EllipticCurvePublicKey | None:
-    """A P-256 public key, or None when this is none."""
+    """Return the P-256 public key in a PEM file, or None if it contains none."""
     try:
         key = serialization.load_pem_public_key(pem)
     except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -59,6 +59,7 @@ def ocmf_key(pem: bytes) -> ec.EllipticCurvePublicKey | None:
 
 
 def ocmf_signed(key: ec.EllipticCurvePublicKey, payload: bytes, signature: bytes) -> bool:
+    """Return whether the signature of this OCMF payload is valid under this key."""
     try:
         key.verify(signature, payload, ec.ECDSA(hashes.SHA256()))
     except InvalidSignature:

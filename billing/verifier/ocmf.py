@@ -1,4 +1,4 @@
-"""The OCMF records of a package: signed by the platform, one for each run of a car's chain, rising by the energy signed in it."""
+"""Check a package's OCMF records: signed by the platform, one for each run, rising by the run's energy."""
 
 import re
 from collections.abc import Iterable
@@ -20,12 +20,16 @@ NUMBER = re.compile(r"T([1-9][0-9]{0,18})")
 
 
 class Reading(msgspec.Struct, frozen=True):
+    """A reading: its mark (B begin, E end), the register's value and its unit."""
+
     TX: str
     RV: Decimal
     RU: str
 
 
 class Payload(msgspec.Struct, frozen=True):
+    """The fields of a payload that are checked: page number, meter serial (the computer), the job, and the readings."""
+
     PG: str
     MS: str
     ID: str
@@ -33,6 +37,8 @@ class Payload(msgspec.Struct, frozen=True):
 
 
 class Signature(msgspec.Struct, frozen=True):
+    """The signature's algorithm and its data in hex."""
+
     SA: str
     SD: str
 
@@ -42,19 +48,22 @@ _signature = msgspec.json.Decoder(Signature)
 
 
 class OcmfRecords:
-    """Read once; then asked for each run, in any order."""
+    """The OCMF records of a package, all read and verified at once. `check` then takes each run's record.
+
+    Pass the runs of a computer in the order of its chain: each record must begin where the one before it ended.
+    """
 
     def __init__(self, lines: Iterable[bytes], key: ec.EllipticCurvePublicKey | None, tell: Tell) -> None:
-        self._found: dict[tuple[str, int], Payload] = {}
+        self._payloads: dict[tuple[str, int], Payload] = {}
         self._ends: dict[tuple[str, int], Decimal] = {}
         if key is None:
-            tell(Finding("ocmf_key", "ocmf", "Its public key is no P-256 key."))
+            tell(Finding("ocmf_key", "ocmf", "The public key is not a P-256 key."))
             return
         for number, line in enumerate(lines, start=1):
             self._read(line, key, f"OCMF record {number}", tell)
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self._payloads)
 
     def _read(self, line: bytes, key: ec.EllipticCurvePublicKey, where: str, tell: Tell) -> None:
         payload = _signed_payload(line, key)
@@ -62,25 +71,29 @@ class OcmfRecords:
         if payload is None or page is None:
             return tell(Finding("ocmf_signature", where, "Unreadable, or not signed with the platform's key."))
         slot = payload.MS, int(page[1])
-        if slot in self._found:
-            return tell(Finding("ocmf_twice", where, "There is another of the same computer and page."))
-        self._found[slot] = payload
+        if slot in self._payloads:
+            return tell(Finding("ocmf_twice", where, "There is another record with the same computer and page number."))
+        self._payloads[slot] = payload
         return None
 
     def check(self, run: Run, tell: Tell) -> None:
-        """Is there one record for this run, and does its register rise by the run's energy?"""
+        """Check that one record belongs to the run, and that its register rises by the run's energy.
+
+        Findings go to `tell`.
+        """
         where = f"OCMF record {run.last_seq} of {run.node}"
-        payload = self._found.pop((run.node, run.last_seq), None)
+        payload = self._payloads.pop((run.node, run.last_seq), None)
         if payload is None:
-            return tell(Finding("ocmf_missing", where, "There is none for this work."))
+            return tell(Finding("ocmf_missing", where, "There is no OCMF record for this work."))
         marks = [(reading.TX, reading.RU) for reading in payload.RD]
         if run.job != payload.ID or marks != [("B", "kWh"), ("E", "kWh")]:
             return tell(
-                Finding("ocmf_content", where, "It is of another job, or has not one begin and one end in kWh.")
+                Finding("ocmf_content", where, "It names another job, or has not exactly one begin and one end in kWh.")
             )
         begin, end = (reading.RV * MWH_PER_KWH for reading in payload.RD)
         if end - begin != run.energy_mwh:
-            tell(Finding("ocmf_energy", where, f"It rises by {end - begin} mWh, signed were {run.energy_mwh}."))
+            sentence = f"The register rises by {end - begin} mWh, but the car signed {run.energy_mwh} mWh."
+            tell(Finding("ocmf_energy", where, sentence))
         before = self._ends.get((run.node, run.first_seq - 1))
         if begin < 0 or (before is not None and before != begin):
             tell(Finding("ocmf_register", where, f"It begins at {begin} mWh, the one before it ended at {before}."))
@@ -88,11 +101,13 @@ class OcmfRecords:
         return None
 
     def check_rest(self, tell: Tell) -> None:
-        for node, page in sorted(self._found):
-            tell(Finding("ocmf_extra", f"OCMF record {page} of {node}", "No work of this package belongs to it."))
+        """Report the records that no run has taken. Findings go to `tell`."""
+        for node, page in sorted(self._payloads):
+            tell(Finding("ocmf_extra", f"OCMF record {page} of {node}", "It belongs to no work in this package."))
 
 
 def _signed_payload(line: bytes, key: ec.EllipticCurvePublicKey) -> Payload | None:
+    """Return the payload of a record, or None if it cannot be read or is not signed with the key."""
     parts = line.split(b"|")
     if len(parts) != 3 or parts[0] != b"OCMF":
         return None

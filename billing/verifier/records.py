@@ -1,4 +1,4 @@
-"""One record: is it what the car signed, is no more billed than that and the bounds allow, and is the amount the formula's?"""
+"""Check one record: the car's signature, the billed time and energy against what was signed, and the amounts."""
 
 import binascii
 from base64 import b64decode
@@ -17,13 +17,13 @@ from compute import protocol
 
 NANO_PER_MICRO = 1_000
 MWH_PER_KWH = 1_000_000
-CLOCKS_DIFFER = timedelta(minutes=5)
-Tell = Callable[[Finding], None]
+CLOCKS_DIFFER = timedelta(minutes=5)  # the most by which clocks of the platform's servers are taken to differ
+Tell = Callable[[Finding], None]  # takes each finding
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A record whose bytes and signature are good."""
+    """A record whose signature is valid, with the signed payload and its hash."""
 
     record: Record
     payload: protocol.MeterPayload
@@ -31,7 +31,7 @@ class Checked:
 
 
 def limit_ms(record: Record) -> int:
-    """The longest time that is billed for a unit: so many times what the trial run took, on computers of this class."""
+    """Return the longest time (ms) that may be billed: the trial run's time, scaled to the class and the order."""
     bound = record.bound
     return rating.paid_time_ms(
         items=bound.items,
@@ -42,12 +42,12 @@ def limit_ms(record: Record) -> int:
 
 
 def limit_mwh(record: Record, billed_ms: int) -> int:
-    """The most energy that is billed for that time: the class's draw, and half as much again."""
+    """Return the most energy (mWh) that may be billed for the time: one and a half times what the class draws."""
     return rating.energy_mwh(compute_ms=billed_ms, power_mw=record.bound.power_mw)
 
 
 def owner_micro(record: Record) -> int:
-    """What the formula gives for the quantities that the record bears out."""
+    """Return what the formula pays the owner (micro-units) for the billed quantities."""
     data = record.event.data
     return rating.owner_micro(
         compute_ms=data.compute_ms,
@@ -59,7 +59,10 @@ def owner_micro(record: Record) -> int:
 
 
 def check(record: Record, nodes: Mapping[str, Node], currency: str, tell: Tell) -> Checked | None:
-    """Tells all that is wrong with a record. None when its bytes are not what the named car signed."""
+    """Check a record and return it with its payload, or None if the named car did not sign it.
+
+    Findings go to `tell`.
+    """
     where = f"record {record.seq} of {record.node}"
 
     def wrong(code: str, sentence: str) -> None:
@@ -67,7 +70,7 @@ def check(record: Record, nodes: Mapping[str, Node], currency: str, tell: Tell) 
 
     node = nodes.get(record.node)
     if node is None:
-        wrong("node_unknown", "The manifest names no such computer.")
+        wrong("node_unknown", "The manifest does not name this computer.")
         return None
     payload, data = _payload(record, node, wrong)
     if payload is None:
@@ -92,7 +95,7 @@ def _payload(
     try:
         return protocol.unpack_meter(data), data
     except msgspec.DecodeError:
-        wrong("record_unreadable", "The signed bytes are no meter record.")
+        wrong("record_unreadable", "The signed bytes are not a meter record.")
         return None, data
 
 
@@ -100,18 +103,19 @@ def _check_identity(
     record: Record, payload: protocol.MeterPayload, node: Node, wrong: Callable[[str, str], None]
 ) -> None:
     event = record.event
-    said = (payload.node, payload.seq, payload.attempt, payload.items, payload.items, payload.outcome)
-    shown = (record.node, record.seq, event.data.attempt, event.data.items, record.bound.items, "ok")
-    if said != shown:
-        wrong("not_what_was_signed", f"The car signed {said}, the package says {shown}.")
+    # `items` stands twice in the package, in the event and in the bound: both must be what the car signed.
+    by_car = (payload.node, payload.seq, payload.attempt, payload.items, payload.items, payload.outcome)
+    in_package = (record.node, record.seq, event.data.attempt, event.data.items, record.bound.items, "ok")
+    if by_car != in_package:
+        wrong("not_what_was_signed", f"The car signed {by_car}, the package says {in_package}.")
     if event.id != str(uuid5(UUID(record.node), str(record.seq))) or event.source != f"/nodes/{record.node}":
-        wrong("event_id", "The event's id or source is not that of this record.")
+        wrong("event_id", "The event's id or source does not belong to this record.")
     if not _in_order(node.enrolled_at, event.time):
-        wrong("before_enrolment", f"It was verified at {event.time}, before the computer was connected.")
+        wrong("before_enrolment", f"It was verified at {event.time}, before the computer was enrolled.")
 
 
 def _in_order(earlier: str, later: str) -> bool:
-    """Give or take what the platform's own clocks may differ by."""
+    """Return whether `later` is not before `earlier`, with CLOCKS_DIFFER allowed. False for texts that are no times."""
     try:
         return datetime.fromisoformat(later) - datetime.fromisoformat(earlier) > -CLOCKS_DIFFER
     except ValueError:
@@ -122,12 +126,12 @@ def _check_quantities(record: Record, payload: protocol.MeterPayload, wrong: Cal
     data = record.event.data
     billed_ms = min(payload.compute_ms, limit_ms(record))
     if data.compute_ms != billed_ms:
-        bounds = f"signed {payload.compute_ms} ms, bound {limit_ms(record)} ms"
-        wrong("time", f"{bounds}: {billed_ms} ms must be billed, not {data.compute_ms} ms.")
+        limits = f"signed {payload.compute_ms} ms, bound {limit_ms(record)} ms"
+        wrong("time", f"{limits}: {billed_ms} ms must be billed, not {data.compute_ms} ms.")
     billed_mwh = min(payload.energy_mwh, limit_mwh(record, data.compute_ms))
     if data.energy_mwh != billed_mwh:
-        bounds = f"signed {payload.energy_mwh} mWh, bound {limit_mwh(record, data.compute_ms)} mWh"
-        wrong("energy", f"{bounds}: {billed_mwh} mWh must be billed, not {data.energy_mwh} mWh.")
+        limits = f"signed {payload.energy_mwh} mWh, bound {limit_mwh(record, data.compute_ms)} mWh"
+        wrong("energy", f"{limits}: {billed_mwh} mWh must be billed, not {data.energy_mwh} mWh.")
 
 
 def _check_amounts(record: Record, currency: str, wrong: Callable[[str, str], None]) -> None:
@@ -140,5 +144,5 @@ def _check_amounts(record: Record, currency: str, wrong: Callable[[str, str], No
     energy = rating.round_half_even(data.energy_mwh * costs.tariff_micro_per_kwh * NANO_PER_MICRO, MWH_PER_KWH)
     wear = rating.round_half_even(data.energy_mwh * costs.wear_micro_per_kwh * NANO_PER_MICRO, MWH_PER_KWH)
     if (costs.energy_cost_nano, costs.wear_nano) != (energy, wear):
-        told = f"{costs.energy_cost_nano} and {costs.wear_nano}"
-        wrong("costs", f"The tariffs give {energy} nano for energy and {wear} for wear, not {told}.")
+        stated = f"{costs.energy_cost_nano} and {costs.wear_nano}"
+        wrong("costs", f"The tariffs give {energy} nano for energy and {wear} for wear, not {stated}.")

@@ -1,7 +1,7 @@
-"""A car's register runs on from record to record; a run is an unbroken piece of its chain spent on one job.
+"""Runs: unbroken sequences of a computer's records about one job. Each run becomes one OCMF record.
 
-The register of a computer is the sum of the energy of all the records that it has signed, so between the beginning and the
-end of a run it rises by exactly that run's energy. One run is one OCMF record.
+A computer's register is the sum of the energy of all records that it has signed. Between the beginning and the end of a
+run it therefore rises by exactly the run's energy.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,6 +12,8 @@ from compute.protocol import MeterPayload
 
 @dataclass(frozen=True)
 class Run:
+    """An unbroken sequence of one computer's records about one job. `methods` are how the energy was measured."""
+
     node: str
     job: str
     first_seq: int
@@ -22,7 +24,7 @@ class Run:
     methods: frozenset[str]
 
     def joined(self, other: "Run") -> "Run | None":
-        """Both as one, if the other follows this one in the chain and is of the same job."""
+        """Return both as one run if the other follows this one in the chain and is of the same job, or else None."""
         if (other.node, other.job, other.first_seq) != (self.node, self.job, self.last_seq + 1):
             return None
         return Run(
@@ -38,7 +40,7 @@ class Run:
 
 
 def piece(job: str, payload: MeterPayload) -> Run:
-    """One record is the shortest run."""
+    """Return the run of one record."""
     return Run(
         payload.node,
         job,
@@ -53,18 +55,20 @@ def piece(job: str, payload: MeterPayload) -> Run:
 
 @dataclass
 class Runs:
-    """Takes records by computer and number; `finished` are the runs that have ended."""
+    """Joins records, added in order of computer and number, to runs. `finished` are the runs that have ended."""
 
     finished: list[Run] = field(default_factory=list)
     _open: Run | None = None
 
-    def add(self, one: Run) -> None:
-        joined = self._open.joined(one) if self._open else None
+    def add(self, record_run: Run) -> None:
+        """Add the run of one more record."""
+        joined = self._open.joined(record_run) if self._open else None
         if self._open and not joined:
             self.finished.append(self._open)
-        self._open = joined or one
+        self._open = joined or record_run
 
     def end(self) -> list[Run]:
+        """End the last run and return all finished ones."""
         if self._open:
             self.finished.append(self._open)
             self._open = None
@@ -72,9 +76,10 @@ class Runs:
 
 
 def runs(pieces: Iterable[Run]) -> Iterator[Run]:
-    gathered = Runs()
-    for one in pieces:
-        gathered.add(one)
-        yield from gathered.finished
-        gathered.finished.clear()
-    yield from gathered.end()
+    """Yield the runs of records that come in order of computer and number."""
+    joiner = Runs()
+    for record_run in pieces:
+        joiner.add(record_run)
+        yield from joiner.finished
+        joiner.finished.clear()
+    yield from joiner.end()

@@ -1,4 +1,4 @@
-"""From records to transfers, from records to lines, from transfers to the statement, and the payout in whole coins."""
+"""Check the sums: from records to transfers and lines, from transfers to the statement, and the payout."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -9,10 +9,10 @@ from billing.verifier.format import Entry, Line, LineKey, Manifest, Record, Void
 from billing.verifier.records import Tell
 
 MICRO = 1_000_000
-# Digits of a currency's smallest coin where they are not two; a test holds it to billing.stripe.amounts.
+# Digits after the decimal point, for currencies that do not have two; a test compares it with billing.stripe.amounts.
 DIGITS = {"JPY": 0, "KRW": 0, "VND": 0, "CLP": 0, "BHD": 3, "JOD": 3, "KWD": 3, "OMR": 3, "TND": 3}
-# Which figure of the statement a kind of transfer moves.
-FROM_RECORDS = ("share", "verification")
+FROM_RECORDS = ("share", "verification")  # kinds of transfers that pay for records
+# Kind of transfer -> the statement's figure that it is part of.
 FIGURES = {
     "share": "earned",
     "verification": "earned",
@@ -29,6 +29,8 @@ WORK_LINES = ("work", "check")
 
 @dataclass
 class Quantities:
+    """Sums of records."""
+
     attempts: int = 0
     compute_ms: int = 0
     energy_mwh: int = 0
@@ -37,6 +39,7 @@ class Quantities:
     wear_nano: int = 0
 
     def add(self, record: Record, sign: int = 1) -> None:
+        """Add a record; subtract it with `sign` -1."""
         data, costs = record.event.data, record.costs
         self.attempts += sign
         self.compute_ms += sign * data.compute_ms
@@ -48,7 +51,7 @@ class Quantities:
 
 @dataclass
 class Sums:
-    """What the records of a package come to."""
+    """The sums of a package's records by transfer, by line and in total, and what each void's transfer takes back."""
 
     transfers: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     lines: dict[LineKey, Quantities] = field(default_factory=lambda: defaultdict(Quantities))
@@ -56,18 +59,23 @@ class Sums:
     voided: dict[str, int] = field(default_factory=dict)
 
     def add(self, record: Record) -> None:
+        """Add a paid record."""
         self.transfers[record.transfer] += record.event.data.amounts.owner_micro
         self.lines[record.line].add(record)
         self.total.add(record)
 
     def add_void(self, void: Void, tell: Tell) -> None:
+        """Add a void, whose transfer takes exactly one record back. A finding goes to `tell`."""
         if void.transfer in self.voided:
-            tell(Finding("void_twice", f"transfer {void.transfer}", "It takes two records back."))
+            tell(Finding("void_twice", f"transfer {void.transfer}", "This transfer takes back two records."))
         self.voided[void.transfer] = void.original.event.data.amounts.owner_micro
 
 
 def check(manifest: Manifest, sums: Sums, tell: Tell) -> None:
-    """Tells where the sums of the records, the entries and the statement's figures differ."""
+    """Compare the sums of records, entries and lines with the statement's figures and its payout.
+
+    Findings go to `tell`.
+    """
     _check_entries(manifest.entries, sums, tell)
     _check_lines(manifest.lines, sums, tell)
     _check_figures(manifest, sums, tell)
@@ -80,32 +88,32 @@ def _check_entries(entries: Iterable[Entry], sums: Sums, tell: Tell) -> None:
     for entry in entries:
         where = f"transfer {entry.transfer}"
         if entry.transfer in seen:
-            tell(Finding("transfer_twice", where, "It is an entry twice."))
+            tell(Finding("transfer_twice", where, "Two entries of the statement have this transfer."))
         seen.add(entry.transfer)
         if entry.kind not in FIGURES:
-            tell(Finding("kind_unknown", where, f"{entry.kind!r} is no kind of transfer on what an owner is owed."))
+            tell(Finding("kind_unknown", where, f"{entry.kind!r} is not a kind of transfer on an owner's account."))
         if entry.kind in FROM_RECORDS or entry.transfer in sums.transfers:
             _compare(tell, where, "transfer", entry.amount_micro, sums.transfers.get(entry.transfer, 0))
         if entry.transfer in sums.voided:
             _compare(tell, where, "void", entry.amount_micro, -sums.voided[entry.transfer])
     for transfer in sorted((sums.transfers.keys() | sums.voided.keys()) - seen):
-        tell(Finding("transfer_unknown", f"transfer {transfer}", "Records name it, the statement does not."))
+        tell(Finding("transfer_unknown", f"transfer {transfer}", "Records name this transfer, the statement does not."))
 
 
 def _check_lines(lines: Iterable[Line], sums: Sums, tell: Tell) -> None:
-    found: dict[LineKey, Quantities] = {}
+    stated_lines: dict[LineKey, Quantities] = {}
     for line in lines:
         if line.key.kind not in WORK_LINES:
             continue
-        if line.key in found:
-            tell(Finding("line_twice", _name(line.key), "The statement has two such lines."))
-        found[line.key] = Quantities(
+        if line.key in stated_lines:
+            tell(Finding("line_twice", _name(line.key), "The statement has two of these lines."))
+        stated_lines[line.key] = Quantities(
             line.attempts, line.compute_ms, line.energy_mwh, line.amount_micro, line.energy_cost_nano, line.wear_nano
         )
-    for key in sorted(found.keys() | sums.lines.keys(), key=_name):
-        stated, computed = found.get(key, Quantities()), sums.lines.get(key, Quantities())
+    for key in sorted(stated_lines.keys() | sums.lines.keys(), key=_name):
+        stated, computed = stated_lines.get(key, Quantities()), sums.lines.get(key, Quantities())
         if stated != computed:
-            tell(Finding("line", _name(key), f"The line says {stated}, its records come to {computed}."))
+            tell(Finding("line", _name(key), f"The line says {stated}, the sum of its records is {computed}."))
 
 
 def _check_figures(manifest: Manifest, sums: Sums, tell: Tell) -> None:
@@ -128,13 +136,13 @@ def _check_figures(manifest: Manifest, sums: Sums, tell: Tell) -> None:
 
 
 def _check_quantities(manifest: Manifest, tell: Tell) -> None:
-    """What the statement says was worked is what its lines of work say."""
+    """Compare the statement's quantities and costs with the sums of its lines of work."""
     statement, work = manifest.statement, [line for line in manifest.lines if line.key.kind in WORK_LINES]
     for name in ("attempts", "compute_ms", "energy_mwh", "energy_cost_nano", "wear_nano"):
         stated, computed = getattr(statement, name), sum(getattr(line, name) for line in work)
         if stated != computed:
             where = f"statement {statement.number}"
-            tell(Finding("quantities", where, f"It says {name} {stated}, its lines come to {computed}."))
+            tell(Finding("quantities", where, f"It says {name} {stated}, the sum of its lines is {computed}."))
 
 
 def _check_payout(manifest: Manifest, tell: Tell) -> None:
@@ -144,16 +152,16 @@ def _check_payout(manifest: Manifest, tell: Tell) -> None:
     if payout is None:
         return
     if payout.transfer not in {entry.transfer for entry in manifest.entries if entry.kind == "payout"}:
-        tell(Finding("payout", where, "The payout's transfer is no entry of the statement."))
+        tell(Finding("payout", where, "The payout's transfer is not an entry of the statement."))
     coin = MICRO // 10 ** DIGITS.get(statement.currency, 2)
     if payout.amount_micro % coin or not 0 <= statement.carried_micro < coin:
-        left = f"{payout.amount_micro} micro paid, {statement.carried_micro} carried over"
-        tell(Finding("payout_coins", where, f"A payout is all that there is in whole coins: {left}."))
+        amounts = f"{payout.amount_micro} micro paid, {statement.carried_micro} carried on"
+        tell(Finding("payout_coins", where, f"A payout must be all whole coins that are owed: {amounts}."))
 
 
 def _compare(tell: Tell, where: str, code: str, stated: int, computed: int) -> None:
     if stated != computed:
-        tell(Finding(code, where, f"{code}: the statement says {stated}, recomputed it is {computed}."))
+        tell(Finding(code, where, f"{code}: the statement says {stated}, the recomputed value is {computed}."))
 
 
 def _name(key: LineKey) -> str:

@@ -1,4 +1,4 @@
-"""All checks of a package, in one pass over its records."""
+"""Run all checks of a package, in one pass over its records."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -22,7 +22,10 @@ FINDINGS_KEPT = 1_000
 
 @dataclass
 class Report:
-    """What was checked, and all that is wrong."""
+    """The result of all checks.
+
+    `findings` are the first FINDINGS_KEPT problems, `findings_count` is the number of all.
+    """
 
     statement: form.StatementFigures
     owner: str
@@ -40,21 +43,27 @@ class Report:
     voids: int = 0
     ocmf: int = 0
     total: Quantities = field(default_factory=Quantities)
-    stated_micro: int = 0  # corrections and the like that no record bears out
-    costs_settled: int = 0
+    stated_micro: int = 0  # entries without records, such as corrections by operators
+    costs_settled: int = 0  # records with a tariff that was computed back from the cost
 
     @property
     def holds(self) -> bool:
+        """Whether everything that was paid follows from what was signed."""
         return not self.findings_count
 
     def tell(self, finding: Finding) -> None:
+        """Add a finding."""
         self.findings_count += 1
         if len(self.findings) < FINDINGS_KEPT:
             self.findings.append(finding)
 
 
 def verify(source: Source, *, node_keys: Iterable[str] = (), platform_key: str = "") -> Report:
-    """Check everything that can be. `node_keys` are those that the owner sees in the cars. Raises Unreadable."""
+    """Check a package and return the report. Raises Unreadable.
+
+    `node_keys` are the public keys (hex) that the owner read in the cars, and `platform_key` is the platform's
+    published one; without them, the keys in the package are trusted.
+    """
     raw = source.read(form.MANIFEST)
     manifest = _decoded(form.MANIFEST, raw, form.Manifest)
     seal = _decoded(form.SEAL, source.read(form.SEAL), form.Seal)
@@ -76,32 +85,37 @@ def verify(source: Source, *, node_keys: Iterable[str] = (), platform_key: str =
 
 
 def _check_seal(raw: bytes, seal: form.Seal, platform_key: str, report: Report) -> None:
-    good = keys.signed(seal.public_key, form.SIGNING_DOMAIN + raw, bytes.fromhex(seal.signature))
-    if not good or seal.key_id != keys.fingerprint(seal.public_key):
-        report.tell(Finding("platform_signature", form.MANIFEST, "The platform's signature does not fit it."))
+    is_valid = keys.signed(seal.public_key, form.SIGNING_DOMAIN + raw, bytes.fromhex(seal.signature))
+    if not is_valid or seal.key_id != keys.fingerprint(seal.public_key):
+        report.tell(Finding("platform_signature", form.MANIFEST, "The platform's signature of this file is not valid."))
     if platform_key and seal.public_key != platform_key:
-        report.tell(Finding("platform_key", form.SEAL, "It is signed with another key than the one that you gave."))
+        report.tell(
+            Finding("platform_key", form.SEAL, "The package is signed with another key than the one that you gave.")
+        )
 
 
 def _check_node_keys(nodes: list[form.Node], pinned: set[str], report: Report) -> None:
-    for what in ([node.id for node in nodes], [node.public_key for node in nodes]):
-        if len(what) != len(set(what)):
+    for values in ([node.id for node in nodes], [node.public_key for node in nodes]):
+        if len(values) != len(set(values)):
             report.tell(Finding("node_twice", form.MANIFEST, "A computer or a key is named twice."))
     for node in nodes:
         if pinned and node.public_key not in pinned:
-            report.tell(Finding("node_key", f"computer {node.id}", "Its key is none of those that you gave."))
+            report.tell(Finding("node_key", f"computer {node.id}", "Its key is not one of those that you gave."))
 
 
 def _check_records(source: Source, manifest: form.Manifest, report: Report) -> dict[str, Digest]:
-    """One pass; the digests of the files that it read."""
+    """Check records, OCMF records and voids in one pass over each file.
+
+    Return the digests of the files read to their end.
+    """
     digests: dict[str, list[Digest]] = {form.RECORDS: [], form.VOIDS: [], form.OCMF_RECORDS: []}
     key = keys.ocmf_key(source.read(form.OCMF_KEY))
     ocmf = OcmfRecords(source.lines(form.OCMF_RECORDS, digests[form.OCMF_RECORDS]), key, report.tell)
     report.ocmf = len(ocmf)
     nodes, tally, chains = {node.id: node for node in manifest.nodes}, Sums(), Chains()
     lines = source.lines(form.RECORDS, digests[form.RECORDS])
-    checked = _each(lines, nodes, manifest.statement.currency, tally, chains, report)
-    for run in runs(piece(each.record.event.subject, each.payload) for each in checked):
+    signed_records = _signed_records(lines, nodes, manifest.statement.currency, tally, chains, report)
+    for run in runs(piece(signed.record.event.subject, signed.payload) for signed in signed_records):
         ocmf.check(run, report.tell)
     ocmf.check_rest(report.tell)
     chains.check_named(manifest.gaps, report.tell)
@@ -115,23 +129,26 @@ def _check_records(source: Source, manifest: form.Manifest, report: Report) -> d
     return {name: found[0] for name, found in digests.items() if found}
 
 
-def _each(
+def _signed_records(
     lines: Iterable[bytes], nodes: dict[str, form.Node], currency: str, tally: Sums, chains: Chains, report: Report
 ) -> Iterator[Checked]:
-    """Each good record, in order of computers and numbers: so that none can be there twice."""
+    """Check each record, add it to the sums, and yield those with a valid signature.
+
+    Records must be in order of computer and number, so that a repeated one is found without remembering them all.
+    """
     last, attempts = ("", 0), set[int]()
     for line in lines:
         record = _decoded(form.RECORDS, line, form.Record)
         where = f"record {record.seq} of {record.node}"
         if (record.node, record.seq) <= last:
-            report.tell(Finding("record_twice", where, "It is there twice, or out of order."))
+            report.tell(Finding("record_twice", where, "The record is there twice, or out of order."))
         if record.event.data.attempt in attempts:
             report.tell(Finding("attempt_twice", where, f"Attempt {record.event.data.attempt} is paid twice."))
         last = (record.node, record.seq)
         attempts.add(record.event.data.attempt)
         report.records += 1
         report.costs_settled += "settled" in (record.costs.tariff_from, record.costs.wear_from)
-        tally.add(record)
+        tally.add(record)  # also an invalid one: the sums are compared with what the statement paid
         checked = records.check(record, nodes, currency, report.tell)
         if checked:
             chains.add(checked, report.tell)
@@ -148,7 +165,7 @@ def _check_voids(
         original = void.original
         where = f"void {void.id}"
         if void.transfer not in corrections:
-            report.tell(Finding("void", where, "Its transfer is no correction of this statement."))
+            report.tell(Finding("void", where, "Its transfer is not a correction of this statement."))
         if (original.node, original.seq) in originals:
             report.tell(Finding("void_twice", where, "The record is taken back twice."))
         originals.add((original.node, original.seq))
@@ -159,15 +176,16 @@ def _check_voids(
 
 def _check_files(source: Source, manifest: form.Manifest, digests: dict[str, Digest], report: Report) -> None:
     if set(manifest.files) != set(form.SEALED_FILES) or source.names() != set(form.FILES):
-        report.tell(Finding("files", form.MANIFEST, "It names other files than there are."))
+        report.tell(Finding("files", form.MANIFEST, "The files that it names are not the files in the package."))
     for name in form.SEALED_FILES:
         stated = manifest.files.get(name)
         found = digests.get(name) or source.digest(name)
         if stated is None or (stated.sha256, stated.size_bytes) != (found.sha256, found.size_bytes):
-            report.tell(Finding("file_changed", name, "It is not the file that the platform signed for."))
+            report.tell(Finding("file_changed", name, "This is not the file that the platform signed."))
 
 
 def _decoded(name: str, data: bytes, kind: type[T]) -> T:
+    """Decode JSON into a struct of format.py. Raises Unreadable `malformed`."""
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
@@ -175,7 +193,7 @@ def _decoded(name: str, data: bytes, kind: type[T]) -> T:
 
 
 def as_json(report: Report) -> dict[str, Any]:
-    """The report for programs."""
+    """Return the report as a JSON document for programs."""
     return {
         "holds": report.holds,
         "verdict": "recomputed = paid" if report.holds else "recomputed != paid",

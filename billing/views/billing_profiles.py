@@ -1,4 +1,4 @@
-"""What a customer wants on invoices, and when and to whom mails about money go."""
+"""The page of a customer's billing profile: name and address on invoices, and the threshold of low-balance mails."""
 
 from decimal import Decimal
 from typing import Any
@@ -24,6 +24,8 @@ from core.money import MICRO
 
 
 class ProfileForm(forms.Form):
+    """The billing profile. `low_balance` is in the currency's major unit; empty for no mails."""
+
     legal_name = forms.CharField(max_length=LONGEST["legal_name"], required=False)
     address = forms.CharField(max_length=LONGEST["address"], required=False)
     tax_id = forms.CharField(max_length=LONGEST["tax_id"], required=False)
@@ -40,7 +42,7 @@ class ProfileForm(forms.Form):
 @require_http_methods(["GET", "POST"])
 @organization_required
 def billing_profile(request: HttpRequest, organization: Organization) -> HttpResponse:
-    """Every member may look, who looks after the money may change."""
+    """Show the profile to every member; POST changes it, for admins and finance only."""
     if request.method == "GET":
         return _page(request, organization, ProfileForm(initial=_initial(billing_profiles.of(organization))))
     if not may_move_money(signed_in(request)):

@@ -1,4 +1,4 @@
-"""A customer's saved cards, and the automatic recharge that charges one of them."""
+"""Pages of a customer's saved cards and of the automatic recharge that charges one of them."""
 
 import uuid
 from decimal import Decimal
@@ -19,7 +19,6 @@ from accounts.access.guards import finance_required, may_move_money, organizatio
 from accounts.models import Organization
 from billing.models import AutoRecharge, SavedCard
 from billing.topups import recharge_settings, recharges, saved_cards
-from billing.topups import words as card_dates
 from billing.topups import words as card_words
 from billing.topups.words import reason
 from billing.views.wallet import to_checkout
@@ -28,11 +27,13 @@ from core.locale import format_money
 from core.money import MICRO
 
 USUAL = {"threshold": Decimal(20), "amount": Decimal(50), "monthly_cap": Decimal(200)}
-# Where the form shows what a service refuses, by how its code begins.
+# First word of a service's error code -> the form's field that shows the error.
 FIELDS = {"amount": "amount", "threshold": "threshold", "cap": "monthly_cap", "card": "card"}
 
 
 class RechargeForm(forms.Form):
+    """The settings of the automatic recharge. Amounts are in the currency's major unit."""
+
     is_on = forms.BooleanField(required=False)
     threshold = forms.DecimalField(decimal_places=2, max_digits=12)
     amount = forms.DecimalField(decimal_places=2, max_digits=12)
@@ -40,6 +41,7 @@ class RechargeForm(forms.Form):
     card = forms.UUIDField(error_messages={"required": "Choose a card.", "invalid": "Choose a card."})
 
     def micro(self, name: str) -> int:
+        """Return a field's amount in micro-units."""
         return int(self.cleaned_data[name] * MICRO)
 
 
@@ -48,7 +50,7 @@ class RechargeForm(forms.Form):
 @to_checkout
 @organization_required
 def auto_recharge(request: HttpRequest, organization: Organization) -> HttpResponse:
-    """Cards and recharge: every member may look, who looks after the money may change."""
+    """Show the cards and the recharge to every member; POST changes the recharge, for admins and finance only."""
     if request.method == "GET":
         return _page(request, organization, RechargeForm(initial=_initial(organization)))
     if not may_move_money(signed_in(request)):
@@ -69,8 +71,8 @@ def auto_recharge(request: HttpRequest, organization: Organization) -> HttpRespo
         except DomainError as error:
             form.add_error(FIELDS.get(error.code.split("_")[0]), error.message)
         else:
-            said = _("The automatic recharge is on.") if row.is_on else _("The automatic recharge is off.")
-            messages.success(request, said)
+            message = _("The automatic recharge is on.") if row.is_on else _("The automatic recharge is off.")
+            messages.success(request, message)
             return redirect("auto_recharge")
     return _page(request, organization, form, status=400)
 
@@ -79,7 +81,7 @@ def auto_recharge(request: HttpRequest, organization: Organization) -> HttpRespo
 @require_POST
 @finance_required
 def saved_card_add(request: HttpRequest, organization: Organization) -> HttpResponse:
-    """To Stripe's page; or, while Stripe does not answer, to ours, which waits for it."""
+    """Redirect to Stripe's page that saves a card or, while Stripe does not answer, to our page that waits for it."""
     try:
         key = UUID(request.POST.get("key", ""))
         card = saved_cards.start(
@@ -105,7 +107,7 @@ def saved_card_add(request: HttpRequest, organization: Organization) -> HttpResp
 @require_GET
 @finance_required
 def saved_card_done(request: HttpRequest, organization: Organization, public_id: UUID) -> HttpResponse:
-    """Where Stripe's page leads when the card is saved. Asks Stripe how it went: its webhook may still be on the way."""
+    """Show a card after Stripe's page. Asks Stripe for the outcome, since its webhook may come later."""
     card = get_object_or_404(SavedCard, organization=organization, public_id=public_id)
     problem = ""
     try:
@@ -120,6 +122,7 @@ def saved_card_done(request: HttpRequest, organization: Organization, public_id:
 @require_POST
 @finance_required
 def saved_card_default(request: HttpRequest, organization: Organization, public_id: UUID) -> HttpResponse:
+    """Make a card the default."""
     card = get_object_or_404(SavedCard, organization=organization, public_id=public_id)
     try:
         saved_cards.make_default(card=card, actor=signed_in(request))
@@ -131,6 +134,7 @@ def saved_card_default(request: HttpRequest, organization: Organization, public_
 @require_POST
 @finance_required
 def saved_card_remove(request: HttpRequest, organization: Organization, public_id: UUID) -> HttpResponse:
+    """Remove a card."""
     card = get_object_or_404(SavedCard, organization=organization, public_id=public_id)
     try:
         saved_cards.remove(card=card, actor=signed_in(request))
@@ -160,12 +164,12 @@ def _major(micro: int) -> Decimal:
 
 def _page(request: HttpRequest, organization: Organization, form: RechargeForm, *, status: int = 200) -> HttpResponse:
     recharge, cards, currency = recharges.of(organization), saved_cards.of(organization), organization.currency
-    used = recharge.card_id if recharge and recharge.is_on else None
+    used_id = recharge.card_id if recharge and recharge.is_on else None
     context = {
         "may_change": may_move_money(signed_in(request)),
         "by_card": bool(settings.STRIPE_SECRET_KEY),
         "key": uuid.uuid4(),
-        "cards": [_card(card, used=card.pk == used) for card in cards],
+        "cards": [_card(card, is_used=card.pk == used_id) for card in cards],
         "form": form,
         "values": {name: form[name].value() for name in ("threshold", "amount", "monthly_cap")},
         "chosen": str(form["card"].value() or next((card.public_id for card in cards), "")),
@@ -178,20 +182,20 @@ def _page(request: HttpRequest, organization: Organization, form: RechargeForm, 
     return render(request, "billing/cards.html", context, status=status)
 
 
-def _card(card: SavedCard, *, used: bool) -> dict[str, Any]:
+def _card(card: SavedCard, *, is_used: bool) -> dict[str, Any]:
     return {
         "public_id": card.public_id,
         "title": card_words.title(card),
         "expiry": card_words.expiry(card),
         "is_default": card.is_default,
-        "is_used": used,
-        "has_expired": card_dates.has_expired(card),
-        "expires_soon": card_dates.expires_soon(card),
+        "is_used": is_used,
+        "has_expired": card_words.has_expired(card),
+        "expires_soon": card_words.expires_soon(card),
     }
 
 
 def _recharge(recharge: AutoRecharge, currency: str) -> dict[str, Any]:
-    """The state, and the month: what was charged, and what is left of the cap."""
+    """Return the recharge's state and its month: the charges, their sum, and what is left of the cap."""
     month = recharges.month(recharge)
     rows = recharges.charges(recharge, since=month.since_at)
     return {

@@ -1,4 +1,4 @@
-"""Disputes: opened by a customer about a job or by an owner about a statement, and read by both with our answers."""
+"""Pages of disputes, which a customer opens about a job or an owner about a statement, with our answers."""
 
 import uuid
 from decimal import Decimal
@@ -30,7 +30,7 @@ page = require_http_methods(["GET", "POST"])
 
 
 class DisputeForm(forms.Form):
-    """The key comes with the page: the form sent twice opens one dispute."""
+    """A new dispute. The page contains `key`: a form sent twice opens one dispute."""
 
     amount = forms.DecimalField(
         label="Amount that you dispute", decimal_places=6, max_digits=13, min_value=Decimal("0.000001")
@@ -39,12 +39,14 @@ class DisputeForm(forms.Form):
         label="What is wrong",
         max_length=2000,
         widget=forms.Textarea(attrs={"rows": 6}),
-        help_text="Say it so that somebody who was not there can check it. At least ten characters.",
+        help_text="Describe it so that our staff can check it. At least ten characters.",
     )
     key = forms.UUIDField(widget=forms.HiddenInput)
 
 
 class MessageForm(forms.Form):
+    """A message to our staff about an open dispute."""
+
     text = forms.CharField(label="Add something", max_length=4000, widget=forms.Textarea(attrs={"rows": 4}))
 
 
@@ -52,6 +54,7 @@ class MessageForm(forms.Form):
 @page
 @finance_required
 def dispute_open_order(request: HttpRequest, organization: Organization, public_id: UUID) -> HttpResponse:
+    """Open a customer's dispute about a job."""
     order = get_object_or_404(
         JobOrder.objects.select_related("job__artifact", "rate_card"),
         organization=organization,
@@ -84,6 +87,7 @@ def dispute_open_order(request: HttpRequest, organization: Organization, public_
 @page
 @owner_required
 def dispute_open_statement(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpResponse:
+    """Open an owner's dispute about a statement."""
     statement = get_object_or_404(Statement, owner=owner, public_id=public_id)
 
     def start(amount_micro: int, reason: str, key: str) -> Dispute:
@@ -111,8 +115,9 @@ def dispute_open_statement(request: HttpRequest, owner: Owner, public_id: UUID) 
 @require_GET
 @login_required
 def dispute_list(request: HttpRequest) -> HttpResponse:
+    """List the newest disputes that the person may read."""
     user = signed_in(request)
-    rows = _mine(user).select_related("order__job__artifact", "statement").order_by("-id")[:SHOWN]
+    rows = _readable_by(user).select_related("order__job__artifact", "statement").order_by("-id")[:SHOWN]
     return render(request, "billing/dispute_list.html", {"disputes": rows, "is_owner": _is_owner(user)})
 
 
@@ -120,9 +125,14 @@ def dispute_list(request: HttpRequest) -> HttpResponse:
 @page
 @login_required
 def dispute_detail(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """Both sides' words, and the decision. The owner, or who moves the customer's money, may add to it or take it back."""
+    """Show a dispute's messages and decision.
+
+    The owner, or the customer's admins and finance, may write to it or withdraw it.
+    """
     user = signed_in(request)
-    dispute = get_object_or_404(_mine(user).select_related("order__job__artifact", "statement"), public_id=public_id)
+    dispute = get_object_or_404(
+        _readable_by(user).select_related("order__job__artifact", "statement"), public_id=public_id
+    )
     may_write = dispute.organization_id is None or may_move_money(user)
     if request.method == "POST" and not may_write:
         raise PermissionDenied("Only an admin or somebody of finance may do this.")
@@ -152,6 +162,10 @@ def dispute_detail(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 
 def _open(request: HttpRequest, start: Any, context: dict[str, Any], charged_micro: int) -> HttpResponse:
+    """Show the form, or open the dispute with `start` and redirect to it.
+
+    `charged_micro` fills the amount in, unless 0.
+    """
     initial = {"key": uuid.uuid4(), "amount": _decimal(charged_micro) if charged_micro else None}
     form = DisputeForm(request.POST if request.method == "POST" else None, initial=initial)
     if request.method == "POST" and form.is_valid():
@@ -166,12 +180,13 @@ def _open(request: HttpRequest, start: Any, context: dict[str, Any], charged_mic
     return render(request, "billing/dispute_open.html", {**context, "form": form}, status=400 if form.errors else 200)
 
 
-def _mine(user: User) -> Any:
-    """A person's own as an owner, and those of the person's organization."""
+def _readable_by(user: User) -> Any:
+    """Return the disputes that a person opened as an owner, and those of the person's organization."""
     return Dispute.objects.filter(Q(owner__user=user) | Q(organization__memberships__user=user))
 
 
 def _is_owner(user: User) -> bool:
+    """Return True for an owner, False for a customer. Raises Http404 for anybody else."""
     if Owner.objects.filter(user=user).exists():
         return True
     if not Organization.objects.filter(memberships__user=user).exists():

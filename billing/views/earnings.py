@@ -1,4 +1,4 @@
-"""What an owner's cars earned: a month by its days, a year by its months, and every car."""
+"""The page of what an owner's cars earned: a month by days or a year by months, and for each car."""
 
 from datetime import date
 from typing import Any
@@ -23,10 +23,10 @@ from core.charts import BarChart, Series, bar_chart
 @require_GET
 @owner_required
 def earnings(request: HttpRequest, owner: Owner) -> HttpResponse:
-    """`?month=2026-11` or `?year=2026`; else the month that it is (UTC)."""
-    known = selectors.currencies(owner)
+    """Show a month (`?month=2026-11`) or a year (`?year=2026`); without either, the present month (UTC)."""
+    currencies = selectors.currencies(owner)
     currency = request.GET.get("currency") or owner.currency
-    if currency not in known:
+    if currency not in currencies:
         raise Http404
     by_year = "year" in request.GET
     span = spans.asked(request)
@@ -36,17 +36,17 @@ def earnings(request: HttpRequest, owner: Owner) -> HttpResponse:
         "title": str(span.since.year) if by_year else locale.month(span.since),
         "currency": currency,
         "query": f"&currency={currency}",
-        "currencies": known if len(known) > 1 else [],
+        "currencies": currencies if len(currencies) > 1 else [],
         "chart": _chart(rows, currency, by_year=by_year),
-        "rows": [_shown(row, currency) for row in rows if not row.is_empty],
-        "total": _shown(selectors.total(rows), currency),
+        "rows": [_formatted(row, currency) for row in rows if not row.is_empty],
+        "total": _formatted(selectors.total(rows), currency),
         "vehicles": [
-            _shown(row, currency) for row in selectors.vehicles(owner, span.since, span.until, currency=currency)
+            _formatted(row, currency) for row in selectors.vehicles(owner, span.since, span.until, currency=currency)
         ],
         "has_earned": first is not None,
         "this_year": span.since.year,
         **spans.around(span, first, by_year=by_year),
-        **_standing(owner, currency),
+        **_balances(owner, currency),
     }
     return render(request, "billing/earnings.html", context)
 
@@ -57,7 +57,7 @@ def _rows_of(owner: Owner, span: Span, currency: str, *, by_year: bool) -> list[
     return selectors.days(owner, span.since, span.until, currency=currency)
 
 
-def _standing(owner: Owner, currency: str) -> dict[str, Any]:
+def _balances(owner: Owner, currency: str) -> dict[str, Any]:
     owed = selectors.owed(owner, currency=currency)
     return {
         "owed": exact(owed.payable_micro, currency),
@@ -68,20 +68,23 @@ def _standing(owner: Owner, currency: str) -> dict[str, Any]:
     }
 
 
-def _shown(row: Earned[Any], currency: str) -> dict[str, Any]:
-    amounts = ("gross_micro", "energy_micro", "wear_micro", "net_micro")
-    words = {name.removesuffix("_micro"): exact(getattr(row, name), currency) for name in amounts}
-    return {"key": row.key, "attempts": row.attempts, "compute_ms": row.compute_ms, **words}
+def _formatted(row: Earned[Any], currency: str) -> dict[str, Any]:
+    names = ("gross_micro", "energy_micro", "wear_micro", "net_micro")
+    amounts = {name.removesuffix("_micro"): exact(getattr(row, name), currency) for name in names}
+    return {"key": row.key, "attempts": row.attempts, "compute_ms": row.compute_ms, **amounts}
 
 
 def _chart(rows: list[Earned[date]], currency: str, *, by_year: bool) -> BarChart:
     parts = (("a", "Net, yours", "net_micro"), ("b", "Energy", "energy_micro"), ("c", "Wear", "wear_micro"))
-    worked = [row for row in rows if not row.is_empty]
-    best = max(worked, key=lambda row: row.gross_micro, default=None)
-    say = locale.month if by_year else locale.day
+    with_work = [row for row in rows if not row.is_empty]
+    best = max(with_work, key=lambda row: row.gross_micro, default=None)
+    date_text = locale.month if by_year else locale.day
     return bar_chart(
         title="Gross earnings by month" if by_year else "Gross earnings by day",
-        description=f"Most on {say(best.key)}: {locale.format_money(best.gross_micro, currency)}. The table below has every figure."
+        description=(
+            f"Most on {date_text(best.key)}: {locale.format_money(best.gross_micro, currency)}. "
+            "The table below has every figure."
+        )
         if best
         else "",
         labels=[locale.short_month(row.key) if by_year else str(row.key.day) for row in rows],

@@ -1,4 +1,4 @@
-"""A customer's invoices, and receipts of what came into the wallet and went back. Every member may read them."""
+"""Pages of a customer's invoices, and receipts of top-ups and refunds. Every member may read them."""
 
 from uuid import UUID
 
@@ -26,8 +26,9 @@ PAGE, LINES = 25, 100
 @require_GET
 @organization_required
 def invoice_list(request: HttpRequest, organization: Organization) -> HttpResponse:
+    """List the organization's invoices, newest first."""
     page = Paginator(_invoices(organization).order_by("-id"), PAGE).get_page(request.GET.get("page"))
-    context = {"page": page, "invoices": [_shown(invoice) for invoice in page]}
+    context = {"page": page, "invoices": [_row(invoice) for invoice in page]}
     return render(request, "billing/invoice_list.html", context)
 
 
@@ -35,11 +36,12 @@ def invoice_list(request: HttpRequest, organization: Organization) -> HttpRespon
 @require_GET
 @organization_required
 def invoice_detail(request: HttpRequest, organization: Organization, public_id: UUID) -> HttpResponse:
+    """Show one invoice with a page of its lines."""
     invoice = get_object_or_404(_invoices(organization), public_id=public_id)
     lines = invoice.lines.select_related("order__job").order_by("id")
     page = Paginator(lines, LINES).get_page(request.GET.get("page"))
     context = {
-        **_shown(invoice),
+        **_row(invoice),
         "page": page,
         "lines": [{"line": line, "amount": exact(line.amount_micro, invoice.currency)} for line in page],
         "sums": invoice_paper.sums(invoice),
@@ -53,6 +55,7 @@ def invoice_detail(request: HttpRequest, organization: Organization, public_id: 
 @require_GET
 @organization_required
 def invoice_pdf(request: HttpRequest, organization: Organization, public_id: UUID) -> HttpResponse:
+    """Download one invoice as PDF."""
     invoice = get_object_or_404(_invoices(organization), public_id=public_id)
     return _pdf(invoice_paper.render(invoice), invoice_paper.file_name(invoice))
 
@@ -61,7 +64,7 @@ def invoice_pdf(request: HttpRequest, organization: Organization, public_id: UUI
 @require_GET
 @organization_required
 def top_up_receipt(request: HttpRequest, organization: Organization, public_id: UUID) -> HttpResponse:
-    """Only of one that is paid: there is no receipt for a wish."""
+    """Download the receipt of a top-up by card that was paid. Answers 404 for one that was not."""
     rows = CardTopUp.objects.select_related("organization", "top_up").filter(status=CardTopUp.Status.PAID)
     row = get_object_or_404(rows, organization=organization, public_id=public_id)
     return _pdf(receipt_paper.render_top_up(row), f"receipt-{receipt_paper.number_of(row.public_id)}.pdf")
@@ -71,7 +74,7 @@ def top_up_receipt(request: HttpRequest, organization: Organization, public_id: 
 @require_GET
 @organization_required
 def refund_receipt(request: HttpRequest, organization: Organization, public_id: UUID) -> HttpResponse:
-    """Only of one that Stripe has made."""
+    """Download the receipt of a refund that succeeded. Answers 404 for any other."""
     rows = Refund.objects.select_related("organization").filter(status=Refund.Status.SUCCEEDED)
     row = get_object_or_404(rows, organization=organization, public_id=public_id)
     return _pdf(receipt_paper.render_refund(row), f"refund-{receipt_paper.number_of(row.public_id)}.pdf")
@@ -85,7 +88,7 @@ def _invoices(organization: Organization) -> QuerySet[Invoice]:
     return Invoice.objects.filter(organization=organization).select_related("organization")
 
 
-def _shown(invoice: Invoice) -> dict[str, object]:
+def _row(invoice: Invoice) -> dict[str, object]:
     return {
         "invoice": invoice,
         "number": invoices.number_of(invoice),

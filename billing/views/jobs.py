@@ -1,4 +1,4 @@
-"""A customer's jobs and wallet."""
+"""Pages of a customer's jobs, with what each costs."""
 
 from typing import Any
 from uuid import UUID
@@ -35,6 +35,7 @@ LABELS = {
 @require_GET
 @organization_required
 def job_list(request: HttpRequest, organization: Organization) -> HttpResponse:
+    """List the newest jobs and models beside the wallet and the month's cap."""
     orders = (
         JobOrder.objects.filter(organization=organization).select_related("job__artifact").order_by("-job_id")[:SHOWN]
     )
@@ -57,6 +58,7 @@ def job_list(request: HttpRequest, organization: Organization) -> HttpResponse:
 @require_GET
 @organization_required
 def job_detail(request: HttpRequest, organization: Organization, public_id: UUID) -> HttpResponse:
+    """Show one job. With `?fragment` only its progress, which the page fetches again while the job runs."""
     order = get_object_or_404(
         JobOrder.objects.select_related("job__artifact", "rate_card"),
         organization=organization,
@@ -71,9 +73,9 @@ def job_detail(request: HttpRequest, organization: Organization, public_id: UUID
 @require_GET
 @organization_required
 def job_result(request: HttpRequest, organization: Organization, public_id: UUID) -> HttpResponseBase:
-    """The same file that the API serves, for a person."""
-    done = InferenceJob.objects.for_organization(organization).filter(status=InferenceJob.Status.COMPLETED)
-    job = get_object_or_404(done, public_id=public_id)
+    """Download the result of a completed job: the same file that the API serves."""
+    completed = InferenceJob.objects.for_organization(organization).filter(status=InferenceJob.Status.COMPLETED)
+    job = get_object_or_404(completed, public_id=public_id)
     return file_response(blobs.path_of(job.result_sha256), filename=f"{job.public_id}.safetensors")
 
 

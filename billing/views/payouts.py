@@ -1,4 +1,4 @@
-"""Where an owner is paid, and what was paid: the account at Stripe, and the payouts."""
+"""Pages of an owner's payouts: the account at Stripe to which they go, and the payouts themselves."""
 
 import uuid
 from typing import Any
@@ -26,19 +26,22 @@ from core import locale
 from core.errors import DomainError
 
 PAGE = 25
-# The form's answer leads to Stripe, and browsers hold redirects of a form to this rule too.
+# Browsers apply `form-action` to the redirect after a form as well, and ours leads to Stripe.
 to_stripe = csp_update({"form-action": [SELF, settings.STRIPE_CONNECT_ORIGIN]})
 
 
 class CountryForm(forms.Form):
-    """The only thing that we ask ourselves. The key comes with the page: the form sent twice is one account."""
+    """The country, the only thing that we ask an owner ourselves.
+
+    The page contains `key`: a form sent twice makes one account.
+    """
 
     country = forms.ChoiceField(label="Country of your bank account", choices=lambda: countries())
     key = forms.UUIDField(widget=forms.HiddenInput)
 
 
 def countries() -> list[tuple[str, str]]:
-    """Those that we can pay to, by name."""
+    """Return (code, name) of the countries that we can pay to, ordered by name."""
     names = dict(locale.countries())
     return sorted(((code, names.get(code, code)) for code in settings.PAYOUT_COUNTRIES), key=lambda pair: pair[1])
 
@@ -48,7 +51,7 @@ def countries() -> list[tuple[str, str]]:
 @to_stripe
 @owner_required
 def payout_account(request: HttpRequest, owner: Owner) -> HttpResponse:
-    """How far it is, what Stripe still wants, and the way there."""
+    """Show the state of the account at Stripe, what Stripe still requires, and the link to Stripe's page."""
     return _account_page(request, owner)
 
 
@@ -57,7 +60,7 @@ def payout_account(request: HttpRequest, owner: Owner) -> HttpResponse:
 @to_stripe
 @owner_required
 def payout_account_start(request: HttpRequest, owner: Owner) -> HttpResponse:
-    """To Stripe's page, with an account that is made now if there is none."""
+    """Create the account if there is none, and redirect to Stripe's page."""
     account = connected_accounts.of(owner)
     if account is None or account.status == ConnectedAccount.Status.FAILED:
         form = CountryForm(request.POST)
@@ -79,13 +82,13 @@ def payout_account_start(request: HttpRequest, owner: Owner) -> HttpResponse:
 @require_GET
 @owner_required
 def payout_account_return(request: HttpRequest, owner: Owner) -> HttpResponse:
-    """Where Stripe's page leads. Coming back does not mean that it is complete: Stripe is asked how it stands."""
+    """Ask Stripe for the account's state when the owner returns from its page, which may not be complete yet."""
     account = connected_accounts.of(owner)
     try:
         if account:
             connected_accounts.refresh(account=account)
     except DomainError:
-        messages.warning(request, "Stripe did not answer just now. This page shows how it stands as soon as it does.")
+        messages.warning(request, "Stripe did not answer just now. This page shows the new state as soon as it does.")
     return redirect("payout_account")
 
 
@@ -93,7 +96,7 @@ def payout_account_return(request: HttpRequest, owner: Owner) -> HttpResponse:
 @require_GET
 @owner_required
 def payout_account_refresh(request: HttpRequest, owner: Owner) -> HttpResponse:
-    """Where Stripe leads when a link was used or is too old: to a fresh one."""
+    """Redirect to a new link to Stripe's page: Stripe leads here when a link was used already or is too old."""
     account = connected_accounts.of(owner)
     return _to_onboarding(request, account) if account else redirect("payout_account")
 
@@ -103,22 +106,23 @@ def payout_account_refresh(request: HttpRequest, owner: Owner) -> HttpResponse:
 @to_stripe
 @owner_required
 def payout_dashboard(request: HttpRequest, owner: Owner) -> HttpResponse:
-    """To the owner's own pages at Stripe: bank account, payments to the bank, tax forms."""
+    """Redirect to the owner's own pages at Stripe: bank account, payments to the bank, tax forms."""
     account = connected_accounts.of(owner)
     if account is None:
         return redirect("payout_account")
     try:
         return redirect(connected_accounts.dashboard_url(account=account))
     except DomainError as error:
-        return _told(request, error)
+        return _explain(request, error)
 
 
 @never_cache
 @require_GET
 @owner_required
 def payout_list(request: HttpRequest, owner: Owner) -> HttpResponse:
-    rows = Paginator(Payout.objects.filter(owner=owner).select_related("statement").order_by("-id"), PAGE)
-    page = rows.get_page(request.GET.get("page"))
+    """List the owner's payouts, newest first."""
+    paginator = Paginator(Payout.objects.filter(owner=owner).select_related("statement").order_by("-id"), PAGE)
+    page = paginator.get_page(request.GET.get("page"))
     account = connected_accounts.of(owner)
     context = {
         "page": page,
@@ -133,7 +137,7 @@ def payout_list(request: HttpRequest, owner: Owner) -> HttpResponse:
 @require_POST
 @owner_required
 def payout_final(request: HttpRequest, owner: Owner) -> HttpResponse:
-    """Somebody who leaves is paid first."""
+    """Close the last statement of an owner who leaves, and pay it."""
     try:
         final.start(owner=owner, actor=signed_in(request))
     except DomainError as error:
@@ -144,17 +148,20 @@ def payout_final(request: HttpRequest, owner: Owner) -> HttpResponse:
 
 
 def _to_onboarding(request: HttpRequest, account: ConnectedAccount) -> HttpResponse:
-    where = {name: request.build_absolute_uri(reverse(f"payout_account_{name}")) for name in ("return", "refresh")}
+    urls = {name: request.build_absolute_uri(reverse(f"payout_account_{name}")) for name in ("return", "refresh")}
     try:
         return redirect(
-            connected_accounts.onboarding_url(account=account, return_url=where["return"], refresh_url=where["refresh"])
+            connected_accounts.onboarding_url(account=account, return_url=urls["return"], refresh_url=urls["refresh"])
         )
     except DomainError as error:
-        return _told(request, error)
+        return _explain(request, error)
 
 
-def _told(request: HttpRequest, error: DomainError) -> HttpResponse:
-    """The page says what is pending; what went wrong at Stripe is told here."""
+def _explain(request: HttpRequest, error: DomainError) -> HttpResponse:
+    """Redirect to the account's page, with a message about the error.
+
+    A pending account needs none: the page shows it.
+    """
     if error.code != "account_pending":
         messages.error(request, f"Stripe’s page cannot be opened just now. Please try again soon. ({error.code})")
     return redirect("payout_account")

@@ -1,4 +1,4 @@
-"""The signed records beneath an owner's statement, and the keys that the platform signs with."""
+"""Download of the signed records behind an owner's statement, and the public keys of the platform's signatures."""
 
 from uuid import UUID
 
@@ -19,7 +19,7 @@ from core.files import streamed_response
 @require_GET
 @owner_required
 def package(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpResponseBase:
-    """The package of one of the owner's statements."""
+    """Stream the package of one of the owner's statements as a zip file."""
     statement = get_object_or_404(Statement.objects.select_related("owner"), owner=owner, public_id=public_id)
     return streamed_response(
         statement_package.chunks(statement),
@@ -31,5 +31,5 @@ def package(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpResponse
 @require_GET
 @cache_control(public=True, max_age=3600)
 def keys(request: HttpRequest) -> JsonResponse:
-    """The public keys that packages and OCMF records are checked with."""
+    """Return the public keys with which packages and OCMF records are verified."""
     return JsonResponse(signing_keys.published())

@@ -1,4 +1,4 @@
-"""Having unspent money paid back: what can go to which card, asking for it, and what became of it."""
+"""The page on which a customer requests a refund of unspent money: what can go to which card, and past refunds."""
 
 import uuid
 from collections.abc import Sequence
@@ -28,7 +28,10 @@ SHOWN = 50
 
 
 class RefundForm(forms.Form):
-    """How much, and why. The key comes with the page: the form sent twice is one refund."""
+    """The amount in the currency's major unit, and the reason.
+
+    The page contains `key`: a form sent twice makes one refund.
+    """
 
     amount = forms.DecimalField(decimal_places=2, max_digits=12, min_value=0)
     reason = forms.CharField(max_length=200, required=False)
@@ -39,7 +42,10 @@ class RefundForm(forms.Form):
 @require_http_methods(["GET", "POST"])
 @finance_required
 def refund_request(request: HttpRequest, organization: Organization) -> HttpResponse:
-    """GET shows what can go back; POST sends it. Not while the organization is suspended: somebody may yet claim it."""
+    """Show what can be refunded; POST requests a refund.
+
+    Refused while the organization is suspended: a bank may still claim the money.
+    """
     form = RefundForm(request.POST or None)
     if request.method == "GET":
         return _page(request, organization, form)
@@ -47,7 +53,7 @@ def refund_request(request: HttpRequest, organization: Organization) -> HttpResp
         form.add_error(None, _("Nothing can be paid back while your organization is suspended."))
     if form.is_valid():
         try:
-            made = refunds.request(
+            requested = refunds.request(
                 organization=organization,
                 amount_micro=int(form.cleaned_data["amount"] * MICRO),
                 idempotency_key=f"page:{form.cleaned_data['key']}",
@@ -57,15 +63,15 @@ def refund_request(request: HttpRequest, organization: Organization) -> HttpResp
         except DomainError as error:
             add_error(form, error)
         else:
-            refunds.send(made)
+            refunds.send(requested)
             messages.success(request, _("It is on its way. Banks take five to ten days to show it."))
             return redirect("refund_request")
     return _page(request, organization, form, status=400)
 
 
 def rows(organization: Organization) -> list[dict[str, Any]]:
-    """The organization's refunds, newest first, for `billing/_refund_table.html`."""
-    found = Refund.objects.filter(organization=organization).select_related("top_up").order_by("-id")[:SHOWN]
+    """Return the organization's refunds, newest first, for `billing/_refund_table.html`."""
+    refund_rows = Refund.objects.filter(organization=organization).select_related("top_up").order_by("-id")[:SHOWN]
     return [
         {
             "at": row.created_at,
@@ -76,20 +82,20 @@ def rows(organization: Organization) -> list[dict[str, Any]]:
             "amount": format_money(row.amount_micro, row.currency),
             "receipt": _receipt(row),
         }
-        for row in found
+        for row in refund_rows
     ]
 
 
 def open_disputes(organization: Organization) -> list[dict[str, Any]]:
-    """Payments that their banks ask about or have taken back, for `billing/_card_disputes.html`."""
-    found = CardDispute.objects.filter(organization=organization, status__in=CardDispute.OPEN).select_related("top_up")
+    """Return the open chargebacks, newest first, for `billing/_card_disputes.html`."""
+    disputes = CardDispute.objects.filter(organization=organization, status__in=CardDispute.OPEN)
     return [
         {
             "paid_at": row.top_up.created_at,
             "amount": format_money(row.amount_micro, row.currency),
             "is_taken": row.withdrawn_at is not None,
         }
-        for row in found.order_by("-id")
+        for row in disputes.select_related("top_up").order_by("-id")
     ]
 
 
@@ -124,7 +130,7 @@ def _lots(lots: Sequence[tuple[TopUp, int]]) -> list[dict[str, Any]]:
 
 
 def _receipt(row: Refund) -> str:
-    """Where its receipt is, once it was sent."""
+    """Return the URL of the refund's receipt, or "" until the refund was sent."""
     if row.status not in (Refund.Status.PENDING, Refund.Status.SUCCEEDED):
         return ""
     try:

@@ -1,4 +1,4 @@
-"""The month or the year (UTC) that a page of figures is asked for."""
+"""Parse the month or year (UTC) that a page of figures is requested for."""
 
 from datetime import UTC, date, timedelta
 
@@ -11,7 +11,7 @@ YEARS = range(2000, 2999)
 
 
 def asked(request: HttpRequest) -> Span:
-    """`?month=2026-11` or `?year=2026`; else the month that it is. Raises Http404 for anything else."""
+    """Return the span of `?month=2026-11` or `?year=2026`, or the present month without either. Raises Http404."""
     if "year" in request.GET:
         return year(request.GET["year"])
     if "month" in request.GET:
@@ -21,8 +21,10 @@ def asked(request: HttpRequest) -> Span:
 
 
 def around(span: Span, first: date | None, *, by_year: bool) -> dict[str, date | None]:
-    """For components/span_nav.html: to the span before, if `first` (the first day with figures) is in it or earlier, and to
-    the one after, if it has begun.
+    """Return the links of components/span_nav.html.
+
+    `older` is the span before, if `first` (the first day with figures) is not after it; `newer` is the next span, if it
+    has begun.
     """
     today, before = timezone.now().astimezone(UTC).date(), span.since - timedelta(days=1)
     older = before.replace(month=1, day=1) if by_year else before.replace(day=1)
@@ -35,13 +37,16 @@ def around(span: Span, first: date | None, *, by_year: bool) -> dict[str, date |
 
 
 def month(text: str) -> Span:
-    first, _, second = text.partition("-")
-    if not (_is_number(first, 4) and _is_number(second, 2) and int(first) in YEARS and 1 <= int(second) <= 12):
+    """Parse `2026-11`. Raises Http404."""
+    year_text, _, month_text = text.partition("-")
+    is_date = _is_number(year_text, 4) and _is_number(month_text, 2)
+    if not (is_date and int(year_text) in YEARS and 1 <= int(month_text) <= 12):
         raise Http404
-    return Span.month(int(first), int(second))
+    return Span.month(int(year_text), int(month_text))
 
 
 def year(text: str) -> Span:
+    """Parse `2026`. Raises Http404."""
     if not (_is_number(text, 4) and int(text) in YEARS):
         raise Http404
     return Span.year(int(text))

@@ -1,4 +1,4 @@
-"""The most that a customer's jobs may cost in a month: every member may look, who looks after the money may change it."""
+"""The page of a customer's monthly spend cap. Every member may read it; admins and finance may change it."""
 
 from decimal import Decimal
 from typing import Any
@@ -23,6 +23,8 @@ from core.money import MICRO
 
 
 class CapForm(forms.Form):
+    """The cap in the currency's major unit."""
+
     monthly = forms.DecimalField(
         decimal_places=2, max_digits=12, min_value=0, error_messages={"min_value": "A cap is zero or more."}
     )
@@ -32,7 +34,7 @@ class CapForm(forms.Form):
 @require_http_methods(["GET", "POST"])
 @organization_required
 def spend_cap(request: HttpRequest, organization: Organization) -> HttpResponse:
-    """POST sets the cap; with `action=remove` it takes it away."""
+    """Show the cap. POST sets it, or removes it with `action=remove`."""
     if request.method == "GET":
         return _page(request, organization, CapForm())
     if not may_move_money(signed_in(request)):

@@ -1,4 +1,4 @@
-"""An owner's statements, and what a tax office asks of a year."""
+"""Pages of an owner's statements, and of the payments of a year as a tax office asks for them."""
 
 from datetime import UTC
 from typing import Any
@@ -34,6 +34,7 @@ PAGE = 25
 @require_GET
 @owner_required
 def statement_list(request: HttpRequest, owner: Owner) -> HttpResponse:
+    """List the owner's statements, newest first."""
     rows = Statement.objects.filter(owner=owner).select_related("payout").order_by("-number")
     page = Paginator(rows, PAGE).get_page(request.GET.get("page"))
     context = {
@@ -49,16 +50,17 @@ def statement_list(request: HttpRequest, owner: Owner) -> HttpResponse:
 @require_GET
 @owner_required
 def statement_detail(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpResponse:
+    """Show one statement."""
     statement = get_object_or_404(_statements(owner), public_id=public_id)
-    shown = statement_selectors.detail(statement)
+    detail = statement_selectors.detail(statement)
     context = {
         **_row(statement),
-        "work": [_work_row(earned, statement.currency) for earned in shown.work],
-        "work_total": _amounts(shown.work_total, statement.currency),
-        "others": [{"line": line, "amount": exact(line.amount_micro, statement.currency)} for line in shown.others],
-        "sums": [(name, exact(micro, statement.currency)) for name, micro in shown.sums()],
+        "work": [_work_row(earned, statement.currency) for earned in detail.work],
+        "work_total": _amounts(detail.work_total, statement.currency),
+        "others": [{"line": line, "amount": exact(line.amount_micro, statement.currency)} for line in detail.others],
+        "sums": [(name, exact(micro, statement.currency)) for name, micro in detail.sums()],
         "carried_micro": statement.carried_micro,
-        "why": payout_words.why(shown.payout) if shown.payout else "",
+        "why": payout_words.why(detail.payout) if detail.payout else "",
         "minimum_micro": settings.PAYOUT_MIN_MICRO,
         "rounding": paper.ROUNDING,
     }
@@ -69,6 +71,7 @@ def statement_detail(request: HttpRequest, owner: Owner, public_id: UUID) -> Htt
 @require_GET
 @owner_required
 def statement_pdf(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpResponse:
+    """Download one statement as PDF."""
     statement = get_object_or_404(_statements(owner), public_id=public_id)
     return download(paper.render(statement), filename=paper.file_name(statement), content_type="application/pdf")
 
@@ -77,7 +80,8 @@ def statement_pdf(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpRe
 @require_GET
 @owner_required
 def earnings_tax(request: HttpRequest, owner: Owner, year: int) -> HttpResponse:
-    _known(year)
+    """Show what the owner was paid in a year, by quarters, and whether a tax form's threshold is reached."""
+    _require_year(year)
     this_year = timezone.now().astimezone(UTC).year
     form, rows = tax.form_of(owner.country, year), tax.year_of(owner, year)
     context = {
@@ -98,7 +102,8 @@ def earnings_tax(request: HttpRequest, owner: Owner, year: int) -> HttpResponse:
 @require_GET
 @owner_required
 def earnings_tax_csv(request: HttpRequest, owner: Owner, year: int) -> HttpResponse:
-    _known(year)
+    """Download the payments of a year as CSV."""
+    _require_year(year)
     body = tax_files.owner_csv(owner, year)
     return download(body, filename=f"driveway-payments-{year}.csv", content_type="text/csv; charset=utf-8")
 
@@ -107,13 +112,13 @@ def _statements(owner: Owner) -> QuerySet[Statement]:
     return Statement.objects.filter(owner=owner).select_related("owner", "payout")
 
 
-def _known(year: int) -> None:
+def _require_year(year: int) -> None:
     if year not in YEARS:
         raise Http404
 
 
 def _row(statement: Statement) -> dict[str, Any]:
-    payout: Payout | None = getattr(statement, "payout", None)  # there is none below the minimum
+    payout: Payout | None = getattr(statement, "payout", None)  # none if the sum was below the minimum
     return {
         "statement": statement,
         "first_day": periods.first_day(statement),
@@ -132,8 +137,8 @@ def _work_row(earned: Earned[StatementLine], currency: str) -> dict[str, Any]:
 
 def _amounts(earned: Earned[Any], currency: str) -> dict[str, Any]:
     names = ("gross_micro", "energy_micro", "wear_micro", "net_micro")
-    words = {name.removesuffix("_micro"): exact(getattr(earned, name), currency) for name in names}
-    return {"attempts": earned.attempts, "compute_ms": earned.compute_ms, **words}
+    amounts = {name.removesuffix("_micro"): exact(getattr(earned, name), currency) for name in names}
+    return {"attempts": earned.attempts, "compute_ms": earned.compute_ms, **amounts}
 
 
 def _tax_row(row: tax.TaxYear) -> dict[str, Any]:

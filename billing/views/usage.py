@@ -1,4 +1,4 @@
-"""What a customer's jobs used and cost: a month by its days, a year by its months, and every model."""
+"""The page of what a customer's jobs used and cost: a month by days or a year by months, and for each model."""
 
 from datetime import UTC, date
 from typing import Any
@@ -28,7 +28,7 @@ COLUMNS = ("day", "model", "model_name", *SUMS, "currency")
 @require_GET
 @organization_required
 def usage(request: HttpRequest, organization: Organization) -> HttpResponse:
-    """`?month=2026-11` or `?year=2026`; else the month that it is (UTC)."""
+    """Show a month (`?month=2026-11`) or a year (`?year=2026`); without either, the present month (UTC)."""
     first = selectors.first_day(organization)
     by_year, span, currency = "year" in request.GET, spans.asked(request), organization.currency
     if by_year:
@@ -53,7 +53,7 @@ def usage(request: HttpRequest, organization: Organization) -> HttpResponse:
 @require_GET
 @organization_required
 def usage_csv(request: HttpRequest, organization: Organization, year: int, month: int) -> HttpResponse:
-    """A row for each day and model of a month. Amounts are millionths of the currency's unit."""
+    """Download a month as CSV, with a row for each day and model. Amounts are in micro-units."""
     name = f"{year:04}-{month:02}"
     span = spans.month(name)
     rows = selectors.models_by_day(organization, span.since, span.until)
@@ -62,7 +62,7 @@ def usage_csv(request: HttpRequest, organization: Organization, year: int, month
 
 
 def month_shown(organization: Organization) -> dict[str, Any]:
-    """The month that it is beside its cap, in words: for pages."""
+    """Return the present month (UTC) and its spend cap as formatted texts for templates."""
     month, currency = spend_caps.month(organization), organization.currency
     cap, left, used = month.cap_micro, month.left_micro, month.charged_micro + month.held_micro
     return {
@@ -95,12 +95,15 @@ def _cells(row: Used[tuple[date, ModelArtifact]], currency: str) -> tuple[Any, .
 
 
 def _chart(rows: list[Used[date]], currency: str, *, by_year: bool) -> BarChart:
-    dearest = max((row for row in rows if not row.is_empty), key=lambda row: row.charged_micro, default=None)
-    say = locale.month if by_year else locale.day
+    highest = max((row for row in rows if not row.is_empty), key=lambda row: row.charged_micro, default=None)
+    date_text = locale.month if by_year else locale.day
     return bar_chart(
         title="Charged by month" if by_year else "Charged by day",
-        description=f"Most on {say(dearest.key)}: {locale.format_money(dearest.charged_micro, currency)}. The table below has every figure."
-        if dearest
+        description=(
+            f"Most on {date_text(highest.key)}: {locale.format_money(highest.charged_micro, currency)}. "
+            "The table below has every figure."
+        )
+        if highest
         else "",
         labels=[locale.short_month(row.key) if by_year else str(row.key.day) for row in rows],
         series=[Series("a", "Charged", [row.charged_micro for row in rows])],

@@ -1,4 +1,4 @@
-"""A customer's wallet: what is in it, how it moved, and topping it up by card on a page of Stripe's."""
+"""Pages of a customer's wallet: its balance, its movements, and top-ups by card on a page of Stripe's."""
 
 import re
 import uuid
@@ -29,14 +29,17 @@ from core.locale import format_money
 from core.money import MICRO
 
 SHOWN = 50
-AMOUNT = re.compile(r"\d{1,8}(\.\d{1,2})?")
+AMOUNT = re.compile(r"\d{1,8}(\.\d{1,2})?")  # in a link, so it is checked before it fills the form
 CHOICES = (25, 50, 100, 250)
-# The form's answer leads to Stripe, and browsers hold redirects of a form to this rule too.
+# Browsers apply `form-action` to the redirect after a form as well, and ours leads to Stripe.
 to_checkout = csp_update({"form-action": [SELF, settings.STRIPE_CHECKOUT_ORIGIN]})
 
 
 class TopUpForm(forms.Form):
-    """One of the usual amounts, or another. The key comes with the page: the form sent twice is one top-up."""
+    """One of CHOICES or another amount, in the currency's major unit.
+
+    The page contains `key`: a form sent twice is one top-up.
+    """
 
     choice = forms.ChoiceField(choices=[(str(n), n) for n in CHOICES] + [("other", "other")], required=False)
     amount = forms.DecimalField(decimal_places=2, max_digits=12, required=False)
@@ -58,9 +61,9 @@ class TopUpForm(forms.Form):
 @to_checkout
 @organization_required
 def wallet(request: HttpRequest, organization: Organization) -> HttpResponse:
-    """`?amount=50.00` fills the form in: mails lead here."""
-    wanted = request.GET.get("amount", "")
-    form = TopUpForm({"choice": "other", "amount": wanted}) if AMOUNT.fullmatch(wanted) else TopUpForm()
+    """Show the wallet. `?amount=50.00`, as in links from mails, fills in the form."""
+    amount = request.GET.get("amount", "")
+    form = TopUpForm({"choice": "other", "amount": amount}) if AMOUNT.fullmatch(amount) else TopUpForm()
     return _page(request, organization, form, is_asked=form.is_bound)
 
 
@@ -69,7 +72,7 @@ def wallet(request: HttpRequest, organization: Organization) -> HttpResponse:
 @to_checkout
 @finance_required
 def top_up_start(request: HttpRequest, organization: Organization) -> HttpResponse:
-    """To Stripe's page; or, while Stripe does not answer, to ours, which waits for it."""
+    """Start a top-up and redirect to Stripe's page or, while Stripe does not answer, to our page that waits for it."""
     form = TopUpForm(request.POST)
     if form.is_valid():
         try:
@@ -94,7 +97,7 @@ def top_up_start(request: HttpRequest, organization: Organization) -> HttpRespon
 @require_GET
 @organization_required
 def top_up_pay(request: HttpRequest, organization: Organization, public_id: UUID) -> HttpResponse:
-    """One top-up: what state it is in, and the way to pay it while it can be paid."""
+    """Show a top-up's state, with the link to pay it while it can be paid."""
     return _top_up(request, organization, public_id)
 
 
@@ -102,7 +105,7 @@ def top_up_pay(request: HttpRequest, organization: Organization, public_id: UUID
 @require_GET
 @organization_required
 def top_up_done(request: HttpRequest, organization: Organization, public_id: UUID) -> HttpResponse:
-    """Where Stripe's page leads after paying. Asks Stripe how it went: its webhook may still be on the way."""
+    """Show a top-up after Stripe's page. Asks Stripe for the outcome, since its webhook may come later."""
     top_up = get_object_or_404(CardTopUp, organization=organization, public_id=public_id)
     problem = ""
     try:
@@ -116,7 +119,7 @@ def top_up_done(request: HttpRequest, organization: Organization, public_id: UUI
 @require_GET
 @organization_required
 def top_up_left(request: HttpRequest, organization: Organization, public_id: UUID) -> HttpResponse:
-    """Where Stripe's page leads when somebody goes back without paying."""
+    """Show a top-up after a person left Stripe's page without paying."""
     return _top_up(request, organization, public_id, came_from="left")
 
 
@@ -155,7 +158,7 @@ def _page(
 
 
 def _recharge(organization: Organization) -> dict[str, Any]:
-    """The standing order in a few words; nothing in them when there is none."""
+    """Return a summary of the automatic recharge."""
     row = recharges.of(organization)
     if row is None or not row.is_on:
         return {"is_on": False}
@@ -202,9 +205,9 @@ def _row(row: wallet_history.TopUpRow, currency: str, may_pay: bool) -> dict[str
 
 
 def _move(row: wallet_history.Movement, currency: str) -> dict[str, Any]:
-    came, went = words.MOVES.get(row.kind, (row.kind, row.kind))
+    label_in, label_out = words.MOVES.get(row.kind, (row.kind, row.kind))
     return {
-        "label": came if row.amount_micro > 0 else went,
+        "label": label_in if row.amount_micro > 0 else label_out,
         "is_promo": row.is_promo and row.kind != "promo",
         "amount": ("+" if row.amount_micro > 0 else "") + format_money(row.amount_micro, currency),
         "after": format_money(row.after_micro, currency),

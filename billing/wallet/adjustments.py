@@ -1,4 +1,7 @@
-"""Goodwill and corrections of money by hand, as the platform's expense or income. Only an approval calls these."""
+"""Goodwill and corrections by hand, as the platform's expense or income.
+
+Called only by an approval of two operators.
+"""
 
 from django.db import transaction
 
@@ -16,9 +19,10 @@ Kind = LedgerAccount.Kind
 def adjust_customer(
     *, organization: Organization, amount_micro: int, note: str, idempotency_key: str, actor: User
 ) -> LedgerTransfer:
-    """Give to a wallet (`amount_micro` > 0) or take from it (< 0). The same key again returns the first.
+    """Add to a wallet (`amount_micro` > 0) or take from it (< 0).
 
-    Raises InvalidInput (`amount_invalid`) and PaymentRequired (`insufficient_funds`): a wallet never goes below zero.
+    Return the transfer; the same key again returns the first. Raises InvalidInput (`amount_invalid`) and
+    PaymentRequired (`insufficient_funds`): a wallet never goes below zero.
     """
     wallet = Place(kind=Kind.WALLET, currency=organization.currency, organization_id=organization.pk)
     return _adjust(wallet, organization.public_id, amount_micro, note, idempotency_key, actor)
@@ -28,19 +32,22 @@ def adjust_customer(
 def adjust_owner(
     *, owner: Owner, currency: str, amount_micro: int, note: str, idempotency_key: str, actor: User
 ) -> LedgerTransfer:
-    """Add to what an owner is owed (`amount_micro` > 0), or take from it; it may go below zero. As adjust_customer."""
+    """Add to what an owner is owed (`amount_micro` > 0) or take from it (< 0). What is owed may go below zero.
+
+    Returns the transfer; the same key again returns the first. Raises InvalidInput (`amount_invalid`).
+    """
     payable = Place(kind=Kind.PAYABLE, currency=currency, owner_id=owner.pk)
     return _adjust(payable, owner.public_id, amount_micro, note, idempotency_key, actor)
 
 
 def _adjust(
-    whose: Place, subject: object, amount_micro: int, note: str, idempotency_key: str, actor: User
+    party: Place, subject: object, amount_micro: int, note: str, idempotency_key: str, actor: User
 ) -> LedgerTransfer:
     if amount_micro == 0:
-        raise InvalidInput("An adjustment is of some amount.", code="amount_invalid")
-    platform = Place(kind=Kind.ADJUSTMENT, currency=whose.currency)
-    accounts = posting.accounts([whose, platform])
-    debit, credit = (platform, whose) if amount_micro > 0 else (whose, platform)
+        raise InvalidInput("The amount of an adjustment cannot be zero.", code="amount_invalid")
+    platform = Place(kind=Kind.ADJUSTMENT, currency=party.currency)
+    accounts = posting.accounts([party, platform])
+    debit, credit = (platform, party) if amount_micro > 0 else (party, platform)
     result = posting.post(
         [
             Posting(
@@ -59,7 +66,7 @@ def _adjust(
             action="money.adjusted",
             subject=subject,
             amount_micro=amount_micro,
-            currency=whose.currency,
+            currency=party.currency,
             note=note,
             transfer=str(result.transfers[0].public_id),
         )

@@ -1,4 +1,4 @@
-"""What a customer sees of the wallet: its movements, straight from the ledger, and its top-ups."""
+"""What a customer sees of the wallet: its movements, read from the ledger, and its top-ups."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,18 +15,21 @@ Kind = LedgerAccount.Kind
 
 @dataclass(frozen=True)
 class Movement:
-    """One transfer as the customer felt it. `after_micro` is what was free to spend when it was done."""
+    """One transfer from the customer's side."""
 
     kind: str
-    is_promo: bool  # of the promotional credit
-    amount_micro: int
-    after_micro: int
+    is_promo: bool  # it moved promotional credit
+    amount_micro: int  # positive: into the wallet
+    after_micro: int  # the available balance after the transfer
     at: datetime
     reference: str
 
 
 def movements(organization: Organization, *, limit: int) -> list[Movement]:
-    """The last movements of what is free to spend, newest first. The balance is walked back from today's."""
+    """Return the last movements of the available balance, newest first.
+
+    Balances after each movement are computed backwards from today's balance.
+    """
     spendable = LedgerAccount.objects.filter(
         organization=organization, kind__in=[Kind.WALLET, Kind.PROMO_WALLET], currency=organization.currency
     )
@@ -37,19 +40,19 @@ def movements(organization: Organization, *, limit: int) -> list[Movement]:
 
 
 def _walk(accounts: dict[int, LedgerAccount], transfers: Iterable[LedgerTransfer]) -> Iterator[Movement]:
-    after = sum(account.balance_micro for account in accounts.values())
+    after_micro = sum(account.balance_micro for account in accounts.values())
     for transfer in transfers:
-        came = transfer.credit_id in accounts
-        account = accounts[transfer.credit_id if came else transfer.debit_id]
-        amount = transfer.amount_micro if came else -transfer.amount_micro
+        is_incoming = transfer.credit_id in accounts
+        account = accounts[transfer.credit_id if is_incoming else transfer.debit_id]
+        amount_micro = transfer.amount_micro if is_incoming else -transfer.amount_micro
         is_promo = account.kind == Kind.PROMO_WALLET
-        yield Movement(transfer.kind, is_promo, amount, after, transfer.posted_at, str(transfer.public_id))
-        after -= amount
+        yield Movement(transfer.kind, is_promo, amount_micro, after_micro, transfer.posted_at, str(transfer.public_id))
+        after_micro -= amount_micro
 
 
 @dataclass(frozen=True)
 class TopUpRow:
-    """A top-up by whatever way, with its state in words for `status`."""
+    """A top-up of any origin, with a label for its status."""
 
     public_id: UUID
     by: str  # checkout, auto or manual
@@ -62,7 +65,7 @@ class TopUpRow:
 
 
 def top_ups(organization: Organization, *, limit: int) -> list[TopUpRow]:
-    """By card in every state, and what operators entered; newest first."""
+    """Return top-ups by card in every state and those that operators entered, newest first."""
     cards = CardTopUp.objects.filter(organization=organization).order_by("-id")[:limit]
     manual = TopUp.objects.filter(organization=organization, method=TopUp.Method.MANUAL).order_by("-id")[:limit]
     rows = [

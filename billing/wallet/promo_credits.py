@@ -1,4 +1,7 @@
-"""Credit that the platform gives away, at its own expense: owners are paid all the same."""
+"""Promotional credit, which the platform gives to customers at its own expense.
+
+Owners are paid for such work as for any other.
+"""
 
 from django.conf import settings
 from django.db import transaction
@@ -16,18 +19,18 @@ Kind = LedgerAccount.Kind
 def grant(
     *, organization: Organization, amount_micro: int, reason: str, idempotency_key: str, actor: User | None
 ) -> PromoCredit:
-    """Give promotional credit, which jobs use up first and which is never paid out. The same key again returns the first.
+    """Grant promotional credit, which jobs use first and which is never refunded. The same key again returns the first.
 
-    Raises InvalidInput (`amount_invalid`, `amount_too_large` above PROMO_CREDIT_MAX_MICRO, `reason_missing`), and Conflict
-    (`idempotency_conflict`) when the key was used with another amount.
+    Raises InvalidInput (`amount_invalid`, `amount_too_large` above PROMO_CREDIT_MAX_MICRO, `reason_missing`), and
+    Conflict (`idempotency_conflict`) when the key was used with another amount.
     """
     if amount_micro <= 0 or not idempotency_key:
         raise InvalidInput("The amount must be more than zero.", code="amount_invalid", amount_micro=amount_micro)
     if amount_micro > settings.PROMO_CREDIT_MAX_MICRO:
         largest = settings.PROMO_CREDIT_MAX_MICRO
-        raise InvalidInput("That is more than one grant may be.", code="amount_too_large", max_micro=largest)
+        raise InvalidInput("The amount is too large for one grant.", code="amount_too_large", max_micro=largest)
     if not reason.strip():
-        raise InvalidInput("Say why.", code="reason_missing")
+        raise InvalidInput("Give the reason of the grant.", code="reason_missing")
     with transaction.atomic():
         expense = Place(kind=Kind.PROMOTION, currency=organization.currency)
         wallet = Place(kind=Kind.PROMO_WALLET, currency=organization.currency, organization_id=organization.pk)
@@ -43,9 +46,9 @@ def grant(
                 )
             ]
         )
-        if not result.new:
+        if not result.new:  # the ledger knows the key: this grant was made before
             return _replayed(organization, idempotency_key, reason)
-        made = PromoCredit.objects.create(
+        credit = PromoCredit.objects.create(
             organization=organization,
             amount_micro=amount_micro,
             currency=organization.currency,
@@ -60,13 +63,13 @@ def grant(
             subject=organization.public_id,
             amount_micro=amount_micro,
             currency=organization.currency,
-            reason=made.reason,
+            reason=credit.reason,
         )
-    return made
+    return credit
 
 
 def _replayed(organization: Organization, idempotency_key: str, reason: str) -> PromoCredit:
-    """The ledger compared the amount; the reason is ours to compare."""
+    """Return the first grant under this key. The ledger has compared the amount; the reason is compared here."""
     first = PromoCredit.objects.get(organization=organization, idempotency_key=idempotency_key)
     if first.reason != reason[:200]:
         raise Conflict("This key was used with another reason.", code="idempotency_conflict")

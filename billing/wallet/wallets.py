@@ -1,3 +1,5 @@
+"""A customer's wallet: its balance, and the top-ups that put money into it."""
+
 from dataclasses import dataclass
 
 from django.db import IntegrityError, transaction
@@ -9,11 +11,10 @@ from billing.chargebacks import debts
 from billing.ledger import posting
 from billing.ledger.posting import Place, Posting
 from billing.models import CardTopUp, LedgerAccount, LedgerTransfer, TopUp
-from billing.wallet import wallets
 from core.errors import Conflict, InvalidInput
 from core.states import transition
 
-# Where the money of each method is before it reaches our bank account.
+# Method -> the account that is debited: where the money is before it is in our bank account.
 CLEARING = {
     TopUp.Method.MANUAL.value: LedgerAccount.Kind.BANK_CLEARING,
     TopUp.Method.STRIPE.value: LedgerAccount.Kind.STRIPE_CLEARING,
@@ -23,10 +24,11 @@ REFERENCE_MAX = 120
 
 @dataclass(frozen=True)
 class WalletSummary:
-    """`balance_micro` is all its money here: `held_micro` for open orders and `available_micro` to spend.
+    """A wallet in micro-units.
 
-    `promo_micro` is the part of what is available that is promotional credit: spent first, never refunded. `owed_micro` is
-    owed for disputed payments that the wallet did not cover.
+    `balance_micro` is `held_micro` (for open orders) and `available_micro` (to spend) together. `promo_micro` is the
+    part of `available_micro` that is promotional credit: spent first, never refunded. `owed_micro` is what the customer
+    owes for disputed payments that the wallet did not cover.
     """
 
     currency: str
@@ -38,7 +40,7 @@ class WalletSummary:
 
 
 def summary(organization: Organization) -> WalletSummary:
-    """What the wallet has. Reads only: an organization that never topped up has zeros."""
+    """Return the wallet's figures: zeros for an organization that never topped up."""
     balances = dict(
         LedgerAccount.objects.filter(
             organization=organization, currency=organization.currency, kind__in=LedgerAccount.OF_ORGANIZATION
@@ -59,30 +61,31 @@ def top_up(
     idempotency_key: str,
     actor: User | None,
 ) -> TopUp:
-    """Put money into a wallet. The same key again returns the first top-up.
+    """Put money into a wallet and return the top-up. The same key again returns the first.
 
-    By bank transfer (manual) `reference` is the bank's, and credited once: in the back office two operators say so
-    (billing/wiring/approvals.py). Raises InvalidInput for an amount that is not positive, an unknown method, an empty key or a bank
-    transfer without reference, and Conflict: `idempotency_conflict` when the key was used with other values,
-    `reference_used` when the transfer was credited under another key.
+    For a bank transfer (manual), `reference` is the bank's reference, which is credited only once; in the back office
+    two operators approve it (billing/wiring/approvals.py). Raises InvalidInput for an amount that is not positive, an
+    unknown method, an empty key or a bank transfer without reference, and Conflict: `idempotency_conflict` when the key
+    was used with other values, `reference_used` when the transfer was credited under another key.
     """
     if amount_micro <= 0:
         raise InvalidInput("The amount must be more than zero.", code="amount_invalid", amount_micro=amount_micro)
     if method not in CLEARING or not idempotency_key:
-        raise InvalidInput("Choose a method, and give a key that names this top-up.", method=method)
+        raise InvalidInput("Give a known method and an idempotency key for this top-up.", method=method)
     if method == TopUp.Method.MANUAL:
         reference = clean_reference(reference)
     try:
         with transaction.atomic():
             return _credit(organization, amount_micro, method, reference, idempotency_key, actor)
     except IntegrityError as error:
+        # The unique index decides: a check before the insert could not see a transfer that is credited concurrently.
         if "top_up_bank_reference" in str(error):
-            raise _used(reference) from error
+            raise _reference_used(reference) from error
         raise
 
 
 def clean_reference(reference: str) -> str:
-    """A bank's reference as it is kept. Raises InvalidInput `reference_invalid`."""
+    """Return a bank's reference with its white space normalised. Raises InvalidInput `reference_invalid`."""
     reference = " ".join(reference.split())
     if not 0 < len(reference) <= REFERENCE_MAX:
         raise InvalidInput("Give the bank's reference of the transfer.", code="reference_invalid")
@@ -90,20 +93,20 @@ def clean_reference(reference: str) -> str:
 
 
 def insist_unused(reference: str) -> None:
-    """Raises Conflict `reference_used` for a bank transfer that was credited already."""
+    """Raise Conflict `reference_used` if a bank transfer with this reference was credited already."""
     if TopUp.objects.filter(method=TopUp.Method.MANUAL).filter(reference__iexact=reference).exists():
-        raise _used(reference)
+        raise _reference_used(reference)
 
 
-def _used(reference: str) -> Conflict:
+def _reference_used(reference: str) -> Conflict:
     return Conflict(f"The bank transfer {reference} was credited before.", code="reference_used")
 
 
 def _credit(
     organization: Organization, amount_micro: int, method: str, reference: str, idempotency_key: str, actor: User | None
 ) -> TopUp:
-    """In a transaction of its own: posted, kept, said, and given to what is owed."""
-    owes = debts.lock_if_owed(organization)
+    """Post the top-up, write its row and the audit entry, and pay what the customer owes. Runs in a transaction."""
+    owes = debts.lock_if_owed(organization)  # lock order: the organization before its ledger accounts
     clearing = Place(kind=CLEARING[method], currency=organization.currency)
     wallet = Place(kind=LedgerAccount.Kind.WALLET, currency=organization.currency, organization_id=organization.pk)
     accounts = posting.accounts([clearing, wallet])
@@ -145,7 +148,10 @@ def _credit(
 
 
 def _replayed(organization: Organization, idempotency_key: str, reference: str) -> TopUp:
-    """The ledger compared amount, method and wallet; the reference is ours to compare."""
+    """Return the first top-up under this key.
+
+    The ledger has compared amount, method and wallet; the rest is compared here.
+    """
     existing = TopUp.objects.get(organization=organization, idempotency_key=idempotency_key)
     if existing.reference != reference:
         raise Conflict("This key was used with another reference.", code="idempotency_conflict")
@@ -153,10 +159,13 @@ def _replayed(organization: Organization, idempotency_key: str, reference: str) 
 
 
 def credit(row: CardTopUp, payment_intent_id: str) -> None:
-    """Stripe has the money: put it into the wallet, once. Inside a transaction that holds the row."""
+    """Put the money of a paid top-up by card into the wallet, once.
+
+    Call it in a transaction that has locked the row.
+    """
     if row.status == CardTopUp.Status.PAID:
         return
-    row.top_up = wallets.top_up(
+    row.top_up = top_up(
         organization=row.organization,
         amount_micro=row.amount_micro,
         method=TopUp.Method.STRIPE,

@@ -1,6 +1,6 @@
-"""What moved in a wallet, in words for its customer."""
+"""Labels of the movements that a customer sees in the wallet."""
 
-# What moved, in plain words: when it came, and when it went.
+# Kind of transfer -> (label when it adds money, label when it takes money).
 MOVES = {
     "top_up": ("Top-up", "Top-up"),
     "hold": ("Held for a job", "Held for a job"),

@@ -1,11 +1,13 @@
-"""Which noun handles which command, event and approval. Nothing imports it but the app's start.
+"""Connect each Stripe command, Stripe event and approval to the package that handles it.
 
-The outbox, the inbox and the approvals hold registries that start empty, so that they stand below the nouns that they call.
+Only `billing.apps` imports this. The outbox, the inbox and the approvals hold registries that start empty. They can
+therefore call handlers in packages that import them, without importing those packages themselves.
 """
 
 from core import workers
 
-# What others announce -> the task of ours that acts on it. Beat runs each of them as well.
+# Fact that another module announces (core.workers.announce) -> task of this app to wake. Celery beat also runs each
+# task regularly, so a lost announcement only costs time.
 FACTS = (
     ("usage", "billing.settle_usage"),
     ("jobs_ended", "billing.close_jobs"),
@@ -14,7 +16,10 @@ FACTS = (
 
 
 def connect() -> None:
-    """Fill the registries. Called once, when Django has loaded all models; a second call changes nothing."""
+    """Fill the registries of commands, events and approvals, and subscribe tasks to facts.
+
+    Called once by `BillingConfig.ready`, after Django has loaded all models. A second call changes nothing.
+    """
     from billing.approvals import kinds
     from billing.stripe import commands, inbox
     from billing.wiring.approvals import KINDS

@@ -1,4 +1,8 @@
-"""What two operators can do about money: how each act is checked, said in words, and done."""
+"""The acts on money that need two operators: how each one's parameters are checked, and how it is summarised and done.
+
+Of each group of functions below, `_..._params` checks a proposal's parameters and returns those to keep, `_..._summary`
+describes the act in one line for the second operator, and the rest carry it out inside the approving transaction.
+"""
 
 from collections.abc import Callable
 
@@ -15,19 +19,19 @@ from core.errors import NotFound
 from core.locale import format_money
 from core.workers import wake
 
-# --- customers ----------------------------------------------------------------------------------------------------------
+# --- customers ----------------------------------------------------------------------------------------------------
 
 
-def _of_customer(params: Params) -> Params:
+def _customer_params(params: Params) -> Params:
     return {"organization": str(find(Organization, params, "organization").public_id), "amount_micro": amount(params)}
 
 
-def _customer_adjustment(params: Params) -> Params:
+def _customer_adjustment_params(params: Params) -> Params:
     organization = find(Organization, params, "organization")
     return {"organization": str(organization.public_id), "amount_micro": amount(params, signed=True)}
 
 
-def _says(verb: str) -> Callable[[Params], str]:
+def _customer_summary(verb: str) -> Callable[[Params], str]:
     def summary(params: Params) -> str:
         organization = find(Organization, params, "organization")
         return f"{verb} {format_money(params['amount_micro'], organization.currency)}: {organization.name}"
@@ -35,14 +39,14 @@ def _says(verb: str) -> Callable[[Params], str]:
     return summary
 
 
-def _of_bank(params: Params) -> Params:
+def _bank_top_up_params(params: Params) -> Params:
     reference = wallets.clean_reference(str(params.get("reference", "")))
     wallets.insist_unused(reference)
-    return {**_of_customer(params), "reference": reference}
+    return {**_customer_params(params), "reference": reference}
 
 
-def _bank_words(params: Params) -> str:
-    return f"{_says('Credit a bank transfer of')(params)}, reference {params['reference']}"
+def _bank_top_up_summary(params: Params) -> str:
+    return f"{_customer_summary('Credit a bank transfer of')(params)}, reference {params['reference']}"
 
 
 def _bank_top_up(approval: Approval, actor: User) -> None:
@@ -52,7 +56,7 @@ def _bank_top_up(approval: Approval, actor: User) -> None:
         method=TopUp.Method.MANUAL,
         reference=approval.params["reference"],
         actor=actor,
-        idempotency_key=f"approval:{approval.public_id}",
+        idempotency_key=f"approval:{approval.public_id}",  # as for all acts below: an approval is carried out once
     )
 
 
@@ -66,7 +70,7 @@ def _refund(approval: Approval, actor: User) -> None:
     )
 
 
-def _promo(approval: Approval, actor: User) -> None:
+def _grant_promo_credit(approval: Approval, actor: User) -> None:
     promo_credits.grant(
         organization=find(Organization, approval.params, "organization"),
         reason=approval.reason[:200],
@@ -86,32 +90,33 @@ def _adjust_customer(approval: Approval, actor: User) -> None:
     )
 
 
-def _of_refund(params: Params) -> Params:
+def _refund_resolution_params(params: Params) -> Params:
     refund = find(Refund, params, "refund")
     resolutions.insist_given_up(refund)
     return {"refund": str(refund.public_id)}
 
 
-def _refund_words(params: Params) -> str:
+def _refund_resolution_summary(params: Params) -> str:
     refund = find(Refund, params, "refund")
-    return f"Settle refund of {format_money(refund.amount_micro, refund.currency)} as Stripe has it: {refund.organization.name}"
+    amount_text = format_money(refund.amount_micro, refund.currency)
+    return f"Settle refund of {amount_text} as Stripe has it: {refund.organization.name}"
 
 
 def _resolve_refund(approval: Approval, actor: User) -> None:
-    """A worker does it, since it asks Stripe first."""
+    """Wake the worker that settles the refund. It must ask Stripe first, which no transaction may do."""
     resolutions.insist_given_up(find(Refund, approval.params, "refund"))
     wake(resolutions.TASK)
 
 
-# --- owners -------------------------------------------------------------------------------------------------------------
+# --- owners ----------------------------------------------------------------------------------------------------
 
 
-def _owner_adjustment(params: Params) -> Params:
+def _owner_adjustment_params(params: Params) -> Params:
     return {"owner": str(find(Owner, params, "owner").public_id), "amount_micro": amount(params, signed=True)}
 
 
-def _owner_words(params: Params) -> str:
-    """By id: the summary is kept longer than a person may be."""
+def _owner_adjustment_summary(params: Params) -> str:
+    """Name the owner by id only: the summary is kept longer than the owner's personal data may be."""
     owner = find(Owner, params, "owner")
     return f"Adjust by {format_money(params['amount_micro'], owner.currency)}: owner {owner.public_id}"
 
@@ -128,14 +133,14 @@ def _adjust_owner(approval: Approval, actor: User) -> None:
     )
 
 
-# --- payouts ------------------------------------------------------------------------------------------------------------
+# --- payouts ----------------------------------------------------------------------------------------------------
 
 
-def _of_payout(params: Params) -> Params:
+def _payout_params(params: Params) -> Params:
     return {"payout": str(find(Payout, params, "payout").public_id)}
 
 
-def _payout_words(verb: str) -> Callable[[Params], str]:
+def _payout_summary(verb: str) -> Callable[[Params], str]:
     def summary(params: Params) -> str:
         payout = find(Payout, params, "payout")
         return f"{verb} payout of {format_money(payout.amount_micro, payout.currency)}, {payout.public_id}"
@@ -143,37 +148,37 @@ def _payout_words(verb: str) -> Callable[[Params], str]:
     return summary
 
 
-def _on_payout(act: Callable[..., object], *, with_reason: bool = True) -> Callable[[Approval, User], object]:
+def _payout_act(act: Callable[..., object], *, with_reason: bool = True) -> Callable[[Approval, User], object]:
     def do(approval: Approval, actor: User) -> object:
-        more = {"reason": approval.reason[:200]} if with_reason else {}
-        return act(payout=find(Payout, approval.params, "payout"), actor=actor, **more)
+        reason = {"reason": approval.reason[:200]} if with_reason else {}
+        return act(payout=find(Payout, approval.params, "payout"), actor=actor, **reason)
 
     return do
 
 
-def _of_reversal(params: Params) -> Params:
+def _reversal_params(params: Params) -> Params:
     cause = str(params.get("cause", "")).strip()
     reversals.check_cause(cause)
-    return {**_of_payout(params), "cause": cause}
+    return {**_payout_params(params), "cause": cause}
 
 
-def _reversal_words(params: Params) -> str:
-    return f"{_payout_words('Take back')(params)}: {Payout.Cause(params['cause']).label.lower()}"
+def _reversal_summary(params: Params) -> str:
+    return f"{_payout_summary('Take back')(params)}: {Payout.Cause(params['cause']).label.lower()}"
 
 
-def _reverse(approval: Approval, actor: User) -> object:
+def _reverse_payout(approval: Approval, actor: User) -> object:
     payout, cause = find(Payout, approval.params, "payout"), approval.params["cause"]
     return payouts.reverse(payout=payout, actor=actor, reason=approval.reason[:200], cause=cause)
 
 
-# --- disputes and usage -------------------------------------------------------------------------------------------------
+# --- disputes and usage -----------------------------------------------------------------------------------------------
 
 
-def _of_card_dispute(params: Params) -> Params:
+def _write_off_params(params: Params) -> Params:
     return {"card_dispute": str(find(CardDispute, params, "card_dispute").public_id)}
 
 
-def _card_dispute_words(params: Params) -> str:
+def _write_off_summary(params: Params) -> str:
     dispute = find(CardDispute, params, "card_dispute")
     return f"Write off what {dispute.organization.name} owes for {dispute.stripe_id}"
 
@@ -182,7 +187,7 @@ def _write_off(approval: Approval, actor: User) -> object:
     return chargebacks.write_off(dispute=find(CardDispute, approval.params, "card_dispute"), actor=actor)
 
 
-def _of_usage(params: Params) -> Params:
+def _void_params(params: Params) -> Params:
     try:
         rated = RatedUsage.objects.get(pk=int(params.get("rated", "")))
     except (ValueError, RatedUsage.DoesNotExist) as error:
@@ -190,7 +195,7 @@ def _of_usage(params: Params) -> Params:
     return {"rated": rated.pk}
 
 
-def _usage_words(params: Params) -> str:
+def _void_summary(params: Params) -> str:
     rated = RatedUsage.objects.select_related("order__rate_card").get(pk=params["rated"])
     charged = format_money(rated.charged_micro, rated.order.rate_card.currency)
     return f"Void rating {rated.pk}, charged {charged}"
@@ -201,7 +206,7 @@ def _void(approval: Approval, actor: User) -> object:
     return voids.void(rated=rated, reason=approval.reason[:200], actor=actor)
 
 
-def _decision(params: Params) -> Params:
+def _decision_params(params: Params) -> Params:
     dispute = find(Dispute, params, "dispute")
     granted = amount(params)
     bearer, decision = str(params.get("bearer", "")), str(params.get("decision", "")).strip()
@@ -209,14 +214,14 @@ def _decision(params: Params) -> Params:
     return {"dispute": str(dispute.public_id), "amount_micro": granted, "bearer": bearer, "decision": decision}
 
 
-def _decision_words(params: Params) -> str:
+def _decision_summary(params: Params) -> str:
     dispute = find(Dispute, params, "dispute")
     granted = format_money(params["amount_micro"], dispute.currency)
     claimed = format_money(dispute.claimed_micro, dispute.currency)
     return f"Uphold dispute {dispute.public_id}: grant {granted} of {claimed}, borne by the {params['bearer']}"
 
 
-def _decide(approval: Approval, actor: User) -> object:
+def _uphold_dispute(approval: Approval, actor: User) -> object:
     params = approval.params
     return dispute_decisions.uphold(
         dispute=find(Dispute, params, "dispute"),
@@ -229,24 +234,28 @@ def _decide(approval: Approval, actor: User) -> object:
 
 Kind = Approval.Kind
 KINDS: dict[str, ApprovalKind] = {
-    Kind.BANK_TOP_UP: ApprovalKind(_of_bank, _bank_words, _bank_top_up),
-    Kind.RESOLVE_REFUND: ApprovalKind(_of_refund, _refund_words, _resolve_refund),
-    Kind.REFUND: ApprovalKind(_of_customer, _says("Refund"), _refund),
-    Kind.PROMO_CREDIT: ApprovalKind(_of_customer, _says("Promotional credit of"), _promo),
-    Kind.ADJUST_CUSTOMER: ApprovalKind(_customer_adjustment, _says("Adjust the wallet by"), _adjust_customer),
-    Kind.ADJUST_OWNER: ApprovalKind(_owner_adjustment, _owner_words, _adjust_owner),
-    Kind.HOLD_PAYOUT: ApprovalKind(_of_payout, _payout_words("Hold"), _on_payout(payouts.hold)),
+    Kind.BANK_TOP_UP: ApprovalKind(_bank_top_up_params, _bank_top_up_summary, _bank_top_up),
+    Kind.RESOLVE_REFUND: ApprovalKind(_refund_resolution_params, _refund_resolution_summary, _resolve_refund),
+    Kind.REFUND: ApprovalKind(_customer_params, _customer_summary("Refund"), _refund),
+    Kind.PROMO_CREDIT: ApprovalKind(_customer_params, _customer_summary("Promotional credit of"), _grant_promo_credit),
+    Kind.ADJUST_CUSTOMER: ApprovalKind(
+        _customer_adjustment_params, _customer_summary("Adjust the wallet by"), _adjust_customer
+    ),
+    Kind.ADJUST_OWNER: ApprovalKind(_owner_adjustment_params, _owner_adjustment_summary, _adjust_owner),
+    Kind.HOLD_PAYOUT: ApprovalKind(_payout_params, _payout_summary("Hold"), _payout_act(payouts.hold)),
     Kind.RELEASE_PAYOUT: ApprovalKind(
-        _of_payout, _payout_words("Let go"), _on_payout(payouts.release, with_reason=False)
+        _payout_params, _payout_summary("Release"), _payout_act(payouts.release, with_reason=False)
     ),
     Kind.RETURN_PAYOUT: ApprovalKind(
-        _of_payout, _payout_words("Return to the owner's balance"), _on_payout(payouts.return_to_balance)
+        _payout_params, _payout_summary("Return to the owner's balance"), _payout_act(payouts.return_to_balance)
     ),
     Kind.RESEND_PAYOUT: ApprovalKind(
-        _of_payout, _payout_words("Ask Stripe anew for the"), _on_payout(payouts.schedule_again, with_reason=False)
+        _payout_params,
+        _payout_summary("Ask Stripe again for the"),
+        _payout_act(payouts.schedule_again, with_reason=False),
     ),
-    Kind.REVERSE_PAYOUT: ApprovalKind(_of_reversal, _reversal_words, _reverse),
-    Kind.WRITE_OFF: ApprovalKind(_of_card_dispute, _card_dispute_words, _write_off),
-    Kind.VOID_USAGE: ApprovalKind(_of_usage, _usage_words, _void),
-    Kind.DECIDE_DISPUTE: ApprovalKind(_decision, _decision_words, _decide),
+    Kind.REVERSE_PAYOUT: ApprovalKind(_reversal_params, _reversal_summary, _reverse_payout),
+    Kind.WRITE_OFF: ApprovalKind(_write_off_params, _write_off_summary, _write_off),
+    Kind.VOID_USAGE: ApprovalKind(_void_params, _void_summary, _void),
+    Kind.DECIDE_DISPUTE: ApprovalKind(_decision_params, _decision_summary, _uphold_dispute),
 }

@@ -1,4 +1,4 @@
-"""Every kind of command to Stripe."""
+"""All kinds of Stripe commands that the outbox can send."""
 
 from billing.chargebacks.commands import EvidenceCommand
 from billing.payouts.commands import AccountCommand, ReversalCommand, TransferCommand

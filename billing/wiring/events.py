@@ -1,4 +1,8 @@
-"""Which events matter, and what is done about each: fetch what it names, then act on that."""
+"""The Stripe events that we act on, and a handler for each type.
+
+A handler fetches the object that the event names and acts on its present state, never on the event's own content. It
+returns whether the object is ours, and raises DomainErrors of Stripe and of the services.
+"""
 
 from django.db.models import Q
 from django.utils import timezone
@@ -19,9 +23,12 @@ def _session(object_id: str) -> bool:
 
 
 def _payment(object_id: str) -> bool:
-    """On a page: a refused card, for instance; the page stays open, and the customer sees why. Or of a saved card."""
+    """Apply a payment: directly if it charged a saved card, through its session if it was made on a Checkout page.
+
+    A card refused on a page leaves the page open, and the customer sees the reason there.
+    """
     payment = gateway.retrieve_payment(object_id)
-    if _of_saved_card(payment):
+    if _charged_saved_card(payment):
         recharge_outcomes.apply(payment)
         return True
     session_id = gateway.find_session_of_payment(object_id)
@@ -29,9 +36,12 @@ def _payment(object_id: str) -> bool:
 
 
 def _saved_card_payment(object_id: str) -> bool:
-    """What a payment on a page comes to is told by its session."""
+    """Apply a payment that charged a saved card.
+
+    The outcome of a payment on a page comes with the events of its session.
+    """
     payment = gateway.retrieve_payment(object_id)
-    if not _of_saved_card(payment):
+    if not _charged_saved_card(payment):
         return False
     recharge_outcomes.apply(payment)
     return True
@@ -42,7 +52,7 @@ def _card(object_id: str) -> bool:
 
 
 def _charge(object_id: str) -> bool:
-    """Stripe may book a payment, and know its fee, some time after it was made."""
+    """Apply the charge's payment again: Stripe may book a payment, with its fee, some time after it was made."""
     payment_id = gateway.payment_of_charge(object_id)
     return bool(payment_id) and _payment(payment_id)
 
@@ -52,7 +62,10 @@ def _refund(object_id: str) -> bool:
 
 
 def _dispute(object_id: str) -> bool:
-    """Its event may come before that of the payment: that is credited first then."""
+    """Apply a chargeback.
+
+    When its payment is not known yet, because that event is still to come, credit the payment first.
+    """
     found = gateway.retrieve_dispute(object_id)
     if chargebacks.apply(found):
         return True
@@ -70,11 +83,11 @@ def _apply(session: CheckoutSession) -> bool:
 
 
 def _transfer(object_id: str) -> bool:
-    """Fetched back from an owner's account, perhaps in Stripe's dashboard."""
+    """Apply the reversal of a transfer to an owner's account, made by us or in Stripe's dashboard."""
     return reversals.apply(gateway.retrieve_transfer(object_id))
 
 
-def _of_saved_card(payment: Payment) -> bool:
+def _charged_saved_card(payment: Payment) -> bool:
     return payment.command.startswith("card_top_up:") and ":charge:" in payment.command
 
 
@@ -105,9 +118,12 @@ OBJECTS: dict[str, ObjectHandler] = {
 
 
 def _account(account_id: str) -> bool:
-    """Of API v2, about an account. One that we do not know may be ours: its answer may have got lost."""
-    known = Q(stripe_id=account_id) | Q(stripe_id=None, command__outcome_unknown=True)
-    if not ConnectedAccount.objects.filter(known).exists():
+    """Apply the state of an owner's account (an event of API v2).
+
+    An account with an unknown id may be ours too, as long as the answer to a command that makes one is missing.
+    """
+    may_be_ours = Q(stripe_id=account_id) | Q(stripe_id=None, command__outcome_unknown=True)
+    if not ConnectedAccount.objects.filter(may_be_ours).exists():
         return False
     asked_at = timezone.now()
     return connected_accounts.apply(gateway.retrieve_account(account_id), asked_at=asked_at) is not None

@@ -1,9 +1,9 @@
-"""Fleet and work in the back office: read-only. What operators decide about conflicts is in conflicts.py."""
+"""Admin pages of the fleet and its work, read-only. Operators decide about meter conflicts in conflicts.py."""
 
 from django.contrib import admin
 
 from accounts.admin.owner_data import OwnerDataAdmin
-from compute.admin import conflicts  # noqa: F401  registers itself
+from compute.admin import conflicts  # noqa: F401  registers its admin page
 from compute.models import (
     Attempt,
     ClassFigures,

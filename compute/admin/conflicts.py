@@ -1,4 +1,4 @@
-"""Conflicts of meter records in the back office: both records side by side, and what becomes of the node."""
+"""Admin page of meter conflicts: both records side by side, and the operator's decision about the node."""
 
 import uuid
 from typing import Any
@@ -16,15 +16,15 @@ from compute.nodes import evidence as conflict_evidence
 from core.errors import DomainError
 
 SAID = {
-    NodeDecision.Kind.LIFT: "Lifted. The computer gets work again once its program goes on from where our records end.",
-    NodeDecision.Kind.KEEP: "It stays suspended. Your reason is in the trail.",
-    NodeDecision.Kind.RETIRE: "The computer is retired. Its owner may connect another.",
+    NodeDecision.Kind.LIFT: "Lifted. The computer gets work again once its program continues after our newest record.",
+    NodeDecision.Kind.KEEP: "The computer stays suspended. Your reason is in the audit trail.",
+    NodeDecision.Kind.RETIRE: "The computer is retired. Its owner may connect another one.",
 }
 
 
 @admin.register(MeterConflict)
 class MeterConflictAdmin(OwnerDataAdmin):
-    """Nodes that signed twice under one number; `first` is the record that counts."""
+    """Second records that nodes signed under one number. `first` is the record that counts."""
 
     owner_paths = (("node__vehicle__owner_id", "node__vehicle_id"),)
     own_views = (("<int:object_id>/decide/", "decide"),)
@@ -40,6 +40,7 @@ class MeterConflictAdmin(OwnerDataAdmin):
         return row.node.get_status_display()
 
     def decide(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        """Record the operator's decision about the node of a conflict, and return to its page."""
         conflict = get_object_or_404(MeterConflict, pk=object_id)
         back = HttpResponseRedirect(reverse("admin:compute_meterconflict_change", args=[object_id]))
         if request.method != "POST":

@@ -1,1 +1,1 @@
-"""The program in the car: keeps the owner's rules, runs leased units in a sandbox, reports what it did."""
+"""The vehicle agent: it enforces the owner's rules, runs leased work units in a sandbox and reports the results."""

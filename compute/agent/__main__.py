@@ -1,4 +1,4 @@
-"""`python -m compute.agent`."""
+"""Run the command line of the agent: `python -m compute.agent`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The main loop of the program in the car: sync, take on work, and stop the moment a rule says so."""
+"""The main loop of the vehicle agent: sync with the server, run leased units, stop when a rule forbids work."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ _COALESCE_S = 0.01
 _MAX_PAUSE_HOLDING_S = 5.0
 _NEXT_SYNC_MS = (100, 300_000)
 _FAREWELL_S = 2.0
-# Leaves room in one NATS message for everything beside the reports.
+# The rest of one NATS message (16 KiB) is kept free for the other fields of a sync.
 _REPORTS_BYTES = protocol.NATS_MAX_PAYLOAD_BYTES - 16384
 _RANDOM = random.SystemRandom()
-_NO_TROUBLE = AgentError("", "")
+_NO_ERROR = AgentError("", "")
 _STOPPED = Saying("stopped", "agent_stopped", reasons.sentence("agent_stopped"))
 
 
-# Refused records that the server has not kept in their place.
+# Refusal codes that mean: the server did not append the meter record to this node's chain.
 _NOT_KEPT = {"meter_conflict", "meter_gap", "record_invalid", "signature_invalid", "node_retired"}
 
 
 class Agent:
-    """Make it with its parts, then `run` it once. All its work is on one event loop, in one thread."""
+    """The agent of one vehicle. Call `run` once. Everything happens on one event loop, in one thread."""
 
     def __init__(
         self,
@@ -78,36 +78,37 @@ class Agent:
         )
         self._wake = asyncio.Event()
         self._withheld = ""
-        self._trouble = AgentError("connecting", "No sync has been answered yet.")
+        self._sync_error = AgentError("connecting", "No sync has been answered yet.")
         self._is_introduced = False
         self._server_seq = 0
         self._sent_s = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until ``stop`` is set; then return held leases, say so to the server within 2 s, and end.
+        """Work until ``stop`` is set, then give back held leases, report that to the server within 2 s, and return.
 
-        Raises what a loop of the agent died of, since a supervisor's restart is better than half an agent.
+        Raise the error of any background loop that fails: a restart by the supervisor is better than an agent that
+        runs with one loop missing.
         """
-        self._look()
+        self._check_rules()
         self._publish()
         loops = [asyncio.create_task(loop) for loop in (self._sync(), self._watch(), self._link.maintain())]
-        others = [asyncio.create_task(self._bench.warm()), asyncio.create_task(stop.wait())]
-        watched: set[asyncio.Future[Any]] = {*loops, others[1], self._work.failed}
+        warming, stopping = asyncio.create_task(self._bench.warm()), asyncio.create_task(stop.wait())
+        watched: set[asyncio.Future[Any]] = {*loops, stopping, self._work.failed}
         try:
             done, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
             for ended in done:
                 ended.result()
         finally:
             self._work.refuse("agent_stopped")
-            await cancel_all([*loops, *others])
-            await self._leave()
+            await cancel_all([*loops, warming, stopping])
+            await self._shut_down()
 
     def sync_soon(self) -> None:
-        """Sync now: a report waits, or the server should learn of a connection that it may push to."""
+        """Sync now, for instance because a report waits or because the server can now push over a new connection."""
         self._wake.set()
 
     def on_push(self, push: Push) -> None:
-        """Work or cancels from the server between syncs. The sync that follows confirms them."""
+        """Take leases and cancels that the server sends between syncs. The next sync, made at once, confirms them."""
         if push.version == protocol.VERSION:
             self._work.take(push.cancels, push.leases)
             self._publish()
@@ -121,14 +122,14 @@ class Agent:
                 pause_s = self._apply(request, response)
                 backoff.reset()
             except AgentError as error:
-                wish_s = error.retry_after_s if isinstance(error, UnreachableError) else 0.0
-                pause_s = backoff.next(at_least_s=wish_s)
-                self._note_trouble(error)
+                retry_after_s = error.retry_after_s if isinstance(error, UnreachableError) else 0.0
+                pause_s = backoff.next(at_least_s=retry_after_s)
+                self._set_sync_error(error)
             self._publish()
             await self._pause(min(pause_s, _MAX_PAUSE_HOLDING_S) if len(self._work) else pause_s)
 
     async def _pause(self, seconds: float) -> None:
-        """Wait, or be woken; then a moment more, so that what happens together is told together."""
+        """Wait for ``seconds`` or until `sync_soon`, then 10 ms more, so that simultaneous events share one sync."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
@@ -155,105 +156,106 @@ class Agent:
         )
 
     def _apply(self, request: SyncRequest, response: SyncResponse) -> float:
-        """Do what the server says; seconds until the next sync. Raises UnreachableError."""
+        """Carry out the server's answer. Return the seconds until the next sync. Raise UnreachableError."""
         if response.version != protocol.VERSION:
             raise UnreachableError("unsupported_version", f"The server speaks version {response.version}.")
         if response.error:
             self._server_seq = max(self._server_seq, response.seq)
             raise UnreachableError(response.error, response.message or "The server could not take the sync.")
         self._is_introduced = True
-        self._note_trouble(None)
+        self._set_sync_error(None)
         self._health.answered(response.share)
-        settled = self._settle(response.acks)
+        settled = self._settle_reports(response.acks)
         if response.policy is not None:
-            self._adopt(response.policy)
+            self._adopt_policy(response.policy)
         if self._chain.heard(response.chain):
             self.sync_soon()
         self._work.renewed(request.running, self._sent_s, response.lease_ms / 1000)
-        self._note_withheld(response.withheld)
+        self._set_withheld(response.withheld)
         self._work.take(response.cancels, response.leases)
         if settled and settled == len(request.reports) and self._store.unacknowledged_count():
-            self.sync_soon()  # there were more than fit in one message
+            self.sync_soon()  # more reports wait than fitted into one message
         low, high = _NEXT_SYNC_MS
-        # Early rather than late: what the answer brings, say a cancel, shall be obeyed within the time that was named.
+        # 5 to 20 % early: the next answer may carry a cancel, which must be obeyed within the interval that was
+        # promised.
         return min(max(response.next_sync_ms, low), high) / 1000 * _RANDOM.uniform(0.8, 0.95)
 
-    def _settle(self, acks: tuple[Ack, ...]) -> int:
-        """How many waiting reports these answer. Every answer is final, also a refusal."""
+    def _settle_reports(self, acks: tuple[Ack, ...]) -> int:
+        """Remove the reports that the server answered. Return how many. Every answer is final, also a refusal."""
         settled = [ack for ack in acks if self._store.acknowledge(ack.attempt, ack.fence, is_kept=_is_kept(ack))]
         for ack in settled:
             if ack.status == "refused":
                 log.warning("The report of attempt %d was refused: %s", ack.attempt, ack.code)
         return len(settled)
 
-    def _adopt(self, policy: Policy) -> None:
+    def _adopt_policy(self, policy: Policy) -> None:
         if policy != self._judge.policy:
             log.info("The owner's policy is now version %d.", policy.version)
             self._judge.policy = policy
             self._store.set_policy(policy)
-            self._look()
+            self._check_rules()
 
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(_TICK_S)
-            self._look()
+            self._check_rules()
             self._work.tick(time.monotonic())
             self._publish()
 
-    def _look(self) -> None:
-        """Ask the owner's rules; when they say no, everything stops at once and goes back, or ends first if they say so."""
-        before = self._judge.verdict
+    def _check_rules(self) -> None:
+        """Evaluate the owner's rules. On a new refusal give back all leases at once; started units end if they may."""
+        previous = self._judge.verdict
         verdict = self._judge.look(is_running=bool(self._work.running()), is_working=self._work.has_begun)
-        if verdict.code != before.code:
+        if verdict.code != previous.code:
             log.info("%s", verdict.sentence)
             self._work.refuse(verdict.code, may_finish=verdict.may_finish)
             self.sync_soon()
 
-    def _note_withheld(self, code: str) -> None:
+    def _set_withheld(self, code: str) -> None:
         if code == self._withheld:
             return
         self._withheld = code
         if code:
             log.warning("%s", reasons.sentence(code))
         else:
-            log.info("The marketplace offers this vehicle work again.")
+            log.info("The marketplace offers work to this vehicle again.")
             self._link.retry_nats()
 
-    def _note_trouble(self, error: AgentError | None) -> None:
-        if error is not None and error.code != self._trouble.code:
+    def _set_sync_error(self, error: AgentError | None) -> None:
+        if error is not None and error.code != self._sync_error.code:
             log.warning("Sync failed (%s): %s", error.code, error.message)
-        self._trouble = error or _NO_TROUBLE
+        self._sync_error = error or _NO_ERROR
 
-    async def _leave(self) -> None:
-        """Give back what is held. Reports that do not get through are on disk and go with the next start."""
+    async def _shut_down(self) -> None:
+        """Give back held leases and close everything. Reports that cannot be sent stay on disk for the next start."""
         await self._work.finish(within_s=_FAREWELL_S / 2)
         with contextlib.suppress(AgentError, TimeoutError):
             async with asyncio.timeout(_FAREWELL_S / 2):
                 _, response = await self._link.request(lambda: self._request(leaving=True))
                 if not response.error:
                     self._health.answered(response.share)
-                    self._settle(response.acks)
+                    self._settle_reports(response.acks)
         await self._link.close()
         await self._bench.close()
         self._judge.close()
         self._publish(is_over=True)
 
     def _publish(self, *, is_over: bool = False) -> None:
-        saying = _STOPPED if is_over else self._saying()
+        saying = _STOPPED if is_over else self._current_state()
         self._publisher.publish(
             self._work, saying, self._judge, withheld=self._withheld, carrier=self._link.answered_by
         )
 
-    def _saying(self) -> Saying:
-        """What it does and why, the most telling first."""
+    def _current_state(self) -> Saying:
+        """Return the state of the agent and its reason; where several reasons hold, the one that matters most."""
         verdict = self._judge.verdict
         if self._work.running():
-            # Only what may finish runs against a verdict.
+            # A unit runs without an "available" verdict only if the rule lets started units end.
             return Saying("running", verdict.code, "" if verdict.available else verdict.sentence, verdict.setting)
         if not verdict.available:
             return Saying("unavailable", verdict.code, verdict.sentence, verdict.setting)
-        if self._trouble is not _NO_TROUBLE:
-            return Saying("offline", self._trouble.code, self._trouble.message)
+        if self._sync_error is not _NO_ERROR:
+            return Saying("offline", self._sync_error.code, self._sync_error.message)
         if self._withheld:
             return Saying("withheld", self._withheld, reasons.sentence(self._withheld))
         return Saying("idle", "", "Waiting for work.")

@@ -1,4 +1,4 @@
-"""`status.json`: what the agent does now, for `driveway-agent status`, the demo and the tests."""
+"""The file `status.json`: the agent's present state, for `driveway-agent status`, the demo and the tests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _REFRESH_MS = 10_000
 
 @dataclass(frozen=True)
 class Saying:
-    """What the agent does, and why: a reason code, a sentence with the values, the owner's setting ("" if none)."""
+    """The state of the agent and its reason: a code, a sentence with the values, the owner's setting ("" if none)."""
 
     state: State
     code: str = ""
@@ -43,7 +43,7 @@ class Running(msgspec.Struct, frozen=True):
 
 
 class Counters(msgspec.Struct, frozen=True):
-    """Sums over every record this vehicle has signed, also before a restart."""
+    """Sums over all meter records that this vehicle has signed, also before a restart."""
 
     ok: int = 0
     error: int = 0
@@ -53,7 +53,7 @@ class Counters(msgspec.Struct, frozen=True):
 
 
 class Caps(msgspec.Struct, frozen=True, kw_only=True):
-    """What was counted against the owner's caps; a cap of 0 means none."""
+    """Use that counts towards the owner's caps. A cap of 0 means that there is no cap."""
 
     month: str = ""
     mobile_sent_bytes: int = 0
@@ -65,10 +65,10 @@ class Caps(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """`running` is the unit that started first, null if none. Times are Unix milliseconds, 0 for never.
+    """The content of `status.json`. Times are Unix milliseconds, 0 for never.
 
-    `setting` names the owner's rule behind `reason`. `sensors` is the source of the readings, `sensed_unix_ms` when the
-    last one was taken; the readings themselves are not here.
+    `running` is the unit that started first, null if none. `setting` names the owner's rule behind `reason`. `sensors`
+    is the source of the readings and `sensed_unix_ms` the time of the last one; the readings themselves are left out.
     """
 
     node: str
@@ -96,7 +96,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Publisher:
-    """Writes when something other than counts and times has changed, and every ten seconds for those."""
+    """Writes `status.json`: at once when the state changes, every 10 s when only usage and times have changed."""
 
     def __init__(self, state: Path, *, node: str, store: Store, layers: tuple[str, ...], energy_method: str) -> None:
         self._path = state / STATUS_FILE
@@ -105,6 +105,7 @@ class Publisher:
         self._written_ms = 0
 
     def publish(self, work: Workload, saying: Saying, judge: Judge, *, withheld: str, carrier: str) -> None:
+        """Write the state to the file if it has changed or if the file is older than 10 s."""
         running, totals = work.running(), self._store.totals()
         status = Status(
             node=self._node,
@@ -159,7 +160,7 @@ def _running(held: Held) -> Running:
 
 
 def read_status(state: Path) -> Status:
-    """Raises AgentError (never_ran, status_invalid)."""
+    """Return the last status written in the folder ``state``. Raise AgentError (never_ran, status_invalid)."""
     path = state / STATUS_FILE
     try:
         return msgspec.json.decode(path.read_bytes(), type=Status)
@@ -170,25 +171,25 @@ def read_status(state: Path) -> Status:
 
 
 def in_words(status: Status, *, is_running: bool) -> str:
-    """A few lines for people."""
+    """Return the status as a few lines of text for people."""
     lines = [f"Vehicle {status.node}: {status.state if is_running else 'the agent is not running'}"]
-    lines += _why(status)
+    lines += _reason_lines(status)
     if is_running and status.running is not None:
         lines.append(f"  Running attempt {status.running.attempt}; {status.queued} more in hand.")
-    sums = status.counters
+    totals = status.counters
     lines += [
         f"  Link: {status.carrier if is_running else 'none'}; {status.unacknowledged} reports unanswered.",
-        f"  Sensors: {status.sensors or 'unknown'}, {_age(status)}.",
-        *_used(status.usage),
-        f"  Units: {sums.ok} done, {sums.error} failed, {sums.cancelled} cancelled.",
-        f"  Compute: {sums.compute_ms / 1000:.1f} s; energy: {sums.energy_mwh / 1000:.3f} Wh.",
+        f"  Sensors: {status.sensors or 'unknown'}, {_reading_age(status)}.",
+        *_usage_lines(status.usage),
+        f"  Units: {totals.ok} done, {totals.error} failed, {totals.cancelled} cancelled.",
+        f"  Compute: {totals.compute_ms / 1000:.1f} s; energy: {totals.energy_mwh / 1000:.3f} Wh.",
         f"  Energy is {IN_WORDS.get(status.energy_method, status.energy_method)} [{status.energy_method}].",
         f"  Sandbox: {', '.join(status.layers)}.",
     ]
     return "\n".join(lines)
 
 
-def _why(status: Status) -> list[str]:
+def _reason_lines(status: Status) -> list[str]:
     code = f" [{status.reason}]" if status.reason else ""
     lines = [f"  {status.sentence}{code}"] if status.sentence else []
     if status.setting:
@@ -196,13 +197,13 @@ def _why(status: Status) -> list[str]:
     return lines
 
 
-def _age(status: Status) -> str:
+def _reading_age(status: Status) -> str:
     if not status.sensed_unix_ms:
         return "no reading"
     return f"last reading {max(0, status.updated_unix_ms - status.sensed_unix_ms) / 1000:.0f} s old"
 
 
-def _used(usage: Caps) -> list[str]:
+def _usage_lines(usage: Caps) -> list[str]:
     if not usage.month:
         return []
     mobile_mb = (usage.mobile_sent_bytes + usage.mobile_received_bytes) / 10**6

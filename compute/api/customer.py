@@ -1,4 +1,4 @@
-"""`/api/v1/`: models, input files and jobs as customers use them. Ordering a job is billing's."""
+"""`/api/v1/`: customers' models, input files and jobs. Billing has the endpoint that orders a job."""
 
 import base64
 import hashlib
@@ -29,7 +29,7 @@ from core.files import file_response
 
 
 class RawParser(BaseParser):
-    """Bodies of any type as a stream: an upload is the file itself."""
+    """Pass a body of any media type on as a stream: the body of an upload is the file itself."""
 
     media_type = "*/*"
 
@@ -38,6 +38,7 @@ class RawParser(BaseParser):
 
 
 def progress_of(job: InferenceJob) -> dict[str, Any]:
+    """Return the fields of `JobProgressOut`."""
     progress = asdict(job_progress(job))
     return {**JobOut(job).data, **progress}
 
@@ -50,14 +51,14 @@ class Models(APIView):
 
     @extend_schema(
         operation_id="models_upload",
-        parameters=[OpenApiParameter("name", str, description="A name for people; the digest is the identity.")],
+        parameters=[OpenApiParameter("name", str, description="A name to show; a model is identified by its digest.")],
         request={"application/octet-stream": OpenApiTypes.BINARY},
         responses={201: ModelOut, 200: ModelOut},
     )
     def post(self, request: Request) -> Response:
-        """The body is the ONNX file. The same bytes again answer 200 with the model that is there: nothing is made twice."""
-        shown = filter(str.isprintable, request.query_params.get("name", ""))
-        name = "".join(shown).strip()[:80] or "model"
+        """Upload an ONNX file, which is the request's body. The same bytes again return the existing model with 200."""
+        printable = filter(str.isprintable, request.query_params.get("name", ""))
+        name = "".join(printable).strip()[:80] or "model"
         artifact, is_new = artifacts.upload_model(organization=organization_of(request), name=name, stream=request)  # type: ignore[arg-type] # has read()
         return Response(ModelOut(artifact).data, status=201 if is_new else 200)
 
@@ -71,7 +72,7 @@ class ModelDetail(APIView):
 
     @extend_schema(operation_id="models_get", responses=ModelOut)
     def get(self, request: Request, public_id: UUID) -> Response:
-        """Admission is done when `status` is admitted or refused."""
+        """Return a model. Its admission is finished when `status` is admitted or refused."""
         mine = ModelArtifact.objects.for_organization(organization_of(request))
         return Response(ModelOut(get_object_or_404(mine, public_id=public_id)).data)
 
@@ -89,7 +90,10 @@ class Files(APIView):
         responses={201: FileOut, 200: FileOut},
     )
     def post(self, request: Request) -> Response:
-        """The body is the file: `.npy` for a model with one input, `.safetensors` for any. The first axis counts items."""
+        """Upload an input file, which is the request's body.
+
+        `.npy` is for models with one input, `.safetensors` for all models. The first axis counts items.
+        """
         file, is_new = artifacts.upload_input(
             organization=organization_of(request),
             file_format=request.query_params.get("format", ""),
@@ -115,7 +119,7 @@ class JobCancel(APIView):
 
     @extend_schema(operation_id="jobs_cancel", request=None, responses=JobOut)
     def post(self, request: Request, public_id: UUID) -> Response:
-        """Stops the job; finished valid work stays charged, the rest of the hold returns. Repeating it changes nothing."""
+        """Cancel the job. Valid work stays charged; the rest of the hold is released. Repeating it changes nothing."""
         return Response(JobOut(jobs.cancel_job(job=my_job(request, public_id))).data)
 
 
@@ -126,18 +130,18 @@ class JobResult(APIView):
         operation_id="jobs_result",
         parameters=[
             OpenApiParameter("as", str, enum=["safetensors", "npy"], description="Default safetensors."),
-            OpenApiParameter("output", str, description="Which output, with as=npy; default the only one."),
+            OpenApiParameter("output", str, description="Name of the output, for as=npy. Default: the only one."),
         ],
         responses={(200, "application/octet-stream"): OpenApiTypes.BINARY},
     )
     def get(self, request: Request, public_id: UUID) -> HttpResponseBase:
-        """All results in input order, one row an item."""
+        """Download the results of all items in input order, one row for each item."""
         job = my_job(request, public_id)
         if job.status != InferenceJob.Status.COMPLETED:
             raise Conflict(f"The job is {job.status}: there is no result.", code="result_not_ready")
         wanted = request.query_params.get("as", tensors.SAFETENSORS)
         if wanted not in (tensors.NPY, tensors.SAFETENSORS):
-            raise InvalidInput("A result can be had as safetensors or npy.", code="format_unknown")
+            raise InvalidInput("The format of a result must be safetensors or npy.", code="format_unknown")
         path = blobs.path_of(job.result_sha256)
         if wanted == tensors.SAFETENSORS:
             response = file_response(path, filename=f"{job.public_id}.safetensors")
@@ -147,6 +151,7 @@ class JobResult(APIView):
 
 
 def my_job(request: Request, public_id: UUID) -> InferenceJob:
+    """Return a job of the organization that signed in. Raise Http404 for any other."""
     mine = InferenceJob.objects.for_organization(organization_of(request)).select_related("artifact", "input_file")
     return get_object_or_404(mine, public_id=public_id)  # type: ignore[no-any-return]
 
@@ -154,7 +159,7 @@ def my_job(request: Request, public_id: UUID) -> InferenceJob:
 def _npy(path: Path, job: InferenceJob, output: str | None) -> HttpResponse:
     names = [spec["name"] for spec in job.artifact.outputs]
     if output is None and len(names) > 1:
-        raise InvalidInput("Name one output.", code="output_unknown", outputs=names)
+        raise InvalidInput("Name one of the outputs.", code="output_unknown", outputs=names)
     data = tensors.as_npy(path, output or names[0])
     response = HttpResponse(data, content_type="application/octet-stream")
     response["Content-Disposition"] = f'attachment; filename="{job.public_id}.npy"'

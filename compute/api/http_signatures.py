@@ -1,6 +1,6 @@
-"""Checks the HTTP Message Signature (RFC 9421, Ed25519) of a node's request. Pure: no Django, no clock.
+"""Verify the HTTP Message Signature (RFC 9421, Ed25519) of a node's request. Pure: no Django, no clock.
 
-Whether a nonce was seen before, and whether this node may do what it asks, are the caller's questions.
+The caller must check that the nonce is new, and that the node may do what it asks for.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MAX_HEADER_CHARS = 2048
 
 
 class SignatureError(Exception):
-    """A request that is not proven to come from a node. `code` is stable, `message` is for people."""
+    """The request has no valid signature. `code` is stable, `message` is for people."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -40,7 +40,7 @@ class SignatureError(Exception):
 
 @dataclass(frozen=True)
 class Verified:
-    """What a valid signature proves: who signed, when (Unix seconds), and the nonce that must not return."""
+    """The content of a valid signature: key id, time (Unix seconds), and the nonce, which must be used only once."""
 
     keyid: str
     nonce: str
@@ -49,7 +49,7 @@ class Verified:
 
 @dataclass(frozen=True)
 class _Request:
-    """The shape that the library reads a request in."""
+    """A request in the form that the library reads."""
 
     method: str
     url: str
@@ -58,7 +58,7 @@ class _Request:
 
 @dataclass
 class _Keys(HTTPSignatureKeyResolver):
-    """Looks the key up once, and remembers that there was none."""
+    """Looks up the key, and remembers if there was none."""
 
     key_for: Callable[[str], bytes | None]
     unknown: bool = field(default=False)
@@ -70,7 +70,7 @@ class _Keys(HTTPSignatureKeyResolver):
 
 
 class _Verifier(HTTPMessageVerifier):
-    """The library's verifier with our clock instead of its own."""
+    """The library's verifier with the given time instead of the system clock."""
 
     def __init__(self, keys: _Keys, now: datetime) -> None:
         super().__init__(signature_algorithm=algorithms.ED25519, key_resolver=keys)
@@ -79,7 +79,7 @@ class _Verifier(HTTPMessageVerifier):
     def validate_created_and_expires(self, sig_input: Any, max_age: timedelta | None = None) -> None:
         created, now = sig_input.params.get("created"), self._now.timestamp()
         if created is None:
-            raise SignatureError("signature_invalid", "The signature names no creation time.")
+            raise SignatureError("signature_invalid", "The signature has no creation time.")
         expires = sig_input.params.get("expires", now)
         oldest = now - protocol.SIGNATURE_MAX_AGE_S
         if not oldest <= created <= now + _CLOCK_SKEW_S or expires < now:
@@ -100,13 +100,13 @@ def verify_request(
     body: bytes = b"",
     body_sha256: bytes | None = None,
 ) -> Verified:
-    """Check signature, coverage, age and body digest of one request.
+    """Verify the signature of a request: its coverage, its age, and the digest of the body.
 
-    ``url`` is absolute, or a path with its query (scheme and host are not covered). Give ``body_sha256`` (32
-    raw bytes) in place of ``body`` when the body was hashed while it streamed. ``key_for`` maps a keyid to
-    the 32 raw bytes of an Ed25519 public key, or None. ``now`` is aware. The digest is compared last.
+    ``url`` is absolute, or a path with its query (scheme and host are not covered). Give ``body_sha256`` (32 raw bytes)
+    instead of ``body`` if the body was hashed while it was streamed. ``key_for`` maps a keyid to the 32 raw bytes of an
+    Ed25519 public key, or to None. ``now`` is an aware datetime. The digest is compared last.
 
-    Raises SignatureError with code ``signature_missing``, ``signature_invalid``, ``signature_expired``,
+    Raise SignatureError with the code ``signature_missing``, ``signature_invalid``, ``signature_expired``,
     ``key_unknown`` or ``digest_mismatch``.
     """
     fields = {name.lower(): value for name, value in headers.items()}
@@ -130,7 +130,7 @@ def _require_headers(fields: Mapping[str, str]) -> None:
 
 
 def _verify(request: _Request, keys: _Keys, now: datetime) -> tuple[dict[str, Any], dict[str, str]]:
-    """Parameters and covered components of the request's one signature."""
+    """Return (parameters, covered components) of the request's only signature."""
     try:
         results = _Verifier(keys, now).verify(request, require_components=protocol.COVERED_COMPONENTS)
     except (InvalidSignature, HTTPMessageSignaturesException, ValueError) as error:
@@ -153,12 +153,12 @@ def _read_params(params: Mapping[str, Any]) -> Verified:
 
 
 def _claimed_sha256(value: str) -> bytes:
-    """The sha-256 member of a Content-Digest field (RFC 9530)."""
+    """Return the sha-256 member of a Content-Digest field (RFC 9530). Raise SignatureError `digest_mismatch`."""
     try:
         members: Any = http_sf.parse(value.encode("ascii"), tltype="dictionary")
         digest = members["sha-256"][0]
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise SignatureError("digest_mismatch", "The content-digest header names no sha-256.") from error
+        raise SignatureError("digest_mismatch", "The content-digest header has no sha-256.") from error
     if not isinstance(digest, bytes):
-        raise SignatureError("digest_mismatch", "The content-digest header names no sha-256.")
+        raise SignatureError("digest_mismatch", "The content-digest header has no sha-256.")
     return digest

@@ -1,4 +1,4 @@
-"""`/api/node/v1/`: what agents call over HTTPS. Bodies are MessagePack of compute.protocol; errors are JSON."""
+"""`/api/node/v1/`: the endpoints for agents. Bodies are MessagePack messages of compute.protocol; errors are JSON."""
 
 import functools
 import hashlib
@@ -28,13 +28,13 @@ from core.errors import DomainError, InvalidInput, NotFound
 from core.files import file_response
 
 POLL_MS = 3000
-PUBLIC_KEY = re.compile(r"[0-9a-f]{64}")  # one spelling, so that one key cannot be two nodes
+PUBLIC_KEY = re.compile(r"[0-9a-f]{64}")  # only one spelling of a key, so that one key cannot become two nodes
 FENCE = re.compile(r"[0-9]{1,9}")
 View = Callable[..., HttpResponseBase]
 
 
 def node_endpoint(view: View) -> View:
-    """Coded errors as JSON; no CSRF, since nothing here looks at cookies."""
+    """Return the view with its errors as JSON. It needs no CSRF protection, because it does not read cookies."""
 
     @csrf_exempt
     @functools.wraps(view)
@@ -54,13 +54,14 @@ def node_endpoint(view: View) -> View:
 
 
 def packed(message: protocol.Message) -> HttpResponse:
+    """Return the message as a MessagePack response."""
     return HttpResponse(protocol.pack(message), content_type=protocol.CONTENT_TYPE)
 
 
 @node_endpoint
 @require_POST
 def enrol(request: HttpRequest) -> HttpResponse:
-    """One-time code and public key -> node. Signed with the key that is being enrolled."""
+    """Enrol a node by a one-time code. The request is signed with the key that is being enrolled."""
     try:
         enrolment = protocol.unpack_enrolment(request.body)
     except (msgspec.DecodeError, ValueError) as error:
@@ -74,7 +75,10 @@ def enrol(request: HttpRequest) -> HttpResponse:
 @node_endpoint
 @require_POST
 def pairing(request: HttpRequest) -> HttpResponse:
-    """A key that wants to be claimed -> a code to show, or, once its owner has confirmed, its node. Signed with that key."""
+    """Answer with the pairing code of a new key, or with its node once the owner has confirmed the code.
+
+    The request is signed with that key.
+    """
     try:
         message = protocol.unpack_pairing(request.body)
     except (msgspec.DecodeError, ValueError) as error:
@@ -82,15 +86,15 @@ def pairing(request: HttpRequest) -> HttpResponse:
     if not PUBLIC_KEY.fullmatch(message.public_key):
         raise InvalidInput("A public key is 64 lower-case hex digits.", code="malformed")
     check_enrolment_signature(request, public_key=message.public_key, body=request.body)
-    found = pairings.start(request=message, address=request.META.get("REMOTE_ADDR", ""))
-    if isinstance(found, Node):
-        return packed(protocol.Pairable(poll_ms=POLL_MS, enrolled=_enrolled(found)))
-    code = pairings.written(found.code)
+    started = pairings.start(request=message, address=request.META.get("REMOTE_ADDR", ""))
+    if isinstance(started, Node):
+        return packed(protocol.Pairable(poll_ms=POLL_MS, enrolled=_enrolled(started)))
+    code = pairings.written(started.code)
     return packed(
         protocol.Pairable(
             code=code,
             url=request.build_absolute_uri(reverse("pair_confirm", args=[code])),
-            expires_in_ms=int((found.expires_at - timezone.now()).total_seconds() * 1000),
+            expires_in_ms=int((started.expires_at - timezone.now()).total_seconds() * 1000),
             poll_ms=POLL_MS,
         )
     )
@@ -99,14 +103,17 @@ def pairing(request: HttpRequest) -> HttpResponse:
 @node_endpoint
 @require_POST
 def credentials(request: HttpRequest) -> HttpResponse:
-    """A short-lived NATS user JWT; 403 `consent_required` without consent in force."""
+    """Issue a short-lived NATS user JWT. Answer 403 `consent_required` without consent in force."""
     return packed(nodes.credentials(node=signed_node(request, body=request.body)))
 
 
 @node_endpoint
 @require_POST
 def withdraw(request: HttpRequest) -> HttpResponse:
-    """The person at the car withdraws a consent. Heard also of a node that is suspended; 403 `node_retired` for one taken out."""
+    """Withdraw a consent for the person at the car.
+
+    A suspended node may do this; a retired one gets 403 `node_retired`.
+    """
     node = signed_node(request, body=request.body)
     try:
         message = protocol.unpack_withdrawal(request.body)
@@ -120,23 +127,23 @@ def withdraw(request: HttpRequest) -> HttpResponse:
 @node_endpoint
 @require_POST
 def synchronize(request: HttpRequest) -> HttpResponse:
-    """`sync` over HTTPS: the fallback when NATS is away, and all that a node without consent ever gets."""
+    """Handle a `sync` over HTTPS: the fallback when NATS cannot be reached, and the only way without consent."""
     node = signed_node(request, body=request.body)
     try:
         message = protocol.unpack_request(request.body)
     except msgspec.DecodeError as error:
         raise InvalidInput(str(error)[:200], code="malformed") from error
     if message.node != str(node.public_id):
-        raise InvalidInput("This sync is of another node.", code="foreign_node")
+        raise InvalidInput("This sync belongs to another node.", code="foreign_node")
     return packed(_handle(message))
 
 
 @node_endpoint
 @require_GET
 def blob(request: HttpRequest, sha256: str) -> HttpResponseBase:
-    """A model or a unit's input, by digest, with the grant that came with the lease."""
+    """Return a model or a unit's input by its digest. The request carries the grant that came with the lease."""
     node = signed_node(request)
-    nodes.require_consent(node=node)  # a grant outlives the consent that it was given under
+    nodes.require_consent(node=node)  # a grant stays valid for a while after the consent has ended
     leases.check_grant(request.headers.get(protocol.GRANT_HEADER, ""), node=str(node.public_id), sha256=sha256)
     blobs.open_blob(sha256).close()
     return file_response(blobs.path_of(sha256), filename=sha256)
@@ -145,12 +152,15 @@ def blob(request: HttpRequest, sha256: str) -> HttpResponseBase:
 @node_endpoint
 @require_http_methods(["PUT"])
 def result(request: HttpRequest, attempt: int) -> HttpResponse:
-    """A result too large for a report, uploaded before it. Hashed while it streams, kept only if it is what was signed."""
+    """Store a result that is too large for a report; the report follows.
+
+    The body is hashed while it is streamed and is kept only if it has the digest that was signed.
+    """
     claimed = claimed_sha256(request)
     node = signed_node(request, body_sha256=claimed)
     header = request.headers.get(protocol.FENCE_HEADER, "")
     fence = int(header) if FENCE.fullmatch(header) else -1
-    results.live_attempt(node=node, attempt_id=attempt, fence=fence)  # before a byte of it is kept
+    results.live_attempt(node=node, attempt_id=attempt, fence=fence)  # refuse before anything is stored
     stored = blobs.put_chunks(_as_signed(request, claimed), limit_bytes=settings.RESULT_MAX_BYTES)
     results.attach(node=node, attempt_id=attempt, fence=fence, blob=stored)
     return JsonResponse({"sha256": stored.sha256}, status=201)
@@ -158,12 +168,12 @@ def result(request: HttpRequest, attempt: int) -> HttpResponse:
 
 @node_endpoint
 def nothing(request: HttpRequest, rest: str) -> HttpResponse:
-    """Any other address below `/api/node/v1/`."""
+    """Answer 404 at any other address below `/api/node/v1/`."""
     raise NotFound("There is nothing at this address.")
 
 
 def _as_signed(request: HttpRequest, sha256: bytes) -> Iterator[bytes]:
-    """The body in chunks. Raises NotSigned `digest_mismatch` at its end when it is not the one that was signed."""
+    """Yield the body in chunks. At its end raise NotSigned `digest_mismatch` if it is not the body that was signed."""
     digest = hashlib.sha256()
     while chunk := request.read(blobs.CHUNK_BYTES):
         digest.update(chunk)

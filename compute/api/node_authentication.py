@@ -1,4 +1,4 @@
-"""Requests of nodes over HTTPS, signed with the key made on the vehicle (RFC 9421)."""
+"""Authentication of nodes' HTTPS requests, which are signed with the key created on the vehicle (RFC 9421)."""
 
 import logging
 from collections.abc import Callable
@@ -27,24 +27,24 @@ class NotSigned(DomainError):
 
 
 def signed_node(request: HttpRequest, *, body: bytes = b"", body_sha256: bytes | None = None) -> Node:
-    """The node that signed this request. Raises NotSigned, with the code of what is wrong, also for a replay."""
-    found: dict[str, Node] = {}
+    """Return the node that signed this request. Raise NotSigned with the code of the failure, also for a replay."""
+    nodes: dict[str, Node] = {}
 
     def key_for(keyid: str) -> bytes | None:
         node = _node(keyid)
         if node is None:
             return None
-        found[keyid] = node
+        nodes[keyid] = node
         return bytes.fromhex(node.public_key)
 
     verified = _verify(request, key_for, body, body_sha256)
-    return found[verified.keyid]
+    return nodes[verified.keyid]
 
 
 def claimed_sha256(request: HttpRequest) -> bytes:
-    """What the request says its body hashes to (Content-Digest, RFC 9530); b"" when it does not say.
+    """Return the SHA-256 that the request claims for its body (Content-Digest, RFC 9530), b"" if there is none.
 
-    Lets a signature be checked before a large body is read: the digest is among what was signed.
+    The digest is covered by the signature, so the signature can be verified before a large body is read.
     """
     try:
         members: Any = http_sf.parse(request.headers.get("Content-Digest", "").encode("ascii"), tltype="dictionary")
@@ -55,7 +55,10 @@ def claimed_sha256(request: HttpRequest) -> bytes:
 
 
 def check_enrolment_signature(request: HttpRequest, *, public_key: str, body: bytes) -> None:
-    """An enrolling agent signs with the key that it brings: proof that it holds the private half."""
+    """Verify that the request is signed with the key that it presents, so its sender has the private key.
+
+    Raise NotSigned otherwise.
+    """
 
     def key_for(keyid: str) -> bytes | None:
         return bytes.fromhex(public_key) if keyid == public_key else None
@@ -84,11 +87,14 @@ def _verify(
 
 
 def _is_first(name: str) -> bool:
-    """Redis is a hint: should it forget or be away, a replay inside the minute still meets `seq`, fences and digests."""
+    """Return whether this nonce is new; True if Redis cannot be reached.
+
+    Redis is only a first barrier: sync numbers, fences and digests also stop a replay within the minute.
+    """
     try:
         return bool(cache.add(name, 1, timeout=2 * protocol.SIGNATURE_MAX_AGE_S))
     except (OSError, RedisError) as error:
-        logger.warning("replays of nodes' requests go unseen: %s", error)
+        logger.warning("replayed requests of nodes are not detected: %s", error)
         return True
 
 

@@ -1,3 +1,5 @@
+"""The addresses below `/api/node/v1/`."""
+
 from django.urls import path, re_path
 
 from compute.api import node

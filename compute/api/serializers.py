@@ -1,4 +1,4 @@
-"""What customers see of models, files and jobs."""
+"""The API's representation of models, files and jobs for customers."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from compute.models import InferenceJob, InputFile, ModelArtifact
 class TensorSpecOut(serializers.Serializer[Any]):
     name = serializers.CharField()
     dtype = serializers.CharField()
-    shape = serializers.ListField(child=serializers.IntegerField(allow_null=True), help_text="null: the item axis")
+    shape = serializers.ListField(child=serializers.IntegerField(allow_null=True), help_text="null marks the item axis")
 
 
 class ModelOut(serializers.Serializer[ModelArtifact]):
@@ -19,13 +19,13 @@ class ModelOut(serializers.Serializer[ModelArtifact]):
     sha256 = serializers.CharField()
     size_bytes = serializers.IntegerField()
     status = serializers.CharField(help_text="uploaded, checking, admitted or refused")
-    code = serializers.CharField(source="status_code", help_text="Why it was refused.")
+    code = serializers.CharField(source="status_code", help_text="Code of the reason why it was refused.")
     message = serializers.CharField()
     inputs = TensorSpecOut(many=True)
     outputs = TensorSpecOut(many=True)
     batch = serializers.IntegerField(
-        help_text="Items of one session run on a vehicle, counted from the start of each unit. Runtimes round differently"
-        " for other batch sizes: use the same to compare bit for bit."
+        help_text="Items in one session run on a vehicle, counted from the start of each unit. Runtimes round"
+        " differently for other batch sizes: use this one to compare results bit for bit."
     )
     us_per_item = serializers.IntegerField(help_text="CPU microseconds per item in the trial run.")
     memory_bytes = serializers.IntegerField()
@@ -62,6 +62,6 @@ class JobOut(serializers.Serializer[InferenceJob]):
 
 
 class JobProgressOut(JobOut):
-    nodes_active = serializers.IntegerField(help_text="Vehicles that hold a unit of this job now.")
+    nodes_active = serializers.IntegerField(help_text="Vehicles that hold a lease of this job now.")
     attempts = serializers.DictField(child=serializers.IntegerField(), help_text="Attempts by status.")
-    copies_per_unit = serializers.FloatField(allow_null=True, help_text="Valid results per accepted unit.")
+    copies_per_unit = serializers.FloatField(allow_null=True, help_text="Valid results for each accepted unit.")

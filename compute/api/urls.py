@@ -1,3 +1,5 @@
+"""The addresses below `/api/v1/` that belong to compute."""
+
 from django.urls import path
 
 from compute.api import customer

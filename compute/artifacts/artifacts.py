@@ -1,4 +1,4 @@
-"""Models and input files as they arrive, and the admission of models."""
+"""Uploads of models and input files, and the admission of models."""
 
 from datetime import timedelta
 from typing import BinaryIO
@@ -15,13 +15,13 @@ from core import workers
 from core.errors import InvalidInput, InvalidTransition
 from core.states import transition
 
-CHECK_LIMIT = timedelta(minutes=5)  # a check that has not ended by then died with its worker
+CHECK_LIMIT = timedelta(minutes=5)  # after this time a check counts as lost: its worker has died
 
 
 def upload_model(*, organization: Organization, name: str, stream: BinaryIO) -> tuple[ModelArtifact, bool]:
-    """Store the bytes under their SHA-256 and queue their admission; the same bytes again give the same row.
+    """Store a model under its SHA-256 and queue its admission. The same bytes again return the same row.
 
-    Returns the row and whether it is new. Raises TooLarge, InvalidInput for an empty upload.
+    Return (row, whether it is new). Raise TooLarge, or InvalidInput `empty_upload`.
     """
     blob = blobs.put_stream(stream, limit_bytes=settings.MODEL_MAX_BYTES)
     if blob.size_bytes == 0:
@@ -37,12 +37,15 @@ def upload_model(*, organization: Organization, name: str, stream: BinaryIO) -> 
 
 
 def upload_input(*, organization: Organization, file_format: str, stream: BinaryIO) -> tuple[InputFile, bool]:
-    """Store an input file after reading its header. Raises TooLarge, InvalidInput `input_unreadable` or `rows_differ`."""
+    """Store an input file and describe its tensors from its header. Return (row, whether it is new).
+
+    Raise TooLarge, or InvalidInput `format_unknown`, `input_unreadable` or `rows_differ`.
+    """
     if file_format not in (tensors.NPY, tensors.SAFETENSORS):
         raise InvalidInput("The format must be npy or safetensors.", code="format_unknown")
     blob = blobs.put_stream(stream, limit_bytes=settings.INPUT_MAX_BYTES)
-    found = tensors.describe(blobs.path_of(blob.sha256), file_format)
-    described = {name: {"dtype": t.dtype, "shape": list(t.shape)} for name, t in found.items()}
+    by_name = tensors.describe(blobs.path_of(blob.sha256), file_format)
+    described = {name: {"dtype": t.dtype, "shape": list(t.shape)} for name, t in by_name.items()}
     return InputFile.objects.get_or_create(
         organization=organization,
         sha256=blob.sha256,
@@ -50,13 +53,16 @@ def upload_input(*, organization: Organization, file_format: str, stream: Binary
             "size_bytes": blob.size_bytes,
             "format": file_format,
             "tensors": described,
-            "items": tensors.item_count(found),
+            "items": tensors.item_count(by_name),
         },
     )
 
 
 def admit_model(*, artifact_id: int) -> bool:
-    """Check one uploaded model in a limited child process and write the verdict. False when another worker has it."""
+    """Check one uploaded model in a limited child process and store the verdict.
+
+    Return False if another worker has it.
+    """
     artifact = ModelArtifact.objects.get(pk=artifact_id)
     try:
         transition(artifact, ModelArtifact.Status.CHECKING, checked_at=timezone.now())
@@ -87,7 +93,7 @@ def admit_model(*, artifact_id: int) -> bool:
 
 
 def release_dead_checks() -> int:
-    """Queue again what a worker was checking when it died."""
+    """Queue the models again whose checking worker died. Return how many."""
     return ModelArtifact.objects.filter(
         status=ModelArtifact.Status.CHECKING, checked_at__lt=timezone.now() - CHECK_LIMIT
     ).update(status=ModelArtifact.Status.UPLOADED, status_code="checker_died")

@@ -1,1 +1,4 @@
-"""Pure scheduling policy: no ORM, no clock, no I/O. Run unchanged by the workers and by the simulator."""
+"""Dispatch of work units to nodes: matching, leases and verification.
+
+`matching` and `trust` are pure (no ORM, no clock, no I/O), so simulations can run them unchanged.
+"""

@@ -1,4 +1,4 @@
-"""One round of dispatch: which open units go to which available nodes, in a handful of set-based statements."""
+"""One round of dispatch: assign open units to available nodes with a few set-based statements."""
 
 import logging
 from collections.abc import Sequence
@@ -15,15 +15,15 @@ logger = logging.getLogger(__name__)
 
 ROUND_UNITS = 2000
 ROUND_NODES = 2000
-PRESENCE_S = 15  # a node not heard of for longer is away; agents sync every 5 s at most
+PRESENCE_S = 15  # a node without a sync for longer gets no work; available agents sync at least every 5 s
 AWAY_S = 6
 STEP_BACK_S = 1
-AGAIN_S = 60  # a node that let go of a unit is not given the same one again for so long
-ROUND_LOCK = 0x44525659  # "DRVY": one round at a time in a cell
+AGAIN_S = 60  # a node whose attempt of a unit has ended does not get the same unit again for this long
+ROUND_LOCK = 0x44525659  # "DRVY": key of the advisory lock that allows one round at a time in a database
 
-# Nodes with free leases whose consent is in force, to the text that counts now (a subquery: asked once, not for each node).
-# The consent rows stay locked until the attempts are committed, so a withdrawal either is seen here or waits and then finds
-# the attempts to cancel.
+# Nodes with free leases whose consent is in force, to the version of the text that is valid now (a subquery, so it is
+# evaluated once and not for each node). The consent rows stay locked until the attempts are committed. So a withdrawal
+# either comes first and is seen here, or it waits and then finds the attempts that it must cancel.
 OFFERS = """
 SELECT n.id, v.owner_id, v.id, c.record_id, n.hardware_class_id, p.capacity - held.n, n.valid_streak,
        n.cost_micro_per_hour, h.memory_bytes, h.slowness_permille
@@ -41,12 +41,14 @@ SELECT n.id, v.owner_id, v.id, c.record_id, n.hardware_class_id, p.capacity - he
    FOR SHARE OF c SKIP LOCKED
 """
 
-# Cheap, and most rounds end here: to weigh every node for nothing would cost more than all else in a quiet round.
-# The order is that of its index: without one the planner reads the table, since many of its rows seem to fit.
+# Most rounds end with this cheap query: reading all nodes would be the largest cost of a round without work. It has the
+# order of its index, because without ORDER BY the planner reads the whole table: too many rows seem to match.
 WANTED = """
 SELECT id FROM compute_workunit WHERE status = 'open' AND copies_live < copies_wanted ORDER BY priority DESC, id LIMIT 1
 """
 
+# Open units that some node could take by price and memory, with the owners that hold a live copy and the nodes that
+# must not get the unit (again): those that failed it, and those whose attempt ended less than AGAIN_S ago.
 NEEDS = """
 SELECT u.id, u.job_id, u.copies_wanted, u.copies_live, u.copies_made,
        CASE WHEN u.copies_live > 0 THEN u.hardware_class_id END,
@@ -67,7 +69,8 @@ SELECT u.id, u.job_id, u.copies_wanted, u.copies_live, u.copies_made,
    FOR UPDATE OF u SKIP LOCKED
 """
 
-# The unit's class follows from its first attempt, by a trigger; most units want one copy and keep it.
+# Only for units whose number of wanted copies changes; most keep one. (A trigger sets a unit's class at its first
+# attempt.)
 WIDEN = """
 UPDATE compute_workunit u SET copies_wanted = d.wanted FROM unnest(%b::bigint[], %b::int[]) AS d(unit, wanted)
  WHERE u.id = d.unit
@@ -87,7 +90,7 @@ UPDATE compute_attempt a SET status = 'expired', status_code = 'lease_expired', 
   FROM gone WHERE a.id = gone.id RETURNING a.node_id
 """
 
-# A node that let a lease run out is away until it syncs again: it must not be given the next one.
+# A node whose lease expired gets no further work until its next sync.
 AWAY = """
 UPDATE compute_nodepresence SET available = false, reason = 'away'
  WHERE node_id IN (SELECT node_id FROM compute_nodepresence
@@ -95,14 +98,14 @@ UPDATE compute_nodepresence SET available = false, reason = 'away'
                     ORDER BY node_id FOR UPDATE)
 """
 
-# Units that nobody free could take step back for a moment, so that they never hide the ones behind them.
+# Units that no free node could take are skipped for a moment, so that they do not block the units behind them.
 STEP_BACK = """
 UPDATE compute_workunit SET not_before_at = now() + make_interval(secs => %s) WHERE id = ANY(%s)
 """
 
 
 def expire_leases(*, limit: int = 5000) -> int:
-    """End leases that were not renewed in time; their units become open for others at once."""
+    """End leases that were not renewed in time; other nodes can get their units at once. Return how many ended."""
     nodes = _expire(limit)
     if nodes:
         _mark_away(sorted(set(nodes)))
@@ -118,16 +121,17 @@ def _expire(limit: int) -> list[int]:
 
 @atomic_retrying
 def _mark_away(nodes: list[int]) -> None:
-    # A transaction of its own: sync locks presence before attempts, so this must not hold attempts.
+    # In a separate transaction: `sync` locks presence before attempts, so this must not hold locks on attempts.
     with connection.cursor() as cursor:
         cursor.execute(AWAY, [nodes, AWAY_S])
 
 
 def dispatch() -> int:
-    """Match open units to available nodes and lease them. Returns how many attempts were made.
+    """Match open units to available nodes and lease them. Return how many attempts were made.
 
-    Does nothing while another process is in its round. The link is notified at commit. A consent may end by time, and a new
-    text take effect, between the offer and the lease: the database then refuses the round, and the next one does without.
+    Do nothing while another process runs a round. The link is notified at commit. A consent may expire, or a new text
+    may take effect, after the node was read: then the database refuses the whole round, and the next one leaves that
+    node out.
     """
     try:
         return _round()
@@ -135,7 +139,7 @@ def dispatch() -> int:
         refused = from_database(error)
         if not isinstance(refused, ConsentRequired):
             raise
-        logger.warning("a round was refused: %s", refused.message)
+        logger.warning("the database refused a round of dispatch: %s", refused.message)
         return 0
 
 
@@ -152,7 +156,7 @@ def _round() -> int:
 
 
 def offers() -> list[NodeOffer]:
-    """Return the nodes that may be given work now. Their consents stay locked until the transaction ends."""
+    """Return the nodes that may get work now. Their consents stay locked until the transaction ends."""
     with connection.cursor() as cursor:
         cursor.execute(OFFERS, [PRESENCE_S, ROUND_NODES])
         return [NodeOffer(*row) for row in cursor.fetchall()]
@@ -168,7 +172,7 @@ def needs(offers: Sequence[NodeOffer]) -> list[UnitNeed]:
 
 
 def lease(needs: Sequence[UnitNeed], offers: Sequence[NodeOffer]) -> int:
-    """Match units to nodes and write the attempts, in the caller's transaction. Returns how many were made."""
+    """Match units to nodes and insert the attempts, in the caller's transaction. Return how many were made."""
     plan = match(needs, offers, SystemRandom())
     _write(plan, {need.unit: need.wanted for need in needs})
     return len(plan.matches)

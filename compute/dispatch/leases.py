@@ -1,4 +1,4 @@
-"""Leases on their way to nodes: delivering, renewing, cancelling. Called by both carriers and by the link's push."""
+"""Deliver leases to nodes, renew them and deliver cancels. Used by `sync` on both carriers and by the link's pushes."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -15,9 +15,9 @@ from core.errors import Forbidden
 
 GRANT_SALT = "compute.grant"
 GRANT_MAX_AGE_S = 900
-REDELIVER_AFTER_S = 3  # a lease that its node does not mention was lost on the way: say it again
+REDELIVER_AFTER_S = 3  # a lease that its node does not report by then was lost on the way and is delivered again
 
-# Attempts to deliver to the given nodes: never delivered, or delivered a while ago and not among what the node holds.
+# Attempts to deliver to the given nodes: not delivered yet, or delivered a while ago and not held by the node.
 DELIVER = """
 WITH due AS (
     SELECT a.id FROM compute_attempt a
@@ -43,6 +43,7 @@ SELECT DISTINCT a.node_id FROM compute_attempt a JOIN compute_nodepresence p ON 
  WHERE a.status = 'leased' AND a.delivered_at IS NULL AND p.carrier = 'nats'
 """
 
+# Locked in the order of their ids, so that two batches cannot deadlock.
 RENEW = """
 UPDATE compute_attempt a SET expires_at = now() + make_interval(secs => %s)
   FROM (SELECT t.* FROM unnest(%s::bigint[], %s::int[], %s::bigint[]) AS t(id, fence, node)
@@ -64,14 +65,17 @@ UPDATE compute_attempt a SET cancel_sent_at = now() FROM due, compute_node n
 RETURNING n.id, n.public_id, a.id, a.fence, a.status_code
 """
 
-TIME_LIMIT_FACTOR = 20  # a unit that takes this many times its trial cost is stuck
+TIME_LIMIT_FACTOR = 20  # a unit that takes this many times its time in the trial run counts as stuck
 TIME_LIMIT_FLOOR_MS = 30_000
 
-Held = Mapping[int, Sequence[protocol.Renewal]]  # node id -> what it says it holds
+Held = Mapping[int, Sequence[protocol.Renewal]]  # node id -> the leases that the node reports
 
 
 def deliver(node_ids: Sequence[int], held: Sequence[int] = ()) -> dict[int, list[protocol.Lease]]:
-    """Leases to hand to these nodes now, marked delivered. `held` are attempt ids that they already have."""
+    """Return the leases to deliver to these nodes now, by node id, and mark them as delivered.
+
+    `held` are the attempt ids that the nodes have already.
+    """
     leases: dict[int, list[protocol.Lease]] = defaultdict(list)
     with connection.cursor() as cursor:
         cursor.execute(DELIVER, [list(node_ids), REDELIVER_AFTER_S, list(held)])
@@ -81,14 +85,14 @@ def deliver(node_ids: Sequence[int], held: Sequence[int] = ()) -> dict[int, list
 
 
 def waiting_nodes() -> list[int]:
-    """Nodes on NATS with leases that nobody has sent them yet."""
+    """Return the ids of nodes on NATS that have undelivered leases."""
     with connection.cursor() as cursor:
         cursor.execute(WAITING_NODES)
         return [row[0] for row in cursor.fetchall()]
 
 
 def renew(held: Held) -> set[int]:
-    """Extend what the nodes hold. Returns the attempts renewed; any other is no longer theirs."""
+    """Renew the leases that the nodes hold. Return the ids of the renewed attempts; the others have been lost."""
     rows = [(renewal.attempt, renewal.fence, node) for node, renewals in held.items() for renewal in renewals]
     if not rows:
         return set()
@@ -98,7 +102,7 @@ def renew(held: Held) -> set[int]:
 
 
 def take_cancels(node_ids: Sequence[int] | None = None) -> dict[int, list[protocol.Cancel]]:
-    """Cancels not yet told to these nodes (all that are on NATS when None), marked sent."""
+    """Return the unsent cancels of these nodes (None: of all nodes on NATS), by node id, and mark them as sent."""
     ids = None if node_ids is None else list(node_ids)
     cancels: dict[int, list[protocol.Cancel]] = defaultdict(list)
     with connection.cursor() as cursor:
@@ -109,7 +113,7 @@ def take_cancels(node_ids: Sequence[int] | None = None) -> dict[int, list[protoc
 
 
 def check_grant(grant: str, *, node: str, sha256: str) -> None:
-    """Raises Forbidden `grant_invalid` unless the grant is ours, young, and for this node and digest."""
+    """Raise Forbidden `grant_invalid` unless we signed the grant for this node and digest in the last 15 minutes."""
     try:
         holder, *digests = signing.loads(grant, salt=GRANT_SALT, max_age=GRANT_MAX_AGE_S)
     except (signing.BadSignature, ValueError, TypeError) as error:
@@ -153,5 +157,5 @@ def _lease(
 
 @lru_cache(maxsize=1)
 def _signer() -> signing.TimestampSigner:
-    """What `signing.dumps` would make anew for every lease."""
+    """Return the signer, made once: `signing.dumps` would create one for every lease."""
     return signing.TimestampSigner(salt=GRANT_SALT)

@@ -1,8 +1,8 @@
-"""Which unit goes to which node: one greedy pass over units in priority order, nodes taken in turn.
+"""Match units to nodes: one greedy pass over the units in order of priority, with the nodes taken in turn.
 
-A unit's first copy may go to any class; later copies go to the first one's class, or they could not be compared, and to
-another owner, or they would prove nothing. An offer must pay at least what the node's hour costs its owner, and as much time
-as the node's class takes.
+The first copy of a unit may go to any hardware class. Later copies go to the same class, because other results cannot
+be compared, and to other owners, because an owner's second copy would prove nothing. The job must pay at least what an
+hour costs the node's owner, and for as much time as the node's class needs.
 """
 
 from collections import deque
@@ -13,7 +13,7 @@ from random import Random
 from compute.dispatch.trust import QUORUM, replication_probability
 
 ANY_SLOWNESS = 2**31 - 1
-SEARCH_LIMIT = 64  # nodes looked at for one copy: keeps a round linear in units, however odd the fleet
+SEARCH_LIMIT = 64  # nodes considered for one copy, so that the cost of a round is linear in units for any fleet
 
 
 @dataclass(slots=True)
@@ -34,7 +34,7 @@ class NodeOffer:
 
 @dataclass(slots=True)
 class UnitNeed:
-    """A unit that wants more copies than live. `owners` hold a live copy; `nodes` failed it."""
+    """A unit that wants more copies than are live. `owners` hold a live copy; `nodes` must not get it (again)."""
 
     unit: int
     job: int
@@ -51,6 +51,8 @@ class UnitNeed:
 
 @dataclass(frozen=True, slots=True)
 class Match:
+    """One attempt to make: a unit on the node of an offer, with its fence."""
+
     unit: int
     job: int
     offer: NodeOffer
@@ -59,7 +61,11 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Attempts to make; for units whose need was decided now: copies wanted; units nobody could take."""
+    """The result of a matching.
+
+    `matches`: the attempts to make. `decided`: for each unit that gets an attempt, the number of copies now wanted.
+    `unplaced`: the units that lack a node for at least one copy.
+    """
 
     matches: list[Match]
     decided: dict[int, int]
@@ -67,7 +73,7 @@ class Plan:
 
 
 def match(units: Iterable[UnitNeed], offers: Sequence[NodeOffer], rng: Random) -> Plan:
-    """Assign copies until units or free leases run out. `offers` are consumed: their `free` counts down."""
+    """Assign copies until there are no more units or free leases. The `free` counts of `offers` are reduced."""
     rings: dict[int, deque[NodeOffer]] = {}
     for offer in offers:
         rings.setdefault(offer.hardware_class, deque()).append(offer)
@@ -102,7 +108,10 @@ def _place(unit: UnitNeed, rings: dict[int, deque[NodeOffer]], plan: Plan, rng: 
 def _take(
     unit: UnitNeed, owners: set[int], chosen_class: int | None, rings: dict[int, deque[NodeOffer]]
 ) -> NodeOffer | None:
-    """The next node in turn that may run a copy; it moves to the end of its ring, or out when full."""
+    """Return the next node in turn that may run a copy, or None.
+
+    The node moves to the end of its ring, or out of it when it has no free lease left.
+    """
     classes = [chosen_class] if chosen_class is not None else sorted(rings, key=lambda c: -len(rings[c]))
     for hardware_class in classes:
         ring = rings.get(hardware_class, deque())

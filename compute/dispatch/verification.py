@@ -1,8 +1,8 @@
-"""Reported work becomes valid or invalid; valid work becomes usage. Identical answers are settled in SQL, others compared.
+"""Verify reported work: judge it valid or invalid, and write usage records for valid work.
 
-A unit with one wanted copy came from a trusted node and is accepted. Otherwise QUORUM copies from different owners must
-agree: equal digests agree; differing ones are compared by tolerance. A copy outside the quorum is invalid, unpaid, and its
-node's trust starts again from zero.
+A unit that wants one copy came from a trusted node and is accepted. Otherwise QUORUM copies from different owners must
+agree: equal digests agree (decided in SQL), other results are compared within a tolerance. A copy that does not agree
+is invalid and unpaid, and its node's trust starts again at zero.
 """
 
 from collections import defaultdict
@@ -26,7 +26,7 @@ SELECT u.id, a.id FROM compute_attempt a JOIN compute_workunit u ON u.id = a.uni
  ORDER BY u.id LIMIT %s FOR UPDATE OF u SKIP LOCKED
 """
 
-# Units in which at least a quorum of copies has the same digest.
+# Units with a quorum of copies that have the same digest.
 IDENTICAL = """
 WITH same AS (
     SELECT a.unit_id, a.result_sha256 FROM compute_attempt a JOIN compute_workunit u ON u.id = a.unit_id
@@ -37,7 +37,7 @@ SELECT u.id, same.result_sha256 FROM compute_workunit u JOIN same ON same.unit_i
  WHERE u.status = 'open' ORDER BY u.id FOR UPDATE OF u SKIP LOCKED
 """
 
-# Units all of whose copies have reported, in number at least a quorum: no identical quorum was found before.
+# Units whose copies have all been reported, without a quorum of equal digests.
 UNDECIDED = """
 SELECT u.id, u.copies_live, j.rtol, j.atol_scale FROM compute_workunit u JOIN compute_inferencejob j ON j.id = u.job_id
  WHERE u.status = 'open' AND u.copies_wanted > 1 AND u.copies_live = u.copies_wanted
@@ -67,8 +67,9 @@ UPDATE compute_inferencejob j SET units_accepted = j.units_accepted + d.n
   FROM (SELECT job_id, count(*) AS n FROM compute_workunit WHERE id = ANY(%b::bigint[]) GROUP BY job_id) d WHERE j.id = d.job_id
 """
 
-# A node's own meters are only claims (reliability.md 2.5). Time counts up to the job's bound, rounded up; energy up to one and
-# a half times what the class draws in that time, rounded up. billing/rates/formula.py has the same two lines for estimates.
+# A node's own meter readings are only claims (docs/metering.md, section 4), so they are bounded. Time counts up to the
+# job's bound, rounded up. Energy counts up to 1.5 times what the class consumes in that time, rounded up.
+# billing/rates/formula.py has the same two formulas for estimates.
 USAGE = """
 INSERT INTO compute_usagerecord (attempt_id, meter_record_id, job_id, organization_id, owner_id, vehicle_id, node_id,
                                  hardware_class_id, is_canonical, items, compute_ms, energy_mwh)
@@ -90,7 +91,7 @@ SELECT a.id, r.id, a.job_id, j.organization_id, a.owner_id, a.vehicle_id, a.node
 ON CONFLICT (attempt_id) DO NOTHING
 """
 
-# Only replicated work earns trust; one wrong answer loses all of it.
+# Only replicated work earns trust. One wrong result sets it to zero.
 TRUST = """
 UPDATE compute_node n SET valid_streak = CASE WHEN d.wrong > 0 THEN 0 ELSE n.valid_streak + d.right END
   FROM (SELECT node_id, count(*) FILTER (WHERE status = 'invalid') AS wrong, count(*) FILTER (WHERE status = 'valid') AS right
@@ -116,17 +117,20 @@ UPDATE compute_workunit u SET status = 'failed', status_code = hopeless.code FRO
 
 @dataclass(frozen=True)
 class Copy:
+    """A reported copy of a unit. `result` holds the bytes of a small result; a larger one is the blob `sha256`."""
+
     attempt: int
     sha256: str
     result: bytes | None
 
     def arrays(self) -> dict[str, tensors.Array]:
+        """Return the arrays of the result by name. Raise InvalidInput or NotFound if it cannot be read."""
         return tensors.load_result(bytes(self.result) if self.result else blobs.read(self.sha256))
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Of one unit: the copies that agree (the first is canonical) and those that do not."""
+    """The verdict on one unit: the attempts that agree (the first is canonical) and those that do not."""
 
     unit: int
     valid: list[int]
@@ -134,13 +138,13 @@ class Verdict:
 
 
 def verify() -> int:
-    """Judge all reported work that can be judged now. Returns how many units were accepted."""
+    """Judge all reported work that can be judged now. Return how many units were accepted."""
     return _accept_singles() + _accept_identical() + _compare()
 
 
 @atomic_retrying
 def fail_hopeless_units() -> int:
-    """Give up on units that failed on MAX_FAILURES nodes or took MAX_ATTEMPTS attempts."""
+    """Fail units that failed MAX_FAILURES times or took MAX_ATTEMPTS attempts. Return how many."""
     with connection.cursor() as cursor:
         cursor.execute(FAIL_UNITS, [MAX_ATTEMPTS, MAX_FAILURES, MAX_FAILURES, MAX_ATTEMPTS])
         return int(cursor.rowcount)
@@ -164,7 +168,7 @@ def _accept_identical() -> int:
     verdicts = []
     for unit, digest in quorum.items():
         agreeing = [copy.attempt for copy in copies[unit] if copy.sha256 == digest]
-        # A copy with another digest may still agree within tolerance: let the comparison below decide those units.
+        # A copy with another digest may still agree within the tolerance: `_compare` decides those units.
         if len(agreeing) == len(copies[unit]):
             verdicts.append(Verdict(unit, agreeing, []))
     _conclude(verdicts, replicated=True)
@@ -196,18 +200,18 @@ def _compare() -> int:
 
 
 def judge(unit: int, copies: list[Copy], *, rtol: float, atol_scale: float) -> Verdict | None:
-    """The copy with which most others agree decides (the first of equals); None when no QUORUM agrees yet."""
+    """Return the verdict of the copy with which most others agree (the first of several); None without QUORUM."""
     arrays = {}
     for copy in copies:
         try:
             arrays[copy.attempt] = copy.arrays()
         except (InvalidInput, NotFound):
-            continue  # a result that cannot be read agrees with nothing
-    circles = [
+            continue  # a result that cannot be read agrees with no other
+    groups = [
         [other for other in arrays if tensors.agree(mine, arrays[other], rtol=rtol, atol_scale=atol_scale)]
         for mine in arrays.values()
     ]
-    agreeing = max(circles, key=len, default=[])
+    agreeing = max(groups, key=len, default=[])
     if len(agreeing) < QUORUM:
         return None
     return Verdict(unit, agreeing, [c.attempt for c in copies if c.attempt not in agreeing])
@@ -223,6 +227,7 @@ def _copies(units: list[int], *, with_results: bool) -> dict[int, list[Copy]]:
 
 
 def _conclude(verdicts: list[Verdict], *, replicated: bool) -> None:
+    """Write the verdicts: attempts, units, the jobs' counts, usage records, and trust if the work was replicated."""
     if not verdicts:
         return
     judged: list[tuple[int, str, str]] = []

@@ -1,4 +1,4 @@
-"""What ran on a vehicle, page by page. Reads only, each by an index, however long the history."""
+"""The attempts that ran on a vehicle, page by page. Read-only. Every query uses an index, however long the history."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from django.db import connection
 from accounts.models import Vehicle
 from compute.models import Attempt, MeterRecord
 
-WINDOW = 5_000  # rows looked at for one page: a rare outcome in a long history is found over several pages
+WINDOW = 5_000  # rows read for one page; a rare outcome in a long history is found over several pages
 BIGGEST_ID = 2**63 - 1
-# Ids are given in the order of leases but for transactions that overlap; a search by time looks this much further.
+# Ids follow the order of leases, except for overlapping transactions. A search by time extends its range by this much.
 SLACK = timedelta(minutes=10)
 
 PAGE = """
@@ -25,7 +25,8 @@ SELECT array(SELECT id FROM w WHERE (%(status)s = '' OR status = %(status)s)
        (SELECT min(id) FROM w), (SELECT count(*) FROM w)
 """
 
-# The largest id that the vehicle's attempts had by a moment, by halving: there is no index by time, nor need there be one.
+# The largest id among the vehicle's attempts leased before a moment, by bisection over the ids: this needs no index by
+# time.
 LAST_BY = """
 WITH RECURSIVE ends AS (
     SELECT (SELECT id FROM compute_attempt WHERE vehicle_id = %(vehicle)s ORDER BY id LIMIT 1) AS first,
@@ -47,7 +48,10 @@ SELECT lo FROM search WHERE lo >= hi
 
 @dataclass(frozen=True)
 class Page:
-    """`older` is the `before` of the next page, None at the end. A page may be short, even empty, and not the last."""
+    """One page of attempts. `older` is `before` for the next page, None at the end.
+
+    A page may be short or even empty without being the last one.
+    """
 
     attempts: list[Attempt]
     older: int | None
@@ -63,7 +67,11 @@ def attempts_of(
     each: int = 50,
     related: Sequence[str] = (),
 ) -> Page:
-    """Attempts of a vehicle, newest first, with job, model, customer, unit and usage, in a fixed number of queries."""
+    """Return attempts of a vehicle, newest first, with their relations, in a fixed number of queries.
+
+    Job, model, customer, unit, usage and the relations in `related` are loaded. `before` is an attempt id. `since`
+    (included) and `until` (excluded) limit the time of the lease. `status` "" means all.
+    """
     top = min(before or BIGGEST_ID, _last_by(vehicle, until + SLACK) + 1 if until else BIGGEST_ID)
     values = {
         "vehicle": vehicle.pk,
@@ -77,14 +85,14 @@ def attempts_of(
     }
     with connection.cursor() as cursor:
         cursor.execute(PAGE, values)
-        ids, lowest, seen = cursor.fetchone()
-    older = ids[each - 1] if len(ids) > each else lowest if seen == WINDOW else None
+        ids, lowest, rows_read = cursor.fetchone()
+    older = ids[each - 1] if len(ids) > each else lowest if rows_read == WINDOW else None
     rows = Attempt.objects.filter(pk__in=ids[:each]).defer("result").order_by("-id")
     return Page(list(rows.select_related("job__artifact", "job__organization", "unit", "usage", *related)), older)
 
 
 def measured(attempts: Sequence[Attempt]) -> dict[int, MeterRecord]:
-    """What the node signed about each attempt first, by attempt id; nothing for those that never ran to a record."""
+    """Return the first meter record of each attempt by attempt id; attempts without a record are left out."""
     rows = MeterRecord.objects.filter(attempt__in=[attempt.pk for attempt in attempts]).order_by("-id")
     return {row.attempt_id: row for row in rows.defer("record", "signature") if row.attempt_id is not None}
 

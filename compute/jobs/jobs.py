@@ -1,4 +1,4 @@
-"""InferenceJobs: made, planned into units, cancelled, assembled. Pricing and the wallet are billing's."""
+"""Inference jobs: create, slice into units, cancel, assemble the result. Prices and the wallet belong to billing."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -21,9 +21,11 @@ from core.states import transition
 
 UNIT_INPUT_MAX_BYTES = 64 * 1024**2
 UNITS_MAX = 200_000
-# A unit's time counts up to this many thousandths of the trial run's: a node's own clock is only a claim (reliability.md 2.5).
+# A unit is paid for at most this many thousandths of its time in the trial run, because the time that a node reports is
+# only its own claim (docs/metering.md, section 4).
 PAID_TIME_MAX_PERMILLE = 3_000
-# As batch services elsewhere: what is not done in a day ends, finished work is charged, the rest of the hold returns.
+# As in other batch services: a job that is not finished within a day ends, finished work is charged, and the rest of
+# the hold is released.
 COMPLETION_WINDOW = timedelta(hours=24)
 PLAN_BATCH = 1000
 ASSEMBLE_PAGE = 500
@@ -44,10 +46,11 @@ def create_job(
     power_max_mw: int | None = None,
     copies_min: int = 1,
 ) -> InferenceJob:
-    """A queued job; a worker slices it into units. `unit_items` None lets the platform choose about a minute's work.
+    """Create a queued job, which a worker slices into units. With `unit_items` None a unit takes about UNIT_SECONDS.
 
-    Verification counts no more than the three bounds allow; every unit gets at least `copies_min` copies, whoever runs it.
-    Raises Forbidden `organization_suspended`, Conflict `model_not_admitted`, InvalidInput `input_mismatch` or `too_many_units`.
+    Usage is limited by three bounds: `paid_time_permille`, `slowness_max_permille` and `power_max_mw`. Every unit gets
+    at least `copies_min` copies. Raise Forbidden `organization_suspended`, Conflict `model_not_admitted`, or
+    InvalidInput `input_mismatch`, `unit_too_large`, `result_too_large` or `too_many_units`.
     """
     if organization.status != Organization.Status.ACTIVE:
         raise Forbidden("This organization is suspended.", code="organization_suspended")
@@ -77,7 +80,7 @@ def create_job(
 
 
 def _check_sizes(artifact: ModelArtifact, input_file: InputFile, step: int) -> None:
-    """Refuse now what no worker could slice, no car upload and nobody join. Raises InvalidInput."""
+    """Raise InvalidInput for a job whose units, unit results or final result would exceed the size limits."""
     out = output_bytes_per_item(artifact)
     if step * _input_bytes_per_item(input_file) > UNIT_INPUT_MAX_BYTES or step * out > settings.RESULT_MAX_BYTES:
         raise InvalidInput("A unit of so many items is too large: choose a smaller unit_items.", code="unit_too_large")
@@ -86,7 +89,7 @@ def _check_sizes(artifact: ModelArtifact, input_file: InputFile, step: int) -> N
 
 
 def output_bytes_per_item(artifact: ModelArtifact) -> int:
-    """As the trial run measured it; 0 for a model admitted without that figure."""
+    """Return the size of one item's results as measured in the trial run; 0 if it was not measured."""
     return int(artifact.profile.get("output_bytes_per_item", 0))
 
 
@@ -95,7 +98,7 @@ def _input_bytes_per_item(input_file: InputFile) -> int:
 
 
 def check_inputs(artifact: ModelArtifact, input_file: InputFile) -> None:
-    """Raises InvalidInput `input_mismatch` unless the file has exactly the model's inputs, with its dtypes and shapes."""
+    """Raise InvalidInput `input_mismatch` unless the file has exactly the model's inputs, dtypes and shapes."""
     wanted = {spec["name"]: spec for spec in artifact.inputs}
     given: dict[str, Any] = dict(input_file.tensors)
     if input_file.format == tensors.NPY and len(wanted) == 1:
@@ -117,12 +120,12 @@ def check_inputs(artifact: ModelArtifact, input_file: InputFile) -> None:
 
 
 def items_by_time(artifact: ModelArtifact) -> int:
-    """Items that take about UNIT_SECONDS by the trial run."""
+    """Return how many items take about UNIT_SECONDS, by the trial run."""
     return max(1, settings.UNIT_SECONDS * 1_000_000 // max(1, artifact.us_per_item))
 
 
 def default_unit_items(artifact: ModelArtifact, input_file: InputFile) -> int:
-    """Items that take about UNIT_SECONDS, within the size limit of a unit's input."""
+    """Return how many items take about UNIT_SECONDS, within the size limits of a unit's input and result."""
     by_time = items_by_time(artifact)
     by_input = UNIT_INPUT_MAX_BYTES // max(1, _input_bytes_per_item(input_file))
     by_output = settings.RESULT_MAX_BYTES // max(1, output_bytes_per_item(artifact))
@@ -130,7 +133,10 @@ def default_unit_items(artifact: ModelArtifact, input_file: InputFile) -> int:
 
 
 def plan_job(*, job_id: int) -> bool:
-    """Slice a queued job into units and open it for dispatch. False when it is not queued (any more)."""
+    """Slice a queued job into units and open it for dispatch.
+
+    Return False if it is not queued or another worker has it.
+    """
     with transaction.atomic():
         job = (
             InferenceJob.objects.select_for_update(skip_locked=True, of=["self"])
@@ -140,7 +146,7 @@ def plan_job(*, job_id: int) -> bool:
         )
         if job is None:
             return False
-        # Blobs are content addressed, so a crash between them and the rows leaves nothing wrong.
+        # The inputs are stored before the rows. After a crash they are stored again under the same digests.
         units = _units(job)
         while batch := list(islice(units, PLAN_BATCH)):
             WorkUnit.objects.bulk_create(batch)
@@ -171,9 +177,9 @@ def _units(job: InferenceJob) -> Iterator[WorkUnit]:
 
 @atomic_retrying
 def cancel_job(*, job: InferenceJob, code: str = "job_cancelled") -> InferenceJob:
-    """Stop a job: open units close, leased attempts are cancelled on their nodes; what is valid stays charged.
+    """Cancel a job: close its open units and cancel leased attempts on their nodes. Valid work stays charged.
 
-    Cancelling a cancelled job changes nothing. Raises InvalidTransition for one that is finished.
+    Cancelling it again changes nothing. Raise InvalidTransition for a job that is assembling or has ended.
     """
     job = InferenceJob.objects.select_for_update().get(pk=job.pk)
     if job.status == InferenceJob.Status.CANCELLED:
@@ -198,7 +204,10 @@ def _close_units(job: InferenceJob, code: str) -> None:
 
 
 def finish_jobs() -> int:
-    """Move running jobs on: all units accepted -> assembling; a failed unit -> failed. Returns how many moved."""
+    """Move running jobs on: to assembling when all units are accepted, to failed when one failed.
+
+    Return how many moved.
+    """
     moved = 0
     done = InferenceJob.objects.filter(status=InferenceJob.Status.RUNNING, units_total__gt=0)
     with transaction.atomic():
@@ -214,6 +223,7 @@ def finish_jobs() -> int:
 
 @atomic_retrying
 def fail_job(*, job: InferenceJob, code: str, message: str) -> int:
+    """End a job as failed, with its open units and attempts. Return 1, or 0 if it has ended already."""
     job = InferenceJob.objects.select_for_update().get(pk=job.pk)
     if InferenceJob.Status.FAILED not in InferenceJob.TRANSITIONS.get(job.status, ()):
         return 0
@@ -223,7 +233,10 @@ def fail_job(*, job: InferenceJob, code: str, message: str) -> int:
 
 
 def fail_overdue() -> int:
-    """End jobs that could not be done in their window: no second owner to check with, or nobody available at all."""
+    """Fail jobs that are older than COMPLETION_WINDOW. Return how many.
+
+    They lack available nodes, or a second owner whose copy could verify the first one.
+    """
     unfinished = InferenceJob.objects.filter(
         status__in=[InferenceJob.Status.QUEUED, InferenceJob.Status.RUNNING, InferenceJob.Status.ASSEMBLING],
         created_at__lt=timezone.now() - COMPLETION_WINDOW,
@@ -233,9 +246,9 @@ def fail_overdue() -> int:
 
 
 def assemble_job(*, job_id: int) -> bool:
-    """Join the units' results in input order into one safetensors file. False when there is nothing to do.
+    """Join the units' results in input order into one safetensors file. Return False if there is nothing to do.
 
-    The job's row stays locked meanwhile, so that beat's next run does not join the same results again.
+    The job's row stays locked meanwhile, so that the task's next run does not join the same results again.
     """
     with transaction.atomic():
         job = (
@@ -269,13 +282,15 @@ def assemble_job(*, job_id: int) -> bool:
 
 
 def _joined(job: InferenceJob) -> Iterator[bytes]:
+    """Yield the chunks of the joined file: its header, then each output over all units."""
     first = next(_unit_results(job))
     header = {
         name: tensors.Tensor(array.dtype.name, (job.items, *array.shape[1:])) for name, array in sorted(first.items())
     }
 
     def column(name: str) -> Iterator[bytes]:
-        # One pass over the units for each output: memory holds one page of small results, or one large one, at a time.
+        # One pass over the units for each output, so that memory holds only one page of small results or one large
+        # result.
         for result in _unit_results(job):
             yield np.ascontiguousarray(result[name]).tobytes()
 
@@ -283,7 +298,7 @@ def _joined(job: InferenceJob) -> Iterator[bytes]:
 
 
 def _unit_results(job: InferenceJob) -> Iterator[dict[str, tensors.Array]]:
-    """The accepted results in the order of the units. Raises Conflict `unit_incomplete`."""
+    """Yield the accepted results in the order of the units. Raise Conflict `unit_incomplete` if one is missing."""
     for first in range(0, job.units_total, ASSEMBLE_PAGE):
         page = range(first, min(first + ASSEMBLE_PAGE, job.units_total))
         units = WorkUnit.objects.filter(job=job, index__gte=page.start, index__lt=page.stop, canonical__isnull=False)

@@ -1,4 +1,7 @@
-"""Reads across models: a job's progress, how energy was found, whether consent held. What ran on a vehicle: activity.py."""
+"""Reads across models: a job's progress, methods of energy metering, consent violations.
+
+A vehicle's attempts: activity.py.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +14,18 @@ from compute.models import Attempt, InferenceJob
 
 @dataclass(frozen=True)
 class Progress:
+    """Progress of a job: its attempts by status, nodes at work, and copies for each accepted unit."""
+
     attempts: dict[str, int]
     nodes_active: int
     copies_per_unit: float | None
 
 
 def job_progress(job: InferenceJob) -> Progress:
-    """Attempts by status, vehicles at work, and valid results per accepted unit (1.0: nothing was checked twice)."""
+    """Return a job's progress.
+
+    `copies_per_unit` is 1.0 when no unit was computed twice, None before any is accepted.
+    """
     rows = Attempt.objects.filter(job=job).values_list("status").annotate(n=Count("id"))
     counts = dict(rows)
     active = Attempt.objects.filter(job=job, status=Attempt.Status.LEASED).values("node").distinct().count()
@@ -32,14 +40,14 @@ SELECT n.id, r.energy_method FROM unnest(%s::bigint[]) AS n(id)
 
 
 def energy_methods(node_ids: Sequence[int]) -> dict[int, str]:
-    """How each node's newest meter record found its energy: "rapl" or "model"; a node without records is left out."""
+    """Return the energy method (as "rapl") of each node's newest meter record; nodes without records are left out."""
     with connection.cursor() as cursor:
         cursor.execute(ENERGY_METHODS, [list(node_ids)])
         return dict(cursor.fetchall())
 
 
-# Attempts whose consent record was not the vehicle's, not in force, or to a text that no longer counted, at the instant of
-# their lease.
+# Attempts whose consent record, at the instant of the lease, was of another vehicle or purpose, was not in force, or
+# referred to a superseded text.
 VIOLATIONS = """
 SELECT count(*) FROM compute_attempt a
  WHERE (%s::bigint IS NULL OR a.job_id = %s) AND NOT EXISTS (
@@ -55,7 +63,10 @@ SELECT count(*) FROM compute_attempt a
 
 
 def consent_violations(*, job: InferenceJob | None = None) -> int:
-    """How many attempts (of a job, or all) were leased without consent in force, by the times and chain in the records."""
+    """Return how many attempts (of a job, or of all jobs) were leased without consent in force.
+
+    It recomputes this from the consent records and notices alone, so it also tests the trigger that prevents it.
+    """
     with connection.cursor() as cursor:
         cursor.execute(VIOLATIONS, [job.pk if job else None] * 2)
         return int(cursor.fetchone()[0])

@@ -1,4 +1,5 @@
-"""The link process (`manage.py link`): nodes' syncs from NATS into PostgreSQL in batches, leases and cancels back out.
+"""The link process (`manage.py link`): it writes syncs from NATS to PostgreSQL in batches and sends leases and cancels.
 
-It owns nothing: every fact is a row before it is answered, so it can be killed at any moment and run in several copies.
+It keeps no state of its own: every fact is a row before it is answered. So it can be killed at any time, and several
+copies can run at once.
 """

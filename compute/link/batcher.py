@@ -1,4 +1,4 @@
-"""Gathers syncs of many nodes for a few milliseconds and answers them after one durable transaction."""
+"""Collect the syncs of many nodes for a few milliseconds and answer them after one durable transaction."""
 
 import asyncio
 import logging
@@ -10,26 +10,28 @@ logger = logging.getLogger(__name__)
 
 GATHER_S = 0.003
 BATCH_MAX = 500
-QUEUE_MAX = 20_000  # beyond this the oldest senders time out and try again: memory stays bounded
+QUEUE_MAX = 20_000  # further syncs are dropped to bound memory; their senders time out and try again
 
 Reply = Callable[[bytes], Awaitable[None]]
 Handle = Callable[[Sequence[protocol.SyncRequest]], Awaitable[list[protocol.SyncResponse]]]
 
 
 class Batcher:
-    """`put` requests with how to answer each; `run` until cancelled."""
+    """A queue of syncs: `put` each with the function that answers it; `run` processes them until cancelled."""
 
     def __init__(self, handle: Handle) -> None:
         self._handle = handle
         self._queue: asyncio.Queue[tuple[protocol.SyncRequest, Reply]] = asyncio.Queue(QUEUE_MAX)
 
     def put(self, request: protocol.SyncRequest, reply: Reply) -> None:
+        """Queue a sync, or drop it with a warning when the queue is full."""
         try:
             self._queue.put_nowait((request, reply))
         except asyncio.QueueFull:
-            logger.warning("too many syncs waiting: one dropped, its node will ask again")
+            logger.warning("the queue of syncs is full: one sync is dropped, its node will send it again")
 
     async def run(self) -> None:
+        """Answer syncs in batches until cancelled."""
         while True:
             batch = [await self._queue.get()]
             await asyncio.sleep(GATHER_S)
@@ -41,7 +43,7 @@ class Batcher:
         try:
             responses = await self._handle([request for request, _ in batch])
         except Exception:
-            # One bad sync must not silence the others: alone, only it stays unanswered.
+            # One sync may have failed the whole batch. Handled one by one, only that sync stays unanswered.
             logger.exception("a batch of %d syncs failed", len(batch))
             if len(batch) > 1:
                 for item in batch:
@@ -51,5 +53,5 @@ class Batcher:
             try:
                 await reply(protocol.pack(response))
             except Exception:
-                # All of it is written: this node asks again and is told the same, the others must still be answered.
-                logger.warning("no answer to node %s went out", request.node, exc_info=True)
+                # The batch is committed. This node will sync again; the other nodes must still be answered.
+                logger.warning("could not send the answer to node %s", request.node, exc_info=True)

@@ -1,4 +1,4 @@
-"""What the link says of its own accord: leases, cancels, and who may no longer connect. All of it read from rows."""
+"""What the link sends without being asked: leases, cancels and revoked credentials. All of it is read from rows."""
 
 from datetime import timedelta
 
@@ -11,12 +11,12 @@ from compute.dispatch import leases
 from compute.models import Node
 from compute.nats.jwt import user_public_from_ed25519
 
-# A NATS message stays far below a node's payload limit.
+# Keeps a NATS message far below a node's payload limit.
 LEASES_PER_PUSH = 50
 
 
 def take_pushes() -> list[tuple[str, bytes]]:
-    """(subject, message) for every node on NATS with undelivered leases or untold cancels; marked as sent."""
+    """Return (subject, message) for each node on NATS with undelivered leases or unsent cancels; mark these sent."""
     with transaction.atomic():
         delivered = leases.deliver(leases.waiting_nodes())
         cancels = leases.take_cancels()
@@ -35,7 +35,10 @@ def take_pushes() -> list[tuple[str, bytes]]:
 
 
 def revocations() -> dict[str, int]:
-    """User public key -> Unix time: JWTs issued up to then are void. Only those young enough to be alive at all."""
+    """Return revocations as {user public key: Unix time}: that user's JWTs issued until then are void.
+
+    Older revocations are left out, because the JWTs that they concern have expired.
+    """
     oldest = timezone.now() - timedelta(seconds=settings.NATS_USER_LIFETIME_S + 60)
     revoked = Node.objects.filter(link_revoked_at__gt=oldest, link_expires_at__isnull=False)
     return {

@@ -30,14 +30,14 @@ from core.db import atomic_retrying
 logger = logging.getLogger(__name__)
 
 CHANNEL = "driveway_link"
-SWEEP_S = 1.0  # rows are looked at this often even if no notification came
+SWEEP_S = 1.0  # the rows are read this often even without a notification
 AGAIN_S = 1.0  # after a failure
 USER_LIFETIME = timedelta(days=365)
-HANDLERS = 2  # batches in the database at once
+HANDLERS = 2  # batches that are written at the same time
 
 
 class Link:
-    """One copy of the link. `run` ends when `stop` is called or a signal comes."""
+    """One copy of the link. `run` ends after `stop`, SIGTERM or SIGINT."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(HANDLERS + 1, thread_name_prefix="link")
@@ -50,9 +50,10 @@ class Link:
         self._stopping.set()
 
     async def run(self) -> None:
+        """Serve until stopped. Raise SystemExit if NATS is not configured, and the error of any task that fails."""
         chain = trust_chain()
         if chain is None or not settings.NATS_URL:
-            raise SystemExit("There is no vehicle link here: set NATS_URL and NATS_TRUST_FILE (or the NATS_*_SEEDs).")
+            raise SystemExit("The vehicle link is not configured: set NATS_URL and NATS_TRUST_FILE (or NATS_*_SEED).")
         expires_at = timezone.now() + USER_LIFETIME
         user = chain.credentials(name="link", expires_at=expires_at, publish=[">"], subscribe=[">"])
         loop = asyncio.get_running_loop()
@@ -68,13 +69,13 @@ class Link:
             done, _ = await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
             await cancel_all(tasks)
             for task in done - {stopped}:
-                task.result()  # a task that ended by itself failed: say why
+                task.result()  # a task that ended by itself has failed: raise its error
 
     async def _receive(self, message: Msg) -> None:
-        """A sync from NATS. The server has checked that only this node can publish on this subject."""
+        """Queue a sync from NATS. The NATS server lets only this node publish on its subject."""
         node = message.subject.split(".")[1]
         if not message.reply.startswith(f"{protocol.inbox_prefix(node)}."):
-            return  # a node may ask for the answer on any subject: on another's, it would speak with our voice
+            return  # otherwise a node could have our answer published on another node's subject, as if it came from us
         try:
             request = protocol.unpack_request(message.data)
         except msgspec.DecodeError as error:
@@ -90,39 +91,41 @@ class Link:
         return answers
 
     async def _listen(self) -> None:
-        """PostgreSQL's notifications: dispatch made leases, or a consent changed."""
+        """Wake the sweep on PostgreSQL notifications: dispatch made leases, or a consent or a node changed."""
         while True:
             try:
                 async with await psycopg.AsyncConnection.connect(**_database(), autocommit=True) as listener:
                     await listener.execute(f"LISTEN {CHANNEL}")
-                    self._wake.set()  # nobody told us of what happened before we listened
+                    self._wake.set()  # something may have happened before we listened
                     async for _ in listener.notifies():
                         self._wake.set()
             except psycopg.OperationalError as error:
-                logger.warning("lost the notification channel (%s), sweeping meanwhile", error)
+                logger.warning("lost the notification channel (%s), reading rows every second meanwhile", error)
                 await asyncio.sleep(AGAIN_S)
 
     async def _sweep(self) -> None:
+        """Send what waits in the rows, at each wake-up and once a second."""
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SWEEP_S):
                     await self._wake.wait()
             self._wake.clear()
             try:
-                # Cancels first: a withdrawn node hears the reason before its connection is cut. Read the other way round:
-                # whoever is among the revoked has their cancels among the pushes, however late their consent ended.
+                # Cancels are sent before the revocation, so that a node learns the reason before its connection is cut.
+                # They are read after it: then the cancels of every node in `revoked` are among the pushes, even if its
+                # consent ended a moment ago.
                 revoked = await self._in_thread(outbound.revocations)
                 for subject, data in await self._in_thread(outbound.take_pushes):
                     await self._client.publish(subject, data)
                 await self._client.flush()
                 await self._revoke(revoked)
             except (TimeoutError, OperationalError, psycopg.Error, nats.errors.Error, OSError) as error:
-                logger.warning("sweep put off: %s", error)
+                logger.warning("sweep failed, trying again: %s", error)
                 await asyncio.sleep(AGAIN_S)
                 self._wake.set()
 
     async def _revoke(self, revoked: dict[str, int]) -> None:
-        """Tell the NATS servers who may not connect; they drop those connections at once."""
+        """Send the revocations to the NATS servers, which close those nodes' connections at once."""
         chain = trust_chain()
         if chain is None or revoked == self._revoked:
             return
@@ -138,7 +141,7 @@ class Link:
 
 
 def _with_connection(work: Any, *arguments: Any) -> Any:
-    """Run in a pool thread; the connection goes back to the pool."""
+    """Run `work` in a pool thread, then return the database connection to its pool."""
     try:
         return work(*arguments)
     finally:
@@ -152,7 +155,7 @@ def _handle_syncs(requests: Sequence[protocol.SyncRequest]) -> list[protocol.Syn
 
 @contextlib.asynccontextmanager
 async def connected(user: Credentials) -> AsyncIterator[Client]:
-    """A NATS connection that never gives up reconnecting."""
+    """Hold a NATS connection that reconnects for ever."""
 
     async def on_error(error: Exception) -> None:
         logger.warning("NATS: %s", error)
@@ -176,6 +179,6 @@ async def _reply(message: Msg, response: protocol.SyncResponse) -> None:
 
 
 def _database() -> dict[str, Any]:
-    """What psycopg needs to connect to the same database, without Django's additions."""
+    """Return the connection parameters of the database for psycopg, without those that Django adds."""
     wanted = ("dbname", "user", "password", "host", "port", "sslmode", "sslrootcert")
     return {name: value for name, value in connection.get_connection_params().items() if name in wanted}

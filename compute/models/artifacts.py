@@ -1,3 +1,5 @@
+"""Customers' uploads: models with the verdict of their admission, and input files."""
+
 from typing import Any, ClassVar, Self
 
 from django.db import models
@@ -13,7 +15,7 @@ class ForOrganization(models.QuerySet[Any]):
 
 
 class ModelArtifact(PublicIdModel):
-    """An uploaded ONNX file, named by the SHA-256 of the bytes received, with its admission verdict and cost profile."""
+    """An uploaded ONNX file, identified by its SHA-256, with the verdict of its admission and its measured costs."""
 
     class Status(models.TextChoices):
         UPLOADED = "uploaded"
@@ -23,7 +25,7 @@ class ModelArtifact(PublicIdModel):
 
     TRANSITIONS: ClassVar[Transitions] = {
         Status.UPLOADED: (Status.CHECKING,),
-        Status.CHECKING: (Status.ADMITTED, Status.REFUSED, Status.UPLOADED),  # back when a checker died
+        Status.CHECKING: (Status.ADMITTED, Status.REFUSED, Status.UPLOADED),  # uploaded again: the checker died
         Status.ADMITTED: (Status.REFUSED,),
     }
 
@@ -35,9 +37,9 @@ class ModelArtifact(PublicIdModel):
     status_code = models.CharField(max_length=64, blank=True)
     message = models.CharField(max_length=400, blank=True)
     checked_at = models.DateTimeField(null=True, blank=True)
-    inputs = models.JSONField(default=list)  # [{"name", "dtype", "shape"}], null for the batch axis
+    inputs = models.JSONField(default=list)  # [{"name", "dtype", "shape"}]; null in a shape is the batch axis
     outputs = models.JSONField(default=list)
-    # Items of one session run. Results depend on it (int8 models), so all copies of a unit use the same.
+    # Items of one session run. Results depend on it (in int8 models), so all copies of a unit use the same batch.
     batch = models.PositiveIntegerField(default=1)
     us_per_item = models.PositiveBigIntegerField(default=0, help_text="CPU microseconds per item in the trial run.")
     memory_bytes = models.BigIntegerField(default=0, help_text="Peak resident memory of the trial run.")
@@ -65,7 +67,7 @@ class InputFile(PublicIdModel):
     sha256 = models.CharField(max_length=64)
     size_bytes = models.BigIntegerField()
     format = models.CharField(max_length=16)
-    tensors = models.JSONField(default=dict)  # name -> {"dtype", "shape"}; name "" in a .npy file
+    tensors = models.JSONField(default=dict)  # name -> {"dtype", "shape"}; the name is "" for a .npy file
     items = models.PositiveBigIntegerField()
 
     objects = ForOrganization.as_manager()

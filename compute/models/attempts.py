@@ -1,3 +1,5 @@
+"""Attempts: one try of a work unit on one node."""
+
 from typing import ClassVar
 
 from django.db import models
@@ -9,11 +11,11 @@ from core.states import TransitionEvent, Transitions
 
 
 class Attempt(models.Model):
-    """One try of one unit on one node, under a lease, with a fence, allowed by one consent record.
+    """One try of one unit on one node, under a lease with a fence, allowed by one consent record.
 
-    The database refuses it without that consent in force, refuses a second live one of the same unit by the same
-    owner, and refuses every change of status that TRANSITIONS does not name: a report after the lease was taken away
-    finds its attempt expired or cancelled, and changes nothing.
+    The database refuses an attempt without that consent in force, a second live attempt of the same unit by the same
+    owner, and every change of status that is not in TRANSITIONS. So a report that arrives after the end of the lease
+    finds its attempt expired or cancelled and changes nothing.
     """
 
     class Status(models.TextChoices):
@@ -28,11 +30,11 @@ class Attempt(models.Model):
     TRANSITIONS: ClassVar[Transitions] = {
         Status.LEASED: (Status.REPORTED, Status.EXPIRED, Status.CANCELLED, Status.FAILED),
         Status.REPORTED: (Status.VALID, Status.INVALID, Status.CANCELLED),
-        Status.VALID: (Status.INVALID,),  # past work of a caught node, checked again
+        Status.VALID: (Status.INVALID,),  # past work of a node that cheated, checked again
     }
 
-    # The triggers attempt_consent and unit_copies_made check these against each other, a batch at a time, which says more
-    # than a foreign key's check of each row and costs a tenth; what they point to is never deleted.
+    # No foreign keys in the database: the triggers attempt_consent and unit_copies_made check these columns against
+    # each other for a whole batch. That checks more than foreign keys do and costs a tenth. The rows are never deleted.
     unit = models.ForeignKey(
         WorkUnit, on_delete=models.PROTECT, related_name="attempts", db_constraint=False, db_index=False
     )

@@ -1,4 +1,4 @@
-"""What is kept about a car beyond its work: each table only under its own consent, deleted when that ends."""
+"""History of a car beyond its work. Each table is kept only under its own consent and deleted when that ends."""
 
 from django.db import models
 
@@ -7,7 +7,7 @@ from compute.models.nodes import Node
 
 
 class AvailabilitySpan(models.Model):
-    """An interval in which a node said the same: available, or not and why. Consent: `availability`."""
+    """An interval in which a node's availability and its reason stayed the same. Consent: `availability`."""
 
     node = models.ForeignKey(Node, on_delete=models.PROTECT, related_name="availability_spans")
     vehicle = models.ForeignKey(Vehicle, on_delete=models.PROTECT, related_name="availability_spans")
@@ -29,7 +29,7 @@ class AvailabilitySpan(models.Model):
 
 
 class HealthDay(models.Model):
-    """A day's counts of one node: how warm its computer said it was, and what failed. Consent: `reliability`."""
+    """One day's counts of one node: reported temperature bands and failed units. Consent: `reliability`."""
 
     node = models.ForeignKey(Node, on_delete=models.PROTECT, related_name="health_days")
     vehicle = models.ForeignKey(Vehicle, on_delete=models.PROTECT, related_name="health_days")

@@ -1,3 +1,5 @@
+"""Customers' jobs and the work units into which they are sliced."""
+
 from typing import ClassVar
 
 from django.core.validators import MinValueValidator
@@ -42,16 +44,16 @@ class InferenceJob(PublicIdModel):
     # Two copies agree when |a - b| <= atol_scale x max|a| + rtol x |a|.
     rtol = models.FloatField(default=1e-3)
     atol_scale = models.FloatField(default=1e-5)
-    # What an owner is paid for an hour of this job; bound when the job was ordered.
+    # What an owner is paid for an hour of work on this job; fixed when the job is ordered.
     pay_micro_per_hour = models.BigIntegerField(default=0)
-    # Time of a unit counts up to this many thousandths of the trial run's: a hold below the highest estimate lowers it, so
-    # that nothing is worked that the hold does not pay.
+    # A unit is paid for at most this many thousandths of its time in the trial run. A hold below the highest estimate
+    # lowers it, so that the hold always pays for all work.
     paid_time_permille = models.PositiveIntegerField(default=3000, db_default=3000)
-    # The slowest and the hungriest class that the hold was computed for: a class that joins later counts as at most these,
-    # and is not offered units that it would be paid too little time for. Null: any class.
+    # The slowest class and the highest power for which the hold was computed; null means any class. A class that
+    # appears later counts with at most these figures, and gets no units for which it would be paid too little time.
     slowness_max_permille = models.PositiveIntegerField(null=True)
     power_max_mw = models.PositiveIntegerField(null=True)
-    # Copies that every unit gets, whoever runs it: the order's tier of verification.
+    # Minimum number of copies of every unit: the level of verification that was ordered.
     copies_min = models.PositiveSmallIntegerField(default=1, db_default=1)
     result_sha256 = models.CharField(max_length=64, blank=True)
     result_bytes = models.BigIntegerField(default=0)
@@ -79,7 +81,7 @@ class InferenceJobEvent(TransitionEvent):
 
 
 class WorkUnit(models.Model):
-    """A slice of a job's items. `copies_live` counts attempts leased, reported or valid; the database keeps it."""
+    """A slice of a job's items. `copies_live` counts the leased, reported and valid attempts; triggers maintain it."""
 
     class Status(models.TextChoices):
         OPEN = "open"
@@ -101,9 +103,9 @@ class WorkUnit(models.Model):
     copies_wanted = models.PositiveSmallIntegerField(default=1)
     copies_live = models.PositiveSmallIntegerField(default=0)
     copies_made = models.PositiveSmallIntegerField(default=0)
-    # Nobody free could take it: looked at again from then on.
+    # Set when no free node could take the unit: dispatch skips it until then.
     not_before_at = models.DateTimeField(null=True)
-    # Set by the first copy: further ones run in the same class, or they could not be compared.
+    # Set by the first copy. Further copies run in the same class, because results of other classes cannot be compared.
     hardware_class = models.ForeignKey(
         HardwareClass, on_delete=models.PROTECT, null=True, db_constraint=False, db_index=False
     )
@@ -120,7 +122,7 @@ class WorkUnit(models.Model):
                 condition=models.Q(status="open", copies_live__lt=models.F("copies_wanted")),
                 name="unit_wants_copies",
             ),
-            # Few units are checked by copies: verification finds them here, not among all that ever were.
+            # Few units have several copies. Verification finds them with this index instead of reading all units.
             models.Index(
                 fields=["id"], condition=models.Q(status="open", copies_wanted__gt=1), name="unit_checked_by_copies"
             ),

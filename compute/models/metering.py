@@ -1,3 +1,5 @@
+"""Metering: the signed records of nodes, their conflicts, and the settled usage."""
+
 from django.db import models
 
 from accounts.models import Organization, Owner, Vehicle
@@ -7,18 +9,18 @@ from compute.models.nodes import HardwareClass, Node
 
 
 class MeterRecord(models.Model):
-    """What a node signed about one execution, kept byte for byte. Evidence: stored also when the attempt is not paid.
+    """A node's signed record of one execution, stored byte for byte as evidence, also when the attempt is not paid.
 
-    The columns repeat fields of `record` for SQL; the signed bytes are what counts. `seq` and `prev_hash` chain a
-    node's records. Append-only.
+    The columns repeat fields of `record` for SQL; only the signed bytes are authoritative. `seq` and `prev_hash` chain
+    a node's records. Append-only.
     """
 
-    # The trigger meter_chain checks both, a batch at a time.
+    # The trigger meter_chain checks both columns for a whole batch; it replaces the foreign keys.
     node = models.ForeignKey(
         Node, on_delete=models.PROTECT, related_name="meter_records", db_constraint=False, db_index=False
     )
-    # Not unique: a node that ran an attempt twice across a crash signed twice, and both are evidence.
-    # Null: signed about an attempt that is not this node's.
+    # Not unique: a node that crashed may run an attempt twice and sign two records, and both are evidence.
+    # Null: the record is about an attempt of another node, or about none.
     attempt = models.ForeignKey(
         Attempt, on_delete=models.PROTECT, null=True, related_name="meter_records", db_constraint=False
     )
@@ -42,7 +44,7 @@ class MeterRecord(models.Model):
 
 
 class MeterConflict(models.Model):
-    """A second record that a node signed under a number it had used for another: quarantined, never paid. Append-only."""
+    """A second, different record that a node signed under a used number: kept apart and never paid. Append-only."""
 
     first = models.ForeignKey(MeterRecord, on_delete=models.PROTECT, related_name="conflicts")
     node = models.ForeignKey(Node, on_delete=models.PROTECT, related_name="meter_conflicts")
@@ -60,9 +62,9 @@ class MeterConflict(models.Model):
 
 
 class UsageRecord(models.Model):
-    """The settled quantity of one valid attempt. Billing sets `settled_at` once; nothing else ever changes."""
+    """The settled quantity of one valid attempt. Billing sets `settled_at` once; no other column ever changes."""
 
-    # The trigger usage_matches holds every one of these to the attempt's own, a batch at a time.
+    # The trigger usage_matches compares these columns with those of the attempt, for a whole batch.
     attempt = models.OneToOneField(Attempt, on_delete=models.PROTECT, related_name="usage", db_constraint=False)
     meter_record = models.OneToOneField(MeterRecord, on_delete=models.PROTECT, db_constraint=False)
     job = models.ForeignKey(
@@ -73,7 +75,7 @@ class UsageRecord(models.Model):
     vehicle = models.ForeignKey(Vehicle, on_delete=models.PROTECT, db_constraint=False, db_index=False)
     node = models.ForeignKey(Node, on_delete=models.PROTECT, db_constraint=False, db_index=False)
     hardware_class = models.ForeignKey(HardwareClass, on_delete=models.PROTECT, db_constraint=False, db_index=False)
-    # The customer pays for the one canonical attempt of a unit; the platform pays for the copies that check it.
+    # The customer pays for the canonical attempt of a unit; the platform pays for the copies that verify it.
     is_canonical = models.BooleanField()
     items = models.PositiveIntegerField()
     compute_ms = models.PositiveBigIntegerField()

@@ -1,3 +1,5 @@
+"""Operators' decisions about suspended nodes."""
+
 from django.conf import settings
 from django.db import models
 
@@ -7,10 +9,11 @@ from core.models import PublicIdModel
 
 
 class NodeDecision(PublicIdModel):
-    """What an operator decided about a node that is suspended for its conflicts. Append-only; the words are in the trail.
+    """An operator's decision about a node that is suspended for meter conflicts. Append-only.
 
-    It is about all conflicts up to `through`. `meter_seq` and `meter_hash` are the head of the node's chain then: a lifted
-    node goes on from there, and nowhere else. The database gives work to no node whose newest conflict nobody has lifted.
+    It covers all conflicts up to `through`. `meter_seq` and `meter_hash` are the head of the node's chain at that time:
+    a node that works again must continue after it. The database lets no node become active while its newest conflict is
+    not lifted. The operator's reason is in the audit trail.
     """
 
     class Kind(models.TextChoices):

@@ -1,3 +1,5 @@
+"""Nodes: hardware classes, nodes and their presence, and the codes that connect a computer to a vehicle."""
+
 from datetime import timedelta
 from typing import ClassVar, Self
 
@@ -12,7 +14,7 @@ AWAY_AFTER = timedelta(seconds=30)
 
 
 class HardwareClass(TimestampedModel):
-    """Computers whose results may be compared with each other: same instruction set, provider and onnxruntime build."""
+    """A class of computers with comparable results: the same instruction set, provider and onnxruntime build."""
 
     slug = models.CharField(max_length=80, unique=True)
     title = models.CharField(max_length=120)
@@ -22,7 +24,7 @@ class HardwareClass(TimestampedModel):
     onnxruntime = models.CharField(max_length=16)
     power_mw = models.PositiveIntegerField(default=15_000, help_text="Modelled draw of one running unit, milliwatts.")
     memory_bytes = models.BigIntegerField(default=2 * 1024**3, help_text="Budget of one unit.")
-    # How long this class takes for a second of the admission machine's compute, in thousandths.
+    # Time of this class for work that takes 1 s on the admission machine, in thousandths of a second.
     slowness_permille = models.PositiveIntegerField(default=1000)
 
     class Meta:
@@ -33,9 +35,9 @@ class HardwareClass(TimestampedModel):
 
 
 class ClassFigures(models.Model):
-    """A class's figures from a moment on, written by the database at each change: they bound what was paid. Append-only.
+    """The figures of a class from one moment on. They bound what is paid. Append-only; a trigger writes each change.
 
-    Who recomputes old work needs those that were in force then (docs/metering.md).
+    To recompute old work, use the figures that were valid then (docs/metering.md).
     """
 
     hardware_class = models.ForeignKey(HardwareClass, on_delete=models.PROTECT, related_name="figures")
@@ -53,16 +55,16 @@ class ClassFigures(models.Model):
 
 class NodeQuerySet(models.QuerySet["Node"]):
     def in_use(self) -> Self:
-        """All but retired ones: at most one a vehicle."""
+        """Return all nodes that are not retired: at most one for each vehicle."""
         return self.exclude(status=Node.Status.RETIRED)
 
     def serving(self, vehicle: Vehicle) -> "Node | None":
-        """The vehicle's node, if it has one."""
+        """Return the vehicle's node that is in use, or None."""
         return self.in_use().filter(vehicle=vehicle).first()
 
 
 class Node(PublicIdModel):
-    """The compute identity of a vehicle: the key made on it, its class, and the trust it has earned."""
+    """The compute identity of a vehicle: its key, its hardware class and its earned trust."""
 
     class Status(models.TextChoices):
         ACTIVE = "active"
@@ -74,7 +76,7 @@ class Node(PublicIdModel):
         Status.SUSPENDED: (Status.ACTIVE, Status.RETIRED),
     }
 
-    # One at a time: a node whose key was lost is retired, keeps its records, and makes room for the next.
+    # One node in use at a time. A node whose key was lost is retired and keeps its records; a new one replaces it.
     vehicle = models.ForeignKey(Vehicle, on_delete=models.PROTECT, related_name="nodes")
     hardware_class = models.ForeignKey(HardwareClass, on_delete=models.PROTECT)
     status = models.CharField(max_length=16, choices=Status, default=Status.ACTIVE)
@@ -85,7 +87,7 @@ class Node(PublicIdModel):
     agent_version = models.CharField(max_length=32, blank=True)
     # Consecutive valid results among replicated units; one wrong result sets it to 0 (BOINC's adaptive replication).
     valid_streak = models.PositiveIntegerField(default=0)
-    # What an hour of work costs the owner in energy and battery wear: offers below it are not made.
+    # What an hour of work costs the owner in energy and battery wear. Dispatch offers no work that pays less.
     cost_micro_per_hour = models.BigIntegerField(default=0)
     # NATS credentials issued before this moment are void.
     link_revoked_at = models.DateTimeField(null=True, blank=True)
@@ -109,7 +111,7 @@ class NodeEvent(TransitionEvent):
 
 
 class NodePresence(models.Model):
-    """What the last `sync` said. Its own narrow table, since every heartbeat writes it."""
+    """The state that a node reported in its last `sync`. A narrow table of its own, because every sync writes it."""
 
     node = models.OneToOneField(Node, on_delete=models.PROTECT, related_name="presence", primary_key=True)
     seq = models.BigIntegerField(default=0)
@@ -119,10 +121,11 @@ class NodePresence(models.Model):
     carrier = models.CharField(max_length=8, blank=True)
     policy_version = models.PositiveIntegerField(default=0)
     last_sync_at = models.DateTimeField(null=True)
-    # Head of the node's chain of meter records: here, because sync locks this row and the node's own belongs to others.
+    # Head of the node's chain of meter records. It is here because `sync` locks this row; the row of the node itself is
+    # locked by verification.
     meter_seq = models.PositiveBigIntegerField(default=0)
     meter_hash = models.CharField(max_length=64, default="0" * 64)
-    # A suspension was lifted, and the agent has not said yet that it goes on from that head: it gets no work before.
+    # True after a suspension was lifted, until the agent confirms that it continues after that head. No work before.
     resuming = models.BooleanField(default=False, db_default=False)
 
     class Meta:
@@ -149,7 +152,7 @@ class EnrolmentCode(TimestampedModel):
 
 
 class Pairing(TimestampedModel):
-    """An agent that waits to be claimed: it shows a code, its owner types it. After RFC 8628, bound to the agent's key."""
+    """An agent that waits for its owner: it shows a code and the owner types it (as in RFC 8628). Bound to its key."""
 
     public_key = models.CharField(max_length=64, unique=True)
     code_sha256 = models.CharField(max_length=64, unique=True)

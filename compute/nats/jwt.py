@@ -1,15 +1,15 @@
 """NATS decentralised JWTs: operator -> account -> user, and the server configuration that trusts them.
 
-The NATS server holds no list of users. It trusts one operator key; the operator signs accounts, an account
-signs users, and a user proves that it holds its own Ed25519 key when it connects. So the site issues node
-credentials without talking to the server, and a server that restarts needs nothing from the site. Format:
+The NATS server has no list of users. It trusts one operator key; the operator signs accounts, an account signs users,
+and a user proves that it holds its own Ed25519 key when it connects. So the site issues node credentials without
+contacting the server, and a server that restarts needs nothing from the site. Format:
 https://docs.nats.io/running-a-nats-service/configuration/securing_nats/auth_intro/jwt and nats-io/jwt v2.
 
 Two facts shape this module (measured on nats-server 2.15.1, see tests/compute/nats/test_jwt.py):
-- only the *full* resolver takes a new account JWT from a running site, so revocations need it; with a MEMORY
-  resolver a revoked node stays connected.
-- on start the server keeps the stored account JWT when that is newer than the preloaded one. Preloaded JWTs
-  therefore carry a fixed, old issue time, so that a restart never forgets a revocation.
+- Only the *full* resolver accepts a new account JWT at run time, so revocations need it. With a MEMORY resolver a
+  revoked node stays connected.
+- When the server starts, it keeps the stored account JWT if that is newer than the preloaded one. So preloaded JWTs
+  have a fixed, old issue time, and a restart never undoes a revocation.
 """
 
 from __future__ import annotations
@@ -44,19 +44,20 @@ UNLIMITED = -1
 
 
 def create_seed(kind: Kind) -> str:
-    """A new random nkey seed: "SO..." for an operator, "SA..." for an account, "SU..." for a user."""
+    """Return a new random nkey seed: "SO..." for an operator, "SA..." for an account, "SU..." for a user."""
     return bytes(nkeys.encode_seed(os.urandom(32), _PREFIXES[kind])).decode()
 
 
 def public_key(seed: str) -> str:
-    """The public nkey of a seed: "O...", "A..." or "U...", 56 characters. Raises nkeys.NkeysError."""
+    """Return the public nkey of a seed: "O...", "A..." or "U...", 56 characters. Raise nkeys.NkeysError."""
     return bytes(_pair(seed).public_key).decode()
 
 
 def user_public_from_ed25519(raw32: bytes) -> str:
-    """The NATS user name "U..." of a raw Ed25519 public key, so that a node has one key for everything.
+    """Return the NATS user nkey "U..." of a raw Ed25519 public key, so that a node needs only one key.
 
-    Encoding (nats-io/nkeys): base32(prefix byte || key || CRC-16/XMODEM, little endian). Raises ValueError.
+    Encoding (nats-io/nkeys): base32(prefix byte || key || CRC-16/XMODEM, little endian). Raise ValueError unless the
+    key has 32 bytes.
     """
     if len(raw32) != 32:
         raise ValueError("an Ed25519 public key has 32 bytes")
@@ -67,7 +68,7 @@ def user_public_from_ed25519(raw32: bytes) -> str:
 def operator_jwt(
     *, operator_seed: str, system_account: str, name: str = "driveway", issued_at: int = CHAIN_ISSUED_AT
 ) -> str:
-    """The self-signed root of trust. Keep it fixed: a server takes a new one only on restart."""
+    """Return the self-signed root of trust. It must not change: a server accepts a new one only on restart."""
     body: Claims = {"type": "operator", "version": 2, "system_account": system_account}
     return _sign(operator_seed, subject=public_key(operator_seed), name=name, issued_at=issued_at, nats=body)
 
@@ -81,10 +82,10 @@ def account_jwt(
     issued_at: int | None = None,
     max_connections: int = UNLIMITED,
 ) -> str:
-    """An account signed by the operator.
+    """Return the JWT of an account, signed by the operator.
 
-    `revocations` maps a user public key to unix seconds: every JWT of that user issued at or before then is
-    refused, and a live connection made with one is dropped. Leaf nodes and JetStream get no allowance.
+    `revocations` maps a user's public key to Unix seconds: every JWT of that user issued at or before that time is
+    refused, and a connection made with one is closed. Leaf nodes and JetStream are not allowed.
     """
     unlimited = ("subs", "data", "payload", "imports", "exports")
     limits: Claims = dict.fromkeys(unlimited, UNLIMITED)
@@ -96,7 +97,7 @@ def account_jwt(
 
 
 def system_account_jwt(*, operator_seed: str, system_public: str) -> str:
-    """The account whose users may update account JWTs; a few connections are plenty."""
+    """Return the JWT of the system account, whose users may update account JWTs. It allows 64 connections."""
     return account_jwt(
         operator_seed=operator_seed,
         account_public=system_public,
@@ -119,11 +120,10 @@ def user_jwt(
     responses: int = 0,
     issued_at: int | None = None,
 ) -> str:
-    """A user of the account, allowed to publish and subscribe to the given subjects only (none when empty).
+    """Return the JWT of a user of the account, who may publish and subscribe only to the given subjects (empty: none).
 
-    `expires_at` is aware or unix seconds; `max_payload` is in bytes: the server closes the connection of a
-    user that sends more. `responses` lets the user answer a request on its reply subject that many times
-    within 30 s.
+    `expires_at` is an aware datetime or Unix seconds. `max_payload` is in bytes: the server closes the connection of a
+    user that sends more. `responses` lets the user answer a request on its reply subject that many times within 30 s.
     """
     body: Claims = {
         "type": "user",
@@ -148,12 +148,12 @@ def user_jwt(
 
 
 def claims_update(token: str) -> tuple[str, bytes]:
-    """Subject and payload of the request by which a system-account user stores a new account JWT."""
+    """Return (subject, payload) of the request with which a user of the system account stores a new account JWT."""
     return CLAIMS_UPDATE_SUBJECT, token.encode()
 
 
 def claims_accepted(reply: bytes) -> bool:
-    """Whether a server's answer to `claims_update` says that the JWT was stored."""
+    """Return whether the server's answer to `claims_update` confirms that the JWT was stored."""
     try:
         answer = json.loads(reply)
     except ValueError:
@@ -163,13 +163,13 @@ def claims_accepted(reply: bytes) -> bool:
 
 @dataclass(frozen=True)
 class Credentials:
-    """What one user needs to connect: its JWT and how to sign the server's nonce with its key."""
+    """What a user needs to connect: its JWT, and a function that signs the server's nonce with its key."""
 
     jwt: str
     sign: Callable[[bytes], bytes]
 
     def connect_options(self) -> dict[str, Any]:
-        """Keyword arguments for `nats.connect`."""
+        """Return the keyword arguments for `nats.connect`."""
         return {
             "user_jwt_cb": lambda: self.jwt.encode(),
             "signature_cb": lambda nonce: base64.b64encode(self.sign(nonce.encode())),
@@ -178,14 +178,14 @@ class Credentials:
 
 @dataclass(frozen=True)
 class TrustChain:
-    """The three secrets of the vehicle link; the JWTs of the chain itself follow from them."""
+    """The three secret seeds of the vehicle link. The JWTs of operator and accounts are derived from them."""
 
     operator_seed: str
     account_seed: str
     system_seed: str
 
     def __post_init__(self) -> None:
-        """Refuse swapped or broken seeds now, and not at the first connection. Raises ValueError."""
+        """Raise ValueError for swapped or invalid seeds, before the first connection would fail."""
         for label, seed, prefix in (
             ("operator", self.operator_seed, "O"),
             ("account", self.account_seed, "A"),
@@ -200,20 +200,20 @@ class TrustChain:
 
     @classmethod
     def create(cls) -> TrustChain:
-        """A new random chain."""
+        """Return a new random chain."""
         return cls(create_seed("operator"), create_seed("account"), create_seed("account"))
 
     @classmethod
     def load(cls, path: Path) -> TrustChain:
-        """Read a chain written by `save`. Raises OSError, ValueError."""
+        """Read a chain written by `save`. Raise OSError or ValueError."""
         values = json.loads(path.read_text())
         return cls(values["operator_seed"], values["account_seed"], values["system_seed"])
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> TrustChain | None:
-        """The chain of NATS_OPERATOR_SEED, NATS_ACCOUNT_SEED and NATS_SYSTEM_SEED, else of NATS_TRUST_FILE.
+        """Return the chain from NATS_OPERATOR_SEED, NATS_ACCOUNT_SEED and NATS_SYSTEM_SEED, else from NATS_TRUST_FILE.
 
-        None when neither is set. Raises OSError, ValueError.
+        Return None when neither is set. Raise OSError or ValueError.
         """
         seeds = [environment.get(f"NATS_{part}_SEED", "") for part in ("OPERATOR", "ACCOUNT", "SYSTEM")]
         if any(seeds):
@@ -222,27 +222,27 @@ class TrustChain:
         return cls.load(Path(trust_file)) if trust_file else None
 
     def save(self, path: Path) -> None:
-        """Write JSON that only its owner can read. Raises FileExistsError: seeds are never overwritten."""
+        """Write the seeds as JSON that only this user can read. Raise FileExistsError: seeds are never overwritten."""
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
             json.dump(asdict(self), file, indent=1)
 
     @property
     def account_public(self) -> str:
-        """Public key of the account that nodes and the link belong to."""
+        """The public key of the account to which nodes and the link belong."""
         return public_key(self.account_seed)
 
     @property
     def system_public(self) -> str:
-        """Public key of the system account."""
+        """The public key of the system account."""
         return public_key(self.system_seed)
 
     def operator_jwt(self) -> str:
-        """The operator JWT, identical on every call."""
+        """Return the operator JWT, identical on every call."""
         return operator_jwt(operator_seed=self.operator_seed, system_account=self.system_public)
 
     def account_jwt(self, *, revocations: Mapping[str, int] | None = None, issued_at: int | None = None) -> str:
-        """The nodes' account with these revocations, issued now unless told otherwise."""
+        """Return the JWT of the nodes' account with these revocations, issued now unless `issued_at` is given."""
         return account_jwt(
             operator_seed=self.operator_seed,
             account_public=self.account_public,
@@ -261,7 +261,7 @@ class TrustChain:
         max_payload: int = SERVER_MAX_PAYLOAD_BYTES,
         system: bool = False,
     ) -> Credentials:
-        """A user of the site itself with a new key: of the nodes' account, or of the system account."""
+        """Return credentials with a new key for a user of the site itself, in the nodes' or in the system account."""
         seed = create_seed("user")
         token = user_jwt(
             account_seed=self.system_seed if system else self.account_seed,
@@ -275,7 +275,7 @@ class TrustChain:
         return Credentials(jwt=token, sign=_pair(seed).sign)
 
     def system_credentials(self, *, expires_at: datetime | int) -> Credentials:
-        """A system-account user that may do nothing but send `claims_update` and read the answer."""
+        """Return credentials of a system-account user that may only send `claims_update` and read the answer."""
         return self.credentials(
             name="claims",
             expires_at=expires_at,
@@ -288,16 +288,16 @@ class TrustChain:
 def server_config(
     chain: TrustChain, *, port: int, store_dir: Path, host: str = "127.0.0.1", max_connections: int = 65_536
 ) -> str:
-    """The nats-server configuration file that trusts `chain`; it holds public material only.
+    """Return the configuration file of a nats-server that trusts `chain`. It contains only public keys and JWTs.
 
-    JetStream, MQTT, WebSocket, leaf nodes, clustering and the HTTP monitor are off because their blocks are
-    absent: most published advisories are in those parts. `max_payload` is 1 MiB for the site's own users; a
-    node is held to `NODE_MAX_PAYLOAD_BYTES` by its JWT. `write_deadline` drops a client that does not read
-    within 2 s.
+    JetStream, MQTT, WebSocket, leaf nodes, clustering and the HTTP monitor are off because their blocks are absent;
+    most published security advisories concern them. `max_payload` is 1 MiB for the site's own users; the JWT of a node
+    limits it to NODE_MAX_PAYLOAD_BYTES. `write_deadline` closes the connection of a client that does not read within 2
+    s.
     """
     system = system_account_jwt(operator_seed=chain.operator_seed, system_public=chain.system_public)
     account = chain.account_jwt(issued_at=CHAIN_ISSUED_AT)
-    # The timeout is how long a stranger's unknown account is looked for.
+    # The timeout limits the search for an account that the server does not know.
     resolver = {"type": "full", "dir": str(store_dir), "allow_delete": False, "timeout": "500ms"}
     preload = {chain.system_public: system, chain.account_public: account}
     lines = [
@@ -321,7 +321,10 @@ def server_config(
 
 
 def _permission(subjects: Sequence[str]) -> Claims:
-    """An empty allow list means "everything" to the server, so that nothing has to be said as a denial."""
+    """Return the permission for these subjects.
+
+    The server reads an empty allow list as "all", so none becomes a denial.
+    """
     return {"allow": list(subjects)} if subjects else {"deny": [">"]}
 
 
@@ -340,7 +343,7 @@ def _pair(seed: str) -> Any:
 def _sign(
     seed: str, *, subject: str, name: str, nats: Claims, issued_at: int | None, expires_at: int | None = None
 ) -> str:
-    """Header, claims and Ed25519 signature, as nats-io/jwt v2 writes them."""
+    """Return the JWT: header, claims and Ed25519 signature in the format of nats-io/jwt v2."""
     claims: Claims = {
         "iat": int(time.time()) if issued_at is None else issued_at,
         "iss": public_key(seed),

@@ -1,3 +1,5 @@
+"""The trust chain of this site, read once from the environment."""
+
 import os
 from functools import lru_cache
 
@@ -6,5 +8,5 @@ from compute.nats.jwt import TrustChain
 
 @lru_cache(maxsize=1)
 def trust_chain() -> TrustChain | None:
-    """The keys of the vehicle link: NATS_*_SEED, or the file NATS_TRUST_FILE; None where there is no link."""
+    """Return the seeds of the vehicle link from NATS_*_SEED or the file NATS_TRUST_FILE; None if there is no link."""
     return TrustChain.from_environment(os.environ)

@@ -1,4 +1,4 @@
-"""Cars that have not been heard of: their owners are told, once each time."""
+"""Absences: an owner gets a mail, once for each absence, when a car has not synced for a day."""
 
 from django.db import connection, transaction
 
@@ -7,8 +7,8 @@ from accounts.mails.sql import queue_from
 
 AFTER_H, UNTIL_H = 24, 8 * 24
 
-# An episode is named by when the node was last heard of. Only cars that their owner wants at work, and none that have been
-# away so long that nobody would understand why they are told now.
+# The deduplication key has the time of the last sync, so each absence causes one mail. Only cars with consent to run
+# jobs count, and none whose absence is older than UNTIL_H: a mail so late would only confuse.
 TELL = queue_from("""
 SELECT o.user_id, 'vehicle-away' AS kind,
        jsonb_build_object('vehicle', v.public_id, 'heard_at', date_trunc('second', p.last_sync_at)) AS context,
@@ -24,7 +24,7 @@ SELECT o.user_id, 'vehicle-away' AS kind,
 
 @transaction.atomic
 def tell() -> int:
-    """Queue a mail for every car that was last heard of a day ago or more. Returns how many new ones."""
+    """Queue a mail for every car whose last sync is a day old or more. Return how many mails are new."""
     with connection.cursor() as cursor:
         cursor.execute(TELL, [AFTER_H, UNTIL_H])
         count: int = cursor.rowcount

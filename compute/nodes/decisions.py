@@ -1,6 +1,6 @@
-"""What becomes of a node that is suspended for its conflicts, by an operator: works again, stays suspended, or is retired.
+"""Operators' decisions about nodes suspended for meter conflicts: lift the suspension, keep it, or retire the node.
 
-Money is never moved: a record that was set aside stays unpaid for ever, and what was paid before stays paid.
+No decision moves money: a conflicting record is never paid, and what was paid before stays paid.
 """
 
 from accounts.access import audit
@@ -21,25 +21,27 @@ MAILS = {Kind.LIFT: "node-resumed", Kind.RETIRE: "node-ended"}
 
 @atomic_retrying
 def decide(*, node: Node, kind: str, reason: str, idempotency_key: str, actor: User) -> NodeDecision:
-    """Decide about a suspended node's conflicts; the same key again returns the first decision.
+    """Decide about all conflicts of a suspended node. The same key again returns the first decision.
 
-    "lift": it may work again, from the newest record that we keep of it, with its trust at zero; its agent must find that record
-    first. "keep": nothing changes, and the reason is in the trail. "retire": as nodes.retire. Its owner is told of the first and
-    the last. Raises InvalidInput (`kind_unknown`, `reason_short`, `reason_too_long`) and Conflict: `node_not_suspended`,
+    "lift": the node may work again with its trust at zero, after its agent has confirmed that its chain continues after
+    our newest record. "keep": only the reason is recorded, in the audit trail. "retire": as nodes.retire. The owner
+    gets a mail for "lift" and "retire".
+
+    Raise InvalidInput `kind_unknown`, `reason_short` or `reason_too_long`, and Conflict `node_not_suspended`,
     `no_conflict`, or `idempotency_conflict` for a key that was used for another decision.
     """
-    kind, reason = _checked(kind, reason)
-    if found := _earlier(node, kind, idempotency_key):
-        return found
+    kind, reason = _validated(kind, reason)
+    if earlier := _earlier(node, kind, idempotency_key):
+        return earlier
     _require_suspended(node)
     if kind == Kind.RETIRE:
-        nodes.retire(node=node, why=nodes.CONFLICTED, actor=actor)  # takes its locks in its own order
+        nodes.retire(node=node, why=nodes.CONFLICTED, actor=actor)  # before our locks: it locks the consent first
     presence = NodePresence.objects.select_for_update(no_key=True).get(node=node)
     node = (
         Node.objects.select_for_update(no_key=True, of=["self"]).select_related("vehicle__owner__user").get(pk=node.pk)
     )
-    if found := _earlier(node, kind, idempotency_key):  # the other of two at once
-        return found
+    if earlier := _earlier(node, kind, idempotency_key):  # a second request may have waited for the lock of the first
+        return earlier
     if kind != Kind.RETIRE:
         _require_suspended(node)
     row = NodeDecision.objects.create(
@@ -53,28 +55,31 @@ def decide(*, node: Node, kind: str, reason: str, idempotency_key: str, actor: U
     )
     if kind == Kind.LIFT:
         transition(node, Node.Status.ACTIVE, code=LIFTED)
-        # Available again only by a sync: what it said while it was suspended offers nothing.
+        # The node becomes available again only by a new sync. What it reported while suspended does not count.
         NodePresence.objects.filter(node=node).update(resuming=True, available=False, reason="node_resuming")
-    _tell(row, reason, actor)
+    _announce(row, reason, actor)
     return row
 
 
-def _checked(kind: str, reason: str) -> tuple[Kind, str]:
+def _validated(kind: str, reason: str) -> tuple[Kind, str]:
     reason = reason.strip()
     if kind not in Kind:
-        raise InvalidInput("Decide to lift, to keep or to retire.", code="kind_unknown")
+        raise InvalidInput("Choose to lift the suspension, to keep it, or to retire the computer.", code="kind_unknown")
     if len(reason) < REASON_MIN:
-        raise InvalidInput(f"Say why, in {REASON_MIN} characters or more: it stays in the trail.", code="reason_short")
+        raise InvalidInput(
+            f"Give a reason of {REASON_MIN} characters or more. It is kept in the audit trail.", code="reason_short"
+        )
     if len(reason) > REASON_MAX:
         raise InvalidInput(f"A reason has at most {REASON_MAX} characters.", code="reason_too_long")
     return Kind(kind), reason
 
 
 def _earlier(node: Node, kind: Kind, key: str) -> NodeDecision | None:
-    found = NodeDecision.objects.filter(idempotency_key=key).first()
-    if found and (found.node_id, found.kind) != (node.pk, kind):
+    """Return the decision made with this key, or None. Raise Conflict if the key was used for another decision."""
+    earlier = NodeDecision.objects.filter(idempotency_key=key).first()
+    if earlier and (earlier.node_id, earlier.kind) != (node.pk, kind):
         raise Conflict("This key was used for another decision.", code="idempotency_conflict")
-    return found
+    return earlier
 
 
 def _require_suspended(node: Node) -> None:
@@ -84,13 +89,14 @@ def _require_suspended(node: Node) -> None:
 
 
 def _newest(node: Node) -> MeterConflict:
-    found = MeterConflict.objects.filter(node=node).order_by("-id").first()
-    if found is None:
-        raise Conflict("No records of this computer conflict.", code="no_conflict")
-    return found
+    newest = MeterConflict.objects.filter(node=node).order_by("-id").first()
+    if newest is None:
+        raise Conflict("This computer has no conflicting records.", code="no_conflict")
+    return newest
 
 
-def _tell(row: NodeDecision, reason: str, actor: User) -> None:
+def _announce(row: NodeDecision, reason: str, actor: User) -> None:
+    """Write the decision to the audit trail and queue the owner's mail."""
     node, kind = row.node, Kind(row.kind)
     audit.record(
         actor=actor,

@@ -1,4 +1,4 @@
-"""Two records that a node signed under one number, side by side, for who decides what becomes of it."""
+"""The evidence of a meter conflict: two records that a node signed under one number, side by side, for the operator."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +18,8 @@ DECIDED = "conflict.decide"
 
 @dataclass(frozen=True)
 class Row:
+    """One line of the comparison: a title and its value in both records."""
+
     title: str
     first: str
     second: str
@@ -29,18 +31,20 @@ class Row:
 
 @dataclass(frozen=True)
 class Decided:
+    """A decision with the operator's reason, "" after an erasure."""
+
     decision: NodeDecision
     reason: str
 
 
 def rows(conflict: MeterConflict) -> list[Row]:
-    """What both say and what we know of them; then the signed bytes and the signatures themselves."""
+    """Return the comparison of both records: our data about them, their fields, their signed bytes and signatures."""
     first, node = conflict.first, conflict.node
     return [
         Row("Kept as", _kept_as(first), "Set aside: never paid"),
         Row("Received", _moment(first.received_at), _moment(conflict.received_at)),
         Row("SHA-256", first.hash, conflict.hash),
-        Row("Signature", *map(partial(_checked, node), (first, conflict))),
+        Row("Signature", *map(partial(_signature_check, node), (first, conflict))),
         *_fields(bytes(first.record), bytes(conflict.record)),
         Row("Signed bytes", *(bytes(each.record).decode(errors="replace") for each in (first, conflict))),
         Row("Ed25519 signature", bytes(first.signature).hex(), bytes(conflict.signature).hex()),
@@ -48,11 +52,14 @@ def rows(conflict: MeterConflict) -> list[Row]:
 
 
 def decisions(node: Node) -> list[Decided]:
-    """Newest first, with the operator's words from the trail; they go with the owner's erasure."""
-    found = list(node.decisions.select_related("decided_by").order_by("-id"))
-    said = AuditEvent.objects.filter(action=DECIDED, subject=str(node.public_id))
-    words = {event.details.get("row"): event.details.get("reason", "") for event in said}
-    return [Decided(row, words.get(str(row.public_id), "")) for row in found]
+    """Return the decisions about a node, newest first, with the reasons from the audit trail.
+
+    The owner's erasure removes the reasons.
+    """
+    entries = list(node.decisions.select_related("decided_by").order_by("-id"))
+    events = AuditEvent.objects.filter(action=DECIDED, subject=str(node.public_id))
+    reasons = {event.details.get("row"): event.details.get("reason", "") for event in events}
+    return [Decided(entry, reasons.get(str(entry.public_id), "")) for entry in entries]
 
 
 def _kept_as(first: MeterRecord) -> str:
@@ -62,23 +69,23 @@ def _kept_as(first: MeterRecord) -> str:
     return "First in the chain; paid" if usage.settled_at else "First in the chain; will be paid"
 
 
-def _checked(node: Node, signed: MeterRecord | MeterConflict) -> str:
+def _signature_check(node: Node, signed: MeterRecord | MeterConflict) -> str:
     try:
         key = VerifyKey(bytes.fromhex(node.public_key))
         key.verify(protocol.signed_bytes(bytes(signed.record)), bytes(signed.signature))
     except (BadSignatureError, ValueError):
-        return "Not of this computer's key"
-    return "Of this computer's key"
+        return "Not valid for this computer's key"
+    return "Valid for this computer's key"
 
 
 def _fields(first: bytes, second: bytes) -> Iterator[Row]:
-    """Each field of the records; nothing for bytes that are no record, which only a test or an old version can have left."""
+    """Yield a row for each field; none for bytes that are no record, left by tests or old versions."""
     try:
-        one, two = (msgspec.to_builtins(protocol.unpack_meter(record)) for record in (first, second))
+        left, right = (msgspec.to_builtins(protocol.unpack_meter(record)) for record in (first, second))
     except msgspec.DecodeError:
         return
-    for name in one:
-        yield Row(name, *(_value(name, record[name]) for record in (one, two)))
+    for name in left:
+        yield Row(name, *(_value(name, record[name]) for record in (left, right)))
 
 
 def _value(name: str, value: object) -> str:

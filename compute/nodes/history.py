@@ -1,8 +1,9 @@
-"""What is kept about a car beyond its work, each table only under its own consent. Set-based: `sync` writes here for all its nodes.
+"""Write a car's history beyond its work: availability and health, each only under its own consent.
 
-Consent rows are locked FOR SHARE before anything is written. A withdrawal then either came first, and the row is not among
-those to write for, or waits for this transaction and deletes what it wrote: nothing is left behind, and the database, which
-refuses history without consent, refuses nobody's whole batch.
+The functions are set-based: `sync` calls them for all nodes of its batch. They lock the consent rows FOR SHARE before
+they write. So a withdrawal either comes first, and nothing is written for that car, or it waits for this transaction
+and then deletes what was written. Nothing is left behind, and the trigger that refuses history without consent never
+fails a whole batch.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,11 +16,12 @@ from compute.models.nodes import AWAY_AFTER
 from compute.reasons import REASONS
 from core.db import atomic_retrying
 
-# A consent that ends within seconds, by its own date or by a new text, counts as ended: the database reads its clock later.
+# A consent that expires, or whose text is superseded, within these seconds counts as ended already: the trigger reads
+# the clock later than these statements.
 MARGIN_S = 5
 
-# Nodes whose presence says something else than their open span, under consent; their consents stay locked. In a quiet batch
-# none, and this is all that is asked.
+# Nodes with consent whose presence differs from their open span; their consents stay locked. If nothing has changed
+# this is the only statement of a batch.
 CHANGED = """
 SELECT n.id
   FROM compute_node n
@@ -33,7 +35,7 @@ SELECT n.id
    FOR SHARE OF c
 """
 
-# At the moment at which the node was heard: now, in a sync; a while ago, for one that went away.
+# A span ends at the node's last sync: now for a node that syncs, a while ago for one that went away.
 CLOSE = """
 UPDATE compute_availabilityspan s SET ended_at = GREATEST(s.started_at, p.last_sync_at)
   FROM compute_nodepresence p WHERE p.node_id = s.node_id AND s.ended_at IS NULL AND s.node_id = ANY(%s)
@@ -45,7 +47,7 @@ SELECT n.id, n.vehicle_id, p.available, {reason}, p.last_sync_at
   FROM compute_node n JOIN compute_nodepresence p ON p.node_id = n.id WHERE n.id = ANY(%(nodes)s)
 """
 
-# A node's words are its own, and free: only a reason that is known is kept.
+# A node can send any text as its reason, so only known reasons are stored.
 REASON = "CASE WHEN p.available THEN '' WHEN p.reason = ANY(%(reasons)s) THEN p.reason ELSE 'other' END"
 
 IN_FORCE = """c.state IN ('given', 'renewed')
@@ -74,7 +76,8 @@ SELECT n.id, n.vehicle_id, (now() AT TIME ZONE 'UTC')::date, (r.band = 'cool')::
        units_failed = LEAST(h.units_failed::bigint + EXCLUDED.units_failed, 2147483647)
 """
 
-# Nodes that went silent while their history is kept. Locked as `sync` locks them: one that speaks again meanwhile is left alone.
+# Nodes with an open span that have stopped syncing. Locked as `sync` locks them; a node that syncs meanwhile is
+# skipped.
 GONE = """
 SELECT p.node_id FROM compute_availabilityspan s JOIN compute_nodepresence p ON p.node_id = s.node_id
  WHERE s.ended_at IS NULL AND s.reason <> 'away' AND p.last_sync_at < now() - make_interval(secs => %s)
@@ -82,7 +85,7 @@ SELECT p.node_id FROM compute_availabilityspan s JOIN compute_nodepresence p ON 
    FOR NO KEY UPDATE OF p SKIP LOCKED
 """
 
-# A text that counts no longer deletes nothing, but what is kept under it ends where it does.
+# When a consent's text is superseded, nothing is deleted, but the open span ends.
 LAPSED = """
 UPDATE compute_availabilityspan s SET ended_at = GREATEST(s.started_at, now())
  WHERE s.ended_at IS NULL AND NOT EXISTS (
@@ -93,9 +96,9 @@ AWAY = "UPDATE compute_nodepresence SET available = false, reason = 'away' WHERE
 
 
 def keep_availability(node_ids: Sequence[int]) -> None:
-    """Where a node's presence has changed, end its open span and begin the next. The caller holds the presence rows.
+    """End the open span and begin a new one for each node whose presence has changed. Skip nodes without consent.
 
-    Nodes without consent in force are passed over. One statement if nothing changed, none if there are no nodes.
+    The caller holds the locks on the presence rows. It takes one statement if nothing changed, none without nodes.
     """
     changed = _lock_changed(node_ids) if node_ids else []
     if changed:
@@ -104,7 +107,7 @@ def keep_availability(node_ids: Sequence[int]) -> None:
 
 
 def keep_health(said: Mapping[int, protocol.Health]) -> None:
-    """Add what nodes said of their health to the day's counts. Nodes without consent in force are passed over."""
+    """Add nodes' health reports (by node id) to the counts of the day. Skip nodes without consent in force."""
     if not said:
         return
     with connection.cursor() as cursor:
@@ -116,8 +119,9 @@ def keep_health(said: Mapping[int, protocol.Health]) -> None:
 
 @atomic_retrying
 def close_away(*, limit: int = 1000) -> int:
-    """Mark nodes that have not been heard of as away, from when they were last heard, and end spans whose consent no longer
-    counts. Returns how many went away.
+    """Mark nodes that have stopped syncing as away, and end open spans without a valid consent.
+
+    An absence begins at the last sync. Return how many nodes went away.
     """
     with connection.cursor() as cursor:
         cursor.execute(LAPSED.format(in_force=IN_FORCE), {"margin": 0})
@@ -132,6 +136,7 @@ def close_away(*, limit: int = 1000) -> int:
 
 
 def _lock_changed(nodes: Sequence[int]) -> list[int]:
+    """Return the nodes whose presence has changed, with their consents locked."""
     values: dict[str, Any] = {"nodes": list(nodes), "reasons": list(REASONS), "margin": MARGIN_S}
     with connection.cursor() as cursor:
         cursor.execute(CHANGED.format(reason=REASON, in_force=IN_FORCE), values)

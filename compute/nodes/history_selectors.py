@@ -1,6 +1,6 @@
-"""Reads of what is kept about a car under its owner's consent: how much of each day it was available, and what cost the rest.
+"""Reads of a car's availability history: how much of each day it was available, and the reasons when it was not.
 
-Nothing is read without the consent under which it was kept.
+Nothing is returned unless the consent to keep this history is in force.
 """
 
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from compute import reasons
 
 DAYS = 30
 
-# Spans cut at midnights of the owner's time zone; days without any are left out. Of several computers, one after the other,
-# the seconds add up.
+# Spans are cut at midnight in the owner's time zone. Days without a span are left out. If a computer was replaced, the
+# seconds of both are added.
 BY_DAY = """
 SELECT d.day, COALESCE(sum(t.seconds) FILTER (WHERE s.available), 0)::float8, sum(t.seconds)::float8
   FROM (SELECT day::date AS day, day AT TIME ZONE %(zone)s AS since, (day + interval '1 day') AT TIME ZONE %(zone)s AS upto
@@ -39,7 +39,7 @@ SELECT s.reason, sum(extract(epoch FROM COALESCE(s.ended_at, now()) - GREATEST(s
 
 @dataclass(frozen=True)
 class DayShare:
-    """A day in the owner's time zone: how long the car was available, of how long anything is known of it."""
+    """A day in the owner's time zone: the seconds in which the car was available, and those covered by spans at all."""
 
     day: date
     available_s: float
@@ -56,7 +56,7 @@ class DayShare:
 
 @dataclass(frozen=True)
 class ReasonCost:
-    """A reason for which the car was not available, and how much time that took. `setting`: the rule that caused it, or ""."""
+    """A reason why the car was not available, and for how many seconds. `setting` is the rule that caused it, or ""."""
 
     reason: str
     sentence: str
@@ -69,14 +69,14 @@ class ReasonCost:
 
 
 def availability_by_day(vehicle: Vehicle, *, time_zone: str = "UTC", days: int = DAYS) -> list[DayShare]:
-    """The share of each of the last days, today included, in which the car was available; oldest first."""
+    """Return the availability on each of the last days, today included, oldest first."""
     with connection.cursor() as cursor:
         cursor.execute(BY_DAY, {"vehicle": vehicle.pk, "zone": time_zone, "days": days})
         return [DayShare(*row) for row in cursor.fetchall()]
 
 
 def costliest_reasons(vehicle: Vehicle, *, days: int = DAYS, limit: int = 5) -> list[ReasonCost]:
-    """Why the car was not available in the last days, by the time that it cost."""
+    """Return the reasons why the car was not available in the last days, the longest first."""
     with connection.cursor() as cursor:
         cursor.execute(BY_REASON, {"vehicle": vehicle.pk, "days": days, "limit": limit})
         rows = cursor.fetchall()

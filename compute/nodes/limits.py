@@ -1,6 +1,6 @@
-"""What a stranger's numbers and words must fit into before they meet the database.
+"""Limits on numbers and texts from nodes, checked before they reach the database.
 
-One value that PostgreSQL refuses would fail the whole batch of syncs that it came with.
+One value that PostgreSQL refuses would fail the whole batch of syncs.
 """
 
 import re
@@ -10,8 +10,8 @@ from compute import protocol
 BIGINT_MAX = 2**63 - 1
 INTEGER_MAX = 2**31 - 1
 SMALLINT_MAX = 2**15 - 1
-QUANTITY_MAX = 10**12  # milliseconds or milliwatt-hours of one execution: thirty years, a gigawatt-hour
-RECORD_MAX_BYTES = 8 * 1024  # an agent's own are of some 700 bytes
+QUANTITY_MAX = 10**12  # milliseconds or milliwatt-hours of one execution: about thirty years, or one gigawatt-hour
+RECORD_MAX_BYTES = 8 * 1024  # records of our agent have about 700 bytes
 WORD = re.compile(r"[A-Za-z0-9_.+-]{1,48}")
 OUTCOMES = ("ok", "error", "cancelled")
 METHOD = re.compile(r"[a-z0-9_]{1,32}")
@@ -19,7 +19,7 @@ DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def fits(request: protocol.SyncRequest) -> bool:
-    """Whether every field of a sync can be written as it is."""
+    """Return whether every field of a sync can be stored unchanged."""
     named = [(r.attempt, r.fence) for r in request.running] + [(r.attempt, r.fence) for r in request.reports]
     words = [request.reason, request.agent_version, *(report.code for report in request.reports)]
     return (
@@ -34,13 +34,13 @@ def fits(request: protocol.SyncRequest) -> bool:
 
 
 def hardware_fits(hardware: protocol.Hardware) -> bool:
-    """Whether what an agent says of its computer is plain words and a number of cores that there may be."""
+    """Return whether the description of a computer has only simple words and a possible number of cores."""
     words = [hardware.machine, hardware.isa, hardware.provider, hardware.onnxruntime, *hardware.layers]
     return 0 < hardware.cores <= SMALLINT_MAX and len(words) <= 20 and all(WORD.fullmatch(word) for word in words)
 
 
 def meter_fits(payload: protocol.MeterPayload) -> bool:
-    """Whether the fields of a meter record that become columns can be written as they are."""
+    """Return whether the fields of a meter record that become columns can be stored unchanged."""
     return (
         0 < payload.seq <= BIGINT_MAX
         and payload.outcome in OUTCOMES

@@ -1,4 +1,4 @@
-"""Nodes: enrolled with a one-time code and a key made on the vehicle; credentials for the link; the owner's rules."""
+"""Nodes: enrolment with a one-time code and a key made on the vehicle, retirement, NATS credentials, policies."""
 
 import hashlib
 import secrets
@@ -24,13 +24,13 @@ from core.errors import Conflict, ConsentRequired, DomainError, InvalidInput
 from core.states import transition
 
 CODE_LIFETIME = timedelta(minutes=30)
-CODE_ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # nothing that is misread: no 0 O 1 I L
-RETIRED_WHY = ("lost", "sold", "replaced")  # an owner's words
-CONFLICTED = "meter_conflict"  # an operator's
+CODE_ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # without characters that are easily misread: 0 O 1 I L
+RETIRED_WHY = ("lost", "sold", "replaced")  # reasons that an owner can give
+CONFLICTED = "meter_conflict"  # the reason of an operator
 
 
 class LinkUnavailable(DomainError):
-    """The fast link is not running here: poll over HTTPS."""
+    """The NATS link is not available on this server. Use HTTPS instead."""
 
     code = "link_unavailable"
     status = 503
@@ -38,10 +38,14 @@ class LinkUnavailable(DomainError):
 
 @transaction.atomic
 def create_enrolment_code(*, vehicle: Vehicle, actor: User | None) -> tuple[str, EnrolmentCode]:
-    """A code of 12 characters (59 bits), shown once, that enrols one agent for this vehicle within half an hour."""
+    """Create a code that enrols one agent for this vehicle within 30 minutes. Return (code, row).
+
+    The code has 12 characters (59 bits); only its hash is stored. It replaces unused codes of the vehicle. Raise
+    Conflict `already_enrolled`.
+    """
     if Node.objects.serving(vehicle) is not None:
         raise Conflict("This vehicle has an agent already.", code="already_enrolled")
-    EnrolmentCode.objects.filter(vehicle=vehicle, used_at=None).update(expires_at=timezone.now())  # the newest counts
+    EnrolmentCode.objects.filter(vehicle=vehicle, used_at=None).update(expires_at=timezone.now())  # only one is valid
     text = "-".join("".join(secrets.choice(CODE_ALPHABET) for _ in range(4)) for _ in range(3))
     row = EnrolmentCode.objects.create(
         vehicle=vehicle, code_sha256=_digest(text), expires_at=timezone.now() + CODE_LIFETIME
@@ -52,10 +56,11 @@ def create_enrolment_code(*, vehicle: Vehicle, actor: User | None) -> tuple[str,
 
 @transaction.atomic
 def enrol(*, request: protocol.Enrolment) -> Node:
-    """Bind a key to the vehicle of a one-time code. The caller has checked that the request is signed with that key.
+    """Bind a key to the vehicle of a one-time code and return the new node.
 
-    The same code with the same key again returns the same node, so that a lost answer costs nothing.
-    Raises InvalidInput `code_invalid`, Conflict `already_enrolled` or `key_in_use`.
+    The caller has verified that the request is signed with that key. The same code and key again return the same node,
+    so that an agent can repeat the request when the answer was lost. Raise InvalidInput `malformed` or `code_invalid`,
+    Conflict `already_enrolled`, `key_in_use` or `vehicle_retired`.
     """
     check_words(request.hardware, request.agent_version)
     code = (
@@ -86,9 +91,9 @@ def enrol(*, request: protocol.Enrolment) -> Node:
 
 
 def check_words(hardware: protocol.Hardware, agent_version: str) -> None:
-    """Raises InvalidInput `malformed` when a stranger's words about a computer do not fit."""
+    """Raise InvalidInput `malformed` when an agent's description of its computer exceeds the limits."""
     if not limits.hardware_fits(hardware) or "\0" in agent_version:
-        raise InvalidInput("What the agent says of its computer is out of range.", code="malformed")
+        raise InvalidInput("The description of the computer is out of range.", code="malformed")
 
 
 def create_node(
@@ -100,16 +105,16 @@ def create_node(
     actor: User | None,
     method: str,
 ) -> Node:
-    """The vehicle's new node, without trust, priced; its owner is told by mail. `method`: "code" or "pairing". In a transaction.
+    """Create the vehicle's node, priced and without trust, and queue a mail to the owner. Call in a transaction.
 
-    Raises Conflict `already_enrolled`, `key_in_use`, or `vehicle_retired`.
+    `method` is "code" or "pairing". Raise Conflict `already_enrolled`, `key_in_use` or `vehicle_retired`.
     """
-    # One computer at a time, and none for a car that is being sold: whoever is second sees what the first did.
+    # Locking the vehicle makes concurrent enrolments and a sale take turns, so that the second one sees the first.
     vehicle = (
         Vehicle.objects.select_for_update(no_key=True, of=["self"]).select_related("owner__user").get(pk=vehicle.pk)
     )
     if vehicle.retired_at is not None:
-        raise Conflict("This vehicle is no longer here.", code="vehicle_retired")
+        raise Conflict("This vehicle has been retired.", code="vehicle_retired")
     if Node.objects.serving(vehicle) is not None:
         raise Conflict("This vehicle has an agent already.", code="already_enrolled")
     try:
@@ -141,16 +146,17 @@ def create_node(
 
 @atomic_retrying
 def retire(*, node: Node, why: str, actor: User | None) -> Node:
-    """End a node for good: its computer was lost, sold or replaced (`why` is one of RETIRED_WHY), or its records conflict
-    (CONFLICTED, by an operator). Again changes nothing.
+    """Retire a node for good. Retiring it again changes nothing.
 
-    In one transaction: its leases end, its connection is cut, enrolment codes of its vehicle are void. What it signed is kept
-    with its key, so that the records can still be verified; the key can never enrol again. Consents are about the vehicle and
-    stay. Raises InvalidInput for another word.
+    `why` is one of RETIRED_WHY (the computer was lost, sold or replaced) or CONFLICTED (an operator retires it for
+    meter conflicts). One transaction ends its leases, revokes its credentials and voids the enrolment codes of its
+    vehicle. Its records are kept with its public key, so that they can be verified later; the key can never enrol
+    again. Consents belong to the vehicle and stay. Raise InvalidInput for another `why`.
     """
     if why not in (*RETIRED_WHY, CONFLICTED):
         raise InvalidInput("Say what became of the computer: " + ", ".join(RETIRED_WHY) + ".", why=why)
-    # In the order of a withdrawal: the consent (a dispatch that is leasing on it is waited for), presence, node, attempts.
+    # Locks in the order of a withdrawal: consent, presence, node, attempts. Locking the consent waits for a dispatch
+    # that is about to lease work under it.
     list(ConsentCurrent.objects.select_for_update().filter(vehicle=node.vehicle_id, purpose="run_jobs"))
     NodePresence.objects.select_for_update(no_key=True).get(node=node)
     node = Node.objects.select_for_update(no_key=True, of=["self"]).select_related("vehicle").get(pk=node.pk)
@@ -167,16 +173,17 @@ def retire(*, node: Node, why: str, actor: User | None) -> Node:
         actor=actor, action="node.retire", subject=node.public_id, vehicle=str(node.vehicle.public_id), why=why
     )
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_notify('driveway_link', 'node')")  # the link tells the agent, and cuts it off
-    workers.wake("compute.dispatch_round")  # its units are open for others
+        # The link sends the cancels to the agent and then cuts its connection.
+        cursor.execute("SELECT pg_notify('driveway_link', 'node')")
+    workers.wake("compute.dispatch_round")  # other nodes can get its units now
     return node
 
 
 def hardware_class(hardware: protocol.Hardware) -> HardwareClass:
-    """The class of computers whose results compare with this one's; made on first sight."""
+    """Return the class of computers with results comparable to this one's; create it for the first one."""
     provider, runtime = _provider(hardware), _runtime(hardware)
     slug = f"{provider}-{hardware.machine}-{hardware.isa}-ort{runtime}"[:80]
-    found, _ = HardwareClass.objects.get_or_create(
+    row, _ = HardwareClass.objects.get_or_create(
         slug=slug,
         defaults={
             "title": class_title(hardware),
@@ -186,11 +193,11 @@ def hardware_class(hardware: protocol.Hardware) -> HardwareClass:
             "onnxruntime": runtime[:16],
         },
     )
-    return found
+    return row
 
 
 def class_title(hardware: protocol.Hardware) -> str:
-    """What people read of the class of such a computer."""
+    """Return the name of the computer's class for people."""
     title = f"{_provider(hardware).upper()} {hardware.machine} {hardware.isa}, onnxruntime {_runtime(hardware)}"
     return title[:120]
 
@@ -204,23 +211,23 @@ def _runtime(hardware: protocol.Hardware) -> str:
 
 
 def describe(node_id: int, hardware: protocol.Hardware, agent_version: str) -> None:
-    """Keep what an agent says of itself as it starts. A changed class begins its trust anew."""
+    """Store the description that an agent sends when it starts. A change of class sets its trust to zero."""
     node = Node.objects.select_for_update().get(pk=node_id)
-    now_class = hardware_class(hardware)
-    if now_class.pk != node.hardware_class_id:
-        node.hardware_class, node.valid_streak = now_class, 0
+    new_class = hardware_class(hardware)
+    if new_class.pk != node.hardware_class_id:
+        node.hardware_class, node.valid_streak = new_class, 0
     node.cores, node.layers, node.agent_version = hardware.cores, list(hardware.layers), agent_version[:32]
     node.save(update_fields=["hardware_class", "valid_streak", "cores", "layers", "agent_version"])
-    price_node(node=node)  # a class has its own draw
+    price_node(node=node)  # the price depends on the power of the class
 
 
 def price_node(*, node: Node) -> None:
-    """What an hour of work costs this owner now (see compute.nodes.prices)."""
+    """Store what an hour of work on this node costs its owner now (see compute.nodes.prices)."""
     prices.price_nodes(nodes=[node.pk])
 
 
 def credentials(*, node: Node) -> protocol.Credentials:
-    """A NATS user JWT for the node's own key and subjects. Raises ConsentRequired, LinkUnavailable."""
+    """Issue a NATS user JWT for the node's own key and subjects. Raise ConsentRequired or LinkUnavailable."""
     require_consent(node=node)
     chain, name = trust_chain(), str(node.public_id)
     if chain is None or not settings.NATS_URL:
@@ -242,14 +249,14 @@ def credentials(*, node: Node) -> protocol.Credentials:
 
 
 def require_consent(*, node: Node) -> None:
-    """Raises ConsentRequired unless the node is active and its owner's consent to run jobs is in force now."""
+    """Raise ConsentRequired unless the node is active and its owner's consent to run jobs is in force now."""
     current = node.vehicle.consents.filter(purpose="run_jobs").first()
     if node.status != Node.Status.ACTIVE or current is None or not current.is_in_force:
         raise ConsentRequired("The owner has not consented to running jobs on this vehicle.")
 
 
 def policy_of(vehicle_id: int) -> protocol.Policy:
-    """The owner's rules as the agent evaluates them."""
+    """Return the owner's rules in the form that the agent evaluates."""
     policy = OwnerPolicy.objects.select_related("vehicle__owner").get(vehicle_id=vehicle_id)
     paused = policy.paused_until_at
     return protocol.Policy(

@@ -1,8 +1,8 @@
-"""Pairing: an agent shows a code, its owner types it in the portal. After RFC 8628, bound to the key that the agent made.
+"""Pairing: an agent shows a code and its owner types it in the portal (as in RFC 8628), bound to the agent's key.
 
-The code is derived: HMAC of the agent's key and of the moment at which it ends. So an agent that asks again, or that was
-restarted, is given the code that already stands on its screen, and yet no table holds it: a row keeps a keyed hash to find it
-by, since a plain hash of 45 bits could be turned back into the code by trying them all.
+The code is an HMAC of the agent's key and of the time when the code expires. So an agent that polls or restarts gets
+the code that is already on its screen, although no table contains it. A row has a keyed hash to find it by: a plain
+hash of a code of 45 bits could be reversed by trying all codes.
 """
 
 import hashlib
@@ -25,16 +25,16 @@ from compute.nodes import nodes, throttle
 from core.errors import Conflict, NotFound
 
 LIFETIME = timedelta(minutes=15)
-CODE_LENGTH = 9  # of 31 letters: 44.6 bits, of which a quarter of an hour of guessing finds nothing
+CODE_LENGTH = 9  # characters out of 31: 44.6 bits, too many to guess within 15 minutes
 SEPARATORS = re.compile(r"[\s_\-\u2010-\u2015\u2212]+")
 CODE = re.compile(f"[{nodes.CODE_ALPHABET}]{{{CODE_LENGTH}}}")
-GUESSES, GUESSES_S = 10, 15 * 60  # wrong codes of one person
-NEWCOMERS, NEWCOMERS_S = 30, 60 * 60  # keys never seen before, from one address
+GUESSES, GUESSES_S = 10, 15 * 60  # wrong codes of one user, in 15 minutes
+NEWCOMERS, NEWCOMERS_S = 30, 60 * 60  # new keys from one IP address, in an hour
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """What an agent shows until its owner has confirmed."""
+    """The code that an agent shows until its owner has confirmed it."""
 
     code: str
     expires_at: datetime
@@ -42,7 +42,7 @@ class Waiting:
 
 @dataclass(frozen=True)
 class NewVehicle:
-    """A vehicle that is added as its computer is confirmed."""
+    """A vehicle to add when its computer is confirmed."""
 
     label: str
     make_model: str
@@ -51,7 +51,7 @@ class NewVehicle:
 
 @dataclass(frozen=True)
 class Found:
-    """A computer that waits to be confirmed, as its owner is shown it."""
+    """A computer that waits for confirmation, as the owner sees it."""
 
     code: str
     hardware: protocol.Hardware
@@ -63,10 +63,11 @@ class Found:
 
 @transaction.atomic
 def start(*, request: protocol.Pairing, address: str) -> Waiting | Node:
-    """The live code of this key, or, once its owner has confirmed, its node. The caller has checked that the key signed it.
+    """Return the valid code of this key, or its node once the owner has confirmed the code.
 
-    What is said of the computer counts as of the moment when a code is made, so that an owner confirms what they were shown.
-    Raises InvalidInput `malformed`, Conflict `key_in_use` for a retired key, TooMany for too many new keys from `address`.
+    The caller has verified that the request is signed with the key. The computer's description is stored only when a
+    new code is made, so that an owner confirms exactly what the portal showed. Raise InvalidInput `malformed`, Conflict
+    `key_in_use` for a retired key, TooMany for too many new keys from `address`.
     """
     nodes.check_words(request.hardware, request.agent_version)
     node = _node_of(request.public_key)
@@ -77,10 +78,10 @@ def start(*, request: protocol.Pairing, address: str) -> Waiting | Node:
     fresh = _fresh(request)
     Pairing.objects.get_or_create(public_key=request.public_key, defaults=fresh)
     row = Pairing.objects.select_for_update(of=["self"]).get(public_key=request.public_key)
-    if (node := _node_of(request.public_key)) is not None:  # confirmed since it was looked for
+    if (node := _node_of(request.public_key)) is not None:  # confirmed since the first query
         return node
     code = _code(row.public_key, row.expires_at)
-    is_of_another_secret = row.code_sha256 != _keyed_hash(code)
+    is_of_another_secret = row.code_sha256 != _keyed_hash(code)  # SECRET_KEY was changed
     if row.expires_at <= timezone.now() or is_of_another_secret:
         Pairing.objects.filter(pk=row.pk).update(**fresh)
         return Waiting(_code(row.public_key, fresh["expires_at"]), fresh["expires_at"])
@@ -88,9 +89,10 @@ def start(*, request: protocol.Pairing, address: str) -> Waiting | Node:
 
 
 def find(*, code: str, user: User) -> Found:
-    """What waits under a live code, however it was typed.
+    """Return the computer that waits under a valid code. Spaces, dashes and case in `code` do not matter.
 
-    Raises NotFound `code_invalid`; TooMany `too_many_tries` after ten wrong ones in a quarter of an hour, also for a right one.
+    Raise NotFound `code_invalid`. Raise TooMany `too_many_tries` after ten wrong codes in 15 minutes, then also for a
+    right one.
     """
     row = _claim(code, user)
     if row is None or row.node_id is not None:
@@ -108,10 +110,10 @@ def find(*, code: str, user: User) -> Found:
 
 @transaction.atomic
 def confirm(*, code: str, owner: Owner, vehicle: Vehicle | NewVehicle, actor: User) -> Node:
-    """Bind the waiting key to a vehicle of the owner, which may be added with it; the code is dead from then on.
+    """Bind the waiting key to one of the owner's vehicles, or to a new one, and return its node. The code is then used.
 
-    No consent is given by it. Confirming twice (a second click) returns the same node. Raises what `find` does, Conflict
-    `already_enrolled` for a vehicle with a computer, and what adding a vehicle does.
+    This gives no consent. Confirming again (a second click) returns the same node. Raise as `find`, as `add_vehicle`,
+    and Conflict `already_enrolled` for a vehicle that has a computer.
     """
     row = _claim(code, actor, lock=True)
     if row is None:
@@ -140,28 +142,31 @@ def confirm(*, code: str, owner: Owner, vehicle: Vehicle | NewVehicle, actor: Us
 
 
 def plain(code: str) -> str:
-    """A code as typed, without what people put between its letters: "abc-def ghj" is "ABCDEFGHJ"."""
+    """Return a typed code in capitals and without separators: "abc-def ghj" becomes "ABCDEFGHJ"."""
     return SEPARATORS.sub("", code[:100]).upper()
 
 
 def written(code: str) -> str:
-    """A code as people read it: "ABC-DEF-GHJ"."""
+    """Return a code in the form for people: "ABC-DEF-GHJ"."""
     return "-".join(code[at : at + 3] for at in range(0, len(code), 3))
 
 
 def _node_of(public_key: str) -> Node | None:
-    """The node that this key already is. Raises Conflict `key_in_use` for a retired one: a dead key stays dead."""
+    """Return the node with this key, or None. Raise Conflict `key_in_use` for a retired node, whose key stays void."""
     node = Node.objects.filter(public_key=public_key).select_related("vehicle", "hardware_class").first()
     if node is not None and node.status == Node.Status.RETIRED:
         raise Conflict(
-            "This computer's key was retired with its node and stays dead. Begin with an empty state folder.",
+            "This computer's key was retired with its node and cannot be used again. Start with an empty state folder.",
             code="key_in_use",
         )
     return node
 
 
 def _fresh(request: protocol.Pairing) -> dict[str, Any]:
-    """A new code's columns. Should two codes ever be the same, the second is refused, and asked for again a moment later."""
+    """Return the columns of a new code.
+
+    If it equals another code, the unique constraint fails and the agent asks again.
+    """
     expires_at = timezone.now() + LIFETIME
     return {
         "code_sha256": _keyed_hash(_code(request.public_key, expires_at)),
@@ -172,10 +177,13 @@ def _fresh(request: protocol.Pairing) -> dict[str, Any]:
 
 
 def _claim(code: str, user: User, *, lock: bool = False) -> Pairing | None:
-    """The row of a live code, also if it was confirmed meanwhile. A wrong guess stays counted against the user."""
+    """Return the row of a valid code, also of a confirmed one, or None.
+
+    A wrong code counts against the user's limit.
+    """
     letters = plain(code)
     if not CODE.fullmatch(letters):
-        return None  # no code at all, so no guess either
+        return None  # it does not look like a code, so it does not count as a guess
     throttle.count(f"guess:{user.pk}", limit=GUESSES, period_s=GUESSES_S)
     rows = Pairing.objects.select_for_update(of=["self"]) if lock else Pairing.objects
     row = rows.filter(code_sha256=_keyed_hash(letters), expires_at__gt=timezone.now()).first()
@@ -185,9 +193,7 @@ def _claim(code: str, user: User, *, lock: bool = False) -> Pairing | None:
 
 
 def _invalid() -> NotFound:
-    return NotFound(
-        "This code is not valid, or no longer. The car's screen shows the one that is.", code="code_invalid"
-    )
+    return NotFound("This code is not valid or has expired. The car's screen shows the valid one.", code="code_invalid")
 
 
 def _code(public_key: str, expires_at: datetime) -> str:

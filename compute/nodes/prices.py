@@ -1,4 +1,4 @@
-"""What an hour of work costs each owner: the class's draw at the owner's tariff of the moment, and battery wear."""
+"""What an hour of work costs each owner: energy of the hardware class at the present tariff, and battery wear."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,11 @@ from core.db import atomic_retrying
 from core.money import MWH_PER_KWH
 
 BATCH = 5000
-# Prices are looked at every minute and a unit lasts about one more: until then the dearer of now and then counts, and a
-# fraction of a micro-unit counts as one, so that no owner works at a loss.
+# Prices are updated every minute, and a unit takes about another minute. So the higher of the tariff now and the tariff
+# AHEAD_S later counts, and fractions of a micro-unit are rounded up: no owner works at a loss.
 AHEAD_S = 120
 
-# The next nodes by id; only those whose price changes are locked and written.
+# The next nodes by id. Only nodes whose price changes are locked and written.
 REPRICE = """
 WITH looked_at AS (
     SELECT id, vehicle_id, hardware_class_id FROM compute_node
@@ -41,20 +41,20 @@ SELECT (SELECT max(id) FROM looked_at), (SELECT count(*) FROM looked_at), (SELEC
 
 
 def price_nodes(*, nodes: Sequence[int] | None = None) -> int:
-    """Give these nodes (all but retired ones, if None) their price of the moment. Returns how many changed.
+    """Store the present price of these nodes (None: of all that are not retired). Return how many changed.
 
-    One statement and one short transaction for thousands of nodes; a node whose price stands is not written.
+    One statement in one short transaction handles BATCH nodes. Nodes whose price is unchanged are not written.
     """
-    after, seen, total = 0, BATCH, 0
-    while seen == BATCH:
-        after, seen, changed = _price_some(after, nodes)
+    after, count, total = 0, BATCH, 0
+    while count == BATCH:
+        after, count, changed = _price_some(after, nodes)
         total += changed
     return total
 
 
 @atomic_retrying
 def _price_some(after: int, nodes: Sequence[int] | None) -> tuple[int, int, int]:
-    """The last node looked at, how many were, how many changed."""
+    """Return (last node id, nodes read, nodes changed)."""
     with connection.cursor() as cursor:
         cursor.execute(
             REPRICE,
@@ -66,5 +66,5 @@ def _price_some(after: int, nodes: Sequence[int] | None) -> tuple[int, int, int]
                 "mwh_per_kwh": MWH_PER_KWH,
             },
         )
-        last, seen, changed = cursor.fetchone()
-        return last or after, seen, changed
+        last, count, changed = cursor.fetchone()
+        return last or after, count, changed

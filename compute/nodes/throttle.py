@@ -1,4 +1,7 @@
-"""Limits on how often somebody may try: counted in Redis, in windows. Without Redis nobody may, for no count is no limit."""
+"""Limits on the number of tries in a time window, counted in Redis.
+
+Without Redis no try is allowed, because without a count there would be no limit.
+"""
 
 import logging
 
@@ -18,19 +21,19 @@ class TooMany(DomainError):
 
 
 class Uncounted(DomainError):
-    """This cannot be done at the moment. Try again in a minute."""
+    """This is not possible at the moment. Try again in a minute."""
 
     code = "try_again"
     status = 503
 
 
 def count(name: str, *, limit: int, period_s: int) -> None:
-    """Count one try. Raises TooMany beyond `limit` in a window of `period_s`, also for a right one; Uncounted without Redis."""
+    """Count one try. Raise TooMany after `limit` tries in a window of `period_s` seconds; Uncounted without Redis."""
     key = f"throttle:{name}"
     try:
         cache.add(key, 0, timeout=period_s)
         tries = cache.incr(key)
-    except ValueError:  # the window ended between the two
+    except ValueError:  # the window ended between the two commands
         return
     except (OSError, RedisError) as error:
         logger.warning("tries cannot be counted: %s", error)
@@ -40,8 +43,8 @@ def count(name: str, *, limit: int, period_s: int) -> None:
 
 
 def forget(name: str) -> None:
-    """Take back one counted try, which turned out to be a right one."""
+    """Take back one counted try, because it was right."""
     try:
         cache.decr(f"throttle:{name}")
     except (ValueError, OSError, RedisError) as error:
-        logger.debug("a try stays counted: %s", error)
+        logger.debug("a right try could not be taken back from the count: %s", error)

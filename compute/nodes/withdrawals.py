@@ -1,4 +1,4 @@
-"""Withdrawing at the car: the node's signature stands for the person there, who may stop it whoever owns the account."""
+"""Withdrawal of consent at the car. The node's signature authenticates the person there, who need not be the owner."""
 
 from accounts.consents import consents
 from accounts.models import VEHICLE_PURPOSES, ConsentCurrent, ConsentState
@@ -8,14 +8,14 @@ from core.errors import Conflict, Forbidden, InvalidInput
 
 
 def withdraw(*, node: Node, purpose: str) -> protocol.Withdrawn:
-    """Withdraw a consent for the node's vehicle, and write to its owner. Again answers what was recorded the first time.
+    """Withdraw a consent of the node's vehicle; the owner gets a mail. A repeated request returns the first record.
 
-    Without a consent in force nothing is written and `record` is empty; `state` says what there is instead.
-    Raises InvalidInput `purpose_unknown` for a purpose that is not about a vehicle, Forbidden `node_retired`: a computer that
-    was lost speaks for nobody at the car.
+    Without a consent in force nothing is written: `record` is empty and `state` is the present state. Raise
+    InvalidInput `purpose_unknown` for a purpose that is not about a vehicle. Raise Forbidden `node_retired` for a
+    retired node, because a lost computer may not act for the person at the car.
     """
     if node.status == Node.Status.RETIRED:
-        raise Forbidden("This computer was taken out of the car.", code="node_retired")
+        raise Forbidden("This computer has been retired.", code="node_retired")
     if purpose not in VEHICLE_PURPOSES:
         raise InvalidInput("A car can withdraw: " + ", ".join(VEHICLE_PURPOSES) + ".", code="purpose_unknown")
     try:

@@ -1,16 +1,16 @@
-"""How long the tables of work are kept. Applied by marketplace/privacy/retention.py."""
+"""Retention of the tables of work. marketplace/privacy/retention.py applies these rules."""
 
 from core.privacy import CUSTOMER, DELETE, KEEP, SITE, YEAR, Rule
 
-PAID = "evidence beneath money that was paid: tax and accounting law; append-only, archived by partition afterwards"
+PAID = "evidence for payments: tax and accounting law; append-only, archived by partition afterwards"
 RETENTION = (
     Rule("compute_availabilityspan", "ended_at", 90, DELETE, "the text of consent `availability` says so"),
     Rule("compute_healthday", "day", 90, DELETE, "the text of consent `reliability` says so"),
-    Rule("compute_enrolmentcode", "expires_at", 30, DELETE, "of no use after it ends; a month to answer questions"),
-    Rule("compute_pairing", "expires_at", 1, DELETE, "nothing is left of a computer that nobody claimed"),
+    Rule("compute_enrolmentcode", "expires_at", 30, DELETE, "useless once expired; a month to answer questions"),
+    Rule("compute_pairing", "expires_at", 1, DELETE, "a computer that nobody confirmed leaves no data"),
     Rule("compute_node", "created_at", None, KEEP, "its key verifies signed records"),
     Rule("compute_nodeevent", "at", 10 * YEAR, KEEP, PAID),
-    Rule("compute_nodepresence", "", None, KEEP, "one row a node, overwritten each time"),
+    Rule("compute_nodepresence", "", None, KEEP, "one row for each node, overwritten at every sync"),
     Rule("compute_attempt", "leased_at", 10 * YEAR, KEEP, PAID),
     Rule("compute_attemptevent", "at", 10 * YEAR, KEEP, PAID),
     Rule("compute_meterrecord", "received_at", 10 * YEAR, KEEP, PAID),

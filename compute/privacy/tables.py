@@ -1,4 +1,4 @@
-"""What compute holds about owners' vehicles and their work, in plain words (core/privacy.py has the words)."""
+"""The data that compute holds about owners' vehicles and work, in plain words (terms: core/privacy.py)."""
 
 from accounts.models import Purpose
 from core.privacy import LEGAL, SECURITY, Column, Erasure, Group, Table
@@ -28,35 +28,35 @@ NODE = Table(
         "cores": Column("Processor cores"),
         "layers": Column("Layers of the sandbox that are active"),
         "agent_version": Column("Version of the program"),
-        "valid_streak": Column("Right results in a row: trust"),
+        "valid_streak": Column("Valid results in a row, on which our trust is based"),
         "cost_micro_per_hour": Column("What an hour of work costs you, by your tariff and wear"),
         "link_revoked_at": Column("Since when its old credentials are void", purpose=SECURITY),
-        "link_expires_at": Column("When its credentials end", purpose=SECURITY),
+        "link_expires_at": Column("When its credentials expire", purpose=SECURITY),
         "created_at": Column("When it was connected"),
     },
 )
 
 PRESENCE = Table(
     model="compute.NodePresence",
-    title="What the car last said",
+    title="The car's last message",
     group=Group.VEHICLES,
     owner="node__vehicle__owner",
     vehicle="node__vehicle",
     purpose=Purpose.RUN_JOBS,
     retention="Overwritten each time; no history",
-    erasure=Erasure.DELETE,  # without this row a sync is refused: a car that still runs the program stores nothing more
+    erasure=Erasure.DELETE,  # without this row every sync is refused, so a car that still runs its agent adds no data
     columns={
         "node_id": Column("The computer"),
-        "seq": Column("How many times it has spoken"),
+        "seq": Column("Number of its last message"),
         "available": Column("Whether it is available"),
         "reason": Column("Code of the reason why not"),
-        "capacity": Column("How much it would take on"),
+        "capacity": Column("How many pieces of work it can hold"),
         "carrier": Column("How it is connected: NATS or HTTPS"),
         "policy_version": Column("Which version of your rules it has"),
-        "last_sync_at": Column("When it last spoke"),
+        "last_sync_at": Column("When it sent its last message"),
         "meter_seq": Column("Number of its newest signed record"),
         "meter_hash": Column("Hash of its newest signed record"),
-        "resuming": Column("Whether it has still to find the end of its records, after a pause of ours"),
+        "resuming": Column("Whether it must still confirm its newest record, after we suspended it"),
     },
 )
 
@@ -87,13 +87,13 @@ ENROLMENT = Table(
     owner="vehicle__owner",
     vehicle="vehicle",
     purpose=SECURITY,
-    retention="30 days after they end",
+    retention="30 days after they expire",
     erasure=Erasure.DELETE,
     columns={
         "id": Column("Number of the code"),
         "vehicle_id": Column("The vehicle"),
         "code_sha256": Column("Hash of the code", secret=True),
-        "expires_at": Column("When it ends"),
+        "expires_at": Column("When it expires"),
         "used_at": Column("When it was used"),
         "created_at": Column("When you asked for it"),
     },
@@ -106,7 +106,7 @@ PAIRING = Table(
     owner="node__vehicle__owner",
     vehicle="node__vehicle",
     purpose=SECURITY,
-    retention="A day after they end",
+    retention="A day after they expire",
     erasure=Erasure.DELETE,
     columns={
         "id": Column("Number of the pairing"),
@@ -115,7 +115,7 @@ PAIRING = Table(
         "code_sha256": Column("Hash of the code", secret=True),
         "hardware": Column("What the computer is"),
         "agent_version": Column("Version of the program"),
-        "expires_at": Column("When it ends"),
+        "expires_at": Column("When it expires"),
         "created_at": Column("When it began"),
     },
 )
@@ -154,9 +154,9 @@ HEALTH = Table(
         "node_id": Column("The computer"),
         "vehicle_id": Column("The vehicle"),
         "day": Column("Day"),
-        "reports_cool": Column("How often it said: cool"),
-        "reports_warm": Column("How often it said: warm"),
-        "reports_hot": Column("How often it said: hot"),
+        "reports_cool": Column("How often it reported: cool"),
+        "reports_warm": Column("How often it reported: warm"),
+        "reports_hot": Column("How often it reported: hot"),
         "units_failed": Column("Work that failed"),
     },
 )
@@ -178,17 +178,17 @@ ATTEMPT = Table(
         "vehicle_id": Column("The vehicle"),
         "owner_id": Column("Your account"),
         "consent_record_id": Column("The consent that allowed it"),
-        "fence": Column("Which try it was"),
+        "fence": Column("Number of the try"),
         "status": Column("How it ended"),
         "status_code": Column("Code of the reason"),
         "leased_at": Column("When it was given"),
-        "expires_at": Column("Until when"),
-        "delivered_at": Column("When the car had it"),
+        "expires_at": Column("When it expires unless renewed"),
+        "delivered_at": Column("When it was sent to the car"),
         "reported_at": Column("When the car reported"),
         "ended_at": Column("When it ended"),
-        "cancel_sent_at": Column("When the car was told to stop"),
+        "cancel_sent_at": Column("When the order to stop was sent to the car"),
         "result_sha256": Column("Digest of the customer's result"),
-        "result": Column("The customer's result, if small: it is the customer's, not yours", secret=True),
+        "result": Column("The customer's result, if small; it belongs to the customer, not to you", secret=True),
     },
 )
 
@@ -240,7 +240,7 @@ METER = Table(
 
 CONFLICT = Table(
     model="compute.MeterConflict",
-    title="A second record under a number that was used",
+    title="Second records under a number that was used",
     group=Group.WORK,
     owner="node__vehicle__owner",
     purpose=LEGAL,
@@ -261,7 +261,7 @@ CONFLICT = Table(
 
 DECISION = Table(
     model="compute.NodeDecision",
-    title="What we decided about a computer that was paused",
+    title="Our decisions about a computer that was suspended",
     group=Group.WORK,
     owner="node__vehicle__owner",
     purpose=LEGAL,
@@ -272,12 +272,12 @@ DECISION = Table(
         "id": Column("Number of the row"),
         "public_id": Column("Its id"),
         "node_id": Column("The computer"),
-        "through_id": Column("The newest of the records that it was about"),
+        "through_id": Column("The newest of the conflicting records that it covers"),
         "kind": Column("What was decided"),
-        "meter_seq": Column("Number of the record after which it goes on"),
+        "meter_seq": Column("Number of the record after which the computer continues"),
         "meter_hash": Column("Hash of that record"),
         "decided_by_id": Column("Who decided"),
-        "idempotency_key": Column("Key of the form, against doing it twice"),
+        "idempotency_key": Column("Key of the form, so that it takes effect only once"),
         "created_at": Column("When"),
     },
 )
@@ -301,7 +301,7 @@ USAGE = Table(
         "vehicle_id": Column("The vehicle"),
         "node_id": Column("The computer"),
         "hardware_class_id": Column("Its class"),
-        "is_canonical": Column("Whether the customer paid for it, or it checked other work"),
+        "is_canonical": Column("Whether the customer pays for it; otherwise it verified other work"),
         "items": Column("Items computed"),
         "compute_ms": Column("Processor time, in milliseconds"),
         "energy_mwh": Column("Energy, in milliwatt-hours"),

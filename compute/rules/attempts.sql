@@ -1,8 +1,8 @@
--- Attempts: what the database refuses, whoever asks. SQLSTATEs are named in core/errors.py.
+-- Attempts: rules that the database enforces for every writer. SQLSTATEs are named in core/errors.py.
 
--- An attempt needs consent in force to the text that counts now, on its own vehicle, by its own owner, given by the record that
--- it names; and its node is active. Locking the projection FOR SHARE makes a withdrawal wait for this transaction, or this one
--- for the withdrawal.
+-- An attempt needs an active node and consent in force: to the valid version of the text, for its own vehicle, by its
+-- own owner, given by the consent record that it names. The lock FOR SHARE on accounts_consentcurrent (the present
+-- state of the consents) makes a withdrawal wait for this transaction, or this transaction wait for the withdrawal.
 CREATE OR REPLACE FUNCTION compute_attempt_consent() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     bad record;
@@ -30,7 +30,7 @@ END $$;
 CREATE OR REPLACE TRIGGER attempt_consent AFTER INSERT ON compute_attempt REFERENCING NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION compute_attempt_consent();
 
--- Who was leased what, under which fence and consent, never changes.
+-- Unit, node, vehicle, owner, consent record, fence and time of a lease never change.
 CREATE OR REPLACE FUNCTION compute_attempt_identity() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'what attempt % was leased for cannot change', OLD.id USING ERRCODE = 'DW002';
@@ -43,8 +43,8 @@ CREATE OR REPLACE TRIGGER attempt_identity
         (NEW.unit_id, NEW.job_id, NEW.node_id, NEW.vehicle_id, NEW.owner_id, NEW.consent_record_id, NEW.fence, NEW.leased_at))
     EXECUTE FUNCTION compute_attempt_identity();
 
--- copies_live and copies_made follow the attempts, whoever changes them.
--- So does the class of a unit of which no copy was live. A unit of another job, or none, is refused.
+-- copies_live and copies_made of a unit follow its attempts. A unit without a live copy takes the hardware class of the
+-- new attempt's node. An attempt whose unit does not exist or belongs to another job is refused.
 CREATE OR REPLACE FUNCTION compute_unit_copies_made() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE moved bigint;
 BEGIN
@@ -63,9 +63,11 @@ END $$;
 CREATE OR REPLACE TRIGGER unit_copies_made AFTER INSERT ON compute_attempt REFERENCING NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION compute_unit_copies_made();
 
+-- A change of status changes copies_live: only leased, reported and valid attempts count.
 CREATE OR REPLACE FUNCTION compute_unit_copies_lost() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    -- The difference of two counts, not a join of old and new rows: linear, whatever the planner thinks of their number.
+    -- The difference of two counts instead of a join of old and new rows: it is linear even if the planner misjudges
+    -- the number of rows.
     UPDATE compute_workunit u SET copies_live = copies_live + d.n
       FROM (SELECT unit_id, sum(n) AS n
               FROM (SELECT unit_id, 1 AS n FROM new_rows WHERE status IN ('leased', 'reported', 'valid')
@@ -79,12 +81,13 @@ CREATE OR REPLACE TRIGGER unit_copies_lost AFTER UPDATE ON compute_attempt
     REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION compute_unit_copies_lost();
 
--- When a consent ends, in that same transaction: leases end and the link is told (run_jobs), history is deleted (the others).
+-- The end of a consent takes effect in the same transaction. run_jobs: leases are cancelled, credentials are revoked
+-- and the link is notified. The other purposes: their history is deleted.
 CREATE OR REPLACE FUNCTION compute_consent_ended() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.purpose = 'run_jobs' THEN
         IF NEW.state NOT IN ('given', 'renewed') THEN
-            -- Presence before attempts: the order in which `sync` locks them.
+            -- Lock presence before attempts, as `sync` does, to avoid deadlocks.
             PERFORM FROM compute_nodepresence p JOIN compute_node n ON n.id = p.node_id
               WHERE n.vehicle_id = NEW.vehicle_id FOR NO KEY UPDATE OF p;
             UPDATE compute_node SET link_revoked_at = clock_timestamp() WHERE vehicle_id = NEW.vehicle_id;
@@ -105,6 +108,7 @@ END $$;
 CREATE OR REPLACE TRIGGER consent_ended AFTER INSERT OR UPDATE ON accounts_consentcurrent
     FOR EACH ROW EXECUTE FUNCTION compute_consent_ended();
 
+-- When a vehicle is retired, its node is retired and its unused enrolment codes expire.
 CREATE OR REPLACE FUNCTION compute_vehicle_retired() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE compute_node
@@ -118,6 +122,7 @@ END $$;
 CREATE OR REPLACE TRIGGER node_of_retired_vehicle AFTER UPDATE OF retired_at ON accounts_vehicle
     FOR EACH ROW WHEN (OLD.retired_at IS NULL AND NEW.retired_at IS NOT NULL) EXECUTE FUNCTION compute_vehicle_retired();
 
+-- Allowed changes of status, as in Attempt.TRANSITIONS. Each change writes an event row.
 DELETE FROM accounts_statetransition WHERE machine = 'compute_attempt';
 INSERT INTO accounts_statetransition (machine, from_status, to_status)
 SELECT 'compute_attempt', move.status, unnest(move.allowed) FROM (VALUES
@@ -130,6 +135,7 @@ CREATE OR REPLACE TRIGGER transition AFTER UPDATE ON compute_attempt
     FOR EACH STATEMENT EXECUTE FUNCTION driveway_transition('compute_attempt', 'compute_attemptevent', 'attempt_id');
 CREATE OR REPLACE TRIGGER first_state AFTER INSERT ON compute_attempt REFERENCING NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION driveway_first_state('compute_attempt', 'compute_attemptevent', 'attempt_id');
+-- Attempts are never deleted; their events are append-only.
 CREATE OR REPLACE TRIGGER append_only BEFORE DELETE ON compute_attempt
     FOR EACH ROW EXECUTE FUNCTION driveway_append_only();
 CREATE OR REPLACE TRIGGER append_only_truncate BEFORE TRUNCATE ON compute_attempt

@@ -1,5 +1,7 @@
--- History: what the database refuses, whoever asks. SQLSTATEs are named in core/errors.py.
+-- History: rules that the database enforces for every writer. SQLSTATEs are named in core/errors.py.
 
+-- History needs consent in force for its purpose (TG_ARGV[0]) and a node of the same vehicle. The lock FOR SHARE makes
+-- a withdrawal wait for this transaction, or this transaction wait for the withdrawal.
 CREATE OR REPLACE FUNCTION compute_history_consent() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE bad bigint;
 BEGIN

@@ -1,5 +1,6 @@
--- Jobs: what the database refuses, whoever asks. SQLSTATEs are named in core/errors.py.
+-- Jobs: rules that the database enforces for every writer. SQLSTATEs are named in core/errors.py.
 
+-- Allowed changes of status, as in InferenceJob.TRANSITIONS. Each change writes an event row. Jobs are never deleted.
 DELETE FROM accounts_statetransition WHERE machine = 'compute_inferencejob';
 INSERT INTO accounts_statetransition (machine, from_status, to_status)
 SELECT 'compute_inferencejob', move.status, unnest(move.allowed) FROM (VALUES
@@ -15,11 +16,13 @@ CREATE OR REPLACE TRIGGER first_state AFTER INSERT ON compute_inferencejob REFER
 CREATE OR REPLACE TRIGGER append_only BEFORE DELETE ON compute_inferencejob
     FOR EACH ROW EXECUTE FUNCTION driveway_append_only();
 
+-- Events are append-only.
 CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE ON compute_inferencejobevent
     FOR EACH ROW EXECUTE FUNCTION driveway_append_only();
 CREATE OR REPLACE TRIGGER append_only_truncate BEFORE TRUNCATE ON compute_inferencejobevent
     FOR EACH STATEMENT EXECUTE FUNCTION driveway_append_only();
 
+-- Allowed changes of status, as in WorkUnit.TRANSITIONS; without event rows. Units are never deleted.
 DELETE FROM accounts_statetransition WHERE machine = 'compute_workunit';
 INSERT INTO accounts_statetransition (machine, from_status, to_status)
 SELECT 'compute_workunit', move.status, unnest(move.allowed) FROM (VALUES

@@ -1,6 +1,6 @@
--- Metering: what the database refuses, whoever asks. SQLSTATEs are named in core/errors.py.
+-- Metering: rules that the database enforces for every writer. SQLSTATEs are named in core/errors.py.
 
--- The hash of each meter record is that of its bytes, it continues its node's chain, and its attempt is that node's.
+-- A meter record has the hash of its own bytes, continues the chain of its node, and is about an attempt of that node.
 CREATE OR REPLACE FUNCTION compute_meter_chain() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE bad record;
 BEGIN
@@ -26,7 +26,7 @@ END $$;
 CREATE OR REPLACE TRIGGER meter_chain AFTER INSERT ON compute_meterrecord REFERENCING NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION compute_meter_chain();
 
--- A usage record repeats what its attempt says.
+-- The columns of a usage record equal those of its attempt, job and meter record.
 CREATE OR REPLACE FUNCTION compute_usage_matches() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE bad record;
 BEGIN
@@ -48,7 +48,7 @@ END $$;
 CREATE OR REPLACE TRIGGER usage_matches AFTER INSERT ON compute_usagerecord REFERENCING NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION compute_usage_matches();
 
--- A usage record is settled once; nothing else about it changes.
+-- A usage record is settled once. No other column ever changes.
 CREATE OR REPLACE FUNCTION compute_usage_settled_once() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'usage record % may only be settled, once', OLD.id USING ERRCODE = 'DW002';
@@ -63,6 +63,7 @@ CREATE OR REPLACE TRIGGER usage_settled_once BEFORE UPDATE ON compute_usagerecor
             NEW.node_id, NEW.hardware_class_id, NEW.is_canonical, NEW.items, NEW.compute_ms, NEW.energy_mwh, NEW.created_at))
     EXECUTE FUNCTION compute_usage_settled_once();
 
+-- Meter records and conflicts are append-only; usage records are never deleted.
 CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE ON compute_meterrecord
     FOR EACH ROW EXECUTE FUNCTION driveway_append_only();
 CREATE OR REPLACE TRIGGER append_only_truncate BEFORE TRUNCATE ON compute_meterrecord

@@ -1,7 +1,7 @@
-"""What keeps a child process small and alone: rlimits, bubblewrap, seccomp, and a kill of its whole group.
+"""The sandbox of a child process: resource limits, bubblewrap, seccomp, and the kill of its whole process group.
 
-Standard library only, because the agent in the car and the server both use it, and because a child imports it
-before its limits are in force.
+It uses only the standard library: the agent in the car and the server both import it, and a child imports it before its
+limits are in force.
 """
 
 from compute.sandbox.bubblewrap import bubblewrap_argv
@@ -23,9 +23,9 @@ __all__ = [
 
 
 def active_layers() -> tuple[str, ...]:
-    """Names of the layers that a child on this machine can have, outermost first.
+    """Return the names of the layers that work on this machine, outermost first.
 
-    It has them if it is started through `bubblewrap_argv` and calls `apply_rlimits` and `apply_seccomp`.
+    A child has them if it is started with `bubblewrap_argv` and calls `apply_rlimits` and `apply_seccomp`.
     """
     usable = {"bubblewrap": bubblewrap_argv() is not None, "rlimits": True, "seccomp": seccomp_usable()}
     return tuple(layer for layer, is_usable in usable.items() if is_usable)

@@ -14,23 +14,24 @@ from pathlib import Path
 
 WORKING_DIRECTORY = "/empty"
 _LIBRARIES = ("/usr/lib", "/usr/lib64", "/usr/lib32", "/usr/local/lib", "/lib", "/lib64", "/lib32")
-# What the loader and onnxruntime's CPU detection read; none of it names the owner or the machine.
+# Read by the dynamic loader and by onnxruntime's CPU detection. Neither identifies the owner or the machine.
 _FACTS = ("/etc/ld.so.cache", "/sys/devices/system/cpu")
 _SYSTEM_PREFIXES = (Path("/usr"), Path("/usr/local"), Path("/"))
-# A probe that hangs means no sandbox, for good: a busy machine must not be taken for one that forbids namespaces.
+# The result of the probe is final, so its time limit is generous: a busy machine must not count as one that forbids
+# namespaces.
 _PROBE_SECONDS = 120
 
 
 def bubblewrap_argv(
     *, read_only: Sequence[Path] = (), environment: Mapping[str, str] | None = None
 ) -> list[str] | None:
-    """What to put before a command to run it in bubblewrap, or None when bubblewrap cannot be used here.
+    """Return the arguments to put before a command so that it runs in bubblewrap; None if that does not work here.
 
     ``read_only`` lists files and folders visible at their own path, besides the running interpreter, its
     libraries and site-packages. ``environment`` is the whole environment of the child. Append the command:
-    ``[*argv, sys.executable, "-I", ...]``. The first call tries bubblewrap out (0.03 s); the answer is kept.
+    ``[*argv, sys.executable, "-I", ...]``. The first call runs bubblewrap as a test (0.03 s) and remembers the result.
 
-    The sandbox dies with the *thread* that started it: start it from the thread that waits for it.
+    The sandbox dies with the *thread* that started it, so start it from the thread that waits for it.
     """
     program = shutil.which("bwrap")
     if program is None or not _works(program):
@@ -50,7 +51,7 @@ def _argv(program: str, read_only: Sequence[Path], environment: Mapping[str, str
 
 
 def _python_paths() -> list[Path]:
-    """The interpreter, its standard library and its site-packages; never the whole of /usr."""
+    """Return the paths of the interpreter, its standard library and its site-packages; never all of /usr."""
     places = [Path(sys.executable), Path(sys.executable).resolve()]
     places += [Path(path) for path in sysconfig.get_paths().values() if path.startswith("/")]
     prefixes = {Path(sys.prefix), Path(sys.base_prefix), Path(sys.base_prefix).resolve()}
@@ -58,7 +59,7 @@ def _python_paths() -> list[Path]:
 
 
 def _visible(wanted: Iterable[Path]) -> list[Path]:
-    """Existing paths, each once, parents before what they contain."""
+    """Return the existing paths in order of depth, without those that lie inside another one."""
     paths = {Path(name) for name in (*_LIBRARIES, *_FACTS)} | set(wanted)
     kept: list[Path] = []
     for path in sorted(paths, key=lambda path: (len(path.parts), path)):
@@ -68,6 +69,7 @@ def _visible(wanted: Iterable[Path]) -> list[Path]:
 
 
 def _show(path: Path) -> list[str]:
+    # On a merged /usr, /lib and /lib64 are symlinks into /usr and must be symlinks in the sandbox as well.
     if str(path) in _LIBRARIES and path.is_symlink():
         return ["--symlink", str(path.readlink()), str(path)]
     return ["--ro-bind", str(path), str(path)]
@@ -75,7 +77,7 @@ def _show(path: Path) -> list[str]:
 
 @functools.cache
 def _works(program: str) -> bool:
-    """True if this interpreter starts inside the sandbox (kernels and containers may forbid namespaces)."""
+    """Return whether this interpreter starts in the sandbox: kernels and containers may forbid namespaces."""
     command = [*_argv(program, (), {}), sys.executable, "-I", "-c", "import ctypes, json"]
     try:
         done = subprocess.run(

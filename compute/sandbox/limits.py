@@ -1,6 +1,6 @@
-"""Limits that a child process puts on itself, before it touches anything hostile.
+"""Resource limits that a child process sets for itself before it reads untrusted input.
 
-They are applied by the child and not in a ``preexec_fn``, which may deadlock when the parent has threads.
+The child sets them itself, because a ``preexec_fn`` may deadlock when the parent has threads.
 """
 
 import resource
@@ -16,12 +16,12 @@ def apply_rlimits(
     open_files: int = 64,
     processes: int | None = None,
 ) -> None:
-    """Lower the limits of the calling process for good; never raises one above what it already has.
+    """Lower the limits of the calling process for good; no limit is raised.
 
-    ``memory_bytes`` caps address space, so an allocation fails cleanly. At ``cpu_seconds`` the process gets
-    SIGXCPU, which ends it, and SIGKILL two seconds later if it does not. ``file_bytes=0`` forbids writing
-    any file (pipes still work). ``processes`` counts every process *and thread* of the same user, so give it
-    only inside a user namespace (bubblewrap), where it counts the sandbox alone.
+    ``memory_bytes`` limits the address space, so an allocation fails cleanly. At ``cpu_seconds`` the process receives
+    SIGXCPU, which ends it, and two seconds later SIGKILL. ``file_bytes=0`` forbids writing any file (pipes still work).
+    ``processes`` limits all processes *and threads* of the user, so set it only in a user namespace (bubblewrap), where
+    it counts the sandbox alone.
     """
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_FSIZE, file_bytes)

@@ -1,4 +1,4 @@
-"""Run a child once, with bytes in and bytes out, and leave nothing of it behind."""
+"""Run a child process once with bytes as input and output, and kill everything that it started."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ _POLL_SECONDS = 0.005
 
 @dataclass(frozen=True)
 class Finished:
-    """How a child ended. ``stdout`` and ``stderr`` are cut at their caps."""
+    """The outcome of a child. ``stdout`` and ``stderr`` are cut at their limits."""
 
     returncode: int
     stdout: bytes
@@ -28,7 +28,7 @@ class Finished:
 
     @property
     def signal(self) -> int | None:
-        """The signal that ended the child, also when bubblewrap reports it as exit code 128 + signal."""
+        """The signal that ended the child, or None. bubblewrap reports it as exit code 128 + signal."""
         if self.returncode < 0:
             return -self.returncode
         return self.returncode - 128 if self.returncode > 128 else None
@@ -44,10 +44,10 @@ def run_child(
     stdout_cap_bytes: int,
     stderr_cap_bytes: int = 4096,
 ) -> Finished:
-    """Start ``argv`` in a new process group, feed it ``stdin``, collect its output, and kill the whole group.
+    """Start ``argv`` in a new process group, send it ``stdin``, collect its output, and kill the whole group.
 
-    More than ``stdout_cap_bytes`` of output kills it too (``overflowed``); surplus stderr is thrown away.
-    Raises OSError if the program cannot be started.
+    A child that prints more than ``stdout_cap_bytes`` is killed (``overflowed``), as is one that runs longer than
+    ``wall_seconds`` (``timed_out``). Surplus stderr is discarded. Raise OSError if the program cannot be started.
     """
     started = time.monotonic()
     process = subprocess.Popen(
@@ -77,9 +77,9 @@ def run_child(
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill a child started with ``start_new_session=True``, everything it started, and reap it.
+    """Kill a child started with ``start_new_session=True`` and everything that it started, and reap it.
 
-    A child already reaped is left alone, because its number may by now belong to another process.
+    Do nothing for a child that was reaped already: its process id may belong to another process by now.
     """
     if process.returncode is not None:
         return
@@ -107,7 +107,7 @@ class _Exchange:
             self._selector.register(pipe, event, serve)
 
     def run(self, deadline: float) -> bool:
-        """Serve until the child has ended (True), or it is out of time or too talkative (False)."""
+        """Serve the pipes. Return True when the child has ended, False at the deadline or when it printed too much."""
         while (left := deadline - time.monotonic()) > 0 and not self.overflowed:
             if not self._selector.get_map():
                 if self._exited():
@@ -124,7 +124,7 @@ class _Exchange:
             pipe.close()
 
     def _exited(self) -> bool:
-        """True once the child has ended; it stays a zombie, so that its process group keeps its number."""
+        """Return whether the child has ended. It is not reaped here (WNOWAIT), so its process group keeps its id."""
         return os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def _feed(self, pipe: IO[bytes]) -> None:
@@ -148,7 +148,7 @@ class _Exchange:
         self._read(pipe, self.stderr, self._caps[1])
 
     def _read(self, pipe: IO[bytes], into: bytearray, cap: int) -> bool:
-        """Take one chunk; False if it went beyond the cap."""
+        """Read one chunk. Return False if it exceeds the limit."""
         chunk = os.read(pipe.fileno(), _CHUNK_BYTES)
         if not chunk:
             self._end(pipe)

@@ -1,9 +1,9 @@
-"""A seccomp filter: what a process that only computes never asks of the kernel is refused from then on.
+"""A seccomp filter that refuses the system calls which a process that only computes never needs.
 
-No sockets, no new programs, no new processes (threads may start), nothing that reaches other processes,
-mounts, keys or kernel modules. Reading files is left to bubblewrap, because libraries read lazily. Standard
-library only: the program is classic BPF, see seccomp(2) and linux/bpf_common.h; the numbers are from the
-kernel's tables (asm/unistd_64.h, asm-generic/unistd.h).
+No sockets, no new programs, no new processes (threads are allowed), nothing that affects other processes, mounts, keys
+or kernel modules. Reading files is restricted by bubblewrap instead, because libraries read files late. The module uses
+only the standard library: the filter is a classic BPF program, see seccomp(2) and linux/bpf_common.h. The numbers are
+from the kernel's tables (asm/unistd_64.h, asm-generic/unistd.h).
 """
 
 import ctypes
@@ -87,15 +87,15 @@ class _Program(ctypes.Structure):
 
 
 def seccomp_usable() -> bool:
-    """True on a kernel that can return errors from a filter, and a processor that we have the numbers for."""
+    """Return whether the kernel's filters can return errors and the numbers of this processor's calls are known."""
     actions = Path("/proc/sys/kernel/seccomp/actions_avail")
     return _column() is not None and actions.exists() and "errno" in actions.read_text().split()
 
 
 def apply_seccomp() -> None:
-    """Filter all threads of this process, and its children, for good. Call it after the imports.
+    """Filter all threads of this process and its children for good. Call it after the imports.
 
-    Raises OSError if the kernel refuses. Refused calls fail with EPERM.
+    A refused call fails with EPERM. Raise OSError if the kernel does not accept the filter.
     """
     column = _column()
     if column is None:
@@ -114,12 +114,13 @@ def _column() -> int | None:
 
 
 def _check(result: int) -> None:
-    # A positive result is the number of a thread that could not be filtered.
+    # A positive result is the id of a thread that could not be filtered.
     if result != 0:
         raise OSError(ctypes.get_errno() or errno.EAGAIN, "seccomp filter not applied")
 
 
 def _instructions(column: int) -> Iterator[bytes]:
+    # Calls of another architecture have other numbers, so they are killed; calls of the x32 ABI are refused.
     yield _step(_LOAD, _ARCH_AT)
     yield _step(_EQUAL, list(_AUDIT_ARCH.values())[column], 1, 0)
     yield _step(_RETURN, _KILL)
@@ -130,7 +131,7 @@ def _instructions(column: int) -> Iterator[bytes]:
         number = numbers[column]
         if number is not None:
             yield from _deny(number, errno.EPERM)
-    # clone3 hides its flags behind a pointer; without it, the C library starts threads by clone.
+    # clone3 passes its flags by pointer, which a filter cannot read. With ENOSYS the C library uses clone for threads.
     yield from _deny(_CLONE3[column], errno.ENOSYS)
     yield _step(_EQUAL, _CLONE[column], 0, 3)
     yield _step(_LOAD, _FIRST_ARGUMENT_AT)
@@ -145,5 +146,5 @@ def _deny(number: int, error: int) -> Iterator[bytes]:
 
 
 def _step(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
-    """One ``struct sock_filter``."""
+    """Return one ``struct sock_filter``."""
     return struct.pack("=HBBI", code, if_true, if_false, value)

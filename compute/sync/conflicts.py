@@ -1,8 +1,11 @@
-"""Records under numbers that were used before: the same again is a lost answer, another one is kept apart and never paid.
+"""Conflicts of meter records: a second, different record under a used number is kept apart and never paid.
 
-A number names one execution for ever. Who signs a second record under it has forged one, or has lost its memory and goes
-on from an old copy of it; neither can be told from outside, so the node is paused and its trust starts from zero. Its
-owner connects the car's computer anew, which begins a new chain; or an operator lifts the suspension (compute/nodes/decisions.py).
+The same record again is no conflict, but a repeated report whose answer was lost.
+
+A number identifies one execution for ever. A node that signs a second record under it has forged one of them, or it has
+been restored from an old copy of its state. The server cannot distinguish the two, so it suspends the node and sets its
+trust to zero. Then the owner connects the car's computer again, which begins a new chain, or an operator lifts the
+suspension (compute/nodes/decisions.py).
 """
 
 from collections.abc import Sequence
@@ -16,7 +19,7 @@ from core import workers
 from core.db import execute_batch
 
 CODE = "meter_conflict"
-# What is kept of one node's second records: enough to show what it does, too little to fill a disk with.
+# How many conflicting records of one node are kept: enough as evidence, and not enough to fill a disk.
 KEPT_MAX = 100
 
 STORED = """
@@ -33,7 +36,7 @@ SELECT m.id, m.node_id, m.seq, c.hash, c.record, c.signature
 ON CONFLICT ON CONSTRAINT meter_conflict_once DO NOTHING
 """
 
-# In the order of their ids: two batches that pause the same nodes wait for each other, and none for ever.
+# The nodes are locked in the order of their ids, so that two batches that suspend the same nodes cannot deadlock.
 PAUSE = """
 WITH lying AS (
     SELECT d.id FROM compute_node d JOIN compute_nodepresence p ON p.node_id = d.id
@@ -45,7 +48,7 @@ RETURNING n.id
 
 @dataclass(frozen=True)
 class Repeated:
-    """A signed record whose number its node has used."""
+    """A signed record under a number that its node has used before."""
 
     node_id: int
     seq: int
@@ -55,10 +58,11 @@ class Repeated:
 
 
 def judge(repeated: Sequence[Repeated]) -> list[str]:
-    """For each: "duplicate", "meter_conflict" or, of a number that was never seen, "meter_gap".
+    """Return for each record "duplicate", "meter_conflict", or "meter_gap" for a number that was never seen.
 
-    Conflicts are kept and their nodes paused. In the transaction that has written the batch's new records, so that two
-    records under one new number are seen too. Two statements more when there is a conflict; none when nothing repeats.
+    Store the conflicts and suspend their nodes. Call it in the transaction that has written the batch's new records, so
+    that two records under one new number are found as well. It takes one statement, two more if there is a conflict,
+    and none for an empty sequence.
     """
     if not repeated:
         return []
@@ -84,15 +88,18 @@ def _quarantine(different: Sequence[Repeated]) -> None:
     execute_batch(QUARANTINE, [*map(list, zip(*rows, strict=True)), KEPT_MAX])
     paused = execute_batch(PAUSE, [sorted({r.node_id for r in different}), CODE])
     for node in Node.objects.filter(pk__in=[row[0] for row in paused]).select_related("vehicle__owner__user"):
-        _tell(node)
+        _announce(node)
     if paused:
-        workers.wake("compute.dispatch_round")  # what it holds will be open for others
+        workers.wake("compute.dispatch_round")  # other nodes can get its units when its leases have ended
 
 
-def _tell(node: Node) -> None:
+def _announce(node: Node) -> None:
+    """Write the suspension to the audit trail and queue the owner's mail."""
     vehicle = node.vehicle
-    nobody: User | None = None  # the platform itself
-    audit.record(actor=nobody, action="node.suspend", subject=node.public_id, vehicle=str(vehicle.public_id), why=CODE)
+    platform: User | None = None  # no user: the platform itself acts
+    audit.record(
+        actor=platform, action="node.suspend", subject=node.public_id, vehicle=str(vehicle.public_id), why=CODE
+    )
     outbox.queue(
         user=vehicle.owner.user,
         kind="node-paused",

@@ -1,4 +1,7 @@
-"""Nodes' reports: signed meter records checked and kept, attempts moved on. Set-based; one signature check a report."""
+"""Nodes' reports: verify and store the signed meter records, and conclude the attempts.
+
+Set-based, except signatures.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -58,7 +61,7 @@ UPDATE compute_attempt a
  WHERE a.id = r.id AND a.status = 'leased'
 """
 
-# How a record may be dated, by the platform's clock: as metering elsewhere has it (docs/metering.md).
+# Allowed dates of a record, by the platform's clock. Other metering services use the same bounds (docs/metering.md).
 OLDEST_MS = int(timedelta(days=35).total_seconds() * 1000)
 AHEAD_MS = int(timedelta(minutes=5).total_seconds() * 1000)
 
@@ -70,7 +73,7 @@ UPDATE compute_nodepresence p SET meter_seq = h.seq, meter_hash = h.hash
 
 @dataclass
 class Reporter:
-    """A node as its reports need it: identity, key, and the head of its meter chain, which advances here."""
+    """The node of a report: identity, public key, and the head of its meter chain, which `record` advances."""
 
     id: int
     public_id: UUID
@@ -81,6 +84,8 @@ class Reporter:
 
 @dataclass(frozen=True)
 class AttemptRow:
+    """An attempt with the data against which its report is checked."""
+
     id: int
     node_id: int
     fence: int
@@ -98,7 +103,7 @@ class AttemptRow:
 
 @dataclass
 class Batch:
-    """What one transaction will write."""
+    """The changes that one transaction will write."""
 
     meters: list[tuple[Any, ...]] = field(default_factory=list)
     concluded: dict[int, tuple[Any, ...]] = field(default_factory=dict)
@@ -110,12 +115,13 @@ Reported = Sequence[tuple[Reporter, protocol.Report]]
 
 
 def record(reported: Reported) -> dict[tuple[int, int], protocol.Ack]:
-    """Check and write reports, in each node's meter order. Returns an ack by (node id, attempt id).
+    """Check and write reports, in the order of each node's chain. Return the acks by (node id, attempt id).
 
-    The caller holds the nodes' presence locks and the transaction. Codes of refusal: `record_invalid`,
-    `signature_invalid`, `meter_gap`, `meter_conflict`, `foreign_attempt`, `stale_fence`, `result_missing`,
-    `result_shape`, `result_unreadable`, `record_dated`, `record_impossible`, or the code with which the attempt ended.
-    A refusal is final: the agent forgets the report.
+    The caller holds the transaction and the locks on the nodes' presence rows. Codes of refusal: `record_invalid`,
+    `signature_invalid`, `meter_gap`, `meter_conflict`, `foreign_attempt`, `stale_fence`, `record_mismatch`,
+    `record_dated`, `record_impossible`, `result_missing`, `result_too_large`, `result_mismatch`, `result_shape`,
+    `result_unreadable`, or the code with which the attempt was cancelled. A refusal is final: the agent deletes the
+    report.
     """
     if not reported:
         return {}
@@ -139,7 +145,7 @@ def record(reported: Reported) -> dict[tuple[int, int], protocol.Ack]:
 
 
 def _check_record(reporter: Reporter, report: protocol.Report) -> protocol.MeterPayload:
-    """The payload of a record that this node signed. Raises InvalidInput."""
+    """Return the payload of a record that this node signed. Raise InvalidInput."""
     if len(report.record) > limits.RECORD_MAX_BYTES:
         raise InvalidInput("The meter record is too large.", code="record_invalid")
     try:
@@ -150,24 +156,24 @@ def _check_record(reporter: Reporter, report: protocol.Report) -> protocol.Meter
     except (BadSignatureError, ValueError) as error:
         raise InvalidInput("The meter record is not signed by this node.", code="signature_invalid") from error
     if payload.node != str(reporter.public_id) or not limits.meter_fits(payload):
-        raise InvalidInput("The meter record is of another node, or out of range.", code="record_invalid")
+        raise InvalidInput("The meter record belongs to another node or is out of range.", code="record_invalid")
     return payload
 
 
 def _accept(
     batch: Batch, reporter: Reporter, report: protocol.Report, payload: protocol.MeterPayload, row: AttemptRow | None
 ) -> protocol.Ack | None:
-    """The answer; None for a number that was used before, which is looked up with all others of its kind."""
+    """Add a report to the batch and return its ack; None for a used number, which `conflicts.judge` decides later."""
     digest = protocol.meter_hash(report.record)
     if payload.seq <= reporter.meter_seq:
-        seen = Repeated(reporter.id, payload.seq, digest, report.record, report.signature)
-        batch.repeated.append((report, seen))
+        repeated = Repeated(reporter.id, payload.seq, digest, report.record, report.signature)
+        batch.repeated.append((report, repeated))
         return None
     if payload.seq != reporter.meter_seq + 1 or payload.prev != reporter.meter_hash:
         return _ack(report, "refused", "meter_gap")
     is_its_own = row is not None and row.node_id == reporter.id
     is_about_it = (payload.attempt, payload.fence, payload.outcome) == (report.attempt, report.fence, report.outcome)
-    # Signed and in its place: kept as evidence, and the chain goes on, whatever becomes of the attempt.
+    # The record is signed and continues the chain. It is stored as evidence whatever happens to the attempt.
     _keep(batch, reporter, report, payload, digest, report.attempt if is_its_own and is_about_it else None)
     if row is None or not is_its_own:
         return _ack(report, "refused", "foreign_attempt")
@@ -210,7 +216,7 @@ def _keep(
 
 
 def _conclusion(report: protocol.Report, payload: protocol.MeterPayload, row: AttemptRow) -> tuple[str, str, str]:
-    """(status, code, result digest) that a live attempt moves to."""
+    """Return (status, code, result digest) to which a live attempt changes."""
     if report.outcome == "cancelled":
         return "cancelled", _why_stopped(report.code), ""
     if report.outcome == "error":
@@ -227,31 +233,35 @@ def _conclusion(report: protocol.Report, payload: protocol.MeterPayload, row: At
 
 
 def _doubt(payload: protocol.MeterPayload, row: AttemptRow) -> str:
-    """Why a record cannot be true by the platform's own clock, or "". It is kept and not paid."""
+    """Return why a record cannot be true by the platform's own clock, or "". Such a record is stored but not paid."""
     began, ended = payload.started_unix_ms, payload.ended_unix_ms
     if not row.now_unix_ms - OLDEST_MS <= began <= ended <= row.now_unix_ms + AHEAD_MS:
         return "record_dated"
-    # No processor works longer than all its cores did since the lease was given.
+    # Processor time cannot exceed the time since the lease multiplied by the number of cores.
     if payload.compute_ms > row.held_ms * row.cores + settings.METER_CLOCK_SLACK_MS:
         return "record_impossible"
     return ""
 
 
 def _why_stopped(code: str) -> str:
-    """Which of the owner's rules stopped it is not kept with the work: a dated list of departures needs a consent of its own."""
+    """Return the code to store for a cancelled attempt.
+
+    All reasons of the car become "stopped_by_car". Stored with the work, they would form a dated list of the car's
+    departures, which needs its own consent.
+    """
     return "stopped_by_car" if is_of_the_car(code) else code[:64] or "cancelled_by_node"
 
 
 def _check_result(report: protocol.Report, payload: protocol.MeterPayload, row: AttemptRow) -> None:
     if not report.result:
-        # Uploaded before, and checked then: the upload wrote its digest on the attempt.
+        # The result was uploaded and checked before; the upload stored its digest on the attempt.
         if not row.result_sha256 or row.result_sha256 != payload.output:
             raise InvalidInput("The result was not uploaded.", code="result_missing")
         return
     if len(report.result) > protocol.INLINE_RESULT_MAX_BYTES:
         raise InvalidInput("An inline result is at most 4 KiB.", code="result_too_large")
     if hashlib.sha256(report.result).hexdigest() != payload.output:
-        raise InvalidInput("The result is not what was signed.", code="result_mismatch")
+        raise InvalidInput("The result is not the one that was signed.", code="result_mismatch")
     tensors.check_result(report.result, from_jsonb(row.outputs), row.items)
 
 
@@ -274,5 +284,5 @@ def _ack(report: protocol.Report, status: Any, code: str) -> protocol.Ack:
 
 @lru_cache(maxsize=100_000)
 def _public_key(public_key: str) -> VerifyKey:
-    """libsodium's check takes half the time of OpenSSL's, and is the stricter one: it refuses keys of small order."""
+    """Return the libsodium key: it verifies in half the time of OpenSSL and also refuses keys of small order."""
     return VerifyKey(bytes.fromhex(public_key))

@@ -1,8 +1,8 @@
-"""A node whose suspension was lifted goes on behind the newest record that we keep of it, once it has said so.
+"""Resume a node whose suspension was lifted: its agent must confirm that its chain continues after our newest record.
 
-A computer that was put back to an old copy of itself would sign under used numbers for ever. So its agent is handed that
-record, which it can check by its own signature, and answers with its hash; until then nothing is offered, and what it still
-reports under used numbers is set aside as before, without suspending it again.
+A computer that was restored from an old copy would sign under used numbers for ever. So its agent receives the newest
+record on the server, verifies its own signature on it, and answers with its hash. Until then the node gets no work.
+What it still reports under used numbers is kept apart as before, without suspending the node again.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ SELECT m.node_id, m.record, m.signature FROM compute_nodepresence p
 
 
 class Resuming(Protocol):
-    """A node in its sync."""
+    """A node in a sync, as this module needs it."""
 
     reporter: Reporter
     status: str
@@ -29,7 +29,11 @@ class Resuming(Protocol):
 
 
 def confirm(said: Mapping[int, str], nodes: Iterable[Resuming]) -> None:
-    """Let those work again that say the head of their chain as we know it. Before their reports; no statement for nobody."""
+    """Let the nodes work again whose agents sent the hash of our newest record.
+
+    `said` maps node ids to the hashes that were sent. Call it before the reports are recorded, because they advance the
+    chain. It takes no statement if no node agrees.
+    """
     agreed = [node for node in nodes if node.resuming and said.get(node.reporter.id) == node.reporter.meter_hash]
     for node in agreed:
         node.resuming = False
@@ -38,7 +42,7 @@ def confirm(said: Mapping[int, str], nodes: Iterable[Resuming]) -> None:
 
 
 def heads(nodes: Sequence[int]) -> dict[int, protocol.Chain]:
-    """The newest record kept of each of these nodes; no statement for none."""
+    """Return the newest stored record of each of these nodes. It takes no statement without nodes."""
     if not nodes:
         return {}
     rows = execute_batch(HEADS, [list(nodes)])

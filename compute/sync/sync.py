@@ -1,4 +1,7 @@
-"""`sync`: what a node says and what it is told. Both carriers end here, one node at a time or a thousand."""
+"""Handle `sync`, the message of a node and its answer.
+
+Both carriers call `handle`, for one node or for a batch of many.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,14 +19,14 @@ from compute.sync.reports import Reporter
 from core import workers
 
 SYNC_MS = {"nats": 5000, "https": 3000}
-WITHHELD_SYNC_MS = 15000  # nothing will be offered: no hurry
-# While it holds work: a renewal is due, and by polling a cancel waits for it. Shorter than the poll that is promised
-# (POLL_MS, 3 s), so that the way there and back fits in as well.
+WITHHELD_SYNC_MS = 15000  # the node gets no work, so it may sync rarely
+# While a node holds work it must renew its leases, and over HTTPS it receives cancels only in answers. 2.5 s is shorter
+# than the promised interval of 3 s (POLL_MS in compute/api/node.py), so that the round trip fits as well.
 HOLDING_SYNC_MS = {"nats": 4000, "https": 2500}
 
-# The presence rows are the lock: two syncs of one node, over either carrier, take turns. The node's own row stays free:
-# verification writes its trust there, and the two would wait for each other's whole batches.
-# With what the owner consents to besides: the rows are few, their texts' versions are read once for all nodes.
+# The presence rows serve as the lock, so that two syncs of one node over either carrier take turns. The row of the node
+# itself is not locked: verification writes trust there, and the two would wait for each other's whole batches. The
+# array lists the other purposes that the owner consents to. The versions of their texts are read once for all nodes.
 NODES = """
 WITH wanted AS (
     SELECT purpose, max(version) AS version FROM accounts_consentnotice
@@ -56,14 +59,14 @@ MAX_CAPACITY = 1000
 
 @dataclass
 class Known:
-    """A node's row at the moment of its sync."""
+    """A node's data at the moment of its sync."""
 
     reporter: Reporter
     status: str
     status_code: str
     vehicle_id: int
     seq: int
-    resuming: bool  # after a suspension, until the agent says where it goes on
+    resuming: bool  # after a lifted suspension, until the agent confirms where its chain continues
     consent: str | None
     consent_expired: bool | None
     consent_outdated: bool | None
@@ -72,7 +75,7 @@ class Known:
 
     @property
     def withheld(self) -> str:
-        """Why nothing is offered to this node, or ""."""
+        """The reason code why this node gets no work, or ""."""
         if self.status != "active":
             return f"node_{self.status}"
         if self.resuming:
@@ -87,25 +90,26 @@ class Known:
 
 
 def handle(requests: Sequence[protocol.SyncRequest], *, carrier: str) -> list[protocol.SyncResponse]:
-    """Write all that the requests say in one transaction and answer each; an answer means that it is durable.
+    """Write the effects of all requests in one transaction and return the answers in the same order.
 
-    `carrier` is "nats" or "https". The caller has made sure that each request comes from the node it names (its signature,
-    or its NATS subject). A refused request gets `error`: `unknown_node`, `malformed`, `replayed`,
-    `unsupported_version`.
+    `carrier` is "nats" or "https". The caller has authenticated the node of each request, by its signature or its NATS
+    subject. A refused request is answered with `error`: `unknown_node`, `malformed`, `replayed` or
+    `unsupported_version`. Send the answers after the commit, so that an answer means durable effects.
     """
     with transaction.atomic():
         known = _lock_nodes(requests)
         accepted: dict[int, protocol.SyncRequest] = {}
         answers: dict[int, protocol.SyncResponse] = {}
-        heard: set[str] = set()
+        seen: set[str] = set()
         for index, request in enumerate(requests):
-            error = _refusal(request, known.get(request.node), request.node in heard)
+            error = _refusal(request, known.get(request.node), request.node in seen)
             if error:
-                last = known[request.node].seq if error[0] == "replayed" else request.seq  # where to go on from
+                # The agent continues its numbers after the one in the answer.
+                last = known[request.node].seq if error[0] == "replayed" else request.seq
                 answers[index] = protocol.SyncResponse(seq=last, error=error[0], message=error[1])
             else:
                 accepted[index] = request
-                heard.add(request.node)
+                seen.add(request.node)
         if accepted:
             answers.update(_answer(accepted, known, carrier))
     return [answers[index] for index in range(len(requests))]
@@ -114,6 +118,7 @@ def handle(requests: Sequence[protocol.SyncRequest], *, carrier: str) -> list[pr
 def _answer(
     accepted: dict[int, protocol.SyncRequest], known: dict[str, Known], carrier: str
 ) -> dict[int, protocol.SyncResponse]:
+    """Write the effects of the accepted requests (by index) and return their answers by index."""
     requests = list(accepted.values())
     by_node = {known[r.node].reporter.id: r for r in requests}
     for request in requests:
@@ -122,7 +127,7 @@ def _answer(
     resumes.confirm({known[r.node].reporter.id: r.chain for r in requests if r.chain}, known.values())
     acks = _record_reports(requests, known)
     chains = resumes.heads([node.reporter.id for node in known.values() if node.resuming and node.status == "active"])
-    # A node from which work is withheld keeps none: its leases are not renewed, and it hears that they are lost.
+    # A node that gets no work keeps none either: its leases are not renewed and are answered with "lease_lost".
     free = {node: r for node, r in by_node.items() if not known[r.node].withheld}
     renewed = leases.renew({node: r.running for node, r in free.items()})
     held = [renewal.attempt for r in requests for renewal in r.running]
@@ -141,18 +146,18 @@ def _answer(
             for renewal in request.running
             if renewal.attempt not in renewed
         ]
-        told = {cancel.attempt for cancel in cancels.get(node.reporter.id, ())}
+        cancelled = {cancel.attempt for cancel in cancels.get(node.reporter.id, ())}
         answers[index] = protocol.SyncResponse(
             seq=request.seq,
             acks=tuple(acks[node.reporter.id, report.attempt] for report in request.reports),
             leases=tuple(delivered.get(node.reporter.id, ())),
-            cancels=(*cancels.get(node.reporter.id, ()), *(c for c in ended if c.attempt not in told)),
+            cancels=(*cancels.get(node.reporter.id, ()), *(c for c in ended if c.attempt not in cancelled)),
             withheld=node.withheld,
             policy=_changed_policy(node, request),
             chain=chains.get(node.reporter.id),
             share=tuple(node.share),
             lease_ms=settings.LEASE_S * 1000,
-            next_sync_ms=_pace(node, request, bool(delivered.get(node.reporter.id)), carrier),
+            next_sync_ms=_next_sync_ms(node, request, bool(delivered.get(node.reporter.id)), carrier),
         )
     return answers
 
@@ -160,7 +165,7 @@ def _answer(
 def _record_reports(
     requests: Sequence[protocol.SyncRequest], known: dict[str, Known]
 ) -> dict[tuple[int, int], protocol.Ack]:
-    """The answer to every report. A retired node's are refused unread: its key may be in anybody's hands."""
+    """Return the ack of every report. Those of a retired node are refused unread: others may have its key."""
     alive = [r for r in requests if known[r.node].status != "retired"]
     acks = reports.record([(known[r.node].reporter, report) for r in alive for report in r.reports])
     for request in requests:
@@ -179,14 +184,15 @@ def _lock_nodes(requests: Sequence[protocol.SyncRequest]) -> dict[str, Known]:
         return {str(row[1]): Known(Reporter(*row[:5]), *row[5:]) for row in cursor.fetchall()}
 
 
-def _refusal(request: protocol.SyncRequest, node: Known | None, heard: bool) -> tuple[str, str] | None:
+def _refusal(request: protocol.SyncRequest, node: Known | None, is_second: bool) -> tuple[str, str] | None:
+    """Return (code, message) if the request must be refused. `is_second`: the batch has another one of this node."""
     if request.version != protocol.VERSION:
         return "unsupported_version", f"This server speaks version {protocol.VERSION}."
     if node is None:
-        return "unknown_node", "No such node is enrolled."
+        return "unknown_node", "There is no such node."
     if not limits.fits(request):
-        return "malformed", "A number or a word in this sync is out of range."
-    if request.seq <= node.seq or heard:
+        return "malformed", "A number or a text in this sync is out of range."
+    if request.seq <= node.seq or is_second:
         return "replayed", "This sync, or a later one, was answered already."
     return None
 
@@ -213,7 +219,7 @@ def _changed_policy(node: Known, request: protocol.SyncRequest) -> protocol.Poli
     return nodes.policy_of(node.vehicle_id)
 
 
-def _pace(node: Known, request: protocol.SyncRequest, has_new: bool, carrier: str) -> int:
+def _next_sync_ms(node: Known, request: protocol.SyncRequest, has_new: bool, carrier: str) -> int:
     if node.withheld:
         return WITHHELD_SYNC_MS
     holds = has_new or bool(request.running)

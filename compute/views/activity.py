@@ -1,4 +1,4 @@
-"""What ran on my car: every attempt, for whom by category, how long, with how much energy, and what it paid or why not."""
+"""The activity page of a vehicle: every attempt with its customer's category, time, energy and pay."""
 
 import csv
 import io
@@ -24,7 +24,7 @@ from compute.models import Attempt, MeterRecord
 from core.money import NANO_PER_MICRO, round_half_even
 
 PAGE_ROWS, CSV_ROWS = 25, 500
-CATEGORY = "Batch inference"  # the only kind of job there is yet
+CATEGORY = "Batch inference"  # so far the only kind of job
 OUTCOMES = {
     Attempt.Status.LEASED: "Working",
     Attempt.Status.REPORTED: "Being checked",
@@ -35,12 +35,12 @@ OUTCOMES = {
     Attempt.Status.CANCELLED: "Stopped",
 }
 WHY_UNPAID = {
-    Attempt.Status.LEASED: "It runs now. It is paid once its answer has been checked.",
-    Attempt.Status.REPORTED: "Its answer is being checked against other cars'.",
-    Attempt.Status.INVALID: "Its answer was not that of the other cars. Wrong answers are not paid.",
-    Attempt.Status.FAILED: "It could not be computed here, or its answer did not have the right form.",
-    Attempt.Status.EXPIRED: "The car was not heard of in time, and another car was asked.",
-    Attempt.Status.CANCELLED: "It was stopped before its answer was in.",
+    Attempt.Status.LEASED: "It is running now. It is paid once its result has been verified.",
+    Attempt.Status.REPORTED: "Its result is being compared with those of other cars.",
+    Attempt.Status.INVALID: "Its result differed from those of the other cars. Wrong results are not paid.",
+    Attempt.Status.FAILED: "It could not be computed here, or its result did not have the right form.",
+    Attempt.Status.EXPIRED: "The car did not report in time, so the work was given to another car.",
+    Attempt.Status.CANCELLED: "It was stopped before its result arrived.",
 }
 CONSENT_ENDED = "Your consent ended while it ran, so it was stopped."
 COLUMNS = (
@@ -64,6 +64,8 @@ COLUMNS = (
 
 
 class FilterForm(forms.Form):
+    """The filter of the page: a day, an outcome, and the position of the page."""
+
     day = forms.DateField(
         required=False,
         label="Day",
@@ -74,6 +76,7 @@ class FilterForm(forms.Form):
     before = forms.IntegerField(required=False, min_value=1, max_value=BIGGEST_ID, widget=forms.HiddenInput)
 
     def conditions(self) -> dict[str, Any]:
+        """Return the arguments of `attempts_of` for this filter."""
         since, until = day_bounds(self.cleaned_data["day"]) if self.cleaned_data["day"] else (None, None)
         return {"since": since, "until": until, "status": self.cleaned_data["outcome"]}
 
@@ -82,6 +85,7 @@ class FilterForm(forms.Form):
 @require_GET
 @owner_required
 def vehicle_activity(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpResponseBase:
+    """Show a page of the vehicle's attempts, or download all of them as CSV (`format=csv`)."""
     vehicle = get_object_or_404(Vehicle.objects.for_owner(owner), public_id=public_id)
     form = FilterForm(request.GET)
     context: dict[str, Any] = {"vehicle": vehicle, "form": form, "is_filtered": False}
@@ -104,7 +108,7 @@ def vehicle_activity(request: HttpRequest, owner: Owner, public_id: UUID) -> Htt
 
 
 def rows_of(attempts: list[Attempt], owner: Owner) -> list[dict[str, Any]]:
-    """What pages and files say of attempts that were loaded with `usage__rated`."""
+    """Return the rows of the page and of the CSV file. The attempts must be loaded with `usage__rated`."""
     records = measured(attempts)
     return [_row(attempt, records.get(attempt.pk), owner) for attempt in attempts]
 
@@ -112,7 +116,7 @@ def rows_of(attempts: list[Attempt], owner: Owner) -> list[dict[str, Any]]:
 def _row(attempt: Attempt, record: MeterRecord | None, owner: Owner) -> dict[str, Any]:
     usage = getattr(attempt, "usage", None)
     rated = getattr(usage, "rated", None)
-    spent = usage or record  # what was settled; of work that is not paid, what its node signed
+    quantities = usage or record  # the settled ones; for unpaid work, those that its node signed
     return {
         "leased_at": attempt.leased_at,
         "ended_at": attempt.ended_at or attempt.reported_at,
@@ -121,8 +125,8 @@ def _row(attempt: Attempt, record: MeterRecord | None, owner: Owner) -> dict[str
         "model_sha256": attempt.job.artifact.sha256,
         "customer_category": attempt.job.organization.category,
         "items": attempt.unit.items,
-        "compute_ms": spent.compute_ms if spent else None,
-        "energy_mwh": spent.energy_mwh if spent else None,
+        "compute_ms": quantities.compute_ms if quantities else None,
+        "energy_mwh": quantities.energy_mwh if quantities else None,
         "energy_method": record.energy_method if record else "",
         "outcome": attempt.status,
         "outcome_code": attempt.status_code,
@@ -137,18 +141,18 @@ def _row(attempt: Attempt, record: MeterRecord | None, owner: Owner) -> dict[str
 
 def _why_unpaid(attempt: Attempt) -> str:
     if attempt.status == Attempt.Status.VALID:
-        return "Its answer is right; its pay is being booked."
+        return "Its result is valid; the payment is being booked."
     if attempt.status_code.startswith("consent_"):
         return CONSENT_ENDED
     if attempt.status_code == "stopped_by_car":
-        return "The car stopped it, as your rules say. Which rule is not kept."
+        return "The car stopped it because of your rules. We do not store which rule it was."
     if attempt.status == Attempt.Status.CANCELLED and attempt.reported_at:
-        return "Its answer was in, but the job was cancelled before it was checked."
+        return "Its result had arrived, but the job was cancelled before it was verified."
     return WHY_UNPAID[Attempt.Status(attempt.status)]
 
 
 def _download(vehicle: Vehicle, owner: Owner, conditions: dict[str, Any]) -> HttpResponseBase:
-    """Everything that the filter lets through, for a spreadsheet: times in UTC and whole numbers with their units."""
+    """Stream all attempts that match the filter as CSV: times in UTC, whole numbers, units in the column names."""
 
     def pages() -> Iterator[str]:
         before: int | None = None
@@ -162,8 +166,8 @@ def _download(vehicle: Vehicle, owner: Owner, conditions: dict[str, Any]) -> Htt
 
     async def chunks() -> AsyncIterator[str]:
         source = pages()
-        following = sync_to_async(lambda: next(source, None))
-        while (chunk := await following()) is not None:
+        next_chunk = sync_to_async(lambda: next(source, None))
+        while (chunk := await next_chunk()) is not None:
             yield chunk
 
     response = StreamingHttpResponse(chunks(), content_type="text/csv; charset=utf-8")
@@ -182,12 +186,12 @@ def _cell(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()
     if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return "'" + value  # a spreadsheet would take it for a formula
+        return "'" + value  # otherwise a spreadsheet would run it as a formula
     return value
 
 
 def day_bounds(day: date) -> tuple[datetime, datetime]:
-    """The instants at which a day of the owner's calendar begins and ends: a day may have 23 hours, or 25."""
+    """Return the instants at which a day in the owner's time zone begins and ends; it may have 23 or 25 hours."""
     zone = timezone.get_current_timezone()
     start, end = (datetime(d.year, d.month, d.day, tzinfo=zone) for d in (day, day + timedelta(days=1)))
     return start, end

@@ -1,4 +1,4 @@
-"""Connecting a car's computer by the code on its screen, and taking one out that was lost, sold or replaced."""
+"""Pages to connect a car's computer by the code on its screen, and to retire one that was lost, sold or replaced."""
 
 from typing import Any
 from uuid import UUID
@@ -26,7 +26,7 @@ CONNECTED_CONSENTED = (
     "computer too: it may begin now. You can withdraw it below."
 )
 RETIRED = (
-    "The computer of %s is out: its work has stopped and its key is dead. The car can be connected to another one."
+    "The computer of %s is retired: its work has stopped and its key is void. The car can be connected to another one."
 )
 WHY = {
     "lost": "It was lost or stolen, or I do not know who has it",
@@ -36,21 +36,21 @@ WHY = {
 
 
 class ConfirmForm(forms.Form):
-    """Which car: one of the owner's, or a new one with its fields in the same form."""
+    """The choice of a car: one of the owner's, or a new one with its fields in the same form."""
 
     vehicle = forms.ChoiceField()
-    # Of a new car; VehicleForm says what they must be.
+    # The fields of a new car, validated by VehicleForm.
     label = forms.CharField(required=False)
     make_model = forms.CharField(required=False)
     vin = forms.CharField(required=False)
 
     def __init__(self, owner: Owner, data: Any = None) -> None:
         super().__init__(data)
-        every = Vehicle.objects.for_owner(owner).order_by("id")
-        taken = set(Node.objects.in_use().filter(vehicle__in=every).values_list("vehicle", flat=True))
-        # All are taken as an answer, so that a second click is no error; those without a computer are offered.
-        self.vehicles = {str(vehicle.public_id): vehicle for vehicle in every}
-        self.offered = [vehicle for vehicle in every if vehicle.pk not in taken]
+        vehicles = Vehicle.objects.for_owner(owner).order_by("id")
+        connected = set(Node.objects.in_use().filter(vehicle__in=vehicles).values_list("vehicle", flat=True))
+        # Only cars without a computer are shown, but all are accepted, so that a second click is not an error.
+        self.vehicles = {str(vehicle.public_id): vehicle for vehicle in vehicles}
+        self.offered = [vehicle for vehicle in vehicles if vehicle.pk not in connected]
         choice = self.fields["vehicle"]
         assert isinstance(choice, forms.ChoiceField)
         choice.choices = [(key, vehicle.label) for key, vehicle in self.vehicles.items()] + [
@@ -68,17 +68,17 @@ class ConfirmForm(forms.Form):
 
     @property
     def chosen(self) -> Vehicle | pairings.NewVehicle:
-        said = self.cleaned_data
-        if said["vehicle"] != NEW:
-            return self.vehicles[said["vehicle"]]
-        return pairings.NewVehicle(label=said["label"], make_model=said["make_model"], vin=said["vin"])
+        data = self.cleaned_data
+        if data["vehicle"] != NEW:
+            return self.vehicles[data["vehicle"]]
+        return pairings.NewVehicle(label=data["label"], make_model=data["make_model"], vin=data["vin"])
 
 
 @never_cache
 @require_http_methods(["GET", "POST"])
 @owner_required
 def pair(request: HttpRequest, owner: Owner) -> HttpResponse:
-    """Type the code that the car's screen shows."""
+    """Show the form for the code on the car's screen; redirect to the confirmation when the code is valid."""
     if request.method == "GET":
         return _ask_code(request)
     code = request.POST.get("code", "")
@@ -93,7 +93,7 @@ def pair(request: HttpRequest, owner: Owner) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @owner_required
 def pair_confirm(request: HttpRequest, owner: Owner, code: str) -> HttpResponse:
-    """What wants to join, and which car it is in; here too leads the QR code on the car's screen."""
+    """Show the computer behind the code, and connect it to the chosen car. The QR code on the screen leads here."""
     form = ConfirmForm(owner, request.POST if request.method == "POST" else None)
     try:
         if form.is_bound and form.is_valid() and (node := _confirm(request, owner, code, form)):
@@ -114,24 +114,24 @@ def pair_confirm(request: HttpRequest, owner: Owner, code: str) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @owner_required
 def node_replace(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpResponse:
-    """Take out a computer that was lost, sold or replaced, so that the car can have another."""
+    """Show the car's computers and retire the one in use that was lost, sold or replaced."""
     vehicle = get_object_or_404(Vehicle.objects.for_owner(owner), public_id=public_id)
     node = Node.objects.serving(vehicle)
     error = ""
     if request.method == "POST":
         try:
-            # A form that has stood open since another computer served must not take out the one that serves now.
+            # A form that was opened before the computer was replaced must not retire the new one.
             if node is not None and request.POST.get("node", str(node.public_id)) == str(node.public_id):
                 nodes.retire(node=node, why=request.POST.get("why", ""), actor=signed_in(request))
                 messages.success(request, RETIRED % vehicle.label)
             return redirect("node_replace", vehicle.public_id)
         except DomainError as refused:
             error = refused.message
-    every = Node.objects.filter(vehicle=vehicle).select_related("hardware_class", "presence").order_by("-id")
+    computers = Node.objects.filter(vehicle=vehicle).select_related("hardware_class", "presence").order_by("-id")
     context = {
         "vehicle": vehicle,
-        "node": next((one for one in every if node is not None and one.pk == node.pk), None),
-        "retired": [_retired(one) for one in every if one.status == Node.Status.RETIRED],
+        "node": next((computer for computer in computers if node is not None and computer.pk == node.pk), None),
+        "retired": [_retired(computer) for computer in computers if computer.status == Node.Status.RETIRED],
         "why": WHY.items(),
         "error": error,
         "consented": vehicle.pk in _consented(owner),
@@ -140,7 +140,10 @@ def node_replace(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpRes
 
 
 def _confirm(request: HttpRequest, owner: Owner, code: str, form: ConfirmForm) -> Node | None:
-    """The node; None when something is wrong with the car, which the form then says. Raises what is wrong with the code."""
+    """Connect the computer and return its node. For an error of the chosen car, add it to the form and return None.
+
+    Raise DomainError for an error of the code.
+    """
     try:
         node = pairings.confirm(code=code, owner=owner, vehicle=form.chosen, actor=signed_in(request))
     except (InvalidInput, Conflict) as error:
@@ -162,7 +165,7 @@ def _ask_code(request: HttpRequest, *, code: str = "", error: DomainError | None
 
 
 def _consented(owner: Owner) -> set[int]:
-    """Vehicles whose consent to run jobs is in force: a new computer may begin at once."""
+    """Return the ids of vehicles whose consent to run jobs is in force: a new computer there may begin at once."""
     consents = consents_of(list(Vehicle.objects.for_owner(owner)), [Purpose.RUN_JOBS])
     return {vehicle for vehicle, purposes in consents.items() if purposes[Purpose.RUN_JOBS]["is_in_force"]}
 
@@ -180,7 +183,7 @@ def _retired(node: Node) -> dict[str, Any]:
 
 
 def _consents_page(vehicle: Vehicle) -> str:
-    """Where the owner decides what this car may do."""
+    """Return the URL of the page where the owner decides about this car's consents."""
     try:
         return reverse("vehicle_detail", args=[vehicle.public_id])
     except NoReverseMatch:

@@ -1,4 +1,7 @@
-"""Template filters for figures and times, in the locale and zone in force: `{% load units %}` (registered in the settings)."""
+"""Template filters that format numbers, units and times for the present locale and time zone; None is shown as a dash.
+
+`{% load units %}`; the library is registered in the settings.
+"""
 
 from datetime import date, datetime
 from decimal import Decimal
@@ -13,7 +16,7 @@ NOTHING = "–"
 
 @register.filter
 def money(amount_micro: int | None, currency: str = "USD") -> str:
-    """`{{ row.net_micro|money:owner.currency }}`"""
+    """Format micro-units as money: `{{ row.net_micro|money:owner.currency }}`."""
     return NOTHING if amount_micro is None else locale.format_money(amount_micro, currency)
 
 

@@ -1,1 +1,4 @@
-"""What every app declares about owners, joined: the inventory, the export, the erasure and its proof, retention."""
+"""Privacy across all apps: the inventory of data held about owners, its export, its erasure with proof, and retention.
+
+Each app declares its own tables in its `privacy/`; this package joins the declarations.
+"""

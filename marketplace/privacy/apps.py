@@ -1,8 +1,10 @@
+"""The Django app of `marketplace.privacy`."""
+
 from django.apps import AppConfig
 
 
 class PrivacyConfig(AppConfig):
-    """No models: the commands and tasks that need all apps at once."""
+    """An app without models: its pages, commands and tasks need all other apps at once."""
 
     name = "marketplace.privacy"
     label = "privacy"

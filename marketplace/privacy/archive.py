@@ -1,4 +1,7 @@
-"""One owner's archive: every table as JSON and CSV, consent records and signed meter records that verify without us."""
+"""The archive of one owner's data, a ZIP file: every table as JSON and CSV, consent records and signed meter records.
+
+The records can be verified without Driveway: `texts/verify.py.txt` is part of the archive.
+"""
 
 import hashlib
 import json
@@ -25,17 +28,17 @@ TEXTS = Path(__file__).parent / "texts"
 
 
 def build(*, export_id: int) -> bool:
-    """Make the archive of one requested export. False when it is done, or another worker is at it.
+    """Make the archive of one requested export. Return False if it is done, failed, or another worker is making it.
 
-    All tables are read in one snapshot. The row's lock is held meanwhile, so that a task that runs twice builds once; the
-    file gets its name only when it is whole. A failure is written as `failed` with a code, and may be asked for again.
+    All tables are read in one snapshot. The export's row stays locked meanwhile, so a task that runs twice builds once.
+    The file gets its name only when it is complete. A failure sets the status `failed` with the code `export_failed`;
+    the owner may ask again.
     """
     try:
         return _build(export_id)
-    except (
-        OperationalError
-    ) as error:  # the database went away, or another transaction came between: it is still asked for
-        logger.warning("export %s waits for the next round: %s", export_id, error)
+    except OperationalError as error:
+        # The connection was lost, or a concurrent transaction conflicted: the export stays requested.
+        logger.warning("export %s will be retried by the next run: %s", export_id, error)
     except Exception:
         logger.exception("export %s failed", export_id)
         export = DataExport.objects.get(pk=export_id)
@@ -45,9 +48,9 @@ def build(*, export_id: int) -> bool:
 
 
 def _build(export_id: int) -> bool:
-    own = not connection.in_atomic_block
+    is_outermost = not connection.in_atomic_block
     with transaction.atomic():
-        if own:  # one snapshot for all tables
+        if is_outermost:  # one snapshot for all tables; the level cannot be set inside a running transaction
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         waiting = DataExport.objects.select_for_update(skip_locked=True, of=["self"]).select_related("owner__user")
@@ -60,24 +63,27 @@ def _build(export_id: int) -> bool:
 
 
 def write(owner: Owner, path: Path) -> tuple[int, str]:
-    """Write the whole archive to `path`; returns size and SHA-256. Nothing of it is there before all of it is."""
+    """Write the archive to `path` and return (size in bytes, SHA-256). The file appears only when it is complete."""
     root = private_folder()
     with tempfile.TemporaryDirectory(dir=root, prefix=_unfinished(owner)) as folder:
-        made = Path(folder) / "archive.zip"
-        with os.fdopen(os.open(made, os.O_CREAT | os.O_RDWR, 0o600), "w+b") as file:
+        unfinished = Path(folder) / "archive.zip"
+        with os.fdopen(os.open(unfinished, os.O_CREAT | os.O_RDWR, 0o600), "w+b") as file:
             with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
                 _fill(Archive(archive, Path(folder)), owner)
             file.flush()
             os.fsync(file.fileno())
             file.seek(0)
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        size = made.stat().st_size
-        made.replace(path)
+        size = unfinished.stat().st_size
+        unfinished.replace(path)
     return size, digest
 
 
 def remove_unfinished(owner: Owner) -> None:
-    """What killed workers left of this owner's archives. None may be in the making."""
+    """Delete what killed workers left of this owner's archives.
+
+    The caller makes sure that no archive is being written.
+    """
     for folder in Path(settings.EXPORT_ROOT).glob(f"{_unfinished(owner)}*"):
         shutil.rmtree(folder)
 
@@ -87,26 +93,28 @@ def _unfinished(owner: Owner) -> str:
 
 
 def private_folder() -> Path:
+    """Return the export folder, which only the site's own user can read. Create it if it is missing."""
     root = Path(settings.EXPORT_ROOT)
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     return root
 
 
 class Archive:
-    """A ZIP that is filled file by file from disk, and remembers the digest of each."""
+    """A ZIP file that is filled file by file from disk, with a manifest of the SHA-256 and size of each."""
 
     def __init__(self, archive: zipfile.ZipFile, folder: Path) -> None:
         self.archive, self.folder = archive, folder
         self.manifest: dict[str, dict[str, object]] = {}
 
     def add(self, name: str, fill: Callable[[IO[str]], int]) -> None:
-        """`fill` writes text and returns how many rows it wrote."""
+        """Add a file that `fill` writes as text. `fill` returns how many rows it wrote."""
         spool = self.folder / "spool"
         with spool.open("w", encoding="utf-8", newline="") as file:
             rows = fill(file)
         self.take(name, spool, rows)
 
     def take(self, name: str, path: Path, rows: int | None = None) -> None:
+        """Add an existing file under `name`."""
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         self.manifest[name] = {"sha256": digest, "bytes": path.stat().st_size} | (

@@ -1,9 +1,10 @@
-"""What the site's own code writes: left out of the search for names, so that somebody called "Owner" can be erased.
+"""Columns and values that only the site's code writes.
 
-Addresses and VINs are looked for in these columns too.
+The search for names skips them, so that a person called "Owner" can be erased. The search for addresses and VINs does
+not skip them.
 """
 
-# No person's words ever come here: codes, keys, and records made of codes and ids.
+# Table -> columns that never hold a person's words: codes, keys, and records made of codes and ids.
 COLUMNS: dict[str, frozenset[str]] = {
     "accounts_accessevent": frozenset({"kind", "what"}),
     "accounts_auditevent": frozenset({"action"}),
@@ -24,8 +25,8 @@ COLUMNS: dict[str, frozenset[str]] = {
     "compute_nodeevent": frozenset({"from_status", "to_status", "reason"}),
 }
 
-# Columns for people's words, with what the code itself writes there (whole values, by PostgreSQL's regular expressions):
-# the erasure's own "(erased)", and the reason of an export.
+# Table -> column that holds people's words -> the values that the code itself writes there: the erasure's "(erased)"
+# and the reason of an export. Each is a PostgreSQL regular expression for a whole value.
 VALUES: dict[str, dict[str, str]] = {
     "accounts_accessevent": {"reason": r"^([^:]*: \(erased\)|Export: the owner asked for it)$"},
     "accounts_auditevent": {"details": r'^\{"erased": true\}$'},

@@ -1,7 +1,8 @@
-"""Carries out erasures that are due: destroys, searches for what is left, and signs the proof.
+"""Carry out erasures that are due: destroy the data, search for anything left, and sign the proof.
 
-Every step may run twice, and a crash after any of them is finished by the next sweep: what tells us whom to look for (address,
-names, hashes of VINs) is destroyed only in the last step, in one transaction with the search and the proof.
+Every step may run twice, and the next sweep continues after a crash. That works because the rows that tell us what to
+search for (addresses, names, hashes of VINs) are destroyed only in the last step, in one transaction with the search
+and the proof.
 """
 
 import contextlib
@@ -29,15 +30,21 @@ from core.states import transition
 from marketplace.privacy import archive, inventory, proof, search
 
 logger = logging.getLogger(__name__)
-LAST_MAIL_WAIT = timedelta(days=1)  # an address that takes no mail does not hold up its own destruction
+LAST_MAIL_WAIT = timedelta(days=1)  # an address that accepts no mail must not delay its own destruction any longer
 
 
 class Residue(Exception):
-    """The search found something: nothing of the last step is committed, and an operator must look."""
+    """Something about the person was left after the destruction.
+
+    The last step is rolled back and an operator must look.
+    """
 
 
 def sweep() -> int:
-    """Carry out every erasure that is due. One that fails is logged and tried again by the next sweep. Returns how many were done."""
+    """Carry out every erasure that is due and return how many were completed.
+
+    One that fails is logged, marked `unfinished`, and tried again by the next sweep.
+    """
     now, done = timezone.now(), 0
     pay_first(now)
     for request in erasures.due(now=now):
@@ -50,16 +57,16 @@ def sweep() -> int:
 
 
 def pay_first(now: datetime) -> None:
-    """Those who are owed money wait for their last payout, which is begun here if nobody has asked for it."""
+    """Start the last payout for every due erasure whose owner is owed money. The erasure waits until it arrives."""
     for request in erasures.settle_waits(is_owed=final.is_owed(), now=now):
-        with contextlib.suppress(Conflict):  # nowhere to pay it to, or nothing but what is on its way
+        with contextlib.suppress(Conflict):  # no payout account to pay to, or all that is owed is already on its way
             final.start(owner=request.owner, actor=None)
 
 
 def erase(*, request: ErasureRequest, also: tuple[str, ...] = ()) -> bool:
-    """Run the steps. False while the last mail is still going out. `also` are further texts that the search must not find.
+    """Run all steps of one erasure. Return False while its last mail is still waiting in the outbox.
 
-    Raises Residue when something is left that should not be.
+    `also` are further texts that must not be found, searched for like VINs. Raises Residue if anything is left.
     """
     owner = request.owner
     if not last_mail_went(request):
@@ -70,7 +77,10 @@ def erase(*, request: ErasureRequest, also: tuple[str, ...] = ()) -> bool:
 
 
 def last_mail_went(request: ErasureRequest) -> bool:
-    """The owner is told, while there still is an address; waits for the outbox, but not for ever."""
+    """Queue the mail that announces the erasure, while the address still exists. Return whether the erasure may go on.
+
+    It goes on once the mail is sent or dropped, or has waited for LAST_MAIL_WAIT.
+    """
     user, key = request.owner.user, f"erasure-done:{request.pk}"
     outbox.queue(user=user, kind="erasure-done", dedupe_key=key, context={"erasure": str(request.public_id)})
     mail = Mail.objects.get(dedupe_key=key)
@@ -78,12 +88,16 @@ def last_mail_went(request: ErasureRequest) -> bool:
 
 
 def retire_vehicles(owner: Owner) -> None:
+    """Retire every vehicle of the owner, which ends its consents and its computer's access."""
     for vehicle in Vehicle.objects.for_owner(owner):
         vehicles.retire(vehicle=vehicle, actor=None, code="erased")
 
 
 def destroy_exports(owner: Owner) -> None:
-    """Waits for an export that is being made, then deletes its file with the others, and what a killed worker left of one."""
+    """Delete every export of the owner, and the unfinished files of a killed worker.
+
+    The first update waits for the row lock of an export that is being written, so that its file is deleted as well.
+    """
     DataExport.objects.filter(owner=owner, status=DataExport.Status.REQUESTED).update(
         status=DataExport.Status.FAILED, status_code="erased"
     )
@@ -93,7 +107,7 @@ def destroy_exports(owner: Owner) -> None:
     archive.remove_unfinished(owner)
 
 
-# The category of a reason, without the words (the database allows this change and no other).
+# SQL that keeps the category of a reason and replaces the words after it. A trigger allows this change and no other.
 CATEGORY_ONLY = Func(
     F("reason"),
     Value(":"),
@@ -107,17 +121,22 @@ STEPS: tuple[Callable[[Owner], None], ...] = (retire_vehicles, destroy_exports)
 
 
 def needles_of(owner: Owner, also: tuple[str, ...] = ()) -> list[search.Needle]:
-    """Whom to look for, read from the rows that are about to be blanked."""
+    """Return what to search for: addresses, names and VIN hashes, read from the rows that are about to be emptied."""
     user = owner.user
-    addresses = set(user.emailaddress_set.values_list("email", flat=True)) | {user.email}  # type: ignore[attr-defined] # allauth's reverse
+    # `emailaddress_set` is allauth's reverse relation, which mypy does not know.
+    addresses = set(user.emailaddress_set.values_list("email", flat=True)) | {user.email}  # type: ignore[attr-defined]
     hashes = Vehicle.objects.filter(owner=owner).exclude(vin_hash="").values_list("vin_hash", flat=True)
     return search.needles(emails=addresses, names={owner.name, user.name}, vins={*hashes, *also})
 
 
 @transaction.atomic
 def finish(request: ErasureRequest, also: tuple[str, ...] = ()) -> bool:
-    """Destroy the person, look everywhere, sign the proof: all of it or nothing. False when it was done, or is being done."""
-    # The owner's row first, as everywhere: nobody asks for another export meanwhile, and what came before the lock goes too.
+    """Destroy the personal data, search everywhere and sign the proof, in one transaction.
+
+    Returns False if the erasure is done already, or another worker is carrying it out. Raises Residue.
+    """
+    # Lock order: the owner first, as everywhere. Under this lock nobody can ask for another export, and an export that
+    # was asked for before it is destroyed below.
     if not Owner.objects.select_for_update(no_key=True, skip_locked=True).filter(pk=request.owner_id).exists():
         return False
     locked = ErasureRequest.objects.select_for_update(skip_locked=True, of=["self"]).filter(pk=request.pk)
@@ -138,60 +157,72 @@ def finish(request: ErasureRequest, also: tuple[str, ...] = ()) -> bool:
 
 
 def destroy_sessions(user: User, looked_for: list[search.Needle]) -> int:
-    """Every session of the person's, and any other that holds their address. Sessions are compressed: each is opened.
+    """Delete the person's sessions, and any other session that holds their address. Return how many.
 
-    Not by name: somebody called "password" would sign everybody out.
+    Session data is compressed, so each session is decoded. Names are not looked for: the erasure of somebody called
+    "password" would sign everybody out.
     """
-    doomed, looked_for = [], [needle for needle in looked_for if needle.kind != "name"]
+    session_keys, looked_for = [], [needle for needle in looked_for if needle.kind != "name"]
     for session in Session.objects.iterator(chunk_size=500):
         content = session.get_decoded()
         if content.get("_auth_user_id") == str(user.pk) or search.mentions(str(content), looked_for):
-            doomed.append(session.pk)
-    Session.objects.filter(pk__in=doomed).delete()
-    return len(doomed)
+            session_keys.append(session.pk)
+    Session.objects.filter(pk__in=session_keys).delete()
+    return len(session_keys)
 
 
 def scrub_trails(owner: Owner, looked_for: list[search.Needle]) -> dict[str, int]:
-    """Words in trails that must stay: about this owner, by this owner, or mentioning them anywhere."""
+    """Remove free text from trails whose rows must stay: rows about this owner, by this owner, or that mention them.
+
+    Returns the rows changed, by table.
+    """
     ids = subjects_of(owner)
     audited = AuditEvent.objects.exclude(details={}).exclude(details={"erased": True})
     audited = audited.filter(Q(subject__in=ids) | Q(actor=owner.user) | _mentioned("details", looked_for))
-    looks = AccessEvent.objects.filter(kind=AccessEvent.Kind.STAFF_READ).exclude(reason__endswith=": (erased)")
-    looks = looks.filter(Q(owner=owner) | _mentioned("reason", looked_for))
+    reads = AccessEvent.objects.filter(kind=AccessEvent.Kind.STAFF_READ).exclude(reason__endswith=": (erased)")
+    reads = reads.filter(Q(owner=owner) | _mentioned("reason", looked_for))
     entries = LogEntry.objects.exclude(object_repr="(erased)").filter(
         _entries_about(owner) | _mentioned("object_repr", looked_for) | _mentioned("change_message", looked_for)
     )
     scrubbed = {
         "accounts_auditevent": audited.update(details={"erased": True}),
-        "accounts_accessevent": looks.update(reason=CATEGORY_ONLY),
+        "accounts_accessevent": reads.update(reason=CATEGORY_ONLY),
         "django_admin_log": entries.update(object_repr="(erased)", change_message=""),
     }
     return {table: count for table, count in scrubbed.items() if count}
 
 
 def subjects_of(owner: Owner) -> list[str]:
-    """Ids by which the trail names the owner, their vehicles and nodes."""
+    """Return the ids by which the audit trail names the owner, their vehicles and their nodes."""
     ids = [owner.public_id, *Vehicle.objects.filter(owner=owner).values_list("public_id", flat=True)]
     ids += Node.objects.filter(vehicle__owner=owner).values_list("public_id", flat=True)
     return [str(public_id) for public_id in ids]
 
 
 def destroy_rows(owner: Owner) -> dict[str, int]:
-    """Execute the inventory: what it says is deleted is deleted, what it says is emptied is overwritten. Rows by table."""
+    """Carry out the inventory: delete the rows it says to delete, overwrite the columns it says to empty.
+
+    Returns the rows destroyed, by table.
+    """
     destroyed: dict[str, int] = {}
     deleted = [table for table in inventory.TABLES if table.erasure is Erasure.DELETE]
-    for table in sorted(deleted, key=lambda table: table.owner.count("__"), reverse=True):  # what hangs on others first
+    # Rows that are further from the owner refer to nearer ones, so they go first.
+    for table in sorted(deleted, key=lambda table: table.owner.count("__"), reverse=True):
         rows = inventory.rows(table, owner)
         destroyed[inventory.table_name(table)] = rows._raw_delete(rows.db)
     emptied = [table for table in inventory.TABLES if table.erasure is Erasure.BLANK]
-    for table in sorted(emptied, key=lambda table: table.model == "accounts.Owner"):  # afterwards the owner is for good
+    # The Owner row comes last: once it is marked as erased, it can never change again.
+    for table in sorted(emptied, key=lambda table: table.model == "accounts.Owner"):
         rows = type_of(table).objects.filter(pk__in=list(inventory.rows(table, owner).values_list("pk", flat=True)))
         destroyed[inventory.table_name(table)] = rows.update(**blanks_of(table, owner))
     return {name: count for name, count in destroyed.items() if count}
 
 
 def blanks_of(table: Any, owner: Owner) -> dict[str, Any]:
-    """The inventory's, with an address that cannot exist (it must be unique), and the moment of the erasure."""
+    """Return the inventory's values for emptied columns.
+
+    A user also gets a unique address that cannot exist, an owner `erased_at`.
+    """
     values = dict(table.blanks)
     if table.model == "accounts.User":
         values["email"] = f"erased-{owner.user_id}@erased.invalid"
@@ -201,48 +232,52 @@ def blanks_of(table: Any, owner: Owner) -> dict[str, Any]:
 
 
 def type_of(table: Any) -> Any:
+    """Return the model of a table, untyped, for `objects`."""
     return inventory.model_of(table)
 
 
 def others(owner: Owner, looked_for: list[search.Needle], found: search.Found) -> dict[str, int]:
-    """Rows elsewhere that hold the same name or address. Raises Residue for the rest.
+    """Return the number of matches that belong to other people, by place. Raises Residue for any other match.
 
-    Others are called so too, and what others wrote in rows of their own (a customer's name of a job) is theirs, and holds up
-    nobody's erasure: such rows are counted in the proof. Anything in a row about this owner is residue, so is an address in
-    a session, an export or the cache, and a VIN anywhere. Customers' files are theirs: a match there is counted.
+    Other people may have the same name, and text that they wrote in rows of their own (a customer's name of a job) is
+    theirs: these matches are counted in the proof and do not stop the erasure. So is a match in customers' files.
+    Residue is a match in a row about this owner, an address in a session, an export or the cache, and a VIN anywhere
+    but in customers' files.
     """
     namesakes: dict[str, int] = {}
     for (place, kind), rows in found.hits.items():
         of_kind = [needle for needle in looked_for if needle.kind == kind]
-        theirs = kind == "name" or (kind == "email" and place in found.tables)
-        elsewhere = theirs and not _about(owner, place, of_kind)
-        if place != search.CUSTOMERS_FILES and not elsewhere:
+        may_be_others = kind == "name" or (kind == "email" and place in found.tables)
+        is_others = may_be_others and not _about(owner, place, of_kind)
+        if place != search.CUSTOMERS_FILES and not is_others:
             raise Residue(f"{rows} with {kind} in {place}")
         namesakes[place] = namesakes.get(place, 0) + rows
     return namesakes
 
 
 def _about(owner: Owner, table_name: str, looked_for: list[search.Needle]) -> int:
+    """Return how many of the owner's own rows in a table match."""
     tables = [table for table in inventory.TABLES if inventory.table_name(table) == table_name]
     return sum(search.in_rows(table_name, inventory.rows(table, owner), looked_for) for table in tables)
 
 
 def _mentioned(column: str, looked_for: list[search.Needle]) -> Q:
-    found = Q(pk__in=[])
+    """Return a condition for rows whose column holds any of the needles."""
+    condition = Q(pk__in=[])
     for needle in looked_for:
         lookup, text = ("icontains", needle.text) if needle.kind == "vin" else ("iregex", needle.pattern)
-        found |= Q(**{f"{column}__{lookup}": text})
-    return found
+        condition |= Q(**{f"{column}__{lookup}": text})
+    return condition
 
 
 def _entries_about(owner: Owner) -> Q:
-    """Django's log of what staff did in the back office, where it names this owner's own rows."""
-    found = Q(pk__in=[])
+    """Return a condition for entries of Django's admin log about the owner's own rows."""
+    condition = Q(pk__in=[])
     for label in ("accounts.Owner", "accounts.User", "accounts.Vehicle", "compute.Node"):
         table = next(table for table in inventory.TABLES if table.model == label)
         model = inventory.model_of(table)
         ids = [str(pk) for pk in inventory.rows(table, owner).values_list("pk", flat=True)]
-        found |= Q(
+        condition |= Q(
             content_type__app_label=model._meta.app_label, content_type__model=model._meta.model_name, object_id__in=ids
         )
-    return found
+    return condition

@@ -1,4 +1,7 @@
-"""The present values of everything held about an owner, for the page that shows them. As many queries for ten cars as for one."""
+"""The present values of everything held about an owner, for the privacy page.
+
+The number of queries does not depend on the number of vehicles.
+"""
 
 import hashlib
 import json
@@ -23,12 +26,15 @@ PURPOSES = {
     LEGAL: "Because the law says so",
     SECURITY: "To keep your account safe",
 }
-LONG = 160
+LONG = 160  # characters; longer values are cut on the page
 
 
 @dataclass(frozen=True)
 class Field:
-    """One column: what it is, its value in the newest row, and where it differs from its table in why, how long and its end."""
+    """A column with its value in the newest row.
+
+    `purpose`, `retention` and `erasure` are "" where they are the table's.
+    """
 
     what: str
     value: str
@@ -39,7 +45,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Shown:
-    """A table: what holds for most of it, how many rows there are, and the fields of the newest one."""
+    """A table: the purpose, retention and erasure of most columns, the number of rows, the fields of the newest row."""
 
     title: str
     file: str
@@ -52,7 +58,7 @@ class Shown:
 
 @dataclass
 class Section:
-    """What one fold of the page shows."""
+    """A section of the page, which the reader can fold."""
 
     title: str
     id: str
@@ -65,32 +71,32 @@ class Section:
 
 
 def sections(owner: Owner) -> list[Section]:
-    """You, each vehicle, consents, rules, work, money, the trail."""
+    """Return the sections in the order of the page: you, each vehicle, consents, rules, work, money, the trail."""
     vehicles = list(Vehicle.objects.filter(owner=owner).order_by("retired_at", "id"))
-    about_cars: dict[int, list[Shown]] = defaultdict(list)
-    found: dict[Group, Section] = {}
+    by_vehicle: dict[int, list[Shown]] = defaultdict(list)
+    by_group: dict[Group, Section] = {}
     for table in inventory.TABLES:
         if table.vehicle:
-            newest = _by_vehicle(table, owner)
+            newest = _newest_by_vehicle(table, owner)
             for vehicle in vehicles:
-                about_cars[vehicle.pk].append(newest.get(vehicle.pk) or _shown(table, None, 0))
+                by_vehicle[vehicle.pk].append(newest.get(vehicle.pk) or _shown(table, None, 0))
         else:
-            section = found.setdefault(table.group, Section(table.group.value, table.group.name.lower()))
+            section = by_group.setdefault(table.group, Section(table.group.value, table.group.name.lower()))
             section.tables.append(_newest(table, owner))
-    cars = [_car(vehicle, about_cars[vehicle.pk]) for vehicle in vehicles]
-    ordered = [found.pop(Group.YOU), *cars, *(found[group] for group in Group if group in found)]
+    of_vehicles = [_vehicle_section(vehicle, by_vehicle[vehicle.pk]) for vehicle in vehicles]
+    ordered = [by_group.pop(Group.YOU), *of_vehicles, *(by_group[group] for group in Group if group in by_group)]
     return [section for section in ordered if section.tables]
 
 
-def _car(vehicle: Vehicle, tables: list[Shown]) -> Section:
+def _vehicle_section(vehicle: Vehicle, tables: list[Shown]) -> Section:
     note = f"left your account on {date_format(vehicle.retired_at, 'j M Y')}" if vehicle.retired_at else ""
     return Section(vehicle.label or "A vehicle", f"vehicle-{vehicle.public_id}", note, tables)
 
 
 def consents_now(owner: Owner) -> list[dict[str, Any]]:
-    """What holds for each purpose, the owner's own and each car's."""
+    """Return the present state of each consent, the owner's own and each vehicle's."""
     counting = notices.counting_versions()
-    held = ConsentCurrent.objects.filter(owner=owner).select_related("vehicle").order_by("vehicle_id", "id")
+    consents = ConsentCurrent.objects.filter(owner=owner).select_related("vehicle").order_by("vehicle_id", "id")
     return [
         {
             "about": row.vehicle.label if row.vehicle else "You",
@@ -98,20 +104,21 @@ def consents_now(owner: Owner) -> list[dict[str, Any]]:
             "state": state,
             "expires_at": row.expires_at if state in IN_FORCE else None,
         }
-        for row in held
+        for row in consents
         for state in [state_of(counting[row.purpose], row)]
     ]
 
 
 def _newest(table: Table, owner: Owner) -> Shown:
-    # The sum keeps the planner from walking the whole table backwards for an owner whose rows are old.
+    # Ordering by `pk + 0` keeps PostgreSQL from reading the primary key's index backwards, which would pass over nearly
+    # the whole table for an owner whose rows are old.
     rows = inventory.rows(table, owner).annotate(rows_in_all=Window(Count("pk"))).order_by((F("pk") + 0).desc())
     row = rows.values("rows_in_all", *table.columns).first()
     return _shown(table, row, row["rows_in_all"] if row else 0)
 
 
-def _by_vehicle(table: Table, owner: Owner) -> dict[int, Shown]:
-    """The newest row of each vehicle."""
+def _newest_by_vehicle(table: Table, owner: Owner) -> dict[int, Shown]:
+    """Return the newest row of each vehicle, by vehicle id."""
     path = "pk" if table.vehicle == "self" else f"{table.vehicle}_id"
     count = Window(Count("pk"), partition_by=F(path))
     rows = inventory.rows(table, owner).annotate(of_vehicle=F(path), rows_in_all=count)
@@ -122,25 +129,25 @@ def _by_vehicle(table: Table, owner: Owner) -> dict[int, Shown]:
 
 
 def _shown(table: Table, row: dict[str, Any] | None, count: int) -> Shown:
-    usual = _usual(table)
-    fields = [_field(table, column, row[name] if row else None, usual) for name, column in table.columns.items()]
-    return Shown(table.title, inventory.file_name(table), *usual, count, fields if row else [])
+    defaults = _defaults(table)
+    fields = [_field(table, column, row[name] if row else None, defaults) for name, column in table.columns.items()]
+    return Shown(table.title, inventory.file_name(table), *defaults, count, fields if row else [])
 
 
-def _usual(table: Table) -> tuple[str, str, str]:
-    """Why, how long and what end most columns have: said once."""
-    ends = [table.erasure_of(column) for column in table.columns.values()]
-    return PURPOSES[table.purpose], table.retention, max(ends, key=ends.count)
+def _defaults(table: Table) -> tuple[str, str, str]:
+    """Return the purpose, retention and most frequent erasure of a table's columns, which the page shows once."""
+    erasures = [table.erasure_of(column) for column in table.columns.values()]
+    return PURPOSES[table.purpose], table.retention, max(erasures, key=erasures.count)
 
 
-def _field(table: Table, column: Column, value: Any, usual: Iterable[str]) -> Field:
+def _field(table: Table, column: Column, value: Any, defaults: Iterable[str]) -> Field:
     own = (PURPOSES[table.purpose_of(column)], table.retention_of(column), table.erasure_of(column))
-    differing = ["" if mine == common else mine for mine, common in zip(own, usual, strict=True)]
+    differing = ["" if text == default else text for text, default in zip(own, defaults, strict=True)]
     return Field(column.what, "held, never shown" if column.secret and value else readable(value), *differing)
 
 
 def readable(value: Any) -> str:
-    """A value as a person reads it; long ones are cut, bytes are named by their digest."""
+    """Return a value as text for people: long texts are cut, bytes are shown by size and digest."""
     if value is None or value == "":
         return "–"
     if isinstance(value, bool):
@@ -158,4 +165,4 @@ def readable(value: Any) -> str:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= LONG else f"{text[:LONG]}… (whole in the export)"
+    return text if len(text) <= LONG else f"{text[:LONG]}… (complete in the export)"

@@ -1,4 +1,4 @@
-"""Everything held about an owner: what the apps declare, joined."""
+"""The inventory of everything held about an owner: the tables that all apps declare."""
 
 from functools import cache
 from typing import Any
@@ -18,25 +18,31 @@ OF_OTHERS: dict[str, str] = {**of_accounts.OF_OTHERS, **of_compute.OF_OTHERS, **
 
 @cache
 def model_of(table: Table) -> type[Model]:
+    """Return the model of a table."""
     return apps.get_model(table.model)
 
 
 def rows(table: Table, owner: Owner) -> QuerySet[Any]:
-    """The rows of a table that are about this owner."""
+    """Return the rows of a table that are about this owner."""
     manager = model_of(table)._default_manager
     return manager.filter(**{table.owner or "pk": owner.pk})
 
 
 def table_name(table: Table) -> str:
+    """Return the table's name in the database."""
     return model_of(table)._meta.db_table
 
 
 def of_group(group: Group) -> list[Table]:
+    """Return the tables that the owner's page shows in this group."""
     return [table for table in TABLES if table.group is group]
 
 
 def file_name(table: Table) -> str:
-    """What the table's files are called in an export; two views of one table have two names."""
+    """Return the name of the table's files in an export.
+
+    A model that is declared twice gets a name for each declaration.
+    """
     name = table_name(table)
-    same = [other for other in TABLES if other.model == table.model]
-    return name if len(same) == 1 else f"{name}-{table.owner.split('__')[0]}"
+    declarations = [other for other in TABLES if other.model == table.model]
+    return name if len(declarations) == 1 else f"{name}-{table.owner.split('__')[0]}"

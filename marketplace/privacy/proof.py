@@ -1,4 +1,7 @@
-"""The proof of an erasure: what was destroyed, what is kept and why, where was searched. It names no person, and is signed."""
+"""The signed proof of an erasure: what was destroyed, what is kept and why, and where was searched.
+
+It names no person.
+"""
 
 from typing import Any
 
@@ -14,13 +17,15 @@ from marketplace.privacy.search import Found, Needle
 
 DOMAIN = b"driveway-erasure-v1\n"
 NOTES = [
-    "Searched: every column that can hold text, of every table, in one transaction with the destruction; case-insensitive, "
-    "as written, as JSON, in hex and in base64. Names count as whole words where people write, addresses as whole addresses.",
-    "Rows of others that hold the same name or address (what a customer wrote in its own rows) are counted, not altered.",
-    "The VIN itself was never kept: its keyed hash was searched and destroyed.",
-    "Files searched: names and contents of stored models, inputs and results, and of exports. Not searched: logs, and the files in "
-    "which database and Redis keep what was asked of them.",
-    "Backups are not searched: they run out on their own schedule.",
+    "Searched: every column that can hold text, of every table, in one transaction with the destruction. The search "
+    "ignores case and finds a text as written, as JSON, in hex and in base64. Names are found as whole words, in "
+    "columns that hold people's own words; addresses are found as whole addresses.",
+    "Other people's rows that hold the same name or address (text that a customer wrote in its own rows) are counted "
+    "and not changed.",
+    "The VIN itself was never stored: its keyed hash was searched for and destroyed.",
+    "Files searched: names and contents of stored models, inputs, results and exports. Not searched: logs, and the "
+    "data files of the database and of Redis, whose content was searched through queries.",
+    "Backups are not searched: they expire on their own schedule.",
 ]
 
 
@@ -32,7 +37,11 @@ def compose(
     found: Found,
     namesakes: dict[str, int],
 ) -> dict[str, Any]:
-    """What is signed. `namesakes` are rows of others that hold the same name or address; everything else found nothing."""
+    """Return the body of the proof, which is then signed.
+
+    `namesakes` counts other people's rows that hold the same name or address, by table. Nothing else was found:
+    otherwise the erasure raises Residue and there is no proof.
+    """
     kinds = [needle.kind for needle in looked_for]
     return {
         "v": 1,
@@ -59,21 +68,25 @@ def compose(
 
 
 def kept(request: ErasureRequest) -> dict[str, dict[str, Any]]:
-    """Rows that stay, by table, and why."""
-    answer = {}
+    """Return the rows that stay, by table: how many and why."""
+    kept_tables = {}
     for table in inventory.TABLES:
         count = 0 if table.erasure is Erasure.DELETE else inventory.rows(table, request.owner).count()
         if count:
-            answer[inventory.file_name(table)] = {"rows": count, "why": table.why}
-    return answer
+            kept_tables[inventory.file_name(table)] = {"rows": count, "why": table.why}
+    return kept_tables
 
 
 def sign(body: dict[str, Any]) -> str:
+    """Return the Ed25519 signature of the body's canonical JSON, in hex."""
     return signed.receipt_key().sign(DOMAIN + canonical(body)).hex()
 
 
 def holds(body: dict[str, Any], signature: str, public_key: str = "") -> bool:
-    """Whether this is a proof that Driveway signed, unchanged."""
+    """Return whether the signature (hex) is Driveway's for exactly this body.
+
+    `public_key` (hex) defaults to the present key.
+    """
     key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key or signed.receipt_public_key()))
     try:
         key.verify(bytes.fromhex(signature), DOMAIN + canonical(body))

@@ -1,6 +1,6 @@
-"""How long each table's rows are kept, for every table of the site: one report, one daily task.
+"""Delete rows whose retention has ended, for every table of the site, and report.
 
-Each app says it of its own tables in its `privacy/retention.py`.
+Each app lists the rules of its own tables in its `privacy/retention.py`.
 """
 
 import logging
@@ -23,11 +23,11 @@ from core.privacy import ACCOUNT, DELETE, FILES, KEEP, SITE, YEAR, Rule
 
 logger = logging.getLogger(__name__)
 BATCH = 5000
-BUDGET_S = 300.0  # the next day goes on where this one stopped
-# Tables of libraries.
+BUDGET_S = 300.0  # of one run; the next day's run continues
+# Tables of Django and of libraries.
 LIBRARIES = (
-    Rule("django_session", "expire_date", 0, DELETE, "a session that is over"),
-    Rule("account_emailconfirmation", "created", 30, DELETE, "a confirmation that nobody gave"),
+    Rule("django_session", "expire_date", 0, DELETE, "an expired session"),
+    Rule("account_emailconfirmation", "created", 30, DELETE, "an e-mail confirmation that was never used"),
     Rule("django_admin_log", "action_time", 2 * YEAR, DELETE, "what staff did in the back office: security"),
     Rule("account_emailaddress", "", None, KEEP, ACCOUNT),
     Rule("mfa_authenticator", "", None, KEEP, ACCOUNT),
@@ -42,7 +42,7 @@ RULES: tuple[Rule, ...] = (*accounts.RETENTION, *compute.RETENTION, *billing.RET
 
 @dataclass(frozen=True)
 class Line:
-    """One table in the report."""
+    """A rule in the report: how many rows are due, the oldest of them, and how many were deleted."""
 
     rule: Rule
     due: int
@@ -51,7 +51,10 @@ class Line:
 
 
 def run(*, dry_run: bool = False) -> list[Line]:
-    """Apply every rule, in batches, and report. A run that is cut short goes on the next time; running twice changes nothing."""
+    """Apply every rule in batches and return the report, a line per rule. With `dry_run` nothing is deleted.
+
+    A run that is interrupted or exceeds BUDGET_S is continued by the next; a second run finds nothing to do.
+    """
     until = time.monotonic() + BUDGET_S
     lines = [_apply(rule, dry_run, until) for rule in RULES]
     if not dry_run:
@@ -71,7 +74,8 @@ def _apply(rule: Rule, dry_run: bool, until: float) -> Line:
 
 
 def _due(rule: Rule, cutoff: datetime) -> tuple[int, datetime | None]:
-    sql = f"SELECT count(*), min({rule.column})::timestamptz FROM {rule.table} WHERE {_condition(rule)}"  # noqa: S608 - RULES' own names
+    # Tables, columns and conditions come from RULES, not from a request, so S608 (SQL injection) does not apply.
+    sql = f"SELECT count(*), min({rule.column})::timestamptz FROM {rule.table} WHERE {_condition(rule)}"  # noqa: S608
     with connection.cursor() as cursor:
         cursor.execute(sql, [cutoff])
         count, oldest = cursor.fetchone()
@@ -79,8 +83,12 @@ def _due(rule: Rule, cutoff: datetime) -> tuple[int, datetime | None]:
 
 
 def _delete(rule: Rule, cutoff: datetime, until: float) -> int:
-    """Small transactions, so that nobody waits for a large one."""
-    sql = f"DELETE FROM {rule.table} WHERE ctid IN (SELECT ctid FROM {rule.table} WHERE {_condition(rule)} LIMIT {BATCH} FOR UPDATE SKIP LOCKED)"  # noqa: S608 - RULES' own names
+    """Delete due rows until none is left or the time is `until` (monotonic seconds). Return how many.
+
+    Each batch is a transaction of its own and skips locked rows, so that nobody waits for a long deletion.
+    """
+    batch = f"SELECT ctid FROM {rule.table} WHERE {_condition(rule)} LIMIT {BATCH} FOR UPDATE SKIP LOCKED"  # noqa: S608
+    sql = f"DELETE FROM {rule.table} WHERE ctid IN ({batch})"  # noqa: S608
     total = 0
     while time.monotonic() < until:
         with connection.cursor() as cursor:
@@ -99,8 +107,8 @@ def _condition(rule: Rule) -> str:
 
 
 def remove_leftovers() -> None:
-    """Folders of exports whose worker was killed."""
-    old = time.time() - 86_400
+    """Delete folders of unfinished exports that are older than a day: their worker was killed."""
+    a_day_ago = time.time() - 86_400
     for folder in Path(settings.EXPORT_ROOT).glob("making-*"):
-        if folder.stat().st_mtime < old:
+        if folder.stat().st_mtime < a_day_ago:
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,7 @@
-"""The parts of an archive that prove themselves: signed bytes, with what is needed to check them."""
+"""The parts of an archive that verify without Driveway: signed bytes with their hashes, signatures and public keys.
+
+Each function writes one file of the archive and returns how many entries it wrote.
+"""
 
 import json
 from typing import IO, Any
@@ -14,7 +17,7 @@ FETCH_ROWS = 2000
 
 
 def write_consents(owner: Owner, file: IO[str]) -> int:
-    """Each act as its signed bytes (`payload`, UTF-8 text), hash, hash before it and signature, in the chain's order."""
+    """Write the consent records in the chain's order: signed bytes (`payload`, UTF-8), hashes and signature."""
     rows = ConsentRecord.objects.filter(owner=owner).order_by("seq")
     fields = ("public_id", "seq", "payload", "prev_hash", "hash", "signature")
     key = receipt_public_key()
@@ -35,7 +38,7 @@ def write_consents(owner: Owner, file: IO[str]) -> int:
 
 
 def write_meter_records(owner: Owner, file: IO[str]) -> int:
-    """What the owner's cars signed, byte for byte, each with the car's public key: it verifies without Driveway."""
+    """Write the records that the owner's cars signed, byte for byte, each with the car's public key."""
     rows = MeterRecord.objects.filter(node__vehicle__owner=owner).order_by("node_id", "seq")
     fields = ("node__public_id", "node__public_key", "seq", "record", "prev_hash", "hash", "signature")
     count = 0
@@ -55,8 +58,8 @@ def write_meter_records(owner: Owner, file: IO[str]) -> int:
 
 
 def write_notices(owner: Owner, file: IO[str]) -> int:
-    """The texts that the owner decided about."""
-    seen = ConsentNotice.objects.filter(consentrecord__owner=owner).distinct().order_by("purpose", "version")
+    """Write the texts of the consent notices that the owner decided about."""
+    notices = ConsentNotice.objects.filter(consentrecord__owner=owner).distinct().order_by("purpose", "version")
     texts = [
         {
             "purpose": n.purpose,
@@ -67,14 +70,14 @@ def write_notices(owner: Owner, file: IO[str]) -> int:
             "body": n.body,
             "sha256": n.sha256,
         }
-        for n in seen
+        for n in notices
     ]
     json.dump(texts, file, indent=1, ensure_ascii=False)
     return len(texts)
 
 
 def write_inventory(file: IO[str]) -> int:
-    """What each column means, why it is held, for how long, and what an erasure does with it."""
+    """Write what each column means, why it is held, for how long, and what an erasure does with it."""
     tables = {
         inventory.file_name(table): {
             "title": table.title,
@@ -95,10 +98,12 @@ def write_inventory(file: IO[str]) -> int:
 
 
 def receipt_key() -> Ed25519PrivateKey:
+    """Return the key that signs consent receipts and proofs of erasure."""
     return Ed25519PrivateKey.from_private_bytes(bytes.fromhex(settings.RECEIPT_SIGNING_KEY))
 
 
 def receipt_public_key() -> str:
+    """Return the public half of `receipt_key` in hex."""
     return receipt_key().public_key().public_bytes_raw().hex()
 
 

@@ -1,4 +1,7 @@
-"""Rows as JSON and CSV, read once by a server-side cursor: memory stays flat however long a history is."""
+"""Write a table's rows as JSON and CSV.
+
+A server-side cursor reads them once, so memory does not grow with the history.
+"""
 
 import base64
 import csv
@@ -17,7 +20,7 @@ WITHHELD = "(held, not exported)"
 
 
 def write_table(table: Table, owner: Owner, as_json: Path, as_csv: Path) -> int:
-    """Write the owner's rows of a table to both files. Returns how many there were."""
+    """Write the owner's rows of a table to both files. Return how many there were."""
     names = list(table.columns)
     count = 0
     with as_json.open("w", encoding="utf-8") as json_file, as_csv.open("w", encoding="utf-8", newline="") as csv_file:
@@ -34,7 +37,7 @@ def write_table(table: Table, owner: Owner, as_json: Path, as_csv: Path) -> int:
 
 
 def read(table: Table, owner: Owner) -> Iterator[list[Any]]:
-    """The owner's rows, oldest first, each value as JSON can say it; secrets are named, not given."""
+    """Yield the owner's rows, oldest first, with values that JSON can hold. Secrets are replaced by WITHHELD."""
     secret = [column.secret for column in table.columns.values()]
     rows = inventory.rows(table, owner).order_by("pk").values_list(*table.columns)
     for row in rows.iterator(chunk_size=FETCH_ROWS):
@@ -42,7 +45,7 @@ def read(table: Table, owner: Owner) -> Iterator[list[Any]]:
 
 
 def plain(value: Any) -> Any:
-    """Times in ISO 8601 (UTC), bytes in base64, ids as text; what JSON knows as it is."""
+    """Return a value that JSON can hold: times in ISO 8601 (UTC), bytes in base64, other types as text."""
     if isinstance(value, (bytes, memoryview)):
         return base64.b64encode(bytes(value)).decode()
     if isinstance(value, (datetime, date)):

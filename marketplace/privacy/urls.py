@@ -1,4 +1,4 @@
-"""Pages on which owners see, take along and erase what is held about them."""
+"""URLs of the pages on which owners see, export and erase what is held about them."""
 
 from django.urls import path
 

@@ -1,4 +1,7 @@
-"""The API's reference as a plain page of ours: no scripts from elsewhere, nothing that the CSP would have to allow."""
+"""The API reference as a plain HTML page.
+
+It loads no scripts from other sites, so the content security policy stays strict.
+"""
 
 from typing import Any
 
@@ -12,6 +15,7 @@ METHODS = ("get", "post", "put", "patch", "delete")
 
 @require_GET
 def api_docs(request: HttpRequest) -> HttpResponse:
+    """Show every operation of the customers' API, grouped by resource, from the OpenAPI schema."""
     schema = SchemaGenerator().get_schema(request=None, public=True)
     groups: dict[str, list[dict[str, Any]]] = {}
     for path, operations in schema["paths"].items():

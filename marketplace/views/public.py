@@ -1,3 +1,5 @@
+"""The home page, the health check, the redirect after signing in, and the answer to a crash."""
+
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.core.cache import cache
@@ -22,7 +24,10 @@ def home(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 def healthz(request: HttpRequest) -> HttpResponse:
-    """200 when the database answers. Redis away is said, not fatal: it is a hint, never the truth."""
+    """Answer 200 if the database answers.
+
+    An unreachable Redis is reported as "away" and is no failure: work goes on without it.
+    """
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
     try:
@@ -36,13 +41,13 @@ def healthz(request: HttpRequest) -> HttpResponse:
 @require_GET
 @login_required
 def dashboard(request: HttpRequest) -> HttpResponse:
-    """Where a person's own page is."""
+    """Redirect a signed-in person to the first page of their role."""
     signed_in(request)
     return redirect(HOME_OF.get(str(actor(request)["actor"]), "home"))
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """500 in the shape that the caller reads, telling nothing of what happened."""
+    """Answer 500, as JSON under /api/ and as a page elsewhere, without details of the failure."""
     if request.path.startswith("/api/"):
         return JsonResponse(error_body("internal_error", "Something failed on our side. Try again."), status=500)
     return page_of_500(request)

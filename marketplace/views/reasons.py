@@ -1,4 +1,4 @@
-"""Why a car is not working, with the setting that caused it: what `components/reason.html` shows."""
+"""The reason why a car is not working, with the owner's setting that caused it, for `components/reason.html`."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from compute import reasons
 
 
 class Reason(NamedTuple):
-    """`label` and `anchor` are "" when no setting of the owner's caused it."""
+    """A reason in words. `label` and `anchor` name the owner's setting that caused it; "" if no setting did."""
 
     code: str
     sentence: str
@@ -16,6 +16,6 @@ class Reason(NamedTuple):
 
 
 def explain(code: str) -> Reason:
-    """A reason code of compute.reasons as its owner reads it."""
+    """Return the Reason for a code of compute.reasons."""
     setting = settings.of(reasons.setting(code))
     return Reason(code, reasons.sentence(code), *(setting or ("", "")))

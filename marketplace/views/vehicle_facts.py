@@ -1,4 +1,4 @@
-"""What a vehicle's pages say of it: what it does and why not, the computer in it, what was decided."""
+"""Facts that a vehicle's pages show: whether it is available and why not, and the computer in it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,20 +8,20 @@ from accounts.models import Vehicle
 from compute.models import Node
 from marketplace.views.reasons import Reason, explain
 
-# Which of a vehicle's figures were measured, and which not.
+# For each kind of vehicle: which of its figures are measured and which are not.
 KINDS = {
-    Vehicle.Kind.SIMULATED: "No car: a simulator makes up driving, plugging and charge. Computing time is measured on the "
-    "computer that runs it; what a real battery would do is not.",
-    Vehicle.Kind.BOX: "A computer in a box in the car. Computing time and energy are the box's own; what the car says of "
-    "its charge and plug comes through its owner's data source and stays in the car.",
-    Vehicle.Kind.OEM: "The carmaker's own computer, through its integration. Computing time and energy are that computer's; "
-    "what the car says of its charge and plug stays in the car.",
+    Vehicle.Kind.SIMULATED: "Not a car: a simulator invents driving, plugging in and charge. Computing time is measured"
+    " on the computer that runs it; the effect on a real battery is not.",
+    Vehicle.Kind.BOX: "A computer in a box in the car. Computing time and energy are measured by the box; the car's "
+    "charge and plug come from its owner's data source and stay in the car.",
+    Vehicle.Kind.OEM: "The carmaker's own computer, through its integration. Computing time and energy are measured by "
+    "that computer; the car's charge and plug stay in the car.",
 }
 ENERGY_METHODS = {
-    "rapl": "Measured: the processor's own energy counter (RAPL), shared out by how busy the work kept it.",
+    "rapl": "Measured: the processor's own energy counter (RAPL), in proportion to the processor time of the work.",
     "nvml": "Measured: the graphics card's energy counter (NVML).",
     "ina3221": "Measured: the board's power sensors (INA3221).",
-    "model": "Estimated, not measured: computing time times the usual draw of this class of computer.",
+    "model": "Estimated, not measured: computing time multiplied by the usual power draw of this class of computer.",
 }
 LAYERS = {
     "bubblewrap": "namespaces (bubblewrap)",
@@ -32,7 +32,7 @@ LAYERS = {
 
 @dataclass(frozen=True)
 class State:
-    """What a vehicle does now, and the reason when it is not available."""
+    """Whether a vehicle is available for work now, in one word, and the reason if it is not."""
 
     label: str
     reason: Reason | None = None
@@ -43,7 +43,10 @@ class State:
 
 
 def state_of(node: Node | None, consent: dict[str, Any]) -> State:
-    """`consent` is `accounts.consents.selectors.consents_of`'s entry for running jobs."""
+    """Return the State of a vehicle.
+
+    `consent` is the entry for running jobs of `accounts.consents.selectors.consents_of`.
+    """
     if node is None:
         return State("No agent", Reason("no_agent", "No agent is enrolled yet."))
     if not consent["is_in_force"]:
@@ -58,12 +61,13 @@ def state_of(node: Node | None, consent: dict[str, Any]) -> State:
 
 
 def nodes_of(vehicles: Iterable[Vehicle]) -> dict[int, Node]:
-    """The node that serves each vehicle, by vehicle id."""
-    found = Node.objects.in_use().filter(vehicle__in=[v.pk for v in vehicles])
-    return {node.vehicle_id: node for node in found.select_related("presence", "hardware_class")}
+    """Return the node that serves each vehicle, by vehicle id."""
+    nodes = Node.objects.in_use().filter(vehicle__in=[v.pk for v in vehicles])
+    return {node.vehicle_id: node for node in nodes.select_related("presence", "hardware_class")}
 
 
 def computer_of(vehicle: Vehicle, node: Node | None, energy_method: str) -> dict[str, Any] | None:
+    """Return what the page shows of the computer in the vehicle, or None without a node."""
     if node is None:
         return None
     return {
@@ -77,5 +81,7 @@ def computer_of(vehicle: Vehicle, node: Node | None, energy_method: str) -> dict
         "kind_title": vehicle.get_kind_display(),
         "kind_says": KINDS[Vehicle.Kind(vehicle.kind)],
         "energy_method": energy_method,
-        "energy_says": ENERGY_METHODS.get(energy_method, "Not known yet: it has not signed a record of work."),
+        "energy_says": ENERGY_METHODS.get(
+            energy_method, "Not known yet: the computer has not signed a record of work."
+        ),
     }

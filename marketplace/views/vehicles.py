@@ -1,4 +1,4 @@
-"""An owner's vehicles: all of them at a glance, one of them in full, and a new one."""
+"""An owner's vehicles: the list, the page of one vehicle, adding one, and enrolling its agent."""
 
 from uuid import UUID
 
@@ -31,6 +31,7 @@ RECENT = 5
 @require_GET
 @owner_required
 def vehicle_list(request: HttpRequest, owner: Owner) -> HttpResponse:
+    """Show each vehicle with its state, its consent and its earnings, and the total."""
     vehicles = list(Vehicle.objects.for_owner(owner).order_by("id"))
     node_of, consents = (
         nodes_of(vehicles),
@@ -73,6 +74,7 @@ def vehicle_add(request: HttpRequest, owner: Owner) -> HttpResponse:
 @require_GET
 @owner_required
 def vehicle_detail(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpResponse:
+    """Show one vehicle; with `?fragment=state` only its state, which the page refreshes."""
     vehicle = get_object_or_404(Vehicle.objects.for_owner(owner).select_related("policy"), public_id=public_id)
     node = nodes_of([vehicle]).get(vehicle.pk)
     consents = consents_of([vehicle], language=notices.language_of(owner))[vehicle.pk]
@@ -99,7 +101,10 @@ def vehicle_detail(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpR
 @require_GET
 @owner_required
 def vehicle_enrol(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpResponse:
-    """A fresh one-time code for the agent of this vehicle."""
+    """Create a one-time code for the agent of this vehicle and show it.
+
+    A vehicle that has an agent redirects to its page.
+    """
     vehicle = get_object_or_404(Vehicle.objects.for_owner(owner), public_id=public_id)
     if Node.objects.serving(vehicle) is not None:
         return redirect("vehicle_detail", vehicle.public_id)

@@ -1,6 +1,7 @@
-"""Books in which money has gone every way that there is, by the postings that the ledger's checks know; all adds up.
+"""A ledger with every kind of posting that the ledger's checks know, in which everything adds up.
 
-Written by hand, not by the services: so that a service that posts something else is found out by its own tests, not here.
+The rows are written by hand and not by the services, so that the checks are tested independently of the services: a
+service that posts something else fails its own tests.
 """
 
 from dataclasses import dataclass
@@ -48,6 +49,8 @@ BEGIN = datetime(2020, 1, 1, tzinfo=UTC)
 
 @dataclass
 class Books:
+    """The parties of the ledger, and two of its documents."""
+
     market: Market
     owners: list[Owner]
     operators: list[User]
@@ -97,7 +100,7 @@ def command(kind: str, subject_id: int = 0) -> StripeCommand:
 
 
 def booked(type_: str, source: str, micro: int, *, fee: int = 0, intent: str = "") -> BalanceTransaction:
-    """A movement as Stripe lists it, and its fee."""
+    """Write a balance transaction as Stripe lists it, and post its fee."""
     row = BalanceTransaction.objects.create(
         stripe_id=f"txn_{number()}",
         type=type_,
@@ -117,7 +120,7 @@ def booked(type_: str, source: str, micro: int, *, fee: int = 0, intent: str = "
 
 
 def settled_work(market: Market) -> None:
-    """A closed order with a copy, and an open one."""
+    """Make a closed order with a copy that checked it, and an open order."""
     closed = order(market.organization)
     first = make_usage(closed.job, market.nodes[0])
     make_usage(closed.job, market.nodes[1], copy_of=first)
@@ -128,17 +131,17 @@ def settled_work(market: Market) -> None:
 
 
 def promotional_credit(market: Market) -> None:
-    """0.50 given; an order that used up all that it held of it, one that did not, and one that still holds some."""
+    """Grant 0.50, and make three orders: one used all the credit it held, one did not, and one still holds some."""
     organization = market.organization
     wallet, promo, hold = (place(kind, organization) for kind in ("wallet", "promo_wallet", "hold"))
-    given = post("promo", place("promotion"), promo, 50 * CENT, "promo:1")
+    grant = post("promo", place("promotion"), promo, 50 * CENT, "promo:1")
     PromoCredit.objects.create(
         organization=organization,
         amount_micro=50 * CENT,
         currency="USD",
         reason="Welcome",
         idempotency_key="1",
-        transfer=given,
+        transfer=grant,
     )
     for held_promo, hours in ((5 * CENT, 1), (15 * CENT, 1), (20 * CENT, 0)):
         job = make_job(organization)
@@ -168,7 +171,7 @@ def promotional_credit(market: Market) -> None:
 
 
 def void_one(market: Market) -> None:
-    """Work that credit had paid, and a copy."""
+    """Void work that was paid with promotional credit, and a copy that checked other work."""
     rated = RatedUsage.objects.filter(owner_transfer__kind="share").order_by("id").last()
     copy = RatedUsage.objects.filter(owner_transfer__kind="verification").get()
     promo, revenue = place("promo_wallet", market.organization), place("revenue")
@@ -183,7 +186,7 @@ def void_one(market: Market) -> None:
 
 
 def roll_up() -> None:
-    """The days, from the ratings: whether or not the settlement of the service has written them."""
+    """Write EarningsDay and SpendDay anew from the ratings, whatever the settlement wrote."""
     EarningsDay.objects.all().delete()
     SpendDay.objects.all().delete()
     for rated in RatedUsage.objects.filter(void=None).select_related("usage", "order__job"):
@@ -208,9 +211,9 @@ def roll_up() -> None:
 
 
 def paid_by_card(market: Market) -> TopUp:
-    """50.00 by card, with Stripe's fee, and a fee that Stripe took for itself."""
+    """Top up 50.00 by card, with Stripe's fee for it, and book a separate fee of Stripe's."""
     wallet = place("wallet", market.organization)
-    moved = post("top_up", place("stripe_clearing"), wallet, 50_000_000, "top_up:card")
+    transfer = post("top_up", place("stripe_clearing"), wallet, 50_000_000, "top_up:card")
     booked("charge", "ch_1", 50_000_000, fee=1_750_000, intent="pi_1")
     booked("stripe_fee", "fee_1", -200_000)
     paid_to_our_bank()
@@ -221,12 +224,12 @@ def paid_by_card(market: Market) -> TopUp:
         method="stripe",
         reference="pi_1",
         idempotency_key="card",
-        transfer=moved,
+        transfer=transfer,
     )
 
 
 def paid_to_our_bank() -> None:
-    """By Stripe, once; and once more, which our bank did not take."""
+    """Book two payouts of Stripe's to our own bank, of which the bank returned the second."""
     bank, clearing = place("bank_clearing"), place("stripe_clearing")
     for type_, source, micro in (
         ("payout", "po_1", -300_000),
@@ -239,7 +242,7 @@ def paid_to_our_bank() -> None:
 
 
 def refunds(market: Market, payment: TopUp) -> None:
-    """One that went, one that came back from the bank, and one that Stripe refused before it knew of it."""
+    """Make a refund that succeeded, one that the bank returned, and one that Stripe refused and so never had."""
     organization, clearing = market.organization, place("stripe_clearing")
     wallet = place("wallet", organization)
     for name, status, stripe_id in (("a", "succeeded", "re_a"), ("b", "failed", "re_b"), ("c", "failed", None)):
@@ -257,8 +260,8 @@ def refunds(market: Market, payment: TopUp) -> None:
         if stripe_id:
             booked("refund", stripe_id, -2_000_000, intent="pi_1")
         if status == "failed":
-            back = post("reversal", clearing, wallet, 2_000_000, f"refund:{name}:returned", reverses=sent)
-            Refund.objects.filter(pk=row.pk).update(status="failed", returned=back, ended_at=timezone.now())
+            returned = post("reversal", clearing, wallet, 2_000_000, f"refund:{name}:returned", reverses=sent)
+            Refund.objects.filter(pk=row.pk).update(status="failed", returned=returned, ended_at=timezone.now())
             if stripe_id:
                 booked("refund_failure", stripe_id, 2_000_000, intent="pi_1")
         else:
@@ -266,7 +269,7 @@ def refunds(market: Market, payment: TopUp) -> None:
 
 
 def chargebacks(market: Market, payment: TopUp) -> None:
-    """One lost and written off, one won, and one that is still owed; of each the wallet gave a part."""
+    """Make a chargeback that was lost and written off, one won, and one still owed; the wallet paid a part of each."""
     organization, clearing, now = market.organization, place("stripe_clearing"), timezone.now()
     wallet, disputed = place("wallet", organization), place("disputed", organization)
     for name, status in (("du_lost", "lost"), ("du_won", "won"), ("du_open", "under_review")):
@@ -295,12 +298,15 @@ def chargebacks(market: Market, payment: TopUp) -> None:
 
 
 def job_dispute(market: Market, owner: Owner) -> None:
-    """One open, with earnings held; one upheld at the owner's cost: 0.06 of 0.10, half of which credit had paid."""
+    """Make an open dispute with earnings held, and one that was upheld at the owner's cost.
+
+    The upheld one grants 0.06 of 0.10, half of which was paid with promotional credit.
+    """
     payable, reserve, revenue = place("payable", owner=owner), place("reserve", owner=owner), place("revenue")
     wallet, promo = place("wallet", market.organization), place("promo_wallet", market.organization)
-    worked = JobOrder.objects.filter(charged_micro__gt=0).order_by("id")
-    for row, status, held in ((worked[0], "open", 2 * CENT), (worked[1], "upheld", 42_000)):
-        made = Dispute.objects.create(
+    charged = JobOrder.objects.filter(charged_micro__gt=0).order_by("id")
+    for row, status, held in ((charged[0], "open", 2 * CENT), (charged[1], "upheld", 42_000)):
+        dispute = Dispute.objects.create(
             organization=market.organization,
             order=row,
             reason="Wrong answers",
@@ -309,14 +315,14 @@ def job_dispute(market: Market, owner: Owner) -> None:
             idempotency_key=f"dispute-{status}",
             reserved_micro=held,
         )
-        key = f"dispute:{made.public_id}"
+        key = f"dispute:{dispute.public_id}"
         post("reserve", payable, reserve, held, f"{key}:reserve:{owner.pk}")
         if status == "upheld":
             post("reserve", reserve, payable, held, f"{key}:let_go:{owner.pk}")
             post("correction", payable, revenue, held, f"{key}:grant:{owner.pk}")
             post("correction", revenue, wallet, 5 * CENT, f"{key}:grant:wallet")
             post("correction", revenue, promo, CENT, f"{key}:grant:promo")
-            Dispute.objects.filter(pk=made.pk).update(
+            Dispute.objects.filter(pk=dispute.pk).update(
                 status="upheld",
                 granted_micro=6 * CENT,
                 granted_promo_micro=CENT,
@@ -326,8 +332,8 @@ def job_dispute(market: Market, owner: Owner) -> None:
 
 
 def statement_dispute(owner: Owner, statement: Statement) -> None:
-    """Upheld: 0.01 more for the owner, at our expense."""
-    made = Dispute.objects.create(
+    """Make an owner's dispute that was upheld: 0.01 more for the owner, at our expense."""
+    dispute = Dispute.objects.create(
         owner=owner,
         statement=statement,
         reason="An hour is missing",
@@ -335,8 +341,9 @@ def statement_dispute(owner: Owner, statement: Statement) -> None:
         currency="USD",
         idempotency_key="dispute-statement",
     )
-    post("correction", place("adjustment"), place("payable", owner=owner), CENT, f"dispute:{made.public_id}:grant:owed")
-    Dispute.objects.filter(pk=made.pk).update(
+    payable = place("payable", owner=owner)
+    post("correction", place("adjustment"), payable, CENT, f"dispute:{dispute.public_id}:grant:owed")
+    Dispute.objects.filter(pk=dispute.pk).update(
         status="upheld", granted_micro=CENT, bearer="platform", decided_at=timezone.now()
     )
 
@@ -359,12 +366,12 @@ EARNED, CORRECTED = ("share", "verification"), ("correction", "adjustment", "rev
 
 
 def first_statement(owner: Owner) -> Statement:
-    """Everything so far, nothing paid out; it closed an hour ago, as far as the clock of the rows goes."""
+    """Close a statement of everything posted so far, with nothing paid out."""
     return _state(owner, BEGIN, timezone.now() + timedelta(seconds=1), paid_out=0)
 
 
 def next_statement(owner: Owner, status: str, index: int) -> None:
-    """A day later: 0.10 for more work; the payout of a cent, in one of its states."""
+    """Close a statement a day after the last one, with a payout of a cent in the given status."""
     payable, transit = place("payable", owner=owner), place("in_transit", owner=owner)
     clearing = place("stripe_clearing")
     last = Statement.objects.filter(owner=owner).latest("period_start_at")
@@ -378,8 +385,8 @@ def next_statement(owner: Owner, status: str, index: int) -> None:
     )
     key, tr, now = f"payout:{payout.public_id}", f"tr_{index}", timezone.now()
     if status == "returned":
-        back = post("return", transit, payable, CENT, f"{key}:returned")
-        Payout.objects.filter(pk=payout.pk).update(status="returned", returned=back, ended_at=now)
+        returned = post("return", transit, payable, CENT, f"{key}:returned")
+        Payout.objects.filter(pk=payout.pk).update(status="returned", returned=returned, ended_at=now)
     if status in ("paid", "reversed"):
         Payout.objects.filter(pk=payout.pk).update(
             status="sending", command=command("create_transfer", payout.pk), account=account
@@ -388,10 +395,10 @@ def next_statement(owner: Owner, status: str, index: int) -> None:
         Payout.objects.filter(pk=payout.pk).update(status="paid", sent=sent, paid_at=now, stripe_transfer_id=tr)
         booked("transfer", tr, -CENT)
     if status == "reversed":
-        back = command("reverse_transfer", payout.pk)
+        reverse = command("reverse_transfer", payout.pk)
         post("transfer", clearing, payable, CENT, f"{key}:reversed")
-        Payout.objects.filter(pk=payout.pk).update(status="reversed", reverse_command=back, ended_at=now)
-        booked("transfer_refund", back.object_id, CENT)
+        Payout.objects.filter(pk=payout.pk).update(status="reversed", reverse_command=reverse, ended_at=now)
+        booked("transfer_refund", reverse.object_id, CENT)
 
 
 def _state(owner: Owner, start: datetime, end: datetime, *, paid_out: int) -> Statement:
@@ -435,7 +442,7 @@ def _state(owner: Owner, start: datetime, end: datetime, *, paid_out: int) -> St
 
 
 def invoice(market: Market) -> Invoice:
-    """Everything so far."""
+    """Close an invoice of everything charged and given back so far."""
     hold = place("hold", market.organization)
     pockets = [place(kind, market.organization) for kind in ("wallet", "promo_wallet")]
     charges = list(hold.debits.filter(kind__in=("share", "revenue")))

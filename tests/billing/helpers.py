@@ -1,4 +1,4 @@
-"""Rows that billing builds on, made by the ORM: a marketplace in which work was done, without doing it."""
+"""Helpers that make rows with the ORM: customers, owners, cars, jobs and usage, without running any work."""
 
 import hashlib
 import itertools
@@ -33,7 +33,7 @@ from tests.database import sqlstate_of
 
 __all__ = ["sqlstate_of"]
 HOUR_MS = 3_600_000
-_numbers = itertools.count(100_000)  # of one length, so that names sort as they were made
+_numbers = itertools.count(100_000)  # all of one length, so that names sort in the order in which they were made
 
 
 def number() -> int:
@@ -64,7 +64,7 @@ def top_up(organization: Organization, amount_micro: int, key: str = "") -> None
 
 
 def give_credit(organization: Organization, amount_micro: int) -> None:
-    """Promotional credit, as the ledger sees it."""
+    """Post promotional credit and write its row."""
     kinds = LedgerAccount.Kind
     promotion = Place(kind=kinds.PROMOTION, currency=organization.currency)
     wallet = Place(kind=kinds.PROMO_WALLET, currency=organization.currency, organization_id=organization.pk)
@@ -92,7 +92,7 @@ def give_credit(organization: Organization, amount_micro: int) -> None:
 
 
 def balance(organization: Organization, kind: str) -> int:
-    """Of one of the organization's accounts; 0 when there is none yet."""
+    """Return the balance of one of the organization's accounts; 0 if it does not exist yet."""
     account = LedgerAccount.objects.filter(organization=organization, kind=kind).first()
     return account.balance_micro if account else 0
 
@@ -118,7 +118,7 @@ def make_card(hardware_class: HardwareClass, *, price: int = 100_000, share: int
 
 
 def make_node(hardware_class: HardwareClass, *, tariff: int = 180_000, wear: int = 60_000) -> Node:
-    """A vehicle of an owner of its own, with consent to run jobs and an active node."""
+    """Make an owner with one vehicle, its consent to run jobs, and an active node."""
     user = User.objects.create(email=f"owner{number()}@example.com")
     owner = Owner.objects.create(user=user, name=f"Owner {number()}")
     return add_node(owner, hardware_class, tariff=tariff, wear=wear)
@@ -157,7 +157,7 @@ def make_input(organization: Organization, *, items: int = 3600) -> InputFile:
 
 
 def make_job(organization: Organization, *, items: int = 3600) -> InferenceJob:
-    """A job that nobody ordered."""
+    """Make a job without an order."""
     return InferenceJob.objects.create(
         organization=organization,
         artifact=make_artifact(organization),
@@ -168,7 +168,9 @@ def make_job(organization: Organization, *, items: int = 3600) -> InferenceJob:
 
 
 def order(organization: Organization, *, items: int = 3600, us_per_item: int = 1_000_000, **fields: object) -> JobOrder:
-    """3,600 items of a second each: an hour of compute, 0.10 at the market's price; in one unit unless told otherwise."""
+    """Order a job and return its order: by default 3,600 items of a second each in one unit, which is an hour of
+    compute and costs 0.10 at the market's price.
+    """
     fields.setdefault("unit_items", items)
     job = order_job(
         organization=organization,
@@ -180,7 +182,7 @@ def order(organization: Organization, *, items: int = 3600, us_per_item: int = 1
 
 
 def make_attempt(job: InferenceJob, node: Node, *, unit: WorkUnit | None = None) -> Attempt:
-    """A leased attempt, of a new unit unless one is given."""
+    """Make a leased attempt, of a new unit unless one is given."""
     if unit is None:
         index = WorkUnit.objects.filter(job=job).count()
         unit = WorkUnit.objects.create(
@@ -206,7 +208,7 @@ def make_usage(
     energy_mwh: int = 0,
     copy_of: UsageRecord | None = None,
 ) -> UsageRecord:
-    """A valid attempt and its unsettled usage: canonical, or a copy of another's."""
+    """Make a valid attempt and its unsettled usage record: canonical, or a copy that checks another (`copy_of`)."""
     attempt = make_attempt(job, node, unit=copy_of.attempt.unit if copy_of else None)
     for status in (Attempt.Status.REPORTED, Attempt.Status.VALID):
         Attempt.objects.filter(pk=attempt.pk).update(status=status)
@@ -250,7 +252,7 @@ def end_job(job: InferenceJob, status: str = "cancelled") -> None:
 
 @dataclass
 class Market:
-    """One hardware class at 0.10 an hour, energy included, two owners with a car each, and a customer with 10.00."""
+    """A hardware class at 0.10 an hour (energy included), two owners with a car each, and a customer with 10.00."""
 
     hardware_class: HardwareClass
     card: RateCard
@@ -269,5 +271,8 @@ def make_market(*, price: int = 100_000, share: int = 700, top_up_micro: int = 1
 
 
 def sweep_money() -> int:
-    """Run the sweeps that `billing.sweep_stripe` runs after it has listed events and movements. Returns how many were looked at."""
+    """Run the sweeps that `billing.sweep_stripe` runs after listing events and movements.
+
+    Return how many objects they saw.
+    """
     return refund_outcomes.sweep() + reversals.sweep() + disputed_payments.sweep()

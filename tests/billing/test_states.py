@@ -1,4 +1,4 @@
-"""The database's table of transitions says what the models say."""
+"""The database's table of transitions equals the transitions of the models."""
 
 import pytest
 from django.db import connection, models

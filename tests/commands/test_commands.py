@@ -8,7 +8,10 @@ from marketplace.local.embedded import REPOSITORY
 from tests.commands.site import write_reading
 from tests.commands.table import BENCHMARKS, COMMANDS, NOT_RUN, SUITES
 
-PAPERS = ("README.md", "CONTRIBUTING.md", "*/README.md", "docs/*.md", "requirements/*.md")
+PAPERS = (
+    *("README.md", "CONTRIBUTING.md", "*/README.md", "billing/*/README.md"),
+    *("docs/*.md", "docs/decisions/*.md", "requirements/*.md"),
+)
 NAMED = {
     r"python -m (benchmarks\.\w+)": "{}",
     r"manage\.py ([a-z_]+)": "manage.py {}",

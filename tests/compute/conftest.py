@@ -1,4 +1,4 @@
-"""Time for tests of compute."""
+"""Time limits for the tests of compute."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ DAY_S = 86_400
 
 @pytest.fixture
 def unhurried(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cars stay present, and hold what they were leased, for a day.
+    """Let cars stay present and keep their leases for a day.
 
-    For tests whose transactions are committed: in them every statement has a time of its own, and what is staged grows old
-    while a slow machine works. Elsewhere `now()` stands still.
+    For tests that commit transactions: there `now()` differs between statements, and on a slow machine presence and
+    leases would expire during the test. In the other tests `now()` is constant.
     """
     settings.LEASE_S = DAY_S
     monkeypatch.setattr(dispatch, "PRESENCE_S", DAY_S)

@@ -1,4 +1,4 @@
-"""What the tests of compute share: raw SQL and its refusals, cars that are present, work done by them."""
+"""Helpers for the tests of compute: raw SQL and its refusals, cars that are present, and work that they do."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ __all__ = ["execute", "refused", "unguarded"]
 
 
 def present(count: int = 1, *, capacity: int = 2, owner: Any = None, **fields: Any) -> list[Car]:
-    """New cars that have just said that they are available; each with an owner of its own unless one is given."""
+    """Return new cars that are available now, each with its own owner unless one is given."""
     cars = [factories.make_car(owner, **fields) for _ in range(count)]
     for car in cars:
         car.sync(capacity=capacity)
@@ -34,20 +34,20 @@ def leased(car: Car) -> list[Attempt]:
 
 
 def work(car: Car, *, value: float = 1.0, **fields: Any) -> list[protocol.Ack]:
-    """Report everything that the car holds, with results full of `value`."""
+    """Report everything that the car holds, with results that consist of `value`."""
     reports = tuple(car.report(a, result=factories.result_of(a.unit, value=value), **fields) for a in leased(car))
     return list(car.sync(reports=reports).acks)
 
 
 def one_unit(cars: Sequence[Car], **fields: Any) -> WorkUnit:
-    """A job of one unit, dispatched to whoever is there."""
+    """Create a job of one unit and dispatch it to the available cars."""
     job = factories.make_job(items=4, unit_items=4, **fields)
     dispatch.dispatch()
     return job.units.get()
 
 
 def settle(unit: WorkUnit, answers: dict[int, float], cars: Sequence[Car], rounds: int = 6) -> WorkUnit:
-    """Dispatch and verify until nothing moves; car i answers `answers[i]`, others 1.0."""
+    """Dispatch and verify until nothing changes. Car i reports results of `answers[i]`, other cars 1.0."""
     for _ in range(rounds):
         for index, car in enumerate(cars):
             work(car, value=answers.get(index, 1.0))
@@ -58,19 +58,22 @@ def settle(unit: WorkUnit, answers: dict[int, float], cars: Sequence[Car], round
 
 
 def until_somebody_waits_for_us() -> None:
-    """Return when another transaction waits for a lock that this connection's holds."""
+    """Return when another transaction waits for a lock that this connection holds."""
     waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid)))"
     until(lambda: execute(waiting)[0][0], what="somebody who waits for our locks")
 
 
 def never_the_victim() -> None:
-    """In this transaction: leave it to the others to find a deadlock, so that one of them is its victim."""
+    """Make sure that in a deadlock another transaction is the victim, because only the others check for deadlocks."""
     with as_owner():
         execute("SET LOCAL deadlock_timeout = '1h'")
 
 
 def in_threads(*works: Callable[[], Any]) -> list[Any]:
-    """Run all at once, each on its own connection. Returns results; an exception is returned, not raised."""
+    """Run all functions at once, each on its own connection.
+
+    Return their results; exceptions are returned, not raised.
+    """
     results: list[Any] = [None] * len(works)
     start = threading.Barrier(len(works))
 
@@ -78,7 +81,7 @@ def in_threads(*works: Callable[[], Any]) -> list[Any]:
         try:
             start.wait(PATIENCE_S)
             results[index] = works[index]()
-        except Exception as error:  # handed to the test, which judges it
+        except Exception as error:  # returned to the test, which checks it
             results[index] = error
         finally:
             connection.close()

@@ -1,4 +1,4 @@
-"""Blobs are whole or absent, and only ever found by their own digest."""
+"""Blobs are complete or absent, and are found only by their own digest."""
 
 import hashlib
 import io

@@ -5,7 +5,7 @@ from tests.waiting import PATIENCE_S
 
 
 async def test_a_task_that_swallowed_its_cancellation_is_ended_all_the_same():
-    """As `asyncio.wait_for` does before Python 3.12, when what it waits for ends in the same turn of the loop."""
+    """Before Python 3.12 `asyncio.wait_for` swallows it when its awaitable ends in the same turn of the event loop."""
     swallowed = 0
 
     async def stubborn() -> None:

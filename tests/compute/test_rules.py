@@ -1,4 +1,4 @@
-"""What the database refuses about work: every rule attacked with raw SQL, past all services."""
+"""The rules of compute in the database: each one is attacked with raw SQL that bypasses all services."""
 
 import hashlib
 from datetime import timedelta
@@ -32,7 +32,7 @@ def consent_of(car: Car) -> ConsentRecord:
 
 
 def lease(car: Car, unit: WorkUnit, *, fence: int = 1, status: str = "leased", **other: Any) -> int:
-    """An attempt by raw SQL, right in all but what `other` says."""
+    """Insert an attempt by raw SQL, valid except for the columns in `other`."""
     vehicle = car.node.vehicle
     consent = other.get("consent") or consent_of(car)
     values = [
@@ -125,7 +125,7 @@ def test_no_attempt_that_mixes_two_cars(unit, swapped):
 
 def test_no_attempt_on_a_retired_vehicle(unit):
     car = factories.make_car()
-    with unguarded():  # its consent would have to end first
+    with unguarded():  # the rules would require that its consent ends first
         execute("UPDATE accounts_vehicle SET retired_at = now() WHERE id = %s", car.node.vehicle_id)
     with refused("DW003"):
         lease(car, unit)
@@ -149,7 +149,7 @@ def test_one_attempt_without_consent_refuses_the_batch(unit):
     assert not Attempt.objects.exists()
 
 
-# Two copies with one owner
+# Two copies of a unit with one owner
 
 
 def test_one_owner_never_holds_two_live_copies(unit):
@@ -195,7 +195,7 @@ def test_a_fence_is_used_once(unit):
         lease(other, unit, fence=1)
 
 
-# What was leased stays
+# A lease cannot be changed
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def finished_unit() -> None:
 @pytest.mark.parametrize("attack", ["DELETE FROM {}", "TRUNCATE {} CASCADE", "TRUNCATE {}"])
 def test_history_is_not_deleted(table, attack):
     finished_unit()
-    execute("SET CONSTRAINTS ALL IMMEDIATE")  # else TRUNCATE is refused for those of this transaction
+    execute("SET CONSTRAINTS ALL IMMEDIATE")  # otherwise TRUNCATE is refused because of this transaction's own rows
     with (
         pytest.raises(DatabaseError, match=r"append-only|cannot truncate a table referenced"),
         transaction.atomic(),
@@ -332,7 +332,7 @@ def test_an_attempt_has_one_usage_record():
         )
 
 
-# Counts kept by the database
+# Counts that the database maintains
 
 STEPS = st.lists(
     st.tuples(
@@ -343,7 +343,7 @@ STEPS = st.lists(
 
 
 def test_copies_live_is_always_the_number_of_live_attempts():
-    """Random bulk changes; the database refuses the illegal ones, and what it lets through it counts."""
+    """Random bulk changes: the database refuses the illegal ones and counts the others."""
     cars = present(3, capacity=9)
     factories.make_job(items=12, unit_items=4)
     dispatch.dispatch()
@@ -368,7 +368,7 @@ SELECT u.copies_live, u.copies_made, count(*) FILTER (WHERE a.status IN ('leased
 
 
 def change(status: str, part: int) -> None:
-    """Dispatch, or move some of the attempts that may move to that status."""
+    """Dispatch, or change some of the attempts that may change to that status."""
     if status == "lease":
         dispatch.dispatch()
         return

@@ -1,4 +1,4 @@
-"""State machines: the tables say what the models say, and the database refuses the rest, whoever asks."""
+"""State machines: the tables allow the same changes as the models, and the database refuses all others."""
 
 from itertools import product
 from typing import Any
@@ -51,7 +51,7 @@ MONEY_MACHINES = [
     Refund,
     SavedCard,
 ]  # tests/billing/test_states.py
-# The least that each row needs to exist; foreign keys lead nowhere, since rows are staged without them.
+# The minimum that each row needs. Foreign keys point to missing rows, because rows are inserted with triggers off.
 BARE: dict[type[models.Model], dict[str, Any]] = {
     Node: {"vehicle_id": 1, "hardware_class_id": 1, "public_key": "00"},
     ModelArtifact: {"organization_id": 1, "name": "m", "sha256": "0" * 64, "size_bytes": 1},
@@ -101,14 +101,14 @@ def named(case: Any) -> str:
 
 
 def staged(model: type[models.Model], status: str) -> Any:
-    """A row in that status, put there without asking the rules."""
+    """Insert a row with that status while the rules are off."""
     closed = {"closed_at": timezone.now()} if model is JobOrder and status == "closed" else {}
     with unguarded():
         return model.objects.bulk_create([model(**BARE[model], status=status, **closed)])[0]
 
 
 def unstage(model: type[models.Model], row: Any) -> None:
-    """Away with it before its foreign keys are checked."""
+    """Delete the row before its foreign keys are checked."""
     with unguarded():
         execute(f"DELETE FROM {table(model)} WHERE id = %s", row.pk)
 
@@ -133,7 +133,7 @@ def test_the_database_knows_no_other_machine():
 @pytest.mark.parametrize(("model", "old", "new"), ILLEGAL, ids=named)
 def test_a_transition_that_is_not_allowed_is_refused(model, old, new):
     row = staged(model, old)
-    # A closed order refuses every change, of status too, before the state machine is asked.
+    # A closed order refuses every change, including its status, before the state machine is checked.
     with refused("DW002" if model is JobOrder else "DW001"):
         move(model, row, new)
     assert model.objects.get(pk=row.pk).status == old

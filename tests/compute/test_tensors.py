@@ -1,4 +1,4 @@
-"""Files of tensors from strangers, slices and joins of them, and when two results are the same answer."""
+"""Untrusted tensor files, slicing and joining them, and the comparison of two results."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""The fixture `stripe`: a fake of its own for each test that talks to Stripe, with both guards between."""
+"""The fixture `stripe`: a fake Stripe for each test that calls Stripe, behind the two guards that check every call."""
 
 import json
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ SECRET = "whsec_test"
 
 @dataclass
 class FakeWorld:
-    """The fake, the way to it, and what a clock or a worker would do."""
+    """The fake, the transport to it, and methods that do what a clock, a customer or a worker would do."""
 
     fake: FakeStripe
     transport: GuardedTransport
@@ -34,12 +34,12 @@ class FakeWorld:
         return list(self.fake.store.newest("checkout.session"))
 
     def events(self, kind: str = "") -> list[dict[str, Any]]:
-        """Oldest first; thin ones after the others."""
-        found = [*list(self.fake.store.newest("event"))[::-1], *list(self.fake.store.newest("v2.core.event"))[::-1]]
-        return [event for event in found if event["type"].startswith(kind)]
+        """Return the events whose type begins with `kind`, oldest first; thin events come after the others."""
+        events = [*list(self.fake.store.newest("event"))[::-1], *list(self.fake.store.newest("v2.core.event"))[::-1]]
+        return [event for event in events if event["type"].startswith(kind)]
 
     def deliver(self, event: dict[str, Any], *, secret: str = SECRET, age_s: int = 0, body: bytes = b"") -> int:
-        """Send a webhook; the status that the site answers."""
+        """Send a webhook and return the status of the site's answer."""
         event = {name: value for name, value in event.items() if not name.startswith("_")}
         if event.get("object") in ("event", "v2.core.event"):
             wire.check_event(event)
@@ -59,7 +59,7 @@ class FakeWorld:
         return self.fake.payments.pay(top_up.session_id, number)
 
     def run(self) -> None:
-        """Workers until nothing is due, with all waiting over."""
+        """Make everything due now, and run the workers until nothing is due."""
         StripeCommand.objects.filter(status="queued").update(due_at="2020-01-01T00:00Z")
         StripeEvent.objects.filter(status="received").update(due_at="2020-01-01T00:00Z")
         outbox.send_due()
@@ -80,7 +80,7 @@ def stripe(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[FakeWorld
 
 
 def thin_event(event_id: str = "evt_thin") -> bytes:
-    """As API v2 sends them."""
+    """Return the body of a thin event, as API v2 sends it."""
     return json.dumps(
         {
             "id": event_id,

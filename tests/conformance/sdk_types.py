@@ -1,7 +1,7 @@
-"""Guard A: what is passed to the SDK is held against the types that the installed SDK declares.
+"""Guard A: check what is passed to the SDK against the types that the installed SDK declares.
 
-Every call of a service goes through `StripeService._request`; the method that called it says which TypedDict its
-`params` are. Types like `Literal["a", "b"] | str` count as closed: a value that the SDK does not know is a mistake.
+Every call of a service goes through `StripeService._request`; the calling method's annotation names the TypedDict of
+its `params`. Types like `Literal["a", "b"] | str` count as closed: a value that the SDK does not know is an error.
 """
 
 import ast
@@ -26,12 +26,12 @@ OPTIONS = set(RequestOptions.__annotations__)
 
 
 class TypesViolated(AssertionError):
-    """A call that the SDK's own types do not allow."""
+    """Raised for a call that the SDK's own types do not allow."""
 
 
 @contextlib.contextmanager
 def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Check every call of the SDK's services from here on; gives the list of what was called."""
+    """Check every call of the SDK's services inside the block. Yields the list of the methods called so far."""
     called: list[str] = []
     request = StripeService._request
 
@@ -51,7 +51,10 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 @functools.cache
 def params_type(service: type, method: str) -> Any:
-    """The TypedDict of a method's `params`, which the SDK imports for type checkers only; None if it takes none."""
+    """Return the TypedDict of a method's `params`, or None if it has none.
+
+    The SDK imports it for type checkers only.
+    """
     function = inspect.unwrap(getattr(service, method))
     annotation = function.__annotations__.get("params")
     if annotation is None:
@@ -65,7 +68,7 @@ def params_type(service: type, method: str) -> Any:
 
 
 def check(value: Any, declared: Any, path: str) -> None:
-    """Raises TypesViolated unless the value is of the type."""
+    """Raise TypesViolated unless the value is of the type."""
     if is_typeddict(declared):
         return _check_fields(value, declared, path)
     origin, arguments = get_origin(declared), get_args(declared)
@@ -108,7 +111,7 @@ def _check_fields(value: Any, declared: Any, path: str) -> None:
 @functools.cache
 def _hints(declared: Any) -> dict[str, Any]:
     here = vars(sys.modules[declared.__module__])
-    # The options that every params type inherits name types of another module.
+    # Every params type inherits options, whose annotations name types of another module.
     return typing.get_type_hints(declared, here, {**vars(typing), "StripeContext": object}, include_extras=True)
 
 

@@ -1,4 +1,4 @@
-"""The guards themselves: each fails on a wrong call. And the versions that they were reviewed for."""
+"""The guards themselves: each fails on a wrong call. Also the versions that they were reviewed for."""
 
 from typing import Any
 
@@ -32,13 +32,16 @@ SESSION: dict[str, Any] = {
 
 
 def test_versions_that_the_guards_were_reviewed_for():
-    """A new SDK or specification: read its changes, then change these lines. The specification lags behind the SDK."""
+    """With a new SDK or specification, read its changes and then change these lines.
+
+    The specification is the older one.
+    """
     assert sdk.api_version == API_VERSION == "2026-10-28.endive"
     assert wire.specification()["info"]["version"] == "2026-05-27.dahlia"
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ({"ui_mode": "hosted"}, "is not one of"),
         ({"payment_method_types": ["card"]}, "knows no 'payment_method_types'"),
@@ -49,8 +52,8 @@ def test_versions_that_the_guards_were_reviewed_for():
         ({"idempotency_key": "x"}, "knows no 'idempotency_key'"),
     ],
 )
-def test_the_sdks_types_refuse(stripe: FakeWorld, wrong: dict[str, Any], said: str):
-    with pytest.raises(TypesViolated, match=said):
+def test_the_sdks_types_refuse(stripe: FakeWorld, wrong: dict[str, Any], message: str):
+    with pytest.raises(TypesViolated, match=message):
         client().v1.checkout.sessions.create({**SESSION, **wrong}, OPTIONS)
     assert stripe.transport.requests == []
 
@@ -61,13 +64,13 @@ def test_the_sdks_types_refuse_what_is_missing(stripe: FakeWorld):
 
 
 def test_a_right_call_passes_both_and_is_noted(stripe: FakeWorld):
-    made = client().v1.checkout.sessions.create(SESSION, OPTIONS)
-    assert made.status == "open"
+    session = client().v1.checkout.sessions.create(SESSION, OPTIONS)
+    assert session.status == "open"
     assert stripe.called == ["SessionService.create"]
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "headers", "body", "said"),
+    ("method", "path", "headers", "body", "message"),
     [
         ("post", "/v1/customers", {}, "nmae=x", "nmae"),
         ("post", "/v1/customers", {}, "metadata=x", "metadata"),
@@ -83,8 +86,8 @@ def test_a_right_call_passes_both_and_is_noted(stripe: FakeWorld):
         ("post", "/v1/wallets", {}, "", "Stripe has no"),
     ],
 )
-def test_the_wire_refuses(method: str, path: str, headers: dict[str, str], body: str, said: str):
-    with pytest.raises(WireViolated, match=said):
+def test_the_wire_refuses(method: str, path: str, headers: dict[str, str], body: str, message: str):
+    with pytest.raises(WireViolated, match=message):
         wire.check_request(method, f"https://api.stripe.com{path}", HEADERS | headers, body)
 
 

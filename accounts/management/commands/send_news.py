@@ -1,4 +1,4 @@
-"""`manage.py send_news FILE`: news to owners who asked for them. The first line is the subject, the rest the text."""
+"""`manage.py send_news FILE`: mail news to owners who consented. The first line is the subject, the rest the text."""
 
 from pathlib import Path
 from typing import Any
@@ -9,14 +9,14 @@ from accounts.consents import news
 
 
 class Command(BaseCommand):
-    help = (
-        "Queue product mail to owners whose consent to it is in force, once each; running it again sends nothing twice."
-    )
+    help = "Queue a news mail to every owner whose consent to news is in force. Running it again sends no mail twice."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", type=Path, help="text in UTF-8: the subject, an empty line, the body")
-        parser.add_argument("--campaign", help="its name; one mail a campaign and owner (default: the file's name)")
-        parser.add_argument("--dry-run", action="store_true", help="only say to how many owners it would go")
+        parser.add_argument(
+            "--campaign", help="name of the campaign; an owner gets one mail per campaign (default: the file's name)"
+        )
+        parser.add_argument("--dry-run", action="store_true", help="only print how many owners would get the mail")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -32,4 +32,4 @@ class Command(BaseCommand):
             self.stdout.write(f"{campaign}: {len(news.recipients())} owners consent to news.")
             return
         count = news.send(campaign=campaign, subject=subject.strip(), body=body.strip())
-        self.stdout.write(f"{campaign}: goes to {count} owners, each once.")
+        self.stdout.write(f"{campaign}: the mail goes to {count} owners.")

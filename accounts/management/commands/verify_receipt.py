@@ -1,4 +1,7 @@
-"""`manage.py verify_receipt FILE`: is it ours, and whole? Needs no account and no database."""
+"""`manage.py verify_receipt FILE`: verify that a consent receipt is genuine and unchanged.
+
+Needs no account or database.
+"""
 
 import sys
 from pathlib import Path
@@ -11,11 +14,11 @@ from accounts.receipts.service import key_ring
 from accounts.receipts.verify import Report, verify
 
 FAILED = 1
-FILE_MAX_BYTES = 512 * 1024 * 1024  # an owner's whole history; the public page takes less
+FILE_MAX_BYTES = 512 * 1024 * 1024  # large enough for an owner's whole history; the public page accepts less
 
 
 class Command(BaseCommand):
-    help = "Verify a consent receipt, a list of them, or an owner's whole chain. Exit code 0: it holds; 1: it does not."
+    help = "Verify a consent receipt, a list of them, or an owner's whole chain. Exit code 0: valid; 1: not valid."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -25,7 +28,7 @@ class Command(BaseCommand):
             action="append",
             default=[],
             metavar="HEX",
-            help="trust this Ed25519 key (64 hex digits) instead of this installation's; may be given again",
+            help="trust this Ed25519 key (64 hex digits) instead of this installation's keys; may be repeated",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -38,20 +41,20 @@ class Command(BaseCommand):
 
 
 def lines(report: Report) -> list[str]:
-    """The result in words: every receipt, everything that is wrong with it, and the verdict."""
+    """Return the report as lines of text: each receipt with its findings, then the verdict."""
     positions = {seen.position for seen in report.receipts} | {finding.position for finding in report.findings}
-    wrong: dict[int, list[str]] = {position: [] for position in positions}
+    findings: dict[int, list[str]] = {position: [] for position in positions}
     for finding in report.findings:
-        wrong[finding.position].append(f"  WRONG  {finding.sentence} [{finding.code}]")
-    said = {
+        findings[finding.position].append(f"  WRONG  {finding.sentence} [{finding.code}]")
+    titles = {
         seen.position: f"{seen.said.get('event', {}).get('event_time', '')}  {seen.said.get('purpose', '')} "
         f"{seen.said.get('event', {}).get('event_state', '')}, number {seen.seq}, receipt {seen.receipt_id}"
         for seen in report.receipts
     }
     shown = [
         line
-        for position in sorted(wrong)
-        for line in [said.get(position, f"Receipt {position}" if position else "The file"), *wrong[position]]
+        for position in sorted(findings)
+        for line in [titles.get(position, f"Receipt {position}" if position else "The file"), *findings[position]]
     ]
     return [*shown, *_verdict(report)]
 
@@ -59,13 +62,13 @@ def lines(report: Report) -> list[str]:
 def _verdict(report: Report) -> list[str]:
     if not report.is_valid:
         count = len(report.findings)
-        return [f"NOT VALID: {count} {'thing is' if count == 1 else 'things are'} wrong."]
+        return [f"NOT VALID: {count} {'problem' if count == 1 else 'problems'} found."]
     keys = sorted({seen.key_id for seen in report.receipts})
     count = len(report.receipts)
-    found = f"VALID: {count} {'receipt holds' if count == 1 else 'receipts hold'}"
+    verdict = f"VALID: {count} {'receipt' if count == 1 else 'receipts'}"
     if report.complete_at:
-        found += f", complete as of {report.complete_at}"
-    return [f"{found}.", *(f"Signed with {key}" for key in keys)]
+        verdict += f", complete as of {report.complete_at}"
+    return [f"{verdict}.", *(f"Signed with {key}" for key in keys)]
 
 
 def _read(name: str) -> bytes:

@@ -1,10 +1,12 @@
-"""Everything that money must add up to, computed again from the rows beneath it, one file a subject.
+"""The checks of the ledger: every balance, document and payment is computed again from the rows beneath it.
 
-Each check is a query of (subject, expected, actual) that returns only what differs. All are parts of one statement, so that
-they see one moment of a database that goes on working.
+There is one file a subject.
 
-They read whole tables and are slow by nature: a check that trusted an index or a sum of yesterday would not be one. Those
-in NIGHTLY read every usage record, of which there are the most; the others read transfers and documents.
+A check is a query of (subject, expected, actual) that returns only what differs. All checks are parts of one SQL
+statement, so that they see the same snapshot while the database goes on working.
+
+They read whole tables and are slow: a check that trusted yesterday's sums would prove nothing. Those in NIGHTLY read
+every usage record, the largest table; the others read transfers and documents.
 """
 
 from collections.abc import Collection
@@ -14,7 +16,7 @@ from django.db import connection
 
 from billing.ledger.checks import accounts, disputes, invoices, orders, statements, stripe, top_ups, usage
 
-# name -> (what it says, query)
+# name -> (description of at most 50 characters, query)
 CHECKS: dict[str, tuple[str, str]] = {
     **accounts.CHECKS,
     **orders.CHECKS,
@@ -29,13 +31,14 @@ NIGHTLY = frozenset(
     ("orders_charged", "payables", "shares", "revenue", "usage_settled", "usage_ordered", "earnings_days", "spend_days")
 )
 HOURLY = tuple(name for name in CHECKS if name not in NIGHTLY)
-# Rows that several checks look at. PostgreSQL reads one only when a check of the statement names it.
+# Common table expressions that several checks use. PostgreSQL evaluates one only if a check of the statement refers to
+# it.
 WITH = {**accounts.WITH, **usage.WITH, **disputes.WITH, **stripe.WITH, **statements.WITH, **invoices.WITH}
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that does not add up. Amounts are micro-units, or 1 and 0 for yes and no."""
+    """A difference that a check found. The amounts are micro-units, or 1 and 0 for yes and no."""
 
     check: str
     subject: str
@@ -47,10 +50,10 @@ class Difference:
 
 
 def recompute(names: Collection[str] = tuple(CHECKS)) -> list[Difference]:
-    """Compute balances, documents and payments again from the rows beneath. Empty: all agree."""
+    """Run the named checks (by default all) and return the differences; none: everything adds up."""
     shared = ", ".join(f"{name} AS ({query})" for name, query in WITH.items())
     parts = " UNION ALL ".join(
-        f"SELECT '{name}', found.* FROM ({CHECKS[name][1]}) AS found (subject, expected, actual)"  # noqa: S608 - constants
+        f"SELECT '{name}', found.* FROM ({CHECKS[name][1]}) AS found (subject, expected, actual)"  # noqa: S608
         for name in names
     )
     with connection.cursor() as cursor:

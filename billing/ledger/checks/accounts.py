@@ -1,5 +1,6 @@
-"""Accounts against the transfers that moved them."""
+"""Checks of accounts against the transfers that moved them."""
 
+# The stored balance and the count of transfers (`version`) of every tracked account.
 BALANCES = """
 SELECT a.key, COALESCE(a.side * moved.micro, 0), a.balance_micro
   FROM billing_ledgeraccount a LEFT JOIN moved ON moved.account_id = a.id
@@ -7,7 +8,7 @@ SELECT a.key, COALESCE(a.side * moved.micro, 0), a.balance_micro
    AND (a.balance_micro <> COALESCE(a.side * moved.micro, 0) OR a.version <> COALESCE(moved.transfers, 0))
 """
 FLOORS = "SELECT key, 0, balance_micro FROM billing_ledgeraccount WHERE floor_zero AND balance_micro < 0"
-# Debits minus credits by the currency of the accounts: 0, unless a transfer joins two currencies.
+# Debits minus credits by the currency of the accounts: zero, unless a transfer joined accounts of two currencies.
 SUMS = """
 SELECT a.currency, 0, sum(moved.micro) FROM moved JOIN billing_ledgeraccount a ON a.id = moved.account_id
  GROUP BY a.currency HAVING sum(moved.micro) <> 0

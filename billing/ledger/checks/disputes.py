@@ -1,6 +1,7 @@
-"""Chargebacks, what they left owed, jobs in dispute, and adjustments by operators."""
+"""Checks of chargebacks and what is owed for them, of disputed jobs, and of adjustments by operators."""
 
-# Each dispute's postings on the account of what is owed: what the bank took, gave back, the wallet gave, and was written off.
+# A chargeback's transfers on the account `disputed`: what the bank took and returned, what the wallet paid, and what
+# was written off. Nothing is owed any more once the bank has returned the money or the debt was written off.
 CARD_DISPUTES = """
 SELECT 'card dispute ' || d.stripe_id || ' ' || part.name, part.expected, part.actual
   FROM billing_carddispute d
@@ -16,7 +17,7 @@ SELECT 'card dispute ' || d.stripe_id || ' ' || part.name, part.expected, part.a
       ) AS part (name, expected, actual)
  WHERE part.expected <> part.actual
 """
-# What an organization owes for disputed payments is what is left of its disputes.
+# The balance of `disputed`, what an organization owes for chargebacks, is what its chargebacks leave owed.
 DISPUTED = """
 SELECT COALESCE(a.key, 'organization ' || owed.organization_id), COALESCE(owed.micro, 0), COALESCE(a.balance_micro, 0)
   FROM (SELECT * FROM billing_ledgeraccount WHERE kind = 'disputed') a
@@ -25,10 +26,10 @@ SELECT COALESCE(a.key, 'organization ' || owed.organization_id), COALESCE(owed.m
     ON owed.organization_id = a.organization_id AND owed.currency = a.currency
  WHERE COALESCE(owed.micro, 0) <> COALESCE(a.balance_micro, 0)
 """
-# Earnings are held while a job is in dispute, and not a moment longer.
+# Earnings are held in `reserve` exactly as long as the dispute is open.
 RESERVED = """
-SELECT 'dispute ' || COALESCE(d.public_id::text, m.dispute), CASE WHEN d.status = 'open' THEN d.reserved_micro ELSE 0 END,
-       COALESCE(m.micro, 0)
+SELECT 'dispute ' || COALESCE(d.public_id::text, m.dispute),
+       CASE WHEN d.status = 'open' THEN d.reserved_micro ELSE 0 END, COALESCE(m.micro, 0)
   FROM billing_dispute d
   FULL JOIN (SELECT split_part(t.idempotency_key, ':', 2) AS dispute,
                     sum(CASE WHEN a.id = t.credit_id THEN t.amount_micro ELSE -t.amount_micro END) AS micro
@@ -36,16 +37,18 @@ SELECT 'dispute ' || COALESCE(d.public_id::text, m.dispute), CASE WHEN d.status 
               WHERE a.kind = 'reserve' GROUP BY 1) m ON m.dispute = d.public_id::text
  WHERE CASE WHEN d.status = 'open' THEN d.reserved_micro ELSE 0 END <> COALESCE(m.micro, 0)
 """
-# What a decided dispute granted was given: to a customer in the pockets that it names, or to an owner; whoever bears it.
+# What an upheld dispute granted was credited: to the customer's wallet and promotional credit, or to the owner. The
+# owners of the work paid for it only if the decision says that they bear it, and then no more than was granted.
 GRANTED = """
 SELECT 'dispute ' || d.public_id || ' ' || part.name, part.expected, part.actual
   FROM (SELECT d.public_id, d.owner_id, d.granted_promo_micro AS promo_micro, d.bearer,
                CASE WHEN d.status = 'upheld' THEN d.granted_micro ELSE 0 END AS micro,
-               COALESCE(sum(m.micro) FILTER (WHERE m.to_kind = 'wallet' AND m.to_organization_id = d.organization_id), 0)
-                   AS to_wallet,
-               COALESCE(sum(m.micro) FILTER (WHERE m.to_kind = 'promo_wallet' AND m.to_organization_id = d.organization_id), 0)
-                   AS to_promo,
-               COALESCE(sum(m.micro) FILTER (WHERE m.to_kind = 'payable' AND m.to_owner_id = d.owner_id), 0) AS to_owner,
+               COALESCE(sum(m.micro) FILTER (
+                   WHERE m.to_kind = 'wallet' AND m.to_organization_id = d.organization_id), 0) AS to_wallet,
+               COALESCE(sum(m.micro) FILTER (
+                   WHERE m.to_kind = 'promo_wallet' AND m.to_organization_id = d.organization_id), 0) AS to_promo,
+               COALESCE(sum(m.micro) FILTER (
+                   WHERE m.to_kind = 'payable' AND m.to_owner_id = d.owner_id), 0) AS to_owner,
                COALESCE(sum(m.micro) FILTER (WHERE m.from_kind = 'payable'), 0) AS by_owners
           FROM billing_dispute d LEFT JOIN corrections m ON m.act = 'dispute' AND m.subject = d.public_id::text
          GROUP BY d.id) d
@@ -57,13 +60,15 @@ SELECT 'dispute ' || d.public_id || ' ' || part.name, part.expected, part.actual
       ) AS part (name, expected, actual)
  WHERE part.expected <> part.actual
 """
-# An adjustment was approved by a second operator, and what was approved was done.
+# Every adjustment has an approval by a second operator (or is part of a dispute), and every approved adjustment was
+# posted.
 ADJUSTMENTS = """
 SELECT 'transfer ' || t.id, 0, t.amount_micro
   FROM billing_ledgertransfer t
   LEFT JOIN billing_approval p ON t.idempotency_key = 'adjustment:' || p.public_id AND p.status = 'done'
                               AND p.kind IN ('adjust_customer', 'adjust_owner')
-  LEFT JOIN billing_dispute d ON d.public_id::text = split_part(t.idempotency_key, ':', 2) AND t.idempotency_key LIKE 'dispute:%'
+  LEFT JOIN billing_dispute d ON d.public_id::text = split_part(t.idempotency_key, ':', 2)
+                             AND t.idempotency_key LIKE 'dispute:%'
  WHERE t.kind = 'adjustment' AND p.id IS NULL AND d.id IS NULL
 UNION ALL
 SELECT 'approval ' || p.public_id, 1, 0 FROM billing_approval p
@@ -72,11 +77,11 @@ SELECT 'approval ' || p.public_id, 1, 0 FROM billing_approval p
 """
 
 CHECKS = {
-    "card_disputes": ("a chargeback is its postings", CARD_DISPUTES),
-    "disputed": ("owed for chargebacks = what is left of them", DISPUTED),
-    "reserved": ("held while disputed = open disputes", RESERVED),
-    "granted": ("what a dispute granted was given", GRANTED),
-    "adjustments": ("an adjustment was approved, and done", ADJUSTMENTS),
+    "card_disputes": ("a chargeback = its postings", CARD_DISPUTES),
+    "disputed": ("owed for chargebacks = what each leaves owed", DISPUTED),
+    "reserved": ("held in reserve = reserved for open disputes", RESERVED),
+    "granted": ("what a dispute granted was credited", GRANTED),
+    "adjustments": ("an adjustment was approved and posted", ADJUSTMENTS),
 }
 WITH = {
     "at_banks": """

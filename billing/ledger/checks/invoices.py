@@ -1,12 +1,13 @@
-"""What customers were charged, against their invoices."""
+"""Checks of invoices against what customers were charged."""
 
-# An entry is a charge of the invoice's customer, or a charge given back, with its sign.
+# An entry is a charge of the invoice's customer, or (negative) a charge that was given back.
 INVOICE_ENTRIES = """
 SELECT 'invoice ' || i.public_id || ' transfer ' || e.transfer_id, COALESCE(c.micro, 0), e.amount_micro
   FROM billing_invoiceentry e JOIN billing_invoice i ON i.id = e.invoice_id
   LEFT JOIN charges c ON c.id = e.transfer_id AND c.organization_id = i.organization_id AND c.currency = i.currency
  WHERE c.micro IS DISTINCT FROM e.amount_micro
 """
+# The columns of an invoice are the sums of its entries, and its total is the sum of its lines.
 INVOICE_COLUMNS = """
 SELECT 'invoice ' || i.public_id || ' ' || c.name, c.expected, c.actual
   FROM billing_invoice i
@@ -20,7 +21,8 @@ SELECT 'invoice ' || i.public_id || ' ' || c.name, c.expected, c.actual
       ('lines', i.total_micro, COALESCE(l.micro, 0))) AS c (name, expected, actual)
  WHERE c.expected <> c.actual
 """
-# Nothing of a period is missing that was posted before its invoice closed; one in the act then may be on the next.
+# Every charge of an invoiced period that was posted before the invoice was made is on an invoice. The five minutes
+# leave out a posting that was under way at that moment: it may be on the next one.
 INVOICES_WHOLE = """
 SELECT 'invoice ' || i.public_id || ' transfer ' || c.id, c.micro, 0
   FROM charges c
@@ -30,7 +32,7 @@ SELECT 'invoice ' || i.public_id || ' transfer ' || c.id, c.micro, 0
  WHERE c.effective_at < i.period_end_at AND c.posted_at < i.created_at - interval '5 minutes'
    AND NOT EXISTS (SELECT FROM billing_invoiceentry e WHERE e.transfer_id = c.id)
 """
-# Milliseconds by which a period begins before the one before has ended.
+# Milliseconds by which a period begins before the previous one has ended.
 INVOICE_PERIODS = """
 SELECT 'invoice ' || i.public_id, 0, (extract(epoch FROM i.before_at - i.period_start_at) * 1000)::bigint
   FROM (SELECT *, lag(period_end_at) OVER (PARTITION BY organization_id, currency ORDER BY period_start_at) AS before_at
@@ -39,12 +41,13 @@ SELECT 'invoice ' || i.public_id, 0, (extract(epoch FROM i.before_at - i.period_
 """
 
 CHECKS = {
-    "invoice_entries": ("an entry is a charge of its customer", INVOICE_ENTRIES),
+    "invoice_entries": ("an invoice's entry is a charge of its customer", INVOICE_ENTRIES),
     "invoice_columns": ("an invoice = its entries = its lines", INVOICE_COLUMNS),
     "invoices_whole": ("no charge of an invoiced period is missing", INVOICES_WHOLE),
     "invoice_periods": ("periods of invoices do not overlap", INVOICE_PERIODS),
 }
 WITH = {
+    # Every transfer that charged a customer, and (negative) every one that gave a charge back.
     "charges": """
     SELECT t.id, t.effective_at, t.posted_at, a.organization_id, a.currency, t.amount_micro AS micro
       FROM billing_ledgeraccount a JOIN billing_ledgertransfer t ON t.debit_id = a.id

@@ -1,6 +1,6 @@
-"""What customers ordered: holds, charges, and the rest that went back. Promotional credit is used up first."""
+"""Checks of orders: holds, charges, releases, and what was given back. Charges use promotional credit first."""
 
-# What is held for an organization is what its open orders may still cost.
+# The balance of an organization's `hold` is what its open orders may still cost.
 HOLDS = """
 SELECT COALESCE(a.key, 'organization ' || o.organization_id), COALESCE(o.micro, 0), COALESCE(a.balance_micro, 0)
   FROM (SELECT * FROM billing_ledgeraccount WHERE kind = 'hold') a
@@ -10,7 +10,7 @@ SELECT COALESCE(a.key, 'organization ' || o.organization_id), COALESCE(o.micro, 
     ON a.organization_id = o.organization_id AND a.currency = o.currency
  WHERE COALESCE(a.balance_micro, 0) <> COALESCE(o.micro, 0)
 """
-# Each order has its hold, from the wallet and from promotional credit.
+# The hold of every order was transferred, from the wallet and from promotional credit.
 ORDERS_HELD = """
 SELECT 'order ' || o.id || part.name, part.micro, COALESCE(h.amount_micro, 0)
   FROM billing_joborder o
@@ -20,7 +20,8 @@ SELECT 'order ' || o.id || part.name, part.micro, COALESCE(h.amount_micro, 0)
   LEFT JOIN billing_ledgeraccount d ON d.id = h.debit_id
  WHERE part.micro <> COALESCE(h.amount_micro, 0) OR d.kind <> part.kind OR d.organization_id <> o.organization_id
 """
-# After closing, the rest went back to where it came from: charges use the promotional part up first.
+# The unused rest of a closed order went back to the accounts that it came from; charges used the promotional part
+# first.
 ORDERS_RELEASED = """
 SELECT 'order ' || o.id || part.name, part.micro, COALESCE(x.amount_micro, 0)
   FROM billing_joborder o
@@ -41,7 +42,8 @@ SELECT 'order ' || o.id, COALESCE(sum(r.charged_micro), 0), o.charged_micro
 PROMO_CREDITS = """
 SELECT 'promotional credit ' || p.id, p.amount_micro, COALESCE(x.amount_micro, 0)
   FROM billing_promocredit p
-  LEFT JOIN (SELECT t.*, c.organization_id FROM billing_ledgertransfer t JOIN billing_ledgeraccount c ON c.id = t.credit_id
+  LEFT JOIN (SELECT t.*, c.organization_id
+               FROM billing_ledgertransfer t JOIN billing_ledgeraccount c ON c.id = t.credit_id
               WHERE t.kind = 'promo' AND c.kind = 'promo_wallet') x
     ON x.id = p.transfer_id AND x.organization_id = p.organization_id AND x.currency = p.currency
  WHERE p.amount_micro IS DISTINCT FROM x.amount_micro
@@ -49,7 +51,8 @@ UNION ALL
 SELECT 'transfer ' || t.id, 0, t.amount_micro FROM billing_ledgertransfer t
  WHERE t.kind = 'promo' AND NOT EXISTS (SELECT FROM billing_promocredit p WHERE p.transfer_id = t.id)
 """
-# By voids and disputes together, never more than was charged; nor more to the wallet than it paid, or to promotional credit.
+# Voids and disputes of an order together gave back no more than was charged, and to the wallet and to promotional
+# credit no more than each had paid.
 GIVEN_BACK = """
 SELECT 'order ' || o.id || ' ' || part.name, part.paid, part.back
   FROM (SELECT order_id, sum(micro) FILTER (WHERE kind = 'wallet') AS to_wallet,
@@ -68,10 +71,11 @@ SELECT 'order ' || o.id || ' ' || part.name, part.paid, part.back
       ('credit', LEAST(o.held_promo_micro, o.charged_micro), COALESCE(b.to_promo, 0))) AS part (name, paid, back)
  WHERE part.back > part.paid
 """
-# What is left of promotional credit: all that was given, less what open orders hold and closed ones used, and what came back.
+# The balance of `promo_wallet`: all that was granted, less what open orders hold and closed orders used, plus what was
+# given back.
 PROMO_WALLETS = """
-SELECT COALESCE(a.key, 'organization ' || given.organization_id), COALESCE(given.micro, 0) - COALESCE(used.micro, 0) + COALESCE(back.micro, 0),
-       COALESCE(a.balance_micro, 0)
+SELECT COALESCE(a.key, 'organization ' || given.organization_id),
+       COALESCE(given.micro, 0) - COALESCE(used.micro, 0) + COALESCE(back.micro, 0), COALESCE(a.balance_micro, 0)
   FROM (SELECT * FROM billing_ledgeraccount WHERE kind = 'promo_wallet') a
   FULL JOIN (SELECT organization_id, currency, sum(amount_micro) AS micro FROM billing_promocredit GROUP BY 1, 2) given
     ON given.organization_id = a.organization_id AND given.currency = a.currency
@@ -92,9 +96,9 @@ SELECT COALESCE(a.key, 'organization ' || given.organization_id), COALESCE(given
 CHECKS = {
     "holds": ("held = what open orders may still cost", HOLDS),
     "orders_held": ("an order's hold was transferred", ORDERS_HELD),
-    "orders_released": ("a closed order's rest went back", ORDERS_RELEASED),
+    "orders_released": ("the rest of a closed order's hold was released", ORDERS_RELEASED),
     "orders_charged": ("an order's charge = its rated usage", ORDERS_CHARGED),
     "given_back": ("given back of an order <= its charge", GIVEN_BACK),
-    "promo_credits": ("promotional credit is its transfer", PROMO_CREDITS),
-    "promo_wallets": ("promotional credit left = given - used + back", PROMO_WALLETS),
+    "promo_credits": ("a promotional credit = its transfer", PROMO_CREDITS),
+    "promo_wallets": ("promo credit left = granted - used + given back", PROMO_WALLETS),
 }

@@ -1,10 +1,10 @@
-"""The account "at Stripe" against what Stripe itself booked, both ways, each movement by its own object.
+"""Checks of the account `stripe_clearing` against Stripe's balance transactions, in both directions, object by object.
 
-A list may show a movement before its event came to us, and Stripe books some things later than it says so: what only Stripe
-has is a difference after an hour, what only we have after a day.
+A balance transaction may be listed before its event reaches us, and Stripe books some movements later than it reports
+them. So a movement that only Stripe has is a difference after an hour, and one that only we have after a day.
 """
 
-# Fees, and what Stripe pays to our bank, have checks of their own: each is posted under its balance transaction's id.
+# What Stripe booked, we posted. Fees and Stripe's payments to our bank have checks of their own, below.
 STRIPE_BOOKED = """
 SELECT 'balance transaction ' || b.stripe_id, b.sum_micro, COALESCE(p.micro, 0)
   FROM booked b
@@ -12,6 +12,7 @@ SELECT 'balance transaction ' || b.stripe_id, b.sum_micro, COALESCE(p.micro, 0)
  WHERE b.type NOT IN ('stripe_fee', 'payout', 'payout_cancel', 'payout_failure')
    AND COALESCE(p.micro, 0) NOT IN (b.sum_micro, b.all_micro) AND b.occurred_at < now() - interval '1 hour'
 """
+# What we posted, Stripe has booked.
 STRIPE_UNBOOKED = """
 SELECT p.subject, COALESCE(b.micro, 0), p.micro
   FROM at_stripe p
@@ -20,6 +21,8 @@ SELECT p.subject, COALESCE(b.micro, 0), p.micro
     ON b.source = p.source AND b.currency = p.currency AND b.sign = sign(p.micro)
  WHERE p.since_at < now() - interval '1 day' AND p.micro <> COALESCE(b.micro, 0)
 """
+# Every fee is posted as our expense, under the id of its balance transaction; a fee that was returned, the other way
+# round.
 STRIPE_FEES = """
 SELECT 'balance transaction ' || b.stripe_id, fee.micro,
        COALESCE(CASE WHEN d.kind = 'processing_fee' THEN f.amount_micro ELSE -f.amount_micro END, 0)
@@ -29,11 +32,12 @@ SELECT 'balance transaction ' || b.stripe_id, fee.micro,
   LEFT JOIN billing_ledgeraccount d ON d.id = f.debit_id
  WHERE fee.micro <> COALESCE(CASE WHEN d.kind = 'processing_fee' THEN f.amount_micro ELSE -f.amount_micro END, 0)
 """
-# What Stripe paid to our own bank went there, and came back when the bank did not take it.
+# What Stripe paid to our own bank is posted to `bank_clearing`, and back if the bank did not accept it.
 STRIPE_PAYOUTS = """
 SELECT 'balance transaction ' || b.stripe_id, b.amount_micro, COALESCE(x.micro, 0)
   FROM billing_balancetransaction b
-  LEFT JOIN (SELECT t.idempotency_key, CASE WHEN d.kind = 'stripe_clearing' THEN t.amount_micro ELSE -t.amount_micro END AS micro
+  LEFT JOIN (SELECT t.idempotency_key,
+                    CASE WHEN d.kind = 'stripe_clearing' THEN t.amount_micro ELSE -t.amount_micro END AS micro
                FROM billing_ledgertransfer t
                JOIN billing_ledgeraccount d ON d.id = t.debit_id JOIN billing_ledgeraccount c ON c.id = t.credit_id
               WHERE t.kind = 'transfer' AND (d.kind, c.kind) IN (('stripe_clearing', 'bank_clearing'),
@@ -41,7 +45,8 @@ SELECT 'balance transaction ' || b.stripe_id, b.amount_micro, COALESCE(x.micro, 
     ON x.idempotency_key = 'stripe_payout:' || b.stripe_id
  WHERE b.type IN ('payout', 'payout_cancel', 'payout_failure') AND b.amount_micro <> COALESCE(x.micro, 0)
 """
-# All that moved the account "at Stripe" is of a kind that the checks above and those of its subject have compared.
+# Every transfer on `stripe_clearing` is of a kind that the checks above, or the checks of its subject, compare with
+# Stripe.
 STRIPE_CLEARING = """
 SELECT 'transfer ' || x.id, 0, x.amount_micro
   FROM billing_ledgertransfer x JOIN billing_ledgeraccount a ON a.id IN (x.debit_id, x.credit_id)
@@ -55,13 +60,14 @@ SELECT 'transfer ' || x.id, 0, x.amount_micro
 CHECKS = {
     "stripe_booked": ("what Stripe booked, we posted", STRIPE_BOOKED),
     "stripe_fees": ("a fee that Stripe took is our expense", STRIPE_FEES),
-    "stripe_payouts": ("what Stripe paid to our bank is there", STRIPE_PAYOUTS),
+    "stripe_payouts": ("what Stripe paid to our bank is posted there", STRIPE_PAYOUTS),
     "stripe_unbooked": ("what we posted a day ago, Stripe has booked", STRIPE_UNBOOKED),
-    "stripe_clearing": ("what is at Stripe came from there", STRIPE_CLEARING),
+    "stripe_clearing": ("every transfer at Stripe is covered by a check", STRIPE_CLEARING),
 }
 WITH = {
-    # A payment goes by its payment intent, a reversed transfer by the transfer, all else by its own id.
-    # One transfer may come back in parts: what moved for one source in one direction, in all, and up to an hour ago.
+    # Balance transactions with the id (`source`) by which they are compared: the payment intent of a payment, the
+    # transfer of a reversal, else the object's own id. One transfer may be reversed in parts, so each row carries the
+    # sum of all rows of the same source and direction (`all_micro`), and of those older than an hour (`sum_micro`).
     "booked": """
     SELECT n.*, sum(n.amount_micro) OVER one AS all_micro,
            sum(n.amount_micro) FILTER (WHERE n.occurred_at < now() - interval '1 hour') OVER one AS sum_micro FROM (
@@ -75,7 +81,8 @@ WITH = {
     WINDOW one AS (PARTITION BY COALESCE(NULLIF(n.source, ''), n.stripe_id), n.currency, sign(n.amount_micro),
                                 n.type = 'stripe_fee')
     """,
-    # A refund that Stripe never knew of went nowhere, and came back.
+    # What should have moved at Stripe by our own documents. A refund that failed before Stripe had it moved nothing
+    # there.
     "at_stripe": """
     SELECT 'top-up ' || id AS subject, reference AS source, currency, amount_micro AS micro, created_at AS since_at
       FROM billing_topup WHERE method = 'stripe'

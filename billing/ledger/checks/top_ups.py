@@ -1,4 +1,4 @@
-"""Money that came in, and what of it went back to the card."""
+"""Checks of top-ups, and of refunds to the card."""
 
 TOP_UPS = """
 SELECT 'top-up ' || t.id, t.amount_micro, x.amount_micro
@@ -11,14 +11,14 @@ TOP_UPS_MISSING = """
 SELECT 'transfer ' || x.id, 0, x.amount_micro FROM billing_ledgertransfer x
  WHERE x.kind = 'top_up' AND NOT EXISTS (SELECT FROM billing_topup t WHERE t.transfer_id = x.id)
 """
-# A top-up by card is paid exactly when it has its top-up, of the same sum.
+# A top-up by card has the status `paid` exactly if it has its TopUp, of the same amount.
 CARD_TOP_UPS = """
 SELECT 'card top-up ' || c.id, CASE WHEN c.status = 'paid' THEN c.amount_micro ELSE 0 END, COALESCE(t.amount_micro, 0)
   FROM billing_cardtopup c LEFT JOIN billing_topup t ON t.id = c.top_up_id
  WHERE CASE WHEN c.status = 'paid' THEN c.amount_micro ELSE 0 END <> COALESCE(t.amount_micro, 0)
     OR t.organization_id <> c.organization_id OR t.currency <> c.currency
 """
-# A refund left the wallet when it was asked for; one that failed came back by the mirror of that.
+# A refund left the wallet when it was requested; if it failed, a reversal of that transfer brought it back.
 REFUNDS = """
 SELECT 'refund ' || r.public_id || ' ' || part.name, part.expected, part.actual
   FROM billing_refund r
@@ -34,6 +34,7 @@ UNION ALL
 SELECT 'transfer ' || t.id, 0, t.amount_micro FROM billing_ledgertransfer t
  WHERE t.kind = 'refund' AND NOT EXISTS (SELECT FROM billing_refund r WHERE r.transfer_id = t.id)
 """
+# The refunds of a top-up that did not fail, together, are no more than the top-up.
 REFUNDED = """
 SELECT 'top-up ' || t.id, t.amount_micro, sum(r.amount_micro)
   FROM billing_topup t JOIN billing_refund r ON r.top_up_id = t.id AND r.status <> 'failed'
@@ -41,9 +42,9 @@ SELECT 'top-up ' || t.id, t.amount_micro, sum(r.amount_micro)
 """
 
 CHECKS = {
-    "top_ups": ("a top-up is its transfer", TOP_UPS),
-    "top_ups_missing": ("a top-up transfer has its top-up", TOP_UPS_MISSING),
-    "card_top_ups": ("a top-up by card is paid when its money is there", CARD_TOP_UPS),
-    "refunds": ("a refund is its transfer, and back when it failed", REFUNDS),
-    "refunded": ("no top-up is refunded beyond its amount", REFUNDED),
+    "top_ups": ("a top-up = its transfer", TOP_UPS),
+    "top_ups_missing": ("a transfer of a top-up has its top-up", TOP_UPS_MISSING),
+    "card_top_ups": ("a top-up by card is paid if it was credited", CARD_TOP_UPS),
+    "refunds": ("a refund = its transfer, returned if it failed", REFUNDS),
+    "refunded": ("refunds of a top-up <= its amount", REFUNDED),
 }

@@ -1,4 +1,4 @@
-"""Work: what was rated, paid, charged, taken back, and added up by day."""
+"""Checks of usage: what was rated, paid to owners, charged to customers, voided, and added up by day."""
 
 # What was credited to an owner for work is the sum of the owner's rated usage.
 PAYABLES = """
@@ -13,7 +13,7 @@ SELECT COALESCE(paid.key, 'owner ' || rated.owner_id), COALESCE(rated.micro, 0),
     ON paid.owner_id = rated.owner_id AND paid.currency = rated.currency
  WHERE COALESCE(rated.micro, 0) <> COALESCE(paid.micro, 0)
 """
-# A settlement transfer is the sum of its rows, and goes to their owner.
+# A transfer to an owner is the sum of the rated usage that points to it, all of that owner.
 SHARES = """
 SELECT 'transfer ' || t.id, COALESCE(sum(r.owner_micro), 0), t.amount_micro
   FROM billing_ledgertransfer t JOIN billing_ledgeraccount a ON a.id = t.credit_id
@@ -23,6 +23,8 @@ SELECT 'transfer ' || t.id, COALESCE(sum(r.owner_micro), 0), t.amount_micro
  GROUP BY t.id
 HAVING t.amount_micro <> COALESCE(sum(r.owner_micro), 0) OR bool_or(a.owner_id IS DISTINCT FROM u.owner_id)
 """
+# A transfer to revenue is the sum of the platform's shares of its rated usage, or of the whole charge where the
+# platform paid the owner.
 REVENUE = """
 SELECT 'transfer ' || t.id, COALESCE(sum(r.micro), 0), t.amount_micro
   FROM billing_ledgertransfer t
@@ -41,15 +43,17 @@ USAGE_ORDERED = """
 SELECT 'usage ' || u.id, 1, 0 FROM compute_usagerecord u
  WHERE NOT EXISTS (SELECT FROM billing_joborder o WHERE o.job_id = u.job_id)
 """
-# A settled void took from the owner what its rating had paid, and gave the customer what it had charged, each pocket its part.
+# A settled void took back from the owner what the usage had paid, and gave back to the customer what it had charged: to
+# the wallet and to promotional credit the parts that the void states.
 VOIDS = """
 SELECT 'void ' || v.public_id || ' ' || part.name, part.expected, part.actual
   FROM (SELECT v.public_id, v.settled_at IS NOT NULL AS is_settled, v.promo_micro, r.owner_micro, r.charged_micro,
-               COALESCE(sum(m.micro) FILTER (WHERE m.from_kind = 'payable' AND m.from_owner_id = u.owner_id), 0) AS by_owner,
-               COALESCE(sum(m.micro) FILTER (WHERE m.to_kind = 'wallet' AND m.to_organization_id = u.organization_id), 0)
-                   AS to_wallet,
-               COALESCE(sum(m.micro) FILTER (WHERE m.to_kind = 'promo_wallet' AND m.to_organization_id = u.organization_id), 0)
-                   AS to_promo
+               COALESCE(sum(m.micro) FILTER (
+                   WHERE m.from_kind = 'payable' AND m.from_owner_id = u.owner_id), 0) AS by_owner,
+               COALESCE(sum(m.micro) FILTER (
+                   WHERE m.to_kind = 'wallet' AND m.to_organization_id = u.organization_id), 0) AS to_wallet,
+               COALESCE(sum(m.micro) FILTER (
+                   WHERE m.to_kind = 'promo_wallet' AND m.to_organization_id = u.organization_id), 0) AS to_promo
           FROM billing_usagevoid v
           JOIN billing_ratedusage r ON r.id = v.rated_id
           JOIN compute_usagerecord u ON u.id = r.usage_id
@@ -69,7 +73,7 @@ SELECT 'transfer ' || m.id, 0, m.micro
   LEFT JOIN billing_dispute d ON m.act = 'dispute' AND d.public_id::text = m.subject
  WHERE v.id IS NULL AND d.id IS NULL
 """
-# The days that pages and charts read, added up, against the ratings, less what was voided.
+# The days that pages and charts read, added up, are the rated usage less what was voided.
 EARNINGS_DAYS = """
 SELECT format('owner %s, vehicle %s, %s', COALESCE(r.owner_id, d.owner_id), COALESCE(r.vehicle_id, d.vehicle_id),
               COALESCE(r.currency, d.currency)), COALESCE(r.micro, 0), COALESCE(d.micro, 0)
@@ -78,7 +82,8 @@ SELECT format('owner %s, vehicle %s, %s', COALESCE(r.owner_id, d.owner_id), COAL
           FROM billing_ratedusage r JOIN compute_usagerecord u ON u.id = r.usage_id
           JOIN billing_joborder o ON o.id = r.order_id JOIN billing_ratecard c ON c.id = o.rate_card_id
           LEFT JOIN billing_usagevoid v ON v.rated_id = r.id GROUP BY 1, 2, 3) r
-  FULL JOIN (SELECT owner_id, vehicle_id, currency, sum(gross_micro) AS micro FROM billing_earningsday GROUP BY 1, 2, 3) d
+  FULL JOIN (SELECT owner_id, vehicle_id, currency, sum(gross_micro) AS micro
+               FROM billing_earningsday GROUP BY 1, 2, 3) d
     ON (d.owner_id, d.vehicle_id) = (r.owner_id, r.vehicle_id) AND d.currency = r.currency
  WHERE COALESCE(r.micro, 0) <> COALESCE(d.micro, 0)
 """
@@ -99,16 +104,17 @@ SELECT format('organization %s, model %s, %s', COALESCE(r.organization_id, d.org
 
 CHECKS = {
     "payables": ("an owner's credits = the owner's rated usage", PAYABLES),
-    "shares": ("a payment = its rated usage, to its owner", SHARES),
+    "shares": ("an owner's payment = its rated usage", SHARES),
     "revenue": ("a revenue transfer = its rated usage", REVENUE),
-    "usage_settled": ("usage is settled when it is rated", USAGE_SETTLED),
+    "usage_settled": ("usage is settled if and only if it is rated", USAGE_SETTLED),
     "usage_ordered": ("usage belongs to an order", USAGE_ORDERED),
-    "voids": ("a void takes back what its rating moved", VOIDS),
+    "voids": ("a void takes back what its usage moved", VOIDS),
     "corrections": ("a correction has its void or dispute", CORRECTIONS),
     "earnings_days": ("earnings by day = rated usage", EARNINGS_DAYS),
     "spend_days": ("spending by day = rated usage", SPEND_DAYS),
 }
 WITH = {
+    # Every correction, with the void or dispute that its idempotency key names.
     "corrections": """
     SELECT t.id, split_part(t.idempotency_key, ':', 1) AS act, split_part(t.idempotency_key, ':', 2) AS subject,
            t.amount_micro AS micro, t.currency, d.kind AS from_kind, d.owner_id AS from_owner_id, c.kind AS to_kind,

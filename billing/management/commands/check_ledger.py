@@ -1,3 +1,5 @@
+"""`manage.py check_ledger`: run all checks of the ledger now."""
+
 import sys
 from typing import Any
 
@@ -8,13 +10,16 @@ from billing.ledger.checks import CHECKS
 
 
 class Command(BaseCommand):
-    help = "Compute the whole ledger again from the rows beneath it. Exit code 1 when anything differs; operators see it too."
+    help = (
+        "Recompute the whole ledger from the rows that it was built from. Exit code 1 when anything differs; the "
+        "differences are also shown to operators in the back office."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
         differences = check_runs.run()
-        for name, (says, _) in CHECKS.items():
+        for name, (description, _) in CHECKS.items():
             found = [difference for difference in differences if difference.check == name]
-            self.stdout.write(f"{name:<18} {says:<50} {len(found) or 'ok'}")
+            self.stdout.write(f"{name:<18} {description:<50} {len(found) or 'ok'}")
             for difference in found:
                 self.stdout.write(f"    {difference}")
         if differences:

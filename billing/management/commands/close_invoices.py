@@ -1,3 +1,5 @@
+"""`manage.py close_invoices`: close the invoices that are due."""
+
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -7,11 +9,11 @@ from billing.management.until import add_until, moment
 
 
 class Command(BaseCommand):
-    help = "Make the invoices that are due. What is closed already is left alone, so it may run again."
+    help = "Close the invoices that are due: those of last month, or everything up to a time. Safe to run again."
 
     def add_arguments(self, parser: CommandParser) -> None:
         add_until(parser)
 
     def handle(self, *args: Any, until: str | None = None, **options: Any) -> None:
-        made = invoices.close_due(until=moment(until)) if until else invoices.close_month()
-        self.stdout.write(f"{made} invoices")
+        count = invoices.close_due(until=moment(until)) if until else invoices.close_month()
+        self.stdout.write(f"{count} invoices")

@@ -1,3 +1,5 @@
+"""`manage.py close_statements`: close the owners' statements that are due."""
+
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -10,14 +12,14 @@ from core.locale import format_money
 
 
 class Command(BaseCommand):
-    help = "Close owners' statements: the last month that is over, or everything up to a moment."
+    help = "Close owners' statements: those of last month, or everything up to a time. Safe to run again."
 
     def add_arguments(self, parser: CommandParser) -> None:
         add_until(parser)
 
     def handle(self, *args: Any, until: str | None = None, **options: Any) -> None:
         before = Statement.objects.order_by("-id").values_list("id", flat=True).first() or 0
-        made = statements.close_due(until=moment(until)) if until else statements.close_month()
+        count = statements.close_due(until=moment(until)) if until else statements.close_month()
         new = Statement.objects.filter(pk__gt=before).values("currency").annotate(paid=Sum("paid_out_micro"))
         paid = ", ".join(format_money(row["paid"], row["currency"]) for row in new) or "nothing"
-        self.stdout.write(f"{made} statements closed, {paid} to be paid out")
+        self.stdout.write(f"{count} statements closed, {paid} to be paid out")

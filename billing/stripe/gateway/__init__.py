@@ -1,4 +1,7 @@
-"""The only door to Stripe: nothing else imports its SDK. Narrow functions in, our own records out."""
+"""The gateway to Stripe: the only package that imports its SDK.
+
+Its functions return records of our own, never SDK objects.
+"""
 
 from billing.stripe.gateway.accounts import (
     PayeeAccount,

@@ -1,4 +1,4 @@
-"""Accounts of the people we pay: Accounts v2 with the recipient configuration, filled in on Stripe's own pages."""
+"""Connected accounts of the owners we pay: Accounts v2, recipient configuration, filled in on Stripe's pages."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 INCLUDE: Any = ["configuration.recipient", "identity", "requirements"]
 UseCase = Literal["account_onboarding", "account_update"]
-LOOKED_THROUGH = 1000  # accounts, in the look for one whose answer was lost: Stripe cannot search them
+LOOKED_THROUGH = 1000  # how many accounts `find_account` reads: Stripe cannot search them
 
 
 @dataclass(frozen=True, kw_only=True)
 class Requirement:
-    """Something that Stripe still wants, in its words, without what the owner answered."""
+    """A piece of information that Stripe still requires, by Stripe's name for it, without the owner's answers."""
 
     name: str
     waits_for: str  # user, stripe
@@ -31,38 +31,42 @@ class Requirement:
 
 @dataclass(frozen=True, kw_only=True)
 class PayeeAccount:
-    """An account as Stripe has it now. `codes` and `resolutions` say why transfers are not active."""
+    """The present state of an account.
+
+    `codes` and `resolutions` say why transfers are not active and what would help.
+    """
 
     id: str
     command: str
     country: str
     closed: bool
     livemode: bool
-    transfers_status: str  # active, pending, restricted, rejected, unsupported, or "" when never asked for
+    transfers_status: str  # active, pending, restricted, rejected, unsupported, or "" when never requested
     payouts_status: str
     codes: tuple[str, ...] = ()
     resolutions: tuple[str, ...] = ()
     requirements: tuple[Requirement, ...] = ()
-    deadline: str = ""  # ISO; when the first of them becomes past due
+    deadline: str = ""  # ISO 8601: when the first requirement becomes past due
 
 
 def create_account(params: dict[str, Any], *, idempotency_key: str) -> PayeeAccount:
-    """Make an account. Raises as `write`."""
+    """Create an account and return it. Raises as `write`."""
     options: Any = {"idempotency_key": idempotency_key}
     wanted: Any = {**params, "include": INCLUDE}
     return _account(write(lambda stripe: stripe.v2.core.accounts.create(wanted, options)))
 
 
 def retrieve_account(account_id: str) -> PayeeAccount:
-    """The account now. Raises as `read`."""
+    """Return the account's present state. Raises as `read`."""
     return _account(read(lambda stripe: stripe.v2.core.accounts.retrieve(account_id, {"include": INCLUDE})))
 
 
 def find_account(*, command: str) -> PayeeAccount | None:
-    """The account that a command made, if it is among the first that Stripe lists. Raises as `read`.
+    """Return the account that a command made, or None if it is not among the first LOOKED_THROUGH listed.
 
-    API v2 has no search, so the list is looked through. Should the account be missed, Stripe's memory of the key (30 days
-    in v2) makes a second request return the first account; and a second account, never onboarded, can hold no money.
+    Raises as `read`. API v2 has no search. Should an existing account be missed, Stripe remembers the idempotency key
+    (30 days in v2), so a second request returns the first account; after that time, a second account, never onboarded,
+    could hold no money.
     """
     wanted: Any = {"applied_configurations": ["recipient"], "limit": 100}
 
@@ -75,37 +79,39 @@ def find_account(*, command: str) -> PayeeAccount | None:
 
 
 def account_link(account_id: str, *, use_case: UseCase, return_url: str, refresh_url: str) -> str:
-    """The address of Stripe's page for this owner: opens once, for some minutes. Never keep it. Raises as `read`.
+    """Return the URL of Stripe's page for this owner.
 
-    A link that got lost does no harm, so this counts as reading.
+    It opens once, for some minutes: never store it. Creating a link counts as reading, since a lost link does no harm.
+    Raises as `read`.
     """
     wanted: Any = {
         "account": account_id,
         "use_case": {"type": use_case, use_case: {"return_url": return_url, "refresh_url": refresh_url}},
     }
-    return read(lambda stripe: stripe.v2.core.account_links.create(wanted, _fresh("account_link"))).url
+    return read(lambda stripe: stripe.v2.core.account_links.create(wanted, _fresh_key("account_link"))).url
 
 
 def login_link(account_id: str) -> str:
-    """The address of the owner's Express dashboard: opens once. Never keep it. Raises as `read`."""
-    return read(lambda stripe: stripe.v1.accounts.login_links.create(account_id, {}, _fresh("login_link"))).url
+    """Return the URL of the owner's Express dashboard. It opens once: never store it. Raises as `read`."""
+    return read(lambda stripe: stripe.v1.accounts.login_links.create(account_id, {}, _fresh_key("login_link"))).url
 
 
-def _fresh(name: str) -> Any:
+def _fresh_key(name: str) -> Any:
+    # A new key for each call: under a repeated one Stripe would return the first link, which opens only once.
     return {"idempotency_key": f"{name}:{uuid.uuid4()}"}
 
 
 def _account(row: Account) -> PayeeAccount:
-    balance = _at(row, "configuration", "recipient", "capabilities", "stripe_balance")
-    details = _at(balance, "stripe_transfers", "status_details") or []
+    balance = _nested(row, "configuration", "recipient", "capabilities", "stripe_balance")
+    details = _nested(balance, "stripe_transfers", "status_details") or []
     return PayeeAccount(
         id=row.id,
         command=metadata_of(row).get("command", ""),
-        country=str(_at(row, "identity", "country") or "").upper(),
-        closed=bool(_at(row, "closed")),
+        country=str(_nested(row, "identity", "country") or "").upper(),
+        closed=bool(_nested(row, "closed")),
         livemode=row.livemode,
-        transfers_status=str(_at(balance, "stripe_transfers", "status") or ""),
-        payouts_status=str(_at(balance, "payouts", "status") or ""),
+        transfers_status=str(_nested(balance, "stripe_transfers", "status") or ""),
+        payouts_status=str(_nested(balance, "payouts", "status") or ""),
         codes=tuple(detail.code for detail in details),
         resolutions=tuple(detail.resolution for detail in details),
         requirements=tuple(
@@ -115,14 +121,14 @@ def _account(row: Account) -> PayeeAccount:
                 due=entry.minimum_deadline.status,
                 errors=tuple(str(error.code) for error in entry.errors),
             )
-            for entry in _at(row, "requirements", "entries") or []
+            for entry in _nested(row, "requirements", "entries") or []
         ),
-        deadline=str(_at(row, "requirements", "summary", "minimum_deadline", "time") or ""),
+        deadline=str(_nested(row, "requirements", "summary", "minimum_deadline", "time") or ""),
     )
 
 
-def _at(item: Any, *names: str) -> Any:
-    """What stands at the end of a path, or None: API v2 leaves out what has no value or was not asked for."""
+def _nested(item: Any, *names: str) -> Any:
+    """Return the value at a path of attributes, or None: API v2 omits what has no value or was not requested."""
     for name in names:
         item = getattr(item, name, None)
     return item

@@ -1,4 +1,4 @@
-"""Movements of our balance at Stripe, which say what each payment cost."""
+"""Movements of our balance at Stripe (balance transactions), with the fee of each payment."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class BalanceMovement:
-    """A balance transaction; amounts signed, in the currency's smallest coin."""
+    """A balance transaction. Amounts are signed, in the currency's smallest coin."""
 
     id: str
     type: str
     source_id: str
     payment_intent_id: str
-    transfer_id: str = ""  # what a transfer_refund fetched back
+    transfer_id: str = ""  # the transfer that a transfer_refund reversed
     currency: str
     amount_minor: int
     fee_minor: int
@@ -32,7 +32,7 @@ class BalanceMovement:
 
 
 def list_balance(*, since_unix: int, until_unix: int) -> list[BalanceMovement]:
-    """Every movement in [since, until), newest first. Raises as `read`."""
+    """Return every movement in [since, until), Unix times in seconds, newest first. Raises as `read`."""
     wanted: Any = {"created": {"gte": since_unix, "lt": until_unix}, "limit": 100, "expand": ["data.source"]}
 
     def look(stripe: Any) -> Iterator[BalanceMovement]:
@@ -43,7 +43,7 @@ def list_balance(*, since_unix: int, until_unix: int) -> list[BalanceMovement]:
 
 
 def movement(row: BalanceTransaction, *, payment_intent_id: str) -> BalanceMovement:
-    """Stripe's object as ours."""
+    """Convert Stripe's balance transaction to our record."""
     source = row.source
     return BalanceMovement(
         id=row.id,
@@ -61,6 +61,6 @@ def movement(row: BalanceTransaction, *, payment_intent_id: str) -> BalanceMovem
 
 
 def _intent_of(source: Any) -> str:
-    """Of a charge or a refund: the payment that it belongs to."""
-    found = getattr(source, "payment_intent", None) if not isinstance(source, str) else None
-    return id_of(found)
+    """Return the id of the payment that a charge or a refund belongs to, or ""."""
+    intent = getattr(source, "payment_intent", None) if not isinstance(source, str) else None
+    return id_of(intent)

@@ -1,4 +1,4 @@
-"""Payouts of an owner's account at Stripe to the owner's bank: Stripe makes them, we only look."""
+"""Payouts from an owner's account at Stripe to the owner's bank. Stripe makes them; we only read them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class BankPayout:
-    """A payout to a bank as Stripe has it now."""
+    """The present state of a payout to a bank."""
 
     id: str
     account_id: str
@@ -26,13 +26,13 @@ class BankPayout:
 
 
 def retrieve_bank_payout(payout_id: str, *, account_id: str) -> BankPayout:
-    """One payout of that account. Raises as `read`."""
+    """Return one payout of the account. Raises as `read`."""
     options: Any = {"stripe_account": account_id}
     return _payout(read(lambda stripe: stripe.v1.payouts.retrieve(payout_id, {}, options)), account_id)
 
 
 def list_bank_payouts(*, account_id: str, since_unix: int) -> list[BankPayout]:
-    """Every payout of that account since then, oldest first. Raises as `read`."""
+    """Return every payout of the account since a Unix time (s), oldest first. Raises as `read`."""
     wanted: Any = {"created": {"gte": since_unix}, "limit": 100}
     options: Any = {"stripe_account": account_id}
 

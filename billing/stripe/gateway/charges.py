@@ -1,4 +1,4 @@
-"""What a payment was made with, in the words on the customer's own card."""
+"""The payment method of a payment, named as on the customer's own card."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from billing.stripe.gateway.client import read
 
 
 def source_of_payment(payment_intent_id: str) -> str:
-    """`Visa 4242`, or "" when Stripe does not say. Raises as `read`."""
+    """Return the brand and last digits (`Visa 4242`) of what a payment was made with, or "" if unknown.
+
+    Raises as `read`.
+    """
     wanted: Any = {"payment_intent": payment_intent_id, "limit": 10}
     charges = read(lambda stripe: stripe.v1.charges.list(wanted)).data
     paid = next((charge for charge in charges if charge.paid), None)

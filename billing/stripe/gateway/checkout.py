@@ -1,4 +1,4 @@
-"""Checkout sessions: a page of Stripe's on which a customer pays once, or has a card kept."""
+"""Checkout sessions: a page of Stripe's on which a customer pays once or saves a card."""
 
 from __future__ import annotations
 
@@ -23,9 +23,11 @@ EXPAND = [
 
 @dataclass(frozen=True, kw_only=True)
 class CheckoutSession:
-    """A session as Stripe has it now. Amounts in the currency's smallest coin; `balance` once Stripe has booked it.
+    """The present state of a session.
 
-    `card` is what Stripe keeps for later, once it does: of a payment that asked for it, or of a page that only saves.
+    Amounts are in the currency's smallest coin; `balance` is None until Stripe booked it. `card` is the card that
+    Stripe keeps for later payments, from a payment that asked for that or from a page that only saves a card; None
+    until Stripe keeps it.
     """
 
     id: str
@@ -40,25 +42,25 @@ class CheckoutSession:
     livemode: bool
     payment_intent_id: str
     payment_status_of_intent: str
-    setup_status: str  # of a page that saves a card: succeeded, processing, ...
+    setup_status: str  # of the setup intent of a page that saves a card: succeeded, processing, ...
     decline_code: str
     balance: BalanceMovement | None
     card: Card | None
 
 
 def create_checkout_session(params: dict[str, Any], *, idempotency_key: str) -> CheckoutSession:
-    """Open a page to pay on. Raises as `write`."""
+    """Create a session and return it. Raises as `write`."""
     options: Any = {"idempotency_key": idempotency_key}
     return _session(write(lambda stripe: stripe.v1.checkout.sessions.create(params, options)))  # type: ignore[arg-type]
 
 
 def retrieve_checkout_session(session_id: str) -> CheckoutSession:
-    """The session with its payment, charge, balance transaction and card. Raises as `read`."""
+    """Return the session with its payment, charge, balance transaction and card. Raises as `read`."""
     return _session(read(lambda stripe: stripe.v1.checkout.sessions.retrieve(session_id, {"expand": EXPAND})))
 
 
 def find_checkout_session(*, customer_id: str, command: str, since_unix: int) -> CheckoutSession | None:
-    """The session that a command opened for this customer, if it did. Raises as `read`."""
+    """Return the session that a command opened for this customer, or None. Raises as `read`."""
     wanted: Any = {"customer": customer_id, "created": {"gte": since_unix}, "limit": 100}
 
     return first(
@@ -69,14 +71,14 @@ def find_checkout_session(*, customer_id: str, command: str, since_unix: int) ->
 
 
 def find_session_of_payment(payment_intent_id: str) -> str:
-    """The id of the session that a payment was made on, or "". Raises as `read`."""
+    """Return the id of the session that a payment was made on, or "". Raises as `read`."""
     wanted: Any = {"payment_intent": payment_intent_id, "limit": 1}
     found = read(lambda stripe: stripe.v1.checkout.sessions.list(wanted))
     return found.data[0].id if found.data else ""
 
 
 def payment_of_charge(charge_id: str) -> str:
-    """The id of the payment that a charge belongs to, or "". Raises as `read`."""
+    """Return the id of the payment that a charge belongs to, or "". Raises as `read`."""
     return id_of(read(lambda stripe: stripe.v1.charges.retrieve(charge_id)).payment_intent)
 
 
@@ -100,12 +102,15 @@ def _session(row: Session) -> CheckoutSession:
         setup_status=setup.status if setup else "",
         decline_code=decline_code(intent),
         balance=balance_of(intent),
-        card=_kept(intent, setup),
+        card=_saved_card(intent, setup),
     )
 
 
-def _kept(payment: Any, setup: Any) -> Card | None:
-    """A payment without `setup_future_usage` shows its card too, but Stripe does not keep that one."""
+def _saved_card(payment: Any, setup: Any) -> Card | None:
+    """Return the card that Stripe keeps, or None.
+
+    A payment without `setup_future_usage` shows a card that is not kept.
+    """
     if payment is not None and not payment.setup_future_usage:
         return None
     method = getattr(payment or setup, "payment_method", None)

@@ -6,14 +6,17 @@ from billing.stripe.gateway.client import read, write
 
 
 def create_customer(params: dict[str, Any], *, idempotency_key: str) -> str:
-    """Make a customer; its id. Raises as `write`."""
+    """Create a customer and return its id. Raises as `write`."""
     options: Any = {"idempotency_key": idempotency_key}
-    made = write(lambda stripe: stripe.v1.customers.create(params, options))  # type: ignore[arg-type]
-    return made.id
+    customer = write(lambda stripe: stripe.v1.customers.create(params, options))  # type: ignore[arg-type]
+    return customer.id
 
 
 def find_customer(*, command: str) -> str | None:
-    """The id of the customer that a command made, if it did. Stripe's search lags behind by up to a minute."""
+    """Return the id of the customer that a command made, or None. Raises as `read`.
+
+    Stripe's search lags behind by up to a minute.
+    """
     query = f"metadata['command']:'{command}'"
     found = read(lambda stripe: stripe.v1.customers.search({"query": query, "limit": 1}))
     return found.data[0].id if found.data else None

@@ -1,4 +1,7 @@
-"""Disputes: a cardholder's bank takes a payment back, or asks about it. Stripe fights for us, with what we tell it."""
+"""Disputes (chargebacks): a cardholder's bank takes a payment back, or asks about it.
+
+Stripe forwards our evidence to the bank.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class BankDispute:
-    """A dispute as Stripe has it now. `movements`: what it has cost us and brought back so far."""
+    """The present state of a dispute. `movements` are what it has taken from our balance and brought back so far."""
 
     id: str
     status: str
@@ -32,14 +35,15 @@ class BankDispute:
 
 
 def retrieve_dispute(dispute_id: str) -> BankDispute:
-    """The dispute, with its movements of our balance. Raises as `read`."""
+    """Return the dispute with its movements of our balance. Raises as `read`."""
     return _dispute(read(lambda stripe: stripe.v1.disputes.retrieve(dispute_id)))
 
 
 def submit_evidence(dispute_id: str, params: dict[str, Any], *, idempotency_key: str) -> BankDispute:
-    """Tell the bank our side, for good. Raises as `write`."""
+    """Submit evidence to the bank, which cannot be changed afterwards, and return the dispute. Raises as `write`."""
     options: Any = {"idempotency_key": idempotency_key}
-    return _dispute(write(lambda stripe: stripe.v1.disputes.update(dispute_id, params, options)))  # type: ignore[arg-type]
+    row = write(lambda stripe: stripe.v1.disputes.update(dispute_id, params, options))  # type: ignore[arg-type]
+    return _dispute(row)
 
 
 def _dispute(row: Dispute) -> BankDispute:

@@ -1,4 +1,4 @@
-"""What can go wrong at Stripe, as errors of ours: whether it was done is what the caller must know."""
+"""Errors of calls to Stripe, distinguished by what the caller must know: whether Stripe carried the request out."""
 
 from core.errors import DomainError
 
@@ -37,14 +37,14 @@ class StripeMisconfigured(StripeUnavailable):
 
 
 class StripeUnknownOutcome(DomainError):
-    """Stripe may have done it, or not: look before sending again."""
+    """Stripe may or may not have carried out the request: look before sending again."""
 
     code = "stripe_unknown_outcome"
     status = 503
 
 
 class WebhookInvalid(DomainError):
-    """This is no event that Stripe signed for us just now."""
+    """This is not an event that Stripe signed for us within the last five minutes."""
 
     code = "webhook_invalid"
     status = 400

@@ -1,4 +1,4 @@
-"""Events: what Stripe tells us of itself, by webhook or on asking."""
+"""Stripe's events, delivered by webhook or read from Stripe's list."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from django.conf import settings
 from billing.stripe.gateway.client import read
 from billing.stripe.gateway.errors import WebhookInvalid
 
-TOLERANCE_S = 300
-THIN = "v2.core.event"
+TOLERANCE_S = 300  # how old a webhook's signature may be
+THIN = "v2.core.event"  # the `object` of events of API v2, which only name what changed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """The envelope of an event. `object_id` is what it is about, to be fetched."""
+    """The envelope of an event. `object_id` names the object that the event is about; its state must be fetched."""
 
     id: str
     type: str
     is_thin: bool
     object_id: str
-    account_id: str  # whose account it happened on; empty: ours
+    account_id: str  # the connected account on which it happened; empty for our own
     api_version: str
     livemode: bool
     occurred_at: datetime
@@ -34,9 +34,10 @@ class Event:
 
 
 def verify(body: bytes, signature: str) -> Event:
-    """The event in the body of a webhook that Stripe signed with one of our secrets, less than five minutes ago.
+    """Return the event in the body of a webhook that Stripe signed with one of our secrets, less than five minutes ago.
 
-    Raises WebhookInvalid for anything else. Of several secrets (two endpoints, or one being rolled) any may fit.
+    Raises WebhookInvalid for anything else. There may be several secrets (two endpoints, or a secret that is being
+    replaced); one of them must fit.
     """
     from stripe import SignatureVerificationError, WebhookSignature
 
@@ -46,13 +47,16 @@ def verify(body: bytes, signature: str) -> Event:
             return _envelope(json.loads(body), hashlib.sha256(body).hexdigest())
         except SignatureVerificationError:
             continue
-        except (ValueError, KeyError, TypeError, AttributeError) as error:  # signed, or not even text
+        except (ValueError, KeyError, TypeError, AttributeError) as error:  # signed but not an event, or not text
             raise WebhookInvalid("This is not an event.") from error
     raise WebhookInvalid
 
 
 def list_events(*, since_unix: int, until_unix: int) -> list[Event]:
-    """Every snapshot event in [since, until), oldest first; Stripe remembers 30 days. Raises as `read`."""
+    """Return every snapshot event in [since, until), Unix times in seconds, oldest first. Raises as `read`.
+
+    Stripe lists the events of the last 30 days.
+    """
     wanted: Any = {"created": {"gte": since_unix, "lt": until_unix}, "limit": 100}
 
     def look(stripe: Any) -> Iterator[Event]:
@@ -64,7 +68,11 @@ def list_events(*, since_unix: int, until_unix: int) -> list[Event]:
 
 
 def _envelope(payload: dict[str, Any], digest: str) -> Event:
-    """Snapshot events show their object under `data`; thin ones name it under `related_object`."""
+    """Convert an event's payload to our record.
+
+    Snapshot events contain their object under `data`; thin events name it under `related_object`. Raises ValueError,
+    KeyError, TypeError or AttributeError for anything else.
+    """
     is_thin = payload["object"] == THIN
     if not is_thin and payload["object"] != "event":
         raise ValueError(f"{payload['object']} is no event")

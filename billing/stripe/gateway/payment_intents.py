@@ -1,4 +1,4 @@
-"""Payments: the one beneath a Checkout page, and those that charge a saved card while the customer is away."""
+"""Payments (payment intents), made on a Checkout page or by charging a saved card without the customer present."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ EXPAND = ["latest_charge.balance_transaction"]
 
 @dataclass(frozen=True, kw_only=True)
 class Payment:
-    """A payment as Stripe has it now. Amounts in the currency's smallest coin; `balance` once Stripe has booked it."""
+    """The present state of a payment.
+
+    Amounts are in the currency's smallest coin; `balance` is None until Stripe booked it.
+    """
 
     id: str
     status: str  # succeeded, processing, requires_payment_method, requires_action, canceled
@@ -31,7 +34,11 @@ class Payment:
 
 
 def charge_card(params: dict[str, Any], *, idempotency_key: str) -> Payment:
-    """Charge a saved card. A refusal of the bank is an outcome: the payment says it. Raises as `write`."""
+    """Charge a saved card and return the payment. Raises as `write`.
+
+    A refusal by the bank is an outcome, not an error: the returned payment has its status and decline code.
+    CardDeclined is raised only when Stripe's answer contains no payment.
+    """
     options: Any = {"idempotency_key": idempotency_key}
 
     def attempt(stripe: Any) -> Payment:
@@ -49,14 +56,15 @@ def charge_card(params: dict[str, Any], *, idempotency_key: str) -> Payment:
 
 
 def retrieve_payment(payment_id: str) -> Payment:
-    """The payment with its charge and balance transaction. Raises as `read`."""
+    """Return the payment with its charge and balance transaction. Raises as `read`."""
     return payment_of(read(lambda stripe: stripe.v1.payment_intents.retrieve(payment_id, {"expand": EXPAND})))
 
 
 def find_payment(*, customer_id: str, command: str, since_unix: int) -> Payment | None:
-    """The payment that a command made of this customer, if it did. Raises as `read`.
+    """Return the payment that a command made of this customer, or None. Raises as `read`.
 
-    By listing, which shows a payment at once: Stripe's search lags behind, and a second charge would be the price.
+    Reads the list, which shows a payment at once. Stripe's search lags behind, and a missed payment would be charged
+    twice.
     """
     wanted: Any = {"customer": customer_id, "created": {"gte": since_unix}, "limit": 100}
 
@@ -68,7 +76,7 @@ def find_payment(*, customer_id: str, command: str, since_unix: int) -> Payment 
 
 
 def payment_of(row: PaymentIntent) -> Payment:
-    """Stripe's object as ours."""
+    """Convert Stripe's payment intent to our record."""
     metadata = metadata_of(row)
     return Payment(
         id=row.id,
@@ -84,13 +92,13 @@ def payment_of(row: PaymentIntent) -> Payment:
 
 
 def decline_code(intent: PaymentIntent | None) -> str:
-    """Why the last try was refused, or ""."""
+    """Return Stripe's code of why the last attempt was refused, or ""."""
     error = intent.last_payment_error if intent else None
     return str(getattr(error, "decline_code", None) or getattr(error, "code", None) or "")
 
 
 def balance_of(intent: PaymentIntent | None) -> BalanceMovement | None:
-    """What Stripe booked for it, when it was asked for and is there."""
+    """Return what Stripe booked for the payment, or None if that was not requested (expanded) or is not booked yet."""
     charge = intent.latest_charge if intent else None
     row = getattr(charge, "balance_transaction", None)
     if row is None or isinstance(row, str) or intent is None:

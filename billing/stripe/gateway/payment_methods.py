@@ -1,4 +1,4 @@
-"""Cards that Stripe keeps for a customer. We learn what a person needs to recognise one, never its number."""
+"""Cards that Stripe keeps for a customer. We read what a person needs to recognise a card, never its number."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """A way to pay that Stripe keeps. `fingerprint` is the same for the same card, however often it is saved."""
+    """A payment method that Stripe keeps. `fingerprint` is the same for the same card, however often it is saved."""
 
     id: str
-    customer_id: str  # empty once it was let go
+    customer_id: str  # empty once the card is detached
     brand: str
     last4: str
     exp_month: int | None
@@ -27,18 +27,21 @@ class Card:
 
 
 def retrieve_card(card_id: str) -> Card:
-    """As Stripe has it now: banks tell it of new expiry dates. Raises as `read`."""
+    """Return the card's present state: banks report new expiry dates to Stripe. Raises as `read`."""
     return card_of(read(lambda stripe: stripe.v1.payment_methods.retrieve(card_id)))
 
 
 def list_cards(customer_id: str) -> list[Card]:
-    """All that Stripe keeps for the customer. Raises as `read`."""
+    """Return all cards that Stripe keeps for the customer. Raises as `read`."""
     wanted: Any = {"customer": customer_id, "limit": 100}
     return read(lambda stripe: [card_of(row) for row in stripe.v1.payment_methods.list(wanted).auto_paging_iter()])
 
 
 def detach_card(card_id: str, *, idempotency_key: str) -> None:
-    """Have Stripe let the card go; one that it let go before is as good. Raises as `write`."""
+    """Detach the card from its customer at Stripe.
+
+    A card that is missing or detached already is a success. Raises as `write`.
+    """
     options: Any = {"idempotency_key": idempotency_key}
     try:
         write(lambda stripe: stripe.v1.payment_methods.detach(card_id, options=options))
@@ -50,7 +53,7 @@ def detach_card(card_id: str, *, idempotency_key: str) -> None:
 
 
 def card_of(row: PaymentMethod) -> Card:
-    """Stripe's object as ours. A bank account is a card without an expiry."""
+    """Convert Stripe's payment method to our record. A bank account becomes a card without expiry."""
     details: Any = getattr(row, row.type, None)
     return Card(
         id=row.id,

@@ -1,4 +1,4 @@
-"""Refunds: money on its way back to where a payment came from."""
+"""Refunds: money sent back to the source of a payment."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ EXPAND = ["balance_transaction", "failure_balance_transaction"]
 
 @dataclass(frozen=True, kw_only=True)
 class CardRefund:
-    """A refund as Stripe has it now. Amounts in the currency's smallest coin; `movements` are what Stripe has booked."""
+    """The present state of a refund.
+
+    Amounts are in the currency's smallest coin; `movements` are what Stripe has booked.
+    """
 
     id: str
     status: str  # pending, requires_action, succeeded, failed, canceled
@@ -31,18 +34,18 @@ class CardRefund:
 
 
 def create_refund(params: dict[str, Any], *, idempotency_key: str) -> CardRefund:
-    """Send money back. Raises as `write`."""
+    """Create a refund and return it. Raises as `write`."""
     options: Any = {"idempotency_key": idempotency_key}
     return _refund(write(lambda stripe: stripe.v1.refunds.create(params, options)))  # type: ignore[arg-type]
 
 
 def retrieve_refund(refund_id: str) -> CardRefund:
-    """The refund with what was booked for it. Raises as `read`."""
+    """Return the refund with its movements of our balance. Raises as `read`."""
     return _refund(read(lambda stripe: stripe.v1.refunds.retrieve(refund_id, {"expand": EXPAND})))
 
 
 def find_refund(*, payment_intent_id: str, command: str) -> CardRefund | None:
-    """The refund of this payment that a command made, if it did. Raises as `read`."""
+    """Return the refund of this payment that a command made, or None. Raises as `read`."""
     wanted: Any = {"payment_intent": payment_intent_id, "limit": 100}
 
     return first(

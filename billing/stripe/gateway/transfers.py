@@ -1,4 +1,4 @@
-"""Transfers from our balance to an owner's account, their reversals, and what our balance can pay."""
+"""Transfers from our balance to an owner's account, their reversals, and our available balance."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Transfer:
-    """A transfer as Stripe has it now. Amounts in the currency's smallest coin."""
+    """The present state of a transfer. Amounts are in the currency's smallest coin."""
 
     id: str
     payout: str
@@ -28,24 +28,30 @@ class Transfer:
 
 
 def available_minor() -> dict[str, int]:
-    """What our balance could pay at this moment, by currency. Raises as `read`."""
+    """Return the available part of our balance, in smallest coins by currency. Raises as `read`."""
     balance = read(lambda stripe: stripe.v1.balance.retrieve())
     return {row.currency.upper(): row.amount for row in balance.available}
 
 
 def create_transfer(params: dict[str, Any], *, idempotency_key: str) -> Transfer:
-    """Move money to an owner's account. Raises as `write`; StripeRefused says why in `fields["stripe_code"]`."""
+    """Transfer money to an owner's account.
+
+    Raises as `write`; StripeRefused has the reason in `fields["stripe_code"]`.
+    """
     options: Any = {"idempotency_key": idempotency_key}
     return _transfer(write(lambda stripe: stripe.v1.transfers.create(params, options)))  # type: ignore[arg-type]
 
 
 def retrieve_transfer(transfer_id: str) -> Transfer:
-    """The transfer now. Raises as `read`."""
+    """Return the transfer's present state. Raises as `read`."""
     return _transfer(read(lambda stripe: stripe.v1.transfers.retrieve(transfer_id)))
 
 
 def find_transfer(*, group: str, payout: str) -> Transfer | None:
-    """The transfer of a payout, whichever attempt made it: lists show a transfer at once. Raises as `read`."""
+    """Return the transfer of a payout, made by whichever attempt, or None.
+
+    Lists show a transfer at once. Raises as `read`.
+    """
     wanted: Any = {"transfer_group": group, "limit": 100}
 
     return first(
@@ -54,14 +60,18 @@ def find_transfer(*, group: str, payout: str) -> Transfer | None:
 
 
 def reverse_transfer(transfer_id: str, params: dict[str, Any], *, idempotency_key: str) -> str:
-    """Fetch a transfer back, as far as the owner's account there has it. The reversal's id. Raises as `write`."""
+    """Reverse a transfer, as far as the owner's account still has the money.
+
+    Return the reversal's id. Raises as `write`.
+    """
     options: Any = {"idempotency_key": idempotency_key}
-    return write(lambda stripe: stripe.v1.transfers.reversals.create(transfer_id, params, options)).id  # type: ignore[arg-type]
+    return write(
+        lambda stripe: stripe.v1.transfers.reversals.create(transfer_id, params, options)  # type: ignore[arg-type]
+    ).id
 
 
 def find_reversal(transfer_id: str, *, command: str) -> str | None:
-    """The id of the reversal that a command made, if it did. Raises as `read`."""
-
+    """Return the id of the reversal that a command made, or None. Raises as `read`."""
     found = first(
         lambda stripe: stripe.v1.transfers.reversals.list(transfer_id, {"limit": 100}).auto_paging_iter(),
         lambda row: (str(row.id), metadata_of(row)),

@@ -1,4 +1,4 @@
-"""What carries `sync`: one small interface, so that a third carrier (MQTT, say) would be one more file."""
+"""The interface of a carrier, which transports `sync`. A third carrier (for instance MQTT) would be one more file."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ REQUEST_TIMEOUT_S = 5.0
 
 
 class Carrier(Protocol):
-    """`name` is "nats" or "https"."""
+    """A transport for `sync`. `name` is "nats" or "https"."""
 
     name: str
 
     async def request(self, message: SyncRequest) -> SyncResponse:
-        """The server's answer, within 5 s over NATS. Raises UnreachableError or RefusedError."""
+        """Send a sync and return the server's answer, over NATS within 5 s. Raise UnreachableError or RefusedError."""
         ...
 
     async def close(self) -> None:
-        """Let go at once; what is unanswered is asked again elsewhere."""
+        """Close the connection at once. The agent repeats unanswered syncs over the other carrier."""
         ...

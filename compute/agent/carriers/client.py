@@ -1,4 +1,4 @@
-"""HTTPS to the marketplace: every request signed, errors as exceptions with the server's own code."""
+"""HTTPS client for the marketplace: it signs every request and raises the server's error codes as exceptions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from compute.agent.state.usage import Traffic
 from compute.agent.state.version import AGENT_VERSION
 
 _TIMEOUT = httpx.Timeout(10.0, connect=5.0, read=15.0)
-_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
+_RETRYABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _MAX_ERROR_BYTES = 65536
 
 
@@ -36,7 +36,7 @@ class _ErrorBody(msgspec.Struct):
 
 
 class NodeHttp:
-    """One connection pool to one server, signing as ``keyid``. Use as an async context manager."""
+    """A connection pool to one server that signs as ``keyid``. Use it as an async context manager."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class NodeHttp:
     async def send(
         self, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> httpx.Response:
-        """One try, the answer read whole. Raises RefusedError or UnreachableError."""
+        """Send the request once and return the complete answer. Raise RefusedError or UnreachableError."""
         async with self.stream(method, path, body=body, headers=headers) as response:
             await response.aread()
             return response
@@ -83,7 +83,7 @@ class NodeHttp:
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
-        """`send`, tried again with back-off until ``within_s`` seconds have passed."""
+        """Call `send` and retry with back-off after UnreachableError, for ``within_s`` seconds in all."""
         backoff, deadline = Backoff(), time.monotonic() + within_s
         while True:
             try:
@@ -98,8 +98,9 @@ class NodeHttp:
     async def stream(
         self, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> AsyncIterator[httpx.Response]:
-        """One try, the answer's body still unread. Raises RefusedError or UnreachableError, also during
-        reading.
+        """Send the request once and yield the answer with its body unread.
+
+        Raise RefusedError or UnreachableError, also while the caller reads the body.
         """
         request = self._client.build_request(
             method, path, content=body, headers={"Content-Type": protocol.CONTENT_TYPE, **(headers or {})}
@@ -119,7 +120,7 @@ class NodeHttp:
 
 
 class _Counted(httpx.AsyncByteStream):
-    """A body whose bytes are counted as they come, so that a long download counts while it runs."""
+    """A body whose bytes are counted as they arrive, so that a long download counts while it runs."""
 
     def __init__(self, stream: httpx.AsyncByteStream, traffic: Traffic) -> None:
         self._stream, self._traffic = stream, traffic
@@ -134,39 +135,40 @@ class _Counted(httpx.AsyncByteStream):
 
 
 def _counting(traffic: Traffic) -> dict[str, list[Callable[..., Awaitable[None]]]]:
-    """Hooks that count every request and answer, heads included."""
+    """Return httpx event hooks that count the bytes of every request and answer, headers included."""
 
-    async def sent(request: httpx.Request) -> None:
+    async def count_sent(request: httpx.Request) -> None:
         body = int(request.headers.get("Content-Length", 0))
         traffic.add(sent=len(request.url.raw_path) + _head_bytes(request.headers) + body)
 
-    async def received(response: httpx.Response) -> None:
+    async def count_received(response: httpx.Response) -> None:
         traffic.add(received=_head_bytes(response.headers))
         assert isinstance(response.stream, httpx.AsyncByteStream)
         response.stream = _Counted(response.stream, traffic)
 
-    return {"request": [sent], "response": [received]}
+    return {"request": [count_sent], "response": [count_received]}
 
 
 def _head_bytes(headers: httpx.Headers) -> int:
+    # Four bytes a header for ": " and the line end; about 20 for the rest of the first line.
     return sum(len(name) + len(value) + 4 for name, value in headers.raw) + 20
 
 
 async def _failure(response: httpx.Response) -> RefusedError | UnreachableError:
-    """The exception for an answer that is not a success; reads the code from the one error shape."""
+    """Return the exception for an unsuccessful answer, with the code and message of its JSON error body."""
     detail = _ErrorDetail(code=f"http_{response.status_code}", message=response.reason_phrase)
     if int(response.headers.get("Content-Length", 0)) <= _MAX_ERROR_BYTES:
-        # Something else may come, a proxy's page for instance; then the status says enough.
+        # The body may be something else, for instance a proxy's page. Then the HTTP status is the code.
         with contextlib.suppress(msgspec.DecodeError):
             detail = msgspec.json.decode(await response.aread(), type=_ErrorBody).error
-    if response.status_code in _AGAIN:
+    if response.status_code in _RETRYABLE_STATUSES:
         pause = _retry_after(response.headers.get("Retry-After", ""))
         return UnreachableError(detail.code, detail.message, retry_after_s=pause)
     return RefusedError(detail.code, detail.message, status=response.status_code)
 
 
 def _retry_after(value: str) -> float:
-    """Seconds of a Retry-After header: a number or an HTTP date (RFC 9110 section 10.2.3)."""
+    """Return the seconds of a Retry-After header, which is a number or an HTTP date (RFC 9110 section 10.2.3)."""
     if value.isdigit():
         return float(value)
     try:
@@ -176,7 +178,7 @@ def _retry_after(value: str) -> float:
 
 
 def _is_loopback(server: str) -> bool:
-    """A proxy of the environment must not stand between two programs on one machine."""
+    """Return whether the server runs on this machine: then a proxy from the environment must not be used."""
     host = httpx.URL(server).host
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -1,4 +1,4 @@
-"""`sync` over HTTPS: the fallback by polling, and the only carrier before NATS credentials are given."""
+"""`sync` over HTTPS by polling: the fallback, and the only carrier until the node has NATS credentials."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ CREDENTIALS_PATH = "/api/node/v1/credentials"
 
 
 class HttpCarrier:
+    """The carrier that sends each sync as one signed POST request."""
+
     name = "https"
 
     def __init__(self, http: NodeHttp) -> None:
@@ -34,11 +36,11 @@ class HttpCarrier:
             raise UnreachableError("malformed_answer", f"The server's answer cannot be read: {error}") from error
 
     async def close(self) -> None:
-        """The connection pool is not ours."""
+        """Do nothing: the connection pool belongs to the caller."""
 
 
 async def fetch_credentials(http: NodeHttp) -> Credentials:
-    """A short-lived NATS user JWT. Raises RefusedError (403: not allowed on NATS now) or UnreachableError."""
+    """Ask for a short-lived NATS user JWT. Raise RefusedError (403: not allowed on NATS now) or UnreachableError."""
     answer = await http.send("POST", CREDENTIALS_PATH)
     try:
         return msgspec.msgpack.decode(answer.content, type=Credentials)

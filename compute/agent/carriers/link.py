@@ -1,4 +1,4 @@
-"""Chooses the carrier of each sync: NATS when it answers, else HTTPS, and keeps trying to get NATS back."""
+"""Choose the carrier of each sync: NATS when it answers, else HTTPS, while trying to connect to NATS again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ Answered = tuple[SyncRequest, SyncResponse]
 
 
 class Link:
-    """Run `maintain` as a task beside `request`. ``on_connected`` is called when NATS is there."""
+    """Both carriers behind one `request`.
+
+    Run `maintain` as a task; it calls ``on_connected`` when NATS is connected.
+    """
 
     def __init__(
         self,
@@ -43,12 +46,12 @@ class Link:
         self._unanswered_since = 0.0
         self._changed = asyncio.Event()
         self._asking = asyncio.Lock()
-        self._last_complaint = ""
+        self._last_warning = ""
 
     async def request(self, build: Callable[[], SyncRequest]) -> Answered:
-        """The request that was answered, and its answer; ``build`` makes a new one for each carrier tried.
+        """Return (request, answer). ``build`` makes a new request for each carrier that is tried, NATS first.
 
-        Raises RefusedError or UnreachableError when neither carrier answered.
+        Raise RefusedError or UnreachableError when neither carrier answered.
         """
         try:
             answered = await self._over_nats(build) or await self._over(self._https, build)
@@ -62,7 +65,7 @@ class Link:
         self._changed.set()
 
     async def maintain(self) -> None:
-        """Keep a NATS connection with fresh credentials, forever."""
+        """Keep a NATS connection with fresh credentials until cancelled."""
         backoff = Backoff(base_s=1.0)
         while True:
             self._changed.clear()
@@ -82,35 +85,36 @@ class Link:
         return bool(self._unanswered_since) and now - self._unanswered_since > WATCHDOG_S
 
     async def _renew(self, backoff: Backoff) -> float:
-        """Replace the connection, the new one first; seconds until the next look at it."""
+        """Open a new connection, then close the old one. Return the seconds until the next check."""
         if self._nats is not None and not self._nats.is_connected:
             await self._drop_nats()
         try:
             credentials = await self._credentials()
             fresh = await self._connect(credentials)
         except RefusedError as error:
-            self._complain(f"NATS credentials are refused ({error.code}); staying on HTTPS.")
+            self._warn_once(f"NATS credentials are refused ({error.code}); staying on HTTPS.")
             await self._drop_nats()
             return _REFUSED_PAUSE_S
         except UnreachableError as error:
-            self._complain(f"NATS is away ({error.message}); staying on HTTPS.")
+            self._warn_once(f"NATS cannot be reached ({error.message}); staying on HTTPS.")
             return backoff.next(at_least_s=error.retry_after_s)
         old, self._nats = self._nats, fresh
         backoff.reset()
-        self._last_complaint = ""
+        self._last_warning = ""
         self._unanswered_since = 0.0
         life_s = credentials.expires_unix_ms / 1000 - time.time()
         self._renew_at = time.monotonic() + max(_MIN_RENEWAL_S, 0.8 * life_s)
         log.info("Connected to NATS; credentials last %.0f s.", life_s)
         self._on_connected()
         if old is not None:
-            async with self._asking:  # an answer may still be on its way there
+            async with self._asking:  # wait for an answer that may still arrive on the old connection
                 await old.close()
         return self._renew_at - time.monotonic()
 
     async def _over_nats(self, build: Callable[[], SyncRequest]) -> Answered | None:
-        """None if NATS gave no answer. A failed connection is dropped; one without responders is kept a
-        while.
+        """Return (request, answer), or None if NATS gave no answer.
+
+        A failed connection is closed. One on which nobody answers syncs is kept until the watchdog replaces it.
         """
         carrier = self._nats
         if carrier is None:
@@ -119,7 +123,7 @@ class Link:
             async with self._asking:
                 answered = await self._over(carrier, build)
         except UnreachableError as error:
-            self._complain(f"{error.message} Using HTTPS.")
+            self._warn_once(f"{error.message} Using HTTPS.")
             self._unanswered_since = self._unanswered_since or time.monotonic()
             if error.code == "nats_failed" and carrier is self._nats:
                 await self._drop_nats()
@@ -141,8 +145,8 @@ class Link:
             await old.close()
             self._changed.set()
 
-    def _complain(self, text: str) -> None:
-        """Log a state once, not at every try."""
-        if text != self._last_complaint:
+    def _warn_once(self, text: str) -> None:
+        """Log a warning once, not again at every retry."""
+        if text != self._last_warning:
             log.warning("%s", text)
-            self._last_complaint = text
+            self._last_warning = text

@@ -1,7 +1,7 @@
-"""`sync` over NATS request-reply, and the server's pushes. One object is one connection: no reconnecting.
+"""`sync` over NATS request-reply, and the server's pushes. A carrier is one connection and never reconnects.
 
-nats-py's own reconnecting is off: it has lost subscriptions and hung (nats.py issues 510, 544, 962), so a
-lost connection is thrown away whole and the link makes a new one.
+The reconnection of nats-py is off, because it has lost subscriptions and hung (nats.py issues 510, 544, 962). When a
+connection is lost, the link discards its carrier and makes a new one.
 """
 
 from __future__ import annotations
@@ -27,12 +27,14 @@ from compute.protocol import Credentials, SyncRequest, SyncResponse
 log = logging.getLogger(__name__)
 _CONNECT_S = 8.0
 _CLOSE_S = 1.0
-_FRAME_BYTES = 160  # both subjects, with a node's id in each, and the command around them
-# nats-py raises its own errors, the socket's, and asyncio's.
+_FRAME_BYTES = 160  # about what NATS adds to a message: its command and two subjects with a node's id
+# nats-py lets errors of the socket and of asyncio through, beside its own.
 _FAILURES = (nats.errors.Error, OSError, asyncio.TimeoutError)
 
 
 class NatsCarrier:
+    """The carrier over one NATS connection. `closed` is set when the connection has ended."""
+
     name = "nats"
 
     def __init__(self, client: Any, node: str, traffic: Traffic) -> None:
@@ -53,14 +55,14 @@ class NatsCarrier:
             self._traffic.add(received=len(answer) + _FRAME_BYTES)
             return protocol.unpack_response(answer)
         except nats.errors.NoRespondersError as error:
-            raise UnreachableError("no_responders", "NATS is up, but nobody answers syncs there.") from error
+            raise UnreachableError("no_responders", "NATS is up, but no server answers syncs there.") from error
         except _FAILURES as error:
             raise UnreachableError("nats_failed", f"NATS: {type(error).__name__} {error}".strip()) from error
         except msgspec.DecodeError as error:
             raise UnreachableError("malformed_answer", f"The server's answer cannot be read: {error}") from error
 
     async def _ask(self, data: bytes) -> bytes:
-        """nats-py would wait out its timeout for an answer that cannot come any more when the connection is closed."""
+        """Return the answer's bytes. Fail at once when the connection closes: nats-py would wait for its timeout."""
         asked = asyncio.create_task(self._client.request(self._subject, data, timeout=REQUEST_TIMEOUT_S))
         closed = asyncio.create_task(self.closed.wait())
         try:
@@ -73,7 +75,7 @@ class NatsCarrier:
             closed.cancel()
 
     async def close(self) -> None:
-        # A connection that is being thrown away may fail in any way; never drain it, since that can hang.
+        # Errors do not matter here, since the connection is being discarded. Never drain it: that can hang.
         with contextlib.suppress(*_FAILURES):
             async with asyncio.timeout(_CLOSE_S):
                 await self._client.close()
@@ -88,16 +90,16 @@ async def connect_nats(
     on_revoked: Callable[[], None],
     traffic: Traffic,
 ) -> NatsCarrier:
-    """Connect with the node's own key, and listen to its commands. Raises UnreachableError.
+    """Connect with the node's own key and subscribe to its commands. Raise UnreachableError.
 
-    ``on_revoked`` is called when the server cuts the connection because the node may not have one any more.
+    ``on_revoked`` is called when the server closes the connection because the node's credentials were revoked.
     """
     client = Client()
     carrier = NatsCarrier(client, node, traffic)
 
-    async def closed() -> None:
+    async def on_closed() -> None:
         carrier.closed.set()
-        # A cancel that came with it may be lost: nats-py drops what it has not handed on. So ask, now.
+        # nats-py drops messages that it has not delivered yet, so a cancel may be lost. A sync over HTTPS brings it.
         if "revoked" in str(client.last_error).lower():
             on_revoked()
 
@@ -115,7 +117,7 @@ async def connect_nats(
                 ping_interval=15,
                 max_outstanding_pings=2,
                 error_cb=_log_error,
-                closed_cb=closed,
+                closed_cb=on_closed,
             )
             await client.subscribe(protocol.command_subject(node), cb=_push_handler(on_push, traffic))
             await client.flush()
@@ -131,7 +133,7 @@ def _push_handler(on_push: OnPush, traffic: Traffic) -> Any:
         try:
             push = protocol.unpack_push(message.data)
         except msgspec.DecodeError as error:
-            log.warning("A push cannot be read and is ignored: %s", error)
+            log.warning("A push message cannot be decoded and is ignored: %s", error)
             return
         on_push(push)
 

@@ -1,7 +1,7 @@
-"""Signs a node's requests: HTTP Message Signatures (RFC 9421, Ed25519) over method, path, query and body.
+"""Sign a node's requests: HTTP Message Signatures (RFC 9421, Ed25519) over method, path, query and body.
 
-The server's counterpart is `compute/api/http_signatures.py`. The body is bound by its Content-Digest (RFC 9530),
-which is always there, also for an empty body.
+`compute/api/http_signatures.py` verifies them on the server. The body is covered through its Content-Digest header
+(RFC 9530), which every request has, also one with an empty body.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ def sign_request(
 ) -> None:
     """Add Content-Digest, Signature-Input and Signature to ``request``, with a fresh nonce.
 
-    ``keyid`` is the node's id; at enrolment, when there is none yet, the public key in hex. Sign again for
-    each try: a nonce serves once. ``body_sha256`` (32 raw bytes) stands for ``body`` when it is streamed.
+    ``keyid`` is the node's id, or the public key in hex before the node has an id (at enrolment). Sign each retry
+    again, because a nonce is accepted only once. Give ``body_sha256`` (32 raw bytes) instead of ``body`` when the body
+    is streamed.
     """
     digest = hashlib.sha256(body).digest() if body_sha256 is None else body_sha256
     request.headers["Content-Digest"] = http_sf.ser({"sha-256": digest})

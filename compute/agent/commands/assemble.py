@@ -1,4 +1,4 @@
-"""Builds the agent from its parts and runs it until it is told to stop."""
+"""Build the agent from its parts and run it until it is stopped."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Options:
-    """What `driveway-agent run` was told; empty ``server`` or ``sensors`` mean those of the enrolment."""
+    """The options of `driveway-agent run`. An empty ``server`` or ``sensors`` means the value of the enrolment."""
 
     state: Path
     server: str = ""
@@ -47,7 +47,7 @@ class Options:
 
 
 async def run_agent(options: Options, *, stop: asyncio.Event | None = None) -> None:
-    """Run until SIGTERM or SIGINT (or ``stop``). Raises AgentError when it cannot start."""
+    """Run the agent until SIGTERM or SIGINT, or until ``stop`` is set. Raise AgentError when it cannot start."""
     if stop is None:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -67,7 +67,8 @@ async def run_agent(options: Options, *, stop: asyncio.Event | None = None) -> N
             book=UsageBook(store),
             traffic=traffic,
         )
-        made: list[Agent] = []  # the link and the agent need each other
+        # The link needs the agent for its callbacks, and the agent needs the link: the list is filled afterwards.
+        made: list[Agent] = []
         agent = Agent(
             node=enrolment.node,
             hardware=hardware,
@@ -114,7 +115,7 @@ def _link(node: str, identity: Identity, http: NodeHttp, made: list[Agent], traf
 
 
 def _bench(options: Options) -> Bench:
-    """One slot each; all children work in one folder that stays empty."""
+    """Return a bench with one slot for each unit that may run at the same time, all in one folder that stays empty."""
     empty = options.state / "empty"
     empty.mkdir(exist_ok=True, mode=0o500)
     return Bench([Slot(empty) for _ in range(options.slots)])

@@ -1,4 +1,4 @@
-"""`driveway-agent`: pair or enrol a vehicle, run its agent, ask how it is, show its key, try its sensors, withdraw consent."""
+"""`driveway-agent`: pair or enrol a vehicle, run its agent, show its status and key, test sensors, withdraw consent."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _MEBIBYTE = 1 << 20
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point; the exit code is returned."""
+    """Run the command line and return the exit code."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(
         level=logging.DEBUG if options.verbose else logging.INFO,
@@ -87,13 +87,13 @@ def _pair(options: argparse.Namespace) -> int:
             )
         )
     except KeyboardInterrupt:
-        print("Stopped. Nothing was connected. The same command goes on with the same code.", file=sys.stderr)
+        print("Stopped. Nothing was connected. Run the same command to continue with this code.", file=sys.stderr)
         return INTERRUPTED
     if isinstance(screen, Json):
         screen.tell(event="paired", node=enrolment.node, hardware_class=enrolment.hardware_class)
     else:
         print(f"Connected as {enrolment.node}, hardware class {enrolment.hardware_class}.")
-        print(f"It works once you have consented: driveway-agent run --state {options.state}")
+        print(f"Give your consent in the portal, then start it: driveway-agent run --state {options.state}")
     return OK
 
 
@@ -128,9 +128,9 @@ def _key(options: argparse.Namespace) -> int:
 
 
 def _sensors(options: argparse.Namespace) -> int:
-    found = inspect(state=options.state, sensors=options.sensors, within_s=options.wait)
-    print(msgspec.json.format(msgspec.json.encode(found)).decode() if options.json else found.in_words())
-    return OK if found.is_trusted else FAILED
+    inspection = inspect(state=options.state, sensors=options.sensors, within_s=options.wait)
+    print(msgspec.json.format(msgspec.json.encode(inspection)).decode() if options.json else inspection.in_words())
+    return OK if inspection.is_trusted else FAILED
 
 
 def _withdraw(options: argparse.Namespace) -> int:
@@ -143,34 +143,36 @@ def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--state", type=Path, required=True, metavar="DIR", help="folder of this vehicle's state")
     common.add_argument("--verbose", action="store_true", help="log more")
-    parser = argparse.ArgumentParser(prog="driveway-agent", description="The program in the car.", epilog=_EXIT_CODES)
+    parser = argparse.ArgumentParser(prog="driveway-agent", description="The vehicle agent.", epilog=_EXIT_CODES)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_enrol(commands.add_parser("enrol", parents=[common], help="enrol this vehicle, once"))
     _add_pair(commands.add_parser("pair", parents=[common], help="show a code that connects this vehicle, once"))
     _add_run(commands.add_parser("run", parents=[common], help="run the agent until SIGTERM"))
-    status = commands.add_parser("status", parents=[common], help="say how the agent is", epilog=_EXIT_CODES)
+    status = commands.add_parser("status", parents=[common], help="show the agent's status", epilog=_EXIT_CODES)
     status.add_argument("--json", action="store_true", help="print status.json")
     status.set_defaults(command=_status)
     key = commands.add_parser(
-        "key", parents=[common], help="print the public key that verifies what this vehicle signs"
+        "key", parents=[common], help="print the public key that verifies this vehicle's signatures"
     )
     key.set_defaults(command=_key)
-    _add_sensors(commands.add_parser("sensors", help="read the car once, and say what follows"))
-    _add_withdraw(commands.add_parser("withdraw", parents=[common], help="take back the owner's consent, here and now"))
+    _add_sensors(commands.add_parser("sensors", help="read the car's sensors once and check the owner's rules"))
+    _add_withdraw(commands.add_parser("withdraw", parents=[common], help="withdraw the owner's consent now"))
     return parser
 
 
 def _add_sensors(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "For installers: one reading of the car, and what the owner's rules make of it. Nothing is sent."
+        "For installers: take one reading of the car and evaluate the owner's rules on it. Nothing is sent."
     )
-    parser.epilog = "Exit codes: 0 the reading can be trusted, 1 it cannot (or could not be had)."
+    parser.epilog = "Exit codes: 0 the reading can be trusted, 1 it cannot, or there is none."
     parser.add_argument(
         "--state", type=Path, default=Path(), metavar="DIR", help="folder of the vehicle's state, if enrolled"
     )
     parser.add_argument("--verbose", action="store_true", help="log more")
-    parser.add_argument("--sensors", default="", metavar="SOURCE", help=f"{SENSORS_HELP}; default: those enrolled with")
-    parser.add_argument("--wait", type=float, default=15.0, metavar="SECONDS", help="for a first reading (default 15)")
+    parser.add_argument("--sensors", default="", metavar="SOURCE", help=f"{SENSORS_HELP}; default: as enrolled")
+    parser.add_argument(
+        "--wait", type=float, default=15.0, metavar="SECONDS", help="wait for a first reading (default 15)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(command=_sensors)
 
@@ -182,7 +184,7 @@ def _add_enrol(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_pair(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--no-qr", dest="qr", action="store_false", help="no QR code of the address")
+    parser.add_argument("--no-qr", dest="qr", action="store_false", help="do not show the address as a QR code")
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")
     _add_vehicle(parser)
     parser.set_defaults(command=_pair)
@@ -192,19 +194,19 @@ def _add_vehicle(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--server", required=True, metavar="URL", help="address of the marketplace")
     parser.add_argument("--sensors", default="simulated", metavar="SOURCE", help=SENSORS_HELP)
     parser.add_argument(
-        "--kind", default="simulated", choices=("simulated", "box", "oem"), help="what computer this is"
+        "--kind", default="simulated", choices=("simulated", "box", "oem"), help="kind of this computer"
     )
 
 
 def _add_withdraw(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--purpose", default="run_jobs", help="what to withdraw (default run_jobs: it stops working)")
-    parser.add_argument("--server", default="", metavar="URL", help="instead of the one enrolled with")
+    parser.add_argument("--purpose", default="run_jobs", help="consent to withdraw (default run_jobs: all work stops)")
+    parser.add_argument("--server", default="", metavar="URL", help="use this server instead of the enrolled one")
     parser.set_defaults(command=_withdraw)
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--server", default="", metavar="URL", help="instead of the one enrolled with")
-    parser.add_argument("--sensors", default="", metavar="SOURCE", help="instead of those enrolled with")
+    parser.add_argument("--server", default="", metavar="URL", help="use this server instead of the enrolled one")
+    parser.add_argument("--sensors", default="", metavar="SOURCE", help="use these instead of the enrolled sensors")
     parser.add_argument(
         "--slots", type=_positive, default=1, metavar="N", help="units run at the same time (default 1)"
     )

@@ -1,4 +1,4 @@
-"""Enrolment: a one-time code from the owner's page, exchanged for a node id bound to the key made here."""
+"""Enrolment: exchange a one-time code from the owner's page for a node id that is bound to this vehicle's key."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TRIES_S = 30.0
 
 
 class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
-    """What this vehicle keeps of its enrolment."""
+    """The content of `enrolment.json`: what the agent needs to know of its enrolment at every start."""
 
     server: str
     node: str
@@ -31,9 +31,9 @@ class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def enrol(*, server: str, code: str, state: Path, sensors: str, hardware: protocol.Hardware) -> Enrolment:
-    """Make the key if there is none, enrol, and keep the answer in ``state``.
+    """Create the key if there is none, enrol, and save the answer in the folder ``state``.
 
-    Raises AgentError (already_enrolled), RefusedError with the server's code, or UnreachableError after 30 s.
+    Raise AgentError (already_enrolled), RefusedError with the server's code, or UnreachableError after 30 s.
     """
     identity = new_identity(state)
     message = protocol.Enrolment(
@@ -47,7 +47,7 @@ async def enrol(*, server: str, code: str, state: Path, sensors: str, hardware: 
 
 
 def new_identity(state: Path) -> Identity:
-    """The key of a vehicle that is not enrolled yet, made now if there is none. Raises AgentError (already_enrolled)."""
+    """Return the key of a vehicle that is not enrolled yet, created if needed. Raise AgentError (already_enrolled)."""
     if (state / ENROLMENT_FILE).exists():
         raise AgentError("already_enrolled", f"{state} already holds an enrolled vehicle.")
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -55,7 +55,7 @@ def new_identity(state: Path) -> Identity:
 
 
 def keep_enrolment(enrolled: protocol.Enrolled, *, server: str, state: Path, sensors: str, kind: str) -> Enrolment:
-    """Write what the server answered into ``state``, in one step: from here on the vehicle is enrolled."""
+    """Save the server's answer in ``state`` as one atomic write. From then on the vehicle counts as enrolled."""
     kept = Enrolment(
         server=server,
         node=enrolled.node,
@@ -71,7 +71,7 @@ def keep_enrolment(enrolled: protocol.Enrolled, *, server: str, state: Path, sen
 
 
 def load_enrolment(state: Path) -> Enrolment:
-    """Raises AgentError (not_enrolled, enrolment_invalid)."""
+    """Return the enrolment saved in ``state``. Raise AgentError (not_enrolled, enrolment_invalid)."""
     path = state / ENROLMENT_FILE
     try:
         return msgspec.json.decode(path.read_bytes(), type=Enrolment)

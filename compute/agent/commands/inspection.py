@@ -1,4 +1,4 @@
-"""One reading of the car and what the owner's rules make of it, for whoever installs the sensors."""
+"""Take one reading of the car and evaluate the owner's rules on it: a check for the installer of the sensors."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ from compute.agent.state.errors import AgentError
 from compute.agent.state.store import STORE_FILE, Store
 from compute.protocol import Policy
 
-_LOOK_EVERY_S = 0.05
+_POLL_S = 0.05
 _UNTRUSTED = ("sensor_stale", "sensor_absurd")
 
 
 class Inspection(msgspec.Struct, frozen=True, kw_only=True):
-    """`reading` has every field of a reading, null for what the car does not say."""
+    """The result of `inspect`.
+
+    `reading` has every field of a reading, null for a value that the car does not report.
+    """
 
     sensors: str
     reading: dict[str, Any]
@@ -38,8 +41,9 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
         return self.reason not in _UNTRUSTED
 
     def in_words(self) -> str:
+        """Return the result as a few lines of text."""
         lines = [f"Sensors: {self.sensors}"]
-        lines += [f"  {name:<20} {_said(value)}" for name, value in self.reading.items() if value != ""]
+        lines += [f"  {name:<20} {_as_text(value)}" for name, value in self.reading.items() if value != ""]
         code = f" [{self.reason}]" if self.reason else ""
         lines.append(f"{'May work' if self.available else 'May not work'}: {self.sentence}{code}")
         if self.setting:
@@ -48,13 +52,14 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def inspect(*, state: Path, sensors: str, within_s: float) -> Inspection:
-    """Wait for a reading that can be trusted, for ``within_s`` seconds at most, then say what there is.
+    """Wait up to ``within_s`` seconds for a reading that can be trusted. Return the last reading and its verdict.
 
-    Without ``sensors`` those of the enrolment; its rules, or the default ones before there is any. Raises AgentError.
+    An empty ``sensors`` means those of the enrolment. The rules are the agent's last ones, those of the enrolment, or
+    the default ones. Raise AgentError.
     """
     source, policy = open_sensors(sensors or load_enrolment(state).sensors, state), _policy(state)
     try:
-        reading = _first(source, policy, within_s)
+        reading = _first_reading(source, policy, within_s)
         verdict = evaluate(policy, reading, datetime.now(UTC), READY)
     finally:
         source.close()
@@ -70,7 +75,7 @@ def inspect(*, state: Path, sensors: str, within_s: float) -> Inspection:
 
 
 def _policy(state: Path) -> Policy:
-    """The rules that the agent had last; those of the enrolment; or what they are before there is one."""
+    """Return the agent's last rules, else those of the enrolment, else the default ones."""
     if (state / STORE_FILE).exists():
         with contextlib.closing(Store(state)) as store:
             if (policy := store.policy()) is not None:
@@ -80,17 +85,17 @@ def _policy(state: Path) -> Policy:
     return Policy(version=0)
 
 
-def _first(source: Sensors, policy: Policy, within_s: float) -> VehicleState:
+def _first_reading(source: Sensors, policy: Policy, within_s: float) -> VehicleState:
     deadline = time.monotonic() + within_s
     while True:
         reading = source()
         code = evaluate(policy, reading, datetime.now(UTC), READY).code
         if code not in _UNTRUSTED or time.monotonic() >= deadline:
             return reading
-        time.sleep(_LOOK_EVERY_S)
+        time.sleep(_POLL_S)
 
 
-def _said(value: object) -> str:
+def _as_text(value: object) -> str:
     if value is None:
         return "(the car does not say)"
     return value.isoformat(sep=" ", timespec="seconds") if isinstance(value, datetime) else str(value)

@@ -1,11 +1,11 @@
-"""A pairing code in letters that can be read from the driver's seat: five by seven dots each, two rows to a line of text."""
+"""A pairing code in large letters, readable from the driver's seat: 5 x 7 dots, two rows of dots a text line."""
 
 from __future__ import annotations
 
 HEIGHT, WIDTH = 7, 5
 _BLOCKS = {(0, 0): " ", (1, 0): "▀", (0, 1): "▄", (1, 1): "█"}
 
-# One number a row, its five low bits from left to right. The letters of pairing codes, and what stands between them.
+# One number for each row of dots: its five low bits, from left to right. Only the characters of pairing codes.
 _ROWS = {
     "2": (14, 17, 1, 6, 8, 16, 31),
     "3": (14, 17, 1, 6, 1, 17, 14),
@@ -43,7 +43,7 @@ _ROWS = {
 
 
 def big(text: str) -> list[str]:
-    """Lines of block letters; [] for a text with a letter that has no form here."""
+    """Return the lines of block letters, or [] if a character of the text has no such letter."""
     if any(letter not in _ROWS for letter in text):
         return []
     dots = [_dots(text, row) for row in range(HEIGHT)] + [[0] * (len(text) * (WIDTH + 1))]

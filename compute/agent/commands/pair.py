@@ -1,4 +1,4 @@
-"""Pairing: the agent shows a code and waits until its owner has typed it in the portal (after RFC 8628)."""
+"""Pairing: the agent shows a code and waits until the owner has typed it in the portal (modelled on RFC 8628)."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ from compute.agent.state.files import lock
 from compute.agent.state.version import AGENT_VERSION
 
 PATH = "/api/node/v1/pairings"
-CODES = 4  # of a quarter of an hour each: nobody is there to type one after that
+CODES = 4  # each lives 15 minutes: after an hour without an answer, nobody is expected to type one
 _FIRST_TRIES_S = 30.0
-_TRIES_S = 120.0  # a code is not given up for a link that is down for a moment
+_TRIES_S = 120.0  # longer once a code is shown, so that a short network failure does not end the pairing
 _POLL_S = (0.05, 30.0)
 
 
 class Screen(Protocol):
-    """Where the code is shown."""
+    """A place that shows the code: a terminal, a log, or another program."""
 
     def show(self, code: str, url: str, expires_in_s: float, *, is_fresh: bool) -> None:
-        """A code to type, or the next one after it ran out (`is_fresh`)."""
+        """Show a code to type. ``is_fresh``: it replaces a code that has expired."""
 
 
 async def pair(*, server: str, state: Path, sensors: str, hardware: protocol.Hardware, screen: Screen) -> Enrolment:
-    """Make the key if there is none, show codes until the owner has confirmed one, and keep the enrolment in ``state``.
+    """Create the key if there is none, show codes until the owner confirms one, and save the enrolment in ``state``.
 
-    Ended before that, it leaves nothing but the key; begun again, it goes on with the same pairing. Raises AgentError
-    (already_enrolled, already_running, pairing_expired after an hour), RefusedError with the server's code, UnreachableError.
+    If it is stopped before that, only the key is left, and the next call continues the same pairing. Raise AgentError
+    (already_enrolled, already_running, pairing_expired after an hour), RefusedError with the server's code, or
+    UnreachableError.
     """
     identity = new_identity(state)
     message = protocol.pack(

@@ -1,4 +1,4 @@
-"""What `driveway-agent pair` prints: for people with a terminal, for people without, and for programs."""
+"""The outputs of `driveway-agent pair`: for a terminal, for a log or a pipe, and for programs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import segno
 from compute.agent.commands.letters import big
 
 _INDENT = "  "
-_QR_COLOURS = ("\x1b[97;40m", "\x1b[0m")  # white on black whatever the terminal's theme: scanners want dark dots
+_QR_COLOURS = ("\x1b[97;40m", "\x1b[0m")  # always white on black, in any theme: scanners expect dark dots
 
 
 class Terminal:
-    """Big letters, the address, and a QR code of it."""
+    """A screen with the code in large letters, the address, and the address as a QR code."""
 
     def __init__(self, out: TextIO, *, with_qr: bool = True) -> None:
         self._out, self._with_qr = out, with_qr
@@ -35,7 +35,7 @@ class Terminal:
         return letters if self._can_draw(letters) else []
 
     def _can_draw(self, lines: list[str]) -> bool:
-        """Whether they fit the terminal's width, and its encoding has the blocks."""
+        """Return whether the lines fit the terminal's width and its encoding has the block characters."""
         columns = shutil.get_terminal_size().columns
         if not lines or max(map(len, lines)) + len(_INDENT) > columns:
             return False
@@ -47,7 +47,7 @@ class Terminal:
 
 
 class Plain:
-    """A few lines without drawings: a log, a pipe."""
+    """A screen that prints the code as plain lines, for a log or a pipe."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -58,7 +58,7 @@ class Plain:
 
 
 class Json:
-    """One JSON object a line: `{"event": "code", ...}`, and `{"event": "paired", ...}` at the end (by the caller)."""
+    """A screen that prints one JSON object a line: `{"event": "code", ...}`. The caller adds "paired" at the end."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -67,11 +67,12 @@ class Json:
         self.tell(event="code", code=code, url=url, expires_in_ms=int(expires_in_s * 1000))
 
     def tell(self, **fields: object) -> None:
+        """Print the fields as one JSON object."""
         print(msgspec.json.encode(fields).decode(), file=self._out, flush=True)
 
 
 def qr_lines(url: str) -> list[str]:
-    """A QR code of the address with its quiet zone, two rows of dots to a line; a full block is light."""
+    """Return the QR code of the address with its quiet zone, two rows of dots a line; a full block is a light dot."""
     text = io.StringIO()
     segno.make(url, error="l", micro=False, boost_error=True).terminal(text, compact=True)
     return text.getvalue().splitlines()

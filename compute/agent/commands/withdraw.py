@@ -1,7 +1,7 @@
-"""`driveway-agent withdraw`: the person at the car takes a consent back, with one request.
+"""`driveway-agent withdraw`: the person at the car withdraws a consent with one request.
 
-Works while the agent runs and when it does not: it needs the key and the enrolment only, and takes no lock. The server
-stops what runs; a running agent hears of it as of any withdrawal.
+It works whether the agent runs or not: it needs only the key and the enrolment, and takes no lock. The server cancels
+running work; a running agent receives the cancel as after any withdrawal.
 """
 
 from __future__ import annotations
@@ -20,7 +20,11 @@ _PATH = "/api/node/v1/withdrawals"
 
 
 async def withdraw(*, state: Path, purpose: str, server: str = "") -> protocol.Withdrawn:
-    """Ask once. Raises AgentError (not_enrolled), RefusedError with the server's code, or UnreachableError."""
+    """Send the withdrawal once and return its record. An empty ``server`` means the one of the enrolment.
+
+    Raise AgentError (not_enrolled), RefusedError with the server's code, or UnreachableError: then nothing is known to
+    be withdrawn.
+    """
     enrolment, identity = load_enrolment(state), load_identity(state)
     async with NodeHttp(server or enrolment.server, identity, keyid=enrolment.node) as http:
         try:
@@ -34,7 +38,7 @@ async def withdraw(*, state: Path, purpose: str, server: str = "") -> protocol.W
 
 
 def in_words(purpose: str, withdrawn: protocol.Withdrawn) -> str:
-    """What happened, for a terminal."""
+    """Return what was recorded as a few lines of text."""
     if not withdrawn.record:
         return f"There was no consent to withdraw for {purpose}: {withdrawn.state}. Nothing runs without one."
     lines = [

@@ -1,4 +1,7 @@
-"""How much energy a unit took: measured where the computer can, else modelled, and the record says which."""
+"""Energy of a work unit: measured where the computer has a counter, else modelled.
+
+The meter record names the method.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +34,10 @@ IN_WORDS = {
 def open_energy(
     *, power_mw: int, provider: str, sys: Path = SYS, nvml: Any = None, pause: Callable[[float], None] = time.sleep
 ) -> EnergyMeter:
-    """The best meter for what runs the units: a GPU's counter for a GPU, the processor's or the board's otherwise.
+    """Return the best meter for the device that runs the units.
 
-    ``power_mw`` is the hardware class's draw, for the model that is left when nothing can be read.
+    On a GPU this is the GPU's counter, else the board's sensors; otherwise the processor's counter, else the board's
+    sensors. When none of them can be read the energy is modelled from ``power_mw``, the power of the hardware class.
     """
     if provider in _GPU_PROVIDERS:
         choices: list[Callable[[], Counter]] = [lambda: open_nvml(nvml), lambda: Ina3221(sys, share="present")]

@@ -1,4 +1,4 @@
-"""What counts energy: one interface for the processor's counter, a GPU's, and a board's sensors."""
+"""The interface of an energy counter: of the processor, of a GPU, or of a board's power sensors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Literal, Protocol
 
 Method = Literal["rapl", "nvml", "ina3221", "model"]
-# Whose energy it is: of all busy processors ("busy"), or of a device that only our own units use ("present").
+# How the counted energy is divided: by the share of all busy processor time ("busy"), or evenly between the units that
+# run at the same time on a device that only units use ("present").
 Share = Literal["busy", "present"]
 
 
@@ -17,13 +18,16 @@ class CounterError(Exception):
 
 
 class Counter(Protocol):
-    """`begin` and `end` frame the time in which somebody asks: a counter that has to sample does so only then."""
+    """A source of energy readings.
+
+    Read it between `begin` and `end`: a counter that has to sample does so only then.
+    """
 
     method: Method
     share: Share
 
     def read_uj(self) -> float:
-        """Microjoules since the counter was made; never falls. Raises CounterError."""
+        """Return the microjoules since the counter was created; the value never falls. Raise CounterError."""
         ...
 
     def begin(self) -> None: ...
@@ -32,9 +36,9 @@ class Counter(Protocol):
 
 
 class Integral:
-    """Energy of something that tells only its power: samples it a few times a second, by the trapezoidal rule.
+    """Energy of a device that reports only its power: the integral of samples, five a second, by the trapezoidal rule.
 
-    ``power_mw`` is asked for the power now; it raises CounterError when it cannot tell.
+    ``power_mw`` returns the present power in milliwatts, or raises CounterError.
     """
 
     def __init__(
@@ -56,7 +60,7 @@ class Integral:
             self._stop.set()
 
     def read_uj(self) -> float:
-        """Raises CounterError."""
+        """Take a sample and return the microjoules so far. Raise CounterError."""
         with self._lock:
             now_s, power_mw = self._clock(), self._power_mw()
             if self._last is not None:
@@ -70,4 +74,4 @@ class Integral:
             try:
                 self.read_uj()
             except CounterError:
-                return  # whoever asks next finds out
+                return  # the next `read_uj` raises the error to its caller

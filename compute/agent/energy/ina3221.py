@@ -1,4 +1,4 @@
-"""INA3221: the power sensors of a Jetson board, through hwmon (docs.kernel.org/hwmon/ina3221)."""
+"""INA3221: the power sensors of a Jetson board, read through hwmon (docs.kernel.org/hwmon/ina3221)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from pathlib import Path
 from compute.agent.energy.counter import CounterError, Integral, Method, Share
 
 _CHANNELS = (1, 2, 3)
-# Rails that carry the whole board: the others are parts of them.
+# Rails that supply the whole board. The other rails are parts of these and must not be added to them.
 _TOTALS = ("VDD_IN", "POM_5V_IN", "VDD_5V_IN")
 
 
 @dataclass(frozen=True)
 class Rail:
+    """One supply rail: its label and its two files in /sys."""
+
     label: str
     millivolts: Path
     milliamperes: Path
@@ -23,12 +25,12 @@ class Rail:
 
 
 class Ina3221(Integral):
-    """The board's input where it is measured, else all rails together; power, sampled while a unit runs."""
+    """The board's power, sampled while a unit runs: its input rail if that is measured, else the sum of all rails."""
 
     method: Method = "ina3221"
 
     def __init__(self, sys: Path, *, share: Share = "busy") -> None:
-        """Raises CounterError where there is none."""
+        """Find the rails under ``sys``. Raise CounterError when there is none or when they show no power."""
         self.share: Share = share
         rails = _rails(sys)
         totals = [rail for rail in rails if rail.label in _TOTALS]
@@ -42,7 +44,7 @@ class Ina3221(Integral):
 
 
 def _rails(sys: Path) -> list[Rail]:
-    """Channels that are labelled and switched on, over all chips."""
+    """Return the channels of all chips that are labelled and enabled."""
     try:
         chips = sorted((sys / "class" / "hwmon").iterdir())
     except OSError:

@@ -1,4 +1,4 @@
-"""Energy of one unit: its share of what a counter counted while it ran, else modelled from its compute time."""
+"""Energy of one unit: its share of the counted energy while it ran, or a model from its compute time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MS_PER_HOUR = 3_600_000
 
 @dataclass(eq=False)
 class Reading:
-    """One unit's start: the counter, how long processors had been busy, and what has been put on its bill since."""
+    """The counter and the busy processor time at a unit's start, and the energy assigned to the unit since then."""
 
     energy_uj: float
     busy_s: float
@@ -24,16 +24,16 @@ class Reading:
 
 
 def busy_s() -> float:
-    """How long all processors of this computer have been busy."""
+    """Return the seconds for which all processors of this computer have been busy (user and system), added up."""
     times = psutil.cpu_times()
     return float(times.user + times.system)
 
 
 class EnergyMeter:
-    """Call `start` and `finish` around each unit; several may run at the same time. In one thread.
+    """A meter for units that may overlap. Call `start` and `finish` around each unit, always in the same thread.
 
-    A processor's or a board's counter covers everything that runs there, so a unit pays by its share of all busy
-    processor time. A GPU's is divided evenly between the units that run at the same time.
+    A processor's or a board's counter covers everything that runs on the computer, so a unit gets its share of all busy
+    processor time. A GPU's counter is divided evenly between the units that run at the same time.
     """
 
     def __init__(self, power_mw: int, counter: Counter | None = None, *, busy: Callable[[], float] = busy_s) -> None:
@@ -43,6 +43,7 @@ class EnergyMeter:
         self.method: Method = counter.method if counter is not None else "model"
 
     def start(self) -> Reading | None:
+        """Return the state at a unit's start for `finish`, or None when the energy cannot be measured."""
         if self._counter is None:
             return None
         if not self._open:
@@ -58,7 +59,10 @@ class EnergyMeter:
         return reading
 
     def finish(self, start: Reading | None, *, cpu_us: int) -> tuple[int, Method]:
-        """Microwatt-hours since ``start``, and how they were found: the model's, if the counter failed meanwhile."""
+        """Return (microwatt-hours since ``start``, method). The method is "model" if the counter failed meanwhile.
+
+        ``cpu_us`` is the processor time of the unit in microseconds.
+        """
         used_uj = None if start is None else self._used_uj(start, cpu_us)
         if used_uj is None:
             return round_half_up(self._power_mw * cpu_us, _MS_PER_HOUR), "model"
@@ -80,7 +84,7 @@ class EnergyMeter:
         return (energy_uj - start.energy_uj) * cpu_us / busy_us
 
     def _bill(self) -> float:
-        """Divide what was counted since the last look between those that ran; the counter as it is now."""
+        """Divide the energy since the last call evenly between the open readings. Return the counter in microjoules."""
         assert self._counter is not None
         energy_uj = self._counter.read_uj()
         for reading in self._open:

@@ -1,4 +1,4 @@
-"""NVML: the energy of an NVIDIA GPU, through nvidia-ml-py. Only the GPU's own; the rest of the computer is not in it."""
+"""NVML: the energy of an NVIDIA GPU, through nvidia-ml-py. It does not include the rest of the computer."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 from compute.agent.energy.counter import Counter, CounterError, Integral, Method, Share
 
-_DEVICE = 0  # what onnxruntime's CUDA provider uses unless told otherwise
+_DEVICE = 0  # the default device of onnxruntime's CUDA provider
 
 
 def open_nvml(library: Any = None) -> Counter:
-    """The GPU's total energy counter (Volta and later), else its power, sampled. Raises CounterError.
+    """Return the GPU's total energy counter (Volta and later), else its sampled power. Raise CounterError.
 
-    ``library`` is the module `pynvml`, or what speaks like it.
+    ``library`` is the module `pynvml` or an object with the same functions.
     """
     if library is None:
         library = _load()
@@ -30,7 +30,7 @@ def open_nvml(library: Any = None) -> Counter:
 
 
 class NvmlCounter:
-    """Millijoules since the driver was loaded."""
+    """The GPU's own counter: millijoules since the driver was loaded."""
 
     method: Method = "nvml"
     share: Share = "present"
@@ -43,10 +43,10 @@ class NvmlCounter:
         return (self._read_mj() - self._start_mj) * 1000
 
     def begin(self) -> None:
-        """It counts by itself."""
+        """Do nothing: the hardware counts all the time."""
 
     def end(self) -> None:
-        """It counts by itself."""
+        """Do nothing: the hardware counts all the time."""
 
     def _read_mj(self) -> int:
         try:
@@ -56,7 +56,7 @@ class NvmlCounter:
 
 
 class NvmlPower(Integral):
-    """For GPUs that tell only their power now, in milliwatts."""
+    """The sampled power of a GPU that has no energy counter."""
 
     method: Method = "nvml"
     share: Share = "present"

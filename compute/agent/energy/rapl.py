@@ -1,4 +1,4 @@
-"""RAPL: the energy counters of all processor packages, through /sys/class/powercap (root may read them)."""
+"""RAPL: the energy counters of all processor packages, in /sys/class/powercap (usually readable by root only)."""
 
 from __future__ import annotations
 
@@ -14,30 +14,36 @@ _MOVES_WITHIN_S = 0.02
 
 
 class Rapl:
-    """The sum over all packages ("package-0", "package-1", ...): sub-zones are parts of them, "psys" includes them."""
+    """The sum over all packages ("package-0", "package-1", ...).
+
+    Sub-zones are parts of a package and "psys" includes all packages, so neither is added.
+    """
 
     method: Method = "rapl"
     share: Share = "busy"
 
     def __init__(self, sys: Path, *, pause: Callable[[float], None] = time.sleep) -> None:
-        """Raises CounterError where there is none, it may not be read, or it stands still."""
+        """Find the packages under ``sys``.
+
+        Raise CounterError if there is none, or one is unreadable or does not count.
+        """
         self._total_uj = 0
         self._zones = [_Zone(folder) for folder in _packages(sys)]
         if not self._zones:
             raise CounterError("no RAPL package")
         pause(_MOVES_WITHIN_S)
         if not self.read_uj():
-            raise CounterError("RAPL stands still")
+            raise CounterError("the RAPL counter does not change")
 
     def read_uj(self) -> float:
         self._total_uj += sum(zone.step_uj() for zone in self._zones)
         return self._total_uj
 
     def begin(self) -> None:
-        """It counts by itself."""
+        """Do nothing: the hardware counts all the time."""
 
     def end(self) -> None:
-        """It counts by itself."""
+        """Do nothing: the hardware counts all the time."""
 
 
 class _Zone:
@@ -47,7 +53,7 @@ class _Zone:
         self._last_uj = _number(self._energy)
 
     def step_uj(self) -> int:
-        """Since the last step. A counter that is lower than before has overflowed once."""
+        """Return the microjoules since the last call. A counter that is lower than before has wrapped around once."""
         before, self._last_uj = self._last_uj, _number(self._energy)
         step = self._last_uj - before
         return step if step >= 0 else step + self._range_uj

@@ -1,7 +1,8 @@
-"""May this car work now? The owner's rules, evaluated on the vehicle. Pure: no clock, no files, no network.
+"""The owner's rules, evaluated on the vehicle: may this car work now? Pure: no clock, no files, no network.
 
-Unknown never means yes: a rule that needs a reading which the car does not give says no. Rules on charge and heat have
-two marks (stop and resume) and a wait, so that a reading that hovers does not switch the car on and off.
+A rule that needs a value which the car does not report forbids work: unknown never counts as yes. The rules on charge,
+heat and ready-by have two limits (stop and resume) and a waiting time, so that a value near a limit does not switch
+work on and off repeatedly.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ _NOTHING_COUNTED = Usage()
 def evaluate(
     policy: Policy, state: VehicleState, now: datetime, previous: Availability, usage: Usage = _NOTHING_COUNTED
 ) -> Availability:
-    """The first rule that forbids work, or READY. ``now`` is aware; ``previous`` is the last verdict, READY at first.
+    """Return the verdict of the first rule that forbids work, or READY.
 
-    The latches move at every call, whichever rule speaks, so that driving past a charge that is too low does not
-    make it high enough.
+    ``now`` is an aware datetime; ``previous`` is the last verdict, READY at first. The latches are updated at every
+    call, also when another rule decides: a low charge is remembered even while the car is being driven.
     """
     memory = previous.memory
     if fault := readings.unfit(state, now, memory.last):
         return replace(fault, memory=memory)
-    memory = _remember(policy, state, now, memory)
+    memory = _updated_memory(policy, state, now, memory)
     verdict = (
         readings.in_use(state)
         or rules.paused(policy, now)
@@ -49,7 +50,7 @@ def evaluate(
     return replace(verdict, memory=memory)
 
 
-def _remember(policy: Policy, state: VehicleState, now: datetime, memory: Memory) -> Memory:
+def _updated_memory(policy: Policy, state: VehicleState, now: datetime, memory: Memory) -> Memory:
     return Memory(
         charge=_charge(policy, state, now, memory.charge),
         heat=_heat(policy, state, now, memory.heat),
@@ -72,7 +73,7 @@ def _heat(policy: Policy, state: VehicleState, now: datetime, latch: Latch) -> L
 
 
 def _ready(policy: Policy, state: VehicleState, now: datetime, latch: Latch) -> Latch:
-    """Open outside the lead time: when it is over, so is the wait."""
+    """Return the latch of the ready-by rule. It is open outside the lead time, so its wait ends with that time."""
     if state.charge_percent is None or rules.ready_due(policy, now) is None:
         return Latch()
     is_short = state.charge_percent < policy.ready_by_percent

@@ -1,4 +1,4 @@
-"""Asks the owner's rules, with the car's reading and what was counted, and keeps the verdict."""
+"""Evaluate the owner's rules on the car's reading and the counted usage, and keep the verdict."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from compute.agent.state.clock import zone_or_utc
 from compute.agent.state.usage import Figures, Traffic, UsageBook
 from compute.protocol import Policy
 
-# A gap longer than this between two looks is a computer that slept, not one that worked.
+# A longer gap between two calls means that the computer slept; it does not count as work.
 _MAX_STEP_S = 10.0
 
 
 class Judge:
-    """`verdict`, `reading` and `figures` are those of the last `look`."""
+    """The owner's rules with their inputs. `verdict`, `reading` and `figures` are those of the last call of `look`."""
 
     def __init__(
         self,
@@ -38,7 +38,10 @@ class Judge:
         self.figures: Figures = book.figures(now(), zone_or_utc(policy.time_zone))
 
     def look(self, *, is_running: bool, is_working: bool) -> Availability:
-        """The verdict of now. ``is_running``: a unit uses the processor; ``is_working``: one has begun and not ended."""
+        """Evaluate the rules now and return the verdict.
+
+        ``is_running``: a unit uses the processor. ``is_working``: a unit has begun and has not ended.
+        """
         now = self._now()
         self.reading = self._sensors()
         self._count(now, is_running)
@@ -51,7 +54,7 @@ class Judge:
         return self.verdict
 
     def close(self) -> None:
-        """What was counted is on disk when this returns."""
+        """Write all counts to disk and close the sensors."""
         self._count(self._now(), self._was_running)
         self._book.flush()
         self._sensors.close()
@@ -61,10 +64,10 @@ class Judge:
         self._looked_s += step_s
         work_ms = round(step_s * 1000) if self._was_running and step_s <= _MAX_STEP_S else 0
         self._was_running = is_running
-        # Until it is known, the network may be one that costs.
+        # Only Wi-Fi and Ethernet are free of charge. An unknown network counts as mobile data.
         sent, received = self._traffic.take()
         if self.reading.network in ("wifi", "ethernet"):
             sent = received = 0
-        where = zone_or_utc(self.policy.time_zone)
-        self._book.count(now, where, sent=sent, received=received, work_ms=work_ms)
-        self.figures = self._book.figures(now, where)
+        time_zone = zone_or_utc(self.policy.time_zone)
+        self._book.count(now, time_zone, sent=sent, received=received, work_ms=work_ms)
+        self.figures = self._book.figures(now, time_zone)

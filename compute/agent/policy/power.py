@@ -1,4 +1,4 @@
-"""The rule on where power comes from and what it costs."""
+"""The owner's rule on the source and the price of electricity."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from compute.protocol import Policy
 
 
 def power(policy: Policy, state: VehicleState, now: datetime) -> Availability | None:
+    """Return a refusal unless the car charges from solar or the price is low enough, as the rule demands."""
     if policy.power_rule == "any":
         return None
     if policy.power_rule != "below_price" and is_solar(state):
@@ -27,21 +28,22 @@ def power(policy: Policy, state: VehicleState, now: datetime) -> Availability | 
 
 
 def is_solar(state: VehicleState) -> bool | None:
-    """Charging, and from solar: both must be known."""
+    """Return whether the car charges from solar power, None if that is not known."""
     if state.charging is False or state.solar is False:
         return False
     return True if state.charging and state.solar else None
 
 
 def price_micro(policy: Policy, state: VehicleState, now: datetime) -> tuple[float, str]:
-    """What a kWh costs now, and who says so: the car or its charger, else the owner's tariff.
+    """Return (price of a kWh now in micro-units, its source): the car's or charger's price, else the owner's tariff.
 
-    Where windows of the tariff overlap, the dearest holds. Without a known time zone every window might be open.
+    Where windows of the tariff overlap, the highest price counts. Without a known time zone every window may be open,
+    so the highest price of all counts.
     """
     if state.price_micro_per_kwh is not None:
         return state.price_micro_per_kwh, "as the charger says"
-    where = clock.zone(policy.time_zone)
-    minute = None if where is None else clock.minute_of_week(now.astimezone(where))
+    time_zone = clock.zone(policy.time_zone)
+    minute = None if time_zone is None else clock.minute_of_week(now.astimezone(time_zone))
     prices = [
         price
         for weekday, start, end, price in policy.tariff_windows

@@ -1,4 +1,4 @@
-"""What no owner has to ask for: no work while driving or busy, or on a reading that cannot be trusted."""
+"""Rules that hold for every owner: no work while the car is driven or busy, or when its reading cannot be trusted."""
 
 from __future__ import annotations
 
@@ -12,32 +12,33 @@ STALE_AFTER = timedelta(seconds=120)
 _JUMP_WITHIN = timedelta(minutes=1)
 _CHARGE_JUMP = 20
 _HEAT_JUMP = 40
-_PRICE_LIMIT = 100_000_000  # a hundred of the currency for a kilowatt-hour
+_PRICE_LIMIT = 100_000_000  # micro-units per kWh: 100 units of the currency
 
 
 def unfit(state: VehicleState, now: datetime, last: VehicleState | None) -> Availability | None:
-    """Stale or absurd; ``last`` is the last reading that made sense."""
+    """Return a refusal for a stale or absurd reading, or None. ``last`` is the last reading that was neither."""
     return _stale(state, now) or _absurd(state, last)
 
 
 def in_use(state: VehicleState) -> Availability | None:
+    """Return a refusal while the car is driven or busy, or None."""
     return _driving(state) or _busy(state)
 
 
 def _stale(state: VehicleState, now: datetime) -> Availability | None:
     if abs(now - state.at) <= STALE_AFTER:
         return None
-    why = state.note or f"The car's last reading is from {_when(state, now)}."
+    why = state.note or f"The car's last reading is from {_age_text(state, now)}."
     limit = int(STALE_AFTER.total_seconds())
-    return no("sensor_stale", f"{why} Without a reading of the last {limit} seconds there is no work.")
+    return no("sensor_stale", f"{why} Work needs a reading from the last {limit} seconds.")
 
 
 def _absurd(state: VehicleState, last: VehicleState | None) -> Availability | None:
     fault = state.fault or _range(state) or _contradiction(state) or _jump(state, last)
-    return no("sensor_absurd", f"{fault}, which cannot be.") if fault else None
+    return no("sensor_absurd", f"{fault}, which is impossible.") if fault else None
 
 
-def _when(state: VehicleState, now: datetime) -> str:
+def _age_text(state: VehicleState, now: datetime) -> str:
     if state.at.year <= 1970:
         return "never"
     seconds = (now - state.at).total_seconds()
@@ -69,12 +70,12 @@ def _jump(state: VehicleState, last: VehicleState | None) -> str:
     if _differ(state.charge_percent, last.charge_percent, _CHARGE_JUMP):
         return f"The charge went from {last.charge_percent:g} to {state.charge_percent:g} % within a minute"
     if _differ(state.temperature_c, last.temperature_c, _HEAT_JUMP):
-        return f"The heat went from {last.temperature_c:g} to {state.temperature_c:g} °C within a minute"
+        return f"The temperature went from {last.temperature_c:g} to {state.temperature_c:g} °C within a minute"
     return ""
 
 
-def _differ(one: float | None, other: float | None, by: float) -> bool:
-    return one is not None and other is not None and abs(one - other) > by
+def _differ(first: float | None, second: float | None, by: float) -> bool:
+    return first is not None and second is not None and abs(first - second) > by
 
 
 def _driving(state: VehicleState) -> Availability | None:
@@ -84,4 +85,8 @@ def _driving(state: VehicleState) -> Availability | None:
 
 
 def _busy(state: VehicleState) -> Availability | None:
-    return no("car_busy", f"The car is busy with {state.busy}; it works only when left alone.") if state.busy else None
+    return (
+        no("car_busy", f"The car is busy with {state.busy}; it works only while it is not in use.")
+        if state.busy
+        else None
+    )

@@ -1,4 +1,4 @@
-"""The owner's rules of time, plug, charge, heat and network, one function each: a refusal, or None."""
+"""The owner's rules on time, plug, charge, heat and network. Each function returns a refusal, or None."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _MEGABYTE = 10**6
 
 
 def paused(policy: Policy, now: datetime) -> Availability | None:
-    """Pause "stop": nothing runs."""
+    """Refuse all work while the pause "stop" lasts."""
     if policy.pause != "stop" or not _is_paused(policy, now):
         return None
     return no("paused", f"You paused it {_until(policy)}.")
 
 
 def finishing(policy: Policy, now: datetime, usage: Usage) -> Availability | None:
-    """Pause "finish": what runs may end, nothing new begins; then it is paused."""
+    """Refuse new work while the pause "finish" lasts; a unit that has begun may end."""
     if policy.pause != "finish" or not _is_paused(policy, now):
         return None
     if not usage.is_working:
@@ -46,18 +46,20 @@ def _until(policy: Policy) -> str:
 
 
 def schedule(policy: Policy, now: datetime) -> Availability | None:
+    """Refuse work outside the windows of the weekly schedule, and with an unknown time zone."""
     if not policy.windows:
         return None
-    where = clock.zone(policy.time_zone)
-    if where is None:
+    time_zone = clock.zone(policy.time_zone)
+    if time_zone is None:
         return no("outside_schedule", f'The schedule names an unknown time zone, "{policy.time_zone}".')
-    local = now.astimezone(where)
+    local = now.astimezone(time_zone)
     if any(clock.within(clock.minute_of_week(local), *window) for window in policy.windows):
         return None
     return no("outside_schedule", f"It is {local:%A %H:%M} ({policy.time_zone}), outside your weekly schedule.")
 
 
 def day_share(policy: Policy, now: datetime, usage: Usage) -> Availability | None:
+    """Refuse work when today's share of working time is used up."""
     if policy.day_share_percent >= 100:
         return None
     allowed_s = day_allowance_s(policy, now)
@@ -70,14 +72,14 @@ def day_share(policy: Policy, now: datetime, usage: Usage) -> Availability | Non
 
 
 def day_allowance_s(policy: Policy, now: datetime) -> float:
-    """Seconds of this local day that the owner allows for work."""
-    where = clock.zone_or_utc(policy.time_zone)
-    length = clock.day_length(now.astimezone(where).date(), where)
+    """Return how many seconds of this local day the owner allows for work."""
+    time_zone = clock.zone_or_utc(policy.time_zone)
+    length = clock.day_length(now.astimezone(time_zone).date(), time_zone)
     return length.total_seconds() * max(0, min(policy.day_share_percent, 100)) / 100
 
 
 def ready_by(policy: Policy, state: VehicleState, now: datetime, memory: Memory) -> Availability | None:
-    """Before a time at which the car shall be ready, the charge goes first."""
+    """Refuse work before a ready-by time until the battery has the charge that the owner wants by then."""
     due = ready_due(policy, now)
     if due is None:
         return None
@@ -88,20 +90,21 @@ def ready_by(policy: Policy, state: VehicleState, now: datetime, memory: Memory)
     wanted = f"{policy.ready_by_percent} % by {due:%A %H:%M}"
     if state.charge_percent >= policy.ready_by_percent:
         return no(
-            "ready_by", f"The battery has just reached {state.charge_percent:g} % of the {wanted}; it waits a little."
+            "ready_by", f"The battery has just reached {state.charge_percent:g} % (goal: {wanted}); work resumes soon."
         )
     return no("ready_by", f"The battery is at {state.charge_percent:g} %, and you want {wanted}.")
 
 
 def ready_due(policy: Policy, now: datetime) -> datetime | None:
-    """The time for which it charges now, if it is within the lead time of one."""
+    """Return the next ready-by time if ``now`` is within its lead time, else None."""
     if not policy.ready_by:
         return None
-    where = clock.zone_or_utc(policy.time_zone)
-    return clock.next_of(policy.ready_by, now, where, policy.ready_by_lead_minutes)
+    time_zone = clock.zone_or_utc(policy.time_zone)
+    return clock.next_of(policy.ready_by, now, time_zone, policy.ready_by_lead_minutes)
 
 
 def plug(policy: Policy, state: VehicleState) -> Availability | None:
+    """Refuse work while the car is not plugged in, if the owner wants that."""
     if state.plugged_in or not policy.plugged_in_only:
         return None
     if state.plugged_in is None:
@@ -110,6 +113,7 @@ def plug(policy: Policy, state: VehicleState) -> Availability | None:
 
 
 def charge(policy: Policy, state: VehicleState, memory: Memory) -> Availability | None:
+    """Refuse work from a charge below the stop limit until the resume limit is reached and the wait is over."""
     if state.charge_percent is None:
         return missing("how full its battery is", "charge_stop_percent") if policy.charge_stop_percent > 0 else None
     if not memory.charge.is_shut:
@@ -123,6 +127,7 @@ def charge(policy: Policy, state: VehicleState, memory: Memory) -> Availability 
 
 
 def heat(policy: Policy, state: VehicleState, memory: Memory) -> Availability | None:
+    """Refuse work from a temperature above the stop limit until the resume limit is reached and the wait is over."""
     if state.temperature_c is None:
         return missing("how hot it is", "heat_stop_c")
     if not memory.heat.is_shut:
@@ -136,10 +141,12 @@ def heat(policy: Policy, state: VehicleState, memory: Memory) -> Availability | 
 
 
 def resume_percent(policy: Policy) -> int:
+    """Return the charge at which work resumes, never below the one at which it stops."""
     return max(policy.charge_resume_percent, policy.charge_stop_percent)
 
 
 def resume_c(policy: Policy) -> int:
+    """Return the temperature at which work resumes, never above the one at which it stops."""
     return min(policy.heat_resume_c, policy.heat_stop_c)
 
 
@@ -148,14 +155,15 @@ def _wait(until: datetime) -> str:
 
 
 def network(policy: Policy, state: VehicleState, usage: Usage) -> Availability | None:
+    """Refuse work without a network, on a network that the owner forbids, and beyond the monthly data cap."""
     if state.network in ("wifi", "ethernet"):
         return None
     if state.network == "none":
-        return no("no_network", "The car says that it has no network.")
+        return no("no_network", "The car reports that it has no network.")
     if policy.network == "any":
         return None
     if state.network is None:
-        return missing("on which network it is", "network")
+        return missing("which network it is on", "network")
     if policy.network == "wifi":
         return no("not_on_wifi", f'The car is on "{state.network}", and you allow work only on Wi-Fi or a cable.')
     cap = policy.data_cap_mb_per_month

@@ -1,4 +1,4 @@
-"""What the rules say, and what they need to remember until they are asked again."""
+"""The verdict of the rules, and what they must remember until the next evaluation."""
 
 from __future__ import annotations
 
@@ -8,30 +8,34 @@ from datetime import UTC, datetime, timedelta
 from compute import reasons
 from compute.agent.sensors.state import VehicleState
 
-# BOINC's rule: after heat or low charge, at least five minutes before work resumes, also when the reading is well again.
+# BOINC's rule: after heat or low charge, work resumes after five minutes at the earliest, even if the value is good
+# again.
 RESUME_AFTER = timedelta(minutes=5)
 _LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True)
 class Latch:
-    """A rule that says no until its reading has passed the resume mark and the wait is over."""
+    """The state of a rule that forbids work until its value has reached the resume limit and the wait is over."""
 
     is_shut: bool = False
     until: datetime = _LONG_AGO
 
     def after(self, *, stops: bool, resumes: bool, now: datetime) -> Latch:
-        """Shut when the reading ``stops``; open again when it ``resumes`` and the wait is over."""
+        """Return the latch after a reading: shut if it ``stops``, open if it ``resumes`` and the wait is over."""
         if stops or (self.is_shut and not resumes):
             return Latch(True, now + RESUME_AFTER)
-        # The clock may have been set back meanwhile.
+        # If the clock was set back meanwhile, the wait still lasts RESUME_AFTER at most.
         until = min(self.until, now + RESUME_AFTER)
         return Latch(True, until) if self.is_shut and now < until else Latch()
 
 
 @dataclass(frozen=True)
 class Memory:
-    """``last`` is the last reading that made sense; an impossible jump is measured from it."""
+    """What one evaluation leaves for the next.
+
+    ``last`` is the last valid reading; impossible jumps are measured from it.
+    """
 
     charge: Latch = Latch()
     heat: Latch = Latch()
@@ -41,9 +45,10 @@ class Memory:
 
 @dataclass(frozen=True)
 class Availability:
-    """``code`` is "" when available. ``sentence`` has the values that decided, ``setting`` the owner's rule ("" if none).
+    """A verdict: may the car work now?
 
-    With ``may_finish`` the unit that runs now may end in peace; otherwise it stops at once.
+    ``code`` is "" when it may. ``sentence`` has the values that decided, ``setting`` the owner's rule ("" if none).
+    With ``may_finish`` a unit that has begun may end; otherwise it is stopped at once.
     """
 
     available: bool
@@ -59,7 +64,7 @@ READY = Availability(True, "", "Every rule of the owner allows work now.")
 
 @dataclass(frozen=True)
 class Usage:
-    """What the agent has counted: mobile data of this month, work of this local day; and whether it works now."""
+    """Counted usage: mobile data of this month, working time of this local day, and whether a unit has begun."""
 
     mobile_bytes: int = 0
     work_s: float = 0.0
@@ -67,11 +72,11 @@ class Usage:
 
 
 def no(code: str, sentence: str, *, setting: str | None = None) -> Availability:
-    """A refusal; the setting is the one that `compute.reasons` names, unless another one decided."""
+    """Return a refusal. Its setting is the one that `compute.reasons` names, unless ``setting`` is given."""
     return Availability(False, code, sentence, reasons.setting(code) if setting is None else setting)
 
 
 def missing(what: str, setting: str) -> Availability:
-    """The car does not say what a rule needs to know: unknown is never yes."""
-    why = "your rules need it" if setting else "without it there is no work"
-    return no("sensor_missing", f"The car does not say {what}, and {why}.", setting=setting)
+    """Return the refusal for a value that a rule needs and the car does not report: unknown never counts as yes."""
+    why = "your rules need it" if setting else "work is not possible without it"
+    return no("sensor_missing", f"The car does not report {what}, and {why}.", setting=setting)

@@ -1,4 +1,4 @@
-"""Where the car's readings come from, behind one small interface. `open_sensors` makes one from its name."""
+"""Sources of the car's readings, all with the same small interface. `open_sensors` opens one by its name."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ HELP = (
     " teslamate:mqtt://host:1883/?car=1, ovms:mqtt://user@host/VEHICLEID, file:PATH, or command:PROGRAM ARGUMENTS"
     " (see docs/vehicles.md); the password of a broker goes into DRIVEWAY_MQTT_PASSWORD"
 )
-# Faster, and a simulated drive would look like a charge that cannot be.
+# At a higher speed the simulated charge would change faster than `policy.readings` accepts.
 _MAX_SPEED = 60
 
 
 def open_sensors(name: str, state: Path) -> Sensors:
-    """The source called ``name``, as in `HELP`. Raises AgentError (sensors_unknown, sensors_invalid).
+    """Open the source called ``name`` (see `HELP`). Raise AgentError (sensors_unknown, sensors_invalid).
 
-    No source guesses: what it cannot tell is None, and what it has not heard lately is stale.
+    No source guesses: a value that it does not know is None, and a reading without recent news is stale.
     """
     kind, _, rest = name.partition(":")
     if name == "simulated":
@@ -49,12 +49,12 @@ def open_sensors(name: str, state: Path) -> Sensors:
 
 def _open_day(query: str) -> SimulatedDay:
     options = {"seed": "1", "speed": "1", "zone": "UTC"} | dict(parse_qsl(query))
-    where = zone(options["zone"])
+    time_zone = zone(options["zone"])
     try:
         seed, speed = int(options["seed"]), int(options["speed"])
     except ValueError as error:
         raise AgentError("sensors_invalid", "seed and speed of simulated:day are whole numbers.") from error
-    if where is None or not 1 <= speed <= _MAX_SPEED or len(options) > 3:
+    if time_zone is None or not 1 <= speed <= _MAX_SPEED or len(options) > 3:
         message = f"simulated:day takes seed, speed (1 to {_MAX_SPEED}) and zone (a time zone's name)."
         raise AgentError("sensors_invalid", message)
-    return SimulatedDay(seed=seed, where=where, speed=speed)
+    return SimulatedDay(seed=seed, where=time_zone, speed=speed)

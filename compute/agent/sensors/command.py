@@ -1,6 +1,6 @@
-"""`command:CMD`: a program of the installer prints the car's reading as JSON, for every source that has no other way.
+"""`command:CMD`: a program of the installer prints the car's reading as JSON, for cars without another source.
 
-It is started without a shell, again and again, in a thread of its own, so that a slow one never holds up the agent.
+The program is started without a shell every 10 s, in a separate thread, so that a slow program never delays the agent.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MAX_BYTES = 65536
 
 
 class CommandSensors:
-    """The reading is stamped with the time at which the program was started, unless it says ``at`` itself."""
+    """Readings printed by a program. A reading has the time at which the program started, unless it prints ``at``."""
 
     def __init__(self, command: str, *, every_s: float = EVERY_S, timeout_s: float = TIMEOUT_S) -> None:
         self._argv = _split(command)
@@ -43,7 +43,7 @@ class CommandSensors:
         return self._latest
 
     def close(self) -> None:
-        """Ends the program if it runs, and the thread with it."""
+        """Kill the program if it runs, and end the thread."""
         self._stop.set()
         if self._process is not None and self._process.poll() is None:
             _kill(self._process)
@@ -51,10 +51,10 @@ class CommandSensors:
 
     def _repeat(self) -> None:
         while not self._stop.is_set():
-            found = self._read()
-            if found.note != self._latest.note:
-                log.info("Sensors: %s", found.note or "readings come in")
-            self._latest = found
+            reading = self._read()
+            if reading.note != self._latest.note:
+                log.info("Sensors: %s", reading.note or "readings arrive")
+            self._latest = reading
             self._stop.wait(self._every_s)
 
     def _read(self) -> VehicleState:
@@ -65,7 +65,10 @@ class CommandSensors:
             return never(f"The program {self._argv[0]} gives no reading: {error}.")
 
     def _run(self) -> bytes:
-        """What the program prints. Raises OSError or ValueError, also when it takes too long, fails, or says too much."""
+        """Run the program and return its output.
+
+        Raise OSError or ValueError, also for a timeout, an exit code other than 0, and more than 64 KiB of output.
+        """
         self._process = process = subprocess.Popen(
             self._argv,
             stdin=subprocess.DEVNULL,
@@ -75,11 +78,11 @@ class CommandSensors:
         )
         is_late = threading.Event()
 
-        def end() -> None:
+        def kill_late() -> None:
             is_late.set()
             _kill(process)
 
-        timer = threading.Timer(self._timeout_s, end)
+        timer = threading.Timer(self._timeout_s, kill_late)
         timer.start()
         try:
             assert process.stdout is not None
@@ -111,6 +114,6 @@ def _split(command: str) -> list[str]:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """The program and what it started: it leads a session of its own."""
+    """Kill the program and everything that it started: it is the leader of its own process group."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""`file:PATH`: another program writes the car's reading into a JSON file; replace the file, do not write into it."""
+"""`file:PATH`: another program writes the car's reading to a JSON file. It must replace the file atomically."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from compute.agent.sensors.state import NEVER, VehicleState, never
 
 
 class FileSensors:
-    """A file that is missing or wrong reads as never updated, so the policy calls it stale."""
+    """Readings from a file. A missing or invalid file counts as never updated, so the policy calls it stale."""
 
     def __init__(self, path: Path) -> None:
         self.source = f"file:{path}"
@@ -27,4 +27,4 @@ class FileSensors:
             return never(f"{self._path.name} cannot be read: {error}.")
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no resource is held."""

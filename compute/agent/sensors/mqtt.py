@@ -1,8 +1,8 @@
-"""Topics of a car on an MQTT broker (paho-mqtt, in a thread of its own): what they last said, and when.
+"""The latest values of a car's topics on an MQTT broker, and their age (paho-mqtt, in a separate thread).
 
-Kept messages carry no time: the broker hands them to every new subscriber, however old they are. So they tell values
-but never freshness. A reading is as fresh as the last message that came over the present connection; when the
-connection is lost, there is none.
+Retained messages carry no time: the broker sends them to every new subscriber, however old they are. So they give
+values but say nothing about freshness. A reading is as fresh as the last message that was not retained and that arrived
+over the present connection. Without a connection there is no reading.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ Read = Callable[[Values], VehicleState]
 
 
 class MqttSensors:
-    """Subscribes to exactly ``topics``, nothing else: no wildcard, so that no position or speed even reaches this computer.
+    """Readings from a broker. Only ``topics`` are subscribed, without wildcards, so position and speed never arrive.
 
-    ``topics`` maps each topic to the name under which ``read`` finds its value; ``read`` makes a reading of what is
-    known, and its ``at`` is set here, unless it has a ``note``: then it is not to be trusted, however fresh.
+    ``topics`` maps each topic to the name under which ``read`` finds its value. ``read`` makes a reading of the known
+    values; its ``at`` is set here. A reading with a ``note`` is never trusted, so its ``at`` is long ago.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class MqttSensors:
         self._note = "The broker has not answered yet."
         self._is_refused = False
         self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=f"driveway-{secrets.token_hex(8)}")
-        self._client.suppress_exceptions = True  # a packet that cannot be read must not end the thread
+        self._client.suppress_exceptions = True  # an exception in a callback must not end paho's thread
         self._client.on_connect, self._client.on_disconnect = self._on_connect, self._on_disconnect
         self._client.on_connect_fail, self._client.on_message = self._on_connect_fail, self._on_message
         self._client.on_subscribe = self._on_subscribe
@@ -65,12 +65,12 @@ class MqttSensors:
             values, heard_at, note = dict(self._values), self._heard_at, self._note
         if note:
             return replace(NEVER, note=note)
-        found = self._read(values)
-        if found.note:
-            return replace(found, at=LONG_AGO)
+        reading = self._read(values)
+        if reading.note:
+            return replace(reading, at=LONG_AGO)
         if heard_at == LONG_AGO:
-            return replace(found, at=LONG_AGO, note="The broker has only kept messages, and they carry no time.")
-        return replace(found, at=heard_at)
+            return replace(reading, at=LONG_AGO, note="The broker has only retained messages, and they carry no time.")
+        return replace(reading, at=heard_at)
 
     def close(self) -> None:
         self._client.disconnect()
@@ -79,9 +79,9 @@ class MqttSensors:
     def _forget(self, note: str) -> None:
         with self._lock:
             self._values, self._heard_at = {}, LONG_AGO
-        self._say(note)
+        self._set_note(note)
 
-    def _say(self, note: str) -> None:
+    def _set_note(self, note: str) -> None:
         with self._lock:
             if note != self._note:
                 log.info("Sensors: %s", note or "The broker has confirmed the topics.")
@@ -100,7 +100,7 @@ class MqttSensors:
             self._forget(f"The broker refuses the connection ({code}).")
             return
         self._forget("The broker has not confirmed the topics yet.")
-        # QoS 0: what is missed is said again or grows stale; nothing old is ever queued for us.
+        # QoS 0: the broker never queues old messages for us. A missed value is published again, or becomes stale.
         client.subscribe([(topic, 0) for topic in self._topics])
 
     def _on_subscribe(
@@ -112,10 +112,10 @@ class MqttSensors:
         properties: Properties | None,
     ) -> None:
         if refused := [topic for topic, code in zip(self._topics, codes, strict=False) if code.is_failure]:
-            # What it does not tell would read as "nothing going on": somebody may be in the car.
-            self._say(f"The broker refuses {len(refused)} topics, for instance {refused[0]}.")
+            # A missing topic would read as "not in use", although a person may be in the car: trust none of it.
+            self._set_note(f"The broker refuses {len(refused)} topics, for instance {refused[0]}.")
         else:
-            self._say("")
+            self._set_note("")
 
     def _on_connect_fail(self, client: paho.Client, data: object) -> None:
         self._forget("The broker cannot be reached.")
@@ -134,7 +134,7 @@ class MqttSensors:
     def _on_message(self, client: paho.Client, data: object, message: paho.MQTTMessage) -> None:
         try:
             name = self._topics.get(message.topic)
-        except UnicodeDecodeError:  # not one that we asked for, then
+        except UnicodeDecodeError:  # so it is not a topic that we subscribed to
             return
         if name is None:
             return

@@ -1,4 +1,4 @@
-"""Where a broker is, from the text after `teslamate:` or `ovms:`. Passwords are never part of it."""
+"""The address of an MQTT broker, parsed from the text after `teslamate:` or `ovms:`. It never holds a password."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ _PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 @dataclass(frozen=True)
 class BrokerUrl:
-    """``path`` has no leading slash; ``options`` is the query. ``text`` is the whole, fit for logs."""
+    """A parsed address.
+
+    ``path`` has no outer slashes, ``options`` is the query, ``text`` the whole address for logs.
+    """
 
     text: str
     is_tls: bool
@@ -28,19 +31,24 @@ class BrokerUrl:
 
 
 def parse_broker(text: str, *, options: frozenset[str]) -> BrokerUrl:
-    """``mqtt[s]://[user@]host[:port]/path?option=value``. Raises AgentError (sensors_invalid)."""
+    """Parse ``mqtt[s]://[user@]host[:port]/path?option=value``, with these options only.
+
+    Raise AgentError (sensors_invalid).
+    """
     try:
         url = urlsplit(text)
         port = url.port
     except ValueError as error:
         raise AgentError("sensors_invalid", "The address of the broker cannot be read.") from error
     if url.password is not None:
-        message = f"A command line is no place for a password: put it into {PASSWORD_VARIABLE}, or name a file by password_file=."
+        message = (
+            f"Do not put a password on the command line. Set {PASSWORD_VARIABLE}, or name a file with password_file=."
+        )
         raise AgentError("sensors_invalid", message)
     if url.scheme not in _PORTS or not url.hostname:
         raise AgentError("sensors_invalid", "The broker's address must look like mqtt://host:1883/ or mqtts://host/.")
-    found = dict(parse_qsl(url.query, keep_blank_values=True))
-    if unknown := set(found) - options - {"password_file"}:
+    given = dict(parse_qsl(url.query, keep_blank_values=True))
+    if unknown := set(given) - options - {"password_file"}:
         raise AgentError("sensors_invalid", f'The sensors have no option "{min(unknown)}".')
     return BrokerUrl(
         text=text,
@@ -49,12 +57,15 @@ def parse_broker(text: str, *, options: frozenset[str]) -> BrokerUrl:
         port=port or _PORTS[url.scheme],
         user=unquote(url.username or ""),
         path=unquote(url.path.strip("/")),
-        options=found,
+        options=given,
     )
 
 
 def password_of(url: BrokerUrl, environment: Mapping[str, str] = os.environ) -> str | None:
-    """From the file that the address names, else from the environment. Raises AgentError (sensors_invalid)."""
+    """Return the password from the file that the address names, else from the environment, or None if neither has one.
+
+    Raise AgentError (sensors_invalid) for a file that cannot be read.
+    """
     name = url.options.get("password_file")
     if name is None:
         return environment.get(PASSWORD_VARIABLE)
@@ -65,12 +76,15 @@ def password_of(url: BrokerUrl, environment: Mapping[str, str] = os.environ) -> 
 
 
 def level(text: str, what: str) -> str:
-    """One level of a topic: no separators and no wildcards, which would widen what is asked for."""
+    """Return ``text`` if it is one topic level. Raise AgentError (sensors_invalid) otherwise.
+
+    Separators and wildcards are refused, because they would subscribe to more than the listed topics.
+    """
     if not text or any(sign in text for sign in "/+#\0"):
         raise AgentError("sensors_invalid", f"{what} must be one level of a topic, without / + or #.")
     return text
 
 
 def levels(text: str, what: str) -> str:
-    """Several levels with slashes between."""
+    """Return ``text`` if it is one or more topic levels with slashes between them. Raise as `level`."""
     return "/".join(level(part, what) for part in text.split("/"))

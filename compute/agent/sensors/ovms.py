@@ -1,8 +1,8 @@
 """`ovms:mqtt://user@host/VEHICLEID?prefix=ovms`: metrics of an OVMS v3 module (server v3, MQTT).
 
-The module publishes ``<prefix>/<user>/<vehicle id>/metric/`` and the metric's name with its dots as slashes, kept by
-the broker, when it changed, every `server.v3 updatetime` seconds (600 by default: set it to 60, or it will be stale).
-`m.monotonic`, its uptime, always changes: it is the heartbeat.
+The topic of a metric is ``<prefix>/<user>/<vehicle id>/metric/`` plus its name with slashes for dots. Every `server.v3
+updatetime` seconds the module publishes the metrics that have changed, as retained messages. The default is 600: set it
+to 60, or the readings become stale. `m.monotonic`, the uptime, always changes and serves as the heartbeat.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from compute.agent.sensors.state import LONG_AGO, VehicleState
 from compute.agent.sensors.values import Values
 from compute.agent.state.errors import AgentError
 
-# Exactly these, and none of v.p.* (position, speed, odometer, trip).
+# Only these metrics are read. None of v.p.* is among them (position, speed, odometer, trip).
 METRICS = (
     "m.monotonic",
     "m.net.type",
@@ -40,9 +40,11 @@ _OPTIONS = frozenset({"prefix", "user", "topic", "network"})
 
 
 def open_ovms(text: str) -> MqttSensors:
-    """The path is the vehicle id. Options: ``prefix`` (default "ovms"), ``user`` in the topic (default the user of the
-    connection), or ``topic``, all that comes before ``/metric`` (the module's `topic.prefix`); ``network`` (as for
-    `own_network.choose`; default what the module says).
+    """Open the source from its address, whose path is the vehicle id. Raise AgentError (sensors_invalid).
+
+    Options: ``prefix`` (default "ovms") and ``user`` of the topic (default: the user of the connection), or ``topic``,
+    everything before ``/metric`` (the module's `topic.prefix`); ``network`` as in `own_network.choose` (default: "car",
+    what the module reports).
     """
     url = parse_broker(text, options=_OPTIONS)
     base, choice = _base(url), url.options.get("network", "car")
@@ -57,7 +59,7 @@ def open_ovms(text: str) -> MqttSensors:
 
 
 def _base(url: BrokerUrl) -> str:
-    """The module's topic prefix, without its last slash. Raises AgentError (sensors_invalid)."""
+    """Return the module's topic prefix without its last slash. Raise AgentError (sensors_invalid)."""
     topic, user = url.options.get("topic", ""), url.options.get("user", url.user)
     if topic:
         return levels(topic.strip("/"), "topic")
@@ -68,7 +70,7 @@ def _base(url: BrokerUrl) -> str:
 
 
 def reading(found: Mapping[str, str]) -> VehicleState:
-    """What the metrics say; ``note`` is set when the module has left the broker."""
+    """Return the reading of the metrics. Its ``note`` is set when the module is not connected to the broker."""
     values = Values(found)
     charging, pilot = values.boolean("v.c.charging"), values.boolean("v.c.pilot")
     heats = [heat for name in _TEMPERATURES if (heat := values.number(name)) is not None]
@@ -83,13 +85,13 @@ def reading(found: Mapping[str, str]) -> VehicleState:
         network=values.one_of("m.net.type", _NETWORKS),
         temperature_c=max(heats, default=None),
         busy=_busy(values),
-        note="OVMS says that its module has left the broker." if is_connected is False else "",
+        note="OVMS reports that its module is not connected to the broker." if is_connected is False else "",
         fault=values.fault,
     )
 
 
 def _is_parked(values: Values) -> bool | None:
-    """Switched on is ready to drive, in gear is driving; a gear alone does not make it parked."""
+    """Return whether the car is parked: False if it is switched on or in gear, None if the switch is unknown."""
     is_on, gear = values.boolean("v.e.on"), values.number("v.e.gear")
     if is_on or gear:
         return False
@@ -98,7 +100,7 @@ def _is_parked(values: Values) -> bool | None:
 
 def _busy(values: Values) -> str:
     flags = (
-        ("v.e.hvac", "preconditioning: somebody leaves soon"),
+        ("v.e.hvac", "preconditioning before a departure"),
         ("v.e.valet", "a valet"),
         ("v.e.alarm", "its alarm"),
     )

@@ -1,4 +1,4 @@
-"""The network of this computer itself, for sources that say nothing of the car's: what the default route goes out by."""
+"""The network of this computer (of its default route), for sources that do not report the car's network."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ _WIRED_NAMES = ("en", "eth")
 
 
 def choose(option: str, *, car: Callable[[], str | None]) -> Callable[[], str | None]:
-    """``network=own`` looks at this computer, ``car`` at the car; anything else is not understood."""
+    """Return the function that finds the network: of this computer for "own", ``car`` for "car".
+
+    Raise AgentError (sensors_invalid) for any other option.
+    """
     if option not in ("own", "car"):
         raise AgentError("sensors_invalid", "network must be own (this computer's) or car.")
     return own_network if option == "own" else car
 
 
 def own_network(proc: Path = PROC, sys: Path = SYS) -> str | None:
-    """ "wifi", "cellular", "ethernet", "none", or None for an interface of a kind that could be anything (a tunnel)."""
+    """Return "wifi", "cellular", "ethernet" or "none"; None for an interface of unknown kind, as a tunnel."""
     try:
         names = _default_interfaces((proc / "net" / "route").read_text(encoding="ascii"))
     except (OSError, ValueError):
@@ -34,7 +37,7 @@ def own_network(proc: Path = PROC, sys: Path = SYS) -> str | None:
 
 
 def _default_interfaces(routes: str) -> set[str]:
-    """The interfaces of the default routes of the lowest metric. Raises ValueError."""
+    """Return the interfaces of the default routes with the lowest metric. Raise ValueError."""
     found: dict[int, set[str]] = {}
     for line in routes.splitlines()[1:]:
         columns = line.split()

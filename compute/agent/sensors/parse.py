@@ -1,4 +1,4 @@
-"""Readings as JSON, for files, programs and the simulator's overrides."""
+"""Parse readings in JSON: of files, of programs, and the overrides of the simulator."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from compute.agent.sensors.state import NETWORKS, VehicleState
 
-# What every reading from outside must say, if only by null for "unknown"; the rest may be left out.
+# Fields that every reading from outside must have, with null for "unknown". The others may be left out.
 REQUIRED = frozenset({"parked", "plugged_in", "charge_percent", "network", "temperature_c"})
 _BOOLEANS = ("parked", "plugged_in", "charging", "solar")
 _NUMBERS = ("charge_percent", "temperature_c", "price_micro_per_kwh")
@@ -18,7 +18,7 @@ _MAX_BUSY = 80
 
 
 def fields_of(data: bytes) -> dict[str, Any]:
-    """A JSON object. Raises ValueError."""
+    """Parse a JSON object. Raise ValueError for anything else."""
     try:
         fields = json.loads(data)
     except RecursionError as error:
@@ -29,18 +29,18 @@ def fields_of(data: bytes) -> dict[str, Any]:
 
 
 def whole_reading(fields: Mapping[str, Any], default: VehicleState) -> VehicleState:
-    """A reading that names everything that is required. Raises ValueError."""
+    """Return a reading from ``fields``, which must have all that are REQUIRED. Raise ValueError."""
     if missing := REQUIRED - set(fields):
         raise ValueError(f"missing fields: {', '.join(sorted(missing))}")
     return overridden(default, fields)
 
 
 def overridden(default: VehicleState, fields: Mapping[str, Any]) -> VehicleState:
-    """``default`` with what ``fields`` say. Raises ValueError on a wrong type."""
+    """Return ``default`` with the values in ``fields``. Raise ValueError for a wrong type or value."""
     at = datetime.fromisoformat(str(fields["at"])) if "at" in fields else default.at
     network, busy = fields.get("network", default.network), fields.get("busy", default.busy)
     if at.tzinfo is None:
-        raise ValueError("at needs its offset from UTC")
+        raise ValueError("at needs a UTC offset")
     if network is not None and network not in NETWORKS:
         raise ValueError(f"network must be one of {', '.join(NETWORKS)}")
     if not isinstance(busy, str):

@@ -1,4 +1,4 @@
-"""`simulated`: a parked, plugged-in car on Wi-Fi; `sensors.json` in the state folder overrides what it says."""
+"""`simulated`: a parked, plugged-in car on Wi-Fi. `sensors.json` in the state folder overrides its values."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ PARKED = VehicleState(
 
 
 class SimulatedSensors:
+    """Readings of the car PARKED, taken now, with the overrides of the file."""
+
     def __init__(self, state: Path) -> None:
         self.source = "simulated"
         self._overrides = state / OVERRIDES_FILE
@@ -30,4 +32,4 @@ class SimulatedSensors:
             return never(f"{OVERRIDES_FILE} cannot be read: {error}.")
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no resource is held."""

@@ -1,8 +1,8 @@
-"""`simulated:day`: the days of a car that is driven to work: a function of a seed and the time, nothing else.
+"""`simulated:day`: the days of a commuter's car, computed from a seed and the time alone.
 
-A day begins at 4 in the morning, when last night's charge is done. Working days: to work, parked there without a plug
-on the mobile network, back, and most evenings plugged in at home, on Wi-Fi. Weekends: one errand, then plugged in under
-the sun. All figures are made up; they only have to be of the right kind.
+A day begins at 04:00, when the night's charging is over. On a working day the car drives to work, is parked there
+unplugged on the mobile network, drives home, and on most evenings is plugged in at home on Wi-Fi. At weekends it makes
+one trip, and is then plugged in while the sun shines. All figures are invented; they only need to be plausible.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _CHARGE_PER_MINUTE = 0.2  # 7 kW into 60 kWh
 _DRIVE_PER_MINUTE = 0.25
 _PRECONDITION_MINUTES = 10
 _DAY_STARTS_MINUTE = 4 * 60
-# At night, by day, and in the early evening: micro-units per kWh.
+# (end of the period in minutes after midnight, price in micro-units per kWh).
 _PRICES = ((6 * 60, 120_000), (16 * 60, 280_000), (21 * 60, 420_000), (23 * 60, 280_000), (24 * 60, 120_000))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One day, in minutes after midnight: two drives, and when the plug goes in (None: not at all)."""
+    """One day, in minutes after midnight: two drives, and the time of plugging in (None: not plugged in)."""
 
     drives: tuple[tuple[int, int], ...]
     plugged_at: int | None
@@ -36,7 +36,10 @@ class Plan:
 
 
 class SimulatedDay:
-    """``speed`` simulated seconds pass in a second from ``started`` on; readings are stamped with the real time."""
+    """Readings of the simulated car.
+
+    Simulated time runs ``speed`` times as fast as real time; ``at`` is the real time.
+    """
 
     def __init__(
         self, *, seed: int, where: tzinfo, speed: int = 1, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -51,11 +54,11 @@ class SimulatedDay:
         return state_at(self._seed, simulated.astimezone(self._where), at=now)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no resource is held."""
 
 
 def state_at(seed: int, local: datetime, *, at: datetime = LONG_AGO) -> VehicleState:
-    """The reading of this seed's car at a local time, stamped ``at``."""
+    """Return the reading of this seed's car at a local time, with ``at`` as its time."""
     day, minute = _day_and_minute(local)
     plan = plan_of(seed, day)
     is_driving = any(start <= minute < end for start, end in plan.drives)
@@ -81,6 +84,7 @@ def state_at(seed: int, local: datetime, *, at: datetime = LONG_AGO) -> VehicleS
 
 @lru_cache(maxsize=64)
 def plan_of(seed: int, day: date) -> Plan:
+    """Return the plan of a day, always the same for the same seed and day."""
     rng = random.Random(f"{seed}/{day.toordinal()}")  # noqa: S311 - a simulation, not a secret
     is_weekend, is_hot = day.weekday() >= 5, rng.random() < 0.25
     if is_weekend:
@@ -89,13 +93,13 @@ def plan_of(seed: int, day: date) -> Plan:
         return Plan(drives, drives[1][1] + 5, True, is_hot)
     leaves, returns = rng.randint(7 * 60, 8 * 60 + 30), rng.randint(16 * 60, 18 * 60)
     drives = ((leaves, leaves + rng.randint(20, 45)), (returns, returns + rng.randint(20, 50)))
-    # Every third evening at least, so that the charge of a day never depends on a long past.
+    # Plugged in every third evening at least, so that a day's charge never depends on more than a few days before it.
     is_plugged = rng.random() < 0.7 or day.toordinal() % 3 == 0
     return Plan(drives, drives[1][1] + rng.randint(3, 60) if is_plugged else None, False, is_hot)
 
 
 def charge_at(seed: int, day: date, minute: float) -> float:
-    """Percent at a minute of the day (which ends at 4 the next morning, minute 1680)."""
+    """Return the charge in percent at a minute of the day, which ends at 04:00 the next morning (minute 1680)."""
     plan = plan_of(seed, day)
     driven = sum(max(0.0, min(minute, end) - start) for start, end in plan.drives)
     percent = _morning(seed, day) - driven * _DRIVE_PER_MINUTE
@@ -105,7 +109,7 @@ def charge_at(seed: int, day: date, minute: float) -> float:
 
 
 def _morning(seed: int, day: date) -> float:
-    """What the last night left: full when it was plugged in, else what the day before ended with."""
+    """Return the charge at the start of the day: full if plugged in last night, else the charge of the day before."""
     before = day - timedelta(days=1)
     return _FULL if plan_of(seed, before).plugged_at is not None else charge_at(seed, before, 1440 + _DAY_STARTS_MINUTE)
 
@@ -118,7 +122,7 @@ def _is_plugged(seed: int, day: date, minute: float) -> bool:
 
 
 def _heat(plan: Plan, minute: float) -> float:
-    """A wave with its top at 15:00; on hot days it passes what owners allow."""
+    """Return a temperature wave in °C that peaks at 15:00. On hot days it exceeds the owners' default limit."""
     return (22 if plan.is_hot else 14) + (26 if plan.is_hot else 10) * (1 + cos((minute - 15 * 60) / 1440 * 2 * pi)) / 2
 
 

@@ -1,4 +1,4 @@
-"""What the car knows of itself. Only the policy's verdict leaves the vehicle, never these readings."""
+"""A reading of the car's sensors. Only the policy's verdict leaves the vehicle, never these readings."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 @dataclass(frozen=True)
 class VehicleState:
-    """One reading; ``at`` is when the car took it. None is "the car does not say", and never means yes.
+    """One reading. ``at`` is the time when the car took it. None means that the car does not report the value.
 
-    ``busy`` says what the car does with itself ("a software update"), "" for nothing. ``note`` says why there is no
-    fresh reading, ``fault`` what in it makes no sense. No field holds a place, a speed or a trip.
+    ``busy`` names what the car is occupied with ("a software update"), "" for nothing. ``note`` says why there is no
+    fresh reading, ``fault`` which value in it is impossible. No field holds a position, a speed or a trip.
     """
 
     at: datetime
@@ -33,7 +33,7 @@ class VehicleState:
 
 
 def never(note: str = "") -> VehicleState:
-    """No reading at all: the policy calls it stale, and ``note`` says why."""
+    """Return a reading without values. The policy calls it stale; ``note`` gives the reason."""
     return VehicleState(at=LONG_AGO, note=note)
 
 
@@ -41,12 +41,12 @@ NEVER = never()
 
 
 class Sensors(Protocol):
-    """A source of readings. `source` names it for people and holds no secret."""
+    """A source of readings. `source` is its name for people; it contains no secret."""
 
     source: str
 
     def __call__(self) -> VehicleState:
-        """The latest reading, at once: a source that has to wait for something waits elsewhere."""
+        """Return the latest reading without blocking. A source that has to wait does so in another thread."""
         ...
 
     def close(self) -> None: ...

@@ -1,8 +1,8 @@
 """`teslamate:mqtt://host:1883/?car=1`: TeslaMate's topics (docs.teslamate.org/docs/integrations/mqtt).
 
-TeslaMate publishes a value when it changes, and nothing while the car sleeps; so the reading of a quiet car grows
-stale within two minutes, and there is no work until it speaks again. That is meant: TeslaMate cannot tell a quiet car
-from one that was unplugged, and waking a car to ask costs more than the work brings.
+TeslaMate publishes a value when it changes, and nothing while the car sleeps. So the reading of a quiet car becomes
+stale within two minutes, and it gets no work until TeslaMate publishes again. This is intended: TeslaMate cannot
+distinguish a quiet car from one that was unplugged, and waking the car to ask costs more than the work earns.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from compute.agent.sensors.mqtt_url import level, parse_broker, password_of
 from compute.agent.sensors.state import LONG_AGO, VehicleState
 from compute.agent.sensors.values import Values
 
-# Exactly these, and none of latitude, longitude, location, geofence, speed, heading, elevation, odometer, power.
+# Only these topics are read. Latitude, longitude, location, geofence, speed, heading, elevation, odometer and power are
+# not among them.
 TOPICS = (
     "state",
     "healthy",
@@ -33,14 +34,17 @@ TOPICS = (
     "charge_energy_added",
     "charger_power",
 )
-# States in which TeslaMate asks the car, and the car answers; the others (asleep, offline, suspended, start,
-# unavailable) leave old values in the topics.
+# States in which TeslaMate receives values from the car. In the others (asleep, offline, suspended, start, unavailable)
+# the topics hold old values.
 _AWAKE = {"online", "charging", "driving", "updating"}
 _OPTIONS = frozenset({"car", "namespace", "network"})
 
 
 def open_teslamate(text: str) -> MqttSensors:
-    """Options: ``car`` (default 1), ``namespace``, ``network`` (as for `own_network.choose`)."""
+    """Open the source from its address. Raise AgentError (sensors_invalid).
+
+    Options: ``car`` (default 1), ``namespace``, and ``network`` as in `own_network.choose` (default "own").
+    """
     url = parse_broker(text, options=_OPTIONS)
     car, namespace = level(url.options.get("car", "1"), "car"), url.options.get("namespace", "")
     prefix = f"teslamate/{level(namespace, 'namespace')}/cars/{car}" if namespace else f"teslamate/cars/{car}"
@@ -55,7 +59,7 @@ def open_teslamate(text: str) -> MqttSensors:
 
 
 def reading(found: Mapping[str, str], network: str | None) -> VehicleState:
-    """What TeslaMate's values say; ``note`` is set when the car is not awake to say anything."""
+    """Return the reading of TeslaMate's values. Its ``note`` is set when the values are old because the car sleeps."""
     values, state = Values(found), found.get("state", "")
     charging = _is_charging(values, state)
     return VehicleState(
@@ -74,7 +78,7 @@ def reading(found: Mapping[str, str], network: str | None) -> VehicleState:
 
 def _note(values: Values, state: str) -> str:
     if values.boolean("healthy") is False:
-        return "TeslaMate says that its logger of this car is not healthy."
+        return "TeslaMate reports that its logger of this car is not healthy."
     if state in _AWAKE:
         return ""
     return (
@@ -83,7 +87,7 @@ def _note(values: Values, state: str) -> str:
 
 
 def _is_parked(values: Values, state: str) -> bool | None:
-    """The shift state is empty or P in a parked car; an empty one is not kept by the broker."""
+    """Return whether the car is parked: its shift state is then P or empty. A broker does not retain an empty value."""
     if state == "driving" or values.text("shift_state") not in ("", "P"):
         return False
     return True if state in ("online", "charging", "updating") else None
@@ -92,8 +96,8 @@ def _is_parked(values: Values, state: str) -> bool | None:
 def _is_charging(values: Values, state: str) -> bool | None:
     if state == "charging":
         return True
-    told = values.text("charging_state")
-    return told in ("Charging", "Starting") if told else False if state in _AWAKE else None
+    charging_state = values.text("charging_state")
+    return charging_state in ("Charging", "Starting") if charging_state else False if state in _AWAKE else None
 
 
 def _busy(values: Values, state: str) -> str:
@@ -101,7 +105,7 @@ def _busy(values: Values, state: str) -> str:
         return "a software update"
     flags = (
         ("service_mode", "being serviced"),
-        ("is_preconditioning", "preconditioning: somebody leaves soon"),
-        ("is_user_present", "somebody in it"),
+        ("is_preconditioning", "preconditioning before a departure"),
+        ("is_user_present", "a person inside"),
     )
     return next((what for name, what in flags if values.boolean(name)), "")

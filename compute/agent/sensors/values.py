@@ -1,4 +1,4 @@
-"""What MQTT payloads say. Nothing means unknown; nonsense is a fault of the reading, never a guess."""
+"""Typed values from MQTT payloads. An empty payload means unknown. An invalid one becomes a fault, never a guess."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _BOOLEANS = {"true": True, "false": False, "yes": True, "no": False, "1": True, 
 
 
 class Values:
-    """Typed access to the values by name; ``fault`` is about the first that makes no sense, "" if none."""
+    """Payloads by name. ``fault`` describes the first invalid one that was read, "" if there is none."""
 
     def __init__(self, found: Mapping[str, str]) -> None:
         self._found = found
@@ -20,29 +20,31 @@ class Values:
         return self._found.get(name, "")
 
     def boolean(self, name: str) -> bool | None:
+        """Return the value as a boolean; None if there is none or it is invalid."""
         if not (text := self.text(name)):
             return None
         if text.lower() not in _BOOLEANS:
-            self._blame(name, text)
+            self._note_fault(name, text)
         return _BOOLEANS.get(text.lower())
 
     def number(self, *names: str) -> float | None:
-        """Of the first name that has a value."""
+        """Return the number under the first of these names with a payload; None if there is none or it is invalid."""
         name = next((name for name in names if self.text(name)), "")
         if not name:
             return None
         match = _NUMBER.fullmatch(self.text(name))
         if match is None:
-            self._blame(name, self.text(name))
+            self._note_fault(name, self.text(name))
             return None
         return float(match[1])
 
     def one_of(self, name: str, meanings: Mapping[str, str]) -> str | None:
+        """Return the meaning of the value; None if there is none or ``meanings`` does not list it."""
         if not (text := self.text(name)):
             return None
         if text not in meanings:
-            self._blame(name, text)
+            self._note_fault(name, text)
         return meanings.get(text)
 
-    def _blame(self, name: str, text: str) -> None:
+    def _note_fault(self, name: str, text: str) -> None:
         self.fault = self.fault or f'The car reports {name} as "{text[:20]}"'

@@ -1,10 +1,10 @@
-"""What can go wrong in the agent, with codes that logs, status and exit codes share."""
+"""Errors of the agent. Their codes appear in logs, in `status.json` and on the command line."""
 
 from __future__ import annotations
 
 
 class AgentError(Exception):
-    """`code` is stable, `message` is one sentence for people."""
+    """Base of the agent's errors. `code` is stable, `message` is one sentence for people."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -13,7 +13,7 @@ class AgentError(Exception):
 
 
 class UnreachableError(AgentError):
-    """No usable answer came; trying again may help. `retry_after_s` is the server's wish, 0 for none."""
+    """No usable answer arrived; a retry may help. `retry_after_s` is what the server asked for, 0 for nothing."""
 
     def __init__(self, code: str, message: str, *, retry_after_s: float = 0.0) -> None:
         super().__init__(code, message)
@@ -21,7 +21,7 @@ class UnreachableError(AgentError):
 
 
 class RefusedError(AgentError):
-    """The server answered no; the same request again will not help. `status` is the HTTP status."""
+    """The server refused the request; the same request again will not help. `status` is the HTTP status."""
 
     def __init__(self, code: str, message: str, *, status: int) -> None:
         super().__init__(code, message)

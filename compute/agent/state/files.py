@@ -1,4 +1,4 @@
-"""Small files that are never seen half written, and the lock that keeps one agent per state folder."""
+"""Atomic writes of small files, and the lock that allows one agent for each state folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LOCK_FILE = "agent.lock"
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Replace ``path`` by ``data`` in one step. Atomic for readers; not synced to disk."""
+    """Replace the file ``path`` by ``data`` in one step. Readers see the old or the new file. No fsync."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -29,7 +29,7 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
 
 
 def is_locked(state: Path) -> bool:
-    """Is an agent running on this state folder?"""
+    """Return whether an agent runs on this state folder."""
     try:
         with lock(state):
             return False
@@ -39,7 +39,7 @@ def is_locked(state: Path) -> bool:
 
 @contextlib.contextmanager
 def lock(state: Path) -> Iterator[None]:
-    """Hold the folder until the process ends, however it ends. Raises AgentError (already_running)."""
+    """Lock the folder; the kernel releases the lock also when the process dies. Raise AgentError (already_running)."""
     with (state / LOCK_FILE).open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""What this computer is, as far as it changes results or prices."""
+"""Describe this computer, as far as it affects results or prices."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from compute import sandbox
 from compute.protocol import Hardware
 
 CPUINFO = Path("/proc/cpuinfo")
-# Of each machine, the vector extensions whose presence changes results, best first, and what is left without.
+# For each machine: the vector extensions that change results, best first, and the name if it has none of them.
 _EXTENSIONS = {
     "x86_64": (("avx512_vnni", "avx512f", "avx2"), "sse"),
     "aarch64": (("asimddp", "asimd"), "none"),
@@ -23,7 +23,7 @@ Kind = Literal["simulated", "box", "oem"]
 
 
 def describe(kind: Kind) -> Hardware:
-    """Hardware of this machine. onnxruntime is not imported here; its version comes from the package."""
+    """Return the hardware of this machine. onnxruntime is not imported; its version comes from the package metadata."""
     machine = platform.machine()
     return Hardware(
         machine=machine,
@@ -38,13 +38,13 @@ def describe(kind: Kind) -> Hardware:
 
 
 def isa(machine: str, flags: frozenset[str]) -> str:
-    """The best vector extension in ``flags`` (of /proc/cpuinfo) for this machine."""
+    """Return the best vector extension of this machine among ``flags`` (from /proc/cpuinfo)."""
     names, otherwise = _EXTENSIONS.get(machine, ((), "unknown"))
     return next((name for name in names if name in flags), otherwise)
 
 
 def _cpu_flags(cpuinfo: Path = CPUINFO) -> frozenset[str]:
-    """The first processor's flags ("flags" on x86, "Features" on ARM)."""
+    """Return the flags of the first processor ("flags" on x86, "Features" on ARM)."""
     try:
         lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

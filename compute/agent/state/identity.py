@@ -1,4 +1,4 @@
-"""The node's key, made on the vehicle and never sent: one Ed25519 key for HTTP, records and NATS."""
+"""The node's private key, created on the vehicle and never sent: one Ed25519 key for HTTP, meter records and NATS."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ KEY_FILE = "node.key"
 
 @dataclass(frozen=True)
 class Identity:
+    """The node's key and what is signed with it."""
+
     key: Ed25519PrivateKey
 
     @property
@@ -32,15 +34,15 @@ class Identity:
 
     @property
     def nkey_public(self) -> str:
-        """The same key as a NATS user nkey ("U...")."""
+        """The public key as a NATS user nkey ("U...")."""
         return str(self._nkey().public_key.decode())
 
     def sign_record(self, record: bytes) -> bytes:
-        """Ed25519 signature (64 bytes) of a meter record."""
+        """Return the Ed25519 signature (64 bytes) of a meter record."""
         return self.key.sign(protocol.signed_bytes(record))
 
     def sign_nats_nonce(self, nonce: str) -> bytes:
-        """The answer to a NATS server's challenge, base64, as nats-py's ``signature_cb`` wants it."""
+        """Return the signed nonce of a NATS server in base64, the form that nats-py's ``signature_cb`` needs."""
         return base64.b64encode(self._nkey().sign(nonce.encode()))
 
     def _nkey(self) -> nkeys.KeyPair:
@@ -49,7 +51,7 @@ class Identity:
 
 
 def create_identity(state: Path) -> Identity:
-    """The key in ``state``, made now if there is none (readable by this user only)."""
+    """Return the key in the folder ``state``; create it if there is none, readable by this user only."""
     path = state / KEY_FILE
     if path.exists():
         return load_identity(state)
@@ -64,7 +66,10 @@ def create_identity(state: Path) -> Identity:
 
 
 def load_identity(state: Path) -> Identity:
-    """Raises AgentError (not_enrolled, key_invalid) when there is no usable key in ``state``."""
+    """Return the key in the folder ``state``.
+
+    Raise AgentError (not_enrolled, key_invalid) if there is no usable one.
+    """
     path = state / KEY_FILE
     try:
         key = load_pem_private_key(path.read_bytes(), password=None)

@@ -1,8 +1,7 @@
-"""What survives a crash: counters that must not go back, the record chain, unacknowledged reports.
+"""The agent's durable state in SQLite: counters that never go back, the chain of meter records, unacknowledged reports.
 
-SQLite in WAL mode with full sync: a meter record is on disk before it is reported, and a report stays until
-the server has answered it. A unit that was running when the power went leaves nothing here; its lease just
-expires.
+WAL mode with full sync: a meter record is on disk before it is reported, and a report stays until the server has
+answered it. A unit that runs during a power failure leaves no record; its lease expires on the server.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from compute import protocol
 from compute.protocol import Policy, Report
 
 STORE_FILE = "agent.db"
-# Sync numbers are reserved in blocks, so that only one sync in so many writes to disk.
+# Sync numbers are reserved in blocks, so that only one sync in _BLOCK writes to disk.
 _BLOCK = 64
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -35,7 +34,7 @@ CREATE TABLE IF NOT EXISTS usage (
 
 @dataclass(frozen=True)
 class Totals:
-    """Sums over all records this vehicle has signed."""
+    """Sums over all meter records that this vehicle has signed."""
 
     ok: int
     error: int
@@ -46,7 +45,7 @@ class Totals:
 
 @dataclass(frozen=True)
 class MeterSlot:
-    """What the next record needs: its number, the hash of the last one, and the energy carried over."""
+    """The place of the next record in the chain: its number, the hash of the last one, and the energy carried over."""
 
     seq: int
     prev: str
@@ -62,7 +61,7 @@ class Metered:
 
 
 class Store:
-    """Not for several processes or threads. Every write is durable when the method returns."""
+    """The database of one agent, for one process and one thread. Every write is durable when the method returns."""
 
     def __init__(self, state: Path) -> None:
         self._db = sqlite3.connect(state / STORE_FILE, isolation_level=None)
@@ -75,7 +74,10 @@ class Store:
         self._db.close()
 
     def next_sync_seq(self, *, above: int = 0) -> int:
-        """A number never given before, also across crashes; ``above`` skips to what the server has seen."""
+        """Return a number that was never returned before, also before a crash, and that is greater than ``above``.
+
+        ``above`` is the newest number that the server has seen.
+        """
         self._sync_seq = max(self._sync_seq, above) + 1
         if self._sync_seq > self._sync_reserved:
             self._sync_reserved = self._sync_seq + _BLOCK
@@ -83,7 +85,10 @@ class Store:
         return self._sync_seq
 
     def add_record(self, build: Callable[[MeterSlot], Metered]) -> Report:
-        """Extend the chain by the record that ``build`` signs, and keep its report, in one transaction."""
+        """Append the record that ``build`` signs to the chain and store its report, in one transaction.
+
+        Return the report.
+        """
         with self._db:
             self._db.execute("BEGIN IMMEDIATE")
             slot = MeterSlot(
@@ -109,7 +114,7 @@ class Store:
         )
 
     def unacknowledged(self, *, max_bytes: int) -> tuple[Report, ...]:
-        """The oldest reports that fit in ``max_bytes`` together; at least one if there is one."""
+        """Return the oldest reports that together fit into ``max_bytes``; at least one if there is one."""
         reports: list[Report] = []
         room = max_bytes
         for (message,) in self._db.execute("SELECT message FROM report ORDER BY meter_seq"):
@@ -127,21 +132,24 @@ class Store:
         return self._db.execute(query, (attempt, fence)).fetchone() is not None
 
     def acknowledge(self, attempt: int, fence: int, *, is_kept: bool = True) -> bool:
-        """Forget a report that the server has answered; False if it was not waiting. ``is_kept``: it has the record now."""
+        """Delete a report that the server has answered. Return False if it was not waiting.
+
+        ``is_kept``: the server has the record in its chain, so `kept_seq` advances.
+        """
         with self._db:
             self._db.execute("BEGIN IMMEDIATE")
             query = "DELETE FROM report WHERE attempt = ? AND fence = ? RETURNING meter_seq"
-            done = self._db.execute(query, (attempt, fence)).fetchall()  # at most one: its key says so
-            if done and is_kept and done[0][0] > self.kept_seq():
-                self._set("kept_seq", done[0][0])
-        return bool(done)
+            deleted = self._db.execute(query, (attempt, fence)).fetchall()  # at most one: (attempt, fence) is unique
+            if deleted and is_kept and deleted[0][0] > self.kept_seq():
+                self._set("kept_seq", deleted[0][0])
+        return bool(deleted)
 
     def kept_seq(self) -> int:
-        """Number of the newest record that the server has confirmed."""
+        """Return the number of the newest record that the server has confirmed."""
         return self._counter("kept_seq")
 
     def continue_after(self, seq: int, digest: str) -> bool:
-        """Let the chain go on behind this record; False when it does already."""
+        """Make this record the end of the chain. Return False if it is the end already."""
         if (self._counter("meter_seq"), self._text("meter_hash").decode()) == (seq, digest):
             return False
         with self._db:
@@ -172,7 +180,7 @@ class Store:
         return int(row[0]) if row else 0
 
     def add_usage(self, amounts: Mapping[tuple[str, str], int]) -> None:
-        """Add to the sums of these (kind, period), in one transaction."""
+        """Add ``amounts`` to the sums by (kind, period), in one transaction."""
         if not amounts:
             return
         with self._db:
@@ -183,11 +191,11 @@ class Store:
             )
 
     def prune_usage(self, kind: str, *, before: str) -> None:
-        """Forget sums of periods that sort before this one."""
+        """Delete the sums of a kind for periods that sort before ``before``."""
         self._db.execute("DELETE FROM usage WHERE kind = ? AND period < ?", (kind, before))
 
     def failures_told(self) -> int:
-        """How many failed units an answered sync has told the server of, or need not be told."""
+        """Return how many failed units were reported in answered syncs or need not be reported."""
         return self._counter("failures_told")
 
     def set_failures_told(self, total: int) -> None:

@@ -1,4 +1,4 @@
-"""What the agent counts for the owner's caps: mobile data by the month, time at work by the day, in local time."""
+"""Usage counted for the owner's caps: mobile data by month and working time by day, in the owner's local time."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from datetime import datetime, timedelta, tzinfo
 
 from compute.agent.state.store import Store
 
-# What TCP, IP and TLS add to what is sent and received, in percent.
+# Overhead of TCP, IP and TLS on the counted bytes, in percent.
 _OVERHEAD_PERCENT = 5
-# A power cut loses this much of the count at most: ten seconds, or a megabyte.
+# A power failure loses at most this much of the counts: ten seconds or a megabyte.
 _FLUSH_S = 10.0
 _FLUSH_BYTES = 1_000_000
 _KEPT = {"sent": timedelta(days=62), "received": timedelta(days=62), "work_ms": timedelta(days=31)}
 
 
 class Traffic:
-    """Bytes that the agent's own connections carried; every carrier adds to it."""
+    """Counter of the bytes on the agent's own connections. Every carrier adds to it."""
 
     def __init__(self) -> None:
         self._sent = self._received = 0
@@ -29,10 +29,10 @@ class Traffic:
         self._received += received
 
     def take(self) -> tuple[int, int]:
-        """Sent and received since the last call, with what the layers below add."""
-        taken = self._sent, self._received
+        """Return (bytes sent, bytes received) since the last call, with the overhead of the network layers."""
+        counted = self._sent, self._received
         self._sent = self._received = 0
-        return taken[0] * (100 + _OVERHEAD_PERCENT) // 100, taken[1] * (100 + _OVERHEAD_PERCENT) // 100
+        return counted[0] * (100 + _OVERHEAD_PERCENT) // 100, counted[1] * (100 + _OVERHEAD_PERCENT) // 100
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Figures:
 
 
 class UsageBook:
-    """Counts that survive restarts. Old ones are removed."""
+    """Counts that survive restarts. Counts of old periods are deleted."""
 
     def __init__(self, store: Store, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._store, self._clock = store, clock
@@ -56,6 +56,7 @@ class UsageBook:
         self._pruned_on = ""
 
     def count(self, now: datetime, where: tzinfo, *, sent: int = 0, received: int = 0, work_ms: int = 0) -> None:
+        """Add bytes and milliseconds to the month and day of ``now`` in the time zone ``where``."""
         month, day = _periods(now, where)
         self._pending.update({("sent", month): sent, ("received", month): received, ("work_ms", day): work_ms})
         waiting = sum(amount for (kind, _), amount in self._pending.items() if kind != "work_ms")
@@ -64,11 +65,12 @@ class UsageBook:
             self._prune(now, where)
 
     def figures(self, now: datetime, where: tzinfo) -> Figures:
+        """Return the sums of the month and day of ``now`` in the time zone ``where``."""
         month, day = _periods(now, where)
         return Figures(month, self._sum("sent", month), self._sum("received", month), day, self._sum("work_ms", day))
 
     def flush(self) -> None:
-        """Put on disk what was counted since the last time."""
+        """Write to disk what was counted since the last call."""
         self._store.add_usage({key: amount for key, amount in self._pending.items() if amount})
         self._pending.clear()
         self._flushed_s = self._clock()

@@ -1,4 +1,4 @@
-"""Models, inputs and results: fetched by digest into a bounded cache, hashed on every read, uploaded."""
+"""Models, inputs and results: download by digest into a bounded cache, verify the hash on every read, upload."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _PARTIAL = ".part"
 
 
 class BlobError(AgentError):
-    """A blob that is not what the lease said: blob_size, blob_corrupt, digest_invalid."""
+    """A blob that does not match its lease. Codes: blob_size, blob_corrupt, digest_invalid."""
 
 
 class BlobCache:
-    """Files named by the SHA-256 of their content, the least recently used removed beyond ``limit_bytes``."""
+    """Files named by the SHA-256 of their content. Beyond ``limit_bytes`` the least recently used are deleted."""
 
     def __init__(self, folder: Path, *, limit_bytes: int = DEFAULT_CACHE_BYTES) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -39,20 +39,20 @@ class BlobCache:
             partial.unlink(missing_ok=True)
 
     def path(self, sha256: str) -> Path:
-        """Raises BlobError (digest_invalid), so that no name from outside can leave the folder."""
+        """Return the path of a blob. Raise BlobError (digest_invalid), so that no name can point outside the folder."""
         if not _SHA256.fullmatch(sha256):
             raise BlobError("digest_invalid", "A digest must be 64 lower-case hexadecimal digits.")
         return self._folder / sha256
 
     def read(self, sha256: str) -> bytes | None:
-        """The content, hashed again; None if it is absent or spoiled (then it is removed)."""
+        """Return the content after verifying its hash; None if it is absent, or corrupt (then it is deleted)."""
         path = self.path(sha256)
         try:
             data = path.read_bytes()
         except FileNotFoundError:
             return None
         if hashlib.sha256(data).hexdigest() != sha256:
-            log.warning("A cached blob was spoiled and is fetched again: %s", sha256)
+            log.warning("A cached blob is corrupt and is downloaded again: %s", sha256)
             path.unlink(missing_ok=True)
             return None
         os.utime(path)
@@ -62,7 +62,7 @@ class BlobCache:
         self.path(sha256).unlink(missing_ok=True)
 
     def trim(self, *, keep: str = "") -> None:
-        """Remove the least recently used blobs beyond the limit, but never ``keep``."""
+        """Delete the least recently used blobs beyond the limit, but never ``keep``."""
         entries = [(entry.stat(), Path(entry.path)) for entry in os.scandir(self._folder)]
         total = sum(stat.st_size for stat, _ in entries)
         for stat, path in sorted(entries, key=lambda entry: entry[0].st_mtime_ns):
@@ -74,7 +74,7 @@ class BlobCache:
 
 
 class Blobs:
-    """The marketplace's blobs for one node."""
+    """Access of one node to the marketplace's blobs."""
 
     def __init__(self, http: NodeHttp, cache: BlobCache) -> None:
         self.cache = cache
@@ -82,7 +82,10 @@ class Blobs:
         self._fetching: dict[str, asyncio.Lock] = {}
 
     async def get(self, sha256: str, *, size_bytes: int, grant: str, within_s: float) -> bytes:
-        """The blob, from the cache or the server. Raises BlobError, RefusedError, UnreachableError."""
+        """Return the blob from the cache or the server, retrying for ``within_s`` seconds.
+
+        ``grant`` is the permission that came with the lease. Raise BlobError, RefusedError or UnreachableError.
+        """
         lock = self._fetching.setdefault(sha256, asyncio.Lock())
         async with lock:
             try:
@@ -97,7 +100,7 @@ class Blobs:
         return data
 
     async def put_result(self, attempt: int, fence: int, result: bytes, *, within_s: float) -> None:
-        """Upload a result file. Raises RefusedError (a stale fence, for instance) or UnreachableError."""
+        """Upload a result file. Raise RefusedError (for instance for a stale fence) or UnreachableError."""
         await self._http.send_with_retries(
             "PUT",
             f"/api/node/v1/attempts/{attempt}/result",
@@ -121,7 +124,10 @@ class Blobs:
                 return
 
     async def _download(self, sha256: str, size_bytes: int, grant: str) -> None:
-        """Stream one blob to disk, hashed as it comes, and give up as soon as it is too long."""
+        """Stream one blob to disk while hashing it.
+
+        Raise BlobError as soon as it is too long, or if it is not the one.
+        """
         path = self.cache.path(sha256)
         partial = path.with_name(f"{sha256}.{secrets.token_hex(4)}{_PARTIAL}")
         headers: Mapping[str, str] = {protocol.GRANT_HEADER: grant}
@@ -138,7 +144,7 @@ class Blobs:
             if received_bytes != size_bytes:
                 raise BlobError("blob_size", f"Blob {sha256} does not have the {size_bytes} bytes of the lease.")
             if digest.hexdigest() != sha256:
-                raise BlobError("blob_corrupt", f"What came for blob {sha256} is something else.")
+                raise BlobError("blob_corrupt", f"The bytes received for blob {sha256} have another digest.")
             partial.replace(path)
         finally:
             with contextlib.suppress(OSError):

@@ -1,8 +1,7 @@
 """The child process that runs a customer's model. It serves one model only, and dies with the agent.
 
-Started by `runner.py` with its imports done before a model is known; then it reads the model from its
-standard input, lowers its own limits, and only then lets onnxruntime see the bytes. Never imported by the
-agent.
+`process.py` starts it. It finishes its imports before a model is chosen, then reads the model from standard input,
+lowers its own limits, and only then gives the bytes to onnxruntime. The agent never imports this module.
 """
 
 from __future__ import annotations
@@ -28,8 +27,8 @@ from compute.sandbox.seccomp import apply_seccomp
 
 Array = numpy.typing.NDArray[Any]
 _PR_SET_PDEATHSIG = 1
-_NICENESS = 10  # whatever else this computer does goes first
-_FATAL_ONLY = 4
+_NICENESS = 10  # other programs on this computer have priority
+_FATAL_ONLY = 4  # log level of onnxruntime
 _ALLOCATION_ERRORS = ("bad allocation", "bad_alloc", "failed to allocate", "allocate memory", "allocator")
 _RESULT_KINDS = "biuf"
 
@@ -44,12 +43,13 @@ class UnitError(Exception):
 
 @dataclass(frozen=True)
 class Channel:
-    """The two pipes to the agent. Blocking; the end of the input ends the child."""
+    """The two pipes to the agent, blocking. When the input ends, the child exits."""
 
     source: BinaryIO
     sink: BinaryIO
 
     def receive(self) -> tuple[dict[str, Any], bytes]:
+        """Return the next frame: (header, body)."""
         header_bytes, body_bytes = decode_lengths(self._exactly(LENGTHS_BYTES))
         return decode_header(self._exactly(header_bytes)), self._exactly(body_bytes)
 
@@ -67,7 +67,8 @@ class Channel:
 
 def main() -> None:
     """Serve units of one model until the agent closes the pipe or kills this process."""
-    # The agent may die by kill -9 while native code runs here and no pipe is read (prctl(2)).
+    # The agent may be killed (kill -9) while native code runs here and nothing reads the pipe. Then the kernel kills
+    # this process (prctl(2)).
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     os.nice(_NICENESS)
     channel = _open_channel()
@@ -90,14 +91,14 @@ def main() -> None:
 
 
 def _open_channel() -> Channel:
-    """Keep the pipes for frames alone: whatever native code prints must not land among them."""
+    """Return the channel, with standard output redirected to standard error: native code may print between frames."""
     sink = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     return Channel(sys.stdin.buffer, sink)
 
 
 def _restrict(limits: dict[str, Any]) -> None:
-    """``memory_bytes`` is what the unit may use on top of the interpreter and its libraries."""
+    """Lower this process's limits. ``memory_bytes`` is what a unit may use beyond the interpreter and its libraries."""
     with open("/proc/self/statm", encoding="ascii") as statm:
         used_bytes = int(statm.read().split()[0]) * resource.getpagesize()
     apply_rlimits(
@@ -110,7 +111,7 @@ def _restrict(limits: dict[str, Any]) -> None:
 
 
 def _limit_cpu(seconds: int) -> None:
-    """Processor time for the next unit; the hard limit of the whole life stays above it."""
+    """Limit the processor time of the next unit to ``seconds``. The hard limit for the child's whole life stays."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
     soft = int(usage.ru_utime + usage.ru_stime) + seconds + 1
@@ -121,19 +122,20 @@ def _load(model: bytes) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = _FATAL_ONLY
-    # Else bytes that begin like onnxruntime's own format would be read as that, past all of admission.
+    # Without this, a file that looks like onnxruntime's own format would be loaded as such, although admission checked
+    # it as ONNX.
     options.add_session_config_entry("session.load_model_format", "ONNX")
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime raises a dozen types of its own, all meaning "not this model"
+    except Exception as error:  # onnxruntime raises a dozen error types of its own when it cannot load a model
         raise UnitError(_code(error, "model_invalid"), str(error)) from error
 
 
 def _run(session: onnxruntime.InferenceSession, inputs: bytes, unit: Mapping[str, Any]) -> bytes:
-    """The named outputs for all items, as a safetensors file. Raises UnitError.
+    """Return the named outputs for all items as a safetensors file. Raise UnitError.
 
-    The items go through the session ``batch`` at a time, in order: results depend on the shape of the batch,
-    so copies of a unit can only be compared if all do the same.
+    The session runs ``batch`` items at a time, in order. Results depend on the batch size, so copies of a unit can be
+    compared only if all of them use the same one.
     """
     names, items, batch = unit["outputs"], unit["items"], unit["batch"]
     if unknown := set(names) - {output.name for output in session.get_outputs()}:
@@ -146,10 +148,10 @@ def _run(session: onnxruntime.InferenceSession, inputs: bytes, unit: Mapping[str
         for name, array in zip(names, arrays, strict=True):
             if name not in results:
                 results[name] = numpy.empty((items, *array.shape[1:]), array.dtype)
-            whole = results[name]
-            if whole.shape[1:] != array.shape[1:] or whole.dtype != array.dtype:
+            collected = results[name]
+            if collected.shape[1:] != array.shape[1:] or collected.dtype != array.dtype:
                 raise UnitError("output_shape", f"Output {name} changes its shape from batch to batch.")
-            whole[first : first + batch] = array
+            collected[first : first + batch] = array
     return safetensors.numpy.save(results)
 
 
@@ -181,6 +183,7 @@ def _run_batch(
 
 
 def _code(error: Exception, otherwise: str) -> str:
+    """Return the stable code of an onnxruntime error. Only its text shows whether memory ran out."""
     text = str(error).lower()
     if isinstance(error, MemoryError) or any(words in text for words in _ALLOCATION_ERRORS):
         return "memory_limit"

@@ -1,4 +1,4 @@
-"""How the agent and its child speak over two pipes: frames of a small JSON header and a body of bytes."""
+"""Frames between the agent and its child over two pipes: two lengths, a small JSON header and a body of bytes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ MAX_HEADER_BYTES = 16384
 
 
 def encode_frame(header: dict[str, Any], body: bytes = b"") -> bytes:
-    """What goes before the body on the wire: both lengths and the header. Send ``body`` itself after it."""
+    """Return the bytes that precede the body: both lengths and the header. The caller sends ``body`` after them."""
     data = json.dumps(header).encode()
     return _LENGTHS.pack(len(data), len(body)) + data
 
 
 def decode_lengths(data: bytes) -> tuple[int, int]:
-    """Lengths in bytes of header and body. Raises ValueError when the header is too long to be honest."""
+    """Return (header bytes, body bytes). Raise ValueError for a header longer than MAX_HEADER_BYTES."""
     header_bytes, body_bytes = _LENGTHS.unpack(data)
     if header_bytes > MAX_HEADER_BYTES:
         raise ValueError("frame header too long")
@@ -26,7 +26,7 @@ def decode_lengths(data: bytes) -> tuple[int, int]:
 
 
 def decode_header(data: bytes) -> dict[str, Any]:
-    """Raises ValueError when the bytes are not a JSON object."""
+    """Return the header. Raise ValueError when the bytes are not a JSON object."""
     header = json.loads(data)
     if not isinstance(header, dict):
         raise ValueError("frame header is not an object")

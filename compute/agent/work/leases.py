@@ -1,4 +1,4 @@
-"""The leases a node holds: what may run, until when, and what is over. Pure: no clock, no tasks."""
+"""The leases that a node holds: which units may run, until when, and which have ended. Pure: no clock, no tasks."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ _MAX_MS = 24 * 3600 * 1000
 
 
 def key_of(item: Lease | Renewal) -> Key:
+    """Return (attempt, fence), which identifies a lease."""
     return item.attempt, item.fence
 
 
 @dataclass
 class Held:
-    """One lease in hand. ``started_unix_ms`` is 0 unless it runs now; ``expires_s`` is monotonic time.
+    """One held lease. ``started_unix_ms`` is 0 unless its unit runs now; ``expires_s`` is monotonic time.
 
-    ``stop_code`` says why it was stopped: None for not stopped, "" for stopped without a word (the lease is
-    lost).
+    ``stop_code`` is the reason why it was stopped. None: it was not stopped. "": it was stopped and nothing is
+    reported, because the lease is lost.
     """
 
     lease: Lease
@@ -35,7 +36,7 @@ class Held:
 
 
 class LeaseBook:
-    """Every method takes the present time ``now_s`` (monotonic seconds) where it needs one."""
+    """All held leases. Methods that need the present time take it as ``now_s``, in monotonic seconds."""
 
     def __init__(self) -> None:
         self._held: dict[Key, Held] = {}
@@ -45,14 +46,14 @@ class LeaseBook:
         return len(self._held)
 
     def held(self) -> list[Held]:
-        """In order of arrival."""
+        """Return the held leases in order of arrival."""
         return list(self._held.values())
 
     def get(self, key: Key) -> Held | None:
         return self._held.get(key)
 
     def accept(self, lease: Lease, now_s: float) -> Held | None:
-        """The lease as new work, or None: it is known (then only its time is extended), over, or absurd."""
+        """Return the lease as new work; None if it is known (its time is extended), has ended or is invalid."""
         key, expires_s = key_of(lease), now_s + lease.expires_in_ms / 1000
         if (known := self._held.get(key)) is not None:
             known.expires_s = max(known.expires_s, expires_s)
@@ -63,20 +64,25 @@ class LeaseBook:
         return held
 
     def renewals(self) -> tuple[Renewal, ...]:
+        """Return the leases to renew: all that were not stopped."""
         live = (held.lease for held in self._held.values() if held.stop_code is None)
         return tuple(Renewal(attempt=lease.attempt, fence=lease.fence) for lease in live)
 
     def renewed(self, renewals: Iterable[Renewal], sent_s: float, lease_s: float) -> None:
-        """The server answered a sync, sent at ``sent_s``, that named these, and did not cancel them."""
+        """Extend these leases by ``lease_s``: the server answered the sync sent at ``sent_s`` that listed them.
+
+        The time counts from sending, so the agent never believes in a lease longer than the server does.
+        """
         for renewal in renewals:
             if (held := self._held.get(key_of(renewal))) is not None:
                 held.expires_s = max(held.expires_s, sent_s + lease_s)
 
     def expired(self, now_s: float) -> list[Held]:
+        """Return the held leases whose time is over."""
         return [held for held in self._held.values() if held.expires_s <= now_s]
 
     def end(self, key: Key) -> None:
-        """The lease is over for good, also one never seen: its late copies are ignored from now on."""
+        """End a lease for good, even one that never arrived: copies that arrive later are ignored."""
         self._held.pop(key, None)
         self._over[key] = None
         while len(self._over) > _REMEMBERED:
@@ -84,7 +90,7 @@ class LeaseBook:
 
 
 def fault(lease: Lease) -> str:
-    """What makes a lease absurd, "" if nothing: it came from outside, so nothing in it is taken on trust."""
+    """Return what is invalid in a lease, or "". It comes from the network, so every field is checked."""
     if not (_SHA256.fullmatch(lease.model_sha256) and _SHA256.fullmatch(lease.input_sha256)):
         return "a digest is not 64 hexadecimal digits"
     if min(lease.items, lease.batch, lease.model_bytes, lease.input_bytes, lease.memory_bytes) <= 0:

@@ -1,4 +1,4 @@
-"""Turns one execution into a signed, numbered, chained record and its report."""
+"""Turn one execution into a signed, numbered and chained meter record, with its report."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Outcome = Literal["ok", "error", "cancelled"]
 
 @dataclass(frozen=True)
 class Done:
-    """How one lease ended: ``energy_uwh`` in microwatt-hours, ``cpu_us`` in processor microseconds."""
+    """The end of one lease. ``energy_uwh`` is in microwatt-hours, ``cpu_us`` in microseconds of processor time."""
 
     outcome: Outcome
     code: str = ""
@@ -32,7 +32,7 @@ class Done:
 
 
 class Recorder:
-    """Signs and durably keeps one record per ended lease."""
+    """Signs one record for each ended lease and stores it durably."""
 
     def __init__(self, *, node: str, identity: Identity, store: Store, layers: tuple[str, ...]) -> None:
         self._node = node
@@ -41,7 +41,7 @@ class Recorder:
         self._layers = layers
 
     def record(self, lease: Lease, done: Done) -> Report:
-        """The report, on disk when this returns. A result above the inline limit must be uploaded already."""
+        """Return the report; it is on disk by then. A result above the inline limit must have been uploaded before."""
         return self._store.add_record(lambda slot: self._build(slot, lease, done))
 
     def _build(self, slot: MeterSlot, lease: Lease, done: Done) -> Metered:

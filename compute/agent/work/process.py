@@ -1,4 +1,4 @@
-"""One child process as the agent sees it: started warm, measured from outside, killed at once."""
+"""One child process, seen from the agent: start it in advance, measure it from outside, kill it at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from compute.agent.work.frames import LENGTHS_BYTES, decode_header, decode_lengt
 
 _PACKAGE = Path(__file__).resolve().parent
 _ROOT = _PACKAGE.parents[2]
-# The child's own code: all of this program that it can see in bubblewrap.
+# The only files of this program that the child can see in bubblewrap: its own code.
 _CODE = (
     _ROOT / "compute" / "__init__.py",
     _PACKAGE.parent / "__init__.py",
@@ -35,13 +35,13 @@ _ENVIRONMENT: Mapping[str, str] = {
     "OPENBLAS_NUM_THREADS": "1",
     "MALLOC_ARENA_MAX": "1",
 }
-_READY_S = 120.0  # for one that hangs; one that ends is noticed at once, and a busy computer takes long to import
+_READY_S = 120.0  # limit for a child that hangs at its start; imports take long on a busy computer
 _STDERR_BYTES = 2000
 _BUFFER_BYTES = 1 << 20
 
 
 class ChildGoneError(Exception):
-    """The child ended, or spoke nonsense, before it answered. `signal_number` is what ended it, if known."""
+    """The child ended or sent an invalid frame. `signal_number` is the signal that ended it, if known."""
 
     def __init__(self, message: str, signal_number: int | None = None) -> None:
         super().__init__(message)
@@ -49,24 +49,27 @@ class ChildGoneError(Exception):
 
 
 class Child:
-    """Make one with `start`. A child is given one model (``model``) in its life."""
+    """A child process; create it with `start`.
+
+    In its life it gets one model: ``model`` is (sha256, memory in bytes).
+    """
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.model: tuple[str, int] | None = None
         self._process = process
         self._pid = process.pid
-        self._last_words = bytearray()
+        self._stderr_tail = bytearray()
         self._listener = asyncio.create_task(self._listen())
 
     @classmethod
     async def start(cls, empty: Path) -> Child:
-        """A child with its imports done, in bubblewrap if that works here. Raises ChildGoneError.
+        """Start a child and return it when its imports are done; in bubblewrap if that works here.
 
-        ``empty`` is an empty folder to work in, because onnxruntime reads files that a model names there.
+        ``empty`` is an empty working folder: onnxruntime opens files there that a model names. Raise ChildGoneError.
         """
-        outside = sandbox.bubblewrap_argv(read_only=_CODE, environment=_ENVIRONMENT) or []
+        bubblewrap = sandbox.bubblewrap_argv(read_only=_CODE, environment=_ENVIRONMENT) or []
         process = await asyncio.create_subprocess_exec(
-            *outside,
+            *bubblewrap,
             sys.executable,
             "-I",
             "-c",
@@ -83,7 +86,7 @@ class Child:
         try:
             async with asyncio.timeout(_READY_S):
                 await child.receive(max_body_bytes=0)
-            child._pid = _innermost(process.pid)
+            child._pid = _interpreter_pid(process.pid)
         except BaseException:
             child._kill_unready()
             await child.reaped()
@@ -95,9 +98,10 @@ class Child:
         return self._process.returncode is None
 
     def cpu_ns(self) -> int:
-        """Processor time (user and system, all threads) so far, read by us and not told by the child.
+        """Return the nanoseconds of processor time so far (user and system, all threads), 0 when the process is gone.
 
-        CLOCK_PROCESS_CPUTIME_ID of another process: clock_getcpuclockid(3). 0 when the process is gone.
+        The agent reads the clock itself and trusts no figure of the child. The clock id is that of
+        clock_getcpuclockid(3).
         """
         try:
             return time.clock_gettime_ns((~self._pid << 3) | 2)
@@ -105,14 +109,14 @@ class Child:
             return 0
 
     def peak_rss_bytes(self) -> int:
-        """Largest resident size so far (VmHWM), 0 when the process is gone."""
+        """Return the largest resident size so far (VmHWM), 0 when the process is gone."""
         with contextlib.suppress(OSError, ValueError, IndexError):
             status = Path(f"/proc/{self._pid}/status").read_text(encoding="ascii", errors="replace")
             return int(status.partition("VmHWM:")[2].split()[0]) * 1024
         return 0
 
     async def send(self, header: dict[str, Any], body: bytes = b"") -> None:
-        """Raises ChildGoneError."""
+        """Send a frame. Raise ChildGoneError."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(encode_frame(header, body))
@@ -122,7 +126,7 @@ class Child:
             raise await self._gone("the child closed its input") from error
 
     async def receive(self, *, max_body_bytes: int) -> tuple[dict[str, Any], bytes]:
-        """The next frame. Raises ChildGoneError, also when the child says more than ``max_body_bytes``."""
+        """Return the next frame: (header, body). Raise ChildGoneError, also for a body over ``max_body_bytes``."""
         assert self._process.stdout is not None
         read = self._process.stdout.readexactly
         try:
@@ -134,53 +138,58 @@ class Child:
             raise await self._gone(f"{type(error).__name__} {error}") from error
 
     def kill(self) -> None:
-        """End the child and everything in its sandbox, now. Reaping follows in `reaped`."""
+        """Kill the child and everything in its sandbox at once. `reaped` collects the process afterwards."""
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def _kill_unready(self) -> None:
-        """End a child whose start is not over, with what its sandbox has started.
+        """Kill a child that is still starting, and the processes that its sandbox has started.
 
-        Bubblewrap's second process dies with its first only from a certain moment on; before, it would wait for ever for a
-        parent that is gone. Stopped, the first can start no other while we look.
+        Bubblewrap's second process dies with the first only from a certain moment on; before that it would wait for its
+        dead parent for ever. The first process is stopped (SIGSTOP) so that it cannot start another one during the
+        search.
         """
         with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
             os.killpg(self._process.pid, signal.SIGSTOP)
             started = psutil.Process(self._process.pid).children(recursive=True)
             self.kill()
-            for each in started:
+            for process in started:
                 with contextlib.suppress(psutil.NoSuchProcess):
-                    each.kill()
+                    process.kill()
 
     async def reaped(self) -> None:
+        """Kill the child if it lives, and wait until it has ended."""
         self.kill()
         await self._process.wait()
         await self._listener
 
     async def _gone(self, what: str) -> ChildGoneError:
-        """Why the child stopped answering; kills what may be left of it."""
+        """Kill what may be left of the child and return the error that says why it stopped answering.
+
+        bubblewrap reports a child killed by a signal as exit code 128 + signal.
+        """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0.05):
                 await self._process.wait()
         self.kill()
         code = self._process.returncode
         number = None if code is None else -code if code < 0 else code - 128 if code > 128 else None
-        words = bytes(self._last_words).decode(errors="replace").strip()
-        return ChildGoneError(f"{what}; exit code {code}; last words: {words!r}", number)
+        stderr = bytes(self._stderr_tail).decode(errors="replace").strip()
+        return ChildGoneError(f"{what}; exit code {code}; last output: {stderr!r}", number)
 
     async def _listen(self) -> None:
-        """Keep the end of what the child prints, for the log; never let it fill the pipe."""
+        """Read standard error so that the pipe never fills up, and keep its end for the log."""
         assert self._process.stderr is not None
         while chunk := await self._process.stderr.read(65536):
-            self._last_words += chunk
-            del self._last_words[:-_STDERR_BYTES]
+            self._stderr_tail += chunk
+            del self._stderr_tail[:-_STDERR_BYTES]
 
 
-def _innermost(pid: int) -> int:
-    """The interpreter's own pid as we see it: bubblewrap puts two processes of its own before it."""
+def _interpreter_pid(pid: int) -> int:
+    """Return the interpreter's pid outside the sandbox. In bubblewrap it is the child of two other processes."""
     try:
         descendants = psutil.Process(pid).children(recursive=True)
     except psutil.NoSuchProcess as error:
-        raise ChildGoneError("the child ended at its start") from error
+        raise ChildGoneError("the child ended while starting") from error
     return int(descendants[-1].pid) if descendants else pid

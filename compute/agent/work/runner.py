@@ -1,4 +1,4 @@
-"""Runs units in child processes: one slot, one child, one model, with a time limit and an instant kill."""
+"""Run units in child processes: each slot has one child with one model, a time limit and an immediate kill."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from compute import sandbox
 from compute.agent.work.process import Child, ChildGoneError
 
 log = logging.getLogger(__name__)
-# A child that has worked this long is replaced, since its hard processor limit cannot be raised again.
+# A child with this much processor time is replaced: its hard limit on processor time cannot be raised again.
 _LIFETIME_CPU_S = 3600
 _PROCESSES = 16
 _MAX_RESULT_BYTES = 1 << 30
@@ -24,7 +24,7 @@ _SPARE_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class Unit:
-    """What to run. ``memory_bytes`` is what one batch was seen to need; ``time_limit_ms`` includes loading."""
+    """The work of one lease. ``memory_bytes`` is the measured need of one batch; ``time_limit_ms`` includes loading."""
 
     model_sha256: str
     model: bytes
@@ -38,9 +38,9 @@ class Unit:
 
 @dataclass
 class Usage:
-    """What a unit has used so far, measured from outside; filled also when the unit is cancelled or fails.
+    """What a unit has used, measured from outside the child; also set when the unit is cancelled or fails.
 
-    Loading the model counts for the unit that caused it. Zero ``started_unix_ms`` means nothing was run.
+    Loading the model counts for the unit that caused it. ``started_unix_ms`` is 0 if nothing was run.
     """
 
     started_unix_ms: int = 0
@@ -52,7 +52,10 @@ class Usage:
 
 @dataclass(frozen=True)
 class Result:
-    """``code`` is "" for a good result (``data``, a safetensors file), else why there is none."""
+    """The outcome of a unit.
+
+    ``code`` is "" if there is a result (``data``, a safetensors file), else the reason why not.
+    """
 
     code: str
     data: bytes = b""
@@ -60,7 +63,7 @@ class Result:
 
 
 class Slot:
-    """Room for one unit at a time. Keeps one warm child; give it up with `close`."""
+    """A place for one unit at a time, with one child started in advance. End it with `close`."""
 
     def __init__(self, empty: Path) -> None:
         self._empty = empty
@@ -70,7 +73,7 @@ class Slot:
         self._closed = False
 
     async def warm(self) -> None:
-        """Have a child ready before there is work. A failure is logged; `run` will try again."""
+        """Start a child before there is work. A failure is logged; `run` tries again."""
         try:
             await self._idle_child()
         except (ChildGoneError, OSError, TimeoutError) as error:
@@ -78,7 +81,10 @@ class Slot:
                 log.error("No child process can be started: %s", error)
 
     async def run(self, unit: Unit, usage: Usage) -> Result:
-        """Run one unit. Cancelling this kills the child at once; ``usage`` is filled in any case."""
+        """Run one unit and return its result. Cancelling this call kills the child at once.
+
+        ``usage`` is always filled.
+        """
         try:
             child = await self._child_for(unit)
         except (ChildGoneError, OSError, TimeoutError) as error:
@@ -98,15 +104,16 @@ class Slot:
         return result
 
     def wipe(self) -> None:
-        """Forget a customer's model: end the child that holds one, and warm another."""
+        """End the child if it holds a customer's model, and start another one."""
         if self._child is not None and self._child.model is not None:
             self._discard(self._child)
 
     async def close(self) -> None:
+        """End the child and wait until it is gone."""
         self._closed = True
         if self._child is not None:
             self._discard(self._child)
-        while self._tasks:  # a child that is just starting ends itself when it is there
+        while self._tasks:  # a child that is still starting is discarded by `_idle_child` when it is ready
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _exchange(self, child: Child, unit: Unit) -> Result:
@@ -115,18 +122,18 @@ class Slot:
                 if child.model is None:
                     child.model = (unit.model_sha256, _room_bytes(unit))
                     await child.send(_limits(unit), unit.model)
-                await child.send(_order(unit), unit.inputs)
+                await child.send(_unit_header(unit), unit.inputs)
                 limit = min(_room_bytes(unit), _MAX_RESULT_BYTES)
                 header, data = await child.receive(max_body_bytes=limit)
         except TimeoutError:
-            return Result("time_limit", message=f"not done in {unit.time_limit_ms} ms")
+            return Result("time_limit", message=f"not finished within {unit.time_limit_ms} ms")
         except ChildGoneError as error:
             code = "time_limit" if error.signal_number == signal.SIGXCPU else "child_died"
             return Result(code, message=str(error))
         return Result(str(header.get("code", "child_died")), data, str(header.get("message", "")))
 
     async def _child_for(self, unit: Unit) -> Child:
-        """The present child if it is fresh or serves this very model with memory enough, else a new one."""
+        """Return the present child if it has no model yet, or this model with enough memory; else a new child."""
         child = await self._idle_child()
         if child.model is None:
             return child
@@ -165,21 +172,22 @@ def _limits(unit: Unit) -> dict[str, object]:
     return {
         "memory_bytes": _room_bytes(unit),
         "lifetime_cpu_seconds": _LIFETIME_CPU_S + _cpu_seconds(unit),
-        # Outside bubblewrap it would count all processes of this user.
+        # Only in bubblewrap: elsewhere this limit counts all processes of the same user.
         "processes": _PROCESSES if "bubblewrap" in layers else None,
         "seccomp": "seccomp" in layers,
     }
 
 
 def _room_bytes(unit: Unit) -> int:
-    """Address space on top of the interpreter: what a batch needs, as much again for the results of all, and inputs.
+    """Return the address space that the unit may use beyond the interpreter.
 
-    Inputs come as bytes, are copied into tensors, and are cut into batches.
+    It is the need of one batch, as much again for the results of all batches, and four times the inputs, which are
+    received as bytes, copied into tensors and cut into batches.
     """
     return 2 * unit.memory_bytes + 4 * len(unit.inputs) + _SPARE_BYTES
 
 
-def _order(unit: Unit) -> dict[str, object]:
+def _unit_header(unit: Unit) -> dict[str, object]:
     return {
         "outputs": list(unit.outputs),
         "items": unit.items,
@@ -189,5 +197,5 @@ def _order(unit: Unit) -> dict[str, object]:
 
 
 def _cpu_seconds(unit: Unit) -> int:
-    """One thread cannot use more processor time than the time limit; one second of grace."""
+    """Return the limit on processor time: one thread cannot use more than the time limit, plus one second of margin."""
     return math.ceil(unit.time_limit_ms / 1000) + 1

@@ -1,4 +1,7 @@
-"""Does one lease: fetch, run in the sandbox, upload. Whatever happens, there is one end to tell, or none."""
+"""Process one lease: download, run in the sandbox, upload.
+
+Every lease ends with one outcome to report, or with none.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,12 @@ from compute.agent.work.meter import Done, Outcome
 from compute.agent.work.runner import Result, Slot, Unit, Usage
 
 log = logging.getLogger(__name__)
-# How long blobs and results are tried for; the lease usually ends it before.
+# How long downloads and uploads are retried. Usually the lease ends before that.
 _TRANSFER_S = 60.0
 
 
 class Bench:
-    """The slots of this vehicle, handed out in order of asking."""
+    """The slots of this vehicle, given to units in the order in which they ask."""
 
     def __init__(self, slots: list[Slot]) -> None:
         self._slots = slots
@@ -31,11 +34,13 @@ class Bench:
             self._free.put_nowait(slot)
 
     async def warm(self) -> None:
+        """Start a child in every slot."""
         for slot in self._slots:
             await slot.warm()
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[Slot]:
+        """Wait for a free slot and hold it until the context ends."""
         slot = await self._free.get()
         try:
             yield slot
@@ -43,7 +48,7 @@ class Bench:
             self._free.put_nowait(slot)
 
     def wipe(self) -> None:
-        """No customer's model stays in memory. Only when nothing runs."""
+        """Remove customers' models from memory. Call it only while no unit runs."""
         for slot in self._slots:
             slot.wipe()
 
@@ -51,8 +56,8 @@ class Bench:
         await asyncio.gather(*(slot.close() for slot in self._slots))
 
 
-class _Used:
-    """What a lease has used, whichever way it ends."""
+class _Consumption:
+    """The time and energy that a lease has used, however it ends."""
 
     def __init__(self) -> None:
         self.usage = Usage()
@@ -74,7 +79,7 @@ class _Used:
 
 
 class Worker:
-    """``on_start`` and ``on_stop`` are told when a unit begins and ends to use the processor."""
+    """Processes leases. ``on_start`` and ``on_stop`` are called when a unit begins and ceases to use the processor."""
 
     def __init__(
         self,
@@ -92,24 +97,27 @@ class Worker:
         self._on_stop = on_stop
 
     async def do(self, held: Held) -> Done | None:
-        """How the lease ended; None when it is lost, and nobody wants to know. Cancel this to stop it."""
-        used = _Used()
+        """Process a lease and return its outcome; None when the lease is lost and nothing is to be reported.
+
+        To stop the lease, set its ``stop_code`` and cancel this call.
+        """
+        consumption = _Consumption()
         try:
-            return await self._do(held, used)
+            return await self._do(held, consumption)
         except asyncio.CancelledError:
             if not held.stop_code:
                 return None
-            return used.done("cancelled", held.stop_code)
+            return consumption.done("cancelled", held.stop_code)
         except AgentError as error:
             log.warning("Attempt %d failed: %s (%s)", held.lease.attempt, error.message, error.code)
-            return used.done("error", error.code)
+            return consumption.done("error", error.code)
         except OSError as error:
             log.error("Attempt %d failed: %s", held.lease.attempt, error)
-            return used.done("error", "storage_failed")
+            return consumption.done("error", "storage_failed")
         finally:
             self._blobs.cache.discard(held.lease.input_sha256)
 
-    async def _do(self, held: Held, used: _Used) -> Done:
+    async def _do(self, held: Held, consumption: _Consumption) -> Done:
         lease = held.lease
         model, inputs = await self._fetch(held)
         unit = Unit(
@@ -123,13 +131,13 @@ class Worker:
             time_limit_ms=lease.time_limit_ms,
         )
         async with self._bench.slot() as slot:
-            result = await self._run(held, slot, unit, used)
+            result = await self._run(held, slot, unit, consumption)
         if result.code:
             log.warning("Attempt %d failed: %s (%s)", lease.attempt, result.message, result.code)
-            return used.done("error", result.code)
+            return consumption.done("error", result.code)
         if len(result.data) > protocol.INLINE_RESULT_MAX_BYTES:
             await self._blobs.put_result(lease.attempt, lease.fence, result.data, within_s=_TRANSFER_S)
-        return used.done("ok", result=result.data)
+        return consumption.done("ok", result=result.data)
 
     async def _fetch(self, held: Held) -> tuple[bytes, bytes]:
         lease, get = held.lease, self._blobs.get
@@ -137,11 +145,12 @@ class Worker:
         inputs = await get(lease.input_sha256, size_bytes=lease.input_bytes, grant=lease.grant, within_s=_TRANSFER_S)
         return model, inputs
 
-    async def _run(self, held: Held, slot: Slot, unit: Unit, used: _Used) -> Result:
+    async def _run(self, held: Held, slot: Slot, unit: Unit, consumption: _Consumption) -> Result:
         reading = self._energy.start()
         self._on_start(held)
         try:
-            return await slot.run(unit, used.usage)
+            return await slot.run(unit, consumption.usage)
         finally:
-            used.energy_uwh, used.method = self._energy.finish(reading, cpu_us=used.usage.cpu_us)
+            cpu_us = consumption.usage.cpu_us
+            consumption.energy_uwh, consumption.method = self._energy.finish(reading, cpu_us=cpu_us)
             self._on_stop(held)

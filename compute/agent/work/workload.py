@@ -1,4 +1,4 @@
-"""The leases in hand as tasks: taken on, stopped at once when someone says so, ended by a record or none."""
+"""The held leases as asyncio tasks: accept them, stop them at once on demand, end each with a record or without one."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ _AGAIN_S = 0.2
 
 
 class Workload:
-    """``on_change`` is called when what is shown changes, ``on_report`` when a record waits to be told.
+    """All held leases and their tasks.
 
-    `failed` carries an error that no single unit can explain, such as a store that cannot be written.
+    ``on_change`` is called when the shown state changes, ``on_report`` when a report waits to be sent. `failed` gets
+    the exception of an error that is not the fault of one unit, for instance a store that cannot be written.
     """
 
     def __init__(
@@ -50,13 +51,13 @@ class Workload:
         return len(self._book)
 
     def running(self) -> list[Held]:
-        """What uses the processor now, the longest running first."""
-        held = (held for held in self._book.held() if held.started_unix_ms)
-        return sorted(held, key=lambda each: each.started_unix_ms)
+        """Return the leases whose units use the processor now, the longest running first."""
+        started = (held for held in self._book.held() if held.started_unix_ms)
+        return sorted(started, key=lambda held: held.started_unix_ms)
 
     @property
     def has_begun(self) -> bool:
-        """Is there a unit that was begun and has not ended, results still to be uploaded included?"""
+        """Whether a unit has begun and not ended; one whose result is still being uploaded has not ended."""
         return any(held.has_begun for held in self._book.held())
 
     def renewals(self) -> tuple[Renewal, ...]:
@@ -66,7 +67,7 @@ class Workload:
         self._book.renewed(renewals, sent_s, lease_s)
 
     def take(self, cancels: Iterable[Cancel], offered: Iterable[Lease]) -> None:
-        """Obey cancels, then take on new leases; repeats and nonsense are ignored."""
+        """Carry out cancels, then accept new leases. Known and invalid leases are ignored."""
         for cancel in cancels:
             self._cancel(cancel)
         for lease in offered:
@@ -76,9 +77,9 @@ class Workload:
                 self._accept(lease)
 
     def refuse(self, code: str, *, may_finish: bool = False) -> None:
-        """Give everything back with this reason, and forget customers' models; "" means: take work again.
+        """Give back all leases with this reason code and remove customers' models; "" means: accept work again.
 
-        With ``may_finish``, what has begun may end first.
+        With ``may_finish``, units that have begun may end first.
         """
         self._refusal = code
         if not code:
@@ -90,20 +91,20 @@ class Workload:
             self._bench.wipe()
 
     def tick(self, now_s: float) -> None:
-        """Once a second: drop leases that ran out, and insist on what was stopped."""
+        """Drop expired leases and cancel stopped ones again. Call it once a second."""
         for held in self._book.expired(now_s):
             if held.stop_code is None:
-                log.warning("The lease of attempt %d ran out unrenewed; it is dropped.", held.lease.attempt)
+                log.warning("The lease of attempt %d expired without renewal and is dropped.", held.lease.attempt)
             self._stop(held, "")
         for held in self._book.held():
             if held.stop_code is not None:
-                # A library on the way may have swallowed the first (asyncio.wait_for does, before 3.12).
+                # A library may have swallowed the first cancellation (asyncio.wait_for does, before Python 3.12).
                 self._tasks[key_of(held.lease)].cancel()
         if self.running():
             self.last_compute_unix_ms = _now_ms()
 
     async def finish(self, *, within_s: float) -> None:
-        """Wait until all that was stopped has ended."""
+        """Wait until all stopped leases have ended, for ``within_s`` seconds at most."""
         deadline = time.monotonic() + within_s
         while self._tasks and time.monotonic() < deadline:
             await asyncio.wait(self._tasks.values(), timeout=_AGAIN_S)
@@ -125,7 +126,7 @@ class Workload:
             self._book.end((cancel.attempt, cancel.fence))
             return
         log.info("Attempt %d is cancelled by the marketplace: %s", cancel.attempt, cancel.code)
-        # What was never started leaves nothing to report: the server knows that it took it back.
+        # A unit that never started has nothing to report: the server itself cancelled it.
         self._stop(held, (cancel.code or "cancelled") if held.has_begun else "")
 
     def _stop(self, held: Held, code: str) -> None:
@@ -148,7 +149,7 @@ class Workload:
         )
 
     def _ended(self, held: Held, task: asyncio.Task[None]) -> None:
-        """Also called when the task was cancelled before its first step; then its lease is given back here."""
+        """End the lease of a task. A task that was cancelled before its first step gets its "cancelled" record here."""
         key = key_of(held.lease)
         self._book.end(key)
         del self._tasks[key]

@@ -1,5 +1,5 @@
-"""Model admission: is this uploaded ONNX file safe to hand to strangers' cars, and what does it cost to run?
+"""Model admission: is an uploaded ONNX file safe to run on owners' cars, and what does it cost to run?
 
-`admission.admit` is the only entrance for the server. It never imports onnx or onnxruntime; `child`, which it
-starts under limits, imports `examine` and all the rest.
+The server calls only `admission.admit`, which never imports onnx or onnxruntime. It starts `child` under limits, and
+that process imports `examine` and everything else.
 """

@@ -1,4 +1,4 @@
-"""Admission as the server sees it: bytes in, verdict out; the model is never parsed in this process."""
+"""Admission for the server: bytes in, verdict out. The model is never parsed in this process."""
 
 import json
 import logging
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 _ROOT = Path(__file__).resolve().parents[3]
 _PACKAGES = (_ROOT / "compute" / "artifacts" / "onnx", _ROOT / "compute" / "sandbox")
-# -I keeps the working directory and PYTHON* variables out; the package may be installed or a plain checkout.
+# -I ignores the working directory and PYTHON* variables. The path is added because the package may not be installed.
 _START = "import sys; sys.path.append(sys.argv[1]); from compute.artifacts.onnx.child import main; main()"
 _ENVIRONMENT = {"ORT_DISABLE_TELEMETRY": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 _VERDICT_BYTES = 256 * 1024
@@ -31,7 +31,7 @@ _MEMORY = ("memory_limit", "The model needs more memory than a car may give it."
 _CRASHED = ("crashed", "The model makes the ONNX runtime crash.")
 _SIGNALS: dict[int, tuple[str, str]] = {
     signal.SIGXCPU: ("cpu_limit", "Examining the model took more processor time than allowed."),
-    # We did not send it (that is time_limit), so it is the kernel, short of memory.
+    # Not sent by us (that case is time_limit), so the kernel killed the child because memory ran out.
     signal.SIGKILL: _MEMORY,
 }
 
@@ -39,10 +39,10 @@ _SIGNALS: dict[int, tuple[str, str]] = {
 def admit(
     model: bytes, *, limits: Limits = DEFAULT_LIMITS, fixed_dimensions: Mapping[str, int] | None = None
 ) -> Verdict:
-    """Examine an uploaded ONNX model in a limited child and say whether it may run, and what it costs.
+    """Examine an uploaded ONNX model in a limited child. Return whether it may run, and what it costs.
 
-    ``fixed_dimensions`` gives sizes to symbolic dimensions other than the batch axis, by name. Never raises
-    because of the model. Blocks for a second or so, at most ``limits.wall_seconds``: call it from a worker.
+    ``fixed_dimensions`` gives sizes to symbolic dimensions other than the batch axis, by name. No model makes it raise.
+    It blocks for about a second, at most for ``limits.wall_seconds``: call it from a worker.
     """
     if len(model) > limits.upload_bytes:
         megabytes = limits.upload_bytes // 2**20
@@ -81,11 +81,11 @@ def _header(model: bytes, limits: Limits, fixed_dimensions: Mapping[str, int], *
 
 
 def _verdict(finished: Finished) -> Verdict:
-    """What became of the child, in the order of what is certain."""
+    """Return the verdict for how the child ended. The child's own answer counts only if nothing else ended it."""
     if finished.timed_out:
         return refused("time_limit", "Examining the model took longer than allowed.")
     if finished.overflowed:
-        return refused("bad_verdict", "The model made its examination answer out of turn.")
+        return refused("bad_verdict", "The model disturbed its own examination: there is no valid result.")
     if finished.signal is not None:
         return refused(*_SIGNALS.get(finished.signal, _CRASHED))
     if finished.returncode != 0:
@@ -93,11 +93,11 @@ def _verdict(finished: Finished) -> Verdict:
     try:
         return Verdict.from_json(msgspec.json.decode(finished.stdout))
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return refused("bad_verdict", "The model made its examination answer out of turn.")
+        return refused("bad_verdict", "The model disturbed its own examination: there is no valid result.")
 
 
 def _complete(verdict: Verdict, layers: tuple[str, ...]) -> Verdict:
-    """Add what only the parent knows. The version comes from package metadata, not from an import."""
+    """Add the onnxruntime version (from package metadata, without importing it) and the layers; shorten the message."""
     return replace(
         verdict,
         message=verdict.message[:_MESSAGE_CHARS],

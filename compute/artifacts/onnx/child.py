@@ -1,4 +1,4 @@
-"""The limited child of admission: a JSON header line and the model on stdin, one JSON verdict on stdout."""
+"""The limited child process of admission: reads a JSON header line and the model, and writes one verdict in JSON."""
 
 import json
 import os
@@ -9,10 +9,10 @@ from compute.sandbox.seccomp import apply_seccomp
 
 
 def main() -> None:
-    """Limit this process first, import what parses and runs models, filter, and only then read the model."""
+    """Limit this process, import the libraries, apply the seccomp filter, and only then read and examine the model."""
     header = json.loads(sys.stdin.buffer.readline(65536))
     apply_rlimits(**header["rlimits"])
-    # Imported late on purpose: nothing that can read a model exists in this process before its limits do.
+    # Imported after the limits are set, so that no code that can read a model runs without them.
     import msgspec
 
     from compute.artifacts.onnx.examine import examine
@@ -20,7 +20,7 @@ def main() -> None:
 
     if header["seccomp"]:
         apply_seccomp()
-    # Whatever a library prints must not get between the parent and the verdict.
+    # Standard output goes to standard error, so that text printed by a library cannot corrupt the verdict.
     answer = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     model = sys.stdin.buffer.read(header["model_bytes"])

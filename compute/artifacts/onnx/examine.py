@@ -1,4 +1,7 @@
-"""The examination, in order: parse, structure, inputs, checker, trial. Only ever in the limited child."""
+"""The examination of a model: parse it, check structure and inputs, run onnx's checker, run a trial.
+
+It runs only in the limited child process.
+"""
 
 from collections.abc import Mapping
 
@@ -13,7 +16,7 @@ from compute.artifacts.onnx.verdict import ADMITTED, Refused, Verdict, refused
 
 
 def examine(model: bytes, limits: Limits, fixed_dimensions: Mapping[str, int]) -> Verdict:
-    """Admit or refuse a model; never raises, so that whatever a model provokes becomes a verdict."""
+    """Admit or refuse a model. It never raises: every error that a model causes becomes a verdict."""
     try:
         declared = _declared(model, limits, fixed_dimensions)
         _check_validity(model)
@@ -22,20 +25,20 @@ def examine(model: bytes, limits: Limits, fixed_dimensions: Mapping[str, int]) -
         return refused(refusal.code, refusal.message)
     except MemoryError:
         return refused("memory_limit", "The model needs more memory than a car may give it.")
-    except Exception as error:  # the boundary to parsers fed with hostile bytes
+    except Exception as error:  # parsers may raise anything on hostile bytes
         return refused("crashed", f"Examining the model failed: {type(error).__name__}.")
     return Verdict(True, ADMITTED, "The model is admitted.", signature, profile)
 
 
 def _declared(model: bytes, limits: Limits, fixed_dimensions: Mapping[str, int]) -> DeclaredInputs:
-    """Structure and inputs. The parsed copy of the model is freed on return."""
+    """Check the structure and return the declared inputs. The parsed copy of the model is freed on return."""
     parsed = parse_model(model)
     check_structure(parsed, limits)
     return read_inputs(parsed.graph, limits, fixed_dimensions)
 
 
 def _check_validity(model: bytes) -> None:
-    """onnx's own checker with shape inference; safe here because functions and loops were bounded before."""
+    """Run onnx's checker with shape inference. This is safe only because functions and loops were checked before."""
     try:
         checker.check_model(model, full_check=True)
     except (checker.ValidationError, InferenceError) as error:

@@ -1,7 +1,7 @@
-"""The call graph of a model's own functions, measured without expanding it.
+"""Measure the call graph of a model's own functions without expanding it.
 
-A 2 KB model of 28 functions, each calling the one below twice, is 2**28 nodes when expanded, and a chain of
-3,000 functions makes onnxruntime 1.31 crash; both are numbers that one pass over the calls can work out.
+A model of 2 KB with 28 functions that each call the next one twice expands to 2**28 nodes, and a chain of 3,000
+functions crashes onnxruntime 1.31. One pass over the calls finds both numbers: the expanded size and the depth.
 """
 
 from collections import Counter
@@ -18,18 +18,23 @@ Key = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class _Size:
+    """The size of an expanded function: its nodes, and the depth of calls below it, itself included."""
+
     nodes: int
     height: int
 
 
 def function_key(item: FunctionProto | NodeProto) -> Key:
-    """What a call and the function that it means have in common."""
+    """Return the key (domain, name, overload) that a function and its calls share."""
     name = item.op_type if isinstance(item, NodeProto) else item.name
     return ("" if item.domain == "ai.onnx" else item.domain, name, item.overload)
 
 
 def check_functions(model: ModelProto, limits: Limits) -> dict[Key, FunctionProto]:
-    """The model's functions by key. Refuses calls nested too deep, or in a circle, and a large expansion."""
+    """Return the model's functions by key.
+
+    Raise Refused for calls nested too deep or in a circle, or a large expansion.
+    """
     if len(model.functions) > limits.functions:
         raise Refused("function_size", f"The model defines more than {limits.functions:,} functions of its own.")
     functions = {function_key(function): function for function in model.functions}
@@ -49,7 +54,10 @@ def _measure(
     limits: Limits,
     level: int,
 ) -> _Size:
-    """Size of one body, all calls expanded. Each function is worked out once; recursion ends at the limit."""
+    """Return the size of a body with all calls expanded.
+
+    Each function is measured once; recursion ends at the limit.
+    """
     key = function_key(body) if isinstance(body, FunctionProto) else None
     if key in sizes:
         return sizes[key]

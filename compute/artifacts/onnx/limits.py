@@ -1,11 +1,11 @@
-"""What a model may be, and what examining it may cost."""
+"""Limits on models, and on the cost of examining them."""
 
 from dataclasses import dataclass
 
 from compute.sandbox import MEBIBYTE
 
-# Operators of com.microsoft that only compute: what quantisation and transformer export tools produce.
-# Left out on purpose: EPContext (opens files), generation loops (BeamSearch, Sampling), tokenizers.
+# Operators of com.microsoft that only compute, as quantisation and transformer export tools produce them.
+# Not allowed on purpose: EPContext (opens files), generation loops (BeamSearch, Sampling), tokenizers.
 _MICROSOFT_OPERATORS = frozenset(
     {
         "Attention",
@@ -60,11 +60,11 @@ _MICROSOFT_OPERATORS = frozenset(
 
 @dataclass(frozen=True)
 class Limits:
-    """Every cap of admission. Ranges include both ends."""
+    """All limits of admission. Ranges include both ends."""
 
     upload_bytes: int = 256 * MEBIBYTE
     ir_versions: tuple[int, int] = (3, 13)  # 13 is the newest that onnxruntime 1.31 loads
-    opset_versions: tuple[int, int] = (7, 26)  # onnxruntime promises 7 and up; 1.31 loads up to 26
+    opset_versions: tuple[int, int] = (7, 26)  # onnxruntime guarantees 7 and later; 1.31 loads up to 26
     ml_opset_versions: tuple[int, int] = (1, 5)
     microsoft_operators: frozenset[str] = _MICROSOFT_OPERATORS
     nodes: int = 20_000
@@ -78,7 +78,7 @@ class Limits:
     item_bytes: int = 64 * MEBIBYTE  # all inputs of one item, or all outputs of one item
     trial_batch: int = 8
     max_batch: int = 64
-    trial_run_seconds: float = 1.0  # of the processor: a larger batch is tried only if one run of it should take less
+    trial_run_seconds: float = 1.0  # processor time; a larger batch is tried only if its run is expected to take less
     memory_bytes: int = 2048 * MEBIBYTE
     cpu_seconds: int = 60
     wall_seconds: float = 120.0

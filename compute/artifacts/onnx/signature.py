@@ -1,9 +1,8 @@
-"""What a model declares that it takes, with every dimension but the batch axis known.
+"""Read the inputs that a model declares, with all dimensions except the batch axis known.
 
-The first axis of every input counts items: it must be symbolic, so that a job can be cut anywhere.
-A model whose inputs all say 1 there is taken too, and run item by item; any other fixed number is refused.
-Other symbolic dimensions get their size from ``fixed_dimensions``, by their name in the model, or as
-``input_name[axis]`` where the model gives them none.
+The first axis of every input counts items. It must be symbolic, so that a job can be cut anywhere. A model whose inputs
+all have size 1 there is accepted too and runs item by item; any other fixed size is refused. Other symbolic dimensions
+get their size from ``fixed_dimensions``, by their name in the model, or as ``input_name[axis]`` if they have no name.
 """
 
 from collections.abc import Mapping
@@ -20,14 +19,14 @@ _DTYPES = {int(helper.np_dtype_to_tensor_dtype(np.dtype(dtype))): dtype for dtyp
 
 @dataclass(frozen=True)
 class DeclaredInputs:
-    """The inputs that a run must be given, and whether the batch axis is fixed at one."""
+    """The inputs that a run needs, and whether their batch axis is fixed at 1."""
 
     inputs: tuple[TensorSpec, ...]
     item_by_item: bool
 
 
 def read_inputs(graph: GraphProto, limits: Limits, fixed_dimensions: Mapping[str, int]) -> DeclaredInputs:
-    """The declared inputs. Raises Refused if they cannot be cut into items or are not plain tensors."""
+    """Return the declared inputs. Raise Refused if they cannot be cut into items or are not plain tensors."""
     given = {tensor.name for tensor in graph.initializer}
     declared = [value for value in graph.input if value.name not in given]
     if not declared or not graph.output:
@@ -49,7 +48,7 @@ def _check_item_bytes(inputs: tuple[TensorSpec, ...], limits: Limits) -> None:
 
 
 def _item_by_item(inputs: tuple[TensorSpec, ...]) -> bool:
-    """True if the batch axis is 1 everywhere, False if symbolic everywhere; anything else is refused."""
+    """Return True if the batch axis is 1 everywhere, False if it is symbolic everywhere. Raise Refused otherwise."""
     batches = {spec.shape[0] for spec in inputs}
     if batches not in ({None}, {1}):
         names = ", ".join(spec.name[:40] for spec in inputs if spec.shape[0] is not None)
@@ -62,7 +61,7 @@ def _item_by_item(inputs: tuple[TensorSpec, ...]) -> bool:
 
 
 class _Sizes:
-    """The sizes that the customer gave to symbolic dimensions, and which of them the model knows."""
+    """The sizes that the customer gives to symbolic dimensions, and which of them the model uses."""
 
     def __init__(self, given: Mapping[str, int]) -> None:
         self._given = given
@@ -115,7 +114,7 @@ def _dimension(name: str, axis: int, dim: object, sizes: _Sizes) -> int | None:
 
 
 def _dtype(name: str, elem_type: int) -> str:
-    """The numpy name of an element type, where both mean the same (onnx lends float32 to bfloat16, say)."""
+    """Return the numpy name of an element type. Types without an exact numpy equivalent, as bfloat16, raise Refused."""
     if elem_type in _DTYPES:
         return _DTYPES[elem_type]
     raise Refused("dtype_not_supported", f"{name[:80]} must hold numbers of a common type, or bool.")

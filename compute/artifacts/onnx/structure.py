@@ -1,7 +1,8 @@
-"""What is refused on sight, from the parsed model alone, before the checker or the runtime sees it.
+"""Refuse models by their structure alone, before onnx's checker or onnxruntime reads them.
 
-Why not leave it to them: onnx's checker accepts unknown domains and hangs on nested functions, onnxruntime
-crashes on chained ones and opens external files from the working directory. Runs in the limited child.
+Those cannot be trusted with every model: the checker accepts unknown domains and hangs on nested functions, and
+onnxruntime crashes on chained functions and opens external files from the working directory. This module runs in the
+limited child process.
 """
 
 import math
@@ -21,14 +22,14 @@ LOOPS = frozenset({"Loop", "Scan", "SequenceMap"})
 RANDOM = frozenset(
     {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
 )
-# Texts, not names: exporters put stack traces into them.
+# Fields with free text instead of names; exporters write stack traces into them.
 _FREE_TEXT = frozenset({"doc_string", "value", "denotation", "producer_name", "producer_version"})
 
 
 def parse_model(data: bytes) -> ModelProto:
-    """Parse a model from bytes only. Raises Refused(``not_onnx``)."""
-    # onnxruntime takes any bytes with this mark for its own flatbuffer format, protobuf or not: a file that
-    # is both would have one content checked and the other one run.
+    """Parse a model from its bytes. Raise Refused(``not_onnx``)."""
+    # onnxruntime reads any bytes with this mark as its own flatbuffer format. A file that is valid in both formats
+    # would have one content checked and another one run.
     if data[4:8] == b"ORTM":
         raise Refused("not_onnx", "The file is in onnxruntime's own format. Upload the ONNX model.")
     model = ModelProto()
@@ -42,7 +43,7 @@ def parse_model(data: bytes) -> ModelProto:
 
 
 def check_structure(model: ModelProto, limits: Limits) -> None:
-    """Refuse whatever must not reach the checker or the runtime. Raises Refused."""
+    """Raise Refused for anything that must not reach the checker or the runtime."""
     _check_versions(model, limits)
     if model.training_info:
         raise Refused("training_info", "The model carries training information. Export it for inference.")
@@ -94,7 +95,7 @@ def _check_names(message: Message, limits: Limits) -> None:
     for field in fields_of(message.DESCRIPTOR).strings:
         value = getattr(message, field.name)
         for name in value if field.is_repeated else (value,):
-            # upb hands out bytes where a string is not UTF-8.
+            # protobuf (upb) returns bytes for a string that is not UTF-8.
             if isinstance(name, bytes):
                 raise Refused("name_not_utf8", "The model contains a name that is not UTF-8 text.")
             if len(name) * 4 > limits.name_bytes and field.name not in _FREE_TEXT:

@@ -1,4 +1,7 @@
-"""Run a model on zeros and ones in growing batches, on one thread, and measure. Only in the limited child."""
+"""Run a model on zeros and ones in batches of increasing size, on one thread, and measure its cost.
+
+It runs only in the limited child process.
+"""
 
 import contextlib
 import resource
@@ -21,7 +24,7 @@ Array = npt.NDArray[Any]
 
 _REPEAT_SECONDS = 0.1
 _MEMORY_SHARE = 0.75
-_ABOUT = 1.15
+_TOLERANCE = 1.15
 _MEMORY_WORDS = ("bad_alloc", "Failed to allocate", "AllocateRawInternal", "out of memory")
 
 
@@ -29,7 +32,7 @@ _MEMORY_WORDS = ("bad_alloc", "Failed to allocate", "AllocateRawInternal", "out 
 class _Run:
     outputs: list[Array]
     wall_ms: float
-    cpu_ms: float  # on one thread; what decides, because others may keep the machine busy
+    cpu_ms: float  # on one thread; it decides, because wall time depends on other load of the machine
 
 
 class _Trial:
@@ -42,7 +45,7 @@ class _Trial:
         self.names = [output.name for output in self.session.get_outputs()]
 
     def run(self, batch: int, value: int) -> _Run:
-        """One run; every item of every input is filled with ``value``."""
+        """Run once with every item of every input filled with ``value``."""
         feed = {spec.name: np.full((batch, *spec.item_shape), value, dtype=spec.dtype) for spec in self.declared.inputs}
         started, cpu_started = time.perf_counter(), time.process_time()
         try:
@@ -55,18 +58,18 @@ class _Trial:
         return _Run(outputs, wall_ms, cpu_ms)
 
     def check(self, batch: int) -> list[_Run]:
-        """Zeros, ones, and ones again; refuses a model that does not give the same answer twice."""
+        """Run with zeros, with ones, and with ones again. Raise Refused if the same input gives different results."""
         runs = [self.run(batch, 0), self.run(batch, 1), self.run(batch, 1)]
         for first, again in zip(runs[1].outputs, runs[2].outputs, strict=True):
             if first.tobytes() != again.tobytes():
                 raise Refused(
                     "not_repeatable",
-                    "The model gives different results for the same input; nobody could verify it.",
+                    "The model gives different results for the same input, so its results cannot be verified.",
                 )
         return runs
 
     def affordable(self, runs: Sequence[_Run], batch: int, larger: int) -> bool:
-        """Whether a larger batch should stay within time and memory, if it costs in proportion."""
+        """Return whether a larger batch should stay within time and memory, if its cost grows in proportion."""
         growth = larger / batch
         slowest = max(run.cpu_ms for run in runs) / 1000
         memory = self.loaded_rss_bytes + (peak_rss_bytes() - self.loaded_rss_bytes) * growth
@@ -74,7 +77,7 @@ class _Trial:
 
 
 def run_trial(model: bytes, declared: DeclaredInputs, limits: Limits) -> tuple[Signature, Profile]:
-    """Signature and cost of a model whose structure was checked. Raises Refused."""
+    """Return the signature and the cost of a model whose structure was checked. Raise Refused."""
     _forget_peak_rss()
     trial = _Trial(model, declared, limits)
     batch, runs = 1, trial.check(1)
@@ -93,13 +96,13 @@ def run_trial(model: bytes, declared: DeclaredInputs, limits: Limits) -> tuple[S
 
 
 def _cheapest(tried: Mapping[int, Sequence[_Run]]) -> int:
-    """The largest batch that costs about the least time an item.
+    """Return the largest batch whose time for each item is within 15 % of the minimum.
 
-    Larger is not always cheaper, once a batch outgrows the caches; but a clock's noise must not choose a batch of one,
-    which runtimes compute by another path, with other rounding.
+    A larger batch is not always cheaper, once it exceeds the processor's caches. But noise in the measurement must not
+    select a batch of one, which runtimes compute with other code and other rounding.
     """
     cost = {batch: min(run.cpu_ms for run in runs) / batch for batch, runs in tried.items()}
-    return max(batch for batch in tried if cost[batch] <= _ABOUT * min(cost.values()))
+    return max(batch for batch in tried if cost[batch] <= _TOLERANCE * min(cost.values()))
 
 
 def _load(model: bytes) -> onnxruntime.InferenceSession:
@@ -121,7 +124,7 @@ def _refusal(code: str, sentence: str, error: Exception) -> Refused:
 
 
 def plain(text: str) -> str:
-    """The telling part of a library's error text: one line, printable, without source paths."""
+    """Return the useful part of a library's error text: one printable line without source paths."""
     line = next((line for line in text.splitlines() if line.strip()), "no details")
     for mark in (" : FAIL : ", " : INVALID_GRAPH : ", " : NOT_IMPLEMENTED : ", " : INVALID_ARGUMENT : "):
         line = line.rpartition(mark)[2]
@@ -149,17 +152,17 @@ def _check_rows(names: Sequence[str], outputs: Sequence[object], batch: int) -> 
 
 
 def _specs(names: Sequence[str], runs: Sequence[_Run]) -> tuple[TensorSpec, ...]:
-    """What all runs gave. Refuses outputs whose shape depends on the values of the input."""
-    seen = {
+    """Return the outputs of all runs. Raise Refused if their shapes depend on the values of the input."""
+    variants = {
         tuple(
             TensorSpec(name, str(output.dtype), (None, *output.shape[1:]))
             for name, output in zip(names, run.outputs, strict=True)
         )
         for run in runs
     }
-    if len(seen) != 1:
+    if len(variants) != 1:
         raise Refused("output_shape_varies", "An output's shape depends on the values of the input.")
-    return seen.pop()
+    return variants.pop()
 
 
 def _batch_axis(outputs: Sequence[TensorSpec], declared: DeclaredInputs) -> tuple[TensorSpec, ...]:
@@ -190,9 +193,9 @@ def _profile(trial: _Trial, signature: Signature, batch: int, warm: Sequence[_Ru
 
 
 def peak_rss_bytes() -> int:
-    """Peak resident memory of this process.
+    """Return the peak resident memory of this process.
 
-    Read from /proc, because getrusage also counts the parent that the process was forked from.
+    It is read from /proc, because getrusage also counts the parent from which the process was forked.
     """
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
@@ -202,6 +205,6 @@ def peak_rss_bytes() -> int:
 
 
 def _forget_peak_rss() -> None:
-    """Start the peak anew (proc(5), clear_refs), so that parsing is not counted; where forbidden, it is."""
+    """Reset the peak (proc(5), clear_refs), so that parsing is not counted. Where this is forbidden, it is counted."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")

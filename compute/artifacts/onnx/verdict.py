@@ -1,4 +1,4 @@
-"""The outcome of admission, as plain data that can be stored as JSON. Imported by parent and child alike."""
+"""The verdict of admission, as plain data that can be stored as JSON. Parent and child both import it."""
 
 import math
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import msgspec
 
-# The element types that onnxruntime, .npy and safetensors all hold, by numpy name, with their size.
+# Element types that onnxruntime, .npy and safetensors all support: numpy name -> size in bytes.
 DTYPE_BYTES = {
     "bool": 1,
     "int8": 1,
@@ -22,7 +22,7 @@ DTYPE_BYTES = {
     "float64": 8,
 }
 ADMITTED = "admitted"
-# Not the customer's fault: examine again later.
+# Not caused by the model: it is examined again later.
 ADMISSION_FAILED = "admission_failed"
 
 
@@ -56,9 +56,9 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class Signature:
-    """What the model takes and gives. The first axis of every tensor counts items.
+    """The inputs and outputs of a model. The first axis of every tensor counts items.
 
-    ``item_by_item`` is true for a model exported for a batch of exactly one: run it once per item.
+    ``item_by_item`` is true for a model that was exported for a batch of exactly one: it runs once for each item.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -68,11 +68,11 @@ class Signature:
 
 @dataclass(frozen=True)
 class Profile:
-    """What the trial measured on one thread of the server.
+    """The costs measured in the trial, on one thread of the server.
 
-    ``batch`` is the cheapest batch of those tried: run no larger one. ``ms_per_item`` (wall) and
-    ``cpu_ms_per_item`` are for that batch. ``peak_rss_bytes`` is the resident memory of the whole process
-    that loaded the model and ran it, ``cpu_ms`` all processor time from load to the end of the trial.
+    ``batch`` is the cheapest of the tried batches; no larger one may be run. ``ms_per_item`` (wall time) and
+    ``cpu_ms_per_item`` are for that batch. ``peak_rss_bytes`` is the resident memory of the whole process that loaded
+    and ran the model, ``cpu_ms`` all processor time from loading to the end of the trial.
     """
 
     batch: int
@@ -87,10 +87,10 @@ class Profile:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Admitted, or refused with a stable code and a sentence for the customer.
+    """The verdict: admitted, or refused with a stable code and a sentence for the customer.
 
-    ``signature`` and ``profile`` are present if and only if the model was admitted. ``layers`` names what
-    kept the examination contained (`compute.sandbox.active_layers`).
+    ``signature`` and ``profile`` are present if and only if the model was admitted. ``layers`` names the sandbox layers
+    of the examination (`compute.sandbox.active_layers`).
     """
 
     admitted: bool
@@ -103,23 +103,23 @@ class Verdict:
 
     @property
     def retryable(self) -> bool:
-        """True if the model was not judged at all, because of a fault on our side."""
+        """True if the model was not judged, because of a fault on our side."""
         return self.code == ADMISSION_FAILED
 
     def to_json(self) -> dict[str, Any]:
-        """The verdict as JSON values (for a JSONField); `from_json` gives it back."""
+        """Return the verdict as JSON values (for a JSONField); `from_json` is the inverse."""
         return dict(msgspec.json.decode(msgspec.json.encode(self)))
 
     @classmethod
     def from_json(cls, value: object) -> Self:
-        """Rebuild a verdict. Raises msgspec.ValidationError if the value is not one."""
+        """Rebuild a verdict from JSON values. Raise msgspec.ValidationError if they are not a valid verdict."""
         verdict = msgspec.convert(value, cls)
         complete = verdict.signature is not None and verdict.profile is not None
         if verdict.admitted != complete or verdict.admitted != (verdict.code == ADMITTED):
-            raise msgspec.ValidationError("A verdict has a signature and a profile exactly if it admits.")
+            raise msgspec.ValidationError("A verdict must have a signature and a profile if and only if it admits.")
         return verdict
 
 
 def refused(code: str, message: str) -> Verdict:
-    """A verdict that refuses."""
+    """Return a verdict that refuses the model."""
     return Verdict(admitted=False, code=code, message=message)

@@ -1,4 +1,4 @@
-"""Every message inside a parsed model, reached through protobuf's descriptors so that none is forgotten."""
+"""Walk over every message in a parsed model. It follows protobuf's descriptors, so that no message is missed."""
 
 import functools
 from collections.abc import Iterable, Iterator
@@ -11,7 +11,7 @@ from onnx import FunctionProto, GraphProto, NodeProto
 
 @dataclass(frozen=True)
 class Place:
-    """A message, and how many graphs it is nested in below the main graph or function."""
+    """A message, and its depth: in how many graphs it is nested below the main graph or function."""
 
     message: Message
     depth: int
@@ -19,7 +19,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Fields:
-    """The fields of one message type that can hold names or further messages; tensor data is in neither."""
+    """The fields of one message type that hold names or further messages. Tensor data is in neither."""
 
     strings: tuple[FieldDescriptor, ...]
     messages: tuple[FieldDescriptor, ...]
@@ -27,6 +27,7 @@ class Fields:
 
 @functools.cache
 def fields_of(descriptor: Descriptor) -> Fields:
+    """Return the string fields and the message fields of a message type."""
     fields = tuple(descriptor.fields)
     return Fields(
         strings=tuple(field for field in fields if field.type == FieldDescriptor.TYPE_STRING),
@@ -35,7 +36,7 @@ def fields_of(descriptor: Descriptor) -> Fields:
 
 
 def walk(root: Message) -> Iterator[Place]:
-    """The root and everything in it, parents first. Lazy: a caller that stops early pays for what it saw."""
+    """Yield the root and everything in it, parents first. It is lazy, so a caller can stop early at low cost."""
     stack = [Place(root, -1 if root.DESCRIPTOR.name == "ModelProto" else 0)]
     while stack:
         place = stack.pop()
@@ -46,7 +47,7 @@ def walk(root: Message) -> Iterator[Place]:
 
 
 def values(message: Message, field: FieldDescriptor) -> Iterable[Message]:
-    """The messages in one field, whether it is single or repeated."""
+    """Return the messages in one field, whether it is single or repeated."""
     if field.is_repeated:
         repeated: Iterable[Message] = getattr(message, field.name)
         return repeated
@@ -54,7 +55,7 @@ def values(message: Message, field: FieldDescriptor) -> Iterable[Message]:
 
 
 def nodes_in(body: GraphProto | FunctionProto) -> Iterator[NodeProto]:
-    """All nodes of a graph or function, with those of the graphs nested in them."""
+    """Yield all nodes of a graph or function, with those of the graphs nested in them."""
     stack: list[GraphProto | FunctionProto] = [body]
     while stack:
         for node in stack.pop().node:

@@ -1,3 +1,5 @@
+"""`manage.py link`: the vehicle link process."""
+
 import asyncio
 from typing import Any
 
@@ -7,7 +9,7 @@ from compute.link.process import Link
 
 
 class Command(BaseCommand):
-    help = "Runs the vehicle link: syncs from NATS into the database, leases and cancels back. Several may run."
+    help = "Run the vehicle link between NATS and the database: syncs in, leases and cancels out. Several may run."
 
     def handle(self, *args: Any, **options: Any) -> None:
         async def main() -> None:

@@ -1,10 +1,11 @@
-"""Our own processes of one stack: web, worker, beat and link."""
+"""Our own processes of one stack: web, worker, beat, link, and what `make run` adds to them."""
 
 from __future__ import annotations
 
 import contextlib
 import http.client
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -12,20 +13,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from marketplace.local.embedded.process import EmbeddedError, Identity, exit_reason, log_tail, spawn, wait_ready
 from marketplace.local.embedded.server import write_private
 
+PID_SUFFIX = ".pid.json"
 CELERY = ("-m", "celery", "-A", "marketplace")
 
 
 @dataclass(frozen=True)
 class ChildSpec:
-    """One process: arguments of the Python interpreter, with {port} and {home} to fill in."""
+    """One process: arguments of the Python interpreter, with {port} and {home} to fill in.
+
+    `environment` replaces the stack's. A child that `speaks` prints to our own standard output. One that runs `once`
+    has done its work when it ends with code 0.
+    """
 
     name: str
     arguments: tuple[str, ...]
     needs_nats: bool = False
     grace_s: float = 10.0
+    environment: Mapping[str, str] | None = None
+    speaks: bool = False
+    once: bool = False
 
 
 WEB = ChildSpec(
@@ -52,12 +63,23 @@ class Children:
         self.repository = repository
         self.port = port
         self.environment = environment
+        self.specs = dict(SPECS)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
+    def add(self, spec: ChildSpec) -> None:
+        """Start a child that is not in the table. Raises EmbeddedError."""
+        self.specs[spec.name] = spec
+        self.start(spec.name)
+
     def start(self, name: str) -> None:
-        """Start a child of the table and note its process. Raises EmbeddedError."""
-        arguments = (part.format(port=self.port, home=self.home) for part in SPECS[name].arguments)
-        process = self.processes[name] = self._python(name, *arguments)
+        """Start a child and note its process. Raises EmbeddedError."""
+        spec = self.specs[name]
+        if name in self.processes:
+            end_orphans(self.processes[name])
+        arguments = (part.format(port=self.port, home=self.home) for part in spec.arguments)
+        process = self.processes[name] = self._python(
+            name, *arguments, environment=spec.environment, speaks=spec.speaks
+        )
         identity = Identity.of(process.pid)
         if identity:
             record = {"pid": identity.pid, "created_at": identity.created_at}
@@ -67,7 +89,7 @@ class Children:
         self, name: str, *arguments: str, variables: Mapping[str, str] | None = None, timeout_s: float = 300.0
     ) -> None:
         """Run Python to its end, with more variables if given. Raises EmbeddedError with its output if it fails."""
-        process = self._python(name, *arguments, variables=variables)
+        process = self._python(name, *arguments, environment={**self.environment, **(variables or {})})
         try:
             code = process.wait(timeout_s)
         except BaseException:
@@ -88,7 +110,7 @@ class Children:
 
     def stop(self, name: str) -> None:
         """SIGTERM, then SIGKILL for it and its own children when it takes too long."""
-        self.identity(name).stop(grace_s=SPECS[name].grace_s)
+        self.identity(name).stop(grace_s=self.specs[name].grace_s)
         self._forget(name)
 
     def kill(self, name: str) -> None:
@@ -97,8 +119,16 @@ class Children:
         self._forget(name)
 
     def alive(self) -> dict[str, bool]:
-        """Name -> whether it runs."""
-        return {name: process.poll() is None for name, process in self.processes.items()}
+        """Name -> whether it runs, or has done its work."""
+        return {name: self.is_alive(name) for name in self.processes}
+
+    def is_alive(self, name: str) -> bool:
+        """Whether a child runs, or has done its work."""
+        return self.processes[name].poll() is None or self.has_done(name)
+
+    def has_done(self, name: str) -> bool:
+        """Whether a child that runs once has ended with code 0."""
+        return self.specs[name].once and self.processes[name].poll() == 0
 
     def exit_reason(self, name: str) -> str:
         """How a child that does not run ended."""
@@ -119,14 +149,15 @@ class Children:
         _pid_path(self.home, name).unlink(missing_ok=True)
 
     def _python(
-        self, name: str, *arguments: str, variables: Mapping[str, str] | None = None
+        self, name: str, *arguments: str, environment: Mapping[str, str] | None = None, speaks: bool = False
     ) -> subprocess.Popen[bytes]:
         return spawn(
             [sys.executable, *arguments],
             log_path=self.log_path(name),
-            environment={**self.environment, **(variables or {})},
+            environment=self.environment if environment is None else environment,
             cwd=self.repository,
             dies_with_parent=True,
+            speaks=speaks,
         )
 
     def _answers(self) -> bool:
@@ -140,10 +171,20 @@ class Children:
             connection.close()
 
 
+def end_orphans(leader: subprocess.Popen[bytes]) -> None:
+    """Kill what a dead child left behind in its process group, such as the pool of a Celery worker that was killed.
+
+    While the group has members the kernel gives its number to no other process. A process that has the number all the
+    same is a stranger: then the group was empty.
+    """
+    if leader.poll() is not None and not psutil.pid_exists(leader.pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(leader.pid, signal.SIGKILL)
+
+
 def end_leftovers(home: Path) -> None:
     """End children of a stack that was killed, where the kernel did not. Only under the stack's lock."""
-    for name in SPECS:
-        path = _pid_path(home, name)
+    for path in (home / "run").glob(f"*{PID_SUFFIX}"):
         with contextlib.suppress(FileNotFoundError, ValueError, KeyError):
             record = json.loads(path.read_text())
             Identity(record["pid"], record["created_at"]).stop(grace_s=2.0)
@@ -151,4 +192,4 @@ def end_leftovers(home: Path) -> None:
 
 
 def _pid_path(home: Path, name: str) -> Path:
-    return home / "run" / f"{name}.pid.json"
+    return home / "run" / f"{name}{PID_SUFFIX}"

@@ -103,11 +103,13 @@ def spawn(
     cwd: Path | None = None,
     user: str | None = None,
     dies_with_parent: bool = False,
+    speaks: bool = False,
 ) -> subprocess.Popen[bytes]:
     """Start a process in a group of its own, so that Ctrl-C reaches only us and we stop it in order.
 
-    Output goes to the end of `log_path`. With `dies_with_parent` (Linux) it gets SIGTERM even when we are
-    killed with SIGKILL. Raises EmbeddedError when the program cannot be started.
+    Output goes to the end of `log_path`; with `speaks` only errors do, and the rest goes where ours goes. With
+    `dies_with_parent` (Linux) it gets SIGTERM even when we are killed with SIGKILL. Raises EmbeddedError when the
+    program cannot be started.
     """
     _rotate(log_path)
     with log_path.open("ab") as log:
@@ -115,8 +117,8 @@ def spawn(
             return subprocess.Popen(
                 [str(part) for part in command],
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
+                stdout=None if speaks else log,
+                stderr=log,
                 env=None if environment is None else dict(environment),
                 cwd=cwd,
                 process_group=0,

@@ -9,15 +9,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import IO, Any
 
 from marketplace.local import embedded
-from marketplace.local.embedded.children import CHILDREN, SPECS, Children, end_leftovers
-from marketplace.local.embedded.process import EmbeddedError, free_port, log_tail, port_is_free
+from marketplace.local.embedded.children import CHILDREN, WEB, Children, ChildSpec, end_leftovers
+from marketplace.local.embedded.process import EmbeddedError, exit_reason, free_port, log_tail, port_is_free
 from marketplace.local.embedded.server import Server, private_folder, try_lock, write_private
+from marketplace.local.embedded.supervisor import Supervisor, Ward
 
+LOOK_EVERY_S = 0.5
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -35,6 +38,7 @@ class Stack:
         self.port = 0
         self.environment: dict[str, str] = {}
         self.children: Children | None = None
+        self.supervisor = Supervisor(lambda line: self.report(f"{time.strftime('%H:%M:%S')}  {line}"))
         self._stopped: set[str] = set()
         self._joined: list[str] = []
         self._lock_file: IO[str] | None = None
@@ -83,15 +87,36 @@ class Stack:
         """Raises EmbeddedError, with the end of its log, if a process ended that nobody asked to stop."""
         for name, runs in self.alive().items():
             if not runs and name not in self._stopped:
-                child = self._child(name)
-                reason = child.exit_reason(name) if child else "ended"
-                raise EmbeddedError(f"{name} {reason}.\n{log_tail(self.log_path(name))}")
+                raise EmbeddedError(f"{name} {self.exit_reason(name)}.\n{log_tail(self.log_path(name))}")
 
-    def wait(self) -> None:
-        """Wait for KeyboardInterrupt (Ctrl-C, SIGTERM). Raises EmbeddedError when a process ends itself."""
+    def keep_up(self, each: Callable[[], None] = lambda: None) -> None:
+        """Start again what ends by itself, until KeyboardInterrupt (Ctrl-C, SIGTERM). `each` is called twice a second.
+
+        Raises EmbeddedError when a server or a process of the site keeps ending.
+        """
         while True:
-            self.check()
-            time.sleep(0.5)
+            self.supervisor.look()
+            each()
+            time.sleep(LOOK_EVERY_S)
+
+    def add(self, spec: ChildSpec) -> None:
+        """Start one more child, and start it again when it ends by itself. The site goes on when it is given up."""
+        assert self.children is not None, "the stack is not entered"
+        self.children.add(spec)
+        self.supervisor.add(self._ward(spec.name, is_essential=False))
+
+    def has_done(self, name: str) -> bool:
+        """Whether a child that runs once has done its work."""
+        return self.children is not None and name in self.children.processes and self.children.has_done(name)
+
+    def exit_reason(self, name: str) -> str:
+        """How a child or an embedded server that does not run ended."""
+        child = self._child(name)
+        if child:
+            return child.exit_reason(name)
+        process = self._server(name).process
+        code = process.poll() if process else None  # another process may have started it
+        return "ended" if code is None else exit_reason(code)
 
     def stop(self, name: str) -> None:
         """Stop a child or an embedded server in good order; `check` no longer minds that it does not run."""
@@ -139,6 +164,7 @@ class Stack:
             "DJANGO_SETTINGS_MODULE": "marketplace.settings",
             "DRIVEWAY_HOME": str(self.home),
             "DRIVEWAY_URL": self.url,
+            "DRIVEWAY_MAILS": str(private_folder(self.home / "mails")),
             "ORT_DISABLE_TELEMETRY": "1",
             "PYTHONUNBUFFERED": "1",
         }
@@ -150,11 +176,15 @@ class Stack:
         migrate = ("manage.py", "migrate", "--noinput")
         self._timed("Tables", lambda: children.run("migrate", *migrate, variables=owner))
         private_folder(self.home / "beat")
-        for spec in CHILDREN:
-            if os.environ.get("NATS_URL") or not spec.needs_nats:
-                children.start(spec.name)
+        # The web server first and alone: whoever waits for the first page does not wait for workers.
+        children.start(WEB.name)
         self._timed("Site", children.wait_for_web)
+        for spec in CHILDREN:
+            if spec.name != WEB.name and (os.environ.get("NATS_URL") or not spec.needs_nats):
+                children.start(spec.name)
         self.check()
+        for name in self.alive():
+            self.supervisor.add(self._ward(name))
 
     def _stop_everything(self) -> None:
         started_at = time.monotonic()
@@ -172,7 +202,23 @@ class Stack:
         self.report(f"{what} ready in {time.monotonic() - started_at:.1f} s")
 
     def _child(self, name: str) -> Children | None:
-        return self.children if name in SPECS and self.children and name in self.children.processes else None
+        return self.children if self.children and name in self.children.processes else None
+
+    def _ward(self, name: str, *, is_essential: bool = True) -> Ward:
+        """What the supervisor needs to know about a child or a server. One that was asked to stop counts as running."""
+        child = self._child(name)
+
+        def is_running() -> bool:
+            return name in self._stopped or (child.is_alive(name) if child else self._server(name).is_running())
+
+        def start() -> None:
+            if child:
+                child.start(name)
+            else:
+                self._server(name).start()
+
+        reason = partial(self.exit_reason, name)
+        return Ward(name, is_running, reason, start, self.log_path(name), is_essential=is_essential)
 
     def _server(self, name: str) -> Server:
         try:

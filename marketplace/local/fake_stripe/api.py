@@ -1,4 +1,4 @@
-"""The API as a function: a request in, an answer out. A server and the tests both call it."""
+"""The fake's API as a function from a request to a response. The server and the tests both call it."""
 
 import hashlib
 import json
@@ -42,6 +42,8 @@ SECTIONS: list[type[Section]] = [
 
 @dataclass(frozen=True)
 class Answer:
+    """An HTTP response."""
+
     status: int
     body: str
     headers: Mapping[str, str]
@@ -64,7 +66,7 @@ class FakeStripe:
         self.lock = threading.Lock()
 
     def handle(self, method: str, url: str, headers: Mapping[str, str], body: str = "") -> Answer:
-        """Answer a request. Headers by their lower-case names."""
+        """Return the response to a request. Header names are lower case."""
         request_id = f"req_fake{secrets.token_hex(7)}"
         with self.lock:
             try:
@@ -72,35 +74,41 @@ class FakeStripe:
                 self.emitter.account = headers.get("stripe-account", "")
                 status, text, replayed = self._once(method, url, headers.get("idempotency-key"), body, request_id)
             except ApiError as error:
-                told = error.body_v2 if urlsplit(url).path.startswith("/v2/") else error.body
-                status, text, replayed = error.status, json.dumps(told), False
-        more = {"Idempotent-Replayed": "true"} if replayed else {}
-        return Answer(status, text, {"Request-Id": request_id, "Content-Type": "application/json", **more})
+                error_body = error.body_v2 if urlsplit(url).path.startswith("/v2/") else error.body
+                status, text, replayed = error.status, json.dumps(error_body), False
+        extra_headers = {"Idempotent-Replayed": "true"} if replayed else {}
+        return Answer(status, text, {"Request-Id": request_id, "Content-Type": "application/json", **extra_headers})
 
     def _check_key(self, authorization: str) -> None:
         if not authorization.removeprefix("Bearer ").startswith(KEY_PREFIX):
-            raise ApiError(401, f"This is a fake: it takes no key but {KEY_PREFIX}...", code="api_key_invalid")
+            raise ApiError(
+                401, f"This is a fake: it accepts only keys that begin with {KEY_PREFIX}.", code="api_key_invalid"
+            )
 
     def _once(self, method: str, url: str, key: str | None, body: str, request_id: str) -> tuple[int, str, bool]:
-        """A POST under a key is done once: the same again gets the same answer, another one is refused."""
+        """Handle a request and return (status, body, whether it is a replay).
+
+        A POST with an idempotency key is carried out once: the same request gets the stored response, a different one
+        is refused.
+        """
         parts = urlsplit(url)
         params = _params(method, parts.path, parts.query, body)
-        same = json.dumps([method, parts.path, params], sort_keys=True)
-        fingerprint = hashlib.sha256(same.encode()).hexdigest()
-        known = self.store.answer(key) if key and method == "POST" else None
-        if known and known[0] != fingerprint:
+        request = json.dumps([method, parts.path, params], sort_keys=True)
+        fingerprint = hashlib.sha256(request.encode()).hexdigest()
+        remembered = self.store.answer(key) if key and method == "POST" else None
+        if remembered and remembered[0] != fingerprint:
             raise ApiError(
                 400,
                 "Keys for idempotent requests can only be used with the same parameters they were first used with.",
                 kind="idempotency_error",
             )
-        if known:
-            return known[1], known[2], True
+        if remembered:
+            return remembered[1], remembered[2], True
         self.emitter.request = (request_id, key)
         try:
             status, answer = 200, self._route(method, parts.path, params)
         except ApiError as error:
-            if error.status != 402 and not error.began:  # refused before anything was done: the key stays free
+            if error.status != 402 and not error.began:  # refused before it began to act: the key can be used again
                 raise
             status, answer = error.status, error.body
         text = json.dumps(public(answer))
@@ -119,15 +127,15 @@ class FakeStripe:
 
 
 def _params(method: str, path: str, query: str, body: str) -> dict[str, Any]:
-    """The query of a GET; else a form, or JSON in API v2."""
+    """Return a request's parameters: of the query for a GET, otherwise of the form, or of the JSON body in API v2."""
     if method == "GET":
         return decode(query)
     if not path.startswith("/v2/"):
         return decode(body)
     try:
-        found = json.loads(body or "{}")
+        params = json.loads(body or "{}")
     except ValueError as error:
         raise ApiError(400, "The body is not JSON.", code="invalid_json") from error
-    if not isinstance(found, dict):
+    if not isinstance(params, dict):
         raise ApiError(400, "The body is not an object.", code="invalid_json")
-    return found
+    return params

@@ -1,4 +1,4 @@
-"""Cards that are kept for a customer, and the pages and intents that keep them, as the API shows them."""
+"""Objects of the API for saved cards: payment methods and setup intents."""
 
 import hashlib
 from typing import Any
@@ -11,7 +11,10 @@ EXPIRES_IN_YEARS = 3
 
 
 def payment_method(object_id: str, now: int, *, number: str, year: int) -> Object:
-    """What was typed on a page, not yet anybody's. The number itself is only ours: see `public`."""
+    """Return a payment method for a number typed on a page, not yet attached to a customer.
+
+    Only the fake knows the number (`_number`): `objects.public` removes it from every response.
+    """
     details: dict[str, Any] = {"address": None, "email": None, "name": None, "phone": None, "tax_id": None}
     kind = "us_bank_account" if number == BANK_DEBIT else "card"
     return {
@@ -31,7 +34,7 @@ def payment_method(object_id: str, now: int, *, number: str, year: int) -> Objec
 
 
 def setup_intent(object_id: str, now: int, *, of: Object) -> Object:
-    """Of a session in setup mode, before anything was tried."""
+    """Return the setup intent of a session in setup mode, before the first attempt."""
     return {
         "id": object_id,
         "object": "setup_intent",
@@ -57,7 +60,7 @@ def setup_intent(object_id: str, now: int, *, of: Object) -> Object:
 
 
 def fingerprint(number: str) -> str:
-    """The same for the same number, whoever's it is."""
+    """Return Stripe's fingerprint of a card or bank account: the same for equal numbers, for all customers."""
     return hashlib.sha256(number.encode()).hexdigest()[:16]
 
 

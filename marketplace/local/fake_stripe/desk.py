@@ -1,4 +1,7 @@
-"""The fake's desk: everything that waiting would bring, in sections with buttons. Without scripts; changes are POSTs."""
+"""The desk: a page on which a tester triggers what would otherwise happen in time.
+
+Without scripts; changes are POSTs.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from html import escape
@@ -10,12 +13,12 @@ from marketplace.local.fake_stripe.errors import ApiError
 from marketplace.local.fake_stripe.objects import Object
 from marketplace.local.fake_stripe.refunds import Refunds
 
-SHOWN = 50
+SHOWN = 50  # objects of each kind on the desk
 Step = Callable[[str], Any]
 
 
 class Desk:
-    """`/` shows it, `/desk/<step>/<id>` does a step."""
+    """Serves the desk: `/` shows it, `/desk/<step>/<id>` carries out a step."""
 
     def __init__(self, fake: FakeStripe) -> None:
         self.fake, self.store = fake, fake.store
@@ -34,7 +37,7 @@ class Desk:
         }
 
     def act(self, step: str, object_id: str) -> str:
-        """Do a step; why not, or "". KeyError for a step that there is not."""
+        """Carry out a step. Return "" or the reason why it is not possible. Raises KeyError for an unknown step."""
         try:
             self.steps[step](object_id)
         except ApiError as error:
@@ -42,25 +45,25 @@ class Desk:
         return ""
 
     def show(self, sessions: str, problem: str) -> str:
-        """The desk's page; `sessions` are the rows of the pages to pay on."""
+        """Return the content of the page. `sessions` are table rows of the Checkout sessions."""
         alert = f'<p class="problem" role="alert">{escape(problem)}</p>' if problem else ""
-        return f"""<h1>The fake's desk</h1><p>What waiting would bring can be brought about here.</p>{alert}
-{_table("Pages to pay on", ("Session", "Amount", "State"), sessions)}
+        return f"""<h1>The fake's desk</h1><p>Trigger here what would otherwise happen in time.</p>{alert}
+{_table("Checkout sessions", ("Session", "Amount", "State"), sessions)}
 {_table("Payments", ("Charge", "Amount", "State"), self._rows("charge", self._of_charge))}
 {_table("Refunds", ("Refund", "Amount", "State"), self._rows("refund", self._of_refund))}
 {_table("Disputes", ("Dispute", "Amount", "State"), self._rows("dispute", self._of_dispute))}"""
 
     def _rows(self, kind: str, row_of: Callable[[Object], tuple[str, Iterable[tuple[str, str]]]]) -> str:
-        found = [(item, row_of(item)) for item, _ in zip(self.store.newest(kind), range(SHOWN), strict=False)]
-        return "".join(row(item, state, steps) for item, (state, steps) in found)
+        shown = [(item, row_of(item)) for item, _ in zip(self.store.newest(kind), range(SHOWN), strict=False)]
+        return "".join(row(item, state, steps) for item, (state, steps) in shown)
 
     def _of_charge(self, charge: Object) -> tuple[str, Iterable[tuple[str, str]]]:
         refunded = (
             f", {money(charge['amount_refunded'], charge['currency'])} refunded" if charge["amount_refunded"] else ""
         )
         disputed = ", disputed" if charge["disputed"] else ""
-        may = charge["paid"] and not charge["disputed"]
-        steps = [("dispute", "dispute it late"), ("inquire", "let the bank ask")] if may else []
+        can_be_disputed = charge["paid"] and not charge["disputed"]
+        steps = [("dispute", "dispute it"), ("inquire", "let the bank ask")] if can_be_disputed else []
         return f"{charge['status']}{refunded}{disputed}", steps
 
     def _of_refund(self, refund: Object) -> tuple[str, Iterable[tuple[str, str]]]:
@@ -69,13 +72,13 @@ class Desk:
         return refund["status"], steps
 
     def _of_dispute(self, dispute: Object) -> tuple[str, Iterable[tuple[str, str]]]:
-        asks = [("closed", "inquiry closed"), ("taken", "take the money")]
-        decides = [("won", "won"), ("lost", "lost")]
+        inquiry_steps = [("closed", "inquiry closed"), ("taken", "take the money")]
+        decisions = [("won", "won"), ("lost", "lost")]
         steps = {
-            "warning_needs_response": asks,
-            "warning_under_review": asks,
-            "needs_response": decides,
-            "under_review": [*decides, ("asks-again", "ask again")],
+            "warning_needs_response": inquiry_steps,
+            "warning_under_review": inquiry_steps,
+            "needs_response": decisions,
+            "under_review": [*decisions, ("asks-again", "ask again")],
             "lost": [("won", "won after all")],
         }.get(dispute["status"], [])
         text = dispute["evidence"]["uncategorized_text"]
@@ -83,6 +86,7 @@ class Desk:
 
 
 def row(item: Object, state: str, steps: Iterable[tuple[str, str]]) -> str:
+    """Return a table row for an object, with a button for each step."""
     buttons = "".join(
         f'<form method="post" action="/desk/{step}/{item["id"]}"><button class="plain">{escape(label)}</button></form>'
         for step, label in steps
@@ -94,11 +98,12 @@ def row(item: Object, state: str, steps: Iterable[tuple[str, str]]) -> str:
 
 
 def money(minor: int, currency: str) -> str:
+    """Return an amount in minor units as text: "50.00 USD"."""
     return f"{minor / 100:,.2f} {escape(currency.upper())}"
 
 
 def _table(title: str, heads: Iterable[str], rows: str) -> str:
-    columns = "".join(f'<th scope="col">{head}</th>' for head in (*heads, "Make it"))
+    columns = "".join(f'<th scope="col">{head}</th>' for head in (*heads, "Action"))
     body = rows or '<tr><td colspan="4">None yet.</td></tr>'
     return (
         f'<section><h2>{title}</h2><div class="wide" tabindex="0" role="region" aria-label="{title}">'

@@ -1,4 +1,4 @@
-"""Disputes: a bank asks, or takes a payment back; evidence is heard; the bank decides."""
+"""Disputes: a bank asks about a payment or takes it back, reads our evidence, and decides."""
 
 from marketplace.local.fake_stripe import late_objects
 from marketplace.local.fake_stripe.errors import ApiError
@@ -7,14 +7,17 @@ from marketplace.local.fake_stripe.late_numbers import DISPUTED, INQUIRED
 from marketplace.local.fake_stripe.objects import Object
 from marketplace.local.fake_stripe.section import PAGE, Route, Section, only
 
-FEE = 1500  # Stripe's, for each dispute, won or lost
+FEE = 1500  # in minor units: Stripe's fee for each dispute, won or lost
 TEXT_MAX = 20_000
 WAITS = ("needs_response", "warning_needs_response")
 OPEN = (*WAITS, "under_review", "warning_under_review")
-WORDS = {"winning_evidence": "won", "losing_evidence": "lost"}  # as in Stripe's test mode
+# Evidence that decides a dispute at once, as in Stripe's test mode.
+WORDS = {"winning_evidence": "won", "losing_evidence": "lost"}
 
 
 class Disputes(Section):
+    """The API's routes for disputes, and what a bank does with them."""
+
     def make_routes(self) -> list[Route]:
         self.payments.when_paid.append(self._by_number)
         return [
@@ -28,7 +31,7 @@ class Disputes(Section):
         return self.page("dispute", "/v1/disputes", params, ("payment_intent", "charge"))
 
     def update(self, params: Form, object_id: str) -> Object:
-        """Evidence, heard once it is submitted, which it is unless the request says no."""
+        """Add evidence. It is submitted to the bank unless the request says `submit=false`."""
         only(params, {"evidence", "submit", "metadata", "expand"})
         dispute = self._get(object_id)
         evidence = params.get("evidence", {})
@@ -45,40 +48,44 @@ class Disputes(Section):
             dispute["evidence_details"]["submission_count"] += 1
             dispute["status"] = "under_review" if dispute["status"] == "needs_response" else "warning_under_review"
         self.emitter.changed("charge.dispute.updated", dispute)
-        word = WORDS.get(evidence.get("uncategorized_text", ""))
-        if submits and word and dispute["status"] == "under_review":
-            self.decide(object_id, won=word == "won")
+        outcome = WORDS.get(evidence.get("uncategorized_text", ""))
+        if submits and outcome and dispute["status"] == "under_review":
+            self.decide(object_id, won=outcome == "won")
         return self._get(object_id)
 
     def open(self, charge_id: str, *, inquiry: bool = False, reason: str = "fraudulent") -> str:
-        """The cardholder went to the bank. The dispute's id. Raises ApiError when there is one, or nothing was paid."""
+        """Let the cardholder complain to the bank. Return the dispute's id.
+
+        With `inquiry` the bank only asks and takes no money. Raises ApiError if the charge was not paid or is disputed
+        already.
+        """
         charge = self.store.get(charge_id, "charge")
         if charge is None or not charge["paid"] or charge["disputed"]:
             raise ApiError(400, "This charge cannot be disputed.")
         status = "warning_needs_response" if inquiry else "needs_response"
-        made = late_objects.dispute(self.store.new_id("dp"), self.now(), of=charge, status=status, reason=reason)
+        dispute = late_objects.dispute(self.store.new_id("dp"), self.now(), of=charge, status=status, reason=reason)
         charge["disputed"] = True
         self.store.put(charge)
-        self.emitter.changed("charge.dispute.created", made)
+        self.emitter.changed("charge.dispute.created", dispute)
         if not inquiry:
-            self._withdraw(made)
-        return str(made["id"])
+            self._withdraw(dispute)
+        return str(dispute["id"])
 
     def escalate(self, dispute_id: str) -> None:
-        """The bank no longer asks: it takes."""
+        """Turn an inquiry into a dispute: the bank takes the money."""
         dispute = self._get(dispute_id)
         if not dispute["status"].startswith("warning_") or dispute["status"] == "warning_closed":
-            raise ApiError(400, "The bank does not ask about this payment.")
+            raise ApiError(400, "This dispute is not an open inquiry.")
         dispute |= {"status": "needs_response", "is_charge_refundable": False}
         self.emitter.changed("charge.dispute.updated", dispute)
         self._withdraw(dispute)
 
     def decide(self, dispute_id: str, *, won: bool) -> None:
-        """The bank's word; it may win what was lost, once, after a second look."""
+        """Let the bank decide. A lost dispute may be won afterwards, once, as if the bank had looked again."""
         dispute = self._get(dispute_id)
-        asks = dispute["status"].startswith("warning_")
-        if asks or dispute["status"] not in (*OPEN, *(["lost"] if won else [])):
-            raise ApiError(400, "There is nothing to decide.")
+        is_inquiry = dispute["status"].startswith("warning_")
+        if is_inquiry or dispute["status"] not in (*OPEN, *(["lost"] if won else [])):
+            raise ApiError(400, "This dispute cannot be decided now.")
         dispute["status"] = "won" if won else "lost"
         if won:
             self._book(dispute, "dispute_reversal", dispute["amount"], fee=0)
@@ -86,10 +93,10 @@ class Disputes(Section):
         self.emitter.changed("charge.dispute.closed", dispute)
 
     def close_inquiry(self, dispute_id: str) -> None:
-        """The bank asks no more: nothing was taken."""
+        """End an inquiry. Nothing was taken."""
         dispute = self._get(dispute_id)
         if dispute["status"] not in ("warning_needs_response", "warning_under_review"):
-            raise ApiError(400, "The bank asks nothing.")
+            raise ApiError(400, "This dispute is not an open inquiry.")
         dispute["status"] = "warning_closed"
         charge: Object = self.store.get(dispute["charge"], "charge") or {}
         charge["disputed"] = False
@@ -97,14 +104,15 @@ class Disputes(Section):
         self.emitter.changed("charge.dispute.closed", dispute)
 
     def ask_again(self, dispute_id: str) -> None:
-        """The bank has read our answer, and wants more."""
+        """Let the bank ask for more evidence after it has read ours."""
         dispute = self._get(dispute_id)
         if dispute["status"] != "under_review":
-            raise ApiError(400, "The bank reads nothing of ours.")
+            raise ApiError(400, "The bank is not reviewing evidence of this dispute.")
         dispute["status"] = "needs_response"
         self.emitter.changed("charge.dispute.updated", dispute)
 
     def _by_number(self, charge: Object) -> None:
+        """Open a dispute or an inquiry if the card's test number says so."""
         number = self.payments.number_of(charge)
         if number in (DISPUTED, INQUIRED):
             self.open(charge["id"], inquiry=number == INQUIRED)
@@ -114,8 +122,8 @@ class Disputes(Section):
         self.emitter.changed("charge.dispute.funds_withdrawn", dispute)
 
     def _book(self, dispute: Object, category: str, amount: int, *, fee: int) -> None:
-        """The list shows the whole movement, as Stripe's does."""
-        made = late_objects.movement(
+        """Add a balance transaction to the dispute. As at Stripe, the list holds whole objects instead of ids."""
+        movement = late_objects.movement(
             self.store.new_id("txn"),
             self.now(),
             kind="adjustment",
@@ -125,9 +133,9 @@ class Disputes(Section):
             currency=dispute["currency"],
             source=dispute["id"],
         )
-        dispute["balance_transactions"].append(self.store.put(made))
+        dispute["balance_transactions"].append(self.store.put(movement))
         self.store.put(dispute)
 
     def _get(self, dispute_id: str) -> Object:
-        found: Object = self.getter("dispute")({}, dispute_id)
-        return found
+        dispute: Object = self.getter("dispute")({}, dispute_id)
+        return dispute

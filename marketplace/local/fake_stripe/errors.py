@@ -1,8 +1,13 @@
+"""Errors of the API, in Stripe's shape."""
+
 from typing import Any
 
 
 class ApiError(Exception):
-    """An answer that is an error, in Stripe's shape. What had `began` is remembered under its key, as a success is."""
+    """An error response, for API v1 (`body`) and v2 (`body_v2`).
+
+    With `began`, the request had started to act, so its response is stored under the idempotency key as a success is.
+    """
 
     def __init__(
         self,
@@ -23,12 +28,15 @@ class ApiError(Exception):
 
 
 def missing(object_id: str, what: str) -> ApiError:
+    """Return 404 for an object that does not exist."""
     return ApiError(404, f"No such {what}: '{object_id}'", code="resource_missing", param="id")
 
 
 def unknown_parameter(name: str) -> ApiError:
+    """Return 400 for a parameter that the API does not have."""
     return ApiError(400, f"Received unknown parameter: {name}", code="parameter_unknown", param=name)
 
 
 def parameter_missing(name: str) -> ApiError:
+    """Return 400 for a required parameter that was not sent."""
     return ApiError(400, f"Missing required param: {name}.", code="parameter_missing", param=name)

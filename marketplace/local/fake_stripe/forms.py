@@ -1,4 +1,4 @@
-"""Stripe's way of writing nested values in a form: `a[b][0][c]=d`."""
+"""Decode nested values in a form as Stripe writes them: `a[b][0][c]=d`."""
 
 from typing import Any
 from urllib.parse import parse_qsl
@@ -7,7 +7,10 @@ Form = dict[str, Any]
 
 
 def decode(text: str) -> Form:
-    """`metadata[a]=1&expand[0]=x` -> {"metadata": {"a": "1"}, "expand": ["x"]}. Leaves stay text."""
+    """Return the nested values of a form. Leaves stay text.
+
+    `metadata[a]=1&expand[0]=x` becomes {"metadata": {"a": "1"}, "expand": ["x"]}.
+    """
     tree: Form = {}
     for name, value in parse_qsl(text, keep_blank_values=True):
         *branches, leaf = [part.rstrip("]") for part in name.split("[")]
@@ -21,7 +24,7 @@ def decode(text: str) -> Form:
 
 
 def _lists(node: Any) -> Any:
-    """Branches numbered 0, 1, ... are lists."""
+    """Turn dictionaries whose keys are 0, 1, ... into lists."""
     if not isinstance(node, dict):
         return node
     values = {name: _lists(value) for name, value in node.items()}

@@ -1,4 +1,4 @@
-"""Refunds and disputes as the API shows them, what they move, and what a payment was made with."""
+"""Objects of the API for refunds and disputes, their balance transactions, and the details of a payment's card."""
 
 from typing import Any
 
@@ -10,6 +10,7 @@ DAY_S = 86_400
 def refund(
     object_id: str, now: int, *, of: Object, amount: int, metadata: dict[str, str], reason: str | None
 ) -> Object:
+    """Return a pending refund of `amount` (minor units) of a charge."""
     return {
         "id": object_id,
         "object": "refund",
@@ -29,6 +30,7 @@ def refund(
 
 
 def dispute(object_id: str, now: int, *, of: Object, status: str, reason: str) -> Object:
+    """Return a dispute of a whole charge. Its evidence is due after nine days."""
     return {
         "id": object_id,
         "object": "dispute",
@@ -58,7 +60,7 @@ def dispute(object_id: str, now: int, *, of: Object, status: str, reason: str) -
 def movement(
     object_id: str, now: int, *, kind: str, category: str, amount: int, fee: int, currency: str, source: str
 ) -> Object:
-    """A balance transaction of any kind; `amount` is signed."""
+    """Return a balance transaction of any kind. `amount` (minor units) is signed."""
     details = {"application": None, "currency": currency, "description": "Dispute fee", "type": "stripe_fee"}
     return {
         "id": object_id,
@@ -81,7 +83,7 @@ def movement(
 
 
 def details(number: str) -> dict[str, Any]:
-    """What a charge says of the card, or the bank account, that paid it."""
+    """Return `payment_method_details` of a charge: the card or the bank account that paid it."""
     if len(number) < 16:
         bank = {
             "account_holder_type": "company",

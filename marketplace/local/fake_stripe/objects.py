@@ -1,4 +1,4 @@
-"""Stripe's objects as the API shows them: every field that the specification requires, and those that we read."""
+"""Objects of the API: every field that Stripe's specification requires, and the fields that our gateway reads."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ API_VERSION = "2026-10-28.endive"
 
 
 def customer(object_id: str, now: int, *, name: str, email: str | None, metadata: dict[str, str]) -> Object:
+    """Return a customer."""
     return {
         "id": object_id,
         "object": "customer",
@@ -42,7 +43,10 @@ def session(
     cancel_url: str | None,
     future_usage: str | None = None,
 ) -> Object:
-    """A Checkout session that takes a payment of `amount`. Names with a `_` in front are ours: see `public`."""
+    """Return a Checkout session that takes a payment of `amount` (minor units).
+
+    Names that begin with `_` are the fake's own; `public` removes them from every response.
+    """
     return {
         "id": object_id,
         "object": "checkout.session",
@@ -85,7 +89,7 @@ def session(
 
 
 def payment_intent(object_id: str, now: int, *, of: Object) -> Object:
-    """The payment of a session, before anything was tried."""
+    """Return the payment of a session, before the first attempt."""
     return {
         "id": object_id,
         "object": "payment_intent",
@@ -115,6 +119,7 @@ def payment_intent(object_id: str, now: int, *, of: Object) -> Object:
 
 
 def charge(object_id: str, now: int, *, of: Object, paid: bool, declined: str = "") -> Object:
+    """Return the charge of a payment intent: paid, or declined with this message."""
     details: dict[str, Any] = {"address": None, "email": None, "name": None, "phone": None, "tax_id": None}
     return {
         "id": object_id,
@@ -144,7 +149,7 @@ def charge(object_id: str, now: int, *, of: Object, paid: bool, declined: str = 
 
 
 def balance_transaction(object_id: str, now: int, *, of: Object, fee: int) -> Object:
-    """Of a charge that was paid."""
+    """Return the balance transaction of a paid charge. The money becomes available after two days."""
     return {
         "id": object_id,
         "object": "balance_transaction",
@@ -174,6 +179,7 @@ def balance_transaction(object_id: str, now: int, *, of: Object, fee: int) -> Ob
 
 
 def event(object_id: str, now: int, *, kind: str, about: Object, request_id: str | None, key: str | None) -> Object:
+    """Return an event of API v1, which includes the object as it is now."""
     return {
         "id": object_id,
         "object": "event",
@@ -188,7 +194,7 @@ def event(object_id: str, now: int, *, kind: str, about: Object, request_id: str
 
 
 def public(item: Any) -> Any:
-    """Without what is only ours."""
+    """Return a copy without the fake's own fields, whose names begin with `_`."""
     if isinstance(item, list):
         return [public(part) for part in item]
     if isinstance(item, dict):

@@ -1,4 +1,4 @@
-"""Payments without a page: a saved card is charged while nobody is there."""
+"""Off-session payments: charge a saved card without a page, while the customer is not there."""
 
 from typing import Any
 
@@ -24,6 +24,8 @@ KNOWN = {
 
 
 class OffSession(Section):
+    """The API's routes for payment intents."""
+
     def make_routes(self) -> list[Route]:
         return [
             ("POST", r"/v1/payment_intents", self.create),
@@ -33,20 +35,23 @@ class OffSession(Section):
         ]
 
     def create(self, params: Form) -> Object:
-        """Charge at once, or say why not: a refusal is answered with the payment that was refused."""
+        """Charge a saved card at once. A decline is answered with 402 and the declined payment."""
         only(params, KNOWN)
         for name in ("amount", "currency"):
             if not params.get(name):
                 raise parameter_missing(name)
         if (params.get("off_session"), params.get("confirm")) != ("true", "true"):
-            raise ApiError(400, "This fake makes no payment but off session, confirmed at once.", param="off_session")
+            raise ApiError(
+                400, "This fake makes only payments with off_session=true and confirm=true.", param="off_session"
+            )
         if params.get("automatic_payment_methods", {}).get("allow_redirects") != "never":
             raise ApiError(400, "You must provide a `return_url`, or allow no redirects.", param="return_url")
         if not 50 <= int(params["amount"]) <= 99_999_999:
             raise ApiError(400, "The amount is out of range.", code="amount_too_small", param="amount")
-        return self.expanded(self._charge(self._made(params)), params.get("expand", []))
+        return self.expanded(self._charge(self._intent(params)), params.get("expand", []))
 
-    def _made(self, params: Form) -> Object:
+    def _intent(self, params: Form) -> Object:
+        """Create the payment intent. Raises ApiError if the payment method is not attached to the customer."""
         method = self.store.get(params.get("payment_method", ""), "payment_method")
         if method is None or not method["customer"] or method["customer"] != params.get("customer"):
             raise ApiError(
@@ -55,7 +60,7 @@ class OffSession(Section):
                 code="resource_missing",
                 param="payment_method",
             )
-        asked = {
+        session = {
             "amount_total": int(params["amount"]),
             "currency": params["currency"],
             "customer": params["customer"],
@@ -63,7 +68,7 @@ class OffSession(Section):
             "_future_usage": None,
             "id": None,
         }
-        intent = objects.payment_intent(self.store.new_id("pi"), self.now(), of=asked)
+        intent = objects.payment_intent(self.store.new_id("pi"), self.now(), of=session)
         intent |= {
             "payment_method": method["id"],
             "description": params.get("description"),
@@ -91,19 +96,19 @@ class OffSession(Section):
         if query is None:
             raise ApiError(400, "We were unable to parse your search query.", param="query")
         name, value = query.groups()
-        found = [row for row in self.store.newest("payment_intent") if row["metadata"].get(name) == value]
-        shown = found[: int(params.get("limit", 10))]
+        matches = [row for row in self.store.newest("payment_intent") if row["metadata"].get(name) == value]
+        page = matches[: int(params.get("limit", 10))]
         return {
             "object": "search_result",
             "url": "/v1/payment_intents/search",
-            "data": shown,
+            "data": page,
             "next_page": None,
-            "has_more": len(found) > len(shown),
+            "has_more": len(matches) > len(page),
         }
 
 
 def _refused(intent: Object) -> ApiError:
-    """402, with the reason and the payment."""
+    """Return the error 402 with the reason and the declined payment."""
     reason: dict[str, Any] = intent["last_payment_error"]
     error = ApiError(402, reason["message"], kind="card_error", code=reason["code"])
     error.body["error"] |= {**reason, "payment_intent": public(intent)}

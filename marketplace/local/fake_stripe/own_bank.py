@@ -1,4 +1,4 @@
-"""Payouts of our own balance to our own bank, as Stripe makes them by a schedule, or somebody in its dashboard."""
+"""Payouts of the platform's own balance to its own bank, as made by Stripe's schedule or by hand in its dashboard."""
 
 from marketplace.local.fake_stripe import payee_objects
 from marketplace.local.fake_stripe.errors import ApiError
@@ -9,11 +9,13 @@ OURS = {"id": "acct_platform"}
 
 
 class OwnBank(Section):
+    """Pays the platform's balance to its bank. It has no routes: PayeeAccounts answers requests for all payouts."""
+
     def make_routes(self) -> list[Route]:
-        return []  # they are read where those of other accounts are
+        return []
 
     def pay(self, amount: int, currency: str = "usd") -> Object:
-        """Off our balance, and to the bank."""
+        """Pay out `amount` (minor units) of the platform's balance. Return the payout."""
         payout = payee_objects.bank_payout(
             self.store.new_id("po"), self.now(), of=OURS, amount=amount, currency=currency
         )
@@ -24,10 +26,10 @@ class OwnBank(Section):
         return self.emitter.changed("payout.paid", payout)
 
     def fail(self, payout_id: str) -> Object:
-        """Our bank sent it back, as banks may days later."""
+        """Let the bank return a paid payout, which may happen days later. Raises ApiError if it cannot come back."""
         payout = self.store.get(payout_id, "payout")
         if payout is None or payout["_account"] or payout["status"] != "paid":
-            raise ApiError(400, "This payout cannot come back.")
+            raise ApiError(400, "This payout cannot be returned.")
         payout |= {"status": "failed", "failure_code": "account_closed"}
         payout["failure_balance_transaction"] = self._book(payout, "payout_failure", payout["amount"])
         return self.emitter.changed("payout.failed", payout)

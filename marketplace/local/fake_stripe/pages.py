@@ -1,4 +1,4 @@
-"""The pages that a person clicks through: hosted Checkout, the bank's question, and a desk with what time would do."""
+"""The pages that a person clicks through: hosted Checkout and the bank's question; and the desk for testers."""
 
 import re
 from dataclasses import dataclass, field
@@ -39,51 +39,54 @@ NUMBERS = [
     (next(iter(DECLINED)), "is declined"),
     ("4000000000009995", "has insufficient funds"),
     (ASKS[0], "asks your bank first (3D Secure)"),
-    (BANK_DEBIT, "is a bank account: settles later, on the fake's desk"),
+    (BANK_DEBIT, "is a bank account: you settle the debit later, on the fake's desk"),
     *LATE.items(),
 ]
-# What matters for a card that is kept: how it does when nobody is there.
+# For a saved card the labels also say what happens when it is charged while the customer is not there.
 SAVED_NUMBERS = [
-    (PAYS, "pays, always"),
-    (ALSO_PAYS, "pays too: a second card"),
+    (PAYS, "always pays"),
+    (ALSO_PAYS, "always pays: a second card"),
     (ASKS[0], "asks your bank now, and pays later"),
     (ASKS_ALWAYS, "asks your bank now, and whenever it is charged"),
     (ASKS_AND_IS_EMPTY, "asks your bank now, and has insufficient funds later"),
     (SAVED_BUT_DECLINED, "can be saved, and is declined later"),
     (next(iter(DECLINED)), "is declined now"),
-    (BANK_DEBIT, "is a bank account: settles later, on the fake's desk"),
+    (BANK_DEBIT, "is a bank account: you settle the debit later, on the fake's desk"),
 ]
 
 
 @dataclass(frozen=True)
 class Page:
+    """An HTTP response."""
+
     status: int
     body: str = ""
     headers: dict[str, str] = field(default_factory=lambda: dict(HEADERS))
 
 
 class Pages:
-    """Server-rendered, without scripts. Changes are POSTs."""
+    """Serves the pages of this module, rendered on the server and without scripts. Every change is a POST."""
 
     def __init__(self, fake: FakeStripe) -> None:
         self.fake, self.payments, self.setups = fake, fake.payments, Setups(fake.payments)
         self.desk = Desk(fake)
 
     def show(self, method: str, path: str, form: dict[str, str]) -> Page:
+        """Return the page for a request."""
         with self.fake.lock:
             self.payments.expire_old()
             if path == "/" and method == "GET":
                 return self._desk()
-            if method == "POST" and (waits := waiting.SETTLE.fullmatch(path)):
-                return self._settle_charge(waits.group(1), paid=form.get("answer") == "yes")
-            asked = re.fullmatch(r"/desk/([\w-]+)/(\w+)", path)
-            if asked and method == "POST" and asked[1] in self.desk.steps:
-                problem = self.desk.act(asked[1], asked[2])
-                return self._desk(problem) if problem else _to("/")
+            if method == "POST" and (settle := waiting.SETTLE.fullmatch(path)):
+                return self._settle_charge(settle.group(1), paid=form.get("answer") == "yes")
+            desk_step = re.fullmatch(r"/desk/([\w-]+)/(\w+)", path)
+            if desk_step and method == "POST" and desk_step[1] in self.desk.steps:
+                problem = self.desk.act(desk_step[1], desk_step[2])
+                return self._desk(problem) if problem else _redirect("/")
             match = re.fullmatch(r"/c/pay/(cs_test_\w+)(/\w+)?", path)
             session = self.fake.store.get(match.group(1), "checkout.session") if match else None
             if match is None or session is None:
-                return _page("Nothing here", "<h1>There is nothing here.</h1>", 404)
+                return _page("Not found", "<h1>This page does not exist.</h1>", 404)
             step = (match.group(2) or "").removeprefix("/")
             if method == "GET":
                 return self._pay(session)
@@ -93,20 +96,20 @@ class Pages:
         try:
             self.payments.settle_payment(intent_id, paid=paid)
         except ApiError as error:
-            return _page("Nothing waits", f"<h1>{escape(error.body['error']['message'])}</h1>", 410)
-        return _to("/")
+            return _page("Not possible", f"<h1>{escape(error.body['error']['message'])}</h1>", 410)
+        return _redirect("/")
 
     def _act(self, session: Object, step: str, form: dict[str, str]) -> Page:
         session_id = session["id"]
         try:
             if step == "bank":
-                outcome = self._door(session).answer_bank(session_id, passed=form.get("answer") == "yes")
+                outcome = self._handler(session).answer_bank(session_id, passed=form.get("answer") == "yes")
             elif step == "expire":
                 self.payments.expire(session_id)
-                return _to("/")
+                return _redirect("/")
             elif step == "settle":
                 self.payments.settle(session_id, paid=form.get("answer") == "yes")
-                return _to("/")
+                return _redirect("/")
             elif session["mode"] == "setup":
                 outcome = self.setups.save(session_id, form.get("number", ""))
             else:
@@ -116,19 +119,19 @@ class Pages:
         if outcome == "asks":
             return self._bank(session)
         if outcome in ("paid", "processing", "saved"):
-            return _to(session["success_url"].replace("{CHECKOUT_SESSION_ID}", session_id))
-        now = self.payments.open_session(session_id)
-        intent = self.fake.store.get(now["payment_intent"] or now["setup_intent"]) or {}
+            return _redirect(session["success_url"].replace("{CHECKOUT_SESSION_ID}", session_id))
+        current = self.payments.open_session(session_id)
+        intent = self.fake.store.get(current["payment_intent"] or current["setup_intent"]) or {}
         refusal = intent.get("last_payment_error") or intent["last_setup_error"]
         return self._pay(session, refusal["message"])
 
-    def _door(self, session: Object) -> Any:
+    def _handler(self, session: Object) -> Any:
         return self.setups if session["mode"] == "setup" else self.payments
 
     def _pay(self, session: Object, problem: str = "") -> Page:
         if session["status"] != "open":
             return _page(
-                "Closed", f"<h1>This payment page is closed.</h1><p>It is {escape(session['status'])}.</p>", 410
+                "Closed", f"<h1>This payment page is closed.</h1><p>Its state is: {escape(session['status'])}.</p>", 410
             )
         is_setup = session["mode"] == "setup"
         choices = "".join(
@@ -137,29 +140,32 @@ class Pages:
             for number, what in (SAVED_NUMBERS if is_setup or session["_future_usage"] else NUMBERS)
         )
         alert = f'<p class="problem" role="alert">{escape(problem)}</p>' if problem else ""
-        back = session["cancel_url"]
-        leave = (
-            f'<p><a href="{escape(back)}">Go back without {"saving" if is_setup else "paying"}</a></p>' if back else ""
+        cancel_url = session["cancel_url"]
+        cancel_link = (
+            f'<p><a href="{escape(cancel_url)}">Go back without {"saving" if is_setup else "paying"}</a></p>'
+            if cancel_url
+            else ""
         )
-        kept = "<p>The card is kept for later payments.</p>" if is_setup or session["_future_usage"] else ""
+        saving_note = "<p>The card is kept for later payments.</p>" if is_setup or session["_future_usage"] else ""
         amount = "" if is_setup else f'<p class="amount">{_amount(session)}</p>'
         return _page(
             "Save a card" if is_setup else "Pay",
-            f"""<h1>{escape(session["_name"])}</h1>{amount}{kept}{alert}
-<form method="post" action="/c/pay/{session["id"]}"><fieldset><legend>{"Save" if is_setup else "Pay with"} a card that</legend>
-{choices}</fieldset><button>{"Save the card" if is_setup else f"Pay {_amount(session)}"}</button></form>{leave}""",
+            f"""<h1>{escape(session["_name"])}</h1>{amount}{saving_note}{alert}
+<form method="post" action="/c/pay/{session["id"]}">
+<fieldset><legend>{"Save" if is_setup else "Pay with"} a card that</legend>{choices}</fieldset>
+<button>{"Save the card" if is_setup else f"Pay {_amount(session)}"}</button></form>{cancel_link}""",
         )
 
     def _bank(self, session: Object) -> Page:
         return _page(
             "Your bank",
-            f"""<h1>Your bank asks: is it you?</h1><p>{_asked(session)}</p>
+            f"""<h1>Your bank asks: is it you?</h1><p>{_bank_question(session)}</p>
 <form method="post" action="/c/pay/{session["id"]}/bank"><button name="answer" value="yes">Yes, it is me</button>
 <button class="plain" name="answer" value="no">No</button></form>""",
         )
 
     def _desk(self, problem: str = "") -> Page:
-        """Every session, payment, refund and dispute, and what can be made to happen to it."""
+        """Return the desk: every session, payment, refund and dispute, each with buttons for its next steps."""
         rows = "".join(f"<tr>{self._desk_row(row)}</tr>" for row in self.fake.store.newest("checkout.session"))
         return _page("Desk", self.desk.show(rows, problem) + waiting.table(self.payments), 409 if problem else 200)
 
@@ -187,12 +193,12 @@ def _page(title: str, content: str, status: int = 200) -> Page:
     return Page(status, FRAME.substitute(title=escape(title), style=STYLE, content=content))
 
 
-def _to(url: str) -> Page:
+def _redirect(url: str) -> Page:
     return Page(303, "", {"Location": url})
 
 
-def _asked(session: Object) -> str:
-    """What the bank is asked about."""
+def _bank_question(session: Object) -> str:
+    """Return what the bank asks the cardholder to approve."""
     if session["mode"] == "setup":
         return "A shop wants to keep your card for later payments."
     return f"{_amount(session)} for {escape(session['_name'])}."

@@ -1,4 +1,4 @@
-"""Accounts v2, the links to their pages, and their payouts to banks."""
+"""The API's routes for connected accounts (Accounts v2), the links to their pages, and payouts to banks."""
 
 import secrets
 from typing import Any
@@ -20,6 +20,8 @@ RECIPIENT = {"capabilities": {"stripe_balance": {"stripe_transfers": {"requested
 
 
 class PayeeAccounts(Section):
+    """The API's routes for connected accounts, their links and payouts."""
+
     def make_routes(self) -> list[Route]:
         self.payees = Payees(self.emitter)
         return [
@@ -48,7 +50,7 @@ class PayeeAccounts(Section):
         )
         if params.get("configuration") != {"recipient": RECIPIENT}:
             raise ApiError(
-                400, "This fake knows only recipients of transfers.", code="account_configuration_not_supported"
+                400, "This fake supports only recipients of transfers.", code="account_configuration_not_supported"
             )
         if not params.get("identity", {}).get("country"):
             raise ApiError(400, "Country is required.", code="identity_country_required")
@@ -63,41 +65,41 @@ class PayeeAccounts(Section):
                 "Express needs the platform to collect fees and losses.",
                 code="account_controller_express_dash_without_application_losses_or_fees",
             )
-        return self._shown(self.payees.open(params), params.get("include", []))
+        return self._view(self.payees.open(params), params.get("include", []))
 
     def retrieve(self, params: Form, object_id: str) -> Object:
         only(params, {"include"})
-        return self._shown(self.payees.account(object_id), params.get("include", []))
+        return self._view(self.payees.account(object_id), params.get("include", []))
 
     def list_accounts(self, params: Form) -> Object:
-        """A page names the next one by its address."""
+        """List accounts. API v2 names the next page by its URL."""
         only(params, {"applied_configurations", "closed", "limit", "page"})
         rows, limit = list(self.store.newest("v2.core.account")), int(params.get("limit", 20))
         first = int(params.get("page", 0))
-        more = f"/v2/core/accounts?limit={limit}&page={first + limit}" if len(rows) > first + limit else None
-        shown = [self._shown(row, []) for row in rows[first : first + limit]]
-        return {"data": shown, "next_page_url": more, "previous_page_url": None}
+        next_page = f"/v2/core/accounts?limit={limit}&page={first + limit}" if len(rows) > first + limit else None
+        shown = [self._view(row, []) for row in rows[first : first + limit]]
+        return {"data": shown, "next_page_url": next_page, "previous_page_url": None}
 
     def create_link(self, params: Form) -> Object:
-        """It opens once, and for minutes."""
+        """Create a link to onboarding, which works once and expires after minutes."""
         only(params, {"account", "use_case"})
         use_case: Any = params.get("use_case") or {}
         kind = use_case.get("type")
         if kind not in ("account_onboarding", "account_update") or set(use_case) != {"type", kind}:
-            raise ApiError(400, "Say which page, and where it leads.", code="invalid_fields")
-        found, token = self.payees.account(params.get("account", "")), f"link_fake{secrets.token_hex(16)}"
-        where = use_case[kind]
-        if not where.get("refresh_url"):
+            raise ApiError(400, "Name the page and the URLs that it leads back to.", code="invalid_fields")
+        account, token = self.payees.account(params.get("account", "")), f"link_fake{secrets.token_hex(16)}"
+        urls = use_case[kind]
+        if not urls.get("refresh_url"):
             raise parameter_missing("refresh_url")
         self.store.put(
             {
                 "id": token,
                 "object": "fake.link",
                 "created": self.now(),
-                "account": found["id"],
+                "account": account["id"],
                 "used": False,
-                "return_url": where.get("return_url", where["refresh_url"]),
-                "refresh_url": where["refresh_url"],
+                "return_url": urls.get("return_url", urls["refresh_url"]),
+                "refresh_url": urls["refresh_url"],
             }
         )
         return payee_objects.account_link(self.now(), url=f"{self.base_url}/setup/{token}", params=params)
@@ -112,7 +114,7 @@ class PayeeAccounts(Section):
         only(params, PAGE | {"status"})
         return self.page("payout", "/v1/payouts", params, ("status",))
 
-    def _shown(self, found: Object, include: list[str]) -> Object:
-        """API v2 shows these parts only to those who ask for them."""
+    def _view(self, account: Object, include: list[str]) -> Object:
+        """Return the account without the parts that API v2 leaves out unless `include` names them."""
         hidden = set(INCLUDABLE.values()) - {INCLUDABLE[name] for name in include}
-        return {name: value for name, value in found.items() if name not in hidden}
+        return {name: value for name, value in account.items() if name not in hidden}

@@ -1,4 +1,4 @@
-"""Accounts that receive transfers, and what moves money to them, as the API shows them."""
+"""Objects of the API about payees: connected accounts, and the transfers, reversals and payouts that pay them."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -10,12 +10,15 @@ LINK_LASTS_S = 300
 
 
 def iso(moment: float) -> str:
-    """API v2 writes moments like that."""
+    """Return a time (Unix seconds) as API v2 writes it: ISO 8601 in UTC with milliseconds."""
     return datetime.fromtimestamp(moment, tz=UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def account(object_id: str, now: int, *, params: Object) -> Object:
-    """Accounts v2. Nothing is known of the person yet but what the platform said."""
+    """Return a new Accounts v2 object.
+
+    It holds only what the platform sent; the person has not entered anything yet.
+    """
     defaults = params.get("defaults", {})
     return {
         "id": object_id,
@@ -43,10 +46,15 @@ def account(object_id: str, now: int, *, params: Object) -> Object:
 
 
 def capability(status: str, code: str = "", resolution: str = "") -> Object:
+    """Return the status of a capability. `code` is the reason, `resolution` is what ends it."""
     return {"status": status, "status_details": [{"code": code, "resolution": resolution}] if code else []}
 
 
 def requirement(name: str, *, waits_for: str = "user", due: str = "currently_due", error: str = "") -> Object:
+    """Return an entry of an account's requirements.
+
+    `waits_for` is "user" or "stripe", `due` is its deadline's status.
+    """
     restricted = {
         "capability": "stripe_balance.stripe_transfers",
         "configuration": "recipient",
@@ -63,6 +71,7 @@ def requirement(name: str, *, waits_for: str = "user", due: str = "currently_due
 
 
 def account_link(now: int, *, url: str, params: Object) -> Object:
+    """Return a link to a page of Stripe's. It expires after LINK_LASTS_S."""
     return {
         "object": "v2.core.account_link",
         "created": iso(now),
@@ -75,7 +84,7 @@ def account_link(now: int, *, url: str, params: Object) -> Object:
 
 
 def thin_event(object_id: str, now: float, *, kind: str, about: Object) -> Object:
-    """API v2 names the object and does not show it."""
+    """Return an event of API v2, which names the object that changed without including it."""
     url = f"/v2/core/accounts/{about['id']}"
     return {
         "id": object_id,
@@ -88,6 +97,7 @@ def thin_event(object_id: str, now: float, *, kind: str, about: Object) -> Objec
 
 
 def transfer(object_id: str, now: int, *, params: Object, amount: int, payment_id: str) -> Object:
+    """Return a transfer of `amount` (minor units) from our balance to an account."""
     return {
         "id": object_id,
         "object": "transfer",
@@ -115,6 +125,7 @@ def transfer(object_id: str, now: int, *, params: Object, amount: int, payment_i
 
 
 def reversal(object_id: str, now: int, *, of: Object, amount: int, metadata: Any) -> Object:
+    """Return a reversal of `amount` (minor units) of the transfer `of`."""
     return {
         "id": object_id,
         "object": "transfer_reversal",
@@ -130,7 +141,7 @@ def reversal(object_id: str, now: int, *, of: Object, amount: int, metadata: Any
 
 
 def movement(object_id: str, now: int, *, kind: str, category: str, amount: int, of: Object) -> Object:
-    """A balance transaction of a transfer or its reversal: no fee, at once."""
+    """Return the balance transaction of a transfer or a reversal: without a fee, available at once."""
     return {
         "id": object_id,
         "object": "balance_transaction",
@@ -152,7 +163,7 @@ def movement(object_id: str, now: int, *, kind: str, category: str, amount: int,
 
 
 def bank_payout(object_id: str, now: int, *, of: Object, amount: int, currency: str) -> Object:
-    """Of a connected account, by Stripe's own schedule."""
+    """Return a payout of an account's balance to its bank, made by Stripe's own schedule."""
     return {
         "id": object_id,
         "object": "payout",

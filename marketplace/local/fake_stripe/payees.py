@@ -1,4 +1,4 @@
-"""What happens to accounts that receive transfers: onboarding, checks, demands, and payouts to their banks."""
+"""What happens to payees (connected accounts): onboarding, checks, new requirements, and payouts to their banks."""
 
 from marketplace.local.fake_stripe import payee_objects
 from marketplace.local.fake_stripe.emitter import Emitter
@@ -6,7 +6,7 @@ from marketplace.local.fake_stripe.errors import ApiError
 from marketplace.local.fake_stripe.objects import Object
 from marketplace.local.fake_stripe.payee_objects import CONTACT, NO_RESOLUTION, PROVIDE_INFO, capability, requirement
 
-BANK_PAYS, BANK_REFUSES = "000123456789", "000111111116"  # Stripe's own test numbers
+BANK_PAYS, BANK_REFUSES = "000123456789", "000111111116"  # test numbers of Stripe's documentation
 DEADLINE_S = 14 * 86_400
 NEW = (
     "identity.individual.given_name",
@@ -16,7 +16,7 @@ NEW = (
     "identity.attestations.terms_of_service.account.date",
 )
 DOCUMENT = "identity.individual.documents.primary_verification"
-# outcome: status of the capability, its reason, what ends that, and what is required
+# Outcome -> (status of the capability, reason, resolution: what ends it, requirements)
 OUTCOMES: dict[str, tuple[str, str, str, list[Object]]] = {
     "new": ("restricted", "requirements_past_due", PROVIDE_INFO, [requirement(name) for name in NEW]),
     "ready": ("active", "", "", []),
@@ -38,91 +38,100 @@ OUTCOMES: dict[str, tuple[str, str, str, list[Object]]] = {
 
 
 class Payees:
-    """Moves accounts and says so in thin events; pays banks and says so in events of the account."""
+    """Changes accounts and emits thin events; pays their balances to banks and emits events of the account."""
 
     def __init__(self, emitter: Emitter) -> None:
         self.emitter, self.store, self.now = emitter, emitter.store, emitter.now
 
     def open(self, params: Object) -> Object:
-        """A new account, of which everything is still asked."""
-        made = payee_objects.account(self.store.new_id("acct"), self.now(), params=params)
-        return self.store.put(self._become(made, "new"))
+        """Create an account that has entered nothing yet."""
+        account = payee_objects.account(self.store.new_id("acct"), self.now(), params=params)
+        return self.store.put(self._become(account, "new"))
 
     def onboard(self, account_id: str, *, name: str, bank: str, outcome: str) -> Object:
-        """What its owner entered, and what Stripe makes of it."""
-        found = self.account(account_id)
+        """Enter name and bank account, and let Stripe decide (`outcome` is a key of OUTCOMES). Raises ApiError."""
+        account = self.account(account_id)
         if outcome not in OUTCOMES or bank not in (BANK_PAYS, BANK_REFUSES) or not name.strip():
             raise ApiError(400, "Give a name, a bank account and an outcome.")
-        return self.decide(found["id"], outcome, _name=name.strip(), _bank=bank)
+        return self.decide(account["id"], outcome, _name=name.strip(), _bank=bank)
 
     def decide(self, account_id: str, outcome: str, **known: str) -> Object:
-        """What Stripe makes of an account, now."""
-        found = self._become({**self.account(account_id), **known}, outcome)
-        self.store.put(found)
-        self.emitter.thin("v2.core.account[requirements].updated", found)
-        self.emitter.thin("v2.core.account[configuration.recipient].capability_status_updated", found)
-        return found
+        """Change an account to an outcome of OUTCOMES and emit events."""
+        account = self._become({**self.account(account_id), **known}, outcome)
+        self.store.put(account)
+        self.emitter.thin("v2.core.account[requirements].updated", account)
+        self.emitter.thin("v2.core.account[configuration.recipient].capability_status_updated", account)
+        return account
 
     def receive(self, account_id: str, currency: str, amount: int) -> None:
-        """Add to the account's balance, or take from it."""
-        found = self.account(account_id)
-        found["_balance"][currency] = found["_balance"].get(currency, 0) + amount
-        self.store.put(found)
+        """Add `amount` (minor units, negative to take) to the account's balance.
+
+        With the switch `banks_at_once`, the balance is paid to the bank right away.
+        """
+        account = self.account(account_id)
+        account["_balance"][currency] = account["_balance"].get(currency, 0) + amount
+        self.store.put(account)
         if amount > 0 and self.emitter.banks_at_once:
             self.pay_bank(account_id)
 
     def pay_bank(self, account_id: str) -> list[Object]:
-        """Pay the account's whole balance to its bank, which takes it or not; what it does not take comes back."""
-        found, made = self.account(account_id), []
-        for currency, amount in found["_balance"].items():
-            if amount > 0 and found["_bank"]:
+        """Pay the account's whole balance to its bank, which accepts or refuses it.
+
+        A refused payout stays in the balance.
+        """
+        account, payouts = self.account(account_id), []
+        for currency, amount in account["_balance"].items():
+            if amount > 0 and account["_bank"]:
                 payout = payee_objects.bank_payout(
-                    self.store.new_id("po"), self.now(), of=found, amount=amount, currency=currency
+                    self.store.new_id("po"), self.now(), of=account, amount=amount, currency=currency
                 )
                 self.emitter.changed("payout.created", payout)
-                made.append(payout)
-        for payout in made:
-            self.settle_bank(payout["id"], paid=found["_bank"] == BANK_PAYS)
-        return made
+                payouts.append(payout)
+        for payout in payouts:
+            self.settle_bank(payout["id"], paid=account["_bank"] == BANK_PAYS)
+        return payouts
 
     def settle_bank(self, payout_id: str, *, paid: bool) -> Object:
-        """The bank's answer. One that was paid can still fail afterwards."""
+        """Record the bank's answer to a payout. A payout that was paid can still fail afterwards."""
         payout = self.store.get(payout_id, "payout")
         if payout is None or payout["status"] not in ("pending", "paid") or (paid and payout["status"] == "paid"):
-            raise ApiError(400, "This payout is over.")
-        found, was = self.account(payout["_account"]), payout["status"]
-        back = 0 if paid else payout["amount"] if was == "paid" else 0
-        taken = payout["amount"] if paid else 0
-        found["_balance"][payout["currency"]] += back - taken
-        self.store.put(found)
+            raise ApiError(400, "This payout is settled already.")
+        account, earlier_status = self.account(payout["_account"]), payout["status"]
+        returned = 0 if paid else payout["amount"] if earlier_status == "paid" else 0
+        paid_out = payout["amount"] if paid else 0
+        account["_balance"][payout["currency"]] += returned - paid_out
+        self.store.put(account)
         payout["status"] = "paid" if paid else "failed"
         if not paid:
             payout |= {"failure_code": "account_closed", "failure_message": "The bank account has been closed."}
         return self.emitter.changed("payout.paid" if paid else "payout.failed", payout)
 
     def account(self, account_id: str) -> Object:
-        found = self.store.get(account_id, "v2.core.account")
-        if found is None:
+        """Return an account. Raises ApiError 404."""
+        account = self.store.get(account_id, "v2.core.account")
+        if account is None:
             raise ApiError(404, f"Account {account_id} not found.", code="not_found")
-        return found
+        return account
 
     def is_active(self, account_id: str) -> bool:
-        found = self.store.get(account_id, "v2.core.account")
-        return found is not None and _transfers(found)["status"] == "active"
+        """Return whether the account exists and can receive transfers."""
+        account = self.store.get(account_id, "v2.core.account")
+        return account is not None and _transfers(account)["status"] == "active"
 
-    def _become(self, found: Object, outcome: str) -> Object:
+    def _become(self, account: Object, outcome: str) -> Object:
+        """Return the account with the capabilities and requirements of an outcome."""
         status, code, resolution, entries = OUTCOMES[outcome]
-        both = {name: capability(status, code, resolution) for name in ("stripe_transfers", "payouts")}
-        found["configuration"]["recipient"]["capabilities"] = {"stripe_balance": both}
-        found["requirements"] = {"entries": entries}
+        capabilities = {name: capability(status, code, resolution) for name in ("stripe_transfers", "payouts")}
+        account["configuration"]["recipient"]["capabilities"] = {"stripe_balance": capabilities}
+        account["requirements"] = {"entries": entries}
         if entries:
             due = {"status": entries[0]["minimum_deadline"]["status"]}
             if outcome == "soon":
                 due["time"] = payee_objects.iso(self.now() + DEADLINE_S)
-            found["requirements"]["summary"] = {"minimum_deadline": due}
-        return found
+            account["requirements"]["summary"] = {"minimum_deadline": due}
+        return account
 
 
-def _transfers(found: Object) -> Object:
-    status: Object = found["configuration"]["recipient"]["capabilities"]["stripe_balance"]["stripe_transfers"]
+def _transfers(account: Object) -> Object:
+    status: Object = account["configuration"]["recipient"]["capabilities"]["stripe_balance"]["stripe_transfers"]
     return status

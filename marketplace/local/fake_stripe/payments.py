@@ -1,4 +1,4 @@
-"""What happens on the page: cards that pay, cards that are refused, a bank that asks, a debit that takes days."""
+"""What happens on a payment page: cards that pay or are declined, a bank that asks, a debit that takes days."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -16,18 +16,18 @@ FEE_PERMILLE, FEE_FIXED = 29, 30
 
 
 class Payments:
-    """Moves sessions, payments and charges, and says so in events."""
+    """Changes sessions, payments and charges, and emits an event for each change."""
 
     def __init__(self, emitter: Emitter) -> None:
         self.emitter, self.store, self.now = emitter, emitter.store, emitter.now
         self.when_time_passes: list[Callable[[], None]] = []
-        self.when_paid: list[Callable[[Object], None]] = []  # what the number of a card brings about then
-        self.book_later = False  # Stripe may show a balance transaction only after a while
+        self.when_paid: list[Callable[[Object], None]] = []  # called with each paid charge, e.g. to dispute it
+        self.book_later = False  # True: a charge gets its balance transaction only when `book` is called, late
 
     def pay(self, session_id: str, number: str) -> str:
-        """Try to pay an open session. Returns "paid", "asks", "processing", or the decline's code.
+        """Try to pay an open session. Return "paid", "asks", "processing", or the decline's code.
 
-        Raises ApiError when the session is not open or the number is nobody's.
+        Raises ApiError if the session is not open or the number is not one of the test numbers.
         """
         session = self.open_session(session_id)
         method = self.typed(number)
@@ -47,36 +47,36 @@ class Payments:
         return self._succeed(session, intent)
 
     def typed(self, number: str) -> Object:
-        """What somebody typed, as an object. Raises ApiError for a number that is nobody's."""
+        """Return a new payment method for a number that somebody typed. Raises ApiError for an unknown number."""
         number = number.replace(" ", "")
         if number not in KNOWN:
             raise ApiError(402, "Your card number is incorrect.", kind="card_error", code="incorrect_number")
         year = datetime.fromtimestamp(self.now(), tz=UTC).year
-        made = card_objects.payment_method(self.store.new_id("pm"), self.now(), number=number, year=year)
-        return self.store.put(made)
+        method = card_objects.payment_method(self.store.new_id("pm"), self.now(), number=number, year=year)
+        return self.store.put(method)
 
     def attach(self, method_id: str, customer_id: str) -> None:
-        """Keep what was typed for the customer."""
+        """Save a payment method for the customer."""
         method = self.store.get(method_id, "payment_method")
         if method and method["customer"] is None and customer_id:
             method["customer"] = customer_id
             self.emitter.changed("payment_method.attached", method)
 
     def answer_bank(self, session_id: str, *, passed: bool) -> str:
-        """The end of 3D Secure."""
+        """Finish 3D Secure. Return "paid" or the decline's code."""
         session = self.open_session(session_id)
         intent = self._intent(session)
         if intent["status"] != "requires_action":
-            raise ApiError(400, "The bank asks nothing.")
+            raise ApiError(400, "The bank is not asking anything.")
         if not passed:
-            return self.decline(intent, "authentication_required", "The bank could not tell that it was you.")
+            return self.decline(intent, "authentication_required", "Your bank could not confirm that it was you.")
         method: Object = self.store.get(intent["payment_method"]) or {}
         if method["_number"] in ON_SESSION:
             return self.decline(intent, *ON_SESSION[method["_number"]])
         return self._succeed(session, intent)
 
     def settle(self, session_id: str, *, paid: bool) -> None:
-        """The end of a bank debit on a page."""
+        """Finish the bank debit of a Checkout session."""
         session: Object = self.store.get(session_id, "checkout.session") or {}
         self.settle_payment(str(session.get("payment_intent")), paid=paid)
         if paid:
@@ -86,7 +86,7 @@ class Payments:
             self.emitter.changed("checkout.session.async_payment_failed", session)
 
     def settle_payment(self, intent_id: str, *, paid: bool) -> None:
-        """The end of a bank debit, wherever it began."""
+        """Finish a bank debit, whether it began on a page or off session. Raises ApiError if none is under way."""
         intent: Object = self.store.get(intent_id, "payment_intent") or {}
         if intent.get("status") != "processing":
             raise ApiError(400, "No bank debit is under way.")
@@ -96,13 +96,13 @@ class Payments:
             self.decline(intent, "debit_not_authorized", "The bank returned the debit.")
 
     def expire(self, session_id: str) -> Object:
-        """End an open session unpaid."""
+        """Close an open session without a payment. Raises ApiError if it is not open."""
         session = self.open_session(session_id)
         session["status"], session["url"] = "expired", None
         return self.emitter.changed("checkout.session.expired", session)
 
     def expire_old(self) -> None:
-        """What time does."""
+        """Do what is due by now: close sessions that have expired, and run `when_time_passes`."""
         for session in self.store.newest("checkout.session"):
             if session["status"] == "open" and session["expires_at"] <= self.now():
                 self.expire(session["id"])
@@ -110,40 +110,41 @@ class Payments:
             act()
 
     def book(self) -> None:
-        """Book every charge that waits for it."""
+        """Create the balance transaction of every paid charge that has none yet (see `book_later`)."""
         for charge in self.store.newest("charge"):
             if charge["paid"] and charge["balance_transaction"] is None:
                 self._book(charge)
                 self.emitter.changed("charge.updated", charge)
 
     def open_session(self, session_id: str) -> Object:
+        """Return a session. Raises ApiError if it is not open."""
         session = self.store.get(session_id, "checkout.session")
         if session is None or session["status"] != "open":
             raise ApiError(400, "This Checkout Session is not open.", code="checkout_session_not_open")
         return session
 
     def _intent(self, session: Object) -> Object:
-        """The session's payment, made with the first try."""
+        """Return the session's payment, which is created by the first attempt."""
         if session["payment_intent"]:
-            found: Object = self.store.get(session["payment_intent"]) or {}
-            return found
+            intent: Object = self.store.get(session["payment_intent"]) or {}
+            return intent
         intent = objects.payment_intent(self.store.new_id("pi"), self.now(), of=session)
         session["payment_intent"] = intent["id"]
         self.store.put(session)
         return self.emitter.changed("payment_intent.created", intent)
 
     def number_of(self, charge: Object) -> str:
-        """What the payer typed."""
+        """Return the number that the payer typed."""
         method = self.store.get(str(charge["payment_method"]), "payment_method") or {}
         return str(method.get("_number", ""))
 
     def wait(self, intent: Object) -> None:
-        """A debit that takes days."""
+        """Start a bank debit, which takes days."""
         intent["status"] = "processing"
         self.emitter.changed("payment_intent.processing", intent)
 
     def decline(self, intent: Object, code: str, message: str) -> str:
-        """Refused: the intent says why. Returns the decline's code."""
+        """Decline a payment: create a failed charge and put the reason into the intent. Return the decline's code."""
         charge = objects.charge(self.store.new_id("ch"), self.now(), of=intent, paid=False, declined=message)
         self.emitter.changed("charge.failed", charge)
         error: dict[str, Any] = {
@@ -163,7 +164,7 @@ class Payments:
         return "paid"
 
     def take(self, intent: Object) -> None:
-        """The money is ours; a card that shall be kept is kept."""
+        """Take the payment: create a paid charge, and save the card if the session asked for it."""
         charge = objects.charge(self.store.new_id("ch"), self.now(), of=intent, paid=True)
         charge["payment_method_details"] = late_objects.details(self.number_of(charge))
         if not self.book_later:
@@ -179,8 +180,8 @@ class Payments:
 
     def _book(self, charge: Object) -> None:
         fee = (charge["amount"] * FEE_PERMILLE + 999) // 1000 + FEE_FIXED
-        booked = objects.balance_transaction(self.store.new_id("txn"), self.now(), of=charge, fee=fee)
-        charge["balance_transaction"] = self.store.put(booked)["id"]
+        transaction = objects.balance_transaction(self.store.new_id("txn"), self.now(), of=charge, fee=fee)
+        charge["balance_transaction"] = self.store.put(transaction)["id"]
 
     def _complete(self, session: Object, *, paid: bool) -> None:
         session |= {"status": "complete", "payment_status": "paid" if paid else "unpaid", "url": None}

@@ -1,4 +1,4 @@
-"""Refunds: taken from a charge at once; some take a while at the bank, and some come back."""
+"""Refunds: booked on the charge at once. Some are pending at the bank for a while, and some come back."""
 
 from marketplace.local.fake_stripe import late_objects
 from marketplace.local.fake_stripe.errors import ApiError, missing, parameter_missing
@@ -8,10 +8,12 @@ from marketplace.local.fake_stripe.objects import Object
 from marketplace.local.fake_stripe.section import PAGE, Route, Section, only
 
 REASONS = ("duplicate", "fraudulent", "requested_by_customer")
-LATER_S = 60  # when what the card's number promises comes about
+LATER_S = 60  # seconds until a refund succeeds or fails as its card's test number says
 
 
 class Refunds(Section):
+    """The API's routes for refunds and charges, and what banks do with refunds."""
+
     def make_routes(self) -> list[Route]:
         self.payments.when_time_passes.append(self.pass_time)
         return [
@@ -28,7 +30,7 @@ class Refunds(Section):
         reason = params.get("reason")
         if reason is not None and reason not in REASONS:
             raise ApiError(400, f"Invalid reason: must be one of {', '.join(REASONS)}", param="reason")
-        made = late_objects.refund(
+        refund = late_objects.refund(
             self.store.new_id("re"),
             self.now(),
             of=charge,
@@ -37,21 +39,24 @@ class Refunds(Section):
             reason=reason,
         )
         number = self.payments.number_of(charge)
-        made["_later"] = {REFUND_PENDS: "succeeded", REFUND_FAILS: "failed"}.get(number, "")
-        made["status"] = "pending" if number == REFUND_PENDS else "succeeded"
-        made["balance_transaction"] = self._book(made, "refund", "refund", -amount)
+        refund["_later"] = {REFUND_PENDS: "succeeded", REFUND_FAILS: "failed"}.get(number, "")
+        refund["status"] = "pending" if number == REFUND_PENDS else "succeeded"
+        refund["balance_transaction"] = self._book(refund, "refund", "refund", -amount)
         charge["amount_refunded"] += amount
         charge["refunded"] = charge["amount_refunded"] == charge["amount"]
         self.emitter.changed("charge.refunded", charge)
-        self.emitter.changed("refund.created", made)
-        return self.expanded(made, params.get("expand", []))
+        self.emitter.changed("refund.created", refund)
+        return self.expanded(refund, params.get("expand", []))
 
     def get(self, params: Form, object_id: str) -> Object:
-        """What came back is shown only when something did, and may be asked for always."""
-        found = self.getter("refund")({}, object_id)
+        """Answer one refund.
+
+        `failure_balance_transaction` may always be expanded, though only a failed refund has it.
+        """
+        refund = self.getter("refund")({}, object_id)
         only(params, {"expand"})
-        paths = [path for path in params.get("expand", []) if path != "failure_balance_transaction" or path in found]
-        return self.expanded(found, paths)
+        paths = [path for path in params.get("expand", []) if path != "failure_balance_transaction" or path in refund]
+        return self.expanded(refund, paths)
 
     def list_refunds(self, params: Form) -> Object:
         only(params, PAGE | {"payment_intent", "charge"})
@@ -62,13 +67,13 @@ class Refunds(Section):
         return self.page("charge", "/v1/charges", params, ("payment_intent", "customer"))
 
     def succeed(self, refund_id: str) -> None:
-        """The bank has taken it."""
+        """Let the bank accept a pending refund."""
         refund = self._open(refund_id, ("pending",))
         refund |= {"status": "succeeded", "_later": ""}
-        self._tell(refund)
+        self._announce(refund)
 
     def fail(self, refund_id: str, reason: str = "lost_or_stolen_card") -> None:
-        """The bank has sent it back: the money is on our balance again. Also after it had succeeded."""
+        """Let the bank return a refund, also one that had succeeded. The money is on our balance again."""
         refund = self._open(refund_id, ("pending", "succeeded"))
         refund |= {"status": "failed", "failure_reason": reason, "_later": ""}
         refund["failure_balance_transaction"] = self._book(refund, "refund_failure", "refund_failure", refund["amount"])
@@ -76,17 +81,17 @@ class Refunds(Section):
         charge["amount_refunded"] -= refund["amount"]
         charge["refunded"] = False
         self.store.put(charge)
-        self._tell(refund)
+        self._announce(refund)
         self.emitter.changed("refund.failed", refund)
 
     def pass_time(self) -> None:
-        """What the cards' numbers promise."""
+        """Carry out what the cards' test numbers say, once LATER_S has passed."""
         for refund in list(self.store.newest("refund")):
             if refund["_later"] and refund["created"] + LATER_S <= self.now():
                 self.fail(refund["id"]) if refund["_later"] == "failed" else self.succeed(refund["id"])
 
     def _charge(self, params: Form) -> Object:
-        """The charge that was paid, and not taken back by its bank."""
+        """Return the paid charge to refund. Raises ApiError if there is none or its bank has taken the money back."""
         intent_id, charge_id = params.get("payment_intent"), params.get("charge")
         if not (intent_id or charge_id):
             raise parameter_missing("payment_intent")
@@ -105,22 +110,24 @@ class Refunds(Section):
         return charge
 
     def _amount(self, params: Form, charge: Object) -> int:
-        left = charge["amount"] - charge["amount_refunded"]
-        if not left:
+        refundable = charge["amount"] - charge["amount_refunded"]
+        if not refundable:
             raise ApiError(400, f"Charge {charge['id']} has already been refunded.", code="charge_already_refunded")
-        amount = int(params.get("amount", left))
-        if not 0 < amount <= left:
-            raise ApiError(400, f"Refund amount ({amount}) is greater than what is left ({left}).", param="amount")
+        amount = int(params.get("amount", refundable))
+        if not 0 < amount <= refundable:
+            raise ApiError(
+                400, f"Refund amount ({amount}) is greater than what is left ({refundable}).", param="amount"
+            )
         return amount
 
     def _open(self, refund_id: str, states: tuple[str, ...]) -> Object:
         refund = self.store.get(refund_id, "refund")
         if refund is None or refund["status"] not in states:
-            raise ApiError(400, "Nothing can become of this refund.")
+            raise ApiError(400, "This refund cannot change any more.")
         return refund
 
     def _book(self, refund: Object, kind: str, category: str, amount: int) -> str:
-        made = late_objects.movement(
+        movement = late_objects.movement(
             self.store.new_id("txn"),
             self.now(),
             kind=kind,
@@ -130,8 +137,8 @@ class Refunds(Section):
             currency=refund["currency"],
             source=refund["id"],
         )
-        return str(self.store.put(made)["id"])
+        return str(self.store.put(movement)["id"])
 
-    def _tell(self, refund: Object) -> None:
+    def _announce(self, refund: Object) -> None:
         self.emitter.changed("refund.updated", refund)
         self.emitter.changed("charge.refund.updated", refund)

@@ -1,4 +1,4 @@
-"""Customers, Checkout sessions, charges, events: what a top-up by card needs of the API."""
+"""Customers, Checkout sessions, charges, balance transactions and events: what a top-up by card needs of the API."""
 
 from typing import Any
 
@@ -10,6 +10,8 @@ from marketplace.local.fake_stripe.section import METADATA_QUERY, PAGE, Route, S
 
 
 class Resources(Section):
+    """The API's routes for customers, Checkout sessions, charges, balance transactions and events."""
+
     def make_routes(self) -> list[Route]:
         return [
             ("POST", r"/v1/customers", self.create_customer),
@@ -24,14 +26,14 @@ class Resources(Section):
 
     def create_customer(self, params: Form) -> Object:
         only(params, {"name", "email", "metadata"})
-        made = objects.customer(
+        customer = objects.customer(
             self.store.new_id("cus"),
             self.now(),
             name=params.get("name", ""),
             email=params.get("email"),
             metadata=params.get("metadata", {}),
         )
-        return self.emitter.changed("customer.created", made)
+        return self.emitter.changed("customer.created", customer)
 
     def search_customers(self, params: Form) -> Object:
         only(params, {"query", "limit", "page"})
@@ -39,14 +41,14 @@ class Resources(Section):
         if query is None:
             raise ApiError(400, "We were unable to parse your search query.", param="query")
         name, value = query.groups()
-        found = [row for row in self.store.newest("customer") if row["metadata"].get(name) == value]
-        shown = found[: int(params.get("limit", 10))]
+        matches = [row for row in self.store.newest("customer") if row["metadata"].get(name) == value]
+        page = matches[: int(params.get("limit", 10))]
         return {
             "object": "search_result",
             "url": "/v1/customers/search",
-            "data": shown,
+            "data": page,
             "next_page": None,
-            "has_more": len(found) > len(shown),
+            "has_more": len(matches) > len(page),
         }
 
     def create_session(self, params: Form) -> Object:
@@ -68,7 +70,9 @@ class Resources(Section):
             },
         )
         if params.get("mode") not in ("payment", "setup") or params.get("ui_mode") != "hosted_page":
-            raise ApiError(400, "This fake knows only hosted pages that take one payment or keep a card.", param="mode")
+            raise ApiError(
+                400, "This fake supports only hosted pages that take one payment or save a card.", param="mode"
+            )
         is_setup = params["mode"] == "setup"
         for name in ("currency" if is_setup else "line_items", "success_url"):
             if not params.get(name):
@@ -79,7 +83,7 @@ class Resources(Section):
         amount, currency, name = (None, params["currency"], "Save a card") if is_setup else _total(params["line_items"])
         data = params.get("setup_intent_data" if is_setup else "payment_intent_data", {})
         session_id = self.store.new_id("cs_test")
-        made = objects.session(
+        session = objects.session(
             session_id,
             self.now(),
             url=f"{self.base_url}/c/pay/{session_id}",
@@ -95,9 +99,9 @@ class Resources(Section):
             cancel_url=params.get("cancel_url"),
         )
         if is_setup:
-            made |= {"mode": "setup", "payment_status": "no_payment_required", "payment_method_collection": "always"}
-            made["total_details"] = None
-        return self.store.put(made)
+            session |= {"mode": "setup", "payment_status": "no_payment_required", "payment_method_collection": "always"}
+            session["total_details"] = None
+        return self.store.put(session)
 
     def list_sessions(self, params: Form) -> Object:
         only(params, PAGE | {"customer", "payment_intent", "status"})
@@ -114,14 +118,14 @@ class Resources(Section):
 
 
 def _total(line_items: Any) -> tuple[int, str, str]:
-    """Amount, currency and name of the only line."""
+    """Return amount (minor units), currency and name of the only line item. Raises ApiError for anything else."""
     try:
         (line,) = line_items
         price = line["price_data"]
         amount = int(price["unit_amount"]) * int(line.get("quantity", 1))
-        found = amount, price["currency"], price["product_data"]["name"]
+        total = amount, price["currency"], price["product_data"]["name"]
     except (KeyError, TypeError, ValueError) as error:
         raise ApiError(400, "Invalid line item.", param="line_items") from error
     if not 50 <= amount <= 99_999_999:
         raise ApiError(400, "The amount is out of range.", code="amount_too_small", param="line_items")
-    return found
+    return total

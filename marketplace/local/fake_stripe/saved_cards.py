@@ -1,4 +1,4 @@
-"""Cards that are kept: setup intents and payment methods."""
+"""Saved cards: setup intents and payment methods."""
 
 from marketplace.local.fake_stripe.errors import ApiError, missing
 from marketplace.local.fake_stripe.forms import Form
@@ -7,6 +7,8 @@ from marketplace.local.fake_stripe.section import PAGE, Route, Section, only
 
 
 class SavedCards(Section):
+    """The API's routes for setup intents and payment methods."""
+
     def make_routes(self) -> list[Route]:
         return [
             ("GET", r"/v1/setup_intents", self.list_setups),
@@ -25,7 +27,7 @@ class SavedCards(Section):
         return self.page("payment_method", "/v1/payment_methods", params, ("customer", "type"))
 
     def detach(self, params: Form, object_id: str) -> Object:
-        """Let it go for good: Stripe never attaches it again."""
+        """Detach a payment method from its customer. As at Stripe, it can never be attached again."""
         only(params, {"expand"})
         method = self.store.get(object_id, "payment_method")
         if method is None:

@@ -1,4 +1,4 @@
-"""What every part of the API does alike: get one object, list a kind, expand references, refuse unknown parameters."""
+"""The base of every part of the API: get one object, list a kind, expand references, refuse unknown parameters."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -17,7 +17,7 @@ METADATA_QUERY = re.compile(r"metadata\['(\w+)'\]:'([^']*)'")
 
 
 class Section:
-    """A part of the API: its `routes`, each with a method; `params` are the decoded form, query or JSON."""
+    """A part of the API with its `routes`. A handler's `params` are the decoded form, query or JSON."""
 
     def __init__(self, emitter: Emitter, payments: Payments, base_url: str) -> None:
         self.emitter, self.payments, self.base_url = emitter, payments, base_url
@@ -25,30 +25,33 @@ class Section:
         self.routes: list[Route] = self.make_routes()
 
     def make_routes(self) -> list[Route]:
+        """Return the routes as (HTTP method, pattern of the path, handler)."""
         raise NotImplementedError
 
     def getter(self, kind: str) -> Handler:
+        """Return a handler that answers one object of a kind, or 404."""
+
         def get(params: Form, object_id: str) -> Object:
             only(params, {"expand"})
             self.payments.expire_old()
-            found = self.store.get(object_id, kind)
-            if found is None or not self.is_here(found):
+            item = self.store.get(object_id, kind)
+            if item is None or not self.is_here(item):
                 raise missing(object_id, kind)
-            return self.expanded(found, params.get("expand", []))
+            return self.expanded(item, params.get("expand", []))
 
         return get
 
     def is_here(self, item: Object) -> bool:
-        """Each account sees its own objects only."""
+        """Return whether an object belongs to the account of this request. An account sees only its own objects."""
         return bool(item.get("_account", "") == self.emitter.account)
 
     def page(self, kind: str, url: str, params: Form, filters: Iterable[str]) -> Object:
-        """A list as Stripe pages it: newest first, from after the object that the last page ended with."""
-        wanted = {name: params[name] for name in filters if name in params}
+        """Return a list as Stripe pages it: newest first, beginning after the object `starting_after`."""
+        filtered = {name: params[name] for name in filters if name in params}
         rows = [
             row
             for row in self.store.newest(kind)
-            if _in_span(row["created"], params.get("created")) and wanted.items() <= row.items() and self.is_here(row)
+            if _in_span(row["created"], params.get("created")) and filtered.items() <= row.items() and self.is_here(row)
         ]
         if after := params.get("starting_after"):
             ids = [row["id"] for row in rows]
@@ -63,7 +66,7 @@ class Section:
         return {"object": "list", "url": url, "has_more": len(rows) > limit, "data": data}
 
     def expanded(self, item: Object, paths: Iterable[str]) -> Object:
-        """With references replaced by what they point to."""
+        """Replace the references at these paths by the objects that they point to. Raises ApiError for a wrong path."""
         for path in paths:
             node: Any = item
             for name in path.split("."):
@@ -78,15 +81,16 @@ class Section:
 
 
 def only(params: Form, known: set[str]) -> None:
-    """Stripe refuses parameters that it does not know."""
+    """Raise ApiError for a parameter that is not known, as Stripe does."""
     for name in params.keys() - known:
         raise unknown_parameter(name)
 
 
 def _in_span(created: int, span: Any) -> bool:
+    """Return whether a time (Unix seconds) lies in a `created` filter: a number, or gt, gte, lt and lte."""
     if span is None:
         return True
     if not isinstance(span, dict):
         return created == int(span)
-    holds = {"gt": created.__gt__, "gte": created.__ge__, "lt": created.__lt__, "lte": created.__le__}
-    return all(holds[name](int(value)) for name, value in span.items())
+    comparisons = {"gt": created.__gt__, "gte": created.__ge__, "lt": created.__lt__, "lte": created.__le__}
+    return all(comparisons[name](int(value)) for name, value in span.items())

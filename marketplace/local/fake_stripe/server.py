@@ -1,4 +1,4 @@
-"""The fake as a server: the API, the pages to pay on, and webhooks to the site."""
+"""The fake as an ASGI server: the API, the pages, and webhooks to the site."""
 
 import asyncio
 import contextlib
@@ -21,11 +21,11 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 BODY_MAX_BYTES = 1_000_000
-LOOK_EVERY_S = 0.2
+LOOK_EVERY_S = 0.2  # how often the queue of deliveries is read
 
 
 class Server:
-    """An ASGI application. `webhook_url` is asked each time: the site may not have a port yet."""
+    """An ASGI application. `webhook_url` is called before each delivery: the site may not be listening yet (None)."""
 
     def __init__(self, fake: FakeStripe, *, secret: str, webhook_url: Callable[[], str | None]) -> None:
         self.fake, self.secret, self.webhook_url = fake, secret, webhook_url
@@ -51,16 +51,16 @@ class Server:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
-        postman = asyncio.create_task(self.deliver_forever())
+        delivery_task = asyncio.create_task(self.deliver_forever())
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        postman.cancel()
+        delivery_task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await postman
+            await delivery_task
         await send({"type": "lifespan.shutdown.complete"})
 
     async def deliver_forever(self) -> None:
-        """Send what is due, in the order of its moments; what fails comes again later."""
+        """Send due deliveries in the order of their due times. A failed delivery is retried later."""
         async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
             while True:
                 url = self.webhook_url()
@@ -84,15 +84,15 @@ class Server:
 
 
 def webhook_url_from(port_file: Path) -> Callable[[], str | None]:
-    """The site of the same home folder: it writes down its port when it starts."""
+    """Return a function that reads the webhook's URL from a file with the site's port, or None if it is missing."""
 
-    def look() -> str | None:
+    def read_url() -> str | None:
         try:
             return f"http://127.0.0.1:{int(port_file.read_text())}/stripe/webhook"
         except (FileNotFoundError, ValueError):
             return None
 
-    return look
+    return read_url
 
 
 async def _body(receive: Receive) -> bytes:

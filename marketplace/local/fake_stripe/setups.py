@@ -1,4 +1,4 @@
-"""Pages that keep a card and take no money."""
+"""Checkout in setup mode: save a card without taking a payment."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ from marketplace.local.fake_stripe.payments import Payments
 
 
 class Setups:
-    """Moves sessions in setup mode and their setup intents, and says so in events."""
+    """Changes sessions in setup mode and their setup intents, and emits an event for each change."""
 
     def __init__(self, payments: Payments) -> None:
         self.payments, self.emitter, self.store = payments, payments.emitter, payments.store
 
     def save(self, session_id: str, number: str) -> str:
-        """Try to keep a card. Returns "saved", "asks", or the decline's code. Raises ApiError as `Payments.pay`."""
+        """Try to save a card. Return "saved", "asks", or the decline's code. Raises ApiError as `Payments.pay` does."""
         session = self.payments.open_session(session_id)
         method = self.payments.typed(number)
         intent = self._intent(session)
@@ -30,20 +30,20 @@ class Setups:
         return self._succeed(session, intent)
 
     def answer_bank(self, session_id: str, *, passed: bool) -> str:
-        """The end of 3D Secure."""
+        """Finish 3D Secure. Return "saved", or the decline's code if the cardholder did not pass."""
         session = self.payments.open_session(session_id)
         intent = self._intent(session)
         if intent["status"] != "requires_action":
-            raise ApiError(400, "The bank asks nothing.")
+            raise ApiError(400, "The bank is not asking anything.")
         if not passed:
-            return self._decline(intent, "authentication_required", "The bank could not tell that it was you.")
+            return self._decline(intent, "authentication_required", "Your bank could not confirm that it was you.")
         return self._succeed(session, intent)
 
     def _intent(self, session: Object) -> Object:
-        """The session's setup intent, made with the first try."""
+        """Return the session's setup intent, which is created by the first attempt."""
         if session["setup_intent"]:
-            found: Object = self.store.get(session["setup_intent"]) or {}
-            return found
+            intent: Object = self.store.get(session["setup_intent"]) or {}
+            return intent
         intent = card_objects.setup_intent(self.store.new_id("seti"), self.payments.now(), of=session)
         session["setup_intent"] = intent["id"]
         self.store.put(session)

@@ -1,4 +1,4 @@
-"""Our balance, and transfers from it to accounts, with their reversals."""
+"""The platform's balance, transfers from it to connected accounts, and their reversals."""
 
 from marketplace.local.fake_stripe import payee_objects
 from marketplace.local.fake_stripe.errors import ApiError, missing, parameter_missing
@@ -9,16 +9,18 @@ from marketplace.local.fake_stripe.section import PAGE, Route, Section, only
 
 
 class Transfers(Section):
+    """The API's routes for the balance, transfers and reversals."""
+
     def make_routes(self) -> list[Route]:
         self.payees = Payees(self.emitter)
-        one = r"/v1/transfers/(?P<object_id>\w+)"
+        path = r"/v1/transfers/(?P<object_id>\w+)"
         return [
             ("GET", r"/v1/balance", self.balance),
             ("POST", r"/v1/transfers", self.create),
             ("GET", r"/v1/transfers", self.list_transfers),
-            ("GET", one, self.getter("transfer")),
-            ("POST", f"{one}/reversals", self.reverse),
-            ("GET", f"{one}/reversals", self.list_reversals),
+            ("GET", path, self.getter("transfer")),
+            ("POST", f"{path}/reversals", self.reverse),
+            ("GET", f"{path}/reversals", self.list_reversals),
         ]
 
     def balance(self, params: Form) -> Object:
@@ -33,13 +35,16 @@ class Transfers(Section):
         return {"object": "balance", "livemode": False, **shown}
 
     def sums(self) -> dict[str, dict[str, int]]:
-        """What is available and what is pending. Charges are available at once, or after two days: a switch of the fake."""
-        found: dict[str, dict[str, int]] = {"available": {"usd": 0}, "pending": {"usd": 0}}
+        """Return the available and the pending balance, by currency.
+
+        The switch `available_at_once` decides whether charges are available at once or after two days.
+        """
+        by_state: dict[str, dict[str, int]] = {"available": {"usd": 0}, "pending": {"usd": 0}}
         for row in self.store.newest("balance_transaction"):
             ready = self.emitter.available_at_once or row["available_on"] <= self.now()
-            sums = found["available" if ready else "pending"]
+            sums = by_state["available" if ready else "pending"]
             sums[row["currency"]] = sums.get(row["currency"], 0) + row["net"]
-        return found
+        return by_state
 
     def create(self, params: Form) -> Object:
         only(params, {"amount", "currency", "destination", "transfer_group", "metadata", "description"})
@@ -65,40 +70,40 @@ class Transfers(Section):
                 code="balance_insufficient",
                 began=True,
             )
-        made = payee_objects.transfer(
+        transfer = payee_objects.transfer(
             self.store.new_id("tr"), self.now(), params=params, amount=amount, payment_id=self.store.new_id("py")
         )
-        made["balance_transaction"] = self._book(made, "transfer", "transfer", -amount)
-        self.emitter.changed("transfer.created", made)
-        self.payees.receive(account_id, made["currency"], amount)
-        return made
+        transfer["balance_transaction"] = self._book(transfer, "transfer", "transfer", -amount)
+        self.emitter.changed("transfer.created", transfer)
+        self.payees.receive(account_id, transfer["currency"], amount)
+        return transfer
 
     def list_transfers(self, params: Form) -> Object:
         only(params, PAGE | {"destination", "transfer_group"})
         return self.page("transfer", "/v1/transfers", params, ("destination", "transfer_group"))
 
     def reverse(self, params: Form, object_id: str) -> Object:
-        """Only what the account still has."""
+        """Take money back from an account, at most what it still holds."""
         only(params, {"amount", "metadata", "description"})
-        found = self._transfer(object_id)
-        left = found["amount"] - found["amount_reversed"]
-        amount = int(params.get("amount", left))
-        if not 0 < amount <= left:
+        transfer = self._transfer(object_id)
+        not_reversed = transfer["amount"] - transfer["amount_reversed"]
+        amount = int(params.get("amount", not_reversed))
+        if not 0 < amount <= not_reversed:
             raise ApiError(400, "The transfer has been reversed already.", code="transfer_already_reversed")
-        if self.payees.account(found["destination"])["_balance"].get(found["currency"], 0) < amount:
+        if self.payees.account(transfer["destination"])["_balance"].get(transfer["currency"], 0) < amount:
             raise ApiError(400, "The account does not have enough.", code="balance_insufficient", began=True)
-        made = payee_objects.reversal(
-            self.store.new_id("trr"), self.now(), of=found, amount=amount, metadata=params.get("metadata", {})
+        reversal = payee_objects.reversal(
+            self.store.new_id("trr"), self.now(), of=transfer, amount=amount, metadata=params.get("metadata", {})
         )
-        booked = {**found, "id": made["id"]}
-        made["balance_transaction"] = self._book(booked, "transfer_refund", "transfer_reversal", amount)
-        self.payees.receive(found["destination"], found["currency"], -amount)
-        found["amount_reversed"] += amount
-        found["reversed"] = found["amount_reversed"] == found["amount"]
-        found["reversals"]["data"] = [made, *found["reversals"]["data"]]
-        self.store.put(made)
-        self.emitter.changed("transfer.reversed", found)
-        return made
+        booked = {**transfer, "id": reversal["id"]}
+        reversal["balance_transaction"] = self._book(booked, "transfer_refund", "transfer_reversal", amount)
+        self.payees.receive(transfer["destination"], transfer["currency"], -amount)
+        transfer["amount_reversed"] += amount
+        transfer["reversed"] = transfer["amount_reversed"] == transfer["amount"]
+        transfer["reversals"]["data"] = [reversal, *transfer["reversals"]["data"]]
+        self.store.put(reversal)
+        self.emitter.changed("transfer.reversed", transfer)
+        return reversal
 
     def list_reversals(self, params: Form, object_id: str) -> Object:
         only(params, PAGE)
@@ -111,10 +116,10 @@ class Transfers(Section):
         )
 
     def _transfer(self, object_id: str) -> Object:
-        found = self.store.get(object_id, "transfer")
-        if found is None:
+        transfer = self.store.get(object_id, "transfer")
+        if transfer is None:
             raise missing(object_id, "transfer")
-        return found
+        return transfer
 
     def _book(self, of: Object, kind: str, category: str, amount: int) -> str:
         row = payee_objects.movement(

@@ -1,4 +1,4 @@
-"""On the desk: charges of saved bank accounts that wait for their bank."""
+"""A part of the desk: charges of saved bank accounts that wait for the bank's answer."""
 
 import re
 from html import escape
@@ -9,7 +9,7 @@ SETTLE = re.compile(r"/c/charge/(pi_\w+)/settle")
 
 
 def table(payments: Payments) -> str:
-    """One row for each, with what its bank may say; nothing when none waits."""
+    """Return a table with a row and two buttons for each such charge, or "" if there is none."""
     rows = [
         f"<tr><td><code>{intent['id'][-12:]}</code></td>"
         f"<td>{intent['amount'] / 100:,.2f} {escape(intent['currency'].upper())}</td><td>processing</td><td>"
@@ -21,7 +21,7 @@ def table(payments: Payments) -> str:
         return ""
     return (
         '<h2>Charges of saved bank accounts</h2><div class="wide"><table><thead><tr><th>Payment</th><th>Amount</th>'
-        f"<th>State</th><th>Make it</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+        f"<th>State</th><th>Action</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 

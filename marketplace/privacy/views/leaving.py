@@ -1,4 +1,4 @@
-"""Closing an account, opening it again, and being erased."""
+"""Pages on which an owner closes the account, opens it again, asks for an erasure and takes it back."""
 
 from typing import Any
 
@@ -26,6 +26,8 @@ page = require_http_methods(["GET", "POST"])
 
 
 class ErasureForm(forms.Form):
+    """The confirmation of an erasure: a word to type and, if money is still owed (`owed`), a box that gives it up."""
+
     word = forms.CharField(label=f"Type {WORD} to confirm", max_length=20)
     gives_up = forms.BooleanField(label="I give up what I am still owed", required=False)
 
@@ -34,8 +36,8 @@ class ErasureForm(forms.Form):
         self.fields["word"].widget.attrs |= {"autocomplete": "off", "autocapitalize": "characters"}
         if owed:
             self.fields["gives_up"].label = (
-                f"I know that {owed} is owed to me. What cannot be paid within {settings.ERASURE_MONEY_WAIT_DAYS} days of the erasure's"
-                " day is not paid any more"
+                f"I know that {owed} is owed to me. What cannot be paid within {settings.ERASURE_MONEY_WAIT_DAYS} days "
+                "after the day of the erasure will not be paid at all"
             )
             self.fields["gives_up"].required = True
         else:
@@ -53,7 +55,10 @@ class ErasureForm(forms.Form):
 @owner_required
 @reauthentication_required(allow_get=True)  # type: ignore[untyped-decorator] # allauth has no annotations
 def erasure_request(request: HttpRequest, owner: Owner) -> HttpResponse:
-    """What is destroyed, what is kept and why; then the password, the word, and a week in which it can be taken back."""
+    """Show what is destroyed and what is kept, and schedule the erasure.
+
+    Asks for the password and the word ERASE. The owner can take the erasure back for ERASURE_COOLING_OFF_DAYS.
+    """
     owed = owed_to(owner)
     form = ErasureForm(request.POST if request.method == "POST" else None, owed=owed)
     if request.method == "POST" and form.is_valid():
@@ -81,18 +86,18 @@ def erasure_request(request: HttpRequest, owner: Owner) -> HttpResponse:
 
 
 def destroyed() -> list[str]:
-    """What an erasure destroys, by the inventory's own words."""
-    whole = [table.title for table in inventory.TABLES if table.erasure is Erasure.DELETE]
-    parts = [
+    """Return what an erasure destroys, in the words of the inventory: whole tables, then single columns."""
+    tables = [table.title for table in inventory.TABLES if table.erasure is Erasure.DELETE]
+    columns = [
         f"{table.title}: {table.columns[name].what[0].lower()}{table.columns[name].what[1:]}"
         for table in inventory.TABLES
         for name in (table.blanks if table.erasure is Erasure.BLANK else ())
     ]
-    return whole + parts
+    return tables + columns
 
 
 def owed_to(owner: Owner) -> str:
-    """What is still owed, in each currency, with work whose pay is not known yet; "" for nothing."""
+    """Return what the owner is still owed, as text: a sum per currency and work not priced yet; "" if nothing."""
     accounts = LedgerAccount.objects.filter(owner=owner, balance_micro__gt=0)
     balances = ", ".join(format_money(account.balance_micro, account.currency) for account in accounts)
     unchecked = "the pay for work that is still being checked" if final.work_unpaid(owner) else ""
@@ -102,7 +107,7 @@ def owed_to(owner: Owner) -> str:
 @never_cache
 @page
 def erasure_cancel(request: HttpRequest, token: str) -> HttpResponse:
-    """Takes an erasure back: the mailed link opens it without signing in, the button is one click. Reading it changes nothing."""
+    """Take an erasure back, without signing in: the token of the mailed link is enough. GET only shows the button."""
     try:
         erasure = erasures.of_token(token)
     except NotFound as error:
@@ -114,7 +119,7 @@ def erasure_cancel(request: HttpRequest, token: str) -> HttpResponse:
             messages.error(request, error.message)
         else:
             messages.success(
-                request, "The erasure is taken back. Your consents stay withdrawn until you give them again."
+                request, "The erasure is cancelled. Your consents stay withdrawn until you give them again."
             )
             return redirect("privacy" if request.user.is_authenticated else "account_login")
     return render(request, "privacy/erasure_cancel.html", {"erasure": erasure, "token": token})
@@ -124,6 +129,7 @@ def erasure_cancel(request: HttpRequest, token: str) -> HttpResponse:
 @page
 @owner_required
 def account_close(request: HttpRequest, owner: Owner) -> HttpResponse:
+    """Show what closing the account does, and close it on POST."""
     if request.method == "POST":
         try:
             ended = closing.close(owner=owner, actor=signed_in(request))
@@ -138,17 +144,20 @@ def account_close(request: HttpRequest, owner: Owner) -> HttpResponse:
 
 
 def _last_payout(owner: Owner) -> dict[str, bool]:
-    """Whether what is owed can be paid out first, and whether a payout has still to arrive."""
+    """Return whether the owner can be paid before leaving, and whether a payout is still on its way."""
     return {"can_be_paid": final.is_possible(owner), "payout_under_way": final.under_way(owner)}
 
 
 @require_POST
 @owner_required
 def account_reopen(request: HttpRequest, owner: Owner) -> HttpResponse:
+    """Open a closed account again. Its consents stay withdrawn."""
     try:
         closing.reopen(owner=owner, actor=signed_in(request))
     except DomainError as error:
         messages.error(request, error.message)
     else:
-        messages.success(request, "Your account is open again. No consent came back with it: decide each one anew.")
+        messages.success(
+            request, "Your account is open again. Your consents are still withdrawn: decide each one anew."
+        )
     return redirect("privacy")

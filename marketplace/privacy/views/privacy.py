@@ -1,4 +1,4 @@
-"""What is held about an owner's cars, and who looked; the export of it."""
+"""An owner's privacy page: what is held about them, who read it, their exports; and the public proof of an erasure."""
 
 from typing import Any
 from uuid import UUID
@@ -29,15 +29,16 @@ EXPORTS_SHOWN = 5
 @require_GET
 @owner_required
 def privacy(request: HttpRequest, owner: Owner) -> HttpResponse:
-    looks = AccessEvent.objects.filter(owner=owner).select_related("actor__operator", "owner", "vehicle")
-    log = Paginator(looks.order_by("-at", "-id"), LOG_PAGE).get_page(request.GET.get("page"))
+    """Show everything held about the owner, the log of who read it, the latest exports and a scheduled erasure."""
+    events = AccessEvent.objects.filter(owner=owner).select_related("actor__operator", "owner", "vehicle")
+    log = Paginator(events.order_by("-at", "-id"), LOG_PAGE).get_page(request.GET.get("page"))
     scheduled = erasures.scheduled(owner)
     context = {
         "owner": owner,
         "sections": holdings.sections(owner),
         "consents": holdings.consents_now(owner),
         "log": log,
-        "looks": [_look(event) for event in log],
+        "looks": [_log_entry(event) for event in log],
         "exports": DataExport.objects.filter(owner=owner).order_by("-id")[:EXPORTS_SHOWN],
         "erasure": scheduled,
         "erasure_token": erasures.token_of(scheduled) if scheduled else "",
@@ -47,7 +48,7 @@ def privacy(request: HttpRequest, owner: Owner) -> HttpResponse:
     return render(request, "privacy/privacy.html", context)
 
 
-def _look(event: AccessEvent) -> dict[str, Any]:
+def _log_entry(event: AccessEvent) -> dict[str, Any]:
     return {
         "who": access.name_of(event.actor, reader=event.owner),
         "at": event.at,
@@ -60,13 +61,14 @@ def _look(event: AccessEvent) -> dict[str, Any]:
 @require_POST
 @owner_required
 def export_request(request: HttpRequest, owner: Owner) -> HttpResponse:
+    """Ask for an export of everything held, and wake the worker that makes it."""
     try:
         exports.request(owner=owner, actor=signed_in(request))
     except DomainError as error:
         messages.error(request, error.message)
     else:
         workers.wake("privacy.build_exports")
-        messages.success(request, "Your export is being made. A mail tells you when it is ready, in minutes.")
+        messages.success(request, "Your export is being made. You get an e-mail when it is ready, in a few minutes.")
     return redirect("privacy")
 
 
@@ -74,7 +76,7 @@ def export_request(request: HttpRequest, owner: Owner) -> HttpResponse:
 @require_GET
 @owner_required
 def export_download(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpResponseBase:
-    """The archive, to its owner only, until it expires. Each download is in the log."""
+    """Send the archive to its owner, until it expires, and record the download in the access log. Otherwise 404."""
     export = get_object_or_404(DataExport, owner=owner, public_id=public_id)
     path = exports.path_of(export)
     if not export.is_downloadable or not path.exists():
@@ -87,7 +89,10 @@ def export_download(request: HttpRequest, owner: Owner, public_id: UUID) -> Http
 
 @require_GET
 def erasure_proof(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """The signed proof of an erasure that was carried out. Public: it names nobody, and its owner can no longer sign in."""
+    """Answer the signed proof of a completed erasure as JSON.
+
+    The page is public: the proof names nobody, and the erased owner can no longer sign in.
+    """
     done = get_object_or_404(ErasureRequest, public_id=public_id, status=ErasureRequest.Status.DONE)
     body = {"proof": done.proof, "signature": done.proof_signature, "public_key": signed.receipt_public_key()}
     return JsonResponse(body, json_dumps_params={"indent": 1})

@@ -1,4 +1,4 @@
-"""Idempotency-Key on ordering a job: done once, answered alike, whatever dies and however many ask at once."""
+"""The Idempotency-Key of job orders: one order and equal responses, after crashes and with concurrent requests."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +24,7 @@ MONEY_MICRO = 10_000_000
 
 
 class Customer:
-    """An organization with money, a model, inputs and a key."""
+    """An organization with money in its wallet, a model, an input file and an API key."""
 
     def __init__(self):
         self.organization = factories.make_organization(wallet_micro=MONEY_MICRO)
@@ -52,7 +52,7 @@ def code(answer):
     return answer.json()["error"]["code"]
 
 
-# --- the same again -----------------------------------------------------------------------------------------------------
+# --- repeated requests ------------------------------------------------------------------------------------------------
 
 
 def test_the_same_key_and_body_give_the_same_answer_done_once(acme):
@@ -116,11 +116,11 @@ def test_the_longest_key(acme):
     assert acme.order("x" * 255).status_code == 201
 
 
-# --- what is stored, and what is not ------------------------------------------------------------------------------------
+# --- what is stored, and what is not ----------------------------------------------------------------------------------
 
 
 def test_a_refusal_is_stored_and_repeated(acme):
-    """Else a client that retries a refused order would get it accepted by surprise, later."""
+    """Without this, a retry of a refused order could be accepted later, when the client no longer expects it."""
     acme.model = factories.make_artifact(acme.organization, status="uploaded")
     first = acme.order()
     for status in ("checking", "admitted"):
@@ -162,11 +162,11 @@ def test_a_crash_frees_the_key(acme, monkeypatch):
     assert acme.order().status_code == 201
 
 
-# --- in flight ----------------------------------------------------------------------------------------------------------
+# --- in flight --------------------------------------------------------------------------------------------------------
 
 
 def leave_in_flight(acme, *, age):
-    """The first request has claimed the key and not answered, for `age`."""
+    """Leave the record of a first request that claimed the key `age` ago and has no response yet."""
     acme.order()
     acme.records().update(response_status=None, response_body=None, created_at=timezone.now() - age)
 
@@ -191,7 +191,7 @@ def test_another_body_does_not_take_over(acme):
 
 
 def test_only_one_takes_over(acme):
-    """The second finds the clock of the first take-over."""
+    """The first take-over sets `created_at` to now, so the second finds the request in flight."""
     leave_in_flight(acme, age=idempotency.IN_FLIGHT_LIMIT * 2)
     stale = acme.records().get()
 
@@ -208,14 +208,14 @@ def test_only_one_takes_over(acme):
     assert refused.value.code == "idempotency_in_flight"
 
 
-# --- at once ------------------------------------------------------------------------------------------------------------
+# --- concurrent requests ----------------------------------------------------------------------------------------------
 
 
 def at_once(work, count):
-    """Run `work` in threads with connections of their own, all starting together."""
+    """Run `work(number)` in `count` threads that start together, each with its own connection. Return the results."""
     start = Barrier(count)
 
-    def one(number):
+    def run(number):
         try:
             start.wait(timeout=PATIENCE_S)
             return work(number)
@@ -223,7 +223,7 @@ def at_once(work, count):
             connection.close()
 
     with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(one, range(count)))
+        return list(pool.map(run, range(count)))
 
 
 @pytest.mark.django_db(transaction=True)
@@ -240,7 +240,7 @@ def test_many_first_requests_at_once_order_once():
 
 @pytest.mark.django_db(transaction=True)
 def test_many_invalid_first_requests_at_once_are_all_refused():
-    """The loser of the race finds the record that the winner is just taking back."""
+    """A losing request finds a record that the winner is about to delete, since its body is not valid."""
     acme = Customer()
     for round_number in range(4):
         answers = at_once(lambda _, key=f"r{round_number}": acme.order(key, unit_items=0), 6)
@@ -249,7 +249,7 @@ def test_many_invalid_first_requests_at_once_are_all_refused():
 
 
 def test_a_key_freed_between_insert_and_look_up_is_claimed_anew(acme, monkeypatch):
-    """The same race, held still: the insert finds a row that is gone when it is read."""
+    """The same race step by step: the insert fails because of a row that no longer exists when it is read."""
     acme.order("k0")
     create = IdempotencyRecord.objects.create
     calls = []
@@ -258,7 +258,7 @@ def test_a_key_freed_between_insert_and_look_up_is_claimed_anew(acme, monkeypatc
         if calls:
             return create(**values)
         calls.append(values)
-        return create(**{**values, "key": "k0"})  # violates the uniqueness; "k1" itself is not there
+        return create(**{**values, "key": "k0"})  # violates the unique constraint; there is no row "k1"
 
     monkeypatch.setattr(IdempotencyRecord.objects, "create", taken_then_freed)
     assert acme.order("k1").status_code == 201

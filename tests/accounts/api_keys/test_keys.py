@@ -1,4 +1,4 @@
-"""API keys: shown once, stored as a hash, found by prefix, and dead from the moment they are revoked."""
+"""API keys: shown once, stored as a hash, found by prefix, and refused from the moment they are revoked."""
 
 import hashlib
 import zlib
@@ -22,8 +22,8 @@ def acme():
     return factories.make_organization("acme@example.com")
 
 
-def ours(body: str) -> str:
-    """The text with a right checksum, which anybody can compute."""
+def with_checksum(body: str) -> str:
+    """Return the text with a valid checksum, which needs no secret."""
     return body + api_keys._checksum(body)
 
 
@@ -31,7 +31,7 @@ def wallet_status(text: str) -> int:
     return Client(headers={"Authorization": f"Bearer {text}"}).get("/api/v1/wallet").status_code
 
 
-# --- the text -----------------------------------------------------------------------------------------------------------
+# --- the text ---------------------------------------------------------------------------------------------------------
 
 
 def test_the_format_is_brand_prefix_secret_checksum(acme):
@@ -76,7 +76,7 @@ def test_a_wrong_checksum_costs_no_query(acme, django_assert_num_queries):
 
 def test_a_wrong_secret_with_a_right_checksum(acme):
     key, _ = factories.make_key(acme)
-    text = ours(f"drv_live_{key.prefix}_{'A' * 32}")
+    text = with_checksum(f"drv_live_{key.prefix}_{'A' * 32}")
     assert api_keys.find(text) is None
     assert wallet_status(text) == 401
 
@@ -90,13 +90,13 @@ def test_a_wrong_secret_with_a_right_checksum(acme):
         "drv_live_",
         "a b",
         "_" * 60,
-        ours(""),
-        ours("drv_live_"),
-        ours("drv_live__"),
-        ours("drv_test_0123456789_" + "a" * 32),
-        ours("drv_live_0123456789_a_b"),
-        ours("drv_live_\x00_a"),
-        ours("drv_live_\u00e9\u00e9_a"),
+        with_checksum(""),
+        with_checksum("drv_live_"),
+        with_checksum("drv_live__"),
+        with_checksum("drv_test_0123456789_" + "a" * 32),
+        with_checksum("drv_live_0123456789_a_b"),
+        with_checksum("drv_live_\x00_a"),
+        with_checksum("drv_live_\u00e9\u00e9_a"),
         "dr\u00fc_live_" + "a" * 50,
         "drv_live_" + "a" * 5000,
     ],
@@ -130,7 +130,7 @@ def test_the_word_bearer_may_be_written_in_any_case(acme):
     assert Client().get("/api/v1/wallet", headers={"Authorization": f"bEaReR {text}"}).status_code == 200
 
 
-# --- life ---------------------------------------------------------------------------------------------------------------
+# --- life -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("scopes", [[], ["jobs:read", "everything"], ["JOBS:READ"]])
@@ -144,14 +144,14 @@ def test_unknown_or_no_scopes_are_refused(acme, scopes):
 def test_a_key_does_what_its_scopes_say_and_no_more(acme, scope):
     _, text = factories.make_key(acme, scopes=[scope])
     api = Client(headers={"Authorization": f"Bearer {text}"})
-    asked = {
+    requests = {
         "wallet:read": lambda: api.get("/api/v1/wallet"),
         "wallet:write": lambda: api.post("/api/v1/wallet/top-ups", {}, content_type="application/json"),
         "jobs:read": lambda: api.get("/api/v1/jobs"),
         "models:write": lambda: api.post("/api/v1/models", b"x", content_type="application/octet-stream"),
         "jobs:write": lambda: api.post("/api/v1/files?format=npy", b"x", content_type="application/octet-stream"),
     }
-    refused = {name for name, ask in asked.items() if ask().status_code == 403}
+    refused = {name for name, ask in requests.items() if ask().status_code == 403}
     assert refused == set(Scope.values) - {scope}
 
 
@@ -188,7 +188,7 @@ def test_last_used_is_coarse(acme, django_assert_num_queries):
     api_keys.find(text)
     first = ApiKey.objects.get(pk=key.pk).last_used_at
     assert first is not None
-    with django_assert_num_queries(1):  # the look-up only: a busy key does not write a row a request
+    with django_assert_num_queries(1):  # only the look-up: `last_used_at` is not written for every request
         api_keys.find(text)
     ApiKey.objects.filter(pk=key.pk).update(last_used_at=first - timedelta(minutes=2))
     api_keys.find(text)
@@ -202,7 +202,7 @@ def test_a_refused_key_is_not_marked_used(acme):
     assert ApiKey.objects.get(pk=key.pk).last_used_at is None
 
 
-# --- the page -----------------------------------------------------------------------------------------------------------
+# --- the page ---------------------------------------------------------------------------------------------------------
 
 
 def make_on_page(client, **fields):
@@ -221,11 +221,11 @@ def test_the_page_shows_a_new_key_once(cast, client_of):
     assert (key.organization, key.scopes) == (cast.acme, ["jobs:read", "wallet:read"])
     assert key.created_by == cast.acme.memberships.get().user
     assert timedelta(days=29) < key.expires_at - timezone.now() <= timedelta(days=30)
-    again = client.get("/keys/")
-    assert "no-store" in again["Cache-Control"]
-    assert key.prefix in again.content.decode()
+    second_page = client.get("/keys/")
+    assert "no-store" in second_page["Cache-Control"]
+    assert key.prefix in second_page.content.decode()
     secret = text.split("_")[3]
-    assert secret not in again.content.decode()
+    assert secret not in second_page.content.decode()
     assert secret not in str(dict(client.session))
     assert secret not in client.post(f"/keys/{key.public_id}/revoke", follow=True).content.decode()
 

@@ -1,4 +1,4 @@
-"""Consent acts: which decision is possible from which state, and records that anybody can check without us."""
+"""Consent decisions: which are possible in which state, when they expire, and records that anybody can verify."""
 
 import hashlib
 import json
@@ -39,7 +39,7 @@ def new_version(purpose="run_jobs"):
 
 
 def bring_to(vehicle, state):
-    """Make the vehicle's consent to run jobs be in `state`; "lapsed" is given, past its end, not yet swept."""
+    """Bring the vehicle's consent to run jobs into `state`. "lapsed" has expired without an "expired" record yet."""
     steps = {
         "none": [],
         "given": ["given"],
@@ -54,7 +54,7 @@ def bring_to(vehicle, state):
         special[step]() if step in special else factories.decide(vehicle, step)
 
 
-# What each decision makes of each state: a new state, "same" (no new record), or the code of a refusal.
+# Decision (row) in a state (column) -> new state, "same" (no new record), or the code of the error.
 TABLE = """
             none        given             renewed           refused    withdrawn  expired    lapsed
 given       given       same              same              given      given      given      given
@@ -90,10 +90,10 @@ def test_every_decision_from_every_state(vehicle, decision, state, expected):
 def test_a_new_text_asks_again_and_giving_it_renews(vehicle):
     first = factories.decide(vehicle, "given")
     notice = new_version()
-    again = factories.decide(vehicle, "given")
-    assert (again.state, again.notice, again.seq) == ("renewed", notice, first.seq + 1)
+    renewed_record = factories.decide(vehicle, "given")
+    assert (renewed_record.state, renewed_record.notice, renewed_record.seq) == ("renewed", notice, first.seq + 1)
     assert ConsentCurrent.objects.get(vehicle=vehicle).is_in_force
-    assert factories.decide(vehicle, "given") == again
+    assert factories.decide(vehicle, "given") == renewed_record
 
 
 @pytest.mark.parametrize("decision", ["", "yes", "GIVEN", "renewed", "expired"])
@@ -124,7 +124,7 @@ def test_a_closed_account_and_a_sold_car_can_only_end_things(alice, vehicle):
 
 
 def test_a_text_that_changes_under_a_click_is_said_to_have_changed(vehicle, monkeypatch):
-    """The new text takes effect after it was looked up: the database refuses, and the person is told why."""
+    """A new text takes effect after the service has read the old one: the trigger refuses with the right code."""
     old = notices.current_notice("run_jobs")
     new_version()
     monkeypatch.setattr(notices, "current_notice", lambda *_: old)
@@ -148,7 +148,7 @@ def test_vehicles_do_not_touch_each_other(alice, vehicle):
     assert ConsentCurrent.objects.get(vehicle=other).is_in_force
 
 
-# --- time ---------------------------------------------------------------------------------------------------------------
+# --- time -------------------------------------------------------------------------------------------------------------
 
 
 def test_consent_lasts_as_long_as_its_notice_says(vehicle):
@@ -184,7 +184,7 @@ def test_the_expiry_job_takes_many_vehicles_of_one_owner_in_steps(alice):
     assert set(ConsentCurrent.objects.values_list("state", flat=True)) == {"expired"}
 
 
-# --- stop all -----------------------------------------------------------------------------------------------------------
+# --- stop all ---------------------------------------------------------------------------------------------------------
 
 
 def test_withdraw_all_stops_every_car_that_gave(alice):
@@ -209,7 +209,7 @@ def test_the_stop_button_withdraws_every_purpose_of_every_car(alice, client_of):
     assert set(ConsentCurrent.objects.values_list("state", flat=True)) == {"withdrawn"}
 
 
-# --- the page -----------------------------------------------------------------------------------------------------------
+# --- the page ---------------------------------------------------------------------------------------------------------
 
 
 def test_deciding_on_the_page(alice, vehicle, client_of):
@@ -236,7 +236,9 @@ def test_consent_is_to_the_text_on_the_page_not_to_one_published_since(alice, ve
     assert "has changed" in page.content.decode()
     assert not ConsentRecord.objects.exists()
     client.post(path, {"decision": "given", "notice_version": "2"})
-    client.post(path, {"decision": "withdrawn", "notice_version": "1"})  # no is no, whatever the text
+    client.post(
+        path, {"decision": "withdrawn", "notice_version": "1"}
+    )  # a withdrawal does not depend on the text's version
     assert [record.state for record in ConsentRecord.objects.order_by("seq")] == ["given", "withdrawn"]
 
 
@@ -248,7 +250,7 @@ def test_looking_at_the_page_decides_nothing(alice, vehicle, client_of):
     assert not ConsentRecord.objects.exists()
 
 
-# --- the record ---------------------------------------------------------------------------------------------------------
+# --- the record -------------------------------------------------------------------------------------------------------
 
 
 def test_no_address_and_no_name_is_in_a_record(alice, vehicle):
@@ -269,7 +271,7 @@ def test_the_chain_can_be_recomputed_and_every_signature_holds(alice):
     for car in cars:
         factories.decide(car, "withdrawn")
         factories.decide(car, "refused", "experiments")
-    factories.make_vehicle(consent="given")  # another owner's chain begins at one as well
+    factories.make_vehicle(consent="given")  # another owner, whose chain begins at 1 as well
     seed = bytes.fromhex(settings.RECEIPT_SIGNING_KEY)
     public = Ed25519PrivateKey.from_private_bytes(seed).public_key()
     previous = "0" * 64
@@ -299,7 +301,7 @@ def test_expiry_leaves_a_consent_that_was_given_again_meanwhile(monkeypatch):
     lock = consents.Owner.objects.select_for_update
 
     def given_again_first(*args, **options):
-        """The owner's click lands between the list of what is due and its first lock."""
+        """Give consent again after `expire` has listed the expired consents and before it locks the first one."""
         monkeypatch.undo()
         factories.decide(vehicle, "given")
         return lock(*args, **options)

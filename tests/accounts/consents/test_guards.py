@@ -1,4 +1,4 @@
-"""Raw SQL against the later rules of consent: old texts, closed accounts, sold cars, and what hangs on other purposes."""
+"""Consent rules attacked with raw SQL: old texts, closed accounts, sold cars, and data that needs other purposes."""
 
 import hashlib
 import json
@@ -34,7 +34,7 @@ def vehicle(alice):
     return factories.make_vehicle(alice, consent="given")
 
 
-# --- texts, closed accounts, sold cars ----------------------------------------------------------------------------------
+# --- texts, closed accounts, sold cars --------------------------------------------------------------------------------
 
 
 def new_text(purpose="run_jobs", *, since=timedelta(hours=1)):
@@ -43,9 +43,9 @@ def new_text(purpose="run_jobs", *, since=timedelta(hours=1)):
 
 
 def old_text(vehicle, **changes):
-    """The next record, to the first text."""
+    """Return the columns of a next record that names the first version of the text."""
     first = ConsentNotice.objects.get(purpose="run_jobs", version=1, language="en")
-    return next_record(vehicle, said_notice_sha256=first.sha256, **changes) | {"notice_id": first.pk}
+    return next_record(vehicle, signed_notice_sha256=first.sha256, **changes) | {"notice_id": first.pk}
 
 
 def test_consent_to_an_old_text_is_refused_and_ending_it_is_not(vehicle):
@@ -95,28 +95,28 @@ def test_a_closed_account_cannot_consent(alice, vehicle, column):
 
 def test_a_personal_purpose_with_a_car_and_the_others_without_one(vehicle):
     assert refusal_of(next_record(vehicle, purpose="product_email")) == BROKEN_CHAIN
-    assert refusal_of(next_record(vehicle, said_vehicle=None) | {"vehicle_id": None}) == BROKEN_CHAIN
-    personal = next_record(vehicle, purpose="product_email", said_vehicle=None) | {"vehicle_id": None}
+    assert refusal_of(next_record(vehicle, signed_vehicle=None) | {"vehicle_id": None}) == BROKEN_CHAIN
+    personal = next_record(vehicle, purpose="product_email", signed_vehicle=None) | {"vehicle_id": None}
     assert refusal_of(personal) == ""
 
 
 def test_nobody_withdraws_at_another_car(alice, vehicle):
-    """A node's act names its own vehicle, in the bytes that are signed."""
+    """A withdrawal at a car names that car in the signed bytes."""
     row = next_record(vehicle, state="withdrawn")
-    said = json.loads(row["payload"])
+    payload_fields = json.loads(row["payload"])
     for entity, expected in (
         ("system", BROKEN_CHAIN),
         (f"vehicle:{NOBODY}", BROKEN_CHAIN),
         (f"vehicle:{vehicle.public_id}", ""),
     ):
-        said["event"] |= {"method": "agent", "entity_id": entity}
-        payload = json.dumps(said).encode()
+        payload_fields["event"] |= {"method": "agent", "entity_id": entity}
+        payload = json.dumps(payload_fields).encode()
         row |= {"payload": payload, "method": "agent", "actor_id": None}
         row["hash"] = hashlib.sha256(bytes.fromhex(row["prev_hash"]) + payload).hexdigest()
         assert refusal_of(row) == expected
 
 
-# --- what other consents guard ------------------------------------------------------------------------------------------
+# --- data that other purposes protect ---------------------------------------------------------------------------------
 
 
 def test_no_region_without_consent_to_it(vehicle):
@@ -130,7 +130,8 @@ def test_no_region_without_consent_to_it(vehicle):
 
 
 HISTORIES = {
-    "availability": "INSERT INTO compute_availabilityspan (node_id, vehicle_id, available, reason) VALUES (%s, %s, true, '')",
+    "availability": "INSERT INTO compute_availabilityspan (node_id, vehicle_id, available, reason) VALUES (%s,"
+    " %s, true, '')",
     "reliability": "INSERT INTO compute_healthday (node_id, vehicle_id, day, reports_cool, reports_warm, reports_hot,"
     " units_failed) VALUES (%s, %s, '2026-11-24', 1, 0, 0, 0)",
 }
@@ -142,7 +143,7 @@ def test_no_history_without_consent_to_it(purpose, statement):
     vehicle, table = car.node.vehicle, statement.split()[2]
     assert refusal(statement, car.node.pk, vehicle.pk) == NO_CONSENT
     insert(next_record(vehicle, purpose=purpose))
-    assert refusal(statement, other.node.pk, vehicle.pk) == NO_CONSENT  # another car's computer
+    assert refusal(statement, other.node.pk, vehicle.pk) == NO_CONSENT  # the node of another car
     assert refusal(statement, car.node.pk, vehicle.pk) == ""
     insert(next_record(vehicle, purpose=purpose, state="withdrawn"))
     with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""News by e-mail: only to those who consent, and the link that ends them."""
+"""News by e-mail: sent only with consent, and ended by the unsubscribe link."""
 
 from datetime import timedelta
 
@@ -43,8 +43,8 @@ def test_news_go_to_those_who_consent_and_to_nobody_else(alice, monkeypatch):
     owners["closed"].save()
     with monkeypatch.context() as patch:
         patch.setattr(consents, "_database_clock", lambda: timezone.now() - timedelta(days=400))
-        decide(owners["expired"], "given")  # past its end, and nobody has written so yet
-    given = factories.make_vehicle(owners["undecided"])  # consent to something else is none to this
+        decide(owners["expired"], "given")  # expired, without an "expired" record yet
+    given = factories.make_vehicle(owners["undecided"])  # consent to another purpose is not consent to news
     factories.make_organization("acme@example.com")
     assert given.owner == owners["undecided"]
     assert send() == 1
@@ -112,7 +112,7 @@ def test_the_texts_of_mails_name_what_they_are_about(alice, kind):
     assert "&amp;" not in subject + body
 
 
-# --- the link -----------------------------------------------------------------------------------------------------------
+# --- the link ---------------------------------------------------------------------------------------------------------
 
 
 def link_of(owner):
@@ -137,7 +137,7 @@ def test_a_mail_programs_one_click_needs_no_cookie_and_no_form(alice):
     answer = client.post(link_of(alice), "List-Unsubscribe=One-Click", content_type="application/x-www-form-urlencoded")
     assert answer.status_code == 200
     assert not client.cookies
-    assert client.post(link_of(alice)).status_code == 200  # again
+    assert client.post(link_of(alice)).status_code == 200  # a repeated POST
     assert ConsentCurrent.objects.get(owner=alice).state == "withdrawn"
     assert ConsentRecord.objects.count() == 2
 
@@ -163,7 +163,7 @@ def test_an_erased_owners_link_is_nothing(alice):
     assert Client().get(link).status_code == 404
 
 
-# --- the command --------------------------------------------------------------------------------------------------------
+# --- the command ------------------------------------------------------------------------------------------------------
 
 
 def test_sending_from_a_file(alice, tmp_path, capsys):
@@ -176,7 +176,7 @@ def test_sending_from_a_file(alice, tmp_path, capsys):
     mail = Mail.objects.get()
     assert (mail.context["subject"], mail.dedupe_key) == ("What is new", f"news:spring:{alice.pk}")
     assert mail.context["body"] == "A page about consent.\n\nYours, Driveway"
-    assert "goes to 1 owners" in capsys.readouterr().out
+    assert "the mail goes to 1 owners" in capsys.readouterr().out
     path.write_text("Only a subject")
     with pytest.raises(CommandError, match="subject"):
         call_command("send_news", str(path))

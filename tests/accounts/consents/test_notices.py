@@ -1,4 +1,4 @@
-"""Texts: publishing the next, what then still counts, and who is told."""
+"""Consent texts: publishing a new version, which consents stay in force, and who gets a mail."""
 
 import json
 from datetime import timedelta
@@ -27,7 +27,7 @@ def publish(*, version=2, language="en", lead=timedelta(days=14), purpose="run_j
 
 
 def in_effect(version=2, purpose="run_jobs"):
-    """A version that counts already."""
+    """Create a version that is in effect already."""
     sha256 = notices.text_sha256("t", "s", f"b{version}")
     return ConsentNotice.objects.create(
         purpose=purpose,
@@ -44,7 +44,7 @@ def current(vehicle, purpose="run_jobs"):
     return ConsentCurrent.objects.get(vehicle=vehicle, purpose=purpose)
 
 
-# --- publishing ---------------------------------------------------------------------------------------------------------
+# --- publishing -------------------------------------------------------------------------------------------------------
 
 
 def test_the_same_text_again_changes_nothing():
@@ -55,8 +55,8 @@ def test_the_same_text_again_changes_nothing():
         2,
         notices.text_sha256("Run jobs", "In short.", TEXT["body"]),
     )
-    again, is_new = publish(effective_at=effective_at)
-    assert (again, is_new) == (first, False)
+    repeated, is_new = publish(effective_at=effective_at)
+    assert (repeated, is_new) == (first, False)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_languages_of_a_version_take_effect_together():
     assert notices.current_notices("de")["run_jobs"] == german
 
 
-# --- what counts --------------------------------------------------------------------------------------------------------
+# --- which consents stay in force -------------------------------------------------------------------------------------
 
 
 def test_consent_does_not_stretch_to_a_new_text_but_counts_until_it_takes_effect():
@@ -179,13 +179,13 @@ def test_an_auditor_sees_a_lease_on_an_old_text():
 
 
 def test_many_nodes_ask_for_the_version_once(django_assert_num_queries):
-    """The hot query names no column in its question for the version, so PostgreSQL answers it once."""
+    """Dispatch calls accounts_notice_version without a column, so PostgreSQL evaluates it once and not for each row."""
     plan = "\n".join(row[0] for row in execute("EXPLAIN " + dispatch.OFFERS, 15, 100))
     assert "InitPlan" in plan
     assert plan.count("accounts_notice_version") <= 1
 
 
-# --- who is told --------------------------------------------------------------------------------------------------------
+# --- who gets a mail --------------------------------------------------------------------------------------------------
 
 
 def test_owners_of_older_consents_get_one_mail_in_their_language():
@@ -211,7 +211,7 @@ def test_owners_of_older_consents_get_one_mail_in_their_language():
 
 @pytest.fixture
 def ends_in(monkeypatch):
-    """A vehicle whose consent to run jobs ends in so many days."""
+    """Return a function that makes a vehicle whose consent to run jobs ends in `days` days."""
 
     def make(days, **about):
         vehicle = factories.make_vehicle(consent="", **about)
@@ -227,9 +227,9 @@ def test_reminders_go_thirty_and_seven_days_before_once_each(ends_in):
     cars = {days: ends_in(days - 0.5) for days in (60, 31, 30, 8, 7, 1)}
     remind_of_consents()
     remind_of_consents()
-    told = dict(Mail.objects.filter(kind="consent-reminder").values_list("user__email", "context__days"))
+    reminded = dict(Mail.objects.filter(kind="consent-reminder").values_list("user__email", "context__days"))
     expected = {30: 30, 8: 30, 7: 7, 1: 7}
-    assert told == {cars[days].owner.user.email: days_before for days, days_before in expected.items()}
+    assert reminded == {cars[days].owner.user.email: days_before for days, days_before in expected.items()}
 
 
 def test_who_was_told_of_thirty_days_is_told_of_seven_and_a_renewed_consent_begins_anew(ends_in):
@@ -260,7 +260,7 @@ def test_no_reminder_for_what_was_withdrawn_or_is_outdated(ends_in):
     assert list(Mail.objects.values_list("kind", "user")) == [("notice-changed", outdated.owner.user_id)]
 
 
-# --- the command --------------------------------------------------------------------------------------------------------
+# --- the command ------------------------------------------------------------------------------------------------------
 
 FILE = """---
 purpose: region
@@ -290,7 +290,7 @@ def test_publishing_from_a_file(tmp_path, capsys):
     assert (notice.title, notice.summary, notice.validity_days) == ("A region", "In short.", 365)
     assert notice.body == "At length, on two lines.\n\nAnd more."
     assert notice.effective_at.isoformat() == at
-    assert "1 owners are being told" in capsys.readouterr().out
+    assert "1 owners will be informed by mail" in capsys.readouterr().out
     call_command("publish_notice", str(path))
     assert "published already" in capsys.readouterr().out
     path.write_text(FILE.format(at=at).replace("At length", "Something else"))

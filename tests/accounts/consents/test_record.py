@@ -1,4 +1,4 @@
-"""The record: every field that ISO/IEC TS 27560 or the GDPR makes mandatory, for every purpose in every state."""
+"""The consent record has every field that ISO/IEC TS 27560 or the GDPR makes mandatory, for all purposes and states."""
 
 import itertools
 import json
@@ -14,7 +14,7 @@ from accounts.receipts import context, record
 from accounts.receipts.purposes import FACTS
 from tests import factories
 
-# mission.md 2c: M is mandatory in the standard, G by the GDPR. A dot goes into an object, [] into each of a list.
+# Paths of the fields that ISO/IEC TS 27560 or the GDPR makes mandatory: a dot enters an object, [] each item of a list.
 MANDATORY = [
     "schema_version",
     "record_id",
@@ -52,7 +52,7 @@ MANDATORY = [
     "event.event_type",
     "event.event_state",
 ]
-# "None" is an answer there, and an empty list is how it is given.
+# Here an empty list is a valid value: it states that there are none.
 MAY_BE_EMPTY = {"recipient_third_parties", "pii_information[].special_pii_category"}
 DURATION = re.compile(r"P\d+[DY]")
 AT = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -76,18 +76,18 @@ def fields_of(purpose, state="given"):
     return record.record_fields(act, text, consents.controller())
 
 
-def found(fields, path):
-    """All values at a path."""
+def values_at(fields, path):
+    """Return all values at a path."""
     first, _, rest = path.partition(".")
     values = fields[first[:-2]] if first.endswith("[]") else [fields[first]]
-    return [deep for value in values for deep in (found(value, rest) if rest else [value])]
+    return [deep for value in values for deep in (values_at(value, rest) if rest else [value])]
 
 
 @pytest.mark.parametrize(("purpose", "state"), EVERY)
 def test_every_mandatory_field_is_there_and_says_something(purpose, state):
     fields = fields_of(purpose, state)
     for path in MANDATORY:
-        values = found(fields, path)
+        values = values_at(fields, path)
         assert values, path
         for value in values:
             assert value is not None, path
@@ -131,8 +131,8 @@ def test_nobody_but_the_payment_processor_receives_anything():
 
 @pytest.mark.parametrize(("purpose", "state"), EVERY)
 def test_every_key_and_every_word_means_something_in_the_context(purpose, state):
-    """A key that the context does not define is dropped by any JSON-LD reader, and a word that it cannot expand is lost."""
-    for name, value in spoken(fields_of(purpose, state)):
+    """JSON-LD readers drop a key that the context does not define, and a term that it cannot expand."""
+    for name, value in plain_values(fields_of(purpose, state)):
         assert name in context.RECORD or name == "@type", name
         meaning = context.RECORD.get(name)
         kind = "@vocab" if name == "@type" else isinstance(meaning, dict) and meaning.get("@type")
@@ -145,15 +145,15 @@ def test_every_key_and_every_word_means_something_in_the_context(purpose, state)
         assert text.startswith(("http", "@id")) or text.split(":")[0] in context.PREFIXES, text
 
 
-def spoken(value, name=""):
-    """Every key with each of its plain values."""
+def plain_values(value, name=""):
+    """Yield each key with each of its plain values, at any depth."""
     if isinstance(value, dict):
         for key, inner in value.items():
             if key != "@context":
-                yield from spoken(inner, key)
+                yield from plain_values(inner, key)
     elif isinstance(value, list):
         for inner in value:
-            yield from spoken(inner, name)
+            yield from plain_values(inner, name)
     else:
         yield name, value
 
@@ -173,7 +173,7 @@ def test_what_the_service_writes_is_that_record(purpose):
     written = consents.decide(purpose=purpose, decision="given", actor=owner.user, method="portal", **about)
     fields = json.loads(bytes(written.payload))
     for path in MANDATORY:
-        assert found(fields, path)
+        assert values_at(fields, path)
     assert set(fields) == set(fields_of(purpose))
     assert fields["event"]["expires_at"] == written.expires_at.isoformat()
 
@@ -192,11 +192,11 @@ def test_a_record_names_the_text_and_the_language_that_were_read():
         vehicle=car, purpose="region", decision="given", actor=owner.user, method="portal", language="en"
     )
     assert english.notice.language == "en"
-    # Another language of the same version is no other text: nothing is renewed by reading it in English.
-    again = consents.decide(
+    # The same version in another language counts as the same text, so this does not renew the consent.
+    repeated = consents.decide(
         vehicle=car, purpose="run_jobs", decision="given", actor=owner.user, method="portal", language="en"
     )
-    assert again == given
+    assert repeated == given
 
 
 @pytest.mark.django_db

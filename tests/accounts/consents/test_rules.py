@@ -1,4 +1,4 @@
-"""Consent attacked with raw SQL, as even the tables' owner: the database refuses, whoever asks."""
+"""Consent rules attacked with raw SQL, also as the tables' owner: the database refuses every attack."""
 
 import hashlib
 import json
@@ -22,19 +22,23 @@ APPEND_ONLY, BROKEN_CHAIN, NO_CONSENT = "DW002", "DW004", "DW003"
 NOBODY = str(uuid.UUID(int=1))
 
 COLUMNS = (
-    "created_at, public_id, owner_id, vehicle_id, notice_id, actor_id, purpose, state, method, at, expires_at, seq, payload,"
+    "created_at, public_id, owner_id, vehicle_id, notice_id, actor_id, purpose, state, method, at, expires_at,"
+    " seq, payload,"
     " prev_hash, hash, signature"
 )
 
 
 def lapse(vehicle: Vehicle, purpose: str = "run_jobs") -> ConsentRecord:
-    """A consent given two years ago for one: past its end, and nobody has written so yet."""
+    """Insert a consent of two years ago that was valid for one: it has expired without an "expired" record yet."""
     at = timezone.now() - timedelta(days=730)
     return insert(next_record(vehicle, purpose=purpose, at=at, expires_at=at + timedelta(days=365)))
 
 
 def next_record(vehicle: Vehicle, *, purpose: str = "run_jobs", state: str = "given", **changes: Any) -> dict[str, Any]:
-    """The columns of the owner's next record, honest but for `changes`; names that begin `said_` change the payload."""
+    """Return the columns of a valid next record of the owner's chain, with `changes`.
+
+    `changes` whose names begin with "signed_" change the signed payload, the others change columns.
+    """
     notice = notices.current_notice(purpose)
     head = ConsentRecord.objects.filter(owner=vehicle.owner).order_by("-seq").first()
     row: dict[str, Any] = {
@@ -67,15 +71,15 @@ def next_record(vehicle: Vehicle, *, purpose: str = "run_jobs", state: str = "gi
         expires_at=row["expires_at"],
     )
     fields = consent_record.record_fields(act, consents.notice_of(notice), consents.controller())
-    said = fields | {name[5:]: changes.pop(name) for name in list(changes) if name.startswith("said_")}
-    row["payload"] = changes.pop("payload", None) or json.dumps(said).encode()
+    fields |= {name.removeprefix("signed_"): changes.pop(name) for name in list(changes) if name.startswith("signed_")}
+    row["payload"] = changes.pop("payload", None) or json.dumps(fields).encode()
     row |= {name: changes.pop(name) for name in ("prev_hash",) if name in changes}
     row["hash"] = hashlib.sha256(bytes.fromhex(row["prev_hash"]) + row["payload"]).hexdigest()
     return row | changes
 
 
 def insert(row: dict[str, Any]) -> ConsentRecord:
-    """Write the columns with plain SQL, past every service."""
+    """Insert a record with plain SQL, without any service."""
     names = COLUMNS.replace("\n", "").split(", ")
     with connection.cursor() as cursor:
         cursor.execute(
@@ -86,7 +90,7 @@ def insert(row: dict[str, Any]) -> ConsentRecord:
 
 
 def refusal(statement: str, *parameters: Any) -> str:
-    """The SQLSTATE with which the database refuses, or "" when it does what it is told."""
+    """Return the SQLSTATE of the database's error, or "" if the statement succeeds."""
     return sqlstate_of(statement, parameters)
 
 
@@ -106,11 +110,11 @@ def alice():
 
 @pytest.fixture
 def vehicle(alice):
-    """With one consent given: there is something to attack in every table."""
+    """Return a vehicle with one consent, so that every table has a row to attack."""
     return factories.make_vehicle(alice, consent="given")
 
 
-# --- nothing written is ever changed ------------------------------------------------------------------------------------
+# --- no record is ever changed ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -130,7 +134,8 @@ def vehicle(alice):
         "DELETE FROM accounts_auditevent",
         "TRUNCATE accounts_auditevent",
         "DELETE FROM accounts_consentcurrent",
-        "INSERT INTO accounts_consentrecord SELECT * FROM accounts_consentrecord ON CONFLICT (id) DO UPDATE SET state = 'given'",
+        "INSERT INTO accounts_consentrecord SELECT * FROM accounts_consentrecord ON CONFLICT (id) DO UPDATE SET"
+        " state = 'given'",
         "MERGE INTO accounts_auditevent a USING accounts_user u ON true WHEN MATCHED THEN DELETE",
     ],
 )
@@ -149,11 +154,11 @@ def test_deleting_the_person_does_not_delete_the_consents(vehicle):
         assert refusal(f"DELETE FROM {table}") == "23503"  # foreign_key_violation
 
 
-# --- nothing false is ever added ----------------------------------------------------------------------------------------
+# --- no false record is ever added ------------------------------------------------------------------------------------
 
 
 def test_an_honest_record_is_accepted(vehicle):
-    """The helper's rows are refused below for what each test changes, not for a mistake of the helper."""
+    """The helper's unchanged row is valid, so the tests below are refused for what they change."""
     assert refusal_of(next_record(vehicle, state="withdrawn")) == ""
     assert ConsentCurrent.objects.get(vehicle=vehicle).state == "withdrawn"
 
@@ -168,14 +173,14 @@ def test_an_honest_record_is_accepted(vehicle):
         {"seq": 0},
         {"prev_hash": "0" * 64},
         {"prev_hash": "f" * 64},
-        {"state": "given", "said_event": {"event_state": "refused"}},
-        {"said_record_id": NOBODY},
-        {"said_seq": 7},
-        {"said_purpose": "availability"},
-        {"said_pii_principal_id": NOBODY},
-        {"said_vehicle": NOBODY},
-        {"said_notice_sha256": "0" * 64},
-        {"said_vehicle": None},
+        {"state": "given", "signed_event": {"event_state": "refused"}},
+        {"signed_record_id": NOBODY},
+        {"signed_seq": 7},
+        {"signed_purpose": "availability"},
+        {"signed_pii_principal_id": NOBODY},
+        {"signed_vehicle": NOBODY},
+        {"signed_notice_sha256": "0" * 64},
+        {"signed_vehicle": None},
         {"payload": b"{}"},
         {"payload": b"[]"},
         {"payload": b"null"},
@@ -198,7 +203,7 @@ def test_bytes_that_are_no_record_are_refused(vehicle, payload):
 
 
 def test_a_column_that_says_more_than_the_signed_bytes(vehicle):
-    """The bytes say refused, the column that dispatch reads says given."""
+    """The signed bytes have "refused" while the column that dispatch reads has "given"."""
     row = next_record(vehicle, state="refused")
     assert refusal_of(row | {"state": "given"}) == BROKEN_CHAIN
     assert refusal_of(row | {"purpose": "availability"}) == BROKEN_CHAIN
@@ -206,7 +211,7 @@ def test_a_column_that_says_more_than_the_signed_bytes(vehicle):
 
 @pytest.mark.parametrize("column", ["expires_at", "at", "method", "actor_id"])
 def test_every_column_must_say_what_the_signed_bytes_say(vehicle, column):
-    """A consent signed for a year must not be honoured for a hundred, nor be laid at another person's door."""
+    """A consent that was signed for a year must not be valid for a hundred, nor be recorded as another person's."""
     now = timezone.now()
     row = next_record(vehicle, at=now, expires_at=now + timedelta(days=365))
     other = {
@@ -224,19 +229,19 @@ def test_a_state_that_is_none(vehicle):
 
 def test_a_vehicle_of_another_owner(vehicle, alice):
     bobs = factories.make_vehicle(factories.make_owner("bob@example.com"), consent="")
-    row = next_record(vehicle, said_vehicle=str(bobs.public_id)) | {"vehicle_id": bobs.pk}
+    row = next_record(vehicle, signed_vehicle=str(bobs.public_id)) | {"vehicle_id": bobs.pk}
     assert refusal_of(row) == BROKEN_CHAIN
     assert not ConsentCurrent.objects.filter(vehicle=bobs).exists()
 
 
 def test_a_notice_of_another_purpose(vehicle):
     notice = notices.current_notice("experiments")
-    row = next_record(vehicle, said_notice_sha256=notice.sha256) | {"notice_id": notice.pk}
+    row = next_record(vehicle, signed_notice_sha256=notice.sha256) | {"notice_id": notice.pk}
     assert refusal_of(row) == BROKEN_CHAIN
 
 
 def test_a_record_cannot_be_copied_to_come_back(vehicle):
-    """A consent withdrawn is not restored by replaying the bytes with which it was given."""
+    """Inserting the bytes of the original consent again does not restore a withdrawn one."""
     given = ConsentRecord.objects.values().get()
     factories.decide(vehicle, "withdrawn")
     replay = {**given, "payload": bytes(given["payload"])}
@@ -248,7 +253,7 @@ def test_a_record_cannot_be_copied_to_come_back(vehicle):
     assert not ConsentCurrent.objects.get(vehicle=vehicle).is_in_force
 
 
-# --- the projection -----------------------------------------------------------------------------------------------------
+# --- the projection ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -285,7 +290,7 @@ def test_the_vehicle_of_a_projection_cannot_be_swapped(alice, vehicle):
     assert refusal("UPDATE accounts_consentcurrent SET vehicle_id = %s", other.pk) == BROKEN_CHAIN
 
 
-# --- what hangs on it ---------------------------------------------------------------------------------------------------
+# --- leases need consent ----------------------------------------------------------------------------------------------
 
 LEASE = (
     "INSERT INTO compute_attempt (unit_id, job_id, node_id, vehicle_id, owner_id, consent_record_id, fence, status,"

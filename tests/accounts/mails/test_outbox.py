@@ -1,4 +1,4 @@
-"""The outbox: sent once, in the reader's locale, not to those who do not want it, and never lost to a server that is down."""
+"""The outbox of mails: sent once, if wanted, in the recipient's locale, and not lost if the mail server is down."""
 
 import ast
 import re
@@ -23,7 +23,7 @@ from tests.compute.helpers import in_threads
 
 pytestmark = pytest.mark.django_db
 REPOSITORY = Path(__file__).resolve().parents[3]
-# Kinds whose texts come with another part of this release. Empty once all parts are there.
+# Kinds for which the fixture `texts` replaces the real templates.
 PLAIN = {
     "consent-reminder",
     "notice-changed",
@@ -46,7 +46,7 @@ def alice():
 
 @pytest.fixture
 def texts(settings, tmp_path):
-    """Texts short and plain instead of the real ones."""
+    """Use short templates instead of the real ones."""
     folder = tmp_path / "emails"
     folder.mkdir()
     for kind in PLAIN:
@@ -227,10 +227,10 @@ def test_the_task_empties_the_outbox_and_may_run_twice(alice, texts, monkeypatch
 
 def test_a_mail_that_another_worker_took_over_is_not_sent_twice(alice, texts):
     queue(alice)
-    (ours,) = outbox._claim(1)
-    Mail.objects.update(due_at=timezone.now())  # our claim ran out
+    (claimed,) = outbox._claim(1)
+    Mail.objects.update(due_at=timezone.now())  # the lease of our claim has ended
     assert outbox.send_due() == 1
-    outbox._settle(ours, post.get_connection())
+    outbox._settle(claimed, post.get_connection())
     assert len(post.outbox) == 1
 
 
@@ -241,7 +241,7 @@ def test_a_staff_member_without_an_owner_gets_mail_too(texts):
     assert "Nov 24, 2026" in post.outbox[0].body
 
 
-# --- rules that changed -------------------------------------------------------------------------------------------------
+# --- rules that changed -----------------------------------------------------------------------------------------------
 
 
 def change(vehicle, **fields):
@@ -271,7 +271,7 @@ def test_a_pause_and_a_version_alone_change_no_rule(alice):
     assert not Mail.objects.exists()
 
 
-# --- the registry -------------------------------------------------------------------------------------------------------
+# --- the registry -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
@@ -293,15 +293,16 @@ def test_every_text_belongs_to_a_kind():
 
 
 def test_every_kind_that_is_queued_is_registered():
-    """By name in the call; a constant or SQL is the test's of the part that uses it."""
+    """Finds kinds that stand as a literal in the call. Kinds in constants or SQL are tested where they are used."""
     queued = set()
     for folder in ("accounts", "compute", "billing", "marketplace"):
         for path in (REPOSITORY / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
-                if isinstance(node, ast.Call) and ast.unparse(node.func) == "mails.queue":
+                if isinstance(node, ast.Call) and ast.unparse(node.func) == "outbox.queue":
                     queued |= {
                         k.value.value for k in node.keywords if k.arg == "kind" and isinstance(k.value, ast.Constant)
                     }
+    assert len(queued) > 10, "the calls are found"
     assert queued <= set(KINDS)
 
 

@@ -1,4 +1,4 @@
-"""An owner's settings: what can be chosen, what follows from it, and what a new owner begins with."""
+"""An owner's settings: which values are valid, what a change causes, and the defaults of a new owner."""
 
 import re
 
@@ -66,7 +66,7 @@ def test_cars_that_follow_the_owners_zone_get_their_rules_again(alice):
     assert versions == [2, 1]
 
 
-# --- the page -----------------------------------------------------------------------------------------------------------
+# --- the page ---------------------------------------------------------------------------------------------------------
 
 
 def test_the_page_saves_and_writes_as_chosen(alice, client_of):
@@ -102,7 +102,7 @@ def test_the_locale_holds_on_every_page_of_its_owner_and_for_nobody_else(alice, 
     assert "$1.00" in text_of(client_of(customer.memberships.get().user).get("/jobs/"))
 
 
-# --- a new owner --------------------------------------------------------------------------------------------------------
+# --- a new owner ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

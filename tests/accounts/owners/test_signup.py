@@ -1,4 +1,4 @@
-"""Signing up and in, through allauth: one person, one address in any case, one role."""
+"""Signing up and signing in with allauth: one user for an address, in upper or lower case, with one role."""
 
 import pytest
 from django.contrib.auth import get_user

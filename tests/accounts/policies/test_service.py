@@ -1,4 +1,4 @@
-"""Changing the rules: one lock, coded errors at their field, one step back, pauses that end by themselves."""
+"""Changing a car's rules: stale forms, error codes by field, undo, and pauses that end automatically."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -44,9 +44,8 @@ def test_the_trail_does_not_say_when_the_car_stands_where(vehicle):
 
 def test_rules_that_stay_raise_nothing(vehicle):
     change(vehicle, windows=[[0, 60, 1440], [1, 60, 120]])
-    change(
-        vehicle, version=1, windows=[[1, 60, 120], [0, 60, 0]]
-    )  # the same form sent twice, midnight written otherwise
+    # The same form sent again, with midnight written as 0 instead of 1440.
+    change(vehicle, version=1, windows=[[1, 60, 120], [0, 60, 0]])
     assert now_of(vehicle).version == 2
     assert AuditEvent.objects.filter(action="policy.update").count() == 1
 
@@ -134,7 +133,7 @@ def test_a_preset_is_one_click_and_one_step_back(vehicle):
     policies.undo(vehicle=vehicle, version=3, actor=None)  # the button pressed twice
     assert rules.of(now_of(vehicle)) == mine
     assert now_of(vehicle).version == 4
-    policies.undo(vehicle=vehicle, version=4, actor=None)  # and back again
+    policies.undo(vehicle=vehicle, version=4, actor=None)  # undoes the undo
     assert (now_of(vehicle).preset, now_of(vehicle).version) == ("overnight", 5)
 
 
@@ -206,11 +205,15 @@ def test_tomorrow_is_six_in_the_morning_where_the_car_is(vehicle):
 @pytest.mark.parametrize(
     ("now", "zone", "morning"),
     [
-        ("2026-06-01T03:59", "Europe/Berlin", "2026-06-02T04:00"),  # 5:59 of the same day is not tomorrow
+        (
+            "2026-06-01T03:59",
+            "Europe/Berlin",
+            "2026-06-02T04:00",
+        ),  # at 5:59 the next 6:00 is too close to be "tomorrow"
         ("2026-06-01T04:00", "Europe/Berlin", "2026-06-02T04:00"),
         ("2026-06-01T23:30", "Europe/Berlin", "2026-06-02T04:00"),
-        ("2026-10-24T20:00", "Europe/Berlin", "2026-10-25T05:00"),  # the clocks go back in between
-        ("2026-03-28T20:00", "Europe/Berlin", "2026-03-29T04:00"),  # and forth
+        ("2026-10-24T20:00", "Europe/Berlin", "2026-10-25T05:00"),  # the clocks go back during that night
+        ("2026-03-28T20:00", "Europe/Berlin", "2026-03-29T04:00"),  # the clocks go forward during that night
     ],
 )
 def test_the_next_morning(now, zone, morning):

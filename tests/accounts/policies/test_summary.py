@@ -1,4 +1,4 @@
-"""The rules in plain words: every rule that is on, and none that is off."""
+"""The description of rules in plain words, and the windows of a week."""
 
 from collections.abc import Iterable
 
@@ -15,14 +15,14 @@ MINUTES = st.integers(0, 1439)
 WINDOWS = st.lists(st.tuples(WEEKDAYS, MINUTES, MINUTES), max_size=6)
 
 
-def said(zone: str = "Europe/Berlin", locale: str = "de-DE", currency: str = "EUR", **changed: object) -> str:
-    made = rules.canonical(presets.defaults() | changed)
-    assert rules.check(made) == []
-    return " ".join(s.text for s in summary.summarise(made, zone=zone, locale=locale, currency=currency))
+def described(zone: str = "Europe/Berlin", locale: str = "de-DE", currency: str = "EUR", **changed: object) -> str:
+    result = rules.canonical(presets.defaults() | changed)
+    assert rules.check(result) == []
+    return " ".join(s.text for s in summary.summarise(result, zone=zone, locale=locale, currency=currency))
 
 
-def slowly(windows: Iterable[tuple[int, int, int]]) -> set[int]:
-    """The minutes of the week in which a window is open, looked at one by one, as a calendar would."""
+def minutes_of_week(windows: Iterable[tuple[int, int, int]]) -> set[int]:
+    """Return the minutes of the week that the windows contain, counted one by one: slow, but obviously right."""
     open_at = set()
     for weekday, start, end in windows:
         minute = weekday * 1440 + start
@@ -35,8 +35,9 @@ def slowly(windows: Iterable[tuple[int, int, int]]) -> set[int]:
 
 
 def test_the_careful_rules_in_words():
-    assert said() == (
-        "Works at any time, only while plugged in and on Wi-Fi or a cable. Stops below 50 % charge and goes on from 55 %. "
+    assert described() == (
+        "Works at any time, only while plugged in and on Wi-Fi or a cable. Stops below 50 % charge and goes on"
+        " from 55 %. "
         "Stops above 45 °C and goes on at 40 °C. "
         "Takes only offers that cover electricity at 0,1802\N{NO-BREAK SPACE}€ per kWh, "
         "and battery wear at 0,05\N{NO-BREAK SPACE}€ per kWh."
@@ -46,12 +47,12 @@ def test_the_careful_rules_in_words():
 def test_nights_of_a_week_are_one_clause():
     windows = [*([day, 1320, 360] for day in range(5)), [5, 0, 0], [6, 0, 720], [6, 700, 800]]
     text = "on weekdays from 22:00 to 06:00, all day on Saturday and on Sunday from 00:00 to 13:20 (Europe/Berlin)"
-    assert said(windows=windows).startswith("Works ")
-    # Friday's night runs into Saturday, which runs into Sunday: a run of more than a day is cut at midnights.
-    assert "all day on Saturday" in said(windows=windows)
-    assert "on Sunday from 00:00 to 13:20" in said(windows=windows)
+    assert described(windows=windows).startswith("Works ")
+    # Friday night, Saturday and Sunday morning join to a window longer than a day, which is cut at midnight.
+    assert "all day on Saturday" in described(windows=windows)
+    assert "on Sunday from 00:00 to 13:20" in described(windows=windows)
     apart = [*([day, 1320, 360] for day in range(4)), [5, 0, 0], [6, 0, 720], [6, 700, 800]]
-    assert text.replace("weekdays", "Monday to Thursday") in said(windows=apart)
+    assert text.replace("weekdays", "Monday to Thursday") in described(windows=apart)
 
 
 @pytest.mark.parametrize(
@@ -71,19 +72,19 @@ def test_days_in_words(days, text):
 
 
 def test_an_american_reads_twelve_hours_and_dollars():
-    text = said(locale="en-US", currency="USD", windows=[[0, 1320, 360]])
+    text = described(locale="en-US", currency="USD", windows=[[0, 1320, 360]])
     assert "on Monday from 10:00\N{NARROW NO-BREAK SPACE}PM to 6:00\N{NARROW NO-BREAK SPACE}AM" in text
     assert "$0.1802 per kWh" in text
 
 
 @pytest.mark.parametrize("locale", ["", "xx-YY", "english", "de", "zh-Hans-CN"])
 def test_an_odd_locale_still_reads(locale):
-    assert "Works at any time" in said(locale=locale)
+    assert "Works at any time" in described(locale=locale)
 
 
 def test_prices_by_the_hour():
     night = [[day, 1380, 300, 90_000] for day in range(7)]
-    assert "electricity at $0.30 per kWh and $0.09 per kWh every day from 23:00 to 05:00 (Europe/London)" in said(
+    assert "electricity at $0.30 per kWh and $0.09 per kWh every day from 23:00 to 05:00 (Europe/London)" in described(
         zone="Europe/London", locale="en-GB", currency="USD", tariff_micro_per_kwh=300_000, tariff_windows=night
     ).replace("US$", "$")
 
@@ -105,7 +106,7 @@ RULES = st.fixed_dictionaries(
 
 @given(RULES)
 def test_every_rule_that_is_on_is_said_and_none_that_is_off(changed):
-    text = said(**changed)
+    text = described(**changed)
     for word, is_on in {
         "at any time": not changed["windows"],
         "(Europe/Berlin)": changed["windows"] or changed["ready_by"] or changed["tariff_windows"],
@@ -127,13 +128,13 @@ def test_every_rule_that_is_on_is_said_and_none_that_is_off(changed):
 @given(WINDOWS)
 def test_merging_keeps_every_minute(windows):
     spans = [(day, span.start, span.end) for span in week.merged(windows) for day in span.days]
-    assert slowly(spans) == slowly(windows)
+    assert minutes_of_week(spans) == minutes_of_week(windows)
     assert not week.overlaps(spans)
 
 
 @given(WINDOWS)
 def test_overlap_is_seen(windows):
-    minutes = [minute for window in windows for minute in slowly([window])]
+    minutes = [minute for window in windows for minute in minutes_of_week([window])]
     assert week.overlaps(windows) == (len(minutes) != len(set(minutes)))
 
 
@@ -152,9 +153,9 @@ def test_a_preset_is_valid_is_recognized_and_leaves_the_owners_prices(preset):
         "network": "any",
         "tariff_windows": [[0, 60, 120, 20_000_000]],
     }
-    made = presets.applied(preset, mine)
-    assert rules.check(made) == []
-    assert presets.matching(made) == preset.code
-    assert {field: made[field] for field in presets.KEPT} == {field: mine[field] for field in presets.KEPT}
+    result = presets.applied(preset, mine)
+    assert rules.check(result) == []
+    assert presets.matching(result) == preset.code
+    assert {field: result[field] for field in presets.KEPT} == {field: mine[field] for field in presets.KEPT}
     if preset.code == "cheapest":
-        assert made["price_limit_micro_per_kwh"] == 20_000_000
+        assert result["price_limit_micro_per_kwh"] == 20_000_000

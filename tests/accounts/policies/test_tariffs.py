@@ -1,4 +1,4 @@
-"""What a kWh costs at a moment: the database's answer, held against a slow one in Python."""
+"""The price of a kWh at a moment: the function in the database compared with a slow one in Python."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -21,14 +21,15 @@ NIGHT = [[day, 22 * 60, 6 * 60, 90_000] for day in range(7)]
 def in_sql(windows, zone, moments):
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT accounts_tariff_micro(%s, %s, %s, m) FROM unnest(%s::timestamptz[]) WITH ORDINALITY AS t(m, n) ORDER BY n",
+            "SELECT accounts_tariff_micro(%s, %s, %s, m) FROM unnest(%s::timestamptz[]) WITH ORDINALITY AS t(m,"
+            " n) ORDER BY n",
             [FLAT, Jsonb(windows), zone, moments],
         )
         return [row[0] for row in cursor.fetchall()]
 
 
-def slowly(windows, zone, moment):
-    """Look at the clock on the wall: is it inside a window that began today or yesterday?"""
+def in_python(windows, zone, moment):
+    """Return the price by comparing the local time with every window that began today or yesterday."""
     wall = moment.astimezone(ZoneInfo(zone)).replace(tzinfo=None, fold=0, second=0, microsecond=0)
     for begun in (wall.date(), wall.date() - timedelta(days=1)):
         for weekday, start, end, price in windows:
@@ -42,7 +43,7 @@ def slowly(windows, zone, moment):
     return FLAT
 
 
-# One price a window would be enough to be right by luck; overlapping ones are refused before they get here.
+# All windows have the same price: the service refuses overlapping windows, whose price would be undefined here.
 ROWS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 1439), st.integers(0, 1440)), min_size=1, max_size=4).map(
     lambda rows: [[*row, 1_000] for row in rows]
 )
@@ -54,16 +55,19 @@ MOMENTS = st.integers(0, 3 * 365 * 86400).map(
 @settings(max_examples=60, deadline=None)
 @given(ROWS, st.sampled_from(ZONES), st.lists(MOMENTS, min_size=20, max_size=40))
 def test_sql_and_python_agree(windows, zone, moments):
-    assert in_sql(windows, zone, moments) == [slowly(windows, zone, moment) for moment in moments]
+    assert in_sql(windows, zone, moments) == [in_python(windows, zone, moment) for moment in moments]
 
 
 @pytest.mark.parametrize("zone", ZONES)
 def test_every_minute_of_the_nights_when_clocks_change(zone):
-    """Different prices by the hour, through a spring and an autumn night: the hour that comes twice costs the same twice."""
+    """With a different price each hour, in both nights of a clock change.
+
+    The repeated hour costs the same both times.
+    """
     windows = [[day, hour * 60, hour * 60 + 60, 1_000 * hour] for day in range(7) for hour in range(24)]
     for night in (datetime(2026, 3, 28, 12, tzinfo=UTC), datetime(2026, 10, 24, 12, tzinfo=UTC)):
         moments = [night + timedelta(minutes=minute) for minute in range(0, 26 * 60, 10)]
-        assert in_sql(windows, zone, moments) == [slowly(windows, zone, moment) for moment in moments]
+        assert in_sql(windows, zone, moments) == [in_python(windows, zone, moment) for moment in moments]
 
 
 def test_a_night_with_two_hours_between_two_and_three():
@@ -71,7 +75,7 @@ def test_a_night_with_two_hours_between_two_and_three():
     moments = [datetime(2026, 10, 25, hour, 30, tzinfo=UTC) for hour in (0, 1, 2)]
     assert in_sql(dear, "Europe/Berlin", moments) == [500_000, 500_000, FLAT]
     spring = [datetime(2026, 3, 29, 0, 59, tzinfo=UTC), datetime(2026, 3, 29, 1, 0, tzinfo=UTC)]
-    assert in_sql(dear, "Europe/Berlin", spring) == [FLAT, FLAT]  # that hour was left out
+    assert in_sql(dear, "Europe/Berlin", spring) == [FLAT, FLAT]  # in spring that hour does not exist
 
 
 def test_the_edges_of_a_window():

@@ -1,4 +1,4 @@
-"""Receipts: a changed byte, a gap, another order, another key or a missing end is found and named."""
+"""Verifying receipts: a changed byte, a gap, a wrong order, an unknown key or a missing end is found and named."""
 
 import copy
 import json
@@ -21,7 +21,7 @@ PUBLIC, OTHER_PUBLIC = KEY.public_key().public_bytes_raw(), OTHER.public_key().p
 RING = KeyRing([PUBLIC])
 OWNER, CAR = uuid.UUID(int=1), uuid.UUID(int=2)
 AT = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-FLAT = {  # as records were before they were JSON-LD
+FLAT = {  # a record in the former format, before JSON-LD
     "schema_version": record.SCHEMA,
     "record_id": str(uuid.UUID(int=9)),
     "pii_principal_id": str(OWNER),
@@ -42,7 +42,7 @@ def link(prev_hash, payload, key=KEY):
 
 
 def make_links(count, *, owner=OWNER, key=KEY, first=FLAT):
-    """A chain whose first record is of the old, flat form."""
+    """Return a chain of `count` records; the first is in the former flat format unless `first` is None."""
     links, prev_hash = [], documents.GENESIS_HASH
     for seq in range(1, count + 1):
         act = record.Act(
@@ -81,16 +81,16 @@ def codes(document, ring=RING):
     return {finding.code for finding in report.findings}
 
 
-def one(index=2):
+def receipt_at(index=2):
     return copy.deepcopy(CHAIN["receipts"][index])
 
 
-# --- what is right ------------------------------------------------------------------------------------------------------
+# --- what is right ----------------------------------------------------------------------------------------------------
 
 
 def test_a_receipt_a_list_and_a_whole_chain_hold():
     for seq in range(5):
-        assert codes(one(seq)) == set()
+        assert codes(receipt_at(seq)) == set()
     assert codes(CHAIN["receipts"]) == codes(CHAIN) == set()
     assert codes(documents.chain(str(OWNER), [], AT, KEY)) == set()
     report = verify(documents.text(CHAIN).encode(), RING)
@@ -103,7 +103,7 @@ def test_no_receipt_at_all_is_not_valid():
 
 
 def test_line_ends_of_another_system_are_no_change():
-    text = documents.text(one())
+    text = documents.text(receipt_at())
     assert codes(text.replace("\n", "\r\n").encode()) == codes(text.rstrip().encode()) == set()
 
 
@@ -115,20 +115,20 @@ def test_a_retired_key_still_verifies_and_a_chain_may_hold_both():
     assert codes(document) == {"unknown_key"}
 
 
-# --- what is wrong ------------------------------------------------------------------------------------------------------
+# --- what is wrong ----------------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=80, deadline=None)
 @given(data=st.data())
 def test_any_changed_byte_of_a_record_is_found(data):
-    """Also when the file is otherwise well formed: the record is put back into its receipt after the change."""
+    """Also in a well-formed file: the changed record is put back into an intact receipt."""
     seq = data.draw(st.integers(0, 4))
     payload = bytearray(LINKS[seq].payload)
     place = data.draw(st.integers(0, len(payload) - 1))
     how = data.draw(st.sampled_from(["replace", "remove", "insert"]))
     byte = data.draw(st.integers(0, 255).filter(lambda b: how != "replace" or b != payload[place]))
     payload[place : place + (how != "insert")] = b"" if how == "remove" else bytes([byte])
-    frame = documents.text({**one(seq), "record": "@"}).encode()
+    frame = documents.text({**receipt_at(seq), "record": "@"}).encode()
     assert codes(frame.replace(b'"@"', bytes(payload)))
 
 
@@ -148,30 +148,30 @@ def test_any_removed_or_reordered_receipt_is_found(order, keep):
     document["receipts"] = [CHAIN["receipts"][index] for index in order if index in keep]
     whole = [index for index in order if index in keep] == [0, 1, 2, 3, 4]
     assert bool(codes(document)) != whole
-    # Without the statement nothing can show that the end is missing, but all else is seen.
+    # A list without the statement cannot show that its end is missing; everything else is found.
     is_beginning = [index for index in order if index in keep] == list(range(len(keep)))
     assert bool(codes(document["receipts"])) != is_beginning
 
 
 def changed(**changes):
-    return {**one(), **changes}
+    return {**receipt_at(), **changes}
 
 
 def with_record(**changes):
-    document = one()
+    document = receipt_at()
     document["record"] |= changes
     return document
 
 
 def resealed(document, key=OTHER):
-    """As a forger would: hash and signature made anew, in the name of our key."""
+    """Return the document with a new hash and a signature by another key that claims to be ours, as a forger would."""
     forged = link(document["prev_hash"], canonical(document["record"]), key)
     return document | {"hash": forged.hash, "signature": forged.signature}
 
 
 SINGLE = {
     "a word of the record": (with_record(purpose="region"), {"record_changed"}),
-    "the end moved": (with_record(event=one()["record"]["event"] | {"expires_at": None}), {"record_changed"}),
+    "the end moved": (with_record(event=receipt_at()["record"]["event"] | {"expires_at": None}), {"record_changed"}),
     "a field added": (with_record(more=1), {"record_changed"}),
     "the hash before": (changed(prev_hash="0" * 64), {"record_changed"}),
     "the hash": (changed(hash="0" * 64), {"hash_wrong"}),
@@ -182,7 +182,7 @@ SINGLE = {
     "its frame": (changed(schema_version="x"), {"envelope_changed"}),
     "its context": (changed(**{"@context": {}}), {"envelope_changed"}),
     "a field too many": (changed(note="x"), {"field_unknown"}),
-    "a field too few": ({name: value for name, value in one().items() if name != "hash"}, {"field_missing"}),
+    "a field too few": ({name: value for name, value in receipt_at().items() if name != "hash"}, {"field_missing"}),
     "no text": (changed(signature=1), {"wrong_type"}),
     "no hex": (changed(hash="G" * 64), {"wrong_type"}),
     "no record": (changed(record=[]), {"wrong_type"}),
@@ -192,7 +192,7 @@ SINGLE = {
     "a bare number": (b"1", {"not_a_receipt"}),
     "nothing": (b"", {"not_json"}),
     "not text": (b"\xff\xfe", {"not_utf8"}),
-    "half a file": (documents.text(one()).encode()[:-20], {"not_json"}),
+    "half a file": (documents.text(receipt_at()).encode()[:-20], {"not_json"}),
     "nested without end": (b"[" * 200_000, {"not_json"}),
     "a lone surrogate": (b'{"record": "\\ud800"}', {"not_json"}),
     "a huge number": (b'{"record": ' + b"9" * 5000 + b"}", {"not_json"}),
@@ -201,7 +201,7 @@ SINGLE = {
     "a fraction": (b'{"record": 1.5}', {"number_refused"}),
     "an exponent": (b'{"record": 1e3}', {"number_refused"}),
     "too much": (b" " * (9 << 20), {"too_large"}),
-    "another spelling": (json.dumps(one()).encode(), {"not_as_issued"}),
+    "another spelling": (json.dumps(receipt_at()).encode(), {"not_as_issued"}),
 }
 
 

@@ -1,4 +1,4 @@
-"""Vehicles: the VIN is checked, never stored, and in use once."""
+"""Vehicles: the VIN is validated, not stored, and in use at most once."""
 
 import pytest
 from django.db import DatabaseError, IntegrityError, transaction
@@ -104,7 +104,7 @@ def test_the_database_refuses_a_policy_that_makes_no_sense(alice, values):
         OwnerPolicy.objects.filter(vehicle=vehicle).update(**values)
 
 
-# --- the page -----------------------------------------------------------------------------------------------------------
+# --- the page ---------------------------------------------------------------------------------------------------------
 
 
 def test_adding_on_the_page_leads_to_the_enrolment_code(alice, client_of):

@@ -1,4 +1,4 @@
-"""The consent centre: every purpose for every car, each its own answer, and back to where the click was."""
+"""The consent centre: a separate decision for each purpose and car, and the redirect back to where it was made."""
 
 import json
 from datetime import timedelta
@@ -100,7 +100,7 @@ def test_a_withdrawal_can_be_undone_with_one_click_once(client, vehicle):
     assert "Undo" not in page(client)
     client.post(path, {"decision": "given", "notice_version": "1"})
     client.post(path, {"decision": "withdrawn"})
-    factories.decide(vehicle, "given")  # decided since: there is nothing to undo
+    factories.decide(vehicle, "given")  # a later decision: there is nothing to undo
     assert "Undo" not in page(client)
 
 
@@ -124,9 +124,9 @@ def test_stopping_all_cars_leaves_the_person_alone(client, alice, vehicle):
     for purpose in ("run_jobs", "availability"):
         factories.decide(vehicle, "given", purpose)
     client.post("/consents/product_email", {"decision": "given", "notice_version": "1"})
-    said = client.post("/vehicles/stop", {"next": "/consents/"}, follow=True).content.decode()
-    assert "2 consents withdrawn" in said
-    assert "Stop all my cars" not in said  # nothing left to stop
+    text = client.post("/vehicles/stop", {"next": "/consents/"}, follow=True).content.decode()
+    assert "2 consents withdrawn" in text
+    assert "Stop all my cars" not in text  # nothing left to stop
     assert ConsentCurrent.objects.get(owner=alice, vehicle=None).is_in_force
 
 
@@ -139,8 +139,8 @@ def test_an_owner_reads_and_signs_in_their_language(client, alice, vehicle):
     assert text.count('name="notice_language" value="de"') == 6
     fields = {"decision": "given", "notice_version": "1", "notice_language": "de"}
     client.post(f"/vehicles/{vehicle.public_id}/consents/run_jobs", fields)
-    said = json.loads(bytes(ConsentRecord.objects.get().payload))
-    assert (said["language"], said["privacy_notice"]["title"]) == ("de", "Aufträge von Kunden ausführen")
+    record = json.loads(bytes(ConsentRecord.objects.get().payload))
+    assert (record["language"], record["privacy_notice"]["title"]) == ("de", "Aufträge von Kunden ausführen")
 
 
 def test_a_new_text_is_offered_before_and_asked_after(client, vehicle):
@@ -198,7 +198,7 @@ def test_the_text_is_public_in_each_language(client):
     assert client.get("/notices/nothing/1").status_code == 404
 
 
-# --- the region ---------------------------------------------------------------------------------------------------------
+# --- the region -------------------------------------------------------------------------------------------------------
 
 
 def region(client, vehicle, code):

@@ -1,4 +1,4 @@
-"""The editor of the rules over HTTP, as a browser without JavaScript uses it."""
+"""The rules' editor over HTTP, as a browser without JavaScript uses it."""
 
 import re
 from html import unescape
@@ -37,7 +37,7 @@ def now_of(vehicle) -> OwnerPolicy:
 
 
 def as_sent(html: str) -> dict[str, list[str]]:
-    """What a browser sends of the rules' form: read from the page, so that the test types what a person sees."""
+    """Return what a browser would send for the rules' form in this page, before anything is typed."""
     (form,) = re.findall(r'<form class="policy-form".*?</form>', html, flags=re.DOTALL)
     form = re.sub(r"<template.*?</template>", "", form, flags=re.DOTALL)
     sent: dict[str, list[str]] = {}
@@ -112,12 +112,12 @@ def test_saving_says_so_and_offers_the_way_back(client, vehicle, sent_tasks, dja
     page = client.get(answer["Location"])
     assert "Saved. The car hears of it within seconds" in text_of(page)
     assert "at weekends from 10:00 PM to 6:00 AM (UTC)" in text_of(page)
-    client.post(path_of(vehicle), sent)  # the same form again: a double click
+    client.post(path_of(vehicle), sent)  # the same form again, as after a double click
     assert now_of(vehicle).version == 2
     back = client.post(path_of(vehicle), {"action": "undo", "version": 2}, follow=True)
     assert "The earlier rules are back." in text_of(back)
     assert now_of(vehicle).windows == []
-    assert "Saved." not in text_of(client.get(answer["Location"]))  # an old address says nothing
+    assert "Saved." not in text_of(client.get(answer["Location"]))  # an outdated address shows no message
 
 
 def test_errors_are_at_their_field_and_on_top_and_nothing_typed_is_lost(client, vehicle):
@@ -189,9 +189,9 @@ def test_a_stale_form_loses_nothing_and_can_be_saved_over(client, vehicle):
     assert page.status_code == 409
     assert "policy_changed" in text_of(page)
     assert "Stops above 60 °C" in text_of(page), "the rules as they are now"
-    again = as_sent(page.content.decode())
-    assert again["day_share_percent"] == ["42"]
-    assert client.post(path_of(vehicle), again).status_code == 302
+    unsaved_form = as_sent(page.content.decode())
+    assert unsaved_form["day_share_percent"] == ["42"]
+    assert client.post(path_of(vehicle), unsaved_form).status_code == 302
     assert (now_of(vehicle).day_share_percent, now_of(vehicle).heat_stop_c) == (42, 45)
 
 
@@ -272,7 +272,7 @@ def test_as_many_queries_for_a_full_policy_as_for_an_empty_one(client, vehicle):
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "message"),
     [
         ("hour", "Paused until"),
         ("tomorrow", "Paused until"),
@@ -280,11 +280,11 @@ def test_as_many_queries_for_a_full_policy_as_for_an_empty_one(client, vehicle):
         ("open", "Paused until you resume"),
     ],
 )
-def test_pausing_and_resuming(client, vehicle, kind, said):
+def test_pausing_and_resuming(client, vehicle, kind, message):
     pause = reverse("policy_pause", args=[vehicle.public_id])
     for _ in range(2):
         page = client.post(pause, {"kind": kind}, follow=True)
-    assert said in text_of(page)
+    assert message in text_of(page)
     assert now_of(vehicle).version == 2
     page = client.post(pause, {"kind": "resume"}, follow=True)
     assert "For an hour" in text_of(page)

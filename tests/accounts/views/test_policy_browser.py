@@ -1,4 +1,4 @@
-"""The editor in a real browser: the week is painted by key, mouse and finger, and what is sent is what is shown."""
+"""The rules' editor in a real browser: the week is painted by keyboard, mouse and touch, and is saved as shown."""
 
 import os
 from collections.abc import Iterator
@@ -21,7 +21,8 @@ pytestmark = pytest.mark.xdist_group("policy_browser")
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        # Playwright's loop runs in this thread; the database is not asked from inside it.
+        # Playwright runs an event loop in this thread, so Django refuses database queries here unless told they are
+        # safe.
         os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
         chromium = playwright.chromium.launch(
             executable_path="/usr/bin/chromium", args=["--no-sandbox"], timeout=5_000 * PATIENCE_S
@@ -53,26 +54,26 @@ def test_painting_saving_and_the_live_summary(editor: Page) -> None:
         return editor.locator(CELL).nth(hour * 7 + day)
 
     editor.check("[name=schedule][value=windows]")
-    # Keys: Monday from 22:00 to midnight.
+    # Keyboard: Monday from 22:00 to midnight.
     cell(0, 0).focus()
     for _ in range(22):
         editor.keyboard.press("ArrowDown")
     editor.keyboard.press("Space")
     editor.keyboard.press("Shift+ArrowDown")
     assert editor.evaluate("document.activeElement.getAttribute('aria-label')").startswith("Monday, 11:00")
-    # A mouse dragged from 6 to 8 on Tuesday.
+    # Mouse: a drag over the cells of 6, 7 and 8 o'clock on Tuesday.
     cell(1, 6).scroll_into_view_if_needed()
     first, last = cell(1, 6).bounding_box(), cell(1, 8).bounding_box()
     editor.mouse.move(first["x"] + 4, first["y"] + 4)
     editor.mouse.down()
     editor.mouse.move(last["x"] + 4, last["y"] + 4, steps=6)
     editor.mouse.up()
-    cell(2, 12).tap()  # a finger
-    editor.locator(".week__name").filter(has_text="Sun").click()  # a whole day
-    said = editor.locator("[data-policy-summary]")
-    said.get_by_text("on Wednesday from 12:00").wait_for()
-    assert "Not saved yet" in said.inner_text()
-    # A row typed by hand shows in the grid: half an hour of one is a part.
+    cell(2, 12).tap()  # touch
+    editor.locator(".week__name").filter(has_text="Sun").click()  # a click on the day's name: the whole day
+    live_summary = editor.locator("[data-policy-summary]")
+    live_summary.get_by_text("on Wednesday from 12:00").wait_for()
+    assert "Not saved yet" in live_summary.inner_text()
+    # A row typed by hand appears in the grid; an hour that is covered by half is marked as a part.
     editor.click("[data-rows=windows] [data-row-add]")
     row = editor.locator("[data-rows=windows] [data-row]").last
     row.get_by_text("Friday").click(force=True)
@@ -104,9 +105,9 @@ def test_the_script_merges_as_the_server_does(editor: Page) -> None:
     @settings(max_examples=25, deadline=None)
     @given(windows)
     def agree(rows: list[tuple[int, int, int]]) -> None:
-        made = [
+        spans = [
             week.Span(tuple(sorted(span["days"])), span["start"], span["end"]) for span in editor.evaluate(merge, rows)
         ]
-        assert sorted(made) == sorted(week.merged(rows))
+        assert sorted(spans) == sorted(week.merged(rows))
 
     agree()

@@ -1,4 +1,4 @@
-"""Receipts to download, and checking them: on the page and by the command, without an account."""
+"""Downloading receipts, and verifying them on the page and with the command, without an account."""
 
 import io
 import json
@@ -36,7 +36,7 @@ def chain(alice):
 
 
 def command(*arguments):
-    """Exit code, and what it says."""
+    """Return (exit code, output) of the command verify_receipt."""
     out = io.StringIO()
     try:
         call_command("verify_receipt", *arguments, stdout=out)
@@ -55,7 +55,7 @@ def without(chain, index):
     return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False)
 
 
-# --- downloading --------------------------------------------------------------------------------------------------------
+# --- downloading ------------------------------------------------------------------------------------------------------
 
 
 def test_an_owner_downloads_each_receipt_and_all_of_them(alice, client_of):
@@ -99,14 +99,14 @@ def test_a_key_that_has_been_replaced(alice, chain, settings):
     assert verify(chain.encode(), receipts.key_ring()).is_valid
 
 
-# --- the page -----------------------------------------------------------------------------------------------------------
+# --- the page ---------------------------------------------------------------------------------------------------------
 
 
 def test_the_page_checks_a_file_and_a_pasted_text_without_an_account(chain):
     for answer in (
         check(file=SimpleUploadedFile("receipts.jsonld", chain.encode())),
         check(text=chain),
-        check(text=chain.replace("\n", "\r\n")),  # as browsers send it
+        check(text=chain.replace("\n", "\r\n")),  # line ends as browsers send them
     ):
         text = answer.content.decode()
         assert answer.status_code == 200
@@ -169,26 +169,26 @@ def test_what_a_stranger_wrote_into_a_receipt_is_only_shown(chain):
     assert "<i>" not in answer.content.decode()
 
 
-# --- the command --------------------------------------------------------------------------------------------------------
+# --- the command ------------------------------------------------------------------------------------------------------
 
 
 def test_the_command_says_that_it_holds_and_exits_with_nothing(tmp_path, chain):
     path = tmp_path / "receipts.jsonld"
     path.write_text(chain)
-    code, said = command(str(path))
+    code, output = command(str(path))
     assert code == 0
-    assert "VALID: 3 receipts hold, complete as of" in said
+    assert "VALID: 3 receipts, complete as of" in output
     (name,) = receipts.key_ring().raw
-    assert f"Signed with {name}" in said
+    assert f"Signed with {name}" in output
 
 
 def test_the_command_names_what_is_wrong_and_exits_with_one(tmp_path, chain):
     path = tmp_path / "receipts.jsonld"
     path.write_text(without(chain, 0))
-    code, said = command(str(path))
+    code, output = command(str(path))
     assert code == 1
-    assert "[start_missing]" in said
-    assert "NOT VALID" in said
+    assert "[start_missing]" in output
+    assert "NOT VALID" in output
     path.write_bytes(b"\xff")
     assert command(str(path))[0] == 1
 
@@ -198,9 +198,9 @@ def test_the_command_reads_standard_input_and_takes_a_key(monkeypatch, chain):
     stranger = Ed25519PrivateKey.generate().public_key().public_bytes_raw()
     for key, expected in ((raw, 0), (stranger, 1)):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(chain.encode())))
-        code, said = command("-", "--public-key", key.hex())
+        code, output = command("-", "--public-key", key.hex())
         assert code == expected
-        assert fingerprint(raw) in said
+        assert fingerprint(raw) in output
     with pytest.raises(CommandError, match="64 hex"):
         command("-", "--public-key", "zz")
     with pytest.raises(CommandError, match="cannot be read"):

@@ -22,7 +22,7 @@ def market():
 
 @pytest.fixture
 def opal() -> User:
-    """An operator who may do everything; without a password, since hashing one takes most of a second."""
+    """Return an operator who may do everything, without a password, since hashing one takes most of a second."""
     return User.objects.create(email="opal@example.com", is_staff=True, is_superuser=True)
 
 
@@ -80,8 +80,8 @@ def test_a_new_price_is_a_new_card(market, desk, opal):
     form = {**PRICE, "hardware_class": market.hardware_class.pk}
     assert desk.post(url(RateCard, "add"), form).status_code == 302
     assert RateCard.objects.count() == 2
-    said = AuditEvent.objects.get(action="rate_card.add", actor=opal).details
-    assert (said["price_micro_per_hour"], said["tier"]) == (90_000, "standard")
+    details = AuditEvent.objects.get(action="rate_card.add", actor=opal).details
+    assert (details["price_micro_per_hour"], details["tier"]) == (90_000, "standard")
     assert "2100" in desk.get(url(RateCard, "changelist")).content.decode()
     twin = desk.post(url(RateCard, "add"), form)
     assert "There is a price for this class, mode and tier from that moment already." in twin.content.decode()

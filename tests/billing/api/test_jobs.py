@@ -33,7 +33,7 @@ def acme(market) -> APIClient:
 
 @pytest.fixture
 def body(market):
-    """An hour of work in one unit."""
+    """Return an order of an hour of work in one unit."""
     return {
         "model": str(make_artifact(market.organization).public_id),
         "input_file": str(make_input(market.organization).public_id),

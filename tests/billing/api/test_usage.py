@@ -1,4 +1,4 @@
-"""`/api/v1/usage` and `/api/v1/wallet/spend-cap`. The market: 0.10 for a compute-hour."""
+"""`/api/v1/usage` and `/api/v1/wallet/spend-cap`. The fixture `market` has a price of 0.10 for a compute-hour."""
 
 from datetime import UTC, date, timedelta
 
@@ -39,7 +39,9 @@ def spend(organization, artifact, day: date, micro: int) -> None:
 
 @pytest.fixture
 def spent(market):
-    """Two models on two days of March 2026, and what must not be counted: April, another currency, another customer."""
+    """Make usage of two models on two days of March 2026, and some that must not count: in April, in another currency,
+    and of another customer.
+    """
     first, second = (make_artifact(market.organization) for _ in range(2))
     for artifact, day, micro in (
         (first, date(2026, 3, 1), 300),

@@ -1,4 +1,4 @@
-"""Two operators: nothing happens on the word of one, and everything once on the word of two."""
+"""Approvals: one operator alone moves nothing; two operators move it once."""
 
 import uuid
 from typing import Any
@@ -139,12 +139,12 @@ def test_promotional_credit_and_refunds_go_the_same_way(cast: Cast, second: Any,
 
 def test_the_back_office_shows_buttons_to_the_second_operator_only(cast: Cast, second: Any):
     approval = propose(cast)
-    for user, has in ((cast.opal, b'value="withdraw"'), (second, b'value="approve"')):
+    for user, button in ((cast.opal, b'value="withdraw"'), (second, b'value="approve"')):
         client = Client()
         client.force_login(user)
         client.post("/operations/reason", {"category": "Support", "words": "deciding a proposal"})
         page = client.get(f"/operations/billing/approval/{approval.pk}/change/")
-        assert has in page.content
+        assert button in page.content
         assert (b'value="approve"' in page.content) == (user == second)
     client.post(f"/operations/billing/approval/{approval.pk}/decide/", {"act": "approve", "note": "Agreed."})
     assert wallet(cast) == 5_000_000

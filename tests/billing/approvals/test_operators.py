@@ -1,4 +1,4 @@
-"""Whose word about money counts: finance's and admins'. Not that of every member of staff."""
+"""Who may decide about money: operators of the roles finance and admin, not every member of staff."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def staff(role: str) -> User:
 
 
 def reader() -> User:
-    """Somebody of support who was given every page to read, and no act."""
+    """Return an operator of support who may read every page but act on none."""
     user = staff(Operator.Role.SUPPORT)
     user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
     return user
@@ -61,9 +61,9 @@ def test_the_role_says_who_decides_about_money(role: str, may: bool):
     assert user.has_perm("billing.add_ratecard") is (role == "admin")
 
 
-@pytest.mark.parametrize("was", ["admin", "finance"])
-def test_who_changes_to_support_decides_no_more(was: str):
-    user = staff(was)
+@pytest.mark.parametrize("old_role", ["admin", "finance"])
+def test_who_changes_to_support_decides_no_more(old_role: str):
+    user = staff(old_role)
     assert registration.register_operator(user=user, role="support").role == "support"
     assert not money_operators.may_decide(User.objects.get(pk=user.pk))
 

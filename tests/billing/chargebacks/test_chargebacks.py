@@ -1,4 +1,4 @@
-"""Chargebacks: what a bank says, in any order and number; what the wallet gives; who may order; how it ends."""
+"""Chargebacks: Stripe's answers in any order and number, the money, the suspension, evidence and write-offs."""
 
 import itertools
 import random
@@ -29,9 +29,9 @@ from tests.conformance.fixture import FakeWorld
 pytestmark = pytest.mark.django_db
 
 
-def late(stripe: FakeWorld, lot, **how) -> str:
-    """The cardholder goes to the bank; everything arrives. The dispute's id at Stripe."""
-    dispute_id = dispute_desk(stripe).open(charge_of(stripe, lot), **how)
+def open_dispute(stripe: FakeWorld, lot, **options) -> str:
+    """Have the cardholder dispute the payment, process what arrives, and return the dispute's id at Stripe."""
+    dispute_id = dispute_desk(stripe).open(charge_of(stripe, lot), **options)
     settle(stripe)
     return dispute_id
 
@@ -46,17 +46,18 @@ def operator() -> User:
 
 
 def test_a_payment_disputed_at_once(stripe: FakeWorld):
-    """The events of the dispute come first, before we know of the payment."""
+    """The events of the dispute arrive before those of the payment."""
     organization = customer()
-    wish = start(organization)
-    stripe.pay(wish, "4000000000000259")
+    card_top_up = start(organization)
+    stripe.pay(card_top_up, "4000000000000259")
     for event in stripe.events("charge.dispute"):
         stripe.deliver(event)
     inbox.process_due()
-    wish.refresh_from_db()
+    card_top_up.refresh_from_db()
     dispute = CardDispute.objects.get()
-    assert (wish.status, dispute.status, dispute.reason) == ("paid", "needs_response", "fraudulent")
-    assert (balance(organization), balance(organization, "disputed")) == (0, 0)  # taken, and given for it
+    assert (card_top_up.status, dispute.status, dispute.reason) == ("paid", "needs_response", "fraudulent")
+    # The bank took the money, and the wallet paid for it.
+    assert (balance(organization), balance(organization, "disputed")) == (0, 0)
     assert suspended(organization)
     settle(stripe)
     books(stripe)
@@ -72,10 +73,10 @@ def test_what_was_spent_is_owed_and_paid_by_what_comes_later(stripe: FakeWorld):
     lot = pay(stripe, organization, 5_000_000)
     job = order(organization, items=30_000)
     held = job.held_micro
-    late(stripe, lot)
+    open_dispute(stripe, lot)
     assert (balance(organization), balance(organization, "disputed")) == (0, held)
     books(stripe)
-    top_up(organization, 1_000_000)  # by bank
+    top_up(organization, 1_000_000)  # by bank transfer
     assert (balance(organization), balance(organization, "disputed"), suspended(organization)) == (
         0,
         held - 1_000_000,
@@ -89,11 +90,11 @@ def test_what_was_spent_is_owed_and_paid_by_what_comes_later(stripe: FakeWorld):
     assert chargebacks.collect_owed() == 1
     assert chargebacks.collect_owed() == 0
     assert (balance(organization), balance(organization, "disputed")) == (1_000_000, 0)
-    assert suspended(organization)  # it is still open
+    assert suspended(organization)  # the dispute is still open
     dispute_desk(stripe).decide(CardDispute.objects.get().stripe_id, won=False)
     settle(stripe)
     assert (CardDispute.objects.get().status, suspended(organization)) == ("lost", False)
-    assert Mail.objects.count() == 0  # nobody of that organization has an account
+    assert Mail.objects.count() == 0  # this organization has no members
     books(stripe)
 
 
@@ -102,7 +103,7 @@ def test_won_brings_everything_back(stripe: FakeWorld):
     organization = market.organization
     lot = pay(stripe, organization, 5_000_000)
     held = order(organization, items=30_000).held_micro
-    dispute_id = late(stripe, lot)
+    dispute_id = open_dispute(stripe, lot)
     assert balance(organization, "disputed") == held
     dispute_desk(stripe).decide(dispute_id, won=True)
     settle(stripe)
@@ -118,7 +119,7 @@ def test_a_dispute_after_a_refund(stripe: FakeWorld):
     lot = pay(stripe, organization)
     ask(organization, 20_000_000)
     settle(stripe)
-    dispute_id = late(stripe, lot)  # of the whole payment: the bank may get it wrong
+    dispute_id = open_dispute(stripe, lot)  # of the whole payment, although a part was refunded: banks make mistakes
     assert (balance(organization), balance(organization, "disputed")) == (0, 20_000_000)
     dispute_desk(stripe).decide(dispute_id, won=False)
     settle(stripe)
@@ -138,7 +139,7 @@ def test_an_inquiry_moves_nothing_but_what_could_be_taken_stays(stripe: FakeWorl
         100_000_000,
         True,
     )
-    assert refunds.refundable(organization) == [(other, 50_000_000)]  # 50 of the 100 may be taken yet
+    assert refunds.refundable(organization) == [(other, 50_000_000)]  # the bank may still take 50 of the 100
     dispute_desk(stripe).close_inquiry(dispute.stripe_id)
     settle(stripe)
     assert (CardDispute.objects.get().status, suspended(organization)) == ("closed", False)
@@ -160,28 +161,28 @@ ENDS = ("won", "lost", "lost then won")
 
 @pytest.mark.parametrize("end", ENDS)
 def test_answers_in_any_order_end_alike(stripe: FakeWorld, end: str):
-    """Every state of the dispute as somebody may have fetched it, applied in every order, each more than once."""
+    """Apply every state in which the dispute may have been fetched, in twenty random orders, some of them twice."""
     market = make_market(top_up_micro=0)
     organization, desk = market.organization, dispute_desk(stripe)
     lot = pay(stripe, organization, 5_000_000)
     held = order(organization, items=30_000).held_micro
     dispute_id = desk.open(charge_of(stripe, lot), inquiry=True)
-    seen = [gateway.retrieve_dispute(dispute_id)]
+    answers = [gateway.retrieve_dispute(dispute_id)]
     desk.escalate(dispute_id)
-    seen.append(gateway.retrieve_dispute(dispute_id))
+    answers.append(gateway.retrieve_dispute(dispute_id))
     stripe.fake.handle(
         "POST", f"/v1/disputes/{dispute_id}", {"authorization": "Bearer sk_test_fake"}, "evidence[uncategorized_text]=x"
     )
-    seen.append(gateway.retrieve_dispute(dispute_id))
-    for word in end.split(" then "):
-        desk.decide(dispute_id, won=word == "won")
-        seen.append(gateway.retrieve_dispute(dispute_id))
-    given = 5_000_000 - held
-    expected = (end.split()[-1], given, 0) if end.endswith("won") else ("lost", 0, held)
-    orders = list(itertools.permutations(seen))
+    answers.append(gateway.retrieve_dispute(dispute_id))
+    for outcome in end.split(" then "):
+        desk.decide(dispute_id, won=outcome == "won")
+        answers.append(gateway.retrieve_dispute(dispute_id))
+    spendable = 5_000_000 - held
+    expected = (end.split()[-1], spendable, 0) if end.endswith("won") else ("lost", 0, held)
+    orders = list(itertools.permutations(answers))
     for chosen in random.Random(1).sample(orders, 20):
         with transaction.atomic():
-            for found in (*chosen, *chosen[:2], seen[-1], seen[0]):
+            for found in (*chosen, *chosen[:2], answers[-1], answers[0]):
                 assert chargebacks.apply(found)
             dispute = CardDispute.objects.get()
             assert (dispute.status, balance(organization), balance(organization, "disputed")) == expected
@@ -224,7 +225,7 @@ def test_somebody_elses_suspension_stays(stripe: FakeWorld, operator: User):
     organization = customer()
     lot = pay(stripe, organization)
     Organization.objects.filter(pk=organization.pk).update(status="suspended")
-    dispute_id = late(stripe, lot)
+    dispute_id = open_dispute(stripe, lot)
     dispute_desk(stripe).decide(dispute_id, won=True)
     settle(stripe)
     assert (CardDispute.objects.get().suspended_at, suspended(organization)) == (None, True)
@@ -233,20 +234,20 @@ def test_somebody_elses_suspension_stays(stripe: FakeWorld, operator: User):
 def test_an_operator_may_let_it_go_on_and_we_do_not_suspend_for_the_same_again(stripe: FakeWorld, operator: User):
     organization = customer()
     lot = pay(stripe, organization)
-    dispute_id = late(stripe, lot)
+    dispute_id = open_dispute(stripe, lot)
     for _ in range(2):
         suspensions.lift(organization=organization, actor=operator)
     chargebacks.apply(gateway.retrieve_dispute(dispute_id))
     assert not suspended(organization)
     assert AuditEvent.objects.filter(action="organization.unsuspended", actor=operator).count() == 1
-    late(stripe, pay(stripe, organization))
+    open_dispute(stripe, pay(stripe, organization))
     assert suspended(organization)
 
 
 def test_evidence_is_told_once_and_again_when_the_bank_asks_again(stripe: FakeWorld, operator: User):
     organization = customer()
     lot = pay(stripe, organization)
-    dispute_id = late(stripe, lot)
+    dispute_id = open_dispute(stripe, lot)
     dispute, desk = CardDispute.objects.get(), dispute_desk(stripe)
     with pytest.raises(InvalidInput, match="Write what"):
         chargebacks.submit_evidence(dispute=dispute, text=" ", actor=operator)
@@ -274,7 +275,7 @@ def test_evidence_is_told_once_and_again_when_the_bank_asks_again(stripe: FakeWo
 
 
 def test_evidence_that_stripe_refuses_may_be_written_again(stripe: FakeWorld, operator: User):
-    dispute_id = late(stripe, pay(stripe, customer()))
+    dispute_id = open_dispute(stripe, pay(stripe, customer()))
     dispute = CardDispute.objects.get()
     command = chargebacks.submit_evidence(dispute=dispute, text="x", actor=operator)
     stripe.transport.faults = ["refused"]
@@ -291,7 +292,7 @@ def test_written_off_is_our_loss_until_it_is_won_after_all(stripe: FakeWorld, op
     organization = market.organization
     lot = pay(stripe, organization, 5_000_000)
     held = order(organization, items=30_000).held_micro
-    dispute_id = late(stripe, lot)
+    dispute_id = open_dispute(stripe, lot)
     dispute = CardDispute.objects.get()
     with pytest.raises(Conflict, match="Only a lost"):
         chargebacks.write_off(dispute=dispute, actor=operator)
@@ -300,7 +301,7 @@ def test_written_off_is_our_loss_until_it_is_won_after_all(stripe: FakeWorld, op
     assert [chargebacks.write_off(dispute=dispute, actor=operator) for _ in range(2)] == [held, 0]
     assert (balance(organization, "disputed"), suspended(organization)) == (0, True)
     top_up(organization, 1_000_000)
-    assert (balance(organization), suspended(organization)) == (1_000_000, True)  # an operator decides that
+    assert (balance(organization), suspended(organization)) == (1_000_000, True)  # only an operator lifts it now
     dispute_desk(stripe).decide(dispute_id, won=True)
     settle(stripe)
     assert (balance(organization), balance(organization, "disputed")) == (6_000_000 - held, 0)
@@ -320,7 +321,7 @@ def test_a_dispute_of_nothing_of_ours(stripe: FakeWorld):
 
 def test_the_database_refuses(stripe: FakeWorld):
     organization, other = customer(), make_organization(top_up_micro=1_000_000)
-    late(stripe, pay(stripe, organization))
+    open_dispute(stripe, pay(stripe, organization))
     manual = "(SELECT id FROM billing_topup WHERE method = 'manual')"
     insert = """INSERT INTO billing_carddispute (created_at, public_id, organization_id, top_up_id, stripe_id, amount_micro,
         currency, reason, status, withdrawn_at) SELECT now(), gen_random_uuid(), {organization}, {top_up}, 'dp_x', 1, currency,

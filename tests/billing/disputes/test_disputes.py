@@ -1,4 +1,4 @@
-"""Disputes: what is held, what a decision moves, and that nothing is moved twice."""
+"""Disputes: what is held, what a decision moves, and that no money is moved twice."""
 
 from datetime import timedelta
 
@@ -29,7 +29,7 @@ def balance(kind: str, **who: object) -> int:
 
 
 class Scene:
-    """A job that cost something, worked by two owners, and closed."""
+    """A closed job that cost something, on which two owners worked."""
 
     def __init__(self) -> None:
         self.customer = factories.make_organization("customer@example.com")
@@ -64,7 +64,7 @@ class Scene:
         )
 
     def void(self, *which: int) -> None:
-        """Of the two ratings of the order, one of each owner."""
+        """Void the ratings with these indexes; the order has two, one of each owner."""
         rated = list(RatedUsage.objects.filter(order=self.order).order_by("id"))
         for index in which:
             voids.void(rated=rated[index], reason="Counted twice", actor=self.opal)
@@ -147,8 +147,8 @@ def test_upheld_at_the_owners_cost_every_side_gives_back_its_part(scene: Scene, 
             dispute=dispute, granted_micro=granted, bearer="owner", decision="The results were wrong.", actor=scene.opal
         )
     assert balance("wallet", organization=scene.customer) == spendable + granted
-    given = [before - after for before, after in zip(earned, scene.owed(), strict=True)]
-    assert given == [micro * granted // scene.order.charged_micro for micro in earned]
+    paid_back = [before - after for before, after in zip(earned, scene.owed(), strict=True)]
+    assert paid_back == [micro * granted // scene.order.charged_micro for micro in earned]
     assert scene.held() == [0, 0]
     assert posting.recompute() == []
 
@@ -217,7 +217,7 @@ def test_what_was_charged_is_not_voided_after_a_dispute_was_upheld(scene: Scene)
 
 
 def test_two_disputes_that_did_not_see_each_other_grant_it_once(scene: Scene):
-    """As if the second had been opened before the first was decided."""
+    """The second one is stored as if it had been opened before the first was decided."""
     first = scene.open()
     second = Dispute(
         organization=scene.customer,
@@ -268,8 +268,8 @@ def test_raw_sql_gives_back_no_more_than_was_charged(scene: Scene):
     scene.open()
     assert sqlstate_of(f"{VOID.format(0)}; {UPHOLD.format(50_001, 0)}") == "DW007"
     assert sqlstate_of(f"{UPHOLD.format(50_001, 0)}; {VOID.format(0)}") == "DW007"
-    assert sqlstate_of(f"{UPHOLD.format(1, 0)}; {VOID.format(0)}") == "DW007"  # voids come before what is upheld
-    assert sqlstate_of(UPHOLD.format(100, 1)) == "DW007"  # credit had paid nothing
+    assert sqlstate_of(f"{UPHOLD.format(1, 0)}; {VOID.format(0)}") == "DW007"  # no void after an upheld dispute
+    assert sqlstate_of(UPHOLD.format(100, 1)) == "DW007"  # promotional credit had paid nothing
     assert sqlstate_of(VOID.format(1)) == "DW007"
     assert sqlstate_of(f"{VOID.format(0)}; {UPHOLD.format(50_000, 0)}") == ""
     for change in ("granted_micro = 1", "granted_promo_micro = 1", "bearer = 'owner'"):

@@ -1,4 +1,4 @@
-"""The base of all papers: same bytes for the same facts, any name, tables over many pages."""
+"""The layout of PDF documents: the same bytes for the same facts, names in any script, tables over many pages."""
 
 import io
 import os
@@ -16,7 +16,7 @@ MADE_AT = datetime(2026, 11, 1, tzinfo=UTC)
 NAMES = "Łukasz Žižka · Ξένια · Юлия · Nguyễn Ấn · 山田 太郎 · عمر · 👩‍🚀"
 
 
-def paper(rows=3):
+def rendered(rows=3):
     document = Document(title="Invoice", number="INV-1", made_at=MADE_AT, note="Nothing is due.")
     document.addresses(("From", "Driveway"), ("To", f"{NAMES}\nMain Street 1"))
     document.facts([("Period", "October 2026")])
@@ -26,14 +26,14 @@ def paper(rows=3):
     return document.render()
 
 
-def text_of(made):
-    return [page.extract_text() for page in PdfReader(io.BytesIO(made)).pages]
+def text_of(pdf):
+    return [page.extract_text() for page in PdfReader(io.BytesIO(pdf)).pages]
 
 
 def test_the_same_facts_make_the_same_bytes_in_another_process_too():
     program = (
         "import django, sys; django.setup(); sys.path.insert(0, 'tests/billing/documents');"
-        "import hashlib, test_pdf; print(hashlib.sha256(test_pdf.paper()).hexdigest())"
+        "import hashlib, test_pdf; print(hashlib.sha256(test_pdf.rendered()).hexdigest())"
     )
     runs = {
         subprocess.run(
@@ -46,11 +46,11 @@ def test_the_same_facts_make_the_same_bytes_in_another_process_too():
         for seed in ("1", "2")
     }
     assert len(runs) == 1
-    assert paper() == paper()
+    assert rendered() == rendered()
 
 
 def test_metadata_says_what_it_is_and_nothing_about_the_machine():
-    reader = PdfReader(io.BytesIO(paper()))
+    reader = PdfReader(io.BytesIO(rendered()))
     assert reader.metadata.title == "Invoice INV-1"
     assert reader.metadata.creation_date == MADE_AT
     assert reader.metadata.producer == reader.metadata.creator == reader.metadata.author == "Driveway"
@@ -58,7 +58,7 @@ def test_metadata_says_what_it_is_and_nothing_about_the_machine():
 
 
 def test_every_page_repeats_the_headings_and_counts_itself():
-    pages = text_of(paper(rows=60))
+    pages = text_of(rendered(rows=60))
     assert len(pages) > 2
     for index, page in enumerate(pages, start=1):
         assert f"Page {index} of {len(pages)}" in page
@@ -69,10 +69,10 @@ def test_every_page_repeats_the_headings_and_counts_itself():
 
 
 def test_names_of_any_script_are_written_or_show_a_gap():
-    page = text_of(paper())[0]
+    page = text_of(rendered())[0]
     for name in ("Łukasz Žižka", "Ξένια", "Юлия", "Nguyễn Ấn"):
         assert name in page
-    assert fonts.UNKNOWN in page  # 山田 太郎, with Roboto alone
+    assert fonts.UNKNOWN in page  # for 山田 太郎, which Roboto alone cannot write
 
 
 def test_a_deployment_adds_fonts_for_other_scripts(settings):

@@ -1,4 +1,4 @@
-"""What an owner earned: rows add up to their sum, whatever billionths are beneath them."""
+"""What an owner earned: rows add up to their sum, whatever fractions of a micro-unit the costs have."""
 
 from datetime import UTC, date, datetime
 
@@ -48,6 +48,7 @@ def test_days_months_and_vehicles_agree() -> None:
 
 
 def test_next_statement() -> None:
+    # (month, day, hour) now -> (month, day) of the next statement
     for now, due in (((11, 2, 12), (11, 3)), ((11, 3, 0), (12, 3)), ((12, 24, 0), (1, 3))):
         at = earnings.next_statement_at(datetime(2026, *now, tzinfo=UTC))
         assert at == datetime(2026 + (due[0] == 1), *due, tzinfo=UTC)

@@ -1,6 +1,7 @@
-"""The monthly mail of what cars earned: once, for the month of the owner's own calendar, only to those who want it.
+"""The monthly mail of earnings: once, for a calendar month in the owner's time zone, only to owners who want it.
 
-Told at times of its own: in Auckland a month begins half a day before it does in UTC, from when on its mail is due.
+The tests run at fixed times of the database. In Auckland a month begins half a day before it begins in UTC, which is
+when the mail becomes due.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -23,33 +24,33 @@ ZONE = "Pacific/Auckland"
 
 
 def rated_at(at):
-    """Move the ratings, which nothing may change, as a replica would."""
+    """Change the time of all ratings, which no rule allows: only a session with the role of a replica can."""
     with unguarded():
         execute("UPDATE billing_ratedusage SET created_at = %s", at)
 
 
 @pytest.fixture
 def owners(settings):
-    """Two owners whose cars were paid, in a month whose statements are closed by now, whatever day it is."""
+    """Two owners whose vehicles were paid in a month whose statements count as closed, whatever day it is."""
     settings.STATEMENT_GRACE_H = -24
     job = factories.make_ordered_job(factories.make_organization(wallet_micro=10**7), items=4)
     factories.complete(job, compute_ms=4)
     settlement.settle_usage()
     Owner.objects.update(mails_off=[], time_zone=ZONE, locale="de-DE")
-    Mail.objects.all().delete()  # of the pairing
+    Mail.objects.all().delete()  # mails about the pairing of the vehicles
     return list(Owner.objects.order_by("id"))
 
 
 @pytest.fixture(params=["2026-06-15T12:00", "2026-01-01T00:00", "2026-01-31T10:59", "2024-02-29T10:59"], autouse=True)
 def now(request, monkeypatch):
-    """The database's clock: in the middle of a month, at the first moment at which its mail is due, and at its last."""
+    """The database's clock: in the middle of a month, and at the first and the last moment at which its mail is due."""
     monkeypatch.setattr(summaries, "SUMMARIZE", summaries.SUMMARIZE.replace("now()", f"timestamptz '{request.param}Z'"))
     return datetime.fromisoformat(request.param).replace(tzinfo=UTC)
 
 
 @pytest.fixture
 def month_start(now):
-    """Of the owners' month."""
+    """The start of the present month in the owners' time zone."""
     local = now.astimezone(ZoneInfo(ZONE))
     return datetime(local.year, local.month, 1, tzinfo=ZoneInfo(ZONE))
 

@@ -1,4 +1,4 @@
-"""A year's payments: by the date of payment, less what was taken back, and the operator's export that owners see."""
+"""A year's payments, by the date of payment and less reversals; the operators' export, which owners can see."""
 
 import csv
 import io
@@ -34,7 +34,7 @@ REASON = "Form 1099-NEC of the year"
 
 
 def pay(owner: Owner, amount_micro: int, paid_at: datetime) -> Payout:
-    """A payout of its own, sent on a day of the past."""
+    """Return a new payout of the owner that was sent at a time in the past."""
     return send(make_payout(owner, amount_micro), paid_at)
 
 
@@ -92,7 +92,7 @@ def test_by_the_date_of_payment() -> None:
 
 
 def take_back(payout: Payout) -> datetime:
-    """Return the moment at which it was taken back."""
+    """Mark the payout as reversed, and return the time of that."""
     places = [
         Place(kind="stripe_clearing", currency="USD"),
         Place(kind="payable", currency="USD", owner_id=payout.owner_id),
@@ -123,7 +123,7 @@ def test_what_was_taken_back_is_taken_off_when_that_happened() -> None:
 
 
 class Worked:
-    """A market whose first owner works, is stated, and is paid."""
+    """A market whose first owner works, gets statements and is paid."""
 
     def __init__(self) -> None:
         self.market = make_market(top_up_micro=1_000_000_000)
@@ -140,6 +140,7 @@ class Worked:
         return Statement.objects.filter(owner=self.owner).latest("number")
 
     def year(self, year: int = 2026) -> list[tuple[int, int]]:
+        """Return (activities, fees in micro-units) of the four quarters."""
         (found,) = tax.year_of(self.owner, year)
         return [(quarter.activities, quarter.fees_micro) for quarter in found.quarters.values()]
 
@@ -150,72 +151,72 @@ def fees_of(usage: list[UsageRecord]) -> int:
 
 def test_what_payouts_pay_for_is_counted_by_job(settings: Any) -> None:
     settings.PAYOUT_MIN_MICRO = 1
-    here = Worked()
-    first = [*here.job(units=3), *here.job()]
-    send(here.state().payout, datetime(2026, 2, 1, tzinfo=UTC))
-    assert here.year() == [(2, fees_of(first)), (0, 0), (0, 0), (0, 0)]
-    second = here.job()
-    send(here.state().payout, datetime(2026, 3, 31, 23, tzinfo=UTC))
-    third = here.job()
-    send(here.state().payout, datetime(2026, 4, 1, tzinfo=UTC))
+    scene = Worked()
+    first = [*scene.job(units=3), *scene.job()]
+    send(scene.state().payout, datetime(2026, 2, 1, tzinfo=UTC))
+    assert scene.year() == [(2, fees_of(first)), (0, 0), (0, 0), (0, 0)]
+    second = scene.job()
+    send(scene.state().payout, datetime(2026, 3, 31, 23, tzinfo=UTC))
+    third = scene.job()
+    send(scene.state().payout, datetime(2026, 4, 1, tzinfo=UTC))
     fees = [fees_of([*first, *second]), fees_of(third)]
     assert all(fees)
-    assert here.year() == [(3, fees[0]), (1, fees[1]), (0, 0), (0, 0)]
+    assert scene.year() == [(3, fees[0]), (1, fees[1]), (0, 0), (0, 0)]
     assert {row.owner_id: sum(q.activities for q in row.quarters.values()) for row in tax.years(2026)} == {
-        here.owner.pk: 4
+        scene.owner.pk: 4
     }
 
 
 def test_a_job_that_two_payouts_pay_for_counts_once_a_quarter(settings: Any) -> None:
     settings.PAYOUT_MIN_MICRO = 1
-    here = Worked()
-    job = order(here.market.organization).job
+    scene = Worked()
+    job = order(scene.market.organization).job
     days = [datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 5, 1, tzinfo=UTC)]
     for day in days:
-        make_usage(job, here.market.nodes[0], compute_ms=HOUR_MS)
+        make_usage(job, scene.market.nodes[0], compute_ms=HOUR_MS)
         settle_usage()
-        send(here.state().payout, day)
-    assert [jobs for jobs, _ in here.year()] == [1, 1, 0, 0]
+        send(scene.state().payout, day)
+    assert [jobs for jobs, _ in scene.year()] == [1, 1, 0, 0]
 
 
 def test_what_was_carried_counts_with_the_payout_that_pays_it(settings: Any) -> None:
-    here = Worked()
+    scene = Worked()
     settings.PAYOUT_MIN_MICRO = 10**12
-    carried = here.job()
-    assert not Payout.objects.filter(statement=here.state()).exists()
-    assert here.year() == [(0, 0)] * 4
+    carried = scene.job()
+    assert not Payout.objects.filter(statement=scene.state()).exists()
+    assert scene.year() == [(0, 0)] * 4
     settings.PAYOUT_MIN_MICRO = 1
-    returned = here.job()
-    payouts.return_to_balance(payout=here.state().payout, reason="the bank closed", actor=factories.make_user())
-    last = here.job()
-    send(here.state().payout, datetime(2026, 7, 1, tzinfo=UTC))
-    assert here.year() == [(0, 0), (0, 0), (3, fees_of([*carried, *returned, *last])), (0, 0)]
+    returned = scene.job()
+    payouts.return_to_balance(payout=scene.state().payout, reason="the bank closed", actor=factories.make_user())
+    last = scene.job()
+    send(scene.state().payout, datetime(2026, 7, 1, tzinfo=UTC))
+    assert scene.year() == [(0, 0), (0, 0), (3, fees_of([*carried, *returned, *last])), (0, 0)]
 
 
 def test_checking_others_is_an_activity_without_a_fee(settings: Any) -> None:
     settings.PAYOUT_MIN_MICRO = 1
-    here = Worked()
-    others = make_usage(order(here.market.organization).job, here.market.nodes[1])
-    make_usage(others.job, here.market.nodes[0], copy_of=others)
+    scene = Worked()
+    others = make_usage(order(scene.market.organization).job, scene.market.nodes[1])
+    make_usage(others.job, scene.market.nodes[0], copy_of=others)
     settle_usage()
-    send(here.state().payout, datetime(2026, 7, 1, tzinfo=UTC))
-    assert here.year()[2] == (1, 0)
+    send(scene.state().payout, datetime(2026, 7, 1, tzinfo=UTC))
+    assert scene.year()[2] == (1, 0)
 
 
 def test_fees_of_work_that_is_taken_back_are_given_back_and_a_fetched_payout_counts_no_more(settings: Any) -> None:
     settings.PAYOUT_MIN_MICRO = 1
-    here = Worked()
-    (usage,) = here.job()
-    paid = send(here.state().payout, datetime(2025, 7, 1, tzinfo=UTC))
+    scene = Worked()
+    (usage,) = scene.job()
+    paid = send(scene.state().payout, datetime(2025, 7, 1, tzinfo=UTC))
     fee = fees_of([usage])
     voids.void(rated=usage.rated, reason="a wrong model", actor=None)
     voids.settle_voids()
-    more = here.job(units=2)
-    send(here.state().payout, datetime(2025, 12, 1, tzinfo=UTC))
-    assert here.year(2025) == [(0, 0), (0, 0), (1, fee), (1, fees_of(more) - fee)]
+    more = scene.job(units=2)
+    send(scene.state().payout, datetime(2025, 12, 1, tzinfo=UTC))
+    assert scene.year(2025) == [(0, 0), (0, 0), (1, fee), (1, fees_of(more) - fee)]
     at = take_back(paid)
-    assert here.year(2025)[2] == (1, fee)
-    assert here.year(at.year)[(at.month - 1) // 3] == (-1, -fee)
+    assert scene.year(2025)[2] == (1, fee)
+    assert scene.year(at.year)[(at.month - 1) // 3] == (-1, -fee)
 
 
 def test_forms() -> None:
@@ -277,9 +278,9 @@ def test_an_export_is_made_by_somebody(tmp_path: Path) -> None:
     pay(owner, 2_000_000_000, datetime(2026, 8, 1, tzinfo=UTC))
     with pytest.raises(CommandError, match="--by"):
         call_command("export_tax", "--year=2026", f"--reason={REASON}", f"--output={file}")
-    left = make_operator()
-    User.objects.filter(pk=left.pk).update(is_active=False)
-    for by in ("nobody@example.com", owner.user.email, left.email, ""):
+    former = make_operator()
+    User.objects.filter(pk=former.pk).update(is_active=False)
+    for by in ("nobody@example.com", owner.user.email, former.email, ""):
         with pytest.raises(CommandError, match="not_an_operator"):
             call_command("export_tax", year=2026, by=by, reason=REASON, output=str(file))
     assert not file.exists()

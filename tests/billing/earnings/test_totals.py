@@ -1,3 +1,5 @@
+"""Totals of earnings, from settled usage: of an owner, by vehicle, in a period."""
+
 from datetime import timedelta
 
 import pytest
@@ -13,7 +15,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("stopped_clock")]
 
 @pytest.fixture
 def market():
-    """Alice's two cars worked an hour each, with 0.015 kWh; Bob's car half an hour."""
+    """Alice's two vehicles worked an hour each, Bob's vehicle half an hour; each attempt used 0.015 kWh."""
     market = make_market()
     placed = order(market.organization, items=36_000)
     alice, bob = market.nodes

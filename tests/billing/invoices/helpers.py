@@ -1,4 +1,4 @@
-"""Invoices over a market of work: 0.10 an hour and 0.20 a kWh, 70 % of the time's price the owner's."""
+"""Helpers for tests of invoices. The market: 0.10 an hour, of which 70 % are the owner's, and 0.20 a kWh."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -14,12 +14,12 @@ from tests.database import unguarded
 
 
 def close(seconds: float = 0.0) -> int:
-    """Everything up to now, or to some time before."""
+    """Make all invoices up to now, or up to some seconds ago; return their number."""
     return close_due(until=timezone.now() - timedelta(seconds=seconds))
 
 
 def work(market, placed=None, *, node: int = 0, hours: float = 1.0, energy_mwh: int = 0):
-    """Work that is settled; its usage."""
+    """Make usage, settle it, and return it."""
     placed = placed or order(market.organization)
     usage = make_usage(placed.job, market.nodes[node], compute_ms=int(hours * 3_600_000), energy_mwh=energy_mwh)
     settle_usage()
@@ -27,12 +27,13 @@ def work(market, placed=None, *, node: int = 0, hours: float = 1.0, energy_mwh: 
 
 
 def take_back(usage) -> None:
+    """Void the usage and post the corrections."""
     voids.void(rated=usage.rated, reason="counted twice", actor=None)
     voids.settle_voids()
 
 
 def charges(organization) -> dict[int, int]:
-    """Every transfer that charged the customer or gave a charge back, by id, signed."""
+    """Return the signed amount of every transfer that charged the customer or gave a charge back, by id."""
     charged = LedgerTransfer.objects.filter(
         debit__organization=organization, debit__kind="hold", kind__in=["share", "revenue"]
     )
@@ -43,6 +44,6 @@ def charges(organization) -> dict[int, int]:
 
 
 def backdate(usage, at: datetime) -> None:
-    """Before it is settled: as if it had been verified then."""
+    """Date usage that is not settled yet as if it had been verified at that time."""
     with unguarded(), connection.cursor() as cursor:
         cursor.execute("UPDATE compute_usagerecord SET created_at = %s WHERE id = %s", [at.astimezone(UTC), usage.pk])

@@ -1,4 +1,4 @@
-"""Over any history, with closings at any moment and two at once: each charge is on exactly one invoice or on none yet."""
+"""For any history, with closings at any time and several at once, each charge is on one invoice or on none yet."""
 
 from collections import Counter
 from contextlib import suppress
@@ -36,6 +36,8 @@ steps = st.lists(
 
 
 class History:
+    """A market in which hypothesis takes the steps; each method is a step."""
+
     def __init__(self) -> None:
         self.market = make_market(price=97_531, share=613, price_micro_per_kwh=199_933)
         self.orders = [order(self.market.organization)]
@@ -74,6 +76,7 @@ class History:
 
 
 def check(organization, *, whole: bool) -> None:
+    """Check the organization's invoices against its charges; if `whole`, every charge must be on one."""
     expected = charges(organization)
     entries = dict(
         InvoiceEntry.objects.filter(invoice__organization=organization).values_list("transfer", "amount_micro")
@@ -85,12 +88,12 @@ def check(organization, *, whole: bool) -> None:
     for before, after in pairwise(invoices):
         assert before.period_end_at == after.period_start_at
     for invoice in invoices:
-        own = list(invoice.entries.all())
-        assert own
-        assert invoice.total_micro == sum(entry.amount_micro for entry in own)
+        entries_of_invoice = list(invoice.entries.all())
+        assert entries_of_invoice
+        assert invoice.total_micro == sum(entry.amount_micro for entry in entries_of_invoice)
         assert invoice.total_micro == sum(line.amount_micro for line in invoice.lines.all())
-        assert all(entry.transfer.effective_at < invoice.period_end_at for entry in own)
-    if whole:  # figures of all lines are those of the work that was charged, and credit paid what the orders held of it
+        assert all(entry.transfer.effective_at < invoice.period_end_at for entry in entries_of_invoice)
+    if whole:  # the lines show all charged work, and promotional credit paid what the orders held of it
         rated = RatedUsage.objects.filter(order__organization=organization, charged_micro__gt=0)
         shown = sum(line.compute_ms for invoice in invoices for line in invoice.lines.all())
         assert shown == sum(row.usage.compute_ms for row in rated)
@@ -118,7 +121,7 @@ def test_every_charge_is_on_one_invoice_or_on_none_yet(db, story):
 
 @pytest.mark.django_db(transaction=True)
 def test_closings_settlements_and_voids_at_once():
-    """Three close while work is settled and taken back: nothing twice, nothing lost, no gap."""
+    """Three threads close while others settle and void: no charge is invoiced twice or lost, no number is missing."""
     markets = [make_market(), make_market()]
     usage = [work(market) for market in markets for _ in range(3)]
     for market in markets:
@@ -149,15 +152,15 @@ ENTRY = "INSERT INTO billing_invoiceentry (invoice_id, transfer_id, amount_micro
 @pytest.mark.parametrize(
     ("transfer", "amount", "where"),
     [
-        ("t.id", "-t.amount_micro", "t.kind = 'share'"),  # as if it gave back
+        ("t.id", "-t.amount_micro", "t.kind = 'share'"),  # as if it gave a charge back
         ("t.id", "t.amount_micro + 1", "t.kind = 'share'"),
-        ("t.id", "t.amount_micro", "t.kind IN ('hold', 'release', 'top_up')"),  # charges nobody
-        ("t.id", "t.amount_micro", "t.kind = 'correction'"),  # gives back
+        ("t.id", "t.amount_micro", "t.kind IN ('hold', 'release', 'top_up')"),  # charges nothing
+        ("t.id", "t.amount_micro", "t.kind = 'correction'"),  # gives a charge back, so its amount is negative
         ("t.id", "0", "t.kind = 'revenue'"),
     ],
 )
 def test_the_database_refuses_what_is_no_charge(transfer, amount, where):
-    """Whoever asks. And what is true, but another customer's."""
+    """Raw SQL cannot add wrong entries, nor a right one of another customer, nor change what is stored."""
     market, other = make_market(), make_market()
     work(market)
     close()

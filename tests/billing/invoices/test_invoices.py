@@ -1,4 +1,4 @@
-"""Each charge on exactly one invoice, late or not; who it is for, what it shows, and who is told."""
+"""Invoices: each charge on exactly one, late or not; what an invoice shows, and who gets a mail about it."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -64,7 +64,7 @@ def test_an_invoice_shows_each_job_once_and_adds_up(market):
 
 
 def test_late_work_is_on_the_next_invoice_and_numbers_have_no_gaps(market):
-    """Verified before the first invoice ended, settled after it: the next one takes it, with its own period."""
+    """Work verified before the first invoice's end and settled after it is on the next one, with its own period."""
     work(market)
     late = make_usage(order(market.organization).job, market.nodes[0])
     assert close() == 1
@@ -92,7 +92,10 @@ def test_what_took_effect_after_the_end_waits_for_the_next(market):
 
 
 def test_a_record_between_two_periods_is_counted_once(market):
-    """The owner's and the platform's part of one order's work may take effect at different times: 30 % comes with the later."""
+    """The owner's and the platform's share of an order's work may take effect in different periods.
+
+    The platform's 30 % of both records take effect with the later one, so the first invoice has only the owner's 70 %.
+    """
     placed = order(market.organization, cap_micro=400_000)
     early, late = (make_usage(placed.job, market.nodes[index]) for index in (0, 1))
     now = timezone.now()
@@ -141,7 +144,7 @@ def test_a_correction_of_nothing_known_is_shown_too(market):
 
 
 def test_promotional_credit_pays_an_orders_first_charges(market):
-    """0.06 of credit in a hold; 0.05 charged on the first invoice, 0.05 on the second: credit paid 0.05 and 0.01."""
+    """The hold has 0.06 of credit. Both invoices charge 0.05: credit pays 0.05 of the first and 0.01 of the second."""
     give_credit(market.organization, 60_000)
     placed = order(market.organization)
     assert placed.held_promo_micro == 60_000
@@ -176,7 +179,7 @@ def test_the_customer_as_it_was(market):
 
 def test_nobody_without_charges_gets_one(market):
     make_organization(top_up_micro=5)
-    order(market.organization)  # held, nothing charged
+    order(market.organization)  # money is held, nothing is charged
     make_job(market.organization)
     assert close() == 0
 

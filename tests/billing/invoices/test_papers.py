@@ -1,4 +1,4 @@
-"""Invoices and receipts read back: PDF, pages, API."""
+"""Invoices and receipts as customers read them: PDF, pages, API."""
 
 import io
 
@@ -7,7 +7,7 @@ from django.urls import reverse
 from pypdf import PdfReader
 
 from accounts.models import Membership
-from billing.documents import invoice as paper
+from billing.documents import invoice as invoice_pdf
 from billing.models import BillingProfile, CardTopUp, Invoice, InvoiceLine
 from tests import factories
 from tests.billing.helpers import give_credit, make_market, order
@@ -23,14 +23,14 @@ def market():
 
 @pytest.fixture
 def reader(market, client_of):
-    """Somebody who may look but not move money."""
+    """A client of a member who may read but not move money."""
     user = factories.make_user()
     Membership.objects.create(organization=market.organization, user=user, role="developer")
     return client_of(user)
 
 
-def text_of(made: bytes) -> str:
-    return " ".join(" ".join(page.extract_text() for page in PdfReader(io.BytesIO(made)).pages).split())
+def text_of(pdf: bytes) -> str:
+    return " ".join(" ".join(page.extract_text() for page in PdfReader(io.BytesIO(pdf)).pages).split())
 
 
 def number(invoice) -> str:
@@ -48,9 +48,9 @@ def test_an_invoice_says_who_what_and_that_it_is_paid(market, settings):
     take_back(work(market))
     close()
     invoice = Invoice.objects.get()
-    made = paper.render(invoice)
-    assert made == paper.render(Invoice.objects.get())
-    text = text_of(made)
+    pdf = invoice_pdf.render(invoice)
+    assert pdf == invoice_pdf.render(Invoice.objects.get())
+    text = text_of(pdf)
     for part in (
         number(invoice),
         "Driveway Inc. 9 Kerb Street Tax ID US-99",
@@ -83,7 +83,7 @@ def test_an_invoice_of_many_jobs_runs_over_pages(market):
     InvoiceLine.objects.bulk_create(
         InvoiceLine(invoice=invoice, kind="work", description=f"Model {index}", amount_micro=1) for index in range(400)
     )
-    pages = PdfReader(io.BytesIO(paper.render(invoice))).pages
+    pages = PdfReader(io.BytesIO(invoice_pdf.render(invoice))).pages
     assert len(pages) > 5
     assert all("Compute time" in page.extract_text() for page in pages[:-1])
 
@@ -135,7 +135,7 @@ def test_the_api_lists_them_with_lines_and_as_pdf(market, client):
     ]
     for accept in ("*/*", "application/pdf", "application/json"):
         answer = client.get(f"/api/v1/invoices/{first.public_id}.pdf", headers={**headers, "Accept": accept})
-        assert (answer.status_code, answer.content) == (200, paper.render(first))
+        assert (answer.status_code, answer.content) == (200, invoice_pdf.render(first))
     refused = client.get(f"/api/v1/invoices/{first.public_id}.pdf", headers={"Accept": "application/pdf"})
     assert (refused.status_code, refused["Content-Type"]) == (401, "application/json")
     InvoiceLine.objects.create(invoice=second, kind="correction", description="x", amount_micro=0)

@@ -1,4 +1,4 @@
-"""The check finds what the rules should have made impossible: here they are switched off by the database's owner."""
+"""The checks of the ledger find what the database's rules should make impossible: the tests switch the rules off."""
 
 from io import StringIO
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def books():
-    """Money has gone every way that there is, and all adds up."""
+    """Books in which money has moved in every way there is, and everything adds up."""
     return make_books()
 
 
@@ -35,7 +35,7 @@ NEW = "(kind, debit_id, credit_id, amount_micro, currency, idempotency_key) SELE
 
 
 LONG_AGO = "now() - interval '2 days'"
-# What tampering breaks -> the checks that must find it, among others.
+# Tampering -> the checks that must find it (others may find it too).
 TAMPERING = {
     "UPDATE billing_ledgeraccount SET balance_micro = balance_micro + 1 WHERE kind = 'wallet'": "balances",
     "UPDATE billing_ledgeraccount SET version = version + 1 WHERE kind = 'payable'": "balances",
@@ -84,7 +84,7 @@ TAMPERING = {
     "UPDATE billing_dispute SET granted_promo_micro = granted_promo_micro + 1 WHERE status = 'upheld'": "granted",
     "UPDATE billing_dispute SET bearer = 'platform'": "granted",
     "UPDATE billing_ledgertransfer SET amount_micro = 2 * amount_micro WHERE kind = 'correction'": "given_back voids granted",
-    # The same void under another name: each document is right by itself, the order gives back twice what it charged.
+    # A second void of the same usage: each document is right by itself, but the order gives back more than it charged.
     "INSERT INTO billing_usagevoid (public_id, created_at, rated_id, reason, promo_micro, settled_at)"
     " SELECT gen_random_uuid(), now(), r.id, 'again', 0, now() FROM billing_ratedusage r JOIN billing_dispute d"
     " ON d.order_id = r.order_id AND d.status = 'upheld';"
@@ -138,7 +138,7 @@ TAMPERING = {
 
 
 def test_every_tampering_is_found(books):
-    """One world for all: each is undone before the next."""
+    """All use the same books: each tampering is undone before the next."""
     assert recompute() == []
     execute("SET CONSTRAINTS ALL IMMEDIATE")
     missed, found_by = {}, set()
@@ -152,16 +152,18 @@ def test_every_tampering_is_found(books):
         transaction.savepoint_rollback(sid)
     assert missed == {}
     assert recompute() == []
-    assert set(CHECKS) - found_by == {"card_top_ups"}  # its own tests: tests/billing/topups
+    assert set(CHECKS) - found_by == {"card_top_ups"}  # tested in tests/billing/topups
 
 
 def test_what_is_young_may_be_on_one_side_only(books):
     with unguarded():
-        execute("DELETE FROM billing_balancetransaction WHERE type = 'refund'")  # Stripe books it soon
+        # Stripe has not booked our refunds yet.
+        execute("DELETE FROM billing_balancetransaction WHERE type = 'refund'")
+        # Stripe has booked a transfer whose event has not reached us yet.
         execute(
             "UPDATE billing_balancetransaction SET amount_micro = 7, net_micro = 7 - fee_micro, occurred_at = now()"
             " WHERE type = 'transfer'"
-        )  # our event comes soon
+        )
     assert recompute() == []
 
 

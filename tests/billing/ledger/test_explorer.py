@@ -1,4 +1,4 @@
-"""Operators read the ledger: every figure of it, and for a reason that the owners concerned can read."""
+"""Operators read the ledger: all of its figures, and for a reason that the owners concerned can see."""
 
 import itertools
 
@@ -65,7 +65,7 @@ def test_a_kind_is_shown_without_a_balance_that_would_not_follow(books):
 def test_every_transfer_says_what_it_belongs_to(books):
     kinds = {}
     for transfer in LedgerTransfer.objects.all():
-        kinds.setdefault(transfer.kind, set()).update(one.label for one in ledger_explorer.belongings(transfer))
+        kinds.setdefault(transfer.kind, set()).update(row.label for row in ledger_explorer.belongings(transfer))
     wanted = {
         "hold": "Order",
         "release": "Order",
@@ -109,16 +109,16 @@ def test_the_pages_open_and_link_to_each_other(books, desk):
 
 
 def test_a_transfer_is_found_by_its_public_id_and_its_key(books, desk):
-    one = LedgerTransfer.objects.get(idempotency_key="refund:a")
-    for text in (str(one.public_id), "refund:a", "  refund:a "):
+    transfer = LedgerTransfer.objects.get(idempotency_key="refund:a")
+    for text in (str(transfer.public_id), "refund:a", "  refund:a "):
         assert [row.pk for row in desk.get(page("ledgertransfer"), {"q": text}).context_data["cl"].result_list] == [
-            one.pk
+            transfer.pk
         ]
     assert not desk.get(page("ledgertransfer"), {"q": "a:fund"}).context_data["cl"].result_list
 
 
 def test_owners_on_the_other_side_read_who_looked(books, desk):
-    """Our own account has no owner; those whom it paid are shown all the same."""
+    """The platform's account has no owner, but its page shows transfers to owners: they see who looked."""
     expense = LedgerAccount.objects.get(kind="verification")
     desk.get(page("ledgeraccount", "change", expense.pk))
     seen = AccessEvent.objects.filter(reason__contains="a test of the ledger").values_list("owner_id", flat=True)

@@ -1,4 +1,4 @@
-"""The ledger's rules, through the service and against it."""
+"""The ledger's rules: through the service, and against raw SQL."""
 
 import pytest
 from django.db import IntegrityError, connection, transaction
@@ -38,7 +38,7 @@ def balance(account: LedgerAccount) -> int:
     return account.balance_micro
 
 
-# Through the service
+# --- Through the service
 
 
 def test_a_top_up_makes_the_wallet_larger_and_is_owed_to_the_customer(wallet, bank):
@@ -89,7 +89,7 @@ def test_all_or_nothing(wallet, bank, organization):
 
 
 def test_only_the_sum_of_a_statement_meets_the_floor(wallet, bank, organization):
-    """Money that arrives and leaves in one statement was never missing, in whatever order the rows stand."""
+    """Money that arrives and leaves in one SQL statement covers itself, in whatever order the rows are."""
     hold = ledger.hold(organization)
     ledger.post([posting(wallet, hold, 80, key="k2", kind="hold"), posting(bank, wallet, 100)])
     assert (balance(wallet), balance(hold)) == (20, 80)
@@ -107,7 +107,7 @@ def test_a_reversal_exchanges_the_accounts_once(wallet, bank):
     back = posting(wallet, bank, key="r1", kind="reversal", reverses=first)
     reversal = ledger.post([back]).transfers[0]
     assert balance(wallet) == 0
-    assert ledger.recompute() != []  # a top-up transfer without its top-up: this one was posted by hand
+    assert ledger.recompute() != []  # this transfer was posted by hand, so it has no top-up
     with pytest.raises(IntegrityError), transaction.atomic():
         ledger.post([posting(wallet, bank, key="r2", kind="reversal", reverses=first)])
     with pytest.raises(Conflict), transaction.atomic():
@@ -135,7 +135,7 @@ def test_nothing_to_post():
     assert ledger.post([]).transfers == ()
 
 
-# Against the service: raw SQL
+# --- Raw SQL, past the service
 
 
 @pytest.fixture
@@ -208,16 +208,16 @@ def test_transfers_that_are_refused(funded, bank, values, sqlstate):
 
 
 @pytest.mark.parametrize(
-    "given",
+    "rows",
     [
-        "SELECT 'reversal', d.id, c.id, 5, 'USD', 'x', 999999999",  # of nothing
+        "SELECT 'reversal', d.id, c.id, 5, 'USD', 'x', 999999999",  # reverses a transfer that does not exist
         "SELECT 'top_up', d.id, CASE n WHEN 2 THEN 999999999 ELSE c.id END, 5, 'USD', 'x' || n, NULL::bigint",
     ],
 )
-def test_one_transfer_that_names_nothing_spoils_the_statement(funded, bank, given):
-    """There is no foreign key: the statement's trigger looks."""
+def test_one_transfer_that_names_nothing_spoils_the_statement(funded, bank, rows):
+    """There is no foreign key: the trigger of the statement checks the references."""
     sql = (
-        f"INSERT INTO billing_ledgertransfer {COLUMNS[:-1]}, reverses_id) {given}"
+        f"INSERT INTO billing_ledgertransfer {COLUMNS[:-1]}, reverses_id) {rows}"
         " FROM generate_series(1, 3) n, billing_ledgeraccount d, billing_ledgeraccount c WHERE d.id = %s AND c.id = %s"
         " ON CONFLICT DO NOTHING"
     )
@@ -259,10 +259,10 @@ def test_what_the_database_writes_itself_cannot_be_given(funded, bank):
         "'w2', 'wallet', {organization}, NULL, 'EUR', -1, false, true, 0, 0",  # without a floor
         "'w2', 'wallet', {organization}, NULL, 'EUR', 1, true, true, 0, 0",  # on the wrong side
         "'w2', 'wallet', {organization}, NULL, 'EUR', -1, false, false, 0, 0",  # untracked
-        "'w2', 'wallet', NULL, NULL, 'EUR', -1, true, true, 0, 0",  # of nobody
+        "'w2', 'wallet', NULL, NULL, 'EUR', -1, true, true, 0, 0",  # without an organization
         "'w2', 'revenue', {organization}, NULL, 'EUR', -1, false, false, 0, 0",  # a customer's revenue
         "'w2', 'treasure', NULL, NULL, 'EUR', -1, false, false, 0, 0",
-        "'w2', 'wallet', {organization}, NULL, 'EUR', -1, true, true, 500, 0",  # rich from the start
+        "'w2', 'wallet', {organization}, NULL, 'EUR', -1, true, true, 500, 0",  # with a balance from the start
         "'w2', 'wallet', {organization}, NULL, 'EUR', -1, true, true, 0, 5",
     ],
 )

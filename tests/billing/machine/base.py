@@ -1,4 +1,4 @@
-"""What every part of the machine knows: the scene, Stripe, and how a process dies."""
+"""The base of all parts of the state machine: the scene, the fake Stripe, and how a process dies."""
 
 import sys
 from collections.abc import Sequence
@@ -20,12 +20,12 @@ S = TypeVar("S", bound=Section)
 T = TypeVar("T")
 WHY = "The machine wants it so."
 
-picks = st.integers(0, 59)  # which of what there is, and which of the ways
-crashes = st.one_of(st.just(0), st.just(0), st.integers(1, 45))  # the step before which the process dies; 0: it lives
+picks = st.integers(0, 59)  # selects the object that a rule acts on, and the variant of the act
+crashes = st.one_of(st.just(0), st.just(0), st.integers(1, 45))  # the step before which the process dies; 0: never
 
 
 class Base(RuleBasedStateMachine):
-    """One run: a transaction that is rolled back, in which services commit and roll back as ever."""
+    """One run, in a transaction that is rolled back at its end. Services' own transactions are savepoints inside it."""
 
     world: FakeWorld
     scene: Scene
@@ -34,14 +34,14 @@ class Base(RuleBasedStateMachine):
         super().__init__()
         scene.begin(self.world, self.scene)
         self.countdown = Countdown(self.world)
-        self.asked_back: dict[tuple[int, str], int] = {}  # by customer and key, the most that was asked for
+        self.asked_back: dict[tuple[int, str], int] = {}  # (customer, key) -> the largest refund requested
         self._run = transaction.atomic()
         self._run._from_testcase = True
         self._run.__enter__()
 
     def teardown(self) -> None:
         try:
-            if sys.exc_info()[0] is None:  # else a step has failed already
+            if sys.exc_info()[0] is None:  # otherwise a step has failed, and the state is of no interest
                 self.finish()
         finally:
             self.countdown.left = 0
@@ -55,7 +55,7 @@ class Base(RuleBasedStateMachine):
         return self.countdown.dying_after(steps)
 
     def agree(self, kind: str, params: dict[str, Any], *, key: str) -> None:
-        """One operator proposes and the other approves at once."""
+        """Let one operator propose an act and the other approve it at once."""
         proposer, other = self.scene.operators
         approval = approvals.propose(kind=kind, params=params, reason=WHY, idempotency_key=key, actor=proposer)
         approvals.approve(approval=approval, actor=other)
@@ -64,9 +64,10 @@ class Base(RuleBasedStateMachine):
         return next(section for section in self.world.fake.sections if isinstance(section, kind))
 
     def at_stripe(self, kind: str) -> list[dict[str, Any]]:
-        """Oldest first."""
+        """Return the fake's objects of a kind, oldest first."""
         return list(self.world.fake.store.newest(kind))[::-1]
 
 
-def one(found: Sequence[T], pick: int) -> T | None:
-    return found[pick % len(found)] if found else None
+def choose(items: Sequence[T], pick: int) -> T | None:
+    """Return the item that `pick` selects, or None if there are none."""
+    return items[pick % len(items)] if items else None

@@ -1,4 +1,4 @@
-"""A process that dies between two steps: a step is one statement to the database, or one call to Stripe."""
+"""A process that dies before a chosen step. A step is one statement to the database or one call to Stripe."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +11,11 @@ from tests.conformance.fixture import FakeWorld
 
 
 class Crash(BaseException):
-    """No handler of ours may catch it."""
+    """The death of a process. A BaseException, so that no handler of ours catches it."""
 
 
 class Countdown:
-    """Dies before the n-th step from now; never with n = 0."""
+    """Counts steps, and raises Crash before the n-th one; never with n = 0."""
 
     def __init__(self, world: FakeWorld) -> None:
         self.left = 0
@@ -23,7 +23,7 @@ class Countdown:
 
     @contextmanager
     def dying_after(self, steps: int) -> Iterator[None]:
-        """Ends quietly when it died, and when what was asked for was refused."""
+        """Run the block until it ends, dies before step `steps`, or is refused with a DomainError. Raises neither."""
         self.left = steps
         try:
             with connection.execute_wrapper(self._statement):
@@ -40,7 +40,11 @@ class Countdown:
                 raise Crash
 
     def _statement(self, execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any:
-        """In a run, services' transactions are savepoints: who dies before a commit leaves nothing, as in life."""
+        """Count a statement as a step.
+
+        Services' transactions are savepoints here. A process that dies before a commit (RELEASE) must leave nothing, as
+        with a real transaction, so the savepoint is rolled back.
+        """
         if not sql.startswith("ROLLBACK"):
             try:
                 self.step()

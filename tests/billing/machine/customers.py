@@ -1,4 +1,4 @@
-"""Customers: they pay, keep cards, want money back, order, and complain; and what happens on Stripe's pages."""
+"""Rules about customers, who pay, save cards, request refunds, order and dispute jobs, and about Stripe's pages."""
 
 from contextlib import suppress
 
@@ -11,10 +11,11 @@ from billing.refunds import refunds
 from billing.topups import recharge_settings, saved_cards, top_ups
 from marketplace.local.fake_stripe.errors import ApiError
 from marketplace.local.fake_stripe.refunds import Refunds
-from tests.billing.machine.base import Base, crashes, one, picks
+from tests.billing.machine.base import Base, choose, crashes, picks
 from tests.billing.machine.scene import HOURLY_MICRO, Customer
 
-# pays, pays, declined, asks the bank, a debit that takes days, disputed at once, inquired, refunds that pend or fail
+# In this order: pays, pays, is declined, needs the bank's confirmation, is a debit that takes days, is disputed at
+# once, gets an inquiry, has refunds that stay pending, has refunds that fail.
 CARDS = [
     "4242424242424242",
     "5555555555554444",
@@ -29,12 +30,14 @@ CARDS = [
 
 
 class Customers(Base):
+    """Acts of customers."""
+
     def customer(self, pick: int) -> Customer:
         return self.scene.customers[pick % 2]
 
     @rule(pick=picks, crash=crashes)
     def top_up(self, pick: int, crash: int) -> None:
-        """Ask, and be sent to the page. Few keys, so that many ask again, some for another amount."""
+        """Start a top-up and open its page. There are few keys, so that many are repeated, some with another amount."""
         with self.dying_after(crash):
             top_ups.open_page(
                 top_ups.start(
@@ -49,33 +52,32 @@ class Customers(Base):
 
     @rule(pick=picks)
     def pay(self, pick: int) -> None:
-        """Somebody types a number on an open page; a question of the bank is answered."""
+        """Pay with some card on an open page, and answer the bank if it asks."""
         opened = [
             row for row in self.at_stripe("checkout.session") if row["status"] == "open" and row["mode"] == "payment"
         ]
-        session = one(opened, pick)
+        session = choose(opened, pick)
         if session and self.world.fake.payments.pay(session["id"], CARDS[pick % len(CARDS)]) == "asks":
             self.world.fake.payments.answer_bank(session["id"], passed=pick % 4 > 0)
 
     @rule(pick=picks, crash=crashes)
     def come_back(self, pick: int, crash: int) -> None:
-        """The page that Stripe sends the payer back to."""
-        if top_up := one(list(CardTopUp.objects.order_by("id")), pick):
+        """Open the page to which Stripe redirects after paying."""
+        if top_up := choose(list(CardTopUp.objects.order_by("id")), pick):
             with self.dying_after(crash):
                 top_ups.refresh(top_up)
 
     @rule(pick=picks)
     def time_at_the_bank(self, pick: int) -> None:
-        """A debit settles or bounces; a page expires."""
-        if session := one(self.at_stripe("checkout.session"), pick):
-            with suppress(ApiError):  # it is over
+        """Let time pass: a debit settles or is returned, or a page expires."""
+        if session := choose(self.at_stripe("checkout.session"), pick):
+            with suppress(ApiError):  # the session has ended already
                 if session["status"] == "open" and pick % 4 == 0:
                     self.world.fake.payments.expire(session["id"])
                 else:
                     self.world.fake.payments.settle(session["id"], paid=pick % 3 > 0)
-        on_pages = {
-            session["payment_intent"] for session in self.at_stripe("checkout.session")
-        }  # these end with their page
+        # Payments on pages end with their session, above.
+        on_pages = {session["payment_intent"] for session in self.at_stripe("checkout.session")}
         for intent in self.at_stripe("payment_intent"):
             if intent["status"] == "processing" and intent["id"] not in on_pages and pick % 2:
                 self.world.fake.payments.settle_payment(intent["id"], paid=pick % 3 > 0)
@@ -83,7 +85,7 @@ class Customers(Base):
     @rule(pick=picks, crash=crashes)
     def recharge_automatically(self, pick: int, crash: int) -> None:
         customer = self.customer(pick)
-        if card := one(saved_cards.of(customer.organization), pick):
+        if card := choose(saved_cards.of(customer.organization), pick):
             with self.dying_after(crash):
                 recharge_settings.change(
                     organization=customer.organization,
@@ -104,19 +106,19 @@ class Customers(Base):
             wanted = left if pick % 3 == 0 else left // 20_000 * 10_000 or 10_000
             key = (customer.organization.pk, f"r{pick % 5}")
             self.asked_back[key] = max(wanted, self.asked_back.get(key, 0))
-            for _ in range(1 + pick % 2):  # or two clicks
-                made = refunds.request(
+            for _ in range(1 + pick % 2):  # or two clicks on the button
+                requested = refunds.request(
                     organization=customer.organization,
                     amount_micro=wanted,
                     idempotency_key=key[1],
                     reason="unused",
                     actor=customer.user,
                 )
-            refunds.send(made)
+            refunds.send(requested)
 
     @rule(pick=picks)
     def bank_answers_refund(self, pick: int) -> None:
-        if refund := one(self.at_stripe("refund"), pick):
+        if refund := choose(self.at_stripe("refund"), pick):
             desk = self.section(Refunds)
             with suppress(ApiError):
                 desk.succeed(refund["id"]) if pick % 3 else desk.fail(refund["id"])
@@ -137,7 +139,7 @@ class Customers(Base):
     @rule(pick=picks, crash=crashes)
     def dispute_job(self, pick: int, crash: int) -> None:
         charged = list(JobOrder.objects.filter(status="closed", charged_micro__gt=0).order_by("id"))
-        if order := one(charged, pick):
+        if order := choose(charged, pick):
             customer = next(row for row in self.scene.customers if row.organization.pk == order.organization_id)
             claimed = order.charged_micro if pick % 3 else order.charged_micro // 3
             with self.dying_after(crash):
@@ -152,6 +154,6 @@ class Customers(Base):
 
     @rule(pick=picks, crash=crashes)
     def withdraw_dispute(self, pick: int, crash: int) -> None:
-        if dispute := one(list(Dispute.objects.filter(status="open").order_by("id")), pick):
+        if dispute := choose(list(Dispute.objects.filter(status="open").order_by("id")), pick):
             with self.dying_after(crash):
                 disputes.withdraw(dispute=dispute, actor=dispute.opened_by)

@@ -1,4 +1,4 @@
-"""The whole machine, and how it is run."""
+"""The whole state machine, and how it is run."""
 
 import logging
 from collections.abc import Iterator
@@ -20,11 +20,14 @@ from tests.conformance.fixture import FakeWorld
 
 
 class Money(Customers, Banks, Work, OwnersPaid, Operators, Post, Truth):
-    """Everybody."""
+    """All actors together, with all invariants."""
 
 
 def run(stripe: FakeWorld, site: Any, *, first: int, runs: int, steps: int, shrinks: bool = True) -> None:
-    """That many runs, drawn from `first`. Raises what a run found; with `shrinks`, of the shortest that finds it."""
+    """Run the machine `runs` times, with random sequences of at most `steps` acts drawn from the seed `first`.
+
+    Raises the assertion that a run found; with `shrinks`, that of the shortest sequence that leads to it.
+    """
     site.PAYOUT_MIN_MICRO, site.PAYOUT_HOLD_DAYS = 1_000_000, -1
     Money.world, Money.scene = stripe, make_scene(stripe)
     phases = [Phase.generate, Phase.shrink] if shrinks else [Phase.generate]
@@ -45,7 +48,7 @@ def run(stripe: FakeWorld, site: Any, *, first: int, runs: int, steps: int, shri
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Every refusal is logged, and refusals are what most of this is about."""
+    """Switch logging off: most acts are refused, and every refusal is logged."""
     logging.disable()
     try:
         yield

@@ -1,4 +1,4 @@
-"""Two operators: one proposes, the other approves; every act on money that they have."""
+"""Rules about operators: every act on money that one proposes and another approves."""
 
 from typing import Any
 
@@ -7,14 +7,19 @@ from hypothesis.stateful import rule
 from billing.approvals import service as approvals
 from billing.disputes import decisions as dispute_decisions
 from billing.models import Approval, CardDispute, Dispute, Payout, RatedUsage, Refund
-from tests.billing.machine.base import WHY, Base, crashes, one, picks
+from tests.billing.machine.base import WHY, Base, choose, crashes, picks
 
 
 class Operators(Base):
+    """Acts of two operators."""
+
     @rule(pick=picks, crash=crashes)
     def propose(self, pick: int, crash: int) -> None:
-        """Any act, about any of its subjects. Few keys: the same is proposed again, and something else under the key."""
-        kind = one(list(Approval.Kind), pick)
+        """Propose any act about any subject.
+
+        There are few keys: some proposals are repeated, some differ under one key.
+        """
+        kind = choose(list(Approval.Kind), pick)
         params = self._params(str(kind), pick)
         if params is not None:
             with self.dying_after(crash):
@@ -46,19 +51,19 @@ class Operators(Base):
 
     @rule(pick=picks, crash=crashes)
     def approve(self, pick: int, crash: int) -> None:
-        """Also what the same operator proposed, which is refused, and what is done already, which is done once."""
-        if approval := one(list(Approval.objects.order_by("-id")), pick // 4):
+        """Approve any proposal: also the operator's own (refused), and one that is done (must not be done again)."""
+        if approval := choose(list(Approval.objects.order_by("-id")), pick // 4):
             with self.dying_after(crash):
                 approvals.approve(approval=approval, actor=self.scene.operators[pick % 2])
 
     @rule(pick=picks, crash=crashes)
     def turn_down(self, pick: int, crash: int) -> None:
-        if pick % 2 and (dispute := one(list(Dispute.objects.order_by("id")), pick)):
+        if pick % 2 and (dispute := choose(list(Dispute.objects.order_by("id")), pick)):
             with self.dying_after(crash):
                 dispute_decisions.reject(
                     dispute=dispute, decision="They are right as they are.", actor=self.scene.operators[0]
                 )
-        elif approval := one(list(Approval.objects.order_by("id")), pick):
+        elif approval := choose(list(Approval.objects.order_by("id")), pick):
             with self.dying_after(crash):
                 approvals.reject(approval=approval, actor=self.scene.operators[pick // 2 % 2], note="No.")
 
@@ -81,16 +86,16 @@ class Operators(Base):
         if kind == "adjust_owner":
             return {"owner": str(self.scene.owners[pick % 2].public_id), "amount_micro": signed}
         if kind == "void_usage":
-            rated = one(list(RatedUsage.objects.order_by("id")), pick)
+            rated = choose(list(RatedUsage.objects.order_by("id")), pick)
             return rated and {"rated": rated.pk}
         if kind == "resolve_refund":
-            refund = one(list(Refund.objects.order_by("id")), pick)
+            refund = choose(list(Refund.objects.order_by("id")), pick)
             return refund and {"refund": str(refund.public_id)}
         if kind == "write_off":
-            card_dispute = one(list(CardDispute.objects.order_by("id")), pick)
+            card_dispute = choose(list(CardDispute.objects.order_by("id")), pick)
             return card_dispute and {"card_dispute": str(card_dispute.public_id)}
         if kind == "decide_dispute":
-            dispute = one(list(Dispute.objects.order_by("id")), pick)
+            dispute = choose(list(Dispute.objects.order_by("id")), pick)
             bearer = "owner" if pick % 2 and dispute and dispute.order_id else "platform"
             return dispute and {
                 "dispute": str(dispute.public_id),
@@ -98,6 +103,6 @@ class Operators(Base):
                 "bearer": bearer,
                 "decision": WHY,
             }
-        payout = one(list(Payout.objects.order_by("id")), pick)
+        payout = choose(list(Payout.objects.order_by("id")), pick)
         more = {"cause": ["fraud", "wrong_payee"][pick // 4 % 2]} if kind == "reverse_payout" else {}
         return payout and {"payout": str(payout.public_id), **more}

@@ -1,4 +1,4 @@
-"""Owners' accounts at Stripe, transfers to them, and their banks."""
+"""Rules about owners: their accounts at Stripe, transfers to these, and payouts to their banks."""
 
 from contextlib import suppress
 
@@ -11,12 +11,14 @@ from billing.payouts import bank as bank_payouts
 from billing.payouts import payouts
 from marketplace.local.fake_stripe.errors import ApiError
 from marketplace.local.fake_stripe.payees import BANK_PAYS, BANK_REFUSES, Payees
-from tests.billing.machine.base import Base, crashes, one, picks
+from tests.billing.machine.base import Base, choose, crashes, picks
 
 OUTCOMES = ["ready", "ready", "ready", "restricted", "pending", "more"]
 
 
 class OwnersPaid(Base):
+    """Acts of owners and their banks."""
+
     @property
     def payees(self) -> Payees:
         return Payees(self.world.fake.emitter)
@@ -31,8 +33,8 @@ class OwnersPaid(Base):
 
     @rule(pick=picks)
     def fill_in(self, pick: int) -> None:
-        """On Stripe's page; or Stripe changes its mind."""
-        if account := one(self.at_stripe("v2.core.account"), pick):
+        """Fill in the account on Stripe's page, or let Stripe change the account's state later."""
+        if account := choose(self.at_stripe("v2.core.account"), pick):
             outcome, bank = OUTCOMES[pick % len(OUTCOMES)], BANK_REFUSES if pick % 7 == 0 else BANK_PAYS
             self.payees.onboard(account["id"], name="A. Owner", bank=bank, outcome=outcome)
 
@@ -43,10 +45,10 @@ class OwnersPaid(Base):
 
     @rule(pick=picks)
     def bank_pays(self, pick: int) -> None:
-        """Stripe pays an account out to its bank; a payout to a bank comes back days later."""
-        if account := one(self.at_stripe("v2.core.account"), pick):
+        """Let Stripe pay an account out to its bank, or a payout to a bank come back days later."""
+        if account := choose(self.at_stripe("v2.core.account"), pick):
             self.payees.pay_bank(account["id"])
-        if pick % 4 == 0 and (payout := one(self.at_stripe("payout"), pick)):
+        if pick % 4 == 0 and (payout := choose(self.at_stripe("payout"), pick)):
             with suppress(ApiError):
                 self.payees.settle_bank(payout["id"], paid=False)
 
@@ -57,7 +59,7 @@ class OwnersPaid(Base):
 
     @rule(pick=picks, crash=crashes)
     def dispute_statement(self, pick: int, crash: int) -> None:
-        if statement := one(list(Statement.objects.select_related("owner__user").order_by("id")), pick):
+        if statement := choose(list(Statement.objects.select_related("owner__user").order_by("id")), pick):
             with self.dying_after(crash):
                 disputes.open_statement(
                     owner=statement.owner,

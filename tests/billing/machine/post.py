@@ -1,4 +1,6 @@
-"""What comes between us and Stripe: webhooks shuffled, tripled, forged, stale and lost; a network that fails; our workers."""
+"""Rules about what is between us and Stripe: webhooks out of order, repeated, forged, stale and lost; a network that
+fails; and our workers.
+"""
 
 import random
 
@@ -19,9 +21,11 @@ FAULTS = ["lost", "broken", "busy", "refused"]
 
 
 class Post(Base):
+    """Webhooks, network faults and workers."""
+
     @rule(pick=picks, crash=crashes)
     def deliver(self, pick: int, crash: int) -> None:
-        """Some of all events so far, any of them up to three times, in any order."""
+        """Deliver some of the latest events, each up to three times and in any order; some are forged or stale."""
         rng = random.Random(pick)
         events = self.world.events()[-12:] * 3
         for event in rng.sample(events, min(len(events), 1 + pick % 6)):
@@ -32,7 +36,7 @@ class Post(Base):
 
     @rule(pick=picks)
     def fail(self, pick: int) -> None:
-        """The next calls: their answer is lost, Stripe breaks, is busy, or the caller dies with the answer in hand."""
+        """Make the next calls to Stripe fail: the answer is lost, Stripe has an internal error, or Stripe is busy."""
         rng = random.Random(pick)
         self.world.transport.faults = rng.choices(FAULTS[:3], k=1 + pick % 2)
 

@@ -1,6 +1,7 @@
-"""Where every run begins: two customers who have paid, two owners with a car and an account each, two operators, some work.
+"""The state in which every run begins: two customers who have paid, two owners with a car and an account at Stripe
+each, two operators, and some work.
 
-Made once and committed; a run is a transaction that is rolled back, and a copy of the fake's store.
+It is made once and committed. A run is a transaction that is rolled back, on a copy of the fake's store.
 """
 
 from dataclasses import dataclass, field
@@ -33,12 +34,14 @@ from tests.billing.topups.helpers import ask
 from tests.conformance.fixture import FakeWorld
 from tests.conformance.transport import to_fake
 
-HOURLY_MICRO = 6_000_000  # dollars rather than cents, so that a job is worth a dispute
-ITEMS = 1800  # of a second each: half an hour
+HOURLY_MICRO = 6_000_000  # dollars rather than cents, so that parts of a job's charge can be disputed
+ITEMS = 1800  # a second each: half an hour
 
 
 @dataclass
 class Customer:
+    """A customer with a member of finance, a model and an input file."""
+
     organization: Organization
     user: User
     artifact: ModelArtifact
@@ -47,6 +50,8 @@ class Customer:
 
 @dataclass
 class Scene:
+    """The parties of a run, and the fake's store (`at_stripe`) as it is at the beginning."""
+
     nodes: list[Node]
     owners: list[Owner]
     customers: list[Customer]
@@ -69,7 +74,9 @@ def make_scene(stripe: FakeWorld) -> Scene:
 
 
 def _history(stripe: FakeWorld, nodes: list[Node], customers: list[Customer]) -> None:
-    """A payment of each customer; a job that is over, stated and half paid, one that is under way, one that has not begun."""
+    """Let each customer pay, and make three jobs: one that has ended, with statements and one of two payouts sent, one
+    that is running, and one that has not begun.
+    """
     for customer in customers:
         top_up = ask(customer.organization, 60_000_000, saves_card=True)
         top_ups.open_page(top_up)
@@ -95,7 +102,7 @@ def _history(stripe: FakeWorld, nodes: list[Node], customers: list[Customer]) ->
 
 
 def begin(stripe: FakeWorld, scene: Scene) -> None:
-    """Stripe as it was when the scene was made."""
+    """Reset the fake to the state in which the scene was made."""
     stripe.fake = FakeStripe()
     stripe.sql.deserialize(scene.at_stripe)
     stripe.transport.send, stripe.transport.faults = to_fake(stripe.fake), []

@@ -1,9 +1,9 @@
-"""Money, from customers' cards to owners' banks, whatever happens: one machine over all of it.
+"""The path of money from customers' cards to owners' banks, tested by one state machine with random sequences of acts.
 
-Customers, banks, cars, owners, operators, Stripe's post and our workers act in any order; any of our processes may die between
-any two steps. After every act nothing may be double or out of balance; at the end of a run, when all has come to rest,
-nothing may be lost: told from what Stripe took and sent, to the cent. `DRIVEWAY_MONEY_RUNS=10000 pytest -n auto
-tests/billing/machine` runs longer; DRIVEWAY_MONEY_SEED=n draws others.
+Customers, banks, cars, owners, operators, Stripe's webhooks and our workers act in any order, and any of our processes
+may die between any two steps. After every act, nothing may be double or out of balance. At the end of a run, when
+everything has been processed, no cent may be lost, measured by what Stripe took and sent. `DRIVEWAY_MONEY_RUNS=10000
+pytest -n auto tests/billing/machine` runs longer; DRIVEWAY_MONEY_SEED=n draws other sequences.
 """
 
 import os
@@ -18,7 +18,7 @@ __all__ = ["stripe"]
 RUNS = int(os.environ.get("DRIVEWAY_MONEY_RUNS", "240"))
 STEPS = int(os.environ.get("DRIVEWAY_MONEY_STEPS", "24" if RUNS <= 400 else "40"))
 FIRST = int(os.environ.get("DRIVEWAY_MONEY_SEED", "0"))
-PARTS = 4 if RUNS <= 400 else 40  # of the runs, for several workers
+PARTS = 4 if RUNS <= 400 else 40  # the runs are divided into parts for pytest's parallel workers
 pytestmark = pytest.mark.django_db(transaction=True)
 
 

@@ -1,4 +1,4 @@
-"""The machine finds what it is for: each fault is planted in our code, and one of the runs must end in an assertion."""
+"""The state machine finds faults: each fault is planted into our code, and one of the runs must fail an assertion."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +24,7 @@ Patch = pytest.MonkeyPatch
 
 
 def sent_again_blindly(patch: Patch) -> None:
-    """Stripe has forgotten the key, and nobody looks whether it was done."""
+    """Send again without looking whether Stripe has done it, while Stripe has forgotten the idempotency key."""
     patch.setattr(Store, "answer", lambda store, key: None)
     patch.setattr(Store, "remember", lambda store, *answer: None)
     for kind in KINDS.values():
@@ -32,7 +32,7 @@ def sent_again_blindly(patch: Patch) -> None:
 
 
 def noted_before_its_effect(patch: Patch) -> None:
-    """That a command is done, and what it brings about, in two transactions: who dies between them loses it."""
+    """Mark a command as done in one transaction and write its effect in another: a crash between them loses it."""
 
     def settle(command: StripeCommand, sent: Any) -> None:
         with transaction.atomic():
@@ -47,7 +47,7 @@ def noted_before_its_effect(patch: Patch) -> None:
 
 
 def asked_twice_for_one_click(patch: Patch) -> None:
-    """A refund that does not know its key."""
+    """Ignore the idempotency key of a refund."""
     patch.setattr(refunds, "_earlier", lambda organization, key: [])
     patch.setattr(refunds, "_keys", lambda key: [str(uuid4()) for _ in range(refunds.LOTS_MAX)])
 

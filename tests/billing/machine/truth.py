@@ -1,4 +1,4 @@
-"""What must be true: at any moment, and when everything has come to rest. Told from Stripe's side, not from our books."""
+"""What must be true at any moment and at the end of a run, computed from the fake's objects and not from our ledger."""
 
 from collections import Counter
 
@@ -40,16 +40,18 @@ from tests.billing.helpers import end_job, sweep_money
 from tests.billing.machine.base import Base
 
 MADE = ("checkout.session", "payment_intent", "refund", "transfer", "transfer_reversal")
-MICRO = 10_000  # of a cent
+MICRO = 10_000  # micro-units in a cent
 QUICK = ("balances", "floors", "sums", "reversals")
 
 
 class Truth(Base):
+    """The invariants."""
+
     seen: tuple[int, int] = (0, 0)
 
     @invariant()
     def nothing_is_double_or_out_of_balance(self) -> None:
-        """After every act that moved anything."""
+        """Check after every act that changed the ledger or the fake."""
         seen = (LedgerTransfer.objects.count(), self.world.fake.store.sql.total_changes)
         if seen != self.seen:
             self.seen = seen
@@ -58,10 +60,10 @@ class Truth(Base):
             assert posting.recompute(QUICK) == []
 
     def nothing_is_twice_at_stripe(self) -> None:
-        """Every command made one object of its kind: a page makes its payment too."""
+        """Check that every command made at most one object of each kind (a page makes a session and a payment)."""
         rows = [row for kind in MADE for row in self.at_stripe(kind) if "command" in row["metadata"]]
-        made = Counter((row["object"], row["metadata"]["command"]) for row in rows)
-        assert [command for command, times in made.items() if times > 1] == []
+        counts = Counter((row["object"], row["metadata"]["command"]) for row in rows)
+        assert [command for command, count in counts.items() if count > 1] == []
 
     def nothing_is_credited_that_was_not_paid(self) -> None:
         paid = {row["id"] for row in self.at_stripe("payment_intent") if row["status"] == "succeeded"}
@@ -70,11 +72,11 @@ class Truth(Base):
         assert len(credited) == len(set(credited))
 
     def finish(self) -> None:
-        """Stripe answers, nobody dies, every worker comes by: then nothing is open and nothing is missing."""
+        """Process everything without faults and crashes, then check that nothing is open and nothing is missing."""
         self.world.transport.faults = []
         self.come_to_rest()
         with connection.cursor() as cursor:
-            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # what a commit would check
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # checks what a commit would check
         assert posting.recompute() == []
         self.nothing_waits()
         self.stripe_has_what_the_ledger_says()
@@ -87,7 +89,10 @@ class Truth(Base):
         self.nothing_is_credited_that_was_not_paid()
 
     def come_to_rest(self) -> None:
-        """What one round sends to Stripe, the next one hears of."""
+        """End all jobs and run all workers.
+
+        Two rounds, since what the first sends to Stripe causes events for the second.
+        """
         for order in JobOrder.objects.filter(status="held", job__status="queued").select_related("job"):
             end_job(order.job, "completed")
         settle_usage()
@@ -105,7 +110,7 @@ class Truth(Base):
         invoices.close_due(until=timezone.now())
 
     def operators_look(self) -> None:
-        """At what was given up while nobody knew whether Stripe had done it: on the page that says so, they ask again."""
+        """Let operators settle what was given up with an unknown outcome: resolve refunds, retry other commands."""
         dead = StripeCommand.objects.filter(status="dead", outcome_unknown=True)
         dead.update(due_at="2020-01-01T00:00Z")
         for command in dead:
@@ -126,19 +131,19 @@ class Truth(Base):
 
     def stripe_has_what_the_ledger_says(self) -> None:
         booked = self.at_stripe("balance_transaction")
-        moved = LedgerTransfer.objects
-        there = total(moved.filter(debit__kind="stripe_clearing"), "amount_micro")
-        there -= total(moved.filter(credit__kind="stripe_clearing"), "amount_micro")
-        assert there == sum(row["net"] for row in booked) * MICRO
+        transfers = LedgerTransfer.objects
+        clearing = total(transfers.filter(debit__kind="stripe_clearing"), "amount_micro")
+        clearing -= total(transfers.filter(credit__kind="stripe_clearing"), "amount_micro")
+        assert clearing == sum(row["net"] for row in booked) * MICRO
         assert BalanceTransaction.objects.count() == len(booked)
-        assert total(moved.filter(kind="fee"), "amount_micro") == sum(row["fee"] for row in booked) * MICRO
-        kept = {row["id"] for row in self.at_stripe("payment_method") if row["customer"]}
-        assert kept == set(SavedCard.objects.filter(status="active").values_list("payment_method_id", flat=True))
+        assert total(transfers.filter(kind="fee"), "amount_micro") == sum(row["fee"] for row in booked) * MICRO
+        attached = {row["id"] for row in self.at_stripe("payment_method") if row["customer"]}
+        assert attached == set(SavedCard.objects.filter(status="active").values_list("payment_method_id", flat=True))
 
     def customer_adds_up(self, organization: int) -> None:
-        """What the cards paid and did not get back, what was given, less what work cost, is there to be spent."""
-        known = set(StripeCustomer.objects.filter(organization=organization).values_list("stripe_id", flat=True))
-        charges = {row["id"]: row for row in self.at_stripe("charge") if row["customer"] in known}
+        """Check that the wallet has what cards paid and did not get back, plus what was given, less what work cost."""
+        stripe_ids = set(StripeCustomer.objects.filter(organization=organization).values_list("stripe_id", flat=True))
+        charges = {row["id"]: row for row in self.at_stripe("charge") if row["customer"] in stripe_ids}
         moved = {str(charge["balance_transaction"]) for charge in charges.values()}
         moved |= {
             row[name]
@@ -164,23 +169,24 @@ class Truth(Base):
             total(LedgerTransfer.objects.filter(kind="write_off", credit__organization=organization), "amount_micro"),
         ]
         accounts = dict(LedgerAccount.objects.filter(organization=organization).values_list("kind", "balance_micro"))
-        there = sum(accounts.get(kind, 0) for kind in ("wallet", "promo_wallet", "hold")) - accounts.get("disputed", 0)
-        assert there == by_card + sum(given) - total(rated, "charged_micro"), (by_card, given, accounts)
-        asked = sum(micro for (whose, _), micro in self.asked_back.items() if whose == organization)
+        in_wallet = sum(accounts.get(kind, 0) for kind in ("wallet", "promo_wallet", "hold"))
+        in_wallet -= accounts.get("disputed", 0)
+        assert in_wallet == by_card + sum(given) - total(rated, "charged_micro"), (by_card, given, accounts)
+        asked = sum(micro for (customer, _), micro in self.asked_back.items() if customer == organization)
         assert total(Refund.objects.filter(organization=organization, reason="unused"), "amount_micro") <= asked
         for order in JobOrder.objects.filter(organization=organization):
-            back = total(order.disputes.filter(status="upheld"), "granted_micro")
-            back += total(RatedUsage.objects.filter(order=order, void__isnull=False), "charged_micro")
-            assert back <= order.charged_micro <= order.held_micro
+            given_back = total(order.disputes.filter(status="upheld"), "granted_micro")
+            given_back += total(RatedUsage.objects.filter(order=order, void__isnull=False), "charged_micro")
+            assert given_back <= order.charged_micro <= order.held_micro
 
     def owner_adds_up(self, owner: int) -> None:
-        """What was earned and not taken back is at the owner's account at Stripe, on its way, or owed."""
+        """Check that what was earned and not taken back is in the owner's account at Stripe, in transit, or owed."""
         rated = RatedUsage.objects.filter(usage__owner=owner)
         accounts = dict(LedgerAccount.objects.filter(owner=owner).values_list("kind", "balance_micro"))
-        there = sum(accounts.get(kind, 0) for kind in ("payable", "reserve", "in_transit"))
+        paid_or_owed = sum(accounts.get(kind, 0) for kind in ("payable", "reserve", "in_transit"))
         stripe_ids = set(ConnectedAccount.objects.filter(owner=owner).values_list("stripe_id", flat=True))
         sent = [row for row in self.at_stripe("transfer") if row["destination"] in stripe_ids]
-        there += sum(row["amount"] - row["amount_reversed"] for row in sent) * MICRO
+        paid_or_owed += sum(row["amount"] - row["amount_reversed"] for row in sent) * MICRO
         borne = LedgerTransfer.objects.filter(
             kind="correction", debit__owner=owner, idempotency_key__contains=":grant:"
         )
@@ -189,18 +195,20 @@ class Truth(Base):
         expected = (
             earned + total(granted, "granted_micro") - total(borne, "amount_micro") + self.adjusted(Q(owner=owner))
         )
-        assert there == expected, (there, expected, accounts)
+        assert paid_or_owed == expected, (paid_or_owed, expected, accounts)
         per_payout = Counter(row["metadata"]["payout"] for row in sent)
         assert set(per_payout.values()) <= {1}
 
     def papers_are_whole(self) -> None:
-        """Every movement on an owner's account is on one statement, every charge on one invoice; transfers are the payouts."""
+        """Check that every movement of owners' accounts is on a statement, every charge on an invoice, and that
+        payouts, refunds and disputes are those at Stripe.
+        """
         assert not LedgerTransfer.objects.filter(
             Q(debit__kind="payable") | Q(credit__kind="payable"), statement_entry=None
         ).exists()
         charged = Q(debit__kind="hold", kind__in=("share", "revenue"))
-        back = Q(credit__kind__in=("wallet", "promo_wallet"), kind="correction")
-        assert not LedgerTransfer.objects.filter(charged | back, invoice_entry=None).exists()
+        given_back = Q(credit__kind__in=("wallet", "promo_wallet"), kind="correction")
+        assert not LedgerTransfer.objects.filter(charged | given_back, invoice_entry=None).exists()
         paid = set(Payout.objects.filter(status__in=["paid", "reversed"]).values_list("stripe_transfer_id", flat=True))
         assert paid == {row["id"] for row in self.at_stripe("transfer")}
         refunded = Refund.objects.exclude(stripe_id=None).values_list("stripe_id", flat=True)
@@ -209,18 +217,19 @@ class Truth(Base):
         assert sorted(disputed) == sorted(row["id"] for row in self.at_stripe("dispute"))
         assert not UsageVoid.objects.filter(settled_at=None).exists()
 
-    def adjusted(self, whose: Q) -> int:
-        """By two operators, signed."""
-        to, of = Q(**prefixed("credit", whose)), Q(**prefixed("debit", whose))
+    def adjusted(self, party: Q) -> int:
+        """Return the signed sum of a party's adjustments, each of which two operators must have approved."""
+        added, taken = Q(**prefixed("credit", party)), Q(**prefixed("debit", party))
         rows = LedgerTransfer.objects.filter(kind="adjustment")
         assert rows.count() == Approval.objects.filter(kind__startswith="adjust", status="done").count()
-        return total(rows.filter(to), "amount_micro") - total(rows.filter(of), "amount_micro")
+        return total(rows.filter(added), "amount_micro") - total(rows.filter(taken), "amount_micro")
 
 
 def total(rows: QuerySet, name: str) -> int:
     return rows.aggregate(micro=Sum(name))["micro"] or 0
 
 
-def prefixed(side: str, whose: Q) -> dict[str, object]:
-    ((name, value),) = whose.children
+def prefixed(side: str, party: Q) -> dict[str, object]:
+    """Return the condition `party` as one on the debited or credited account."""
+    ((name, value),) = party.children
     return {f"{side}__{name}": value}

@@ -1,4 +1,4 @@
-"""Jobs: cars do units, jobs end, and what was done is settled, taken back, stated and invoiced."""
+"""Rules about work: cars complete units, jobs end, and the work is settled, voided, stated and invoiced."""
 
 from datetime import timedelta
 
@@ -12,14 +12,16 @@ from billing.orders.settlement import settle_usage
 from billing.statements import statements
 from compute.models import UsageRecord
 from tests.billing.helpers import HOUR_MS, end_job, make_usage
-from tests.billing.machine.base import Base, crashes, one, picks
+from tests.billing.machine.base import Base, choose, crashes, picks
 
 
 class Work(Base):
+    """Acts of cars, and the tasks that close jobs and periods."""
+
     @rule(pick=picks)
     def drive(self, pick: int) -> None:
-        """A unit of an open job is done, or one that was done is done again by the other car, to check it."""
-        if order := one(self._open(), pick):
+        """Complete a unit of an open job, or let the other car repeat a completed one as a check."""
+        if order := choose(self._open(), pick):
             first = UsageRecord.objects.filter(job=order.job_id, is_canonical=True).exclude(
                 node=self.scene.nodes[pick % 2]
             )
@@ -38,7 +40,7 @@ class Work(Base):
 
     @rule(pick=picks)
     def end(self, pick: int) -> None:
-        if order := one([row for row in self._open() if row.job.status == "queued"], pick):
+        if order := choose([row for row in self._open() if row.job.status == "queued"], pick):
             end_job(order.job, ["completed", "completed", "cancelled", "failed"][pick % 4])
 
     @rule(pick=picks, crash=crashes)
@@ -54,7 +56,7 @@ class Work(Base):
 
     @rule(pick=picks, crash=crashes)
     def close_period(self, pick: int, crash: int) -> None:
-        """Until now, or until an earlier day, whose late-comers the next one takes."""
+        """Close statements and invoices up to now or an earlier day; what is late for that is on the next ones."""
         until = timezone.now() - (timedelta(days=2) if pick % 5 == 0 else timedelta(0))
         with self.dying_after(crash):
             if pick % 3 < 2:
@@ -64,7 +66,7 @@ class Work(Base):
 
     @rule(pick=picks, crash=crashes)
     def last_statement(self, pick: int, crash: int) -> None:
-        """An owner who leaves is paid below the minimum too."""
+        """Close the last statement of an owner who leaves, which pays without a minimum."""
         owner = self.scene.owners[pick % 2]
         if LedgerAccount.objects.filter(owner=owner, kind="payable").exists():
             with self.dying_after(crash):

@@ -1,3 +1,5 @@
+"""Closing orders: the rest of a hold goes back, promotional credit is used first, and nothing is closed too early."""
+
 import pytest
 
 from billing.ledger import posting
@@ -17,7 +19,7 @@ def market():
 
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
 def test_when_a_job_ends_the_rest_of_its_hold_comes_back(market, status):
-    """An hour was charged 0.10; of 10.00 there are 9.90 again."""
+    """An hour was charged 0.10, so 9.90 of 10.00 are available again."""
     placed = order(market.organization)
     make_usage(placed.job, market.nodes[0], compute_ms=HOUR_MS)
     settle_usage()
@@ -36,7 +38,7 @@ def test_when_a_job_ends_the_rest_of_its_hold_comes_back(market, status):
     [(0, 60_000, 10_000_000), (HOUR_MS // 2, 10_000, 10_000_000), (HOUR_MS, 0, 9_960_000)],
 )
 def test_charges_use_promotional_credit_up_first(market, compute_ms, promo, wallet):
-    """0.30 held, 0.06 of it credit: what the credit did not pay goes back to it, what the wallet did not pay to the wallet."""
+    """0.30 is held, 0.06 of it credit. Charges use the credit first; the unused parts go back where they came from."""
     give_credit(market.organization, 60_000)
     placed = order(market.organization)
     assert (placed.held_micro, placed.held_promo_micro) == (300_000, 60_000)

@@ -1,4 +1,4 @@
-"""Many processes at once, on a real PostgreSQL: threads with connections of their own, and commits that are real."""
+"""Concurrency on a real PostgreSQL: threads with connections of their own, whose transactions really commit."""
 
 import random
 import threading
@@ -37,7 +37,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def at_once(threads: int, work: Callable[[int], Any]) -> list[Any]:
-    """Start `work(0)`, `work(1)`, ... together; what each returned, or the DomainError that it raised."""
+    """Run `work(0)`, `work(1)`, ... at once. Return what each returned, or the code of the DomainError that it raised.
+
+    Any other exception is returned as it is, so that the test sees it: a thread would swallow it.
+    """
     results: list[Any] = [None] * threads
     together = threading.Barrier(threads)
 
@@ -47,7 +50,7 @@ def at_once(threads: int, work: Callable[[int], Any]) -> list[Any]:
             results[index] = work(index)
         except DomainError as error:
             results[index] = error.code
-        except Exception as error:  # whatever it is, the test must see it: threads swallow exceptions
+        except Exception as error:
             results[index] = error
         finally:
             connection.close()
@@ -61,7 +64,7 @@ def at_once(threads: int, work: Callable[[int], Any]) -> list[Any]:
 
 
 def test_a_wallet_covers_what_it_covers_and_no_more():
-    """0.50 in the wallet, eight orders of 0.10 at once: five go through, three are refused, nothing is left."""
+    """0.50 in the wallet, eight orders of 0.10 at once: five succeed, three are refused, nothing is left."""
     market = make_market(top_up_micro=500_000)
     results = at_once(8, lambda _: order(market.organization, cap_micro=100_000).held_micro)
     assert Counter(map(str, results)) == {"100000": 5, "insufficient_funds": 3}
@@ -72,7 +75,7 @@ def test_a_wallet_covers_what_it_covers_and_no_more():
 
 
 def test_two_pockets_cover_what_they_cover_together():
-    """0.25 of credit and 0.25 in the wallet, eight orders of 0.10 at once: five, though two of them need both pockets."""
+    """0.25 of credit and 0.25 in the wallet, eight orders of 0.10 at once: five succeed, and one of them needs both."""
     market = make_market(top_up_micro=250_000)
     give_credit(market.organization, 250_000)
     results = at_once(8, lambda _: order(market.organization, cap_micro=100_000).held_micro)
@@ -83,12 +86,15 @@ def test_two_pockets_cover_what_they_cover_together():
 
 @pytest.mark.parametrize("credit_micro", [0, 250_000])
 def test_a_suspension_that_comes_first_is_seen_by_orders_in_flight(monkeypatch, credit_micro: int):
-    """It commits after the order has looked and before it holds money; orders of the same moment do not block each other."""
+    """The suspension commits after the order's first check and before the order holds money.
+
+    Orders at the same moment do not block each other.
+    """
     market = make_market()
     organization = market.organization
     if credit_micro:
         give_credit(organization, credit_micro)
-    real = orders.estimate
+    real_estimate = orders.estimate
 
     def suspended_meanwhile(**options):
         def suspend() -> None:
@@ -98,7 +104,7 @@ def test_a_suspension_that_comes_first_is_seen_by_orders_in_flight(monkeypatch, 
         worker = threading.Thread(target=suspend)
         worker.start()
         worker.join()
-        return real(**options)
+        return real_estimate(**options)
 
     with monkeypatch.context() as patch:
         patch.setattr(orders, "estimate", suspended_meanwhile)
@@ -112,12 +118,12 @@ def test_a_suspension_that_comes_first_is_seen_by_orders_in_flight(monkeypatch, 
 
 def test_a_suspension_waits_for_an_order_that_was_first(monkeypatch):
     market = make_market()
-    real, ended = orders.holds.take, []
+    real_take, jobs_seen = orders.holds.take, []
 
-    def watched(*arguments, **options):
+    def take_while_suspending(*arguments, **options):
         def suspend() -> None:
             Organization.objects.filter(pk=market.organization.pk).update(status="suspended")
-            ended.append(InferenceJob.objects.count())
+            jobs_seen.append(InferenceJob.objects.count())
             connection.close()
 
         worker = threading.Thread(target=suspend)
@@ -125,13 +131,13 @@ def test_a_suspension_waits_for_an_order_that_was_first(monkeypatch):
         until_somebody_waits_for_us()
         assert worker.is_alive()
         workers.append(worker)
-        real(*arguments, **options)
+        real_take(*arguments, **options)
 
     workers: list[threading.Thread] = []
-    monkeypatch.setattr(orders.holds, "take", watched)
+    monkeypatch.setattr(orders.holds, "take", take_while_suspending)
     order(market.organization, cap_micro=100_000)
     workers[0].join()
-    assert ended == [1]  # it sees the job that it came after
+    assert jobs_seen == [1]  # the suspension sees the job of the order for which it waited
 
 
 def test_a_spend_cap_holds_when_orders_come_at_once():
@@ -165,7 +171,7 @@ def test_accounts_and_cards_are_made_once():
 
 
 def test_transfers_in_circles_never_deadlock_nor_overdraw():
-    """Eight threads move money among six wallets and holds, each statement over many accounts in any order."""
+    """Eight threads move money among six wallets and holds; each statement touches several accounts, in any order."""
     places = [
         Place(kind=kind, currency="USD", organization_id=organization.pk)
         for organization in (make_organization(top_up_micro=1_000) for _ in range(3))
@@ -210,14 +216,15 @@ def test_settling_at_once_settles_each_usage_once():
         make_usage(orders[index % 2].job, market.nodes[index // 2 % 2], compute_ms=400_000)
     settled = at_once(6, lambda _: sum(iter(lambda: settle_usage(limit=7), 0)))
     assert sum(settled) == RatedUsage.objects.count() == 40
-    # Twenty times 400 s at 0.10 an hour are 0.22: the hold of 0.10 is used up exactly, whoever came first.
+    # Twenty times 400 s at 0.10 an hour would be 0.22: the hold of 0.10 is used up exactly, in whatever order they
+    # settle.
     assert list(JobOrder.objects.values_list("charged_micro", flat=True)) == [100_000, 100_000]
     assert sum(EarningsDay.objects.values_list("attempts", flat=True)) == 40
     assert sum(SpendDay.objects.values_list("charged_micro", flat=True)) == 200_000
     rows = list(RatedUsage.objects.all())
     assert sum(EarningsDay.objects.values_list("gross_micro", flat=True)) == sum(row.owner_micro for row in rows)
     assert posting.recompute() == []
-    # And back again: each is voided once, and nothing of it is left on any day.
+    # And back again: each is voided once, and no day has anything left.
     for row in rows:
         voids.void(rated=row, reason="test", actor=None)
     assert sum(at_once(6, lambda _: sum(iter(lambda: voids.settle_voids(limit=7), 0)))) == 40

@@ -1,4 +1,7 @@
-"""Whatever is voided and disputed, in whatever order: an order gives back what it charged at most, to the pockets that paid."""
+"""Voids and disputes in any order: an order gives back no more than it charged, to the accounts that had paid.
+
+The accounts are the wallet and promotional credit.
+"""
 
 import threading
 from contextlib import suppress
@@ -26,7 +29,10 @@ WORDS = "The results were wrong."
 
 
 class Story:
-    """One order, paid by credit as far as there is some, worked by two owners."""
+    """One order, paid by promotional credit first, on which two owners work; each method is a step.
+
+    `expected` is what voids and grants should have given back so far.
+    """
 
     def __init__(self, credit: int) -> None:
         self.market = make_market(price=97_531, share=613)
@@ -80,16 +86,19 @@ class Story:
         if dispute := self.order.disputes.filter(status="open").first():
             disputes.withdraw(dispute=dispute, actor=self.user)
 
-    def back(self, *pockets: str) -> int:
-        found = LedgerTransfer.objects.filter(kind="correction", credit__kind__in=pockets)
-        return sum(found.filter(credit__organization=self.market.organization).values_list("amount_micro", flat=True))
+    def back(self, *kinds: str) -> int:
+        """Return what was given back to the customer's accounts of these kinds."""
+        corrections = LedgerTransfer.objects.filter(kind="correction", credit__kind__in=kinds)
+        return sum(
+            corrections.filter(credit__organization=self.market.organization).values_list("amount_micro", flat=True)
+        )
 
     def check(self) -> None:
         charged, promo = self.order.charged_micro, min(self.order.held_promo_micro, self.order.charged_micro)
         assert self.back("wallet") <= charged - promo
         assert self.back("promo_wallet") <= promo
         assert self.back("wallet", "promo_wallet") == self.expected
-        for node in self.market.nodes:  # never more is taken from an owner than the owner got
+        for node in self.market.nodes:  # no more is taken from an owner than the owner was paid
             kinds = LedgerAccount.objects.filter(owner=node.vehicle.owner, kind__in=["payable", "reserve"])
             assert sum(kinds.values_list("balance_micro", flat=True)) >= 0
         assert posting.recompute() == []
@@ -111,9 +120,9 @@ acts = st.tuples(
 def test_cash_back_is_cash_paid_at_most(credit, before, works, after):
     with transaction.atomic():
         story = Story(credit)
-        for name, number_ in [("work", ms) for ms in works] + before + [("close", 0)] + after:
+        for name, argument in [("work", ms) for ms in works] + before + [("close", 0)] + after:
             with suppress(DomainError), transaction.atomic():
-                getattr(story, name)(number_)
+                getattr(story, name)(argument)
             story.check()
         transaction.set_rollback(True)
 
@@ -125,7 +134,7 @@ def test_credit_does_not_become_money():
     story.close()
     story.open(999)
     wallet, promo = (balance(story.market.organization, kind) for kind in ("wallet", "promo_wallet"))
-    # The database refuses it, whoever asks.
+    # Raw SQL cannot grant it either.
     upheld = "UPDATE billing_dispute SET status = 'upheld', granted_micro = 9, granted_promo_micro = {}"
     assert [sqlstate_of(upheld.format(micro)) for micro in (0, 8, 10)] == ["DW007", "DW007", "23514"]
     story.uphold(999)
@@ -137,7 +146,7 @@ def test_credit_does_not_become_money():
 
 @pytest.mark.django_db(transaction=True)
 def test_who_opens_a_dispute_waits_for_what_is_being_given_back():
-    """And after that anything at once: of the same money one comes first, and the others are refused."""
+    """A second dispute waits for the decision of the first. Then a decision and voids at once return nothing twice."""
     story = Story(40_000)
     for ms in (1_000_000, 2_000_000, 3_000_000):
         story.work(ms)
@@ -153,13 +162,13 @@ def test_who_opens_a_dispute_waits_for_what_is_being_given_back():
         finally:
             connection.close()
 
-    waits = threading.Thread(target=open_another)
+    opener = threading.Thread(target=open_another)
     with transaction.atomic():
-        story.uphold(998)  # even: the owners'
-        waits.start()
+        story.uphold(998)  # an even number: at the owners' cost
+        opener.start()
         until_somebody_waits_for_us()
-        assert waits.is_alive()
-    waits.join()
+        assert opener.is_alive()
+    opener.join()
     assert refusal == ["amount_invalid"]
 
     story = Story(40_000)

@@ -1,4 +1,4 @@
-"""Through dispatch, verification and settlement: whatever cars report, the hold pays every canonical attempt, and its owner."""
+"""From dispatch through verification to settlement: whatever vehicles report, the hold pays every canonical attempt."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ claims = st.tuples(st.integers(0, 10**6), st.integers(0, 10**6))
     reported=st.lists(claims, min_size=4, max_size=4),
 )
 def test_nothing_is_worked_that_the_hold_does_not_pay(cast: Any, speeds, power, items, cap, tier, reported):
-    """Two classes, cars that claim any time and energy, a cap anywhere from the smallest to beyond the estimate."""
+    """Two classes, vehicles that report any time and energy, and any cap from the smallest to above the estimate."""
     with transaction.atomic():
         cars = [*present(2), *present(2, hardware=factories.msgspec.structs.replace(factories.HARDWARE, **OTHER))]
         trust(cars)
@@ -72,7 +72,7 @@ def test_nothing_is_worked_that_the_hold_does_not_pay(cast: Any, speeds, power, 
         order = JobOrder.objects.get(job=job)
         rated = RatedUsage.objects.filter(usage__is_canonical=True)
         assert sum(row.charged_micro for row in rated) == order.charged_micro <= order.held_micro <= limit
-        # Each canonical attempt is charged in full, and so the hold pays its owner: no transfer of the platform's does.
+        # Each canonical attempt is charged in full, so the hold pays its owner, and not the platform.
         assert not rated.filter(owner_transfer__kind="verification").exists()
         assert all(row.charged_micro >= row.owner_micro for row in rated)
         copies = UsageRecord.objects.filter(is_canonical=False).count()
@@ -83,7 +83,7 @@ def test_nothing_is_worked_that_the_hold_does_not_pay(cast: Any, speeds, power, 
 
 @pytest.mark.usefixtures("unreplicated")
 def test_quorum_gives_every_unit_two_owners_whoever_runs_it(cast):
-    """Cars of the highest trust, two of them one owner's: never alone, and never two of one owner."""
+    """Even with the highest trust, no vehicle runs a unit alone, and never two vehicles of the same owner."""
     cars = [*present(2, owner=cast.alice, capacity=8), *present(1, owner=cast.bob, capacity=8)]
     trust(cars)
     factories.top_up(cast.acme, 10**9)
@@ -100,7 +100,7 @@ def test_quorum_gives_every_unit_two_owners_whoever_runs_it(cast):
     dispatch.dispatch()
     for unit in job.units.all():
         assert set(unit.attempts.values_list("owner_id", flat=True)) == {cast.alice.pk, cast.bob.pk}
-    # One of the two alone is not enough.
+    # The results of one owner alone are not enough.
     for car in cars[:2]:
         work(car, compute_ms=18_000)
     assert verification.verify() == 0
@@ -108,7 +108,7 @@ def test_quorum_gives_every_unit_two_owners_whoever_runs_it(cast):
     assert verification.verify() == 4
     settle_usage()
     order = JobOrder.objects.get(job=job)
-    # 72 s at 0.194 an hour, and 4 x 1 mWh: the customer pays once, both owners get what 0.097 and 70 % would give.
+    # 72 s at 0.194 an hour, and 4 x 1 mWh. The customer pays once; each owner gets 70 % of 0.097 an hour.
     assert order.charged_micro == 4 * 970
     paid = LedgerTransfer.objects.filter(kind__in=["share", "verification"]).values_list(
         "kind", "credit__owner", "amount_micro"
@@ -134,7 +134,7 @@ def test_a_class_that_joined_later_and_is_slower_gets_no_unit_that_pays_it_too_l
     HardwareClass.objects.filter(pk=slow[0].node.hardware_class_id).update(slowness_permille=1_000)
     job.units.update(not_before_at=None)
     assert dispatch.dispatch() == 1
-    # Made slower while it works: it counts as the class that the hold was computed for.
+    # The class becomes slower while it works: it counts with the figures for which the hold was computed.
     HardwareClass.objects.filter(pk=slow[0].node.hardware_class_id).update(slowness_permille=9_000, power_mw=10**6)
     assert leased(slow[0])
     work(slow[0], compute_ms=10**6, energy_mwh=10**6)

@@ -1,4 +1,4 @@
-"""Estimates and orders. The market: 0.10 for a compute-hour, 70 % of it the owner's; the customer has 10.00."""
+"""Estimates and orders. The market: 0.10 for a compute-hour, of which 70 % are the owner's; the customer has 10.00."""
 
 import pytest
 from django.db import transaction
@@ -42,18 +42,18 @@ def estimate(organization, *, items=3600, us_per_item=1_000_000, **fields) -> or
     return orders.estimate(artifact=artifact, items=items, **fields)
 
 
-# Estimates
+# --- Estimates
 
 
 def test_an_hour_of_work_is_estimated_at_its_price_and_at_most_three_times_that(market):
-    """3,600 items of a second each, in one unit: 0.10; at most 3 h."""
+    """3,600 items of a second each, in one unit, cost 0.10; at most three hours can be charged."""
     quote = estimate(market.organization, unit_items=3600)
     assert (quote.compute_ms, quote.units, quote.currency) == (3_600_000, 1, "USD")
     assert (quote.low_micro, quote.cap_min_micro, quote.high_micro) == (100_000, 100_000, 300_000)
 
 
 def test_energy_is_a_part_of_the_range(market):
-    """15 W for an hour at 0.20 a kWh are 0.003; at most half as much again, for three hours."""
+    """15 W for an hour at 0.20 a kWh cost 0.003; at most one and a half times that draw counts, for three hours."""
     make_card(market.hardware_class, price=97_000, price_micro_per_kwh=200_000, valid_from_at=timezone.now())
     quote = estimate(market.organization, unit_items=3600)
     assert (quote.low_micro, quote.cap_min_micro, quote.high_micro) == (100_000, 101_500, 304_500)
@@ -75,7 +75,7 @@ def test_one_cheap_item_still_has_a_price(market):
 
 
 def test_the_range_spans_the_classes_and_the_price_is_the_dearest(market):
-    """A class that is three times as slow, at twice the price: low is the fast class's time, high the slow one's."""
+    """With a class three times as slow, at twice the price: `low` is the fast class's time, `high` the slow one's."""
     slow = make_class(slowness_permille=3000)
     make_card(slow, price=200_000)
     make_node(slow)
@@ -147,7 +147,7 @@ classes = st.lists(st.tuples(st.integers(1, 9_000), st.integers(0, 400_000)), mi
     dice=st.randoms(use_true_random=False),
 )
 def test_whatever_cars_report_a_hold_pays_it(market, **drawn):
-    """Any mix of classes, of times and energies as far as verification counts them, under any cap that is taken."""
+    """For any mix of classes, any times and energies that verification counts, and any cap that is accepted."""
     items, step, us, fleet = drawn["items"], drawn["unit_items"], drawn["us_per_item"], drawn["fleet"]
     bounds = {"slowness_permille": max(c[0] for c in fleet), "power_mw": max(c[1] for c in fleet)}
     card = RateCard(price_micro_per_hour=drawn["hour"], price_micro_per_kwh=drawn["kwh"], owner_share_permille=1000)
@@ -183,7 +183,7 @@ def test_whatever_cars_report_a_hold_pays_it(market, **drawn):
     assert charged <= held
 
 
-# Orders
+# --- Orders
 
 
 def test_an_order_holds_the_highest_estimate_and_binds_the_price(market):
@@ -210,7 +210,7 @@ def test_a_cap_is_all_that_is_held(market):
 
 
 def test_a_cap_lowers_the_time_that_counts(market):
-    """At 0.15 half as much again as the trial's time; the class that the hold was computed for is bound with it."""
+    """A cap of 0.15 pays for one and a half times the trial's time; the job stores the figures of the class as well."""
     job = order(market.organization, cap_micro=150_000).job
     assert job.paid_time_permille == 1_500
     assert (job.slowness_max_permille, job.power_max_mw, job.copies_min) == (1_000, 15_000, 1)
@@ -255,7 +255,7 @@ def refused(market, **fields) -> DomainError:
 
 
 def test_a_cap_that_would_not_pay_the_slowest_class_for_the_trials_time_is_refused(market):
-    """Half as slow again: 0.15, though a fast car might do it for 0.10."""
+    """On a class half as slow again the trial's time costs 0.15, although a fast vehicle might do it for 0.10."""
     slow = make_class(slowness_permille=1_500)
     make_card(slow)
     make_node(slow)
@@ -287,7 +287,7 @@ def test_a_file_that_does_not_fit_the_model_leaves_nothing_behind(market):
     assert wallets.summary(market.organization).held_micro == 0
 
 
-# Against the service
+# --- Raw SQL, past the service
 
 
 @pytest.mark.parametrize(

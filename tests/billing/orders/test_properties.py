@@ -1,4 +1,4 @@
-"""Any sequence of what can happen to money keeps every sum, and agrees with a second computation in plain Python."""
+"""Any sequence of events keeps every sum of money, and agrees with a second computation in plain Python."""
 
 from collections import defaultdict
 from contextlib import nullcontext, suppress
@@ -23,7 +23,7 @@ from tests.billing.helpers import Market, end_job, give_credit, make_market, mak
 
 pytestmark = pytest.mark.django_db
 
-PRICE, KWH, SHARE = 97_531, 199_933, 613  # so that almost nothing divides evenly
+PRICE, KWH, SHARE = 97_531, 199_933, 613  # chosen so that almost nothing divides evenly
 
 hours = st.integers(0, 12_000_000)  # three of them use up most holds
 steps = st.one_of(
@@ -43,21 +43,21 @@ steps = st.one_of(
 
 @dataclass
 class Books:
-    """What should be, computed in another way from the same events."""
+    """The expected sums, computed in another way from the same events; each method is an event."""
 
     market: Market
     deposits: dict[int, int] = field(default_factory=dict)
     orders: list[JobOrder] = field(default_factory=list)
     left: dict[int, int] = field(default_factory=dict)  # order -> what remains of its hold
     charged: dict[int, int] = field(default_factory=lambda: defaultdict(int))  # order -> what it has cost
-    to_wallet: dict[int, int] = field(default_factory=lambda: defaultdict(int))  # order -> what voids gave the wallet
+    to_wallet: dict[int, int] = field(default_factory=lambda: defaultdict(int))  # order -> what voids gave back to it
     credit: int = 0
     returned: int = 0  # to the wallet, when orders closed and usage was voided
     ended: set[int] = field(default_factory=set)
     closed: set[int] = field(default_factory=set)
     pending: list[UsageRecord] = field(default_factory=list)
     settled: dict[int, int] = field(default_factory=dict)  # usage -> what the customer was charged for it
-    originals: list[UsageRecord] = field(default_factory=list)  # work that nobody has checked yet
+    originals: list[UsageRecord] = field(default_factory=list)  # work without a copy that checks it
     payable: dict[int, int] = field(default_factory=lambda: defaultdict(int))
 
     @property
@@ -70,7 +70,7 @@ class Books:
         self.credit += amount
 
     def top_up(self, amount: int, key: int) -> None:
-        """The same key again is no second top-up; with another amount it is refused."""
+        """Top up. The same key again credits nothing more, and with another amount it is refused."""
         differs = self.deposits.setdefault(key, amount) != amount
         with pytest.raises(Conflict) if differs else nullcontext():
             top_up(self.market.organization, amount, key=f"key {key}")
@@ -170,7 +170,7 @@ def test_whatever_happens_the_books_are_right(sequence):
         for name, first, second in sequence:
             getattr(books, name)(first, second)
             books.check()
-        # Running everything once more, and once more, changes nothing that the books do not know.
+        # Settling and closing what is left, and then once more, changes only what the books expect.
         books.settle(5_000)
         books.close()
         books.check()

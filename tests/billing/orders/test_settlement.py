@@ -1,4 +1,4 @@
-"""Worked examples of how usage becomes money. The market: 0.10 for a compute-hour, 70 % of it the owner's."""
+"""Worked examples of settlement. The market: 0.10 for a compute-hour, of which 70 % are the owner's."""
 
 from datetime import UTC, datetime
 
@@ -43,7 +43,7 @@ def balance(kind: str) -> int:
 
 
 def verified_at(at: datetime) -> None:
-    """Date the last usage back, which nothing may do, as a replica would."""
+    """Change the time of the last usage, which no rule allows: only a session with the role of a replica can."""
     with unguarded():
         execute(
             "UPDATE compute_usagerecord SET created_at = %s WHERE id = (SELECT max(id) FROM compute_usagerecord)", at
@@ -63,7 +63,7 @@ def test_an_hour_of_work_costs_ten_cents_of_which_the_owner_gets_seven(market):
 
 
 def test_energy_is_paid_on_to_the_owner_in_full():
-    """0.015 kWh at 0.20: 0.003 more for the customer, and all of it the owner's."""
+    """0.015 kWh at 0.20 a kWh cost the customer 0.003 more, and all of it is the owner's."""
     market = make_market(price_micro_per_kwh=200_000)
     paid = order(market.organization)
     first = make_usage(paid.job, market.nodes[0], energy_mwh=15_000)
@@ -77,7 +77,7 @@ def test_energy_is_paid_on_to_the_owner_in_full():
 
 
 def test_a_transfer_is_of_one_month_and_as_old_as_its_last_work(market):
-    """Three hours, one verified in the last second of October and two in November: two transfers to the owner, two of revenue."""
+    """An hour verified at the end of October and two in November make two transfers to the owner, two to revenue."""
     paid = order(market.organization)
     times = [
         datetime(2026, 10, 31, 23, 59, 59, 999_999, UTC),
@@ -121,7 +121,7 @@ def test_days_are_added_to_batch_by_batch_and_copies_cost_the_customer_nothing(m
 
 
 def test_a_copy_that_checked_the_work_is_paid_by_the_platform(market):
-    """Two owners do the same unit: the customer pays for one, the platform pays the other owner the same 7 cents."""
+    """Two owners run the same unit: the customer pays for one, the platform pays the other owner the same 7 cents."""
     paid = order(market.organization)
     first = make_usage(paid.job, market.nodes[0])
     make_usage(paid.job, market.nodes[1], copy_of=first)
@@ -136,7 +136,7 @@ def test_a_copy_that_checked_the_work_is_paid_by_the_platform(market):
 
 
 def test_an_owner_keeps_what_is_left_after_energy_and_wear(market):
-    """0.015 kWh in the hour, at 0.18 and 0.06 a kWh: 0.0027 + 0.0009 of the 0.07."""
+    """0.015 kWh in the hour, at 0.18 (energy) and 0.06 (wear) a kWh, cost the owner 0.0027 + 0.0009 of the 0.07."""
     paid = order(market.organization)
     make_usage(paid.job, market.nodes[0], energy_mwh=15_000)
     settle_usage()
@@ -154,8 +154,10 @@ def test_costs_are_those_of_the_policy_when_it_is_settled(market):
 
 
 def test_the_customer_never_pays_more_than_is_held_and_the_owner_is_paid_in_full(market):
-    """Cap 0.15, two hours of work: the first is charged 0.10. Of the second 0.05 is left, less than the owner's 0.07:
-    the platform takes the 0.05 and pays the 0.07 itself."""
+    """With a cap of 0.15, the first hour is charged 0.10, and the second 0.05, which is less than the owner's 0.07.
+
+    So the platform takes the 0.05 as revenue and pays the 0.07 itself.
+    """
     paid = order(market.organization, cap_micro=150_000)
     for _ in range(2):
         make_usage(paid.job, market.nodes[0])
@@ -168,7 +170,7 @@ def test_the_customer_never_pays_more_than_is_held_and_the_owner_is_paid_in_full
 
 
 def test_what_is_left_of_the_hold_pays_the_owner_first(market):
-    """Cap 0.18: of the second hour 0.08 is left, which covers the owner's 0.07; the platform gets 0.01 of it."""
+    """With a cap of 0.18, 0.08 is left for the second hour: it covers the owner's 0.07, and the platform gets 0.01."""
     paid = order(market.organization, cap_micro=180_000)
     for _ in range(2):
         make_usage(paid.job, market.nodes[0])
@@ -189,7 +191,7 @@ def test_the_cap_holds_across_batches(market):
 
 
 def test_one_payment_for_an_owner_and_one_of_revenue_for_an_order_in_a_batch(market):
-    """Three units by two owners: two payments and one transfer of revenue, each the sum of its rows."""
+    """Three units by two owners make two payments and one transfer of revenue, each the sum of its rows."""
     paid = order(market.organization)
     for node in (market.nodes[0], market.nodes[0], market.nodes[1]):
         make_usage(paid.job, node, compute_ms=1_001)

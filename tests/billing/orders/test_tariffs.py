@@ -1,4 +1,4 @@
-"""What an attempt's energy cost its owner: by the tariff of the moment when it was leased, not when it was settled."""
+"""What an attempt's energy cost its owner: by the tariff in force when it was leased, not when it was settled."""
 
 from datetime import UTC, datetime
 
@@ -15,27 +15,27 @@ KWH = 1_000_000
 NIGHT = [[day, 22 * 60, 6 * 60, 90_000] for day in range(7)]
 
 
-def lease_back_then(attempt: int, moment: datetime) -> None:
-    """When an attempt was leased never changes: only a replica's session may say otherwise."""
+def set_leased_at(attempt: int, moment: datetime) -> None:
+    """Change when an attempt was leased, which no rule allows: only a session with the role of a replica can."""
     with unguarded():
         execute("UPDATE compute_attempt SET leased_at = %s WHERE id = %s", moment, attempt)
 
 
 def cost_of(market, *moments: datetime) -> list[int]:
-    """Nano-units that a kWh cost in attempts leased at these moments, settled together."""
+    """Settle attempts leased at these moments together, and return the nano-units that a kWh cost in each."""
     paid = order(market.organization)
     for moment in moments:
         usage = make_usage(paid.job, market.nodes[0], energy_mwh=KWH)
-        lease_back_then(usage.attempt_id, moment)
+        set_leased_at(usage.attempt_id, moment)
     assert settle_usage() == len(moments)
     return list(RatedUsage.objects.order_by("usage_id").values_list("energy_cost_nano", flat=True))
 
 
 @pytest.fixture
 def market():
-    made = make_market()
+    market = make_market()
     OwnerPolicy.objects.update(tariff_windows=NIGHT, tariff_micro_per_kwh=300_000, time_zone="Europe/Berlin")
-    return made
+    return market
 
 
 def test_the_cheap_and_the_dear_hour_each_at_its_own_price(market):
@@ -44,7 +44,7 @@ def test_the_cheap_and_the_dear_hour_each_at_its_own_price(market):
 
 
 def test_the_night_when_the_clocks_go_back(market):
-    """Cheap from 22:00 (20:00 UTC) to 6:00 (5:00 UTC): nine hours that night."""
+    """The cheap window is from 22:00 (20:00 UTC) to 6:00 (5:00 UTC): nine hours that night."""
     moments = [
         datetime(2026, 10, 24, 19, 59, tzinfo=UTC),
         datetime(2026, 10, 24, 20, 0, tzinfo=UTC),

@@ -1,4 +1,7 @@
-"""Voids: corrections that mirror a rating, whoever paid it. The market: 0.10 an hour, 70 % the owner's, 0.20 a kWh besides."""
+"""Voids: corrections mirror the rating of usage, paid by the customer or by the platform.
+
+The market: 0.10 an hour, of which 70 % are the owner's, and 0.20 a kWh.
+"""
 
 import pytest
 from django.db import connection
@@ -41,7 +44,7 @@ def corrections(row) -> dict[str, tuple[str, str, int]]:
 
 
 def test_work_that_the_customer_paid_goes_back_to_the_wallet(market):
-    """An hour with 0.015 kWh: 0.103, of which 0.073 were the owner's. He was paid out meanwhile: he owes it now."""
+    """An hour with 0.015 kWh cost 0.103, of which 0.073 were the owner's."""
     usage = make_usage(order(market.organization).job, market.nodes[0], energy_mwh=15_000)
     settle_usage()
     assert payable(market.nodes[0]) == 73_000
@@ -84,7 +87,7 @@ def test_a_copy_goes_back_to_the_platforms_expense(market):
 
 
 def test_work_that_the_hold_paid_in_part(market):
-    """0.15 held, two hours: of the second the customer was charged 0.05, and the platform paid the owner."""
+    """With 0.15 held, the customer was charged 0.05 for the second hour, and the platform paid the owner."""
     placed = order(market.organization, cap_micro=150_000)
     usage = [make_usage(placed.job, market.nodes[0]) for _ in range(2)][1]
     settle_usage()
@@ -109,18 +112,21 @@ def test_what_credit_had_paid_is_credit_again(market):
 
 
 def test_the_wallet_gets_back_first_what_it_paid(market):
-    """Of 0.20 credit had paid 0.12: the first void gives the wallet its 0.08, the second is all credit's."""
+    """Of 0.20, credit paid 0.12. The first void returns 0.08 to the wallet and 0.02 to credit, the second 0.10 to it.
+
+    The wallet gets all that it had paid before credit gets anything.
+    """
     give_credit(market.organization, 120_000)
     placed = order(market.organization, cap_micro=200_000)
     usage = [make_usage(placed.job, market.nodes[0]) for _ in range(2)]
     settle_usage()
     before = [balance(market.organization, kind) for kind in ("wallet", "promo_wallet")]
-    given = []
-    for one in usage:
-        void(one)
+    given_back = []
+    for record in usage:
+        void(record)
         now = [balance(market.organization, kind) for kind in ("wallet", "promo_wallet")]
-        given.append([after - was for was, after in zip(before, now, strict=True)])
-    assert given == [[80_000, 20_000], [80_000, 120_000]]
+        given_back.append([after - first for first, after in zip(before, now, strict=True)])
+    assert given_back == [[80_000, 20_000], [80_000, 120_000]]
     assert posting.recompute() == []
 
 
@@ -151,7 +157,7 @@ INSERT = (
 @pytest.mark.parametrize(
     ("sql", "sqlstate"),
     [
-        (INSERT.format("now()"), "DW007"),  # settled before it began
+        (INSERT.format("now()"), "DW007"),  # settled from the start
         (INSERT.format("NULL").replace("rated_id", "rated_id").replace(", id,", ", id + 1000000,"), "23503"),
         (f"{INSERT.format('NULL')}; UPDATE billing_usagevoid SET settled_at = now()", "DW007"),  # without corrections
         (f"{INSERT.format('NULL')}; {INSERT.format('NULL')}", "23505"),
@@ -180,7 +186,7 @@ def test_corrections_of_another_sum_or_account_settle_nothing(market):
     settle_usage()
     row = voids.void(rated=usage.rated, reason="x", actor=None)
     wallet, revenue = posting.wallet(market.organization), posting.platform("revenue", "USD")
-    owner = posting.payable(market.nodes[1].vehicle.owner, "USD")  # not who earned it
+    owner = posting.payable(market.nodes[1].vehicle.owner, "USD")  # not the owner who earned it
     posting.post(
         [
             posting.Posting(

@@ -1,4 +1,4 @@
-"""Owners with accounts at the fake, and payouts as statements make them."""
+"""Helpers for tests of payouts: owners with accounts at the fake Stripe, and payouts as statements make them."""
 
 from datetime import timedelta
 
@@ -28,7 +28,7 @@ LONG_AGO = timezone.datetime(2026, 1, 1, tzinfo=timezone.get_default_timezone())
 
 
 def begin(owner: Owner, country: str = "US", key: str = "k") -> ConnectedAccount:
-    """Asked for, and made at Stripe if it answers."""
+    """Request an owner's account, made at Stripe if Stripe answers, and return it."""
     account = connected_accounts.start(owner=owner, country=country, idempotency_key=key)
     connected_accounts.send_now(account)
     account.refresh_from_db()
@@ -36,7 +36,7 @@ def begin(owner: Owner, country: str = "US", key: str = "k") -> ConnectedAccount
 
 
 def become(stripe: FakeWorld, account: ConnectedAccount, outcome: str, *, bank: str = BANK_PAYS) -> ConnectedAccount:
-    """The owner filled it in on Stripe's page, and the webhooks of it arrived."""
+    """Fill the account in on Stripe's page with this outcome, process the webhooks, and return the account."""
     Payees(stripe.fake.emitter).onboard(account.stripe_id, name="A. Owner", bank=bank, outcome=outcome)
     stripe.deliver_all()
     inbox.process_due()
@@ -51,7 +51,7 @@ def ready_owner(stripe: FakeWorld, *, bank: str = BANK_PAYS) -> Owner:
 
 
 def fund(stripe: FakeWorld, minor: int = 1_000_00) -> None:
-    """Money on our balance at Stripe."""
+    """Add money to our balance at Stripe, in cents."""
     now = stripe.fake.emitter.now()
     stripe.fake.store.put(
         {
@@ -76,7 +76,7 @@ def fund(stripe: FakeWorld, minor: int = 1_000_00) -> None:
 
 
 def make_payout(owner: Owner, amount_micro: int = 25_000_000, *, due_in: timedelta = timedelta(0)) -> Payout:
-    """As part `statements` does: the statement, its posting, the payout."""
+    """Return a payout as closing a statement makes it, with the statement, its entries and its posting."""
     count = number()
     places = [
         Place(kind="adjustment", currency="USD"),
@@ -157,12 +157,12 @@ def transfers(stripe: FakeWorld) -> list[dict]:
 
 
 def differences() -> list[ledger.Difference]:
-    """What does not add up."""
+    """Return what the checks of the ledger find."""
     return ledger.recompute()
 
 
 def age(days: int = 3) -> None:
-    """All of it happened days ago: no check waits any more for what Stripe says late."""
+    """Make everything so many days older, so that the checks wait no longer for what Stripe reports late."""
     with unguarded():
         for column in (
             "billing_balancetransaction.occurred_at",

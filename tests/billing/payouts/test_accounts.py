@@ -1,4 +1,4 @@
-"""Where owners are paid: what Stripe says becomes our state, in any order."""
+"""Owners' accounts at Stripe: what Stripe reports, in any order, becomes our state."""
 
 import random
 from datetime import timedelta
@@ -77,11 +77,11 @@ def test_what_stripe_makes_of_it_arrives_by_thin_events(stripe: FakeWorld, outco
 def test_any_order_of_states_ends_where_stripe_is(stripe: FakeWorld):
     owner = factories.make_owner()
     account = begin(owner)
-    payees, chance = Payees(stripe.fake.emitter), random.Random(3)
+    payees, dice = Payees(stripe.fake.emitter), random.Random(3)
     for outcome in ("more", "pending", "ready", "restricted", "pending", "soon", "ready"):
         payees.onboard(account.stripe_id, name="A", bank="000123456789", outcome=outcome)
     events = stripe.events("v2.core.account") * 2
-    chance.shuffle(events)
+    dice.shuffle(events)
     for event in events:
         assert stripe.deliver(event) == 200
         inbox.process_due()
@@ -170,9 +170,13 @@ def test_a_lost_account_is_found_page_by_page(stripe: FakeWorld):
         Payees(stripe.fake.emitter).open({"identity": {"country": "us"}, "defaults": {"responsibilities": {}}})
     oldest = accounts_at_stripe(stripe)[-1]
     stripe.fake.store.put({**oldest, "metadata": {"command": "account:x:v1"}})
-    for row in accounts_at_stripe(stripe):  # as the specification wants them
-        who = {"fees_collector": "application", "losses_collector": "application", "requirements_collector": "stripe"}
-        stripe.fake.store.put({**row, "defaults": {"currency": "usd", "locales": [], "responsibilities": who}})
+    collectors = {
+        "fees_collector": "application",
+        "losses_collector": "application",
+        "requirements_collector": "stripe",
+    }
+    for row in accounts_at_stripe(stripe):  # complete them as the specification requires
+        stripe.fake.store.put({**row, "defaults": {"currency": "usd", "locales": [], "responsibilities": collectors}})
     found = gateway.find_account(command="account:x:v1")
     assert found is not None
     assert found.id == oldest["id"]
@@ -213,11 +217,11 @@ def test_nobody_makes_a_second_account_while_the_first_may_exist(stripe: FakeWor
 
 def test_links_are_fresh_each_time_and_kept_nowhere(stripe: FakeWorld):
     account = begin(factories.make_owner())
-    where = {"return_url": "https://s/return", "refresh_url": "https://s/refresh"}
-    urls = {connected_accounts.onboarding_url(account=account, **where) for _ in range(2)}
+    pages = {"return_url": "https://s/return", "refresh_url": "https://s/refresh"}
+    urls = {connected_accounts.onboarding_url(account=account, **pages) for _ in range(2)}
     assert len(urls) == 2
     become(stripe, account, "ready")
-    connected_accounts.onboarding_url(account=account, **where)
+    connected_accounts.onboarding_url(account=account, **pages)
     assert "/express/" in connected_accounts.dashboard_url(account=account)
     with connection.cursor() as cursor:
         cursor.execute("SELECT row_to_json(c)::text FROM billing_connectedaccount c")
@@ -234,7 +238,7 @@ def test_the_sweep_reads_what_webhooks_lost_and_leaves_the_ready_alone(stripe: F
 
 
 def test_a_ready_one_that_is_about_to_be_paid_is_read_again_once_in_half_a_day(stripe: FakeWorld):
-    """Stripe restricted it, and the event of that was lost."""
+    """Stripe restricted the account, and the event about it was lost."""
     owners = [factories.make_owner() for _ in range(4)]
     soon, later, held, _ = (become(stripe, begin(owner), "ready") for owner in owners)
     fund(stripe)

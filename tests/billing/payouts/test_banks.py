@@ -1,4 +1,4 @@
-"""From the owner's account at Stripe to the owner's bank: in any order, and as late as banks are."""
+"""Payouts on the way from the owner's account at Stripe to the owner's bank: events in any order, and late refusals."""
 
 import random
 
@@ -22,6 +22,7 @@ def banks(stripe: FakeWorld) -> Payees:
 
 
 def paid(stripe: FakeWorld, owner) -> tuple[Payout, str]:
+    """Return a paid payout of the owner, and the id of the owner's account at Stripe."""
     payout = make_payout(owner)
     payouts.send_due()
     stripe.run()
@@ -29,7 +30,8 @@ def paid(stripe: FakeWorld, owner) -> tuple[Payout, str]:
     return payout, str(payout.account.stripe_id)
 
 
-def heard(stripe: FakeWorld, payout: Payout) -> tuple[str, str]:
+def bank_state(stripe: FakeWorld, payout: Payout) -> tuple[str, str]:
+    """Process the events that Stripe has sent, and return the payout's bank status and code."""
     stripe.deliver_all()
     inbox.process_due()
     payout.refresh_from_db()
@@ -39,20 +41,20 @@ def heard(stripe: FakeWorld, payout: Payout) -> tuple[str, str]:
 def test_at_the_bank(stripe: FakeWorld, banks: Payees):
     payout, account_id = paid(stripe, ready_owner(stripe))
     banks.pay_bank(account_id)
-    assert heard(stripe, payout) == ("paid", "")
+    assert bank_state(stripe, payout) == ("paid", "")
     assert all(row.account_id == account_id for row in StripeEvent.objects.filter(type__startswith="payout."))
 
 
 def test_a_bank_that_refuses_and_then_does_not(stripe: FakeWorld, banks: Payees):
     payout, account_id = paid(stripe, ready_owner(stripe, bank=BANK_REFUSES))
     banks.pay_bank(account_id)
-    assert heard(stripe, payout) == ("failed", "account_closed")
+    assert bank_state(stripe, payout) == ("failed", "account_closed")
     assert Mail.objects.filter(kind="payout-bank-failed").count() == 1
     banks.onboard(account_id, name="A", bank="000123456789", outcome="ready")
     (second,) = banks.pay_bank(account_id)
-    assert heard(stripe, payout) == ("paid", "")
+    assert bank_state(stripe, payout) == ("paid", "")
     banks.settle_bank(second["id"], paid=False)  # days later the bank sends it back
-    assert heard(stripe, payout) == ("failed", "account_closed")
+    assert bank_state(stripe, payout) == ("failed", "account_closed")
     assert Mail.objects.filter(kind="payout-bank-failed").count() == 2
 
 
@@ -76,11 +78,11 @@ def test_one_payment_to_the_bank_carries_all_that_was_there(stripe: FakeWorld, b
     first, account_id = paid(stripe, owner)
     second, _ = paid(stripe, owner)
     banks.pay_bank(account_id)
-    assert (heard(stripe, first)[0], heard(stripe, second)[0]) == ("paid", "paid")
+    assert (bank_state(stripe, first)[0], bank_state(stripe, second)[0]) == ("paid", "paid")
     clock = stripe.fake.emitter.clock
     stripe.fake.emitter.clock = lambda: clock() + 60
     third, _ = paid(stripe, owner)
-    assert heard(stripe, third)[0] == "pending"
+    assert bank_state(stripe, third)[0] == "pending"
 
 
 def test_the_bank_may_be_quicker_than_we_write(stripe: FakeWorld, banks: Payees):
@@ -95,7 +97,7 @@ def test_the_bank_may_be_quicker_than_we_write(stripe: FakeWorld, banks: Payees)
     inbox.process_due()
     assert StripeEvent.objects.filter(type="payout.paid", status="received").exists()
     stripe.run()
-    assert heard(stripe, payout)[0] == "paid"
+    assert bank_state(stripe, payout)[0] == "paid"
 
 
 def test_what_webhooks_lost_is_asked_for(stripe: FakeWorld, banks: Payees):

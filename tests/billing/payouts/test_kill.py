@@ -1,4 +1,4 @@
-"""Real workers, killed with SIGKILL while they pay: no transfer twice, none lost. `DRIVEWAY_KILLS=100` for the long run."""
+"""Workers are killed with SIGKILL while they pay: no transfer is made twice or lost. DRIVEWAY_KILLS=100 runs longer."""
 
 import itertools
 import os
@@ -32,8 +32,9 @@ from tests.waiting import PATIENCE_S
 pytestmark = pytest.mark.django_db(transaction=True)
 KILLS = int(os.environ.get("DRIVEWAY_KILLS", "1"))
 KEY = {"Authorization": "Bearer sk_test_fake_kill"}
-# A worker that kills itself with SIGKILL at its n-th command: after Stripe's answer, inside the transaction that books it
-# (just before it commits), just after that, or before anything was sent.
+# A worker that kills itself with SIGKILL at its n-th command: after Stripe's answer ("answer"), in the transaction that
+# books the answer just before the commit ("commit"), just after the commit ("done"), or before anything is sent
+# ("claimed").
 WORKER = """
 import os, signal, sys
 import django
@@ -62,7 +63,7 @@ POINTS = ("answer", "commit", "claimed", "done")
 
 @pytest.fixture
 def server(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The fake in a process of its own; no webhook arrives."""
+    """The URL of a fake Stripe in a process of its own. No webhook arrives."""
     port = free_port()
     base, log = f"http://127.0.0.1:{port}", tmp_path / "fake.log"
     process = spawn(
@@ -100,7 +101,7 @@ def answers(base: str) -> bool:
 
 
 def worker(base: str, point: str, dies_at: int) -> int:
-    """Run one against the test's database; how it ended."""
+    """Run a worker against the test's database, and return its exit code."""
     name = connection.settings_dict["NAME"]
     environment = os.environ | {
         "DJANGO_SETTINGS_MODULE": "marketplace.settings",
@@ -120,7 +121,7 @@ def worker(base: str, point: str, dies_at: int) -> int:
 
 
 def onboarded(base: str) -> Any:
-    """An owner who filled in Stripe's page."""
+    """Return an owner who has filled in Stripe's page."""
     account = begin(factories.make_owner())
     page = connected_accounts.onboarding_url(account=account, return_url=f"{base}/", refresh_url=f"{base}/x")
     form = {"name": "A", "bank": "000123456789", "outcome": "ready"}
@@ -130,25 +131,25 @@ def onboarded(base: str) -> Any:
 
 
 def fund(base: str, payments: int) -> None:
-    """Customers pay 500.00 each on Stripe's page."""
+    """Have customers pay so many times 500.00 on Stripe's page."""
     line = {
         "line_items[0][price_data][unit_amount]": "50000",
         "line_items[0][price_data][currency]": "usd",
         "line_items[0][price_data][product_data][name]": "Wallet",
     }
     for _ in range(payments):
-        made = httpx.post(
+        session = httpx.post(
             f"{base}/v1/checkout/sessions",
             headers=KEY,
             trust_env=False,
             timeout=PATIENCE_S,
             data={"mode": "payment", "ui_mode": "hosted_page", "success_url": base, **line},
         ).json()
-        httpx.post(made["url"], data={"number": "4242424242424242"}, trust_env=False, timeout=PATIENCE_S)
+        httpx.post(session["url"], data={"number": "4242424242424242"}, trust_env=False, timeout=PATIENCE_S)
 
 
 def listed(base: str) -> list[dict[str, Any]]:
-    """Every transfer that Stripe made."""
+    """Return every transfer that Stripe made."""
     found, more = [], True
     while more:
         after = f"&starting_after={found[-1]['id']}" if found else ""
@@ -159,39 +160,39 @@ def listed(base: str) -> list[dict[str, Any]]:
     return found
 
 
-def now_due() -> None:
+def make_commands_due() -> None:
     StripeCommand.objects.filter(status="queued").update(due_at="2020-01-01T00:00Z")
 
 
 def test_workers_killed_while_they_pay_lose_and_double_nothing(server: str):
-    chance, ended, began = random.Random(KILLS), dict.fromkeys(POINTS, 0), time.monotonic()
+    dice, killed, began = random.Random(KILLS), dict.fromkeys(POINTS, 0), time.monotonic()
     fund(server, payments=1 + KILLS // 4)
     owners = [onboarded(server) for _ in range(min(3, KILLS))]
     for kill in itertools.count():
-        if sum(ended.values()) == KILLS:
+        if sum(killed.values()) == KILLS:
             break
-        for owner in owners[: chance.randint(1, 3)]:
-            make_payout(owner, chance.randint(1, 3000) * 10_000)
+        for owner in owners[: dice.randint(1, 3)]:
+            make_payout(owner, dice.randint(1, 3000) * 10_000)
         point = POINTS[kill % len(POINTS)]
-        now_due()
-        code = worker(server, point, dies_at=chance.randint(1, 2) if kill % 3 else 1)
-        ended[point] += code == -signal.SIGKILL
-        assert code in (0, -signal.SIGKILL)  # one that had less to do than it was to die at ends by itself
+        make_commands_due()
+        code = worker(server, point, dies_at=dice.randint(1, 2) if kill % 3 else 1)
+        killed[point] += code == -signal.SIGKILL
+        assert code in (0, -signal.SIGKILL)  # a worker with fewer commands than `dies_at` ends by itself
     unknown = StripeCommand.objects.filter(status="queued", outcome_unknown=True).count()
     for _ in range(3):
-        now_due()
+        make_commands_due()
         payouts.send_due()
         outbox.send_due()
     rows = list(Payout.objects.select_related("account"))
-    made = listed(server)
+    transfers = listed(server)
     print(
-        f"\n{sum(ended.values())} workers killed {ended} in {time.monotonic() - began:.0f} s; {unknown} left in the dark at"
-        f" the end; {len(rows)} payouts, {len(made)} transfers at Stripe,"
-        f" {len({row['metadata']['payout'] for row in made})} of them different"
+        f"\n{sum(killed.values())} workers killed {killed} in {time.monotonic() - began:.0f} s; {unknown} commands with"
+        f" an unknown outcome at the end; {len(rows)} payouts, {len(transfers)} transfers at Stripe,"
+        f" {len({row['metadata']['payout'] for row in transfers})} of them different"
     )
     assert {row.status for row in rows} == {"paid"}
     assert sorted(
-        (row["metadata"]["payout"], row["id"], row["amount"] * 10_000, row["destination"]) for row in made
+        (row["metadata"]["payout"], row["id"], row["amount"] * 10_000, row["destination"]) for row in transfers
     ) == sorted((str(row.public_id), row.stripe_transfer_id, row.amount_micro, row.account.stripe_id) for row in rows)
     assert [balance(owner, "in_transit") for owner in owners] == [0] * len(owners)
     assert differences() == []

@@ -1,4 +1,4 @@
-"""What Stripe pays to our own bank: nobody asked for it, the balance tells of it, and it is in the books."""
+"""Stripe's payouts to our own bank: no command of ours makes them, our balance there shows them, and we post them."""
 
 import pytest
 
@@ -17,8 +17,8 @@ def test_no_check_complains_of_a_payout_to_our_own_bank_or_of_one_that_came_back
     pay(stripe, customer())
     bank = part(stripe, OwnBank)
     bank.pay(30_00)
-    back = bank.pay(10_00)
-    bank.fail(back["id"])
+    returned = bank.pay(10_00)
+    bank.fail(returned["id"])
     settle(stripe)
     assert set(StripeEvent.objects.filter(type__startswith="payout.").values_list("status", flat=True)) == {"skipped"}
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""Payouts: due, wanted and covered; each is one transfer, whatever happens between deciding and knowing."""
+"""Payouts: sent when they are due, not held and covered; each is one transfer, whatever fails on the way."""
 
 from datetime import timedelta
 
@@ -20,14 +20,14 @@ DAY = timedelta(days=1)
 
 
 class Crash(BaseException):
-    """A process that dies: no handler of ours may catch it."""
+    """A process that dies. It is no Exception, so that no handler of ours catches it."""
 
 
 def crash() -> None:
     raise Crash
 
 
-def now(payout: Payout) -> Payout:
+def reloaded(payout: Payout) -> Payout:
     payout.refresh_from_db()
     return payout
 
@@ -41,20 +41,24 @@ def test_what_is_due_is_transferred_and_booked_on_the_day_of_the_transfer(stripe
     fund(stripe)
     payout = make_payout(owner)
     assert payouts.send_due() == 1
-    assert (now(payout).status, payout.account.owner) == ("sending", owner)
+    assert (reloaded(payout).status, payout.account.owner) == ("sending", owner)
     assert payouts.send_due() == 0
     outbox.send_due()
-    (made,) = transfers(stripe)
-    assert (made["amount"], made["transfer_group"]) == (2500, str(payout.statement.public_id))
-    assert made["metadata"]["payout"] == str(payout.public_id)
-    assert (now(payout).status, payout.stripe_transfer_id, payout.bank_status) == ("paid", made["id"], "pending")
-    assert (payout.paid_at.timestamp(), payout.sent.effective_at) == (made["created"], payout.paid_at)
+    (transfer,) = transfers(stripe)
+    assert (transfer["amount"], transfer["transfer_group"]) == (2500, str(payout.statement.public_id))
+    assert transfer["metadata"]["payout"] == str(payout.public_id)
+    assert (reloaded(payout).status, payout.stripe_transfer_id, payout.bank_status) == (
+        "paid",
+        transfer["id"],
+        "pending",
+    )
+    assert (payout.paid_at.timestamp(), payout.sent.effective_at) == (transfer["created"], payout.paid_at)
     assert (payout.sent.kind, payout.sent.idempotency_key) == ("transfer", f"payout:{payout.public_id}:sent")
     assert (balance(owner, "in_transit"), balance(owner, "payable")) == (0, 0)
     assert Mail.objects.filter(user=owner.user, kind="payout-sent").count() == 1
     assert payout.command.idempotency_key == f"payout:{payout.public_id}:transfer:v1"
     assert differences() == []
-    sweeps.sweep_balance()  # the transfer's movement is kept, and has no fee
+    sweeps.sweep_balance()  # stores the transfer's movement, which has no fee
 
 
 def test_why_each_one_waits(stripe: FakeWorld):
@@ -72,7 +76,7 @@ def test_why_each_one_waits(stripe: FakeWorld):
         "overtaken": make_payout(ready[2], 10_000_000, due_in=-DAY),
     }
     assert payouts.send_due() == 1
-    found = {name: (now(row).status, row.status_code) for name, row in rows.items()}
+    found = {name: (reloaded(row).status, row.status_code) for name, row in rows.items()}
     assert found == {
         "not_due": ("scheduled", ""),
         "account_not_ready": ("scheduled", "account_not_ready"),
@@ -113,7 +117,7 @@ def test_what_is_being_sent_is_not_spent_twice(stripe: FakeWorld):
     assert payouts.send_due() == 1
     late = make_payout(ready_owner(stripe))
     assert payouts.send_due() == 0
-    assert now(late).status_code == "balance_low"
+    assert reloaded(late).status_code == "balance_low"
 
 
 def test_charges_that_pend_pay_nobody(stripe: FakeWorld):
@@ -142,9 +146,9 @@ def test_a_transfer_whose_answer_got_lost_is_looked_for_and_made_once(stripe: Fa
     payouts.send_due()
     stripe.transport.faults = [fault]
     outbox.send_due()
-    assert now(payout).status == "sending"
+    assert reloaded(payout).status == "sending"
     stripe.run()
-    assert (now(payout).status, len(transfers(stripe))) == ("paid", 1)
+    assert (reloaded(payout).status, len(transfers(stripe))) == ("paid", 1)
     assert differences() == []
 
 
@@ -162,7 +166,7 @@ def test_a_process_that_dies_around_the_call(stripe: FakeWorld, point: str):
         payouts.return_to_balance(payout=payout, reason="x", actor=None)
     assert caught.value.code == "payout_may_be_sent"
     stripe.run()
-    assert (now(payout).status, len(transfers(stripe))) == ("paid", 1)
+    assert (reloaded(payout).status, len(transfers(stripe))) == ("paid", 1)
 
 
 @pytest.mark.parametrize("step", ["_settle", "_claim", "_work"])
@@ -175,7 +179,7 @@ def test_a_process_that_dies_between_two_steps(stripe: FakeWorld, monkeypatch, s
         with pytest.raises(Crash):
             outbox.send_due()
     stripe.run()
-    assert (now(payout).status, len(transfers(stripe))) == ("paid", 1)
+    assert (reloaded(payout).status, len(transfers(stripe))) == ("paid", 1)
     assert LedgerTransfer.objects.filter(kind="transfer").count() == 1
 
 
@@ -185,25 +189,25 @@ def test_another_transfer_than_asked_for_is_never_taken_for_ours(stripe: FakeWor
     payouts.send_due()
     stripe.transport.faults = ["lost"]
     outbox.send_due()
-    (made,) = transfers(stripe)
-    stripe.fake.store.put({**made, "amount": 1})
+    (transfer,) = transfers(stripe)
+    stripe.fake.store.put({**transfer, "amount": 1})
     stripe.run()
-    assert now(payout).status == "sending"
+    assert reloaded(payout).status == "sending"
     assert payout.command.outcome_unknown
 
 
 def test_too_low_a_balance_gives_it_its_turn_again_under_a_new_key(stripe: FakeWorld):
-    """Stripe repeats its refusal under the old key for a day."""
+    """Under the old key Stripe would repeat its refusal for a day."""
     fund(stripe)
     payout = make_payout(ready_owner(stripe))
     payouts.send_due()
     fund(stripe, -990_00)
     outbox.send_due()
-    assert (now(payout).status, payout.status_code, payout.command) == ("scheduled", "balance_low", None)
+    assert (reloaded(payout).status, payout.status_code, payout.command) == ("scheduled", "balance_low", None)
     fund(stripe, 990_00)
     assert payouts.send_due() == 1
     stripe.run()
-    assert (now(payout).status, payout.command.idempotency_key[-3:], len(transfers(stripe))) == ("paid", ":v2", 1)
+    assert (reloaded(payout).status, payout.command.idempotency_key[-3:], len(transfers(stripe))) == ("paid", ":v2", 1)
     (dead,) = StripeCommand.objects.filter(status="dead")
     with pytest.raises(Conflict) as caught:
         outbox.retry(command=dead, actor=None)
@@ -218,14 +222,14 @@ def test_an_account_that_stripe_does_not_let_us_pay_is_doubted_until_it_is_read_
     account = ConnectedAccount.objects.get(owner=owner)
     Payees(stripe.fake.emitter).decide(account.stripe_id, "restricted")
     outbox.send_due()
-    assert (now(payout).status, payout.status_code) == ("scheduled", "account_not_ready")
+    assert (reloaded(payout).status, payout.status_code) == ("scheduled", "account_not_ready")
     account.refresh_from_db()
     assert (account.status, account.status_code) == ("pending", "transfer_refused")
     assert payouts.send_due() == 0
     become(stripe, account, "ready")
     assert payouts.send_due() == 1
     stripe.run()
-    assert now(payout).status == "paid"
+    assert reloaded(payout).status == "paid"
 
 
 def test_any_other_refusal_waits_for_operators(stripe: FakeWorld):
@@ -235,16 +239,16 @@ def test_any_other_refusal_waits_for_operators(stripe: FakeWorld):
     payouts.send_due()
     stripe.transport.faults = ["refused"] * 2
     outbox.send_due()
-    assert (now(again).status, again.status_code) == ("sending", "stripe_refused")
+    assert (reloaded(again).status, again.status_code) == ("sending", "stripe_refused")
     payouts.schedule_again(payout=again, actor=None)
     payouts.return_to_balance(payout=back, reason="wrong account", actor=None)
     payouts.return_to_balance(payout=back, reason="wrong account", actor=None)
-    assert (now(back).status, back.returned.kind, balance(owner, "payable")) == ("returned", "return", 25_000_000)
+    assert (reloaded(back).status, back.returned.kind, balance(owner, "payable")) == ("returned", "return", 25_000_000)
     with pytest.raises(Conflict):
         outbox.retry(command=back.command, actor=None)
     payouts.send_due()
     stripe.run()
-    assert (now(again).status, len(transfers(stripe))) == ("paid", 1)
+    assert (reloaded(again).status, len(transfers(stripe))) == ("paid", 1)
     for act in (payouts.return_to_balance, payouts.hold):
         with pytest.raises(Conflict):
             act(payout=again, reason="x", actor=None)
@@ -259,7 +263,11 @@ def test_an_unknown_outcome_that_was_given_up_is_given_back_to_nobody(stripe: Fa
     outbox.send_due()
     for _ in range(outbox.ATTEMPTS):
         stripe.run()
-    assert (now(payout).status, payout.status_code, payout.command.status) == ("sending", "outcome_unknown", "dead")
+    assert (reloaded(payout).status, payout.status_code, payout.command.status) == (
+        "sending",
+        "outcome_unknown",
+        "dead",
+    )
     for act in (
         payouts.return_to_balance,
         lambda *, payout, reason, actor: payouts.schedule_again(payout=payout, actor=actor),
@@ -269,7 +277,7 @@ def test_an_unknown_outcome_that_was_given_up_is_given_back_to_nobody(stripe: Fa
     stripe.transport.faults = []
     outbox.retry(command=payout.command, actor=None)
     stripe.run()
-    assert (now(payout).status, len(transfers(stripe))) == ("paid", 1)
+    assert (reloaded(payout).status, len(transfers(stripe))) == ("paid", 1)
 
 
 def test_what_was_never_sent_can_be_returned(stripe: FakeWorld):
@@ -294,7 +302,7 @@ def test_a_payout_is_fetched_back_once(stripe: FakeWorld, fault: str):
     stripe.run()
     stripe.deliver_all()
     stripe.run()
-    assert (now(payout).status, balance(owner, "payable")) == ("reversed", 25_000_000)
+    assert (reloaded(payout).status, balance(owner, "payable")) == ("reversed", 25_000_000)
     assert [row["amount_reversed"] for row in transfers(stripe)] == [2500]
     assert LedgerTransfer.objects.filter(idempotency_key=f"payout:{payout.public_id}:reversed").count() == 1
     assert differences() == []
@@ -309,7 +317,7 @@ def test_what_the_owner_has_spent_cannot_be_fetched_back(stripe: FakeWorld):
     Payees(stripe.fake.emitter).pay_bank(ConnectedAccount.objects.get(owner=owner).stripe_id)
     payouts.reverse(payout=payout, reason="fraud", actor=None)
     stripe.run()
-    assert (now(payout).status, payout.status_code) == ("paid", "reversal_stripe_refused")
+    assert (reloaded(payout).status, payout.status_code) == ("paid", "reversal_stripe_refused")
 
 
 def test_a_part_fetched_back_in_stripes_dashboard_is_for_operators(stripe: FakeWorld):
@@ -317,10 +325,10 @@ def test_a_part_fetched_back_in_stripes_dashboard_is_for_operators(stripe: FakeW
     payout = make_payout(ready_owner(stripe))
     payouts.send_due()
     stripe.run()
-    (made,) = transfers(stripe)
-    stripe.fake.store.put({**made, "amount_reversed": 100})
-    stripe.fake.emitter.changed("transfer.reversed", stripe.fake.store.get(made["id"]))
+    (transfer,) = transfers(stripe)
+    stripe.fake.store.put({**transfer, "amount_reversed": 100})
+    stripe.fake.emitter.changed("transfer.reversed", stripe.fake.store.get(transfer["id"]))
     stripe.deliver_all()
     inbox.process_due()
     assert StripeEvent.objects.get(type="transfer.reversed").status_code == "partly_reversed"
-    assert now(payout).status == "paid"
+    assert reloaded(payout).status == "paid"

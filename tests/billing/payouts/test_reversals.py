@@ -1,5 +1,7 @@
-"""Transfers that are fetched back, by us or in Stripe's dashboard: whole, in parts, before we know that they were made; and what
-becomes of an owner whose payout was fetched back for fraud."""
+"""Reversals of transfers, by us or in Stripe's dashboard: whole, in parts, or before we know of the transfer.
+
+Also what happens to the other payouts of an owner whose payout was reversed for fraud.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,15 +27,15 @@ pytestmark = pytest.mark.django_db
 
 
 def paid(stripe: FakeWorld) -> Payout:
-    """Of 25.00, out of what a customer paid by card."""
+    """Return a paid payout of 25.00, covered by what a customer paid by card."""
     pay(stripe, customer())
     payout = make_payout(ready_owner(stripe))
     assert payouts.send_due() == 1
     stripe.run()
-    return now(payout)
+    return reloaded(payout)
 
 
-def now(payout: Payout) -> Payout:
+def reloaded(payout: Payout) -> Payout:
     payout.refresh_from_db()
     return payout
 
@@ -43,7 +45,7 @@ def fetch_back(stripe: FakeWorld, transfer_id: str, minor: int | None = None) ->
 
 
 def add_up(stripe: FakeWorld) -> None:
-    """Days later, all that Stripe booked is in our books."""
+    """Check, as if days later, that everything that Stripe booked is in our books."""
     sweeps.sweep_balance()
     age()
     assert differences() == []
@@ -58,7 +60,7 @@ def test_a_whole_one_is_booked_and_no_check_complains(stripe: FakeWorld):
     payout = paid(stripe)
     fetch_back(stripe, payout.stripe_transfer_id)
     settle(stripe)
-    assert (now(payout).status, balance(payout.owner, "payable")) == ("reversed", 25_000_000)
+    assert (reloaded(payout).status, balance(payout.owner, "payable")) == ("reversed", 25_000_000)
     add_up(stripe)
     assert BalanceTransaction.objects.get(type="transfer_refund").transfer_id == payout.stripe_transfer_id
 
@@ -70,14 +72,14 @@ def test_a_part_is_a_difference_until_the_rest_is_back(stripe: FakeWorld, by: st
     settle(stripe)
     event = dead_event()
     assert (event.status_code, "Only $10.00 of $25.00" in event.message) == ("partly_reversed", True)
-    assert (now(payout).status, payout.status_code) == ("paid", "partly_reversed")
+    assert (reloaded(payout).status, payout.status_code) == ("paid", "partly_reversed")
     sweeps.sweep_balance()
     age()
     (found,) = differences()
     assert (found.check, found.expected_micro, found.actual_micro) == ("stripe_booked", 10_000_000, 0)
     inbox.retry(event=event, actor=None)
     stripe.run()
-    assert dead_event().pk == event.pk  # still a part
+    assert dead_event().pk == event.pk  # only a part has come back
     assert sweep_money() == 0
     if by == "us":
         payouts.reverse(payout=payout, reason="fraud", actor=None)
@@ -92,7 +94,11 @@ def test_a_part_is_a_difference_until_the_rest_is_back(stripe: FakeWorld, by: st
     elif by == "a sweep":
         sweeps.sweep_balance()
         assert sweep_money() == 1
-    assert (now(payout).status, payout.status_code, balance(payout.owner, "payable")) == ("reversed", "", 25_000_000)
+    assert (reloaded(payout).status, payout.status_code, balance(payout.owner, "payable")) == (
+        "reversed",
+        "",
+        25_000_000,
+    )
     add_up(stripe)
 
 
@@ -103,22 +109,22 @@ def test_one_whose_transfer_we_have_not_written_down_yet(stripe: FakeWorld, mino
     payouts.send_due()
     stripe.transport.faults = ["lost"]
     outbox.send_due()
-    (made,) = transfers(stripe)
-    fetch_back(stripe, made["id"], minor)
+    (transfer,) = transfers(stripe)
+    fetch_back(stripe, transfer["id"], minor)
     stripe.deliver_all()
     inbox.process_due()
     assert StripeEvent.objects.get(type="transfer.reversed").status == "received"  # it waits
     stripe.run()
     if minor is None:
-        assert (now(payout).status, balance(payout.owner, "payable")) == ("reversed", 25_000_000)
+        assert (reloaded(payout).status, balance(payout.owner, "payable")) == ("reversed", 25_000_000)
         assert StripeEvent.objects.get(type="transfer.reversed").status == "processed"
         assert not payout.owner.user.mails.filter(kind="payout-sent").exists()
     else:
-        assert (now(payout).status, payout.status_code) == ("paid", "partly_reversed")
+        assert (reloaded(payout).status, payout.status_code) == ("paid", "partly_reversed")
         assert dead_event().status_code == "partly_reversed"
-        fetch_back(stripe, made["id"])
+        fetch_back(stripe, transfer["id"])
         settle(stripe)
-    assert (now(payout).status, balance(payout.owner, "in_transit")) == ("reversed", 0)
+    assert (reloaded(payout).status, balance(payout.owner, "in_transit")) == ("reversed", 0)
     assert LedgerTransfer.objects.filter(idempotency_key=f"payout:{payout.public_id}:reversed").count() == 1
     add_up(stripe)
 
@@ -131,7 +137,7 @@ def test_the_answer_alone_tells_of_one_whose_event_never_came(stripe: FakeWorld)
     outbox.send_due()
     fetch_back(stripe, transfers(stripe)[0]["id"])
     stripe.run()
-    assert (now(payout).status, balance(payout.owner, "payable")) == ("reversed", 25_000_000)
+    assert (reloaded(payout).status, balance(payout.owner, "payable")) == ("reversed", 25_000_000)
     add_up(stripe)
 
 
@@ -140,7 +146,7 @@ def test_one_that_somebody_fetched_back_just_before_us(stripe: FakeWorld):
     fetch_back(stripe, payout.stripe_transfer_id)
     payouts.reverse(payout=payout, reason="fraud", actor=None)
     stripe.run()
-    assert (now(payout).status, StripeCommand.objects.get(kind="reverse_transfer").status) == ("reversed", "done")
+    assert (reloaded(payout).status, StripeCommand.objects.get(kind="reverse_transfer").status) == ("reversed", "done")
     settle(stripe)
     add_up(stripe)
 
@@ -148,23 +154,23 @@ def test_one_that_somebody_fetched_back_just_before_us(stripe: FakeWorld):
 def test_a_transfer_made_by_hand_is_none_of_ours(stripe: FakeWorld):
     payout = paid(stripe)
     account = ConnectedAccount.objects.get(owner=payout.owner)
-    made = part(stripe, Transfers).create({"amount": "100", "currency": "usd", "destination": account.stripe_id})
-    fetch_back(stripe, made["id"])
+    transfer = part(stripe, Transfers).create({"amount": "100", "currency": "usd", "destination": account.stripe_id})
+    fetch_back(stripe, transfer["id"])
     settle(stripe)
     assert StripeEvent.objects.get(type="transfer.reversed").status_code == "not_ours"
     assert Payees(stripe.fake.emitter).account(account.stripe_id)["_balance"] == {"usd": 2500}
 
 
 def owed_again(stripe: FakeWorld, payout: Payout, cause: str) -> Payout:
-    """Fetched back for that cause; what came back is on the next statement, and due."""
+    """Reverse the payout for this cause, and return the next statement's payout of the same amount, due now."""
     payouts.reverse(payout=payout, reason="a police report", actor=None, cause=cause)
     stripe.run()
-    assert now(payout).status == "reversed"
+    assert reloaded(payout).status == "reversed"
     assert statements.close_due(until=timezone.now()) == 1
-    made = Payout.objects.exclude(pk=payout.pk).get(amount_micro=payout.amount_micro)
+    new = Payout.objects.exclude(pk=payout.pk).get(amount_micro=payout.amount_micro)
     with unguarded():
-        Payout.objects.filter(pk=made.pk).update(due_at=timezone.now())
-    return now(made)
+        Payout.objects.filter(pk=new.pk).update(due_at=timezone.now())
+    return reloaded(new)
 
 
 def test_what_came_back_for_fraud_is_held_until_operators_let_it_go(stripe: FakeWorld):
@@ -172,14 +178,14 @@ def test_what_came_back_for_fraud_is_held_until_operators_let_it_go(stripe: Fake
     waiting = make_payout(payout.owner, 5_000_000)
     again = owed_again(stripe, payout, "fraud")
     assert payouts.send_due() == 0
-    again = now(again)
+    again = reloaded(again)
     assert (again.status_code, again.held_reason, bool(again.held_at)) == ("held", suspicions.REASON, True)
-    assert now(waiting).held_at  # what was scheduled before, too
+    assert reloaded(waiting).held_at  # a payout that was scheduled before is held, too
     assert AuditEvent.objects.filter(action="payout.hold").count() == 2
     payouts.release(payout=again, actor=None)
     assert payouts.send_due() == 1
     stripe.run()
-    assert (now(again).status, now(waiting).status_code) == ("paid", "held")
+    assert (reloaded(again).status, reloaded(waiting).status_code) == ("paid", "held")
     settle(stripe)
     add_up(stripe)
 
@@ -188,18 +194,18 @@ def test_what_came_back_in_the_dashboard_is_held_as_well(stripe: FakeWorld):
     payout = paid(stripe)
     fetch_back(stripe, payout.stripe_transfer_id)
     settle(stripe)
-    assert now(payout).reverse_cause == "unknown"
+    assert reloaded(payout).reverse_cause == "unknown"
     waiting = make_payout(payout.owner)
     with nobody_holding():
-        assert payouts.send_due() == 0  # whatever has held it or not
-    assert (now(waiting).status_code, waiting.held_at) == ("held", None)
+        assert payouts.send_due() == 0  # even if it is not marked as held yet
+    assert (reloaded(waiting).status_code, waiting.held_at) == ("held", None)
     assert payouts.send_due() == 0
-    assert now(waiting).held_at
+    assert reloaded(waiting).held_at
     payouts.reverse(payout=payout, reason="the bank told us", actor=None, cause="wrong_payee")
     payouts.release(payout=waiting, actor=None)
     later = make_payout(payout.owner, 5_000_000)
     assert payouts.send_due() == 2
-    assert now(later).status == "sending"
+    assert reloaded(later).status == "sending"
 
 
 def test_what_came_back_from_a_wrong_payee_is_paid_again(stripe: FakeWorld):
@@ -219,14 +225,18 @@ def test_a_second_request_after_a_refusal_is_a_new_command(stripe: FakeWorld):
     payouts.reverse(payout=payout, reason="fraud", actor=None)  # one is under way; only the cause is new
     stripe.run()
     (first,) = StripeCommand.objects.filter(kind="reverse_transfer")
-    assert (now(payout).status_code, payout.reverse_cause, first.status) == ("reversal_stripe_refused", "fraud", "dead")
+    assert (reloaded(payout).status_code, payout.reverse_cause, first.status) == (
+        "reversal_stripe_refused",
+        "fraud",
+        "dead",
+    )
     desk.settle_bank(at_bank["id"], paid=False)
     payouts.reverse(payout=payout, reason="the bank sent it back", actor=None)
-    assert now(payout).status_code == ""
+    assert reloaded(payout).status_code == ""
     stripe.run()
     keys = StripeCommand.objects.filter(kind="reverse_transfer").values_list("idempotency_key", flat=True)
     assert {key.rsplit(":", 1)[1] for key in keys} == {"v1", "v2"}
-    assert (now(payout).status, balance(payout.owner, "payable")) == ("reversed", 25_000_000)
+    assert (reloaded(payout).status, balance(payout.owner, "payable")) == ("reversed", 25_000_000)
     with pytest.raises(Conflict) as caught:
         outbox.retry(command=first, actor=None)
     assert caught.value.code == "payout_not_waiting"
@@ -238,7 +248,7 @@ def test_no_second_command_while_the_first_may_have_done_it(stripe: FakeWorld):
     stripe.transport.faults = ["lost", *["busy"] * 100]
     for _ in range(outbox.ATTEMPTS):
         stripe.run()
-    assert now(payout).status_code.startswith("reversal_")
+    assert reloaded(payout).status_code.startswith("reversal_")
     with pytest.raises(Conflict) as caught:
         payouts.reverse(payout=payout, reason="fraud", actor=None)
     assert caught.value.code == "reversal_unknown"
@@ -249,7 +259,7 @@ def test_no_second_command_while_the_first_may_have_done_it(stripe: FakeWorld):
     stripe.transport.faults = []
     outbox.retry(command=payout.reverse_command, actor=None)
     stripe.run()
-    assert now(payout).status == "reversed"
+    assert reloaded(payout).status == "reversed"
 
 
 @contextmanager

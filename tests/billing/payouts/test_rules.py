@@ -1,4 +1,4 @@
-"""What the database refuses about payouts and accounts, attacked with raw SQL."""
+"""Rules of payouts and accounts in the database, attacked with raw SQL."""
 
 import pytest
 from django.db import connection
@@ -20,7 +20,7 @@ WITH t AS (INSERT INTO billing_ledgertransfer (kind, debit_id, credit_id, amount
 
 @pytest.fixture
 def books(stripe: FakeWorld) -> FakeWorld:
-    """One payout of each state that matters, each of an owner of its own."""
+    """Books with payouts in every state that matters, each of another owner."""
     fund(stripe)
     for status in ("paid", "sending", "returned", "scheduled"):
         payout = make_payout(ready_owner(stripe))
@@ -83,7 +83,7 @@ REFUSED = [
 
 
 def test_what_the_database_refuses(books: FakeWorld):
-    """What is refused leaves nothing, so that all are tried on the same books."""
+    """A refused statement changes nothing, so all are tried on the same books."""
     assert [(sql, sqlstate_of(sql)) for sql, _ in REFUSED] == REFUSED
 
 
@@ -96,12 +96,12 @@ def test_what_the_database_refuses(books: FakeWorld):
     ],
 )
 def test_money_moved_for_another_reason_is_not_the_payouts(books: FakeWorld, kind, debit, credit, amount, change):
-    made = POSTED.format(kind=kind, debit=debit, credit=credit, amount=amount, status="sending")
-    to = "paid', paid_at = now(), stripe_transfer_id = 'tr_x" if change == "sent" else "returned"
+    insert = POSTED.format(kind=kind, debit=debit, credit=credit, amount=amount, status="sending")
+    values = "paid', paid_at = now(), stripe_transfer_id = 'tr_x" if change == "sent" else "returned"
     with connection.cursor() as cursor:
-        cursor.execute(made + "SELECT id FROM t")
+        cursor.execute(insert + "SELECT id FROM t")
         (pk,) = cursor.fetchone()
-    sql = f"UPDATE billing_payout SET status = '{to}', {change}_id = {pk} WHERE status = 'sending'"
+    sql = f"UPDATE billing_payout SET status = '{values}', {change}_id = {pk} WHERE status = 'sending'"
     assert sqlstate_of(sql) == "DW007"
 
 

@@ -1,4 +1,4 @@
-"""What beat does, and that Stripe being away or switched off is no error of a task."""
+"""Celery tasks of payouts: what beat runs, and that an unavailable or switched-off Stripe is no error of a task."""
 
 import pytest
 

@@ -1,3 +1,5 @@
+"""Rate cards: which one is in force, the default prices, and the rules of the database."""
+
 from datetime import timedelta
 
 import pytest
@@ -59,7 +61,7 @@ def test_the_default_prices_hold_what_their_comments_say():
         standard, quorum = cards[mode, "standard"], cards[mode, "quorum"]
         assert quorum.price_micro_per_hour == 2 * standard.price_micro_per_hour
         assert quorum.owner_micro_per_hour == standard.owner_micro_per_hour
-        # The second copy, with the energy of the hungriest class, is paid and something is left.
+        # The price pays both owners, with the energy of the class that draws most (75 W), and something is left.
         assert quorum.price_micro_per_hour > 2 * quorum.owner_micro_per_hour + 75 * quorum.price_micro_per_kwh // 1000
     assert cards["real_time", "standard"].price_micro_per_hour > 2 * batch.price_micro_per_hour
 
@@ -67,9 +69,9 @@ def test_the_default_prices_hold_what_their_comments_say():
 def test_modes_and_tiers_have_prices_of_their_own():
     hardware_class, now = make_class(), timezone.now()
     make_card(hardware_class, price=1_000)
-    dear = make_card(hardware_class, price=2_000, tier="quorum")
+    quorum = make_card(hardware_class, price=2_000, tier="quorum")
     assert in_force(hardware_class, now).price_micro_per_hour == 1_000
-    assert in_force(hardware_class, now, tier="quorum") == dear
+    assert in_force(hardware_class, now, tier="quorum") == quorum
     assert in_force(hardware_class, now, mode="real_time") is None
     assert [card.price_micro_per_hour for card in price_list(now, currency="USD")] == [2_000, 1_000]
 

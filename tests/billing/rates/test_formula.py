@@ -1,4 +1,4 @@
-"""SQL and Python round alike: the database settles, the application estimates, and both say the same number."""
+"""SQL and Python compute the same prices: the database settles with one, the application estimates with the other."""
 
 import subprocess
 import sys
@@ -49,7 +49,7 @@ def test_compute_time_at_any_price(pairs):
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(0, BIGINT_MAX // MS_PER_HOUR), min_size=1, max_size=50))
 def test_exact_ties(halves):
-    """(2h + 1) / 2 lies between two integers: the even one of them wins, on both sides."""
+    """(2h + 1) / 2 lies in the middle of two integers: SQL and Python choose the even one."""
     pairs = [((2 * half + 1) * MS_PER_HOUR // 2, MS_PER_HOUR) for half in halves]
     rounded = in_sql(pairs)
     assert rounded == [round_half_even(n, d) for n, d in pairs]
@@ -87,7 +87,10 @@ def test_rating_is_the_same_in_sql_and_never_pays_an_owner_more_than_the_price(w
 
 
 def test_rating_needs_nothing_but_the_standard_library():
-    code = "import sys; sys.path.insert(0, 'billing'); import rating; print(sorted(sys.modules.keys() & {'django', 'billing'}))"
+    code = (
+        "import sys; sys.path.insert(0, 'billing/rates'); import formula;"
+        " print(sorted(sys.modules.keys() & {'django', 'billing'}))"
+    )
     assert subprocess.check_output([sys.executable, "-I", "-c", code], text=True).strip() == "[]"
 
 

@@ -1,4 +1,4 @@
-"""Real signed work, settled and closed into a statement; and packages of it that were tampered with, and sealed again or not."""
+"""Helpers to make real signed work, close it into a statement, and change and re-sign the statement's package."""
 
 import hashlib
 import io
@@ -45,7 +45,10 @@ CENT = 10_000
 def work(
     cars: list[Car], *, items: int = 12, unit_items: int = 4, compute_ms: int = COMPUTE_MS, energy_mwh: int = 1
 ) -> None:
-    """A job that both cars compute, unit by unit; settled. Signed for real, through sync and verification."""
+    """Order a job that both cars compute, unit by unit, and settle it.
+
+    Records are really signed, synced and verified.
+    """
     customer = factories.make_organization(wallet_micro=10_000_000)
     rates.default_rates()
     job = orders.order_job(
@@ -62,7 +65,7 @@ def work(
 
 
 def close_statement(owner: Owner, *, pay: bool = False) -> Statement:
-    """All transfers on what the owner is owed that no statement has, as a statement of its own."""
+    """Close a statement by hand from all transfers on the owner's payable account that are on no statement yet."""
     payable = posting.account(Place(kind="payable", currency="USD", owner_id=owner.pk))
     last = Statement.objects.filter(owner=owner).order_by("-number").first()
     opening = last.carried_micro if last else 0
@@ -147,13 +150,13 @@ def _lines(statement: Statement, rated: Any) -> None:
 
 def _pay(owner: Owner, amount_micro: int) -> None:
     places = [Place(kind=kind, currency="USD", owner_id=owner.pk) for kind in ("payable", "in_transit")]
-    made = posting.accounts(places)
+    accounts = posting.accounts(places)
     posting.post(
         [
             Posting(
                 kind="payout",
-                debit=made[places[0]],
-                credit=made[places[1]],
+                debit=accounts[places[0]],
+                credit=accounts[places[1]],
                 amount_micro=amount_micro,
                 idempotency_key=f"payout:test-{factories.number()}",
             )
@@ -181,17 +184,17 @@ def unpacked(data: bytes) -> dict[str, bytes]:
 
 
 def packed(files: dict[str, bytes] | Iterable[tuple[str, bytes]]) -> bytes:
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as file:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
         for name, data in files.items() if isinstance(files, dict) else files:
             file.writestr(name, data)
-    return made.getvalue()
+    return buffer.getvalue()
 
 
 def sealed(
     files: dict[str, bytes], change: Callable[[dict[str, Any]], None] = lambda manifest: None
 ) -> dict[str, bytes]:
-    """As a platform that lies would: files changed, hashes made anew, and signed with its own key."""
+    """Recompute the hashes of changed files and sign the manifest again, as a dishonest platform would."""
     manifest = msgspec.json.decode(files[form.MANIFEST])
     for name in form.SEALED_FILES:
         data = files[name]
@@ -205,7 +208,7 @@ def sealed(
 
 
 def with_record(files: dict[str, bytes], change: Callable[[dict[str, Any]], None], index: int = 0) -> dict[str, bytes]:
-    """One record's line changed."""
+    """Return the files with one line of records.jsonl changed."""
     lines = [msgspec.json.decode(line) for line in files[form.RECORDS].splitlines()]
     change(lines[index])
     return {**files, form.RECORDS: b"".join(msgspec.json.encode(line) + b"\n" for line in lines)}

@@ -1,4 +1,4 @@
-"""OCMF records, as a parser that is not ours reads them: strictly by the specification, and refused after one digit changed."""
+"""OCMF records read by an independent parser (pyocmf): valid, and refused when one digit is changed."""
 
 import re
 from decimal import Decimal
@@ -56,7 +56,7 @@ def test_one_changed_digit_is_refused():
         try:
             assert OCMF.from_string(changed).verify_signature(key()) is False
         except ValueError:
-            continue  # no OCMF at all: a date that there is not
+            continue  # refused as well: the changed digit gives a date that does not exist
 
 
 def test_the_same_reading_gives_the_same_bytes():

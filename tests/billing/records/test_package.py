@@ -1,4 +1,4 @@
-"""From signed work to a package, and from the package back to the cent."""
+"""The package of a statement: made from signed work, and verified to the cent."""
 
 import subprocess
 import sys
@@ -57,7 +57,7 @@ def test_what_was_paid_follows_from_what_was_signed(cars, owner, tmp_path):
 
 
 def test_the_program_says_so(cars, owner, tmp_path):
-    """As an owner runs it: another process, no Django, no site."""
+    """Run `driveway-verify` as an owner does: in another process, without Django and without the site."""
     work(cars)
     path = tmp_path / "records.zip"
     path.write_bytes(package(close_statement(owner)))
@@ -79,14 +79,14 @@ def test_a_folder_is_as_good_and_a_strange_key_is_told(cars, owner, tmp_path, ca
         (tmp_path / name).write_bytes(data)
     assert cli.main([str(tmp_path)]) == 0
     assert cli.main([str(tmp_path), "--key", "ab" * 32, "--platform-key", "cd" * 32, "--json"]) == 1
-    said = msgspec.json.decode(capsys.readouterr().out.split("recomputed = paid\n")[1])
-    assert {finding["code"] for finding in said["findings"]} == {"node_key", "platform_key"}
-    assert said["verdict"] == "recomputed != paid"
+    report = msgspec.json.decode(capsys.readouterr().out.split("recomputed = paid\n")[1])
+    assert {finding["code"] for finding in report["findings"]} == {"node_key", "platform_key"}
+    assert report["verdict"] == "recomputed != paid"
 
 
 def test_bounds_that_were_applied_are_computed_again_after_a_class_was_recalibrated(cars, owner, tmp_path):
-    work(cars, compute_ms=10**6, energy_mwh=10**6)  # clamped to three times the trial: 4 items of 10 s
-    with unguarded():  # a test is one moment: make it yesterday
+    work(cars, compute_ms=10**6, energy_mwh=10**6)  # the bound is three times the trial's time: 4 items of 10 s
+    with unguarded():  # everything in this test happens in one transaction: date it yesterday
         execute("UPDATE compute_classfigures SET valid_from_at = now() - interval '2 days'")
         execute("UPDATE compute_node SET created_at = now() - interval '2 days'")
         execute("UPDATE compute_usagerecord SET created_at = now() - interval '1 day'")
@@ -106,7 +106,7 @@ def test_a_void_takes_back_what_its_record_was_paid(cars, owner, tmp_path):
     void(rated)
     second = close_statement(owner)
     assert second.corrected_micro == -rated.owner_micro < 0
-    assert checked(package(first), tmp_path).findings == []  # a closed statement stays as it was
+    assert checked(package(first), tmp_path).findings == []  # a closed statement does not change
     report = checked(package(second), tmp_path)
     assert report.findings == []
     assert (report.records, report.voids, report.stated_micro) == (0, 1, 0)

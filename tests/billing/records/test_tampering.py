@@ -1,4 +1,4 @@
-"""Whatever is changed is found: by who cannot sign, and by a platform that signs its own lie."""
+"""Every change of a package is found, made by someone who cannot sign or by a platform that signs false data."""
 
 import contextlib
 import io
@@ -39,7 +39,7 @@ from tests.billing.records.helpers import (
 
 
 class Case:
-    """One statement with everything in it, made once: two runs, a gap, a void, a payout."""
+    """The package of one statement, made once, with two runs, a gap, a void and a payout."""
 
     def __init__(self) -> None:
         cars = [factories.make_car(), factories.make_car()]
@@ -91,7 +91,7 @@ def test_any_changed_byte_of_any_file_is_found(case, data):
 
 
 def at(path: str, value: Any) -> Any:
-    """A change of one field of a JSON object; a callable makes the new value of the old."""
+    """Return a function that changes one field of a JSON object. A callable `value` gets the old value."""
 
     def change(document: dict[str, Any]) -> None:
         *way, last = path.split(".")
@@ -175,7 +175,7 @@ def test_a_platform_that_lies_about_the_statement_is_found(case, tmp_path, path)
 
 
 def resigned(case: Case, **fields: Any) -> Any:
-    """A record changed and signed again by the car: the chain shows it."""
+    """Return a function that changes a record and lets the car sign it again: only the chain shows the change."""
 
     def change(line: dict[str, Any]) -> None:
         payload = msgspec.structs.replace(protocol.unpack_meter(b64decode(line["record"])), **fields)
@@ -203,7 +203,10 @@ def test_a_record_left_out_or_paid_twice_is_found(case, tmp_path):
     assert "void_twice" in codes(checked(sealed(doubled), tmp_path))
     without = {**case.files, form.VOIDS: b""}
     report = checked(sealed(without), tmp_path)
-    assert (report.findings, report.stated_micro < 0) == ([], True)  # said aloud: an entry that no record bears out
+    assert (report.findings, report.stated_micro < 0) == (
+        [],
+        True,
+    )  # not a finding, but reported: an entry without a record
 
 
 def test_ocmf_records_must_be_those_of_the_work(case, tmp_path):
@@ -252,15 +255,15 @@ def encrypted(case: Case) -> bytes:
 
 
 def lzma(case: Case) -> bytes:
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_LZMA) as file:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_LZMA) as file:
         for name, data in case.files.items():
             file.writestr(name, data)
-    return made.getvalue()
+    return buffer.getvalue()
 
 
 def lying_size(case: Case) -> bytes:
-    """The directory says that the manifest is short."""
+    """Return a zip whose directory gives a wrong, small size for the manifest."""
     data = bytearray(packed(case.files))
     at_directory = data.index(b"PK\x01\x02")
     struct.pack_into("<I", data, at_directory + 24, 5)
@@ -317,10 +320,10 @@ def test_a_hostile_package_is_refused_with_a_code(case, tmp_path, capsys, kind):
     path = tmp_path / "records.zip"
     path.write_bytes(make(case))
     assert cli.main([str(path), "--json"]) == cli.UNREADABLE
-    said = msgspec.json.decode(capsys.readouterr().out)
-    assert code in (None, said["error"]["code"])
+    answer = msgspec.json.decode(capsys.readouterr().out)
+    assert code in (None, answer["error"]["code"])
     assert cli.main([str(path)]) == cli.UNREADABLE
-    assert said["error"]["code"] in capsys.readouterr().err
+    assert answer["error"]["code"] in capsys.readouterr().err
 
 
 @settings(max_examples=150, deadline=None)

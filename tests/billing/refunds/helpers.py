@@ -1,4 +1,4 @@
-"""A customer whose wallet was filled by cards, at the fake, and what becomes of it there."""
+"""Helpers for tests of refunds: a customer who topped up by card at the fake Stripe, and checks of its balance."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ HELD = ("balances", "floors", "sums", "reversals", "top_ups", "top_ups_missing",
 
 
 def customer() -> Organization:
-    """With somebody of finance, and a developer, who is told nothing."""
+    """Make a customer with a member of finance, and a developer, who must not get mails about money."""
     organization = make_organization()
     for role in ("finance", "developer"):
         user = User.objects.create(email=f"{role}{number()}@example.com")
@@ -28,17 +28,17 @@ def customer() -> Organization:
 def pay(
     stripe: FakeWorld, organization: Organization, amount_micro: int = 50_000_000, card: str = "4242424242424242"
 ) -> TopUp:
-    """A top-up by card that is in the wallet."""
-    wish = start(organization, amount_micro)
-    stripe.pay(wish, card)
+    """Top up by card, and return the top-up once the money is in the wallet."""
+    card_top_up = start(organization, amount_micro)
+    stripe.pay(card_top_up, card)
     settle(stripe)
-    wish.refresh_from_db()
-    assert wish.top_up
-    return wish.top_up
+    card_top_up.refresh_from_db()
+    assert card_top_up.top_up
+    return card_top_up.top_up
 
 
 def settle(stripe: FakeWorld) -> None:
-    """Every webhook arrives, every worker runs, every sweep lists; the books hold."""
+    """Deliver every webhook, run every worker, and check the ledger."""
     stripe.run()
     stripe.deliver_all()
     stripe.run()
@@ -46,12 +46,12 @@ def settle(stripe: FakeWorld) -> None:
 
 
 def check() -> None:
-    """What this part cannot break; the checks of its own postings are compared with Stripe's balance in `books`."""
+    """Run the ledger's checks that refunds must never break. `books` compares the postings with Stripe's balance."""
     assert [found for found in posting.recompute() if found.check in HELD] == []
 
 
 def books(stripe: FakeWorld) -> None:
-    """Everything at Stripe, by its own balance, is what our ledger has there."""
+    """Check that our ledger's account of money at Stripe equals the balance of the fake."""
     sweeps.sweep_balance()
     at_stripe = sum(row["net"] for row in stripe.fake.store.newest("balance_transaction")) * 10_000
     assert clearing() == at_stripe
@@ -98,7 +98,7 @@ def charge_of(stripe: FakeWorld, top_up: TopUp) -> str:
 
 
 def given_up(stripe: FakeWorld, *, was_done: bool) -> Refund:
-    """Of 50.00, of which nobody knows whether it was sent: lost, and then refused when it was sent again."""
+    """Return a refund of 50.00 whose command was given up with an unknown outcome. `was_done`: Stripe did send it."""
     organization = customer()
     pay(stripe, organization)
     (refund,) = ask(organization, 50_000_000)

@@ -1,4 +1,4 @@
-"""Refunds, holds, chargebacks and top-ups at the same moment: threads with connections of their own."""
+"""Concurrent refunds, holds, chargebacks and top-ups, in threads with connections of their own."""
 
 import pytest
 
@@ -34,12 +34,12 @@ def holds() -> bool:
 
 
 def test_refunds_of_one_wallet_never_go_beyond_it():
-    """50.00, eight refunds of 10.00 at once, two of them under one key: five go through."""
+    """With 50.00 in the wallet, five of eight concurrent refunds of 10.00 succeed; two of the eight have one key."""
     organization = make_market(top_up_micro=0).organization
     lot(organization, 30_000_000)
     lot(organization, 20_000_000)
     results = at_once(8, lambda index: ask(organization, 10_000_000, f"k{index // 2 if index < 2 else index}"))
-    assert results.count("refund_too_large") in (2, 3)  # three, when it was the one that asked twice
+    assert results.count("refund_too_large") in (2, 3)  # three, if the request that came twice was among the refused
     assert (balance(organization), sum(row.amount_micro for row in Refund.objects.all())) == (0, 50_000_000)
     assert holds()
 
@@ -78,7 +78,7 @@ def test_a_refund_that_fails_is_given_back_once():
 
 
 def test_chargebacks_top_ups_refunds_and_orders_at_once():
-    """Each dispute is told by three workers while money comes and goes: nothing is taken twice, and nobody waits in a circle."""
+    """Three workers apply each dispute while money comes and goes: nothing is taken twice, and there is no deadlock."""
     market = make_market(top_up_micro=0)
     organization = market.organization
     lots = [lot(organization, 10_000_000) for _ in range(3)]

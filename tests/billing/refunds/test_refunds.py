@@ -1,4 +1,4 @@
-"""Unspent money back to the cards that it came from: what can go, what Stripe says, and every way that it fails."""
+"""Refunds of unspent money to the cards that it came from: what can be refunded, Stripe's answers, every failure."""
 
 import pytest
 from django.db import connection
@@ -41,7 +41,7 @@ def test_money_goes_back_to_the_card_it_came_from(stripe: FakeWorld):
 def test_newest_first_and_never_more_than_is_free_or_left(stripe: FakeWorld):
     organization = customer()
     old, new = pay(stripe, organization, 30_000_000), pay(stripe, organization, 20_000_000)
-    top_up(organization, 100_000_000)  # by bank: not a card's
+    top_up(organization, 100_000_000)  # by bank transfer: cannot go back to a card
     assert refunds.refundable(organization) == [(new, 20_000_000), (old, 30_000_000)]
     first = ask(organization, 25_000_000)
     assert [(row.top_up, row.amount_micro) for row in first] == [(new, 20_000_000), (old, 5_000_000)]
@@ -114,7 +114,7 @@ def test_a_refund_that_fails_days_later_is_back_in_the_wallet_once(stripe: FakeW
     settle(stripe)
     sweeps.sweep_events()
     stripe.fake.emitter.clock = clock
-    stripe.fake.payments.expire_old()  # time has passed
+    stripe.fake.payments.expire_old()  # the fake does what is due by now
     for _ in range(3):
         if by == "webhook":
             stripe.deliver_all()
@@ -132,7 +132,7 @@ def test_a_refund_that_fails_days_later_is_back_in_the_wallet_once(stripe: FakeW
 
 
 def test_states_only_go_forward(stripe: FakeWorld):
-    """An answer that was fetched before another and comes after it changes nothing."""
+    """An answer that was fetched earlier and is applied later changes nothing."""
     from billing.stripe import gateway
 
     organization = customer()
@@ -186,7 +186,7 @@ def test_what_stripe_refuses_is_back_in_the_wallet_and_never_sent_again(stripe: 
 
 @pytest.mark.parametrize("was_done", [True, False])
 def test_what_nobody_knows_waits_for_an_operator(stripe: FakeWorld, was_done: bool, operator):
-    """Lost, and then refused when it was sent again: Stripe may have the first."""
+    """The first attempt's answer was lost and the later ones were given up, so Stripe may have the refund or not."""
     refund = given_up(stripe, was_done=was_done)
     organization = refund.organization
     assert (refund.command.status, refund.status, balance(organization)) == ("dead", "requested", 0)
@@ -211,7 +211,7 @@ def test_a_crash_after_the_call_is_found_by_the_next_worker(stripe: FakeWorld):
     (refund,) = ask(organization, 50_000_000)
     claim = outbox._claim(outbox.Q(pk=refund.command_id))
     outbox.KINDS["create_refund"].send(claim.command)  # and the process dies
-    stripe.deliver_all()  # the event comes before anybody took the command up again
+    stripe.deliver_all()  # the event comes before another worker claims the command again
     inbox.process_due()
     refund.refresh_from_db()
     assert (refund.status, refund.command.status) == ("succeeded", "queued")
@@ -260,8 +260,9 @@ def test_the_database_refuses(stripe: FakeWorld):
     stripe.run()
     failed.refresh_from_db()
     copy = """INSERT INTO billing_refund (created_at, public_id, organization_id, top_up_id, command_id, amount_micro,
-        currency, idempotency_key, status, transfer_id) SELECT now(), gen_random_uuid(), {organization}, top_up_id, {command},
-        {amount}, currency, 'copy', 'requested', {transfer} FROM billing_refund WHERE id = {refund}"""
+        currency, idempotency_key, status, transfer_id)
+        SELECT now(), gen_random_uuid(), {organization}, top_up_id, {command}, {amount}, currency, 'copy', 'requested',
+               {transfer} FROM billing_refund WHERE id = {refund}"""
     hold = LedgerTransfer.objects.filter(kind="top_up").last().pk
     for organization_id, amount, transfer in (
         (other.pk, 20_000_000, refund.transfer_id),

@@ -1,4 +1,4 @@
-"""Closing owners' statements: arithmetic, lines, lateness, payouts; each movement on exactly one statement, whatever happens."""
+"""Closing owners' statements: sums, lines, late work and payouts. Every transfer is on exactly one statement."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -40,7 +40,7 @@ from tests.database import execute, unguarded
 
 pytestmark = pytest.mark.django_db
 CENT = 10_000
-# These tests adjust without an approval, at times that no approval could choose.
+# Without the check of adjustments: these tests post some without an approval, at times that no approval could choose.
 CHECKED = [name for name in ledger_checks.CHECKS if name != "adjustments"]
 
 
@@ -58,7 +58,7 @@ def work(market: Market, *, node: int = 0, ms: int = HOUR_MS, settle: bool = Tru
 
 
 def adjust(market: Market, micro: int, *, at: datetime | None = None) -> None:
-    """By hand, as two operators do it; for a time that may be over."""
+    """Post an adjustment of the first owner as two operators would, but for any time `at`."""
     operators = [factories.make_user(), factories.make_user()]
     approval = Approval.objects.create(
         kind="adjust_owner",
@@ -273,7 +273,7 @@ def test_whatever_happens_nothing_is_lost_or_stated_twice(db: None, steps: list[
                 voids.settle_voids()
             elif step == "close":
                 close()
-            elif step == "close early":  # what counts for later waits, however long ago it was posted
+            elif step == "close early":  # transfers that count for a later time wait for the next statement
                 close(timezone.now() - timedelta(days=9 * n + 1))
             elif step == "return" and (payout := Payout.objects.filter(status="scheduled").first()):
                 payouts.return_to_balance(payout=payout, reason="A test of returns.", actor=None)
@@ -314,12 +314,12 @@ def test_the_mail_says_what_is_paid_and_where_from(market: Market):
     work(market, node=1)
     Owner.objects.exclude(pk=market.nodes[0].vehicle.owner_id).update(mails_off=["earnings-summary"])
     statements.close_due(until=timezone.now())
-    asked, other = texts()
-    assert "Statement 1: $0.070000 will be paid to you" in asked
-    assert "cannot pay you yet" in asked  # nobody has an account at Stripe
-    assert "Net to you: " in asked
-    assert "Net to you: " not in other  # nor asked for the summary
-    assert str(Statement.objects.first().public_id) in asked or "/payouts/" in asked
+    with_summary, other = texts()
+    assert "Statement 1: $0.070000 will be paid to you" in with_summary
+    assert "cannot pay you yet" in with_summary  # neither owner has an account at Stripe
+    assert "Net to you: " in with_summary
+    assert "Net to you: " not in other  # this owner does not want the monthly summary
+    assert str(Statement.objects.first().public_id) in with_summary or "/payouts/" in with_summary
 
 
 def test_the_mail_says_why_nothing_is_paid(market: Market, settings: Any):
@@ -335,7 +335,7 @@ def test_the_mail_says_why_nothing_is_paid(market: Market, settings: Any):
 
 
 def test_a_month_is_told_by_one_mail(market: Market, settings: Any, stopped_clock: datetime):
-    """The monthly summary goes to whoever asked for it and has no statement."""
+    """The monthly summary goes only to owners who want it and have no statement of the month."""
     settings.STATEMENT_GRACE_H = -24
     start = month_of(stopped_clock)
     for node in (0, 1):
@@ -343,9 +343,9 @@ def test_a_month_is_told_by_one_mail(market: Market, settings: Any, stopped_cloc
     with unguarded():
         for table, column in (("ledgertransfer", "effective_at"), ("ratedusage", "created_at")):
             execute(f"UPDATE billing_{table} SET {column} = %s", start - timedelta(days=2))
-    told, not_closed = (node.vehicle.owner for node in market.nodes[:2])
+    closed, not_closed = (node.vehicle.owner for node in market.nodes[:2])
     Owner.objects.update(mails_off=[])
-    assert statements.close_owner(owner=told, until=start) == 1
+    assert statements.close_owner(owner=closed, until=start) == 1
     assert summaries.summarize() == 1
     kinds = dict(Mail.objects.values_list("user_id", "kind"))
-    assert (kinds[told.user_id], kinds[not_closed.user_id]) == ("statement-ready", "earnings-summary")
+    assert (kinds[closed.user_id], kinds[not_closed.user_id]) == ("statement-ready", "earnings-summary")

@@ -1,4 +1,4 @@
-"""Money that Stripe booked in another currency than it was paid in: nobody converts it on the quiet."""
+"""Money that Stripe booked in another currency than it was paid in: it is never converted silently."""
 
 from dataclasses import replace
 from typing import Any
@@ -28,17 +28,17 @@ def in_euro(part: BalanceMovement) -> BalanceMovement:
 
 @pytest.fixture
 def converted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Our account at Stripe has no balance in dollars."""
+    """Make Stripe book dollars as euros, as for an account without a balance in dollars."""
 
     def patch(name: str, field: str) -> None:
         real: Any = getattr(gateway, name)
 
         def call(*args: Any, **options: Any) -> Any:
-            found = real(*args, **options)
-            parts = getattr(found, field)
+            answer = real(*args, **options)
+            parts = getattr(answer, field)
             if isinstance(parts, tuple):
-                return replace(found, **{field: tuple(in_euro(part) for part in parts)})
-            return replace(found, **{field: in_euro(parts)}) if parts else found
+                return replace(answer, **{field: tuple(in_euro(part) for part in parts)})
+            return replace(answer, **{field: in_euro(parts)}) if parts else answer
 
         monkeypatch.setattr(gateway, name, call)
 
@@ -58,16 +58,16 @@ def test_a_chargeback_is_known_and_its_money_waits_for_operators(stripe: FakeWor
     dispute = CardDispute.objects.get()
     assert (dispute.status, dispute.withdrawn_at, balance(organization)) == ("needs_response", None, 50_000_000)
     assert not LedgerTransfer.objects.filter(kind="dispute").exists()
-    assert sweep_money() >= 0  # goes on
+    assert sweep_money() >= 0  # the sweep logs the error and goes on
 
 
 def test_a_top_up_is_not_credited(stripe: FakeWorld, converted: None):
-    wish = start(customer())
-    stripe.pay(wish)
+    card_top_up = start(customer())
+    stripe.pay(card_top_up)
     stripe.run()
     stripe.deliver_all()
     inbox.process_due()
     event = StripeEvent.objects.get(type="checkout.session.completed")
     assert (event.status, event.status_code) == ("dead", "currency_differs")
-    wish.refresh_from_db()
-    assert (wish.status, balance(wish.organization)) == ("open", 0)
+    card_top_up.refresh_from_db()
+    assert (card_top_up.status, balance(card_top_up.organization)) == ("open", 0)

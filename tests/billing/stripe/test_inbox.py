@@ -1,4 +1,4 @@
-"""The webhook and what follows: forged, stale, doubled, out of order, unknown."""
+"""The webhook and the inbox: events that are forged, stale, repeated, out of order or unknown."""
 
 import random
 

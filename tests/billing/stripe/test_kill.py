@@ -1,4 +1,4 @@
-"""With real processes: the fake as a server, its webhooks over HTTP, and a worker that is killed with SIGKILL."""
+"""The outbox with real processes: the fake as a server, webhooks over HTTP, and a worker killed with SIGKILL."""
 
 import os
 import re
@@ -28,7 +28,7 @@ from tests.waiting import PATIENCE_S, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SECRET = "whsec_kill"
-# A worker that dies between Stripe's answer and our commit, at its n-th command.
+# A worker that kills itself between Stripe's answer and our commit, at its n-th command.
 WORKER = """
 import os, signal, sys
 import django
@@ -51,7 +51,7 @@ outbox.send_due()
 
 @pytest.fixture
 def server(tmp_path: Path, live_server: Any, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The fake in a process of its own; it sends every event twice."""
+    """Run the fake in a process of its own, which sends every event twice. Yields its address."""
     port = free_port()
     base = f"http://127.0.0.1:{port}"
     log = tmp_path / "fake.log"
@@ -91,7 +91,7 @@ def answers(base: str) -> bool:
 
 
 def worker(base: str, dies_at: int) -> int:
-    """Run one against the test's database; how it ended."""
+    """Run a worker against the test's database and return its exit code."""
     name = connection.settings_dict["NAME"]
     environment = os.environ | {
         "DJANGO_SETTINGS_MODULE": "marketplace.settings",
@@ -132,7 +132,7 @@ def test_a_worker_killed_between_call_and_commit_loses_and_doubles_nothing(serve
         timeout=PATIENCE_S,
     ).json()
     assert [session["id"] for session in listing["data"]] == [top_up.session_id]
-    # The customer pays on the page, and the webhooks of it come over the wire, twice each.
+    # The customer pays on the page; its webhooks come over HTTP, each twice.
     answer = httpx.post(top_up.checkout_url, data={"number": "4242424242424242"}, trust_env=False, timeout=PATIENCE_S)
     assert (answer.status_code, top_up.site_url in answer.headers["Location"]) == (303, True)
     paid = StripeEvent.objects.filter(type="checkout.session.completed")

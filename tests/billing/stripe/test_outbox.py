@@ -1,4 +1,4 @@
-"""The outbox: whatever happens between deciding and knowing, Stripe does it once."""
+"""The outbox: whatever fails between queueing a command and knowing its outcome, Stripe carries it out once."""
 
 from datetime import timedelta
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 
 
 class Crash(BaseException):
-    """A process that dies: no handler of ours may catch it."""
+    """The death of a process. A BaseException, so that no handler of ours catches it."""
 
 
 def crash() -> None:
@@ -82,7 +82,7 @@ def test_a_process_that_dies_around_the_call_loses_and_doubles_nothing(stripe: F
     with pytest.raises(Crash):
         top_ups.open_page(top_up)
     assert StripeCommand.objects.filter(outcome_unknown=True).count() == 1
-    assert outbox.send_due() == 0  # the lease still runs
+    assert outbox.send_due() == 0  # the dead process's lease has not ended
     setattr(stripe.transport, point, lambda: None)
     stripe.run()
     top_up.refresh_from_db()
@@ -146,7 +146,7 @@ def test_stripe_is_never_called_in_a_transaction(stripe: FakeWorld):
 
 
 def test_the_page_of_a_payment_made_before_we_knew_the_page(stripe: FakeWorld):
-    """Killed after Stripe opened the page: the customer cannot have it, but an event of it may come first."""
+    """The process died after Stripe opened the page: we do not know the page yet, but its events may come already."""
     stripe.transport.faults = ["", "lost"]
     top_up = start(make_organization())
     session = stripe.sessions()[0]

@@ -1,4 +1,4 @@
-"""What the database refuses about money at Stripe, attacked with raw SQL."""
+"""The database's rules about money at Stripe, attacked with raw SQL."""
 
 import pytest
 from django.db import connection
@@ -22,7 +22,7 @@ TABLES = [
 
 @pytest.fixture
 def books(stripe: FakeWorld) -> FakeWorld:
-    """One top-up paid, one open, everything known."""
+    """Make one paid and one open top-up, with all events processed."""
     organization = make_organization()
     top_up(organization, 50_000_000)
     stripe.pay(start(organization))
@@ -56,8 +56,8 @@ REFUSED = [
     ("UPDATE billing_cardtopup SET status = 'created' WHERE status = 'open'", "DW001"),
     ("UPDATE billing_cardtopup SET status = 'paid' WHERE status = 'open'", "23514"),
     (
-        "UPDATE billing_cardtopup SET status = 'paid', top_up_id = (SELECT id FROM billing_topup WHERE method = 'manual')"
-        " WHERE status = 'open'",
+        "UPDATE billing_cardtopup SET status = 'paid',"
+        " top_up_id = (SELECT id FROM billing_topup WHERE method = 'manual') WHERE status = 'open'",
         "DW007",
     ),
     ("UPDATE billing_stripecommand SET idempotency_key = 'x' || id", "DW002"),
@@ -70,7 +70,8 @@ REFUSED = [
     ("UPDATE billing_stripesweep SET missing = 0", "DW002"),
     ("UPDATE billing_cardtopupevent SET reason = 'x'", "DW002"),
     (
-        "INSERT INTO billing_ledgeraccount (created_at, key, kind, currency, side, floor_zero, tracked, balance_micro, version)"
+        "INSERT INTO billing_ledgeraccount"
+        " (created_at, key, kind, currency, side, floor_zero, tracked, balance_micro, version)"
         " VALUES (now(), 'x', 'processing_fee', 'USD', -1, false, false, 0, 0)",
         "23514",
     ),
@@ -78,5 +79,5 @@ REFUSED = [
 
 
 def test_what_the_database_refuses(books: FakeWorld):
-    """What is refused leaves nothing, so that all are tried on the same books."""
+    """A refused statement changes nothing, so that all are tried on the same rows."""
     assert [(sql, sqlstate_of(sql)) for sql, _ in REFUSED] == REFUSED

@@ -1,4 +1,4 @@
-"""Production takes Stripe whole or not at all, and never the fake."""
+"""Production starts with all of Stripe's settings or none of them, and never with the fake."""
 
 import runpy
 

@@ -1,4 +1,4 @@
-"""A worker that stalls until its lease is over, while another takes up its work: what the slow one believes is old."""
+"""A worker that stalls until its lease ends while another claims its work: the slow worker's result is outdated."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ LONG_AGO = "2020-01-01T00:00Z"
 
 
 def stalled(stripe: FakeWorld) -> tuple[Refund, outbox.Claim]:
-    """A refund whose first sender has claimed it and stalls beyond its lease."""
+    """Return a refund, and the claim of its first sender, which stalls beyond its lease."""
     organization = customer()
     pay(stripe, organization)
     (refund,) = ask(organization, 10_000_000)
@@ -32,7 +32,7 @@ def refunds_at(stripe: FakeWorld) -> int:
 @pytest.mark.parametrize("fault", ["busy", "refused"])
 def test_a_slow_sender_does_not_unlearn_that_a_refund_may_be_sent(stripe: FakeWorld, fault: str):
     refund, slow = stalled(stripe)
-    stripe.transport.faults = ["", "lost"]  # the other one looks, finds nothing, sends, and hears nothing
+    stripe.transport.faults = ["", "lost"]  # the second sender looks, finds nothing, sends, and loses the answer
     assert outbox.send_due() == 1
     assert refunds_at(stripe) == 1
     stripe.transport.faults = [fault]
@@ -46,7 +46,7 @@ def test_a_slow_sender_does_not_unlearn_that_a_refund_may_be_sent(stripe: FakeWo
     command.refresh_from_db()
     refund.refresh_from_db()
     assert (command.status, command.outcome_unknown, refund.status) == ("dead", True, "requested")
-    assert balance(refund.organization) == 40_000_000  # sent, and not given back as well
+    assert balance(refund.organization) == 40_000_000  # the refund was sent, so the money must not be returned as well
     stripe.transport.faults = []
     outbox.retry(command=command, actor=None)
     settle(stripe)
@@ -65,7 +65,7 @@ def test_the_success_of_a_slow_sender_counts(stripe: FakeWorld):
 
 
 def test_a_sender_from_before_an_operators_retry_is_slow_too(stripe: FakeWorld):
-    """It counted to one, and so did the sender after the retry."""
+    """Both senders made attempt 1, since a retry resets the counter: the due time must tell their claims apart."""
     refund, slow = stalled(stripe)
     command = StripeCommand.objects.filter(pk=refund.command_id)
     command.update(status="dead")
@@ -81,23 +81,23 @@ def test_a_sender_from_before_an_operators_retry_is_slow_too(stripe: FakeWorld):
 def test_a_slow_reader_of_an_event_does_not_end_it_for_the_one_at_work(
     stripe: FakeWorld, monkeypatch: pytest.MonkeyPatch, by: str
 ):
-    wish = start(customer())
-    stripe.pay(wish)
+    card_top_up = start(customer())
+    stripe.pay(card_top_up)
     (event,) = stripe.events("checkout.session.completed")
     stripe.deliver(event)
     slow = inbox._claim()
     StripeEvent.objects.update(due_at=LONG_AGO)
     mine = inbox._claim()
-    says: Callable[[], bool] = (lambda: False) if by == "ends" else busy
+    handler: Callable[[], bool] = (lambda: False) if by == "ends" else busy
     with monkeypatch.context() as patch:
-        patch.setattr(inbox, "_handler", lambda _: says)
+        patch.setattr(inbox, "_handler", lambda _: handler)
         inbox._work(slow)
     row = StripeEvent.objects.get(pk=slow.pk)
     assert (row.status, row.due_at) == ("received", mine.due_at)
     inbox._work(mine)
     row.refresh_from_db()
-    wish.refresh_from_db()
-    assert (row.status, wish.status) == ("processed", "paid")
+    card_top_up.refresh_from_db()
+    assert (row.status, card_top_up.status) == ("processed", "paid")
 
 
 def busy() -> bool:

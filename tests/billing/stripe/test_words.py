@@ -1,4 +1,4 @@
-"""A state that Stripe has since invented: an error with a code for operators, and nothing else stands still."""
+"""A status of Stripe's that we do not know: an error with a code for operators, and everything else goes on."""
 
 from dataclasses import replace
 from typing import Any
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 
 
 class Invention:
-    """Stripe says a new word of refunds and disputes while it is on."""
+    """Makes Stripe answer with an unknown status of refunds and disputes while `is_on`."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.is_on = True
@@ -25,8 +25,8 @@ class Invention:
 
     def saying(self, real: Any) -> Any:
         def call(*args: Any, **options: Any) -> Any:
-            found = real(*args, **options)
-            return replace(found, status="reconsidered") if self.is_on and found else found
+            answer = real(*args, **options)
+            return replace(answer, status="reconsidered") if self.is_on and answer else answer
 
         return call
 
@@ -40,15 +40,15 @@ def test_of_a_dispute_stops_no_other_event(stripe: FakeWorld, invention: Inventi
     organization = customer()
     lot = pay(stripe, organization)
     dispute_desk(stripe).open(charge_of(stripe, lot))
-    wish = start(organization)
-    stripe.pay(wish)
+    card_top_up = start(organization)
+    stripe.pay(card_top_up)
     stripe.deliver_all()
     assert inbox.process_due() > 3
-    assert CardTopUp.objects.get(pk=wish.pk).status == "paid"
+    assert CardTopUp.objects.get(pk=card_top_up.pk).status == "paid"
     dead = StripeEvent.objects.filter(type__startswith="charge.dispute")
     assert set(dead.values_list("status", "status_code")) == {("dead", "stripe_word_unknown")}
     sweeps.sweep_balance()
-    assert sweep_money() == 1  # nor a sweep
+    assert sweep_money() == 1  # it does not stop a sweep either
     invention.is_on = False
     inbox.retry(event=dead.first(), actor=None)
     stripe.run()
@@ -74,7 +74,7 @@ def test_of_a_refund_leaves_it_to_be_looked_at_again(stripe: FakeWorld, inventio
 
 
 def test_a_fault_of_ours_stops_no_other(stripe: FakeWorld, monkeypatch: pytest.MonkeyPatch):
-    """It waits for its lease to end, and is tried again."""
+    """A command or event whose processing raises an unexpected error is retried when its lease has ended."""
     organization = customer()
     pay(stripe, organization)
     pay(stripe, organization)

@@ -7,7 +7,7 @@ from tests.conformance.fixture import FakeWorld
 
 
 def start(organization, amount_micro: int = 50_000_000, key: str = "") -> CardTopUp:
-    """Ask for a top-up and let the asker send its commands, as a page does."""
+    """Start a top-up and send its commands at once, as a page does."""
     top_up = ask(organization, amount_micro, key)
     top_ups.open_page(top_up)
     top_up.refresh_from_db()
@@ -15,7 +15,7 @@ def start(organization, amount_micro: int = 50_000_000, key: str = "") -> CardTo
 
 
 def ask(organization, amount_micro: int = 50_000_000, key: str = "", saves_card: bool = False) -> CardTopUp:
-    """Only ask: the commands wait."""
+    """Start a top-up without sending its commands."""
     return top_ups.start(
         organization=organization,
         amount_micro=amount_micro,
@@ -27,7 +27,7 @@ def ask(organization, amount_micro: int = 50_000_000, key: str = "", saves_card:
 
 
 def save_card(stripe: FakeWorld, organization, number: str = "4242424242424242") -> SavedCard:
-    """On a page of its own, the bank's question answered, and everything heard of it."""
+    """Save a card on Stripe's page, answer the bank's question if it asks, and return the active card."""
     card = saved_cards.start(
         organization=organization, idempotency_key=f"k{count()}", site_url="http://testserver", actor=None
     )
@@ -42,7 +42,7 @@ def save_card(stripe: FakeWorld, organization, number: str = "4242424242424242")
 
 
 def recharging(stripe: FakeWorld, number: str = "4242424242424242", **values) -> AutoRecharge:
-    """A customer with nothing in the wallet who wants 50.00 whenever there is less than 20.00, 200.00 a month at most."""
+    """Make a customer with an empty wallet and a recharge of 50.00 below 20.00, at most 200.00 a month."""
     organization = factories.make_organization()
     return recharge(organization, save_card(stripe, organization, number), **values)
 

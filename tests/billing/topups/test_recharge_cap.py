@@ -1,4 +1,4 @@
-"""Whatever happens, a customer's card is never charged more a month than the cap, nor twice at once."""
+"""In random sequences of events, a card is never charged more in a month than the cap, nor twice concurrently."""
 
 import os
 import threading
@@ -29,7 +29,7 @@ CARDS = ["4242424242424242", "5555555555554444", "4000008260003178", "0001234567
 
 
 class Machine:
-    """A customer who spends and changes their mind, banks, Stripe and its post, and our workers."""
+    """The actors: a customer who spends and changes settings, banks, Stripe with its webhooks, and our workers."""
 
     def __init__(self, world: FakeWorld) -> None:
         self.world, self.organization = world, factories.make_organization()
@@ -70,23 +70,22 @@ class Machine:
         assert CardTopUp.objects.filter(status__in=["created", "open", "processing"]).count() <= 1
 
     def finish(self) -> None:
-        """When all is quiet: what Stripe took is what was credited."""
+        """Process everything that is open, then check that what Stripe took is what was credited."""
         self.world.transport.faults = []
         for _ in range(2):
             heard(self.world)
         self.check()
         taken = sum(row["amount"] for row in charges(self.world) if row["status"] == "succeeded")
         assert sum(TopUp.objects.values_list("amount_micro", flat=True)) == taken * 10_000
-        assert {difference.check for difference in posting.recompute()} <= {
-            "holds"
-        }  # what was spent belongs to no order
+        # `spend` posts holds without an order, so that this check may fail.
+        assert {difference.check for difference in posting.recompute()} <= {"holds"}
 
 
 names = st.sampled_from(["round", "round", "work", "work", "spend", "spend", "fault", "settle", "change", "post"])
 
 
 @pytest.mark.django_db
-@pytest.mark.usefixtures("stopped_clock")  # in the next month there may be more
+@pytest.mark.usefixtures("stopped_clock")  # if the month ended meanwhile, more could be charged
 def test_whatever_happens_the_cap_of_the_month_holds(stripe: FakeWorld):
     @settings(
         max_examples=max(1, RUNS // 5),
@@ -99,7 +98,7 @@ def test_whatever_happens_the_cap_of_the_month_holds(stripe: FakeWorld):
     @given(sequence=st.lists(st.tuples(names, st.integers(0, 11)), min_size=12, max_size=30))
     def run(sequence: list[tuple[str, int]]) -> None:
         block = transaction.atomic()
-        block._from_testcase = True  # the outermost, as a test's own: inside it services commit and roll back as ever
+        block._from_testcase = True  # like a test's own transaction: inside it, services' transactions are savepoints
         with block:
             stripe.fake = FakeStripe()
             stripe.transport.send, stripe.transport.faults = to_fake(stripe.fake), []
@@ -115,18 +114,17 @@ def test_whatever_happens_the_cap_of_the_month_holds(stripe: FakeWorld):
 
 @pytest.mark.django_db(transaction=True)
 def test_eight_workers_at_once_begin_one_recharge_for_each_customer(stripe: FakeWorld, sent_tasks):
-    wishes = [recharging(stripe) for _ in range(5)]
+    auto_recharges = [recharging(stripe) for _ in range(5)]
     assert sum(at_once(8, lambda _: recharge_low())) == 5
     assert CardTopUp.objects.count() == StripeCommand.objects.filter(kind="charge_saved_card").count() == 5
-    assert {row.organization_id for row in CardTopUp.objects.all()} == {wish.organization_id for wish in wishes}
+    assert {row.organization_id for row in CardTopUp.objects.all()} == {row.organization_id for row in auto_recharges}
     assert "billing.send_stripe_commands" in sent_tasks
 
 
 @pytest.mark.django_db(transaction=True)
 def test_two_that_save_the_same_card_at_once_leave_one_default(stripe: FakeWorld):
-    """Two pages, finished at the same moment and heard of by several workers."""
-    wish = recharging(stripe)
-    organization = wish.organization
+    """Two pages are finished at the same moment, and several workers process them concurrently."""
+    organization = recharging(stripe).organization
     cards = []
     for _ in range(2):
         card = saved_cards.start(

@@ -1,4 +1,4 @@
-"""Automatic recharges: when one begins, what becomes of it, and that no crash charges twice or not at all."""
+"""Automatic recharges: when one begins, its outcome, and that a crash never leads to two charges or to none."""
 
 from datetime import timedelta
 
@@ -31,12 +31,12 @@ PAYS, ASKS, EMPTY, REFUSED, BANK = (
 
 
 def charges(stripe: FakeWorld) -> list[dict]:
-    """Payments at Stripe that no page made."""
+    """Return the payments at Stripe that were not made on a page."""
     return [intent for intent in stripe.fake.store.newest("payment_intent") if not intent["_session"]]
 
 
-def available(wish: AutoRecharge) -> int:
-    return wallets.summary(wish.organization).available_micro
+def available(auto_recharge: AutoRecharge) -> int:
+    return wallets.summary(auto_recharge.organization).available_micro
 
 
 def heard(stripe: FakeWorld) -> None:
@@ -60,22 +60,22 @@ def spend(organization: Organization, amount_micro: int) -> None:
     )
 
 
-# --- when one begins ----------------------------------------------------------------------------------------------------
+# --- when one begins --------------------------------------------------------------------------------------------------
 
 
 def test_a_low_wallet_is_charged_once_and_has_the_money_at_once(stripe: FakeWorld):
-    wish = recharging(stripe)
+    auto_recharge = recharging(stripe)
     assert (recharge_low(), recharge_low()) == (1, 0)
     stripe.run()
     row = CardTopUp.objects.get()
-    assert (row.origin, row.status, row.saved_card) == ("auto", "paid", wish.card)
-    assert available(wish) == 50_000_000
+    assert (row.origin, row.status, row.saved_card) == ("auto", "paid", auto_recharge.card)
+    assert available(auto_recharge) == 50_000_000
     assert TopUp.objects.get().idempotency_key == f"card:{row.public_id}"
     heard(stripe)
     sweeps.sweep_events()
     sweeps.sweep_balance()
     heard(stripe)
-    assert (available(wish), len(charges(stripe)), recharge_low()) == (50_000_000, 1, 0)
+    assert (available(auto_recharge), len(charges(stripe)), recharge_low()) == (50_000_000, 1, 0)
     assert LedgerTransfer.objects.filter(kind="fee").count() == 1
     assert posting.recompute() == []
     assert [event.to_status for event in row.events.all()] == ["created", "paid"]
@@ -95,8 +95,8 @@ def test_a_low_wallet_is_charged_once_and_has_the_money_at_once(stripe: FakeWorl
     ],
 )
 def test_when_none_begins(stripe: FakeWorld, why: str, begins: int):
-    wish = recharging(stripe)
-    organization = wish.organization
+    auto_recharge = recharging(stripe)
+    organization = auto_recharge.organization
     if why == "paused":
         AutoRecharge.objects.update(paused_code="x")
     elif why == "off":
@@ -106,11 +106,11 @@ def test_when_none_begins(stripe: FakeWorld, why: str, begins: int):
     elif why == "nobody left":
         Membership.objects.all().delete()
     elif why == "card removed":
-        saved_cards.remove(card=wish.card, actor=None)
+        saved_cards.remove(card=auto_recharge.card, actor=None)
     elif why == "wallet":
-        top_up(organization, wish.threshold_micro)
+        top_up(organization, auto_recharge.threshold_micro)
     elif why == "one cent less":
-        top_up(organization, wish.threshold_micro - 1)
+        top_up(organization, auto_recharge.threshold_micro - 1)
     else:  # as much promotional credit as the threshold
         promo = posting.account(posting.Place(kind="promo_wallet", currency="USD", organization_id=organization.pk))
         expense = posting.platform("promotion", "USD")
@@ -120,7 +120,7 @@ def test_when_none_begins(stripe: FakeWorld, why: str, begins: int):
                     kind="promo",
                     debit=expense,
                     credit=promo,
-                    amount_micro=wish.threshold_micro,
+                    amount_micro=auto_recharge.threshold_micro,
                     idempotency_key="promo",
                 )
             ]
@@ -129,13 +129,13 @@ def test_when_none_begins(stripe: FakeWorld, why: str, begins: int):
 
 
 def test_the_cap_of_the_month_and_the_next_month(stripe: FakeWorld, monkeypatch, stopped_clock):
-    wish = recharging(stripe, monthly_cap_micro=120_000_000)
+    auto_recharge = recharging(stripe, monthly_cap_micro=120_000_000)
     for expected in (1, 1, 0):
         assert recharge_low() == expected
         stripe.run()
         if expected:
-            spend(wish.organization, 50_000_000)
-    month = recharges.month(wish)
+            spend(auto_recharge.organization, 50_000_000)
+    month = recharges.month(auto_recharge)
     assert (month.charged_micro, month.left_micro) == (100_000_000, 20_000_000)
     later = month_of(stopped_clock) + timedelta(days=40)
     monkeypatch.setattr("billing.topups.recharges.timezone.now", lambda: later)
@@ -146,7 +146,7 @@ def test_many_customers_are_one_round(stripe: FakeWorld, django_assert_num_queri
     first = recharging(stripe)
     for _ in range(4):
         recharging(stripe)
-    with django_assert_num_queries(4):  # a savepoint around two statements
+    with django_assert_num_queries(4):  # two statements, and the savepoint around them
         assert recharge_low() == 5
     assert CardTopUp.objects.filter(organization=first.organization).count() == 1
 
@@ -184,7 +184,7 @@ def test_cards_that_are_refused(stripe: FakeWorld):
     assert recharge(organization, card, is_on=False).is_on is False
 
 
-# --- what becomes of it -------------------------------------------------------------------------------------------------
+# --- what becomes of it -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_cards_that_are_refused(stripe: FakeWorld):
     [(ASKS, "authentication_required"), (EMPTY, "insufficient_funds"), (REFUSED, "generic_decline")],
 )
 def test_a_bank_that_refuses_pauses_and_tells_once(stripe: FakeWorld, number: str, code: str):
-    wish = recharging(stripe, number)
+    auto_recharge = recharging(stripe, number)
     assert recharge_low() == 1
     for _ in range(2):
         heard(stripe)
@@ -200,8 +200,8 @@ def test_a_bank_that_refuses_pauses_and_tells_once(stripe: FakeWorld, number: st
     row = CardTopUp.objects.get()
     assert (row.status, row.status_code, row.payment_intent_id) == ("failed", code, charges(stripe)[0]["id"])
     assert StripeCommand.objects.get(kind="charge_saved_card").status == "done"
-    wish.refresh_from_db()
-    assert (wish.is_on, wish.paused_code, recharge_low()) == (True, code, 0)
+    auto_recharge.refresh_from_db()
+    assert (auto_recharge.is_on, auto_recharge.paused_code, recharge_low()) == (True, code, 0)
     mail = Mail.objects.get()
     assert (mail.kind, mail.context["code"]) == ("recharge-paused", code)
     mails.send_due()
@@ -221,20 +221,20 @@ def test_the_mail_leads_to_a_page_where_the_bank_can_ask(stripe: FakeWorld, mail
 
 
 def test_looking_at_it_sets_it_going_again(stripe: FakeWorld):
-    wish = recharging(stripe, EMPTY)
+    auto_recharge = recharging(stripe, EMPTY)
     recharge_low()
     stripe.run()
-    assert recharge(wish.organization, wish.card).paused_code == "insufficient_funds"
-    other = save_card(stripe, wish.organization)
-    assert recharge(wish.organization, other).paused_code == ""
+    assert recharge(auto_recharge.organization, auto_recharge.card).paused_code == "insufficient_funds"
+    other = save_card(stripe, auto_recharge.organization)
+    assert recharge(auto_recharge.organization, other).paused_code == ""
     assert recharge_low() == 1
     stripe.run()
-    assert available(wish) == 50_000_000
+    assert available(auto_recharge) == 50_000_000
 
 
 @pytest.mark.parametrize(("paid", "status", "micro"), [(True, "paid", 50_000_000), (False, "failed", 0)])
 def test_a_bank_account_takes_its_time(stripe: FakeWorld, paid: bool, status: str, micro: int):
-    wish = recharging(stripe, BANK)
+    auto_recharge = recharging(stripe, BANK)
     recharge_low()
     heard(stripe)
     row = CardTopUp.objects.get()
@@ -242,28 +242,28 @@ def test_a_bank_account_takes_its_time(stripe: FakeWorld, paid: bool, status: st
     stripe.fake.payments.settle_payment(charges(stripe)[0]["id"], paid=paid)
     heard(stripe)
     row.refresh_from_db()
-    assert (row.status, available(wish)) == (status, micro)
+    assert (row.status, available(auto_recharge)) == (status, micro)
     assert AutoRecharge.objects.get().paused_code == ("" if paid else "debit_not_authorized")
     assert posting.recompute() == []
 
 
 def test_a_stranger_at_stripe_credits_nothing(stripe: FakeWorld):
-    wish = recharging(stripe, BANK)
+    auto_recharge = recharging(stripe, BANK)
     recharge_low()
     stripe.run()
     (intent,) = charges(stripe)
     stripe.fake.store.put({**intent, "amount": 1})
     stripe.fake.payments.settle_payment(intent["id"], paid=True)
     heard(stripe)
-    assert available(wish) == 0
+    assert available(auto_recharge) == 0
     assert stripe.events("payment_intent.succeeded")
 
 
-# --- crashes ------------------------------------------------------------------------------------------------------------
+# --- crashes ----------------------------------------------------------------------------------------------------------
 
 
 class Crash(BaseException):
-    """A process that dies: no handler of ours may catch it."""
+    """The death of a process. A BaseException, so that no handler of ours catches it."""
 
 
 def crash() -> None:
@@ -273,7 +273,7 @@ def crash() -> None:
 @pytest.mark.parametrize("number", [PAYS, EMPTY])
 @pytest.mark.parametrize("fault", ["lost", "broken", "busy"])
 def test_an_attempt_that_went_wrong_charges_once(stripe: FakeWorld, fault: str, number: str):
-    wish = recharging(stripe, number)
+    auto_recharge = recharging(stripe, number)
     recharge_low()
     stripe.transport.faults = [fault]
     stripe.run()
@@ -285,12 +285,12 @@ def test_an_attempt_that_went_wrong_charges_once(stripe: FakeWorld, fault: str, 
     assert asked == {"lost": ["GET"], "broken": ["GET", "POST"], "busy": ["POST"]}[fault]
     assert len(charges(stripe)) == 1
     assert CardTopUp.objects.get().status == ("paid" if number == PAYS else "failed")
-    assert available(wish) == (50_000_000 if number == PAYS else 0)
+    assert available(auto_recharge) == (50_000_000 if number == PAYS else 0)
 
 
 @pytest.mark.parametrize("point", ["before", "after", "settle"])
 def test_a_process_that_dies_around_the_call_charges_once(stripe: FakeWorld, point: str, monkeypatch):
-    wish = recharging(stripe)
+    auto_recharge = recharging(stripe)
     recharge_low()
     with monkeypatch.context() as patch:
         if point == "settle":
@@ -299,66 +299,67 @@ def test_a_process_that_dies_around_the_call_charges_once(stripe: FakeWorld, poi
             patch.setattr(stripe.transport, point, crash)
         with pytest.raises(Crash):
             stripe.run()
-    assert (outbox.send_due(), recharge_low()) == (0, 0)  # the lease still runs, and it is in flight
+    assert (outbox.send_due(), recharge_low()) == (0, 0)  # the lease has not ended, and the recharge is in flight
     heard(stripe)
-    assert (len(charges(stripe)), available(wish)) == (1, 50_000_000)
+    assert (len(charges(stripe)), available(auto_recharge)) == (1, 50_000_000)
 
 
 def test_the_event_may_come_before_our_own_answer(stripe: FakeWorld):
-    wish = recharging(stripe)
+    auto_recharge = recharging(stripe)
     recharge_low()
     stripe.transport.faults = ["lost"]
     stripe.run()
     stripe.deliver_all()
     stripe.run()
-    assert (CardTopUp.objects.get().status, available(wish)) == ("paid", 50_000_000)
+    assert (CardTopUp.objects.get().status, available(auto_recharge)) == ("paid", 50_000_000)
     assert StripeCommand.objects.get(kind="charge_saved_card").status == "done"
     assert posting.recompute() == []
 
 
 def test_money_that_came_after_we_gave_up_is_credited(stripe: FakeWorld):
-    """Sent, never answered, never found: given up and paused; the sweep brings the truth."""
-    wish = recharging(stripe)
+    """A charge that was sent, not answered and not found is given up and paused; the sweep finds its payment later."""
+    auto_recharge = recharging(stripe)
     recharge_low()
     stripe.transport.faults = ["lost", *["broken"] * 30]
     for _ in range(outbox.ATTEMPTS):
         stripe.run()
     row = CardTopUp.objects.get()
     assert (row.status, AutoRecharge.objects.get().paused_code) == ("failed", "stripe_unknown_outcome")
-    assert recharges.month(wish, at=row.created_at).charged_micro == 50_000_000  # it may have been
+    assert (
+        recharges.month(auto_recharge, at=row.created_at).charged_micro == 50_000_000
+    )  # it may have been charged, so it counts
     stripe.transport.faults = []
     sweeps.sweep_events()
     heard(stripe)
     row.refresh_from_db()
-    assert (row.status, available(wish), len(charges(stripe))) == ("paid", 50_000_000, 1)
+    assert (row.status, available(auto_recharge), len(charges(stripe))) == ("paid", 50_000_000, 1)
 
 
 def test_stripe_away_for_hours_pauses_nothing_and_a_later_round_charges_once(stripe: FakeWorld):
-    wish = recharging(stripe)
+    auto_recharge = recharging(stripe)
     recharge_low()
     stripe.transport.faults = ["busy"] * outbox.ATTEMPTS
     for _ in range(outbox.ATTEMPTS):
         stripe.run()
     assert (CardTopUp.objects.get().status, AutoRecharge.objects.get().paused_code) == ("failed", "")
     assert recharge_low() == 1
-    outbox.retry(
-        command=StripeCommand.objects.get(kind="charge_saved_card", status="dead"), actor=None
-    )  # an operator, in vain
+    # An operator retries the old command, which must not charge any more.
+    outbox.retry(command=StripeCommand.objects.get(kind="charge_saved_card", status="dead"), actor=None)
     heard(stripe)
-    assert (len(charges(stripe)), available(wish)) == (1, 50_000_000)
+    assert (len(charges(stripe)), available(auto_recharge)) == (1, 50_000_000)
     assert StripeCommand.objects.get(status="dead").status_code == "recharge_over"
 
 
 @pytest.mark.parametrize("why", ["off", "suspended", "card removed"])
 def test_what_is_not_wanted_any_more_is_not_charged(stripe: FakeWorld, why: str):
-    wish = recharging(stripe)
+    auto_recharge = recharging(stripe)
     recharge_low()
     if why == "off":
-        recharge(wish.organization, wish.card, is_on=False)
+        recharge(auto_recharge.organization, auto_recharge.card, is_on=False)
     elif why == "suspended":
         Organization.objects.update(status="suspended")
     else:
-        saved_cards.remove(card=wish.card, actor=None)
+        saved_cards.remove(card=auto_recharge.card, actor=None)
     heard(stripe)
     assert (charges(stripe), CardTopUp.objects.get().status) == ([], "failed")
     assert Mail.objects.count() == (1 if why == "card removed" else 0)
@@ -374,38 +375,40 @@ def test_what_is_not_wanted_any_more_is_not_charged(stripe: FakeWorld, why: str)
 )
 @pytest.mark.usefixtures("stopped_clock")
 def test_a_cap_that_was_lowered_meanwhile_holds(stripe: FakeWorld, change: dict, code: str, paused: str):
-    wish = recharging(stripe, monthly_cap_micro=120_000_000)
+    auto_recharge = recharging(stripe, monthly_cap_micro=120_000_000)
     for _ in range(2):
         assert recharge_low() == 1
         if len(charges(stripe)) == 0:
             heard(stripe)
-            spend(wish.organization, 50_000_000)
-    AutoRecharge.objects.filter(pk=wish.pk).update(**change)
+            spend(auto_recharge.organization, 50_000_000)
+    AutoRecharge.objects.filter(pk=auto_recharge.pk).update(**change)
     heard(stripe)
     last = CardTopUp.objects.latest("id")
     assert (last.status, last.status_code) == (("failed", code) if code else ("paid", ""))
     assert len(charges(stripe)) == (1 if code else 2)
-    wish.refresh_from_db()
-    assert (wish.paused_code, Mail.objects.filter(kind="recharge-paused").count()) == (paused, 0)
+    auto_recharge.refresh_from_db()
+    assert (auto_recharge.paused_code, Mail.objects.filter(kind="recharge-paused").count()) == (paused, 0)
 
 
-# --- the database --------------------------------------------------------------------------------------------------------
+# --- the database -----------------------------------------------------------------------------------------------------
 
 
 def test_what_the_database_refuses(stripe: FakeWorld):
-    wish = recharging(stripe, monthly_cap_micro=50_000_000)
+    auto_recharge = recharging(stripe, monthly_cap_micro=50_000_000)
     recharge_low()
     copy = (
-        "INSERT INTO billing_cardtopup (public_id, created_at, organization_id, origin, saved_card_id, customer_id, command_id,"
-        " amount_micro, currency, idempotency_key, site_url, status) SELECT gen_random_uuid(), now(), organization_id, 'auto',"
-        " saved_card_id, customer_id, (SELECT max(id) FROM billing_stripecommand c WHERE NOT EXISTS (SELECT FROM"
-        " billing_cardtopup t WHERE t.command_id = c.id)), {amount}, currency, 'copy', '', 'created' FROM billing_cardtopup"
+        "INSERT INTO billing_cardtopup (public_id, created_at, organization_id, origin, saved_card_id, customer_id,"
+        " command_id, amount_micro, currency, idempotency_key, site_url, status)"
+        " SELECT gen_random_uuid(), now(), organization_id, 'auto', saved_card_id, customer_id,"
+        " (SELECT max(id) FROM billing_stripecommand c"
+        " WHERE NOT EXISTS (SELECT FROM billing_cardtopup t WHERE t.command_id = c.id)),"
+        " {amount}, currency, 'copy', '', 'created' FROM billing_cardtopup"
     )
     assert sqlstate_of(copy.format(amount="amount_micro")) == "23505"  # one in flight
     stripe.run()
-    assert sqlstate_of(copy.format(amount="amount_micro")) == "DW007"  # beyond the cap
+    assert sqlstate_of(copy.format(amount="amount_micro")) == "DW007"  # above the cap
     AutoRecharge.objects.update(monthly_cap_micro=200_000_000)
-    assert sqlstate_of(copy.format(amount="amount_micro + 10000")) == "DW007"  # another amount
+    assert sqlstate_of(copy.format(amount="amount_micro + 10000")) == "DW007"  # not the amount that the customer set
     AutoRecharge.objects.update(is_on=False)
     assert sqlstate_of(copy.format(amount="amount_micro")) == "DW007"
-    assert CardTopUp.objects.filter(organization=wish.organization).count() == 1
+    assert CardTopUp.objects.filter(organization=auto_recharge.organization).count() == 1

@@ -1,4 +1,4 @@
-"""Cards that Stripe keeps: on a page of their own or with a payment; the default, the same one twice, and the way out."""
+"""Saved cards: saved on a page of their own or with a payment; the default card, the same card twice, and removal."""
 
 import pytest
 
@@ -32,7 +32,7 @@ def save(stripe: FakeWorld, card: SavedCard, number: str = "4242424242424242") -
 
 
 def methods(stripe: FakeWorld) -> list[str]:
-    """What the customers at Stripe have there."""
+    """Return the ids of all payment methods that are attached to customers at Stripe."""
     return [row["id"] for row in stripe.fake.store.newest("payment_method") if row["customer"]]
 
 
@@ -135,7 +135,7 @@ def test_a_payment_keeps_its_card_only_when_asked_to(stripe: FakeWorld):
     assert len(methods(stripe)) == 1
     top_up.refresh_from_db()
     assert top_up.status == "paid"
-    with pytest.raises(Conflict):  # another wish under the same key
+    with pytest.raises(Conflict):  # other values under the same key
         top_ups.start(
             organization=organization,
             amount_micro=50_000_000,
@@ -172,8 +172,8 @@ def test_the_same_card_twice_is_shown_once_and_its_recharge_goes_on(stripe: Fake
     assert [(card.last4, card.is_default) for card in cards] == [("4242", True), ("4444", False)]
     assert first not in cards
     assert second in cards
-    wish = AutoRecharge.objects.get()
-    assert (wish.card, wish.paused_code) == (cards[0], "")
+    auto_recharge = AutoRecharge.objects.get()
+    assert (auto_recharge.card, auto_recharge.paused_code) == (cards[0], "")
     stripe.run()
     assert len(methods(stripe)) == 2
     first.refresh_from_db()
@@ -232,8 +232,8 @@ def test_without_its_card_a_recharge_is_paused_and_its_people_are_told(stripe: F
     for _ in range(2):
         stripe.deliver_all()
         stripe.run()
-    wish = AutoRecharge.objects.get()
-    assert (wish.is_on, wish.paused_code, bool(wish.paused_at)) == (True, "card_removed", True)
+    row = AutoRecharge.objects.get()
+    assert (row.is_on, row.paused_code, bool(row.paused_at)) == (True, "card_removed", True)
     assert Mail.objects.filter(kind="recharge-paused").count() == 1
 
 

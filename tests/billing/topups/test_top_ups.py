@@ -1,4 +1,4 @@
-"""From the wish to the money in the wallet, every way that Stripe's page can end."""
+"""Top-ups by card, from the request to the money in the wallet, with every way that Stripe's page can end."""
 
 import pytest
 

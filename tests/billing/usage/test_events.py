@@ -1,4 +1,4 @@
-"""Usage events for customers: the envelope, its identity, pages, voids."""
+"""Usage events for customers: the envelope, its id, pages and voids."""
 
 from datetime import datetime
 from uuid import UUID, uuid5
@@ -22,7 +22,7 @@ def cars():
 
 @pytest.fixture
 def acme(cars):
-    """A customer of three paid units."""
+    """Return a customer with three paid work units."""
     work(cars)
     return JobOrder.objects.latest("id").organization
 
@@ -37,7 +37,7 @@ def test_a_settled_record_is_a_cloud_event(ask, acme):
     answer = ask()
     assert (answer.status_code, answer["Content-Type"]) == (200, "application/cloudevents-batch+json")
     events = answer.json()
-    assert len(events) == 3  # the copies that checked them are the platform's
+    assert len(events) == 3  # copies that checked the work are not the customer's usage
     event, rated = events[0], RatedUsage.objects.filter(usage__is_canonical=True).latest("id")
     usage, node = rated.usage, rated.usage.node
     job = usage.job.public_id
@@ -64,9 +64,9 @@ def test_a_settled_record_is_a_cloud_event(ask, acme):
         },
     }
     assert datetime.fromisoformat(event["time"]) == rated.created_at
-    assert ask().json() == events  # the same usage, the same ids, however often it is told
+    assert ask().json() == events  # the same usage has the same ids, however often it is read
     text = answer.content.decode()
-    assert str(node.public_id) not in text  # a car is not to be watched from job to job
+    assert str(node.public_id) not in text  # customers must not be able to follow a car from job to job
     assert sum(e["data"]["amounts"]["charged_micro"] for e in events) == JobOrder.objects.get().charged_micro
 
 

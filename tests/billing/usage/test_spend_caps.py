@@ -1,4 +1,7 @@
-"""A customer's monthly cap: held and charged together never go beyond it. The market: 0.10 for a compute-hour."""
+"""A customer's monthly spend cap, which held and charged amounts together never exceed.
+
+A compute-hour costs 0.10 here.
+"""
 
 from datetime import timedelta
 

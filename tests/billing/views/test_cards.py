@@ -1,4 +1,4 @@
-"""Cards and recharge, and the wallet, as a customer meets them: every role, every state, every refusal."""
+"""The pages of cards, recharge and wallet, as a customer sees them: every role, every state, every refusal."""
 
 import re
 import uuid
@@ -101,7 +101,7 @@ def test_default_and_removal_by_click(stripe: FakeWorld, browser, acme):
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"amount": "4.99"}, "The amount is too small."),
         ({"amount": "five"}, "Enter a number."),
@@ -112,11 +112,11 @@ def test_default_and_removal_by_click(stripe: FakeWorld, browser, acme):
         ({"threshold": ""}, "This field is required."),
     ],
 )
-def test_what_the_form_refuses(stripe: FakeWorld, browser, acme, fields, said):
+def test_what_the_form_refuses(stripe: FakeWorld, browser, acme, fields, message):
     card = save_card(stripe, acme)
     answer = browser.post(PAGE, {**FORM, "card": str(card.public_id), **fields})
     assert answer.status_code == 400
-    assert said in answer.content.decode()
+    assert message in answer.content.decode()
     assert AutoRecharge.objects.count() == 0
 
 
@@ -253,7 +253,9 @@ def test_by_api(stripe: FakeWorld, api, acme):
     assert put(card=str(other.public_id)).json()["card"]["last4"] == "3178"
     recharge_low()
     stripe.run()
-    assert put().json()["paused_code"] == "insufficient_funds"  # a program that repeats itself has not looked
+    assert (
+        put().json()["paused_code"] == "insufficient_funds"
+    )  # a repeated request does not end the pause: it does not mean that a person has looked
     shown = put(resume=True).json()
     assert (shown["paused_code"], shown["charged_this_month_micro"], shown["left_this_month_micro"]) == (
         "",

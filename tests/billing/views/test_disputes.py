@@ -1,4 +1,4 @@
-"""Who of a customer's people speaks for it in a dispute: those who move its money. Others read."""
+"""Which members of a customer may write to its disputes: those who may move its money. Others can read."""
 
 import pytest
 from django.test import Client

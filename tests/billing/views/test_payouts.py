@@ -1,4 +1,4 @@
-"""The pages of payouts, as an owner meets them, through the fake's own pages."""
+"""The pages of payouts, as an owner sees them, with the fake's pages in place of Stripe's."""
 
 import re
 from typing import Any
@@ -144,7 +144,7 @@ def test_who_leaves_is_paid_first(stripe: FakeWorld, client_of, monkeypatch):
     owner = ready_owner(stripe)
     browser = client_of(owner.user)
     assert "Nothing is owed" in browser.post("/payouts/final", follow=True).content.decode()
-    payouts.return_to_balance(payout=make_payout(owner, 3_210_000), reason="x", actor=None)  # now 3.21 are owed
+    payouts.return_to_balance(payout=make_payout(owner, 3_210_000), reason="x", actor=None)  # 3.21 are owed now
     for page in ("/privacy/close", "/privacy/erasure"):
         assert "Pay me out first" in browser.get(page).content.decode()
     page = browser.post("/payouts/final", follow=True).content.decode()

@@ -1,4 +1,4 @@
-"""Pages and API of refunds, and what a suspended customer and an operator meet."""
+"""Pages and API of refunds, and what a suspended customer and an operator see."""
 
 import re
 import uuid
@@ -117,7 +117,7 @@ def test_an_operator_answers_the_bank_and_is_led_to_propose_a_write_off(stripe: 
     settle(stripe)
     dispute = CardDispute.objects.get()
     assert (dispute.status, stripe.fake.store.get(dispute_id)["status"]) == ("lost", "lost")
-    office.post(where, {**chosen, "action": "write_off"})  # a form of yesterday
+    office.post(where, {**chosen, "action": "write_off"})  # a form that is out of date
     assert balance(acme, "disputed") == 30_000_000
     page = office.get(f"{where}{dispute.pk}/change/").content.decode()
     assert f"/operations/billing/approval/add/?kind=write_off&amp;subject={dispute.public_id}" in page

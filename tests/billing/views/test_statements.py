@@ -1,4 +1,4 @@
-"""A statement on its page and on paper: every line, and sums that add up as they are shown."""
+"""A statement on its page and as PDF: every line, and sums that add up as they are shown."""
 
 import io
 from datetime import date
@@ -49,7 +49,11 @@ def test_sums(statement: Statement) -> None:
     *parts, (_, carried) = shown.sums()
     assert sum(micro for _, micro in parts) == carried == 5_500_004
     assert ("Checking others’ work", 999_999) in parts
-    assert [line.energy_micro for line in shown.work] == [1, 2, 1]  # 1.4, 2.8 and 4.2 in all
+    assert [line.energy_micro for line in shown.work] == [
+        1,
+        2,
+        1,
+    ]  # cumulative 1.4, 2.8 and 4.2, each rounded: 1, 3 and 4
     assert shown.work_total.net_micro == 6_000_000 - 4 - 0
 
 

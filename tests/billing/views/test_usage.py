@@ -1,4 +1,4 @@
-"""Usage, the spend cap and the billing details, as a customer meets them. The market: 0.10 for a compute-hour."""
+"""The pages of usage, spend cap and billing profile, as a customer sees them. A compute-hour costs 0.10 here."""
 
 import csv
 from datetime import UTC, date
@@ -30,7 +30,7 @@ def market():
 
 @pytest.fixture
 def member(market, client_of):
-    """A client of a member with a role."""
+    """Return a function that signs in a new member with a role and returns the client."""
 
     def sign_in(role="admin"):
         user = factories.make_user()
@@ -68,8 +68,8 @@ def test_what_was_settled_is_on_its_day_and_under_its_model(market, member):
     make_usage(order(market.organization, cap_micro=150_000).job, market.nodes[0], energy_mwh=2000)
     settle_usage()
     text = text_of(member("developer").get("/usage/"))
-    for said in ("$0.85", "$0.15 of $1.00", "$0.05", "2.0 Wh", "1 h 0 min"):
-        assert said in text, said
+    for figure in ("$0.85", "$0.15 of $1.00", "$0.05", "2.0 Wh", "1 h 0 min"):
+        assert figure in text, figure
     page = member().get("/usage/")
     assert (
         [row["charged"] for row in page.context["rows"]]
@@ -152,7 +152,7 @@ def test_the_cap_is_set_shown_reached_and_removed(market, member):
 
 
 @pytest.mark.parametrize(
-    ("monthly", "said"),
+    ("monthly", "message"),
     [
         ("", "required"),
         ("-1", "zero or more"),
@@ -161,10 +161,10 @@ def test_the_cap_is_set_shown_reached_and_removed(market, member):
         ("9999999999", "zero or more"),
     ],
 )
-def test_a_bad_cap_changes_nothing_and_keeps_what_was_typed(member, monthly, said):
+def test_a_bad_cap_changes_nothing_and_keeps_what_was_typed(member, monthly, message):
     answer = member().post("/wallet/cap", {"monthly": monthly, "action": "set"})
     assert answer.status_code == 400
-    assert said in text_of(answer)
+    assert message in text_of(answer)
     assert f'value="{monthly}"' in answer.content.decode() or not monthly
     assert not SpendCap.objects.exists()
 

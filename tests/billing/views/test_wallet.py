@@ -1,4 +1,4 @@
-"""The wallet's pages and the API, as a customer meets them."""
+"""The wallet's pages and API, as a customer sees them."""
 
 import json
 import re
@@ -72,7 +72,7 @@ def test_going_back_costs_nothing_and_the_page_stays(stripe: FakeWorld, browser,
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"choice": "other", "amount": "4.99"}, "The amount is too small."),
         ({"choice": "other", "amount": ""}, "Say how much."),
@@ -82,10 +82,10 @@ def test_going_back_costs_nothing_and_the_page_stays(stripe: FakeWorld, browser,
         ({"key": "x"}, "This form was not complete"),
     ],
 )
-def test_what_the_form_refuses(stripe: FakeWorld, browser, fields, said):
+def test_what_the_form_refuses(stripe: FakeWorld, browser, fields, message):
     answer = send(browser, **fields)
     assert answer.status_code == 400
-    assert said in answer.content.decode()
+    assert message in answer.content.decode()
     assert CardTopUp.objects.count() == 0
 
 

@@ -1,4 +1,4 @@
-"""The mail about a low wallet, and the one about a card that ends."""
+"""The mail about a low wallet, and the mail about a card that expires."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -57,26 +57,26 @@ def test_at_once_is_once():
     assert Mail.objects.count() == 4
 
 
-@pytest.mark.parametrize(("month", "told", "on"), [(6, 1, True), (6, 0, False), (7, 0, True), (5, 0, True)])
-def test_before_the_card_ends_that_the_recharge_uses(month: int, told: int, on: bool, settings, mailoutbox):
+@pytest.mark.parametrize(("month", "mails", "is_on"), [(6, 1, True), (6, 0, False), (7, 0, True), (5, 0, True)])
+def test_before_the_card_ends_that_the_recharge_uses(month: int, mails: int, is_on: bool, settings, mailoutbox):
     settings.STRIPE_SECRET_KEY = "sk_test_fake_x"
-    year = timezone.now().year + 1  # a recharge by a card that has ended by now is refused
+    year = timezone.now().year + 1  # the settings refuse a card that has expired by now
     organization, now = factories.make_organization(), datetime(year, 6, 15, tzinfo=UTC)
     card = factories.make_saved_card(organization, exp_month=month, exp_year=year)
     recharge_settings.change(
         organization=organization,
-        is_on=on,
+        is_on=is_on,
         threshold_micro=0,
         amount_micro=5 * 10**7,
         monthly_cap_micro=5 * 10**7,
         card_id=card.public_id,
         actor=None,
     )
-    assert saved_card_mails.mail_expiring(now) == told
+    assert saved_card_mails.mail_expiring(now) == mails
     assert saved_card_mails.mail_expiring(now) == 0
     assert card_dates.expires_soon(card, now) == (month == 6)
     outbox.send_due()
-    assert [f"6/{year}" in mail.body for mail in mailoutbox] == [True] * told
+    assert [f"6/{year}" in mail.body for mail in mailoutbox] == [True] * mails
 
 
 def test_a_card_is_good_to_the_end_of_its_month():

@@ -1,4 +1,4 @@
-"""Promotional credit; and every kind of movement of our balance at Stripe."""
+"""Promotional credit, and how each kind of movement of our balance at Stripe is stored and posted."""
 
 from datetime import timedelta
 from itertools import count
@@ -53,9 +53,10 @@ def test_the_database_refuses_credit_that_nobody_posted():
     organization = make_organization(top_up_micro=5_000_000)
     grant(organization)
     top_up = LedgerTransfer.objects.get(kind="top_up").pk
-    copy = f"""INSERT INTO billing_promocredit (created_at, public_id, organization_id, amount_micro, currency, reason,
-        idempotency_key, transfer_id) SELECT now(), gen_random_uuid(), organization_id, amount_micro, currency, 'x', 'y', {top_up}
-        FROM billing_promocredit"""
+    copy = f"""INSERT INTO billing_promocredit (created_at, public_id, organization_id, amount_micro, currency,
+                                                reason, idempotency_key, transfer_id)
+        SELECT now(), gen_random_uuid(), organization_id, amount_micro, currency, 'x', 'y', {top_up}
+          FROM billing_promocredit"""
     assert sqlstate_of(copy) == "DW007"
     assert sqlstate_of("UPDATE billing_promocredit SET amount_micro = 1") == "DW002"
 

@@ -73,8 +73,10 @@ def test_one_bank_transfer_is_credited_once_whatever_the_key_and_the_customer(re
 
 def test_the_database_credits_a_bank_transfer_once():
     top_up(make_organization())
-    copy = """INSERT INTO billing_topup (public_id, created_at, organization_id, amount_micro, currency, method, reference, idempotency_key,
-              transfer_id) SELECT gen_random_uuid(), now(), organization_id, 1, currency, %s, ' Wire 17', 'other', %s FROM billing_topup"""
+    copy = """INSERT INTO billing_topup (public_id, created_at, organization_id, amount_micro, currency,
+                                         method, reference, idempotency_key, transfer_id)
+              SELECT gen_random_uuid(), now(), organization_id, 1, currency, %s, ' Wire 17', 'other', %s
+                FROM billing_topup"""
     lot = top_up(make_organization(), method="stripe", reference="pi_1").transfer_id
     assert sqlstate_of(copy % ("'manual'", lot)) == "23505"
 

@@ -1,4 +1,7 @@
-"""What one operator could once do alone: bank transfers, refused payouts, given-up refunds; and retries, which say who."""
+"""Acts that need two operators: bank transfers, refused payouts, given-up refunds.
+
+And retries with their audit trail.
+"""
 
 from typing import Any
 
@@ -57,7 +60,7 @@ def transfer(organization: Organization, actor: User, reference: str = "wire 17"
     )
 
 
-# --- bank transfers -----------------------------------------------------------------------------------------------------
+# --- bank transfers ---------------------------------------------------------------------------------------------------
 
 
 def test_a_bank_transfer_is_credited_by_two_once(cast: Cast, two: tuple[User, User]):
@@ -106,7 +109,7 @@ def test_the_form_asks_for_the_banks_reference(cast: Cast, two: tuple[User, User
     assert b"was credited before" in again.content
 
 
-# --- payouts and refunds ------------------------------------------------------------------------------------------------
+# --- payouts and refunds ----------------------------------------------------------------------------------------------
 
 
 def test_a_refused_payout_is_sent_anew_on_the_word_of_two(stripe: FakeWorld, two: tuple[User, User]):
@@ -158,7 +161,9 @@ def test_a_given_up_refund_is_settled_as_stripe_has_it_on_the_word_of_two(
     stripe: FakeWorld, two: tuple[User, User], was_done: bool, ends: str, back_micro: int
 ):
     refund = given_up(stripe, was_done=was_done)
-    StripeCommand.objects.filter(pk=refund.command_id).update(due_at="2020-01-01T00:00Z")  # its last sender is gone
+    StripeCommand.objects.filter(pk=refund.command_id).update(
+        due_at="2020-01-01T00:00Z"
+    )  # the lease of its last sender has ended
     client = office(two[0])
     assert "kind=resolve_refund" in client.get(f"/operations/billing/refund/{refund.pk}/change/").content.decode()
     client.post("/operations/billing/refund/", {"action": "resolve", "_selected_action": refund.pk})
@@ -188,7 +193,7 @@ def test_a_refund_that_stripe_answers_for_is_not_settled_by_hand(stripe: FakeWor
     assert refused.value.code == "refund_not_given_up"
 
 
-# --- retries ------------------------------------------------------------------------------------------------------------
+# --- retries ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_retry_says_who(stripe: FakeWorld, two: tuple[User, User]):
@@ -210,8 +215,8 @@ def test_a_retry_says_who(stripe: FakeWorld, two: tuple[User, User]):
     command, event = StripeCommand.objects.filter(status="dead").earliest("id"), StripeEvent.objects.get()
     for model, row in (("stripecommand", command), ("stripeevent", event)):
         client.post(f"/operations/billing/{model}/", {"action": "try_again", "_selected_action": row.pk})
-    said = AuditEvent.objects.filter(action__endswith=".retry").values_list("action", "actor", "subject")
-    assert set(said) == {
+    events = AuditEvent.objects.filter(action__endswith=".retry").values_list("action", "actor", "subject")
+    assert set(events) == {
         ("stripe_command.retry", two[0].pk, command.idempotency_key),
         ("stripe_event.retry", two[0].pk, "evt_1"),
     }

@@ -1,4 +1,4 @@
-"""Tiny real ONNX models, and a marketplace of one node that checks every signature and record it gets."""
+"""Tiny real ONNX models, and a fake marketplace for one node that verifies every signature and record."""
 
 import asyncio
 import contextlib
@@ -56,7 +56,7 @@ def _double_model(name: str = "double") -> bytes:
 
 
 def _loop_model(trips: int = 2**62) -> bytes:
-    """Loop: as long as `trips` says; the default never ends."""
+    """Return a model with a Loop of `trips` rounds; with the default it never ends."""
     body = helper.make_graph(
         [helper.make_node("Identity", ["c"], ["co"]), helper.make_node("Identity", ["v"], ["vo"])],
         "body",
@@ -132,7 +132,7 @@ class Marketplace:
         return f"http://127.0.0.1:{self.port}"
 
     def offer(self, model: bytes, data: bytes | None = None, **changes: object) -> protocol.Lease:
-        """A lease for the next sync."""
+        """Add a lease to the answer to the next sync, and return it."""
         data = _inputs() if data is None else data
         for blob in (model, data):
             self.blobs[hashlib.sha256(blob).hexdigest()] = blob
@@ -182,7 +182,7 @@ class Marketplace:
         key = Ed25519PublicKey.from_public_bytes(self.public_key)
         key.verify(report.signature, protocol.signed_bytes(report.record))
         self.received.append(report)
-        if report not in self.reports:  # it comes again when its answer was lost, or its agent was stopped
+        if report not in self.reports:  # a report is repeated when its answer was lost or the agent was stopped
             self.reports.append(report)
         if self.ack is not None:
             return self.ack(report)
@@ -253,7 +253,7 @@ class Marketplace:
 
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[None]:
-        """Listen; the same port again after a restart."""
+        """Listen for requests; after a restart on the same port."""
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", self.port))
@@ -291,7 +291,7 @@ async def state(marketplace: Marketplace, tmp_path: Path) -> Path:
 
 @asynccontextmanager
 async def _running(state: Path, **options: object) -> AsyncIterator[Callable[[], Status]]:
-    """An agent in this event loop; yields a reader of its status file."""
+    """Run an agent in this event loop and yield a function that reads its status file."""
     stop = asyncio.Event()
     (state / STATUS_FILE).unlink(missing_ok=True)
     task = asyncio.create_task(run_agent(Options(state=state, **options), stop=stop))
@@ -301,7 +301,9 @@ async def _running(state: Path, **options: object) -> AsyncIterator[Callable[[],
     finally:
         stop.set()
         try:
-            await until_async(task.done, what="the agent's end")  # by the real clock: a test may move the loop's
+            await until_async(
+                task.done, what="the agent's end"
+            )  # by the system clock: a test may move the event loop's
         finally:
             task.cancel()
         await task
@@ -309,11 +311,11 @@ async def _running(state: Path, **options: object) -> AsyncIterator[Callable[[],
 
 @pytest.fixture(autouse=True)
 def _unhurried(monkeypatch) -> None:
-    """No time-out of the agent ends anything, however slow the machine; a test that is about one sets it itself.
+    """Switch off the agent's time limits, so that slow machines fail no test. A test of a limit sets it itself.
 
-    The child is not nice either: beside busy programs a nice one would hardly be given the processor.
+    The child keeps its normal priority: with a lower one it would hardly get the processor beside busy programs.
     """
-    for name in ("agent._FAREWELL_S", "carrier_http._TIMEOUT_S", "carrier_nats._CONNECT_S", "process._READY_S"):
+    for name in ("agent._FAREWELL_S", "carriers.https._TIMEOUT_S", "carriers.nats._CONNECT_S", "work.process._READY_S"):
         monkeypatch.setattr(f"compute.agent.{name}", NEVER_S)
     monkeypatch.setattr("compute.agent.carriers.client._TIMEOUT", httpx.Timeout(NEVER_S))
     monkeypatch.setattr("compute.agent.work.process._START", f"import os; os.nice = lambda by: 0; {process._START}")
@@ -321,7 +323,7 @@ def _unhurried(monkeypatch) -> None:
 
 @pytest.fixture
 def seldom(monkeypatch, marketplace: Marketplace) -> None:
-    """The agent asks once an hour by itself: what happens sooner has been pushed, or made it ask."""
+    """Let the agent sync only once an hour by itself: anything earlier was pushed, or triggered a sync."""
     monkeypatch.setattr("compute.agent.agent._MAX_PAUSE_HOLDING_S", NEVER_S)
     monkeypatch.setattr("compute.agent.agent._NEXT_SYNC_MS", (HOUR_MS, HOUR_MS))
     marketplace.next_sync_ms = HOUR_MS
@@ -329,7 +331,7 @@ def seldom(monkeypatch, marketplace: Marketplace) -> None:
 
 @pytest.fixture
 def skip_time(monkeypatch) -> Callable[[float], None]:
-    """Puts the event loop's clock forward: what it was to do in the seconds that are skipped is due now."""
+    """Return a function that moves the event loop's clock forward: timers within the skipped seconds become due."""
 
     def skip(seconds: float) -> None:
         loop = asyncio.get_running_loop()
@@ -341,7 +343,7 @@ def skip_time(monkeypatch) -> Callable[[float], None]:
 
 @contextlib.asynccontextmanager
 async def _paused() -> AsyncIterator[None]:
-    """While this lasts, the agent's children stand still: a unit that they are given begins, and does not end."""
+    """Stop the agent's child processes for the duration: a unit begins but does not end."""
 
     stopped: set[psutil.Process] = set()
 
@@ -350,7 +352,7 @@ async def _paused() -> AsyncIterator[None]:
         for each in found - stopped:
             with contextlib.suppress(psutil.NoSuchProcess):
                 each.send_signal(signal.SIGSTOP)
-        is_over = bool(found) and found <= stopped  # bubblewrap starts the interpreter after itself
+        is_over = bool(found) and found <= stopped  # also the interpreter, which bubblewrap starts later
         stopped.update(found)
         return is_over
 
@@ -377,14 +379,14 @@ def paused() -> Callable[[], AbstractAsyncContextManager[None]]:
 
 @pytest.fixture(autouse=True)
 def _short_backoff(monkeypatch) -> None:
-    """The jitter of tests: always small, so that they end soon."""
+    """Make all waiting times between retries short."""
     jitter = SimpleNamespace(uniform=lambda low, high: min(high, 0.05))
     monkeypatch.setattr("compute.agent.state.backoff._RANDOM", jitter)
 
 
 @pytest.fixture
 def models() -> SimpleNamespace:
-    """Functions that make ONNX files: float x [n, 4] to y [n, 4]."""
+    """Functions that build ONNX files with a float input x [n, 4] and an output y [n, 4]."""
     return SimpleNamespace(double=_double_model, loop=_loop_model, bomb=_bomb_model, build=_model)
 
 

@@ -1,4 +1,4 @@
-"""The whole agent against a marketplace over real HTTP: work, faults on both sides, and stopping."""
+"""The complete agent with a marketplace over real HTTP: work, faults on both sides, and stopping."""
 
 import hashlib
 import time
@@ -129,7 +129,8 @@ async def test_a_unit_finished_while_the_server_is_down_is_reported_after(
         )
     async with running(state) as status:
         await until(lambda: status().state == "offline")
-        # No sync is answered after the one that brings the unit, or a quick unit would be reported before the server stops.
+        # Syncs after the one that brings the unit stay unanswered: a quick unit could be reported before the server
+        # stops.
         marketplace.fail = lambda path: (503, {}) if marketplace.syncs and path.endswith("/sync") else None
         async with marketplace.serve():
             marketplace.offer(models.double())
@@ -181,7 +182,7 @@ async def test_a_cancel_from_the_server_stops_the_unit(marketplace, state, runni
             Cancel(attempt=held.attempt, fence=held.fence, code="consent_withdrawn") for held in (lease, queued)
         ]
         await until(lambda: status().state == "idle" and marketplace.reports)
-    (report,) = marketplace.reports  # the one that was never started leaves no record
+    (report,) = marketplace.reports  # a unit that never started leaves no record
     assert (report.attempt, report.outcome, report.code) == (lease.attempt, "cancelled", "consent_withdrawn")
     assert records(marketplace)[0].output == ""
 
@@ -215,7 +216,7 @@ async def test_a_new_policy_rules_at_once(marketplace, state, running, until):
         await until(lambda: status().state == "unavailable")
         assert "90 %" in status().sentence
         await until(lambda: marketplace.syncs[-1].policy_version == 2)
-    async with running(state) as status:  # and is remembered
+    async with running(state) as status:  # it is remembered after a restart
         await until(lambda: status().reason == "charge_low")
 
 
@@ -232,7 +233,7 @@ async def test_withheld_is_shown_and_lifted(marketplace, state, running, until):
 async def test_after_a_suspension_it_goes_on_behind_the_record_that_the_server_has(
     marketplace, state, running, models, until
 ):
-    """Its records 2 and 3 were refused: number 1 is the newest that both have."""
+    """Its records 2 and 3 were refused, so number 1 is the newest one that agent and server share."""
     refused = {2: "meter_conflict", 3: "meter_gap"}
 
     def judge(report):
@@ -278,7 +279,7 @@ async def test_a_lease_that_runs_out_is_dropped_in_silence(marketplace, state, r
 
 @pytest.mark.usefixtures("seldom")
 async def test_stopping_gives_the_leases_back(marketplace, state, running, models, until):
-    """At once: neither the unit nor the next sync would come for hours."""
+    """They are given back at once, although neither the unit nor the next sync would end for hours."""
     marketplace.offer(models.loop())
     async with running(state) as status:
         await until(lambda: status().state == "running")
@@ -293,7 +294,7 @@ async def test_stopping_gives_the_leases_back(marketplace, state, running, model
 async def test_stopping_without_a_server_takes_two_seconds_at_most(
     marketplace, state, running, models, until, skip_time, answer
 ):
-    """It neither waits as long as a busy server asks, nor for a silent one beyond the time for its farewell."""
+    """The agent ignores the waiting time that a busy server asks for, and waits 2 s at most for a silent one."""
     asked = []
     marketplace.offer(models.loop())
     async with running(state) as status:
@@ -305,7 +306,7 @@ async def test_stopping_without_a_server_takes_two_seconds_at_most(
     assert status().state == "stopped"
     assert asked[-1] == "/api/node/v1/sync"
     marketplace.fail = marketplace.silence = None
-    async with running(state):  # what was not delivered goes with the next start
+    async with running(state):  # undelivered reports are sent after the next start
         await until(lambda: marketplace.reports)
     assert marketplace.reports[0].code == "agent_stopped"
 

@@ -1,4 +1,4 @@
-"""The running agent and the owner's rules: finishing, what is counted, what is told of health, what status says."""
+"""The running agent and the owner's rules: finishing, counted usage, reported health, and the status file."""
 
 from itertools import count
 from types import SimpleNamespace
@@ -71,7 +71,9 @@ async def test_mobile_data_is_counted_and_the_cap_stops_work(marketplace, state,
     async with running(state) as status:
         await until(lambda: status().policy_version == 2)
         assert status().state == "idle"
-        marketplace.offer(models.double(), make_inputs(70_000), items=70_000, batch=70_000)  # over a megabyte each way
+        marketplace.offer(
+            models.double(), make_inputs(70_000), items=70_000, batch=70_000
+        )  # more than a megabyte in each direction
         await until(lambda: status().reason == "data_cap")
         shown = status()
         assert shown.setting == "data_cap_mb_per_month"
@@ -84,7 +86,7 @@ async def test_mobile_data_is_counted_and_the_cap_stops_work(marketplace, state,
         await until(lambda: len(marketplace.syncs) > seen + 3)
     assert status().usage.mobile_received_bytes == counted  # on Wi-Fi nothing is counted
     (state / "sensors.json").write_text('{"network": "cellular"}')
-    async with running(state) as status:  # a restart forgets nothing
+    async with running(state) as status:  # the counts survive a restart
         await until(lambda: status().reason == "data_cap")
         assert "Mobile data in" in in_words(status(), is_running=True)
 
@@ -114,7 +116,7 @@ async def test_health_is_told_only_while_it_is_shared_and_each_failure_once(mark
         assert all(sync.health is None for sync in marketplace.syncs)
         marketplace.share = ("reliability", "region")
         await until(lambda: marketplace.syncs[-1].health)
-        assert marketplace.syncs[-1].health == Health(band="cool")  # what failed before is not told
+        assert marketplace.syncs[-1].health == Health(band="cool")  # earlier failures are not reported
         marketplace.ack = lambda report: Ack(attempt=report.attempt, fence=report.fence, status="accepted")
         marketplace.offer(b"more garbage")
         await until(lambda: status().counters.error == 2)
@@ -129,7 +131,7 @@ async def test_health_is_told_only_while_it_is_shared_and_each_failure_once(mark
         (state / "sensors.json").write_text('{"temperature_c": 46}')
         await until(lambda: marketplace.syncs[-1].health.band == "hot")
         (state / "sensors.json").write_text("{")
-        await until(lambda: marketplace.syncs[-1].health is None)  # no reading, no band
+        await until(lambda: marketplace.syncs[-1].health is None)  # without a reading there is no band
         (state / "sensors.json").unlink()
         await until(lambda: marketplace.syncs[-1].health)
         assert sum(sync.health.units_failed for sync in marketplace.syncs if sync.health) == 2

@@ -1,4 +1,4 @@
-"""`/api/v1/files`: what strangers upload as tensors is read from its header, checked, and never unpickled."""
+"""`/api/v1/files`: uploaded tensors are described from their header, checked, and never unpickled."""
 
 import io
 import json
@@ -26,7 +26,7 @@ def acme():
 @pytest.fixture
 def client(acme, api):
     client = api(factories.make_key(acme)[1])
-    client.raise_request_exception = False  # a crash of the server shows as its 500
+    client.raise_request_exception = False  # a crash of the server becomes a 500 here
     return client
 
 
@@ -37,7 +37,7 @@ def npy(array, **options):
 
 
 def npy_of(header: str, data: bytes = b"", version=(1, 0)) -> bytes:
-    """A .npy file with a header of our choice."""
+    """Return a .npy file with the given header."""
     text = header.encode("latin-1")
     return b"\x93NUMPY" + bytes(version) + struct.pack("<H", len(text)) + text + data
 
@@ -58,7 +58,8 @@ def refusal(client, data, file_format="npy"):
     return answer.json()["error"]["code"]
 
 
-# --- good files ---------------------------------------------------------------------------------------------------------
+# --- good files
+# ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_npy_file_has_one_tensor_without_a_name(acme, client):
@@ -109,7 +110,8 @@ def test_every_plain_shape(client, shape):
     assert (body["items"], body["tensors"][""]["shape"]) == (shape[0], list(shape))
 
 
-# --- bad files ----------------------------------------------------------------------------------------------------------
+# --- bad files
+# ----------------------------------------------------------------------------------------------------------
 
 
 class Bomb:
@@ -246,7 +248,8 @@ def test_names_that_are_only_odd(client, name):
     assert list(body["tensors"]) == [name]
 
 
-# --- around the file ----------------------------------------------------------------------------------------------------
+# --- around the file
+# ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("file_format", ["", "NPY", "npz", "pickle", "csv"])

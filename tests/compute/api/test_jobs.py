@@ -1,4 +1,4 @@
-"""Ordering jobs by the API, following them, and taking the result home."""
+"""Jobs over the API: ordering, progress, cancelling, and downloading the result."""
 
 import base64
 import hashlib
@@ -56,7 +56,8 @@ def code(answer):
     return answer.status_code, answer.json()["error"]["code"]
 
 
-# --- what it would cost -------------------------------------------------------------------------------------------------
+# --- what it would cost
+# -------------------------------------------------------------------------------------------------
 
 
 def test_an_estimate_by_items_and_by_file_are_the_same(client, model, file):
@@ -99,7 +100,8 @@ def test_more_units_round_more_often_and_cost_about_the_same(acme, client):
     assert abs(high(unit_items=1) - high(unit_items=1000)) <= 1000
 
 
-# --- ordering -----------------------------------------------------------------------------------------------------------
+# --- ordering
+# -----------------------------------------------------------------------------------------------------------
 
 
 def test_an_order_holds_the_highest_estimate_and_queues_the_job(acme, client, model, file):
@@ -186,7 +188,7 @@ def test_the_file_must_fit_the_model(acme, client, file, inputs):
 
 @pytest.mark.parametrize(("file_format", "status"), [("npy", 201), ("safetensors", 400)])
 def test_the_nameless_tensor_of_a_npy_is_the_only_input(client, model, file_format, status):
-    """In a safetensors file it could not be read by the input's name, and planning the job would fail for ever."""
+    """A safetensors file with a tensor named "" is refused: planning could not find the model's input in it."""
     rows, data = np.zeros((3, 4), np.float32), io.BytesIO()
     np.save(data, rows) if file_format == "npy" else data.write(safetensors.numpy.save({"": rows}))
     upload = f"/api/v1/files?format={file_format}"
@@ -257,7 +259,8 @@ def test_a_forged_cursor_is_no_crash(client, position):
     assert client.get("/api/v1/jobs", {"cursor": cursor}).status_code in (200, 404)
 
 
-# --- cancelling ---------------------------------------------------------------------------------------------------------
+# --- cancelling
+# ---------------------------------------------------------------------------------------------------------
 
 
 def test_cancelling_twice_changes_nothing_more(client, model, file):
@@ -287,7 +290,8 @@ def test_what_is_finished_cannot_be_cancelled(acme, client):
     assert code(client.post(f"/api/v1/jobs/{job.public_id}/cancel")) == (409, "invalid_transition")
 
 
-# --- the result ---------------------------------------------------------------------------------------------------------
+# --- the result
+# ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", ["queued", "running", "cancelled", "failed"])
@@ -302,7 +306,7 @@ def test_before_it_is_complete_there_is_no_result(acme, client, status):
 
 @pytest.fixture
 def done(acme):
-    """Ten items in units of four, four and two, computed by two cars each, settled and closed."""
+    """Return a job of ten items in units of four, four and two, each computed by two cars, settled and closed."""
     factories.rates.default_rates()
     slow, file = factories.make_artifact(acme, us_per_item=1_000_000), factories.make_input(acme, items=10)
     job = orders.order_job(organization=acme, artifact=slow, input_file=file, unit_items=4)

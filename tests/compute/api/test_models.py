@@ -1,4 +1,4 @@
-"""`/api/v1/models`: uploading, looking at, and listing models."""
+"""`/api/v1/models`: uploading, reading and listing models."""
 
 import hashlib
 import uuid
@@ -53,7 +53,7 @@ def test_an_upload_is_stored_by_its_digest_and_waits_for_admission(
 def test_without_redis_an_upload_is_accepted_and_waits_for_the_beat(
     client, settings, monkeypatch, django_capture_on_commit_callbacks
 ):
-    monkeypatch.setattr(workers, "_send", SEND)  # the real one, which the cast's fixture replaced
+    monkeypatch.setattr(workers, "_send", SEND)  # the original function, which a fixture has replaced
     settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": "redis://127.0.0.1:1/0"}}
     with django_capture_on_commit_callbacks(execute=True):
         assert upload(client).status_code == 201

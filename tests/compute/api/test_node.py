@@ -1,4 +1,4 @@
-"""`/api/node/v1/`: what agents call, signed as the agent signs, and refused in every way that a request can be wrong."""
+"""`/api/node/v1/`: requests signed as the agent signs them, and the refusal of every kind of invalid request."""
 
 from datetime import timedelta
 from unittest.mock import patch
@@ -24,7 +24,7 @@ def car():
 
 
 def send(car, method, path, body=b"", **options):
-    """One signed request; `key` and `keyid` are the car's own unless told otherwise."""
+    """Send one signed request. `key` and `keyid` are by default those of the car."""
     key, keyid = options.pop("key", car.key), options.pop("keyid", car.id)
     return replay(factories.signed_request(key, keyid, method, path, body=body, **options))
 
@@ -42,7 +42,8 @@ def code(answer):
     return answer.status_code, answer.json()["error"]["code"]
 
 
-# --- the signature ------------------------------------------------------------------------------------------------------
+# --- the signature
+# ------------------------------------------------------------------------------------------------------
 
 
 def test_a_signed_sync_is_answered(car):
@@ -62,7 +63,7 @@ def test_a_request_received_before_is_refused(car):
 def test_should_redis_forget_the_nonce_the_sequence_still_refuses(car, settings):
     request = factories.signed_request(car.key, car.id, "POST", SYNC, body=sync_body(car))
     replay(request)
-    # Not cache.clear(): that is FLUSHDB, and would empty the other workers' parts of the same server.
+    # Not cache.clear(): it runs FLUSHDB, which would also delete the keys of other test workers.
     settings.CACHES = {"default": {**settings.CACHES["default"], "KEY_PREFIX": f"forgetful-{car.id}"}}
     answer = replay(request)
     assert protocol.unpack_response(answer.content).error == "replayed"
@@ -123,7 +124,8 @@ def test_a_session_or_an_api_key_is_no_signature(car):
     assert code(client.post(SYNC, sync_body(car), content_type=protocol.CONTENT_TYPE)) == (401, "signature_missing")
 
 
-# --- sync ---------------------------------------------------------------------------------------------------------------
+# --- sync
+# ---------------------------------------------------------------------------------------------------------------
 
 
 def test_a_node_speaks_for_itself_only(car):
@@ -184,7 +186,8 @@ def test_an_absurd_sync_is_no_crash(car, name):
     assert answer.status_code in (200, 400)
 
 
-# --- enrolment ----------------------------------------------------------------------------------------------------------
+# --- enrolment
+# ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -240,7 +243,7 @@ def test_a_key_that_is_none(code_of, public):
 
 @pytest.mark.parametrize("write", [str.upper, lambda text: f"{text[:2]} {text[2:]}"], ids=["upper case", "a space"])
 def test_a_key_has_one_spelling(code_of, write):
-    """Else one key could be two nodes."""
+    """Otherwise one key could become two nodes."""
     key = Ed25519PrivateKey.generate()
     public = write(key.public_key().public_bytes_raw().hex())
     assert code(enrol(code_of, key=key, public=public)) == (400, "malformed")
@@ -253,7 +256,8 @@ def test_absurd_hardware_is_no_crash(code_of, hardware):
     assert enrol(code_of, **hardware).status_code == 400
 
 
-# --- credentials --------------------------------------------------------------------------------------------------------
+# --- credentials
+# --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("consent", ["", "refused"])

@@ -1,4 +1,4 @@
-"""What agents fetch and deliver as files over HTTPS: models and inputs by grant, large results by signed upload."""
+"""Files of agents over HTTPS: download of models and inputs with a grant, signed upload of large results."""
 
 import hashlib
 from unittest.mock import patch
@@ -26,7 +26,8 @@ def car():
     return factories.make_car()
 
 
-# --- blobs --------------------------------------------------------------------------------------------------------------
+# --- blobs
+# --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -80,7 +81,8 @@ def test_a_blob_that_there_is_not(car, path):
     assert get_blob(car, path, grant).status_code in (400, 404)
 
 
-# --- results ------------------------------------------------------------------------------------------------------------
+# --- results
+# ------------------------------------------------------------------------------------------------------------
 
 
 def put(car, attempt, data, fence, **options):
@@ -150,7 +152,7 @@ def test_a_result_that_is_too_large(car, lease, data, settings):
 
 
 def test_what_nobody_signed_is_not_kept(car, lease, data):
-    """Else anybody could fill the disk."""
+    """Otherwise anybody could fill the disk."""
     path = f"/api/node/v1/attempts/{lease.attempt}/result"
     answer = Client().put(path, data, content_type=protocol.CONTENT_TYPE)
     assert code(answer) == (401, "signature_missing")

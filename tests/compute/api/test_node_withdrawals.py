@@ -1,4 +1,4 @@
-"""The person at the car withdraws: signed by its node, heard unless the node was taken out, written once."""
+"""Withdrawal by the person at the car: signed by the node, accepted unless the node is retired, recorded once."""
 
 import json
 
@@ -76,7 +76,7 @@ def test_a_suspended_node_may_still_withdraw(car):
 
 
 def test_a_computer_that_was_taken_out_speaks_for_nobody(car):
-    """Its key may be in anybody's hands."""
+    """Others may have its key."""
     nodes.retire(node=car.node, why="lost", actor=None)
     response = ask(car)
     assert (response.status_code, response.json()["error"]["code"]) == (403, "node_retired")

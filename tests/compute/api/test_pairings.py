@@ -1,4 +1,4 @@
-"""`POST /api/node/v1/pairings` as an agent sends it, and every door that closes behind a retired node."""
+"""`POST /api/node/v1/pairings` as an agent sends it, and every endpoint that refuses a retired node."""
 
 import msgspec
 import pytest
@@ -103,7 +103,8 @@ def test_too_many_keys_from_one_address(key, monkeypatch):
     assert code(ask(key)) == (429, "too_many_tries")
 
 
-# --- a retired node -----------------------------------------------------------------------------------------------------
+# --- a retired node
+# -----------------------------------------------------------------------------------------------------
 
 
 def test_every_door_is_closed_to_a_retired_node():

@@ -1,8 +1,8 @@
-"""Withdrawing while dispatching, on real PostgreSQL with real threads.
+"""Withdrawals during dispatch, on real PostgreSQL with real threads.
 
-Four threads give and withdraw consent at random, two dispatch, two sync; the main thread looks at consistent snapshots
-meanwhile. A second race publishes new texts meanwhile. `DRIVEWAY_RACE_S=60 make test` (or pytest on this file) races for a minute; the default is three
-seconds. A race goes on until what it is run for has happened.
+Four threads give and withdraw consent at random, two dispatch and two sync, while the main thread checks consistent
+snapshots. A second race also publishes new texts. With `DRIVEWAY_RACE_S=60 make test` (or pytest on this file) a race
+lasts a minute; the default is three seconds. A race also lasts until the situation that it tests has occurred.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 ACK_CODES = {"", "race", "stale_fence", "consent_withdrawn", "consent_expired"}
 RACE_S = float(os.environ.get("DRIVEWAY_RACE_S", "3"))
 
-# In any snapshot, all of these are empty.
+# Each of these queries must return no row in any snapshot.
 NEVER = {
     "leased without consent in force": """
         SELECT a.id FROM compute_attempt a
@@ -75,7 +75,7 @@ NEVER = {
 
 
 class Race:
-    """Threads that loop until told to stop; what they raise is kept."""
+    """Threads that loop until they are stopped. Their exceptions are kept."""
 
     def __init__(self) -> None:
         self.over = threading.Event()
@@ -89,7 +89,7 @@ class Race:
                 while not self.over.is_set():
                     try:
                         turn()
-                    except Exception as error:  # judged by the test
+                    except Exception as error:  # the test checks it
                         self.errors.append(error)
                     self.turns[name] = self.turns.get(name, 0) + 1
             finally:
@@ -98,7 +98,7 @@ class Race:
         self.threads.append(threading.Thread(target=loop, name=name))
 
     def run(self, seconds: float, *, what_for: Callable[[], bool]) -> dict[str, list[Any]]:
-        """Race for so long and until `what_for` has happened. Returns what was seen that must never be seen."""
+        """Race for the set time and until `what_for` has occurred. Return the violations that were seen."""
         seen: dict[str, list[Any]] = {}
         for thread in self.threads:
             thread.start()
@@ -131,7 +131,7 @@ def decider(cars: list[Car], seed: int) -> Callable[[], None]:
 
 
 def syncer(cars: list[Car], seed: int) -> Callable[[], None]:
-    """The link's part: one batch for all its cars, each holding leases, renewing some and reporting others."""
+    """Act as the link: one batch for all its cars, which hold leases, renew some and report others."""
     rng = random.Random(seed)
     held: dict[str, dict[int, protocol.Lease]] = {car.id: {} for car in cars}
 
@@ -198,12 +198,12 @@ def test_no_work_without_consent_whatever_the_order_of_events():
     withdraw_everything(owners)
     assert not Attempt.objects.filter(status="leased").exists()
     assert dispatch.dispatch() == 0
-    assert selectors.consent_violations() == 0  # also by the times in the records, as an auditor would look
+    assert selectors.consent_violations() == 0  # also by the times in the records, as an auditor would check
 
 
 @pytest.fixture
 def unpublished():
-    """What a test publishes is taken back: texts outlive the flush at the end of a test."""
+    """Delete the texts that a test publishes: the flush at the end of a test does not delete them."""
     yield
     with unguarded():
         execute("DELETE FROM accounts_consentnotice WHERE version > 1")
@@ -214,10 +214,10 @@ class TooLate(Exception):
 
 
 def publisher(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Publishes the next text now and then, in effect shortly after.
+    """Publish a new text from time to time, which takes effect shortly afterwards.
 
-    A text must be committed before it takes effect: the site leaves a minute for that. Here it has as long as writing one has
-    taken so far, several times over; one that took longer all the same is taken back.
+    A text must be committed before it takes effect; the site allows a minute for that. Here the time is several times
+    as long as writing a text has taken so far. A text that took longer is deleted again.
     """
     monkeypatch.setattr(notices, "LEAD", timedelta())
     lead = [timedelta(seconds=0.6)]
@@ -244,7 +244,10 @@ def publisher(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 
 def test_an_old_consent_leases_nothing_once_a_new_text_counts(monkeypatch, unpublished):
-    """Texts change under dispatching; some owners agree anew, before or after the moment, and the sweep ends the rest."""
+    """Texts change during dispatch.
+
+    Some owners agree again, before or after that moment; the sweep ends the other consents.
+    """
     cars = [factories.make_car() for _ in range(6)]
     factories.make_job(items=400, unit_items=1)
     race = Race()
@@ -266,9 +269,10 @@ def test_an_old_consent_leases_nothing_once_a_new_text_counts(monkeypatch, unpub
 
 
 def test_withdrawing_while_a_job_is_cancelled_succeeds():
-    """A cancel locks units and then attempts, a withdrawal attempts and then units. Neither click may end in an error.
+    """A cancel locks units before attempts, a withdrawal attempts before units. Neither request may fail.
 
-    The cancel is staged, and tried again as the site's is: on a slow machine it may be the one that the deadlock is found by.
+    The cancel is staged and retried as on the site: on a slow machine PostgreSQL may choose it as the deadlock's
+    victim.
     """
     car = factories.make_car()
     attempt = factories.lease_to(car)
@@ -294,7 +298,7 @@ def test_withdrawing_while_a_job_is_cancelled_succeeds():
 
 
 def check_chain(owner: Owner) -> None:
-    """Every record continues the one before it, over its own bytes."""
+    """Check that every record has the hash of its bytes and continues the previous one."""
     head = "0" * 64
     for seq, record in enumerate(ConsentRecord.objects.filter(owner=owner).order_by("seq"), 1):
         assert (record.seq, record.prev_hash) == (seq, head)

@@ -1,4 +1,4 @@
-"""One round of dispatch: to whom units are leased, and to whom they never are."""
+"""One round of dispatch: which nodes get units, and which never do."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -36,7 +36,7 @@ def test_a_trusted_car_gets_one_copy_with_everything_that_names_it():
     assert unit.hardware_class == car.node.hardware_class
 
 
-# Who is offered work
+# Nodes that get work
 
 
 def gone_unavailable(car):
@@ -64,7 +64,7 @@ def retired(car):
 
 
 def sold(car):
-    with unguarded():  # its consent would have to end first
+    with unguarded():  # the rules would require that its consent ends first
         execute("UPDATE accounts_vehicle SET retired_at = now()")
 
 
@@ -148,7 +148,7 @@ def test_only_running_jobs_are_dispatched(status):
     assert dispatch.dispatch() == 0
 
 
-# How much, and in which order
+# Number of leases and order of units
 
 
 def test_capacity_is_never_exceeded():
@@ -288,7 +288,7 @@ def test_the_link_is_woken_once_for_a_round():
     assert sum("pg_notify" in query["sql"] for query in captured) == 1
 
 
-# What waits must not hold up what could run
+# Units that must wait do not block units that could run
 
 
 def test_units_that_nobody_can_run_do_not_hold_up_the_rest(monkeypatch):

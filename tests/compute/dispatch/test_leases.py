@@ -1,4 +1,4 @@
-"""Leases on their way: delivered, renewed, lost, cancelled, and the grants that come with them."""
+"""Leases: delivered, renewed, lost and cancelled, and the grants that come with them."""
 
 import threading
 import time
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.django_db
 
 
 def age(seconds: float, column: str = "expires_at") -> None:
-    """As if so much time had passed for every lease."""
+    """Make every lease look as if this much time had passed."""
     execute(f"UPDATE compute_attempt SET {column} = {column} - make_interval(secs => %s)", seconds)
 
 
@@ -134,15 +134,15 @@ def test_a_silent_car_gets_no_more_until_it_speaks(car, attempt):
     dispatch.expire_leases()
     assert dispatch.dispatch() == 0
     car.sync()
-    execute("UPDATE compute_workunit SET not_before_at = NULL")  # it had stepped back, wanting a second owner
-    assert dispatch.dispatch() == 0  # and not the unit that it has just let go of
+    execute("UPDATE compute_workunit SET not_before_at = NULL")  # dispatch was skipping it until a second owner appears
+    assert dispatch.dispatch() == 0  # the node does not get the unit again that it has just lost
     execute("UPDATE compute_attempt SET ended_at = ended_at - interval '61 s'")
     execute("UPDATE compute_workunit SET not_before_at = NULL")
     assert dispatch.dispatch() == 1
 
 
 def test_a_renewal_that_comes_before_the_sweep_still_counts(car, attempt):
-    """Expiry is an act of the sweep: until then nobody else has the unit, and the work is not wasted."""
+    """A lease ends only when the sweep expires it. Until then no other node has the unit, so the work is not wasted."""
     age(16)
     assert cancels(car.sync(running=renewals(attempt))) == []
     assert dispatch.expire_leases() == 0
@@ -178,7 +178,7 @@ def test_what_a_car_cancelled_itself_is_not_told_back(car, attempt):
 
 
 def test_which_rule_of_its_owner_stopped_a_car_is_not_kept_with_the_work(car, attempt):
-    """A dated list of departures would need the consent to keep availability."""
+    """A dated list of departures would need the consent to `availability`."""
     car.sync(reports=(car.report(attempt, outcome="cancelled", code="driving"),))
     assert Attempt.objects.get(pk=attempt.pk).status_code == "stopped_by_car"
     assert not AttemptEvent.objects.filter(reason="driving").exists()
@@ -193,7 +193,7 @@ def test_cancels_of_one_car_are_not_told_to_another(car, attempt):
     assert list(leases.take_cancels()) == [car.node.pk]
 
 
-# Who is pushed to
+# Nodes that get pushes
 
 
 def test_only_cars_on_nats_wait_for_a_push(car):
@@ -285,7 +285,7 @@ def test_expiry_and_a_late_renewal_do_not_deadlock():
         with transaction.atomic():
             execute("SELECT FROM compute_nodepresence WHERE node_id = %s FOR NO KEY UPDATE", car.node.pk)
             locked.set()
-            until_somebody_waits_for_us()  # the sweep has ended the lease, and wants to mark the car away
+            until_somebody_waits_for_us()  # the sweep has ended the lease and waits to mark the car as away
             leases.renew({car.node.pk: renewals(attempt)})
 
     def expire():

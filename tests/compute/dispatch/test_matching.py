@@ -1,4 +1,4 @@
-"""The pure policy: whatever the fleet and the queue, what a match never is."""
+"""The pure matching policy: properties that hold for any fleet and any queue."""
 
 from collections import Counter
 from dataclasses import replace
@@ -47,7 +47,7 @@ def need(unit: int, **fields: Any) -> UnitNeed:
 
 
 class Rolls(Random):
-    """A die that always falls the same."""
+    """A random generator that always returns the same number."""
 
     def __init__(self, value: float) -> None:
         super().__init__(0)
@@ -87,7 +87,7 @@ needs = st.lists(
 
 
 def _open(index: int, row: dict[str, Any]) -> UnitNeed:
-    """A need as the database has them: live copies are those of `owners`, and a unit with any is pinned."""
+    """Return a need as the database gives it: `owners` hold the live copies; with live copies there is a class."""
     pinned, live = row.pop("pinned"), len(row["owners"])
     return need(
         index,
@@ -129,7 +129,7 @@ def test_what_a_match_never_is(units, fleet, seed):
 @settings(max_examples=60, deadline=None)
 @given(units=needs, fleet=offers, seed=st.integers(0, 2**32))
 def test_nothing_is_left_that_could_have_run(units, fleet, seed):
-    """A unit that got no copy has no node left that it fits, unless the search limit was reached."""
+    """For a unit without a copy no suitable node is left, unless the search limit was reached."""
     plan = match(units, fleet, Random(seed))
     served = {m.unit for m in plan.matches}
     for unit in units:
@@ -203,7 +203,7 @@ def test_replication_probability_has_a_floor_and_a_threshold():
 
 
 def steps(monkeypatch: pytest.MonkeyPatch, units: list[UnitNeed], fleet: list[NodeOffer]) -> int:
-    """How often a node is looked at."""
+    """Return how many nodes are considered."""
     looked = 0
     fits = matching._fits
 
@@ -232,6 +232,6 @@ def test_a_round_that_does_not_fit_is_linear_in_units_however_large_the_fleet(mo
 
 
 def test_a_node_beyond_the_search_limit_is_found_in_a_later_turn(monkeypatch):
-    """The ring stays where the last search ended, so that the next unit looks further."""
+    """The ring keeps its position after a search, so that the next unit continues from there."""
     fleet = [offer(node, memory_bytes=1) for node in range(matching.SEARCH_LIMIT)] + [offer(999)]
     assert nodes_of(match([need(1), need(2)], fleet, UNAUDITED)) == [999]

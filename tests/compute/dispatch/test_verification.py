@@ -1,4 +1,4 @@
-"""Reported work becomes valid or invalid, once; valid work becomes usage, once; trust follows."""
+"""Reported work becomes valid or invalid once, valid work becomes usage once, and trust changes with it."""
 
 import pytest
 
@@ -124,7 +124,7 @@ def _fields(report):
     return {name: getattr(report, name) for name in report.__struct_fields__}
 
 
-# What is paid
+# Paid quantities
 
 
 def test_claimed_time_is_clamped_to_three_times_the_trial_and_energy_to_the_class():
@@ -135,7 +135,7 @@ def test_claimed_time_is_clamped_to_three_times_the_trial_and_energy_to_the_clas
     verification.verify()
     usage = UsageRecord.objects.get()
     assert usage.compute_ms == 12
-    # 15 W for 12 ms, and half as much again: 0.075 mWh, rounded up
+    # 15 W for 12 ms, times 1.5: 0.075 mWh, rounded up
     assert usage.energy_mwh == 1
 
 
@@ -228,7 +228,7 @@ def test_failing_is_not_lying():
     assert streaks(cars) == [5, 5]
 
 
-# Giving up
+# Hopeless units
 
 
 def test_a_unit_that_failed_on_three_cars_is_hopeless():

@@ -1,4 +1,4 @@
-"""Jobs: planned into exact slices, cancelled, finished, assembled in input order; twice and across crashes."""
+"""Jobs: sliced exactly, cancelled, finished, assembled in input order; also run twice and after crashes."""
 
 import io
 import threading
@@ -38,7 +38,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("unreplicated")]
 
 
 def input_file(organization: Organization, array: Any, file_format: str = "npy") -> InputFile:
-    """Through the door that customers use."""
+    """Upload an input file as a customer does."""
     buffer = io.BytesIO()
     if file_format == "npy":
         np.save(buffer, array)
@@ -126,7 +126,7 @@ def test_units_are_about_a_minute_within_the_size_limit():
     assert jobs.default_unit_items(factories.make_artifact(organization, us_per_item=1), file) == 64
 
 
-# What is refused
+# Refusals
 
 
 def spec(name: str, dtype: str = "float32", shape: list[int | None] | None = None) -> dict[str, Any]:
@@ -239,7 +239,7 @@ def test_failing_a_job_that_is_over_changes_nothing():
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("unhurried")
 def test_cancelling_while_a_car_reports_a_failure_succeeds():
-    """The cancel locks units and then attempts, the report attempts and then units: the loser of the deadlock tries again."""
+    """The cancel locks units before attempts, the report attempts before units: the victim of the deadlock retries."""
     (car,) = present()
     trust([car])
     job = factories.make_job(items=1, unit_items=1)
@@ -256,7 +256,7 @@ def test_cancelling_while_a_car_reports_a_failure_succeeds():
             execute("UPDATE compute_attempt SET status = 'failed' WHERE job_id = %s", job.pk)
 
     def held_between(run: Any, sql: str, *arguments: Any) -> Any:
-        """The first time, the cancel goes on to the attempts when the report already waits for its units."""
+        """At its first try, the cancel continues to the attempts when the report already waits for its units."""
         if sql.startswith("UPDATE compute_attempt"):
             tries.append(sql)
             units_locked.set()
@@ -282,7 +282,7 @@ TWO_OUTPUTS = [spec("b", "int64", [None]), spec("a", "float32", [None, 3])]
 
 
 def computed(job: InferenceJob) -> tuple[np.ndarray, np.ndarray]:
-    """Run the whole job on one trusted car with a result of two outputs that depends on the item's number."""
+    """Compute the whole job on one trusted car, with two outputs that depend on the item's number."""
     (car,) = present(capacity=1)
     trust([car])
     wholes = np.arange(job.items), np.random.default_rng(1).random((job.items, 3), dtype=np.float32)
@@ -301,7 +301,7 @@ def test_results_are_joined_in_input_order():
     job = factories.make_job(
         organization, items=11, unit_items=3, artifact=factories.make_artifact(organization, outputs=TWO_OUTPUTS)
     )
-    execute("UPDATE compute_workunit SET priority = index")  # the last first
+    execute("UPDATE compute_workunit SET priority = index")  # the last unit first
     assert jobs.assemble_job(job_id=job.pk) is False
     numbers, floats = computed(job)
     assert jobs.finish_jobs() == 1

@@ -1,7 +1,7 @@
 """The real link process between a real nats-server and PostgreSQL, with cars that connect as agents do.
 
-Each module has a nats-server of its own: on one shared by several test processes, the queue group "link" would hand a
-car's sync to the link of another test's database.
+Each module has its own nats-server: on a shared one the queue group "link" would give a car's sync to the link of
+another test process, which uses another database.
 """
 
 import asyncio
@@ -64,13 +64,13 @@ def _own_nats(nats_server: tuple[str, Path], settings: Any, monkeypatch: pytest.
 
 @pytest.fixture(autouse=True)
 def _only_when_woken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The link does not sweep by itself: whatever it does, it has been notified of."""
+    """Keep the link from sweeping by itself: everything that it sends follows a notification."""
     monkeypatch.setattr(process, "SWEEP_S", NEVER_S)
 
 
 @sync_to_async(thread_sensitive=False)
 def in_thread(work: Callable[..., Any], *arguments: Any, **fields: Any) -> Any:
-    """Database work beside the event loop, on a connection of its own."""
+    """Run database work in a thread with its own connection."""
     try:
         return work(*arguments, **fields)
     finally:
@@ -79,7 +79,7 @@ def in_thread(work: Callable[..., Any], *arguments: Any, **fields: Any) -> Any:
 
 @asynccontextmanager
 async def running_link() -> AsyncIterator[Link]:
-    """A link that subscribes and listens; stopped as SIGTERM would."""
+    """Run a link until it is stopped, as by SIGTERM."""
     link = Link()
     task = asyncio.create_task(link.run())
     try:
@@ -95,7 +95,7 @@ async def running_link() -> AsyncIterator[Link]:
 
 
 class Online:
-    """A car's connection to NATS with the credentials that the site gave it."""
+    """A car's connection to NATS with the credentials that the site issued."""
 
     def __init__(self, car: Car, issued: protocol.Credentials) -> None:
         self.car, self.issued = car, issued
@@ -177,7 +177,7 @@ async def test_a_lease_is_pushed_because_of_its_dispatch_and_reported_back(cars)
     async with running_link(), online(cars[0]) as (car,):
         await car.sync()
         await in_thread(factories.make_job, items=1, unit_items=1)
-        # The other car is on HTTPS, and away.
+        # The other car uses HTTPS and is away.
         await in_thread(execute, "UPDATE compute_nodepresence SET available = false WHERE carrier <> 'nats'")
         assert await in_thread(dispatch.dispatch) == 1
         (lease,) = (await car.pushed()).leases
@@ -198,7 +198,7 @@ async def test_a_withdrawal_and_a_retirement_stop_the_car_cut_its_line_and_keep_
         await in_thread(execute, "UPDATE compute_nodepresence SET available = false WHERE carrier <> 'nats'")
         await in_thread(dispatch.dispatch)
         (lease,) = (await car.pushed()).leases
-        # A credential is dated in whole seconds: one of the second of the withdrawal is void too.
+        # Credentials are dated in whole seconds, so one issued in the second of the withdrawal is void too.
         if code == "node_retired":
             await in_thread(nodes.retire, node=car.car.node, why="lost", actor=None)
         else:
@@ -256,14 +256,14 @@ async def test_a_car_cannot_speak_for_another(cars):
 
 
 async def test_an_answer_goes_to_no_subject_but_the_cars_own_inbox(cars):
-    """Else a car could have us cancel another's leases: the answer to its sync, sent on the other's command subject."""
+    """Otherwise a car could have its answer sent on another car's command subject, and so cancel that car's leases."""
     async with running_link() as link, online(*cars) as (thief, victim):
         subject = protocol.sync_subject(thief.car.id)
         aim = thief.request(running=(protocol.Renewal(attempt=1, fence=1),))
         for reply in (protocol.command_subject(victim.car.id), f"{protocol.inbox_prefix(victim.car.id)}.x"):
             await thief.client.publish(subject, protocol.pack(aim), reply=reply)
             await thief.client.publish(subject, b"malformed", reply=reply)
-        assert (await thief.sync()).error == ""  # by now, what came before it is dealt with
+        assert (await thief.sync()).error == ""  # earlier messages have been processed by now
         wanted = protocol.pack(protocol.Push())
         await link._client.publish(protocol.command_subject(victim.car.id), wanted)
         await victim.pushed()
@@ -274,7 +274,7 @@ async def test_a_sync_that_wants_no_answer_does_not_end_the_link(cars):
     async with running_link(), online(*cars) as (car, other):
         for data in (protocol.pack(car.request()), b"malformed"):
             await car.client.publish(protocol.sync_subject(car.car.id), data)
-        assert (await car.sync()).error == ""  # by now, what came before it is dealt with
+        assert (await car.sync()).error == ""  # earlier messages have been processed by now
         assert (await other.sync()).error == ""
 
 

@@ -1,4 +1,4 @@
-"""The vehicle link's trust, against a real nats-server: what it refuses, and that a revocation works at once."""
+"""The trust chain of the vehicle link with a real nats-server: what it refuses, and immediate revocation."""
 
 import asyncio
 import contextlib
@@ -71,7 +71,7 @@ class Node:
 
 
 class Connection:
-    """One NATS connection that remembers its errors and when it was dropped."""
+    """A NATS connection that records its errors and its end."""
 
     def __init__(self) -> None:
         self.errors: list[str] = []
@@ -97,12 +97,12 @@ class Connection:
         return self
 
     async def error(self) -> str:
-        """The first error, as soon as there is one."""
+        """Return the first error as soon as there is one."""
         await until_async(lambda: self.errors, what="an error")
         return self.errors[0]
 
     async def ended(self) -> None:
-        """Return when the connection was dropped."""
+        """Return when the connection has been closed."""
         await asyncio.wait_for(self.dropped.wait(), PATIENCE_S)
 
 
@@ -133,7 +133,7 @@ async def connect(server):
 
 @pytest.fixture
 async def link(server, connect):
-    """The site's end: answers every sync with its subject."""
+    """Connect as the site does and answer every sync with its subject."""
     credentials = server.chain.credentials(
         name="link",
         expires_at=datetime.now(UTC) + HOUR,
@@ -161,7 +161,7 @@ async def push_revocations(server: Server, connect, revocations: dict[str, int])
 
 
 async def time_of(server: Server, connect) -> int:
-    """Return the server's own time: where our clock is moved (tests/clock.py), the server's is not."""
+    """Return the server's own time, which differs from ours when tests/clock.py moves our clock."""
     ping, expires_at = "$SYS.REQ.SERVER.PING", datetime.now(UTC) + HOUR
     system = await connect(
         server.chain.credentials(
@@ -240,13 +240,13 @@ async def test_a_node_cannot_push_claims(server, connect):
     connection = await connect(node.credentials, "_INBOX_car1")
     await connection.client.publish(nats_jwt.CLAIMS_UPDATE_SUBJECT, server.chain.account_jwt().encode())
     await connection.client.flush()
-    # Subjects are per account: in the nodes' account that name reaches nobody.
+    # Each account has its own subjects: in the nodes' account nobody listens to this one.
     with pytest.raises(nats.errors.NoRespondersError):
         await connection.client.request(nats_jwt.CLAIMS_UPDATE_SUBJECT, b"", timeout=PATIENCE_S)
 
 
 async def soon_expired(server, connect) -> Connection:
-    """A connection whose credentials have seconds to live: as few as this machine needs to connect with them."""
+    """Return a connection whose credentials expire soon: after as few seconds as this machine needs to connect."""
     for life_s in (1, 2, 4, 8, 16, 32):
         with contextlib.suppress(nats.errors.Error):
             expires_at = await time_of(server, connect) + life_s
@@ -257,7 +257,7 @@ async def soon_expired(server, connect) -> Connection:
 async def test_an_expired_jwt_is_dropped_and_not_readmitted(server, connect):
     connection = await soon_expired(server, connect)
     await connection.ended()
-    # Times are whole seconds: within the second of expiry the server lets it in and drops it at once.
+    # Times are whole seconds: within the second of expiry the server accepts the connection and closes it at once.
     long_expired = Node(server.chain, "car1", expires_at=await time_of(server, connect) - 2)
     with pytest.raises(nats.errors.Error, match="Authorization Violation"):
         await connect(long_expired.credentials)
@@ -269,7 +269,7 @@ async def test_revocation_drops_a_live_node_for_good_and_no_other(server, connec
     spared = await connect(other.credentials, "_INBOX_car2")
     started_at = time.perf_counter()
     await push_revocations(server, connect, {revoked.public: int(time.time())})
-    await live.ended()  # else its credentials would have an hour to go
+    await live.ended()  # its credentials would otherwise be valid for an hour
     record_property("dropped_after_ms", round((time.perf_counter() - started_at) * 1000, 1))
     assert not spared.dropped.is_set()
     with pytest.raises(nats.errors.Error, match="Authorization Violation"):

@@ -1,4 +1,4 @@
-"""A car that is not heard of for a day: its owner is told, once each time."""
+"""A car that has not synced for a day: its owner gets one mail for each absence."""
 
 from datetime import timedelta
 
@@ -23,7 +23,7 @@ def last_heard(ago, **where):
 def car():
     made = factories.make_car(factories.make_owner("alice@example.com"))
     made.sync()
-    Mail.objects.all().delete()  # of the pairing
+    Mail.objects.all().delete()  # the mails about the pairing
     return made
 
 

@@ -1,4 +1,4 @@
-"""A node that is suspended for its conflicts: what operators decide, and how its chain goes on. Money never moves."""
+"""Decisions of operators about a node suspended for meter conflicts, and how its chain continues. No money moves."""
 
 import uuid
 
@@ -24,7 +24,7 @@ WHY = "Ticket 4711: the car was restored from a backup"
 
 @pytest.fixture
 def car() -> Car:
-    """Suspended: it signed a second record under number 1."""
+    """Return a suspended car: it signed a second record under number 1."""
     (car,) = present()
     attempt = factories.lease_to(car)
     second = car.report(attempt, advance=False, compute_ms=999)
@@ -48,7 +48,7 @@ def decide(car: Car, kind: str = "lift", *, actor, key: str = "k", reason: str =
 
 
 def agreed(car: Car, answer) -> str:
-    """As the agent does it (compute/agent/work/chain.py): checked, and taken up."""
+    """Verify the server's record as the agent does (compute/agent/work/chain.py) and continue after it."""
 
     class Nothing:
         seq, digest = 0, ""
@@ -94,7 +94,7 @@ def test_lifted_it_works_again_from_where_its_chain_ends(car, opal):
 
 
 def test_a_computer_of_an_old_copy_reports_what_it_has_and_finds_its_way(car, opal):
-    """It goes on from number 0, as its copy says; a second time under number 1, and once far ahead."""
+    """It continues from number 0, the state of its copy: again under number 1, and once far ahead."""
     decide(car, actor=opal)
     attempt = Attempt.objects.filter(node=car.node).first()
     wrong = [
@@ -104,12 +104,15 @@ def test_a_computer_of_an_old_copy_reports_what_it_has_and_finds_its_way(car, op
     answer = car.sync(reports=(wrong[0],))
     assert [(ack.status, ack.code) for ack in answer.acks] == [("refused", "meter_conflict")]
     assert [(ack.status, ack.code) for ack in car.sync(reports=(wrong[1],)).acks] == [("refused", "meter_gap")]
-    assert (state(car), MeterConflict.objects.count()) == ("active", 2)  # set aside, and not suspended again
+    assert (state(car), MeterConflict.objects.count()) == (
+        "active",
+        2,
+    )  # kept apart, and the node is not suspended again
     car.meter_seq, car.meter_hash = 0, "0" * 64
     car.sync(chain=agreed(car, answer))
     assert (car.meter_seq, NodePresence.objects.get(node=car.node).resuming) == (1, False)
     car.sync(reports=(car.report(attempt, advance=False, seq=1, prev="0" * 64, compute_ms=8),))
-    assert state(car) == "suspended"  # now it lies
+    assert state(car) == "suspended"  # the node has resumed, so this new conflict suspends it again
     decide(car, actor=opal, key="again")
     assert state(car) == "active"
 
@@ -158,7 +161,7 @@ def test_the_reason_is_in_the_trail(car, opal):
     )
     assert (row.kind, state(car)) == ("keep", "suspended")
     assert not Mail.objects.filter(kind__in=["node-resumed", "node-ended"]).exists()
-    decide(car, actor=opal, key="later")  # kept for now, lifted later
+    decide(car, actor=opal, key="later")  # first kept suspended, later lifted
     assert state(car) == "active"
 
 
@@ -195,7 +198,8 @@ def test_the_database_lets_none_work_that_nobody_lifted(car, opal):
         execute("DELETE FROM compute_nodedecision")
 
 
-# --- the back office -----------------------------------------------------------------------------------------------------
+# --- the back office
+# -----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -231,7 +235,7 @@ def test_the_evidence_is_side_by_side_and_the_look_is_written(car, desk):
 def test_an_operator_decides_by_clicking(car, desk, cast):
     conflict = MeterConflict.objects.get()
     form = {"act": "lift", "reason": "", "key": str(uuid.uuid4())}
-    assert "Say why" in desk.post(page(conflict, "decide"), form, follow=True).content.decode()
+    assert "Give a reason" in desk.post(page(conflict, "decide"), form, follow=True).content.decode()
     assert "not complete" in desk.post(page(conflict, "decide"), {**form, "key": "x"}, follow=True).content.decode()
     form["reason"] = WHY
     for _ in range(2):  # a double click

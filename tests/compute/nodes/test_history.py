@@ -1,4 +1,4 @@
-"""Availability and health: kept only under their own consents, set-based, and gone with them."""
+"""Availability and health: kept only under their own consents, written set-based, deleted with the consent."""
 
 import random
 import threading
@@ -65,7 +65,8 @@ def batch(cars, **fields):
     return sync.handle(requests, carrier="nats")
 
 
-# --- what the node is told ----------------------------------------------------------------------------------------------
+# --- what the node is told
+# ----------------------------------------------------------------------------------------------
 
 
 def test_a_node_is_told_what_it_may_tell():
@@ -88,7 +89,8 @@ def test_a_node_without_consent_to_run_jobs_still_keeps_what_its_owner_allows():
     assert (car.sync().share, spans(car)) == (("availability",), [(False, "consent_refused")])
 
 
-# --- availability -------------------------------------------------------------------------------------------------------
+# --- availability
+# -------------------------------------------------------------------------------------------------------
 
 
 def test_a_span_is_written_when_something_changes_and_only_then(car):
@@ -113,7 +115,7 @@ def test_without_consent_nothing_is_written():
 
 
 def test_only_known_reasons_are_kept(car):
-    """A reason is the node's own word: whatever else it may say, 52.5N 13.4E is not kept."""
+    """A node may send any text as its reason; a position such as 52.5N 13.4E must not be stored."""
     car.sync(available=False, reason="at 52.5N 13.4E")
     car.sync(available=False, reason="")
     car.sync(available=True, reason="charge_low")
@@ -151,7 +153,8 @@ def test_a_batch_in_which_nobody_shares_asks_nothing_more_whatever_its_size():
     assert len(queries(lambda: batch([*cars, *sharers[:1]]))) == len(quiet)
 
 
-# --- going away ---------------------------------------------------------------------------------------------------------
+# --- going away
+# ---------------------------------------------------------------------------------------------------------
 
 
 def silent_for(seconds):
@@ -206,7 +209,8 @@ def test_a_retired_computers_span_ends_and_the_next_one_has_its_own(car):
     assert [(row[0], row[1], row[2] is None) for row in rows] == [(car.node.pk, "", False), (node.pk, "driving", True)]
 
 
-# --- health -------------------------------------------------------------------------------------------------------------
+# --- health
+# -------------------------------------------------------------------------------------------------------------
 
 
 def test_health_is_counted_by_day_under_its_consent(stopped_clock):
@@ -239,11 +243,12 @@ def test_the_count_stops_where_the_column_ends():
     assert HealthDay.objects.get().units_failed == 2**31 - 1
 
 
-# --- what the owner is shown --------------------------------------------------------------------------------------------
+# --- what the owner is shown
+# --------------------------------------------------------------------------------------------
 
 
 def keep(car, *rows):
-    """(available, reason, started, ended) as they were."""
+    """Insert spans given as (available, reason, started, ended)."""
     for available, reason, started, ended in rows:
         AvailabilitySpan.objects.create(
             node=car.node,
@@ -261,7 +266,7 @@ def test_the_share_of_each_day_in_the_owners_time_zone(car, stopped_clock):
     hours = timedelta(hours=1)
     keep(
         car,
-        (True, "", two_days_ago + 12 * hours, yesterday + 6 * hours),  # over a midnight
+        (True, "", two_days_ago + 12 * hours, yesterday + 6 * hours),  # across midnight
         (False, "driving", yesterday + 6 * hours, yesterday + 12 * hours),
         (True, "", today - timedelta(days=60), today - timedelta(days=59)),
     )
@@ -272,7 +277,7 @@ def test_the_share_of_each_day_in_the_owners_time_zone(car, stopped_clock):
     ]
     east = availability_by_day(
         car.node.vehicle, time_zone="Etc/GMT-14"
-    )  # there a day begins at ten the day before, UTC
+    )  # there a day begins at 10:00 UTC of the day before
     assert [(d.day, d.available_s / 3600, d.known_s / 3600) for d in east] == [
         (yesterday.date(), 18, 22),
         (today.date(), 0, 2),
@@ -310,7 +315,7 @@ def test_nothing_is_read_when_consent_is_no_longer_in_force(car):
     assert (costliest_reasons(car.node.vehicle), availability_by_day(car.node.vehicle)) == ([], [])
 
 
-# In the order in which syncs lock them: this one is not tried again when it is a deadlock's victim.
+# In the order in which syncs lock the rows, because this statement is not retried after a deadlock.
 LONG_AGO = """
 WITH held AS (SELECT node_id FROM compute_nodepresence ORDER BY node_id FOR NO KEY UPDATE)
 UPDATE compute_nodepresence p SET last_sync_at = now() - interval '60 s' FROM held WHERE held.node_id = p.node_id
@@ -320,7 +325,8 @@ UPDATE compute_nodepresence p SET last_sync_at = now() - interval '60 s' FROM he
 RACED_FOR = {"", "driving", "too_hot", "away"}
 
 
-# --- races --------------------------------------------------------------------------------------------------------------
+# --- races
+# --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.django_db(transaction=True)
@@ -382,5 +388,5 @@ def test_withdrawing_while_syncing_leaves_no_row_and_no_error():
 
 
 def decide(car, decision, purpose):
-    with suppress(Conflict):  # nothing to withdraw
+    with suppress(Conflict):  # there is nothing to withdraw
         consents.decide(vehicle=car.node.vehicle, purpose=purpose, decision=decision, actor=None, method="race")

@@ -1,4 +1,4 @@
-"""Nodes: enrolled once with a key of their own, classed, priced, and given credentials only under consent."""
+"""Nodes: enrolled once with their own key, classified, priced, and given credentials only with consent."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

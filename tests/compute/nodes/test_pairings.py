@@ -1,4 +1,4 @@
-"""Pairing: a code for a key, claimed by one owner, once; guessing is counted."""
+"""Pairing: a code for a key, confirmed by one owner, once; guesses are counted."""
 
 from datetime import timedelta
 
@@ -57,7 +57,8 @@ def run_out():
     Pairing.objects.update(expires_at=timezone.now() - timedelta(hours=1))
 
 
-# --- the code -----------------------------------------------------------------------------------------------------------
+# --- the code
+# -----------------------------------------------------------------------------------------------------------
 
 
 def test_an_agent_that_asks_again_is_given_the_code_on_its_screen(key):
@@ -130,7 +131,8 @@ def test_absurd_hardware_is_refused(key, wrong):
     assert refusal(lambda: start(key, **wrong)) == (400, "malformed")
 
 
-# --- confirming ---------------------------------------------------------------------------------------------------------
+# --- confirming
+# ---------------------------------------------------------------------------------------------------------
 
 
 def test_confirming_makes_the_node_and_gives_no_consent(key, vehicle):
@@ -239,7 +241,8 @@ def test_an_agent_that_asks_twice_at_once_is_given_one_code(key):
     assert first == second, (first, second)
 
 
-# --- guessing, flooding, forgetting -------------------------------------------------------------------------------------
+# --- guessing, flooding, forgetting
+# -------------------------------------------------------------------------------------
 
 
 def test_ten_wrong_guesses_close_the_door_to_the_right_one_too(alice):
@@ -276,7 +279,7 @@ def test_one_address_brings_no_more_than_thirty_keys_an_hour_but_those_it_brough
 
 
 def forgotten():
-    """How many the daily retention deleted."""
+    """Return how many pairings the daily retention deleted."""
     return next(line.deleted for line in retention.run() if line.rule.table == "compute_pairing")
 
 

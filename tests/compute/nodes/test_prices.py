@@ -1,4 +1,4 @@
-"""What an hour costs each owner follows the tariff through the day, and no offer below it is made."""
+"""The cost of an hour of work follows the owner's tariff through the day, and no work below it is offered."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -19,7 +19,7 @@ POWER_MW = 15_000
 
 
 def clock(monkeypatch: pytest.MonkeyPatch, moment: datetime) -> None:
-    """The statement reads the database's clock: let it read this moment instead."""
+    """Make the statement use a given moment instead of the database's clock."""
     frozen = prices.REPRICE.replace("now()", f"timestamptz '{moment.isoformat()}'")
     monkeypatch.setattr(prices, "REPRICE", frozen)
 
@@ -44,7 +44,7 @@ def set_policy(car: factories.Car, **fields: object) -> None:
     ],
 )
 def test_the_price_follows_the_hour_and_looks_two_minutes_ahead(monkeypatch, minute, per_kwh):
-    """Cheap from 22:00 to 6:00 in Berlin, 20:00 to 4:00 UTC: the dear price counts from a little before."""
+    """The low price holds from 22:00 to 06:00 in Berlin (20:00 to 04:00 UTC); the high one counts two minutes early."""
     car = factories.make_car()
     set_policy(
         car,
@@ -62,10 +62,10 @@ def test_a_changed_class_reprices_its_nodes_and_only_those_are_written():
     car, other = factories.make_car(), factories.make_car()
     set_policy(other, tariff_micro_per_kwh=1, wear_micro_per_kwh=0)
     assert prices.price_nodes() == 1
-    assert cost(other) == 1  # a fraction is rounded up: nobody works at a loss
+    assert cost(other) == 1  # a fraction is rounded up, so that no owner works at a loss
     HardwareClass.objects.update(power_mw=75_000)
     before = cost(car)
-    assert prices.price_nodes() == 1  # the other's fraction stays one
+    assert prices.price_nodes() == 1  # the rounded price of the other node stays 1
     assert cost(car) == 5 * before
     assert prices.price_nodes() == 0
 
@@ -106,5 +106,5 @@ def test_no_offer_at_a_loss_in_the_dear_hour(monkeypatch):
     with monkeypatch.context() as patch:
         clock(patch, noon + timedelta(hours=13))
         prices.price_nodes()
-    factories.make_job(items=4, unit_items=4)  # the other one has stepped back for a second
+    factories.make_job(items=4, unit_items=4)  # dispatch skips the other job's unit for a second
     assert dispatch.dispatch() > 0

@@ -1,4 +1,4 @@
-"""A computer that was lost, sold or replaced: its work stops, its key dies, its records stay, the car can have another."""
+"""A lost, sold or replaced computer: its work stops, its key is void, its records stay, the car can have a new one."""
 
 import threading
 
@@ -32,7 +32,7 @@ def retire(car, why="lost"):
 
 
 def again(vehicle):
-    """The vehicle's next computer, paired."""
+    """Pair a new computer with the vehicle and return its node."""
     key = factories.Ed25519PrivateKey.generate()
     node = factories.pairings.confirm(
         code=factories.make_pairing(key).code, owner=vehicle.owner, vehicle=vehicle, actor=vehicle.owner.user

@@ -1,4 +1,4 @@
-"""What a child can and cannot do. Each test runs one small Python program in a child."""
+"""What a sandboxed child can and cannot do. Each test runs one small Python program in a child."""
 
 import os
 import subprocess
@@ -39,7 +39,7 @@ def boxed(code, **keywords):
 
 
 def is_gone(pid):
-    """Whether there is no such process, or only what is left of it for its parent."""
+    """Return whether there is no such process, or only its zombie."""
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -184,12 +184,12 @@ class TestBubblewrap:
             "from compute.sandbox import apply_rlimits\n"
             "import os\n"
             "apply_rlimits(memory_bytes=2**30, cpu_seconds=1, processes=1)\n"
-            # The kernel exempts root from this limit, so root's child becomes nobody first.
+            # The kernel exempts root from this limit, so a child of root first changes to the user nobody.
             "os.getuid() or os.setuid(65534)\n"
             "os.fork()"
         )
         root = Path(bubblewrap.__file__).parents[2]
-        # Inside bubblewrap root cannot become anybody else: there it is tried without.
+        # In bubblewrap root cannot change to another user, so as root the test runs without it.
         prefix = bubblewrap_argv(read_only=[root / "compute" / "sandbox"]) if os.getuid() else []
         finished = run_child(
             [*prefix, sys.executable, "-I", "-B", "-c", code, str(root)],

@@ -1,4 +1,4 @@
-"""Reports of nodes: what is accepted, what is refused and why, and what is kept as evidence either way."""
+"""Reports of nodes: which are accepted, which are refused and why, and which are kept as evidence."""
 
 import json
 from typing import Any
@@ -40,7 +40,7 @@ def attempt(car: Car) -> Attempt:
 
 
 def tell(car: Car, *reports: protocol.Report) -> list[tuple[str, str]]:
-    """(status, code) of each ack."""
+    """Send the reports and return (status, code) of each ack."""
     answer = car.sync(reports=reports)
     assert answer.error == ""
     assert [ack.attempt for ack in answer.acks] == [report.attempt for report in reports]
@@ -53,13 +53,13 @@ def state(attempt: Attempt) -> tuple[str, str]:
 
 
 def with_record(report: protocol.Report, car: Car, record: bytes) -> protocol.Report:
-    """The same report around other bytes, signed."""
+    """Return the same report with other record bytes, signed again."""
     signature = car.key.sign(protocol.signed_bytes(record))
     return changed(report, record=record, signature=signature)
 
 
 def falsified(report: protocol.Report, car: Car, **fields: Any) -> protocol.Report:
-    """The same report around a record that says something else, signed."""
+    """Return the same report with changed fields in its record, signed again."""
     payload = changed(protocol.unpack_meter(report.record), **fields)
     return with_record(report, car, protocol.meter_bytes(payload))
 
@@ -126,7 +126,7 @@ def test_another_nodes_attempt_is_foreign(car, attempt):
     (thief,) = present()
     assert tell(thief, thief.report(attempt)) == [("refused", "foreign_attempt")]
     assert state(attempt)[0] == "leased"
-    # Kept as evidence against the thief, bound to no attempt, and the thief's chain goes on.
+    # The record is kept as evidence against the thief, without an attempt, and the thief's chain continues.
     assert MeterRecord.objects.get().attempt_id is None
     assert NodePresence.objects.get(pk=thief.node.pk).meter_seq == 1
 
@@ -221,7 +221,7 @@ def test_a_second_record_of_a_number_is_set_aside_and_its_node_paused(car, attem
     trust([car])
     other = car.report(attempt, advance=False, compute_ms=999)
     tell(car, car.report(attempt))
-    for _ in range(2):  # the agent may ask again; it is told the same, and nothing is written twice
+    for _ in range(2):  # the agent may send it again: it gets the same answer, and nothing is written twice
         assert tell(car, other) == [("refused", "meter_conflict")]
     conflict, first = MeterConflict.objects.get(), MeterRecord.objects.get()
     assert (conflict.first, conflict.node, conflict.seq) == (first, car.node, 1)
@@ -253,7 +253,7 @@ def test_a_node_that_conflicts_without_end_fills_no_disk(car, attempt, monkeypat
 
 
 def test_replaying_every_report_of_a_node_inserts_nothing():
-    """The promise of docs/metering.md: the paying database removes doubles by its own keys."""
+    """docs/metering.md promises that the unique keys of the paying database prevent duplicates."""
     cars = present(2)
     unit = one_unit(cars)
     reports = {car.id: tuple(car.report(a) for a in leased(car)) for car in cars}
@@ -269,7 +269,7 @@ def test_replaying_every_report_of_a_node_inserts_nothing():
         verification.verify()
     assert [list(model.objects.order_by("pk").values()) for model in (MeterRecord, UsageRecord)] == before
     assert MeterConflict.objects.count() == 0
-    with refused("23505"):  # and if a process tried all the same: one record a number, one usage an attempt
+    with refused("23505"):  # even by raw SQL: one record for each number, one usage record for each attempt
         execute(
             "INSERT INTO compute_meterrecord (node_id, seq, prev_hash, hash, record, signature, outcome, compute_ms,"
             " energy_mwh, energy_method, output_sha256) SELECT node_id, seq, prev_hash, hash, record, signature,"
@@ -310,7 +310,7 @@ def test_a_record_dated_out_of_reason_is_kept_and_not_paid(car, attempt, began, 
 def test_no_processor_works_longer_than_its_cores_did_since_the_lease(car, attempt, settings):
     settings.METER_CLOCK_SLACK_MS = 0
     honest = car.report(attempt, advance=False, compute_ms=0)
-    claim = 1000 * 60 * 60  # an hour, seconds after the lease
+    claim = 1000 * 60 * 60  # one hour, although the lease is only seconds old
     assert tell(car, car.report(attempt, compute_ms=claim)) == [("refused", "record_impossible")]
     assert state(attempt) == ("failed", "record_impossible")
     assert MeterRecord.objects.get().compute_ms == claim
@@ -507,7 +507,7 @@ def test_capacity_is_kept_within_reason(capacity, stored):
 
 @pytest.mark.parametrize("outcome", ["a\0b", "fine", "x" * 40, ""])
 def test_an_outcome_that_there_is_not_is_refused_alone(car, attempt, outcome):
-    """Signed and in its place, but no word of ours: it must not reach the statement that writes everybody's records."""
+    """The record is signed and in its place, but its outcome is unknown: it must not reach the batch statement."""
     honest = factories.make_car()
     bad = car.report(attempt, outcome="ok", advance=False)
     payload = msgspec.structs.replace(protocol.unpack_meter(bad.record), outcome=outcome)

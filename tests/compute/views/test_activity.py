@@ -1,4 +1,4 @@
-"""What ran on my car: every attempt, in a fixed number of queries however long the history, and never the customer's name."""
+"""The activity page: every attempt, in a fixed number of queries, without the customer's name."""
 
 import csv
 import io
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 
 
 def done(customer="secretive@example.com"):
-    """An owner whose car did one paid piece of work for a customer."""
+    """Return (vehicle, job): a car that has done one paid job for a customer."""
     organization = factories.make_organization(customer, wallet_micro=10**7)
     type(organization).objects.filter(pk=organization.pk).update(category="Life sciences")
     job = factories.complete(factories.make_ordered_job(organization, items=4), compute_ms=4)
@@ -31,7 +31,7 @@ def done(customer="secretive@example.com"):
 
 
 def history(vehicle, count, *, status="cancelled", every=timedelta(hours=1)):
-    """Attempts that ended, one an hour before now, written as a replica would: without the rules for leasing."""
+    """Insert ended attempts, one for each past hour, with triggers off: without the rules for leasing."""
     attempt = factories.lease_to(factories.make_car(vehicle.owner)) if not Attempt.objects.exists() else None
     model = attempt or Attempt.objects.first()
     first = Attempt.objects.count() + 10_000
@@ -81,9 +81,9 @@ def test_a_paid_piece_of_work_with_all_that_its_owner_may_know(client_of):
     ("status", "code", "says"),
     [
         ("cancelled", "consent_withdrawn", "Your consent ended"),
-        ("expired", "lease_expired", "not heard of in time"),
+        ("expired", "lease_expired", "did not report in time"),
         ("failed", "crashed", "could not be computed"),
-        ("cancelled", "job_cancelled", "before its answer was in"),
+        ("cancelled", "job_cancelled", "before its result arrived"),
     ],
 )
 def test_what_was_not_paid_says_why(client_of, status, code, says):
@@ -183,7 +183,7 @@ def test_as_many_queries_for_a_long_history_as_for_a_short_one(car):
         return len(captured)
 
     history(vehicle, 2)
-    # In the first hour of a day what ran an hour ago is yesterday's.
+    # In the first hour of a day, work of an hour ago belongs to yesterday.
     newest = Attempt.objects.filter(vehicle=vehicle, status="cancelled").latest("leased_at")
     day = f"?day={timezone.localdate(newest.leased_at)}&outcome=cancelled"
     few = queries(""), queries(day)
@@ -194,7 +194,7 @@ def test_as_many_queries_for_a_long_history_as_for_a_short_one(car):
 def test_a_page_and_a_day_are_read_by_the_index(car):
     vehicle, *_ = car
     history(vehicle, 5)
-    history(factories.make_vehicle(), 3000)  # enough of others' for the planner to see a difference
+    history(factories.make_vehicle(), 3000)  # enough rows of other cars for the planner to prefer an index
     values = {
         "vehicle": vehicle.pk,
         "before": 10**9,

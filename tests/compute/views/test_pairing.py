@@ -1,4 +1,4 @@
-"""The pages on which an owner connects a car's computer and takes one out, as a person uses them."""
+"""The pages where an owner connects a car's computer and retires one, used as a person would."""
 
 import re
 from datetime import timedelta
@@ -37,7 +37,8 @@ def shown_messages(page):
     return [str(message) for message in page.context["messages"]]
 
 
-# --- the code -----------------------------------------------------------------------------------------------------------
+# --- the code
+# -----------------------------------------------------------------------------------------------------------
 
 
 def test_typing_the_code_leads_to_what_wants_to_join(client, code):
@@ -94,7 +95,8 @@ def test_the_page_of_codes_for_scripts_shows_the_other_way(client, alice):
     assert "driveway-agent pair" in html
 
 
-# --- the car ------------------------------------------------------------------------------------------------------------
+# --- the car
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_only_cars_without_a_computer_are_offered(client, alice, code):
@@ -194,7 +196,8 @@ def test_the_mail_says_what_came_and_what_to_do_if_it_was_not_you(alice, code, m
     assert ("code on its screen" in body) == (method == "pairing")
 
 
-# --- taking a computer out ----------------------------------------------------------------------------------------------
+# --- taking a computer out
+# ----------------------------------------------------------------------------------------------
 
 
 def test_the_page_says_what_follows_and_does_it(client, alice):
@@ -211,7 +214,7 @@ def test_the_page_says_what_follows_and_does_it(client, alice):
         assert words in text, words
     page = client.post(path, {"why": "lost"}, follow=True)
     assert page.redirect_chain == [(path, 302)]
-    assert "its key is dead" in shown_messages(page)[0]
+    assert "its key is void" in shown_messages(page)[0]
     assert "It was lost or stolen" in text_of(page)
     assert "No computer is connected" in text_of(page)
     assert 'href="/pair/"' in page.content.decode()

@@ -493,4 +493,4 @@ def test_the_benchmark_proves_it_in_this_database(db):
     assert "| accounts_user | email | 1 |" in before
     assert "| accounts_vehicle | vin | 2 |" in before
     assert "Found: **nothing**" in after
-    assert "holds: True" in after
+    assert "is valid: True" in after

@@ -1,3 +1,5 @@
+"""`manage.py retention`: delete rows whose retention has ended, and report every table."""
+
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -6,10 +8,12 @@ from marketplace.privacy import retention
 
 
 class Command(BaseCommand):
-    help = "Delete what has been kept long enough, and report every table: rows due, the oldest, what was deleted."
+    help = (
+        "Delete rows whose retention has ended, and report for every table: rows due, rows deleted, the oldest row due."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--dry-run", action="store_true", help="only report")
+        parser.add_argument("--dry-run", action="store_true", help="report without deleting")
 
     def handle(self, *args: Any, **options: Any) -> None:
         lines = retention.run(dry_run=options["dry_run"])

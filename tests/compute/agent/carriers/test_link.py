@@ -1,4 +1,4 @@
-"""The two carriers with a real nats-server: preferred while it answers, left, and found again."""
+"""The two carriers with a real nats-server: NATS is used while it answers, HTTPS otherwise, then NATS again."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ from tests.waiting import NEVER_S, PATIENCE_S, until_async
 
 
 async def _ignore(error) -> None:
-    """nats-py logs every failed try otherwise."""
+    """Ignore an error: by default nats-py logs every failed try."""
 
 
 QUIET = {
@@ -31,7 +31,7 @@ QUIET = {
 
 
 class Nats:
-    """A nats-server that trusts our chain, and the link process's part: it answers syncs."""
+    """A nats-server that trusts our chain, with a client that answers syncs as the link process does."""
 
     def __init__(self, folder: Path, marketplace) -> None:
         self.chain, self.port, self.folder = nats_jwt.TrustChain.create(), free_port(), folder
@@ -82,7 +82,7 @@ class Nats:
         await asyncio.to_thread(self.process.wait, PATIENCE_S)
 
     async def revoke(self) -> None:
-        """Cut the vehicle's line, as the link process does after a withdrawal."""
+        """Revoke the vehicle's credentials, as the link process does after a withdrawal."""
         system = self.chain.system_credentials(expires_at=int(time.time()) + 3600)
         user = nats_jwt.user_public_from_ed25519(self.marketplace.public_key)
         subject, payload = nats_jwt.claims_update(self.chain.account_jwt(revocations={user: int(time.time())}))
@@ -91,7 +91,7 @@ class Nats:
         await client.close()
 
     def credentials(self, *, told_s: float = 3600) -> protocol.Credentials:
-        """Good for an hour; the vehicle is told that they end in `told_s`."""
+        """Return credentials that are valid for an hour; the vehicle is told that they expire in `told_s` seconds."""
         node, now = self.marketplace.node, time.time()
         token = nats_jwt.user_jwt(
             account_seed=self.chain.account_seed,
@@ -106,7 +106,7 @@ class Nats:
 
 @pytest.fixture
 async def server(marketplace, state, tmp_path):
-    """Running, with credentials for the enrolled vehicle."""
+    """A running server that has credentials for the enrolled vehicle."""
     made = Nats(tmp_path, marketplace)
     await made.start()
     marketplace.credentials = made.credentials()
@@ -116,7 +116,7 @@ async def server(marketplace, state, tmp_path):
 
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch):
-    """An answer over NATS is waited for until it comes or the connection ends."""
+    """Make the agent wait for an answer over NATS until it arrives or the connection ends."""
     monkeypatch.setattr("compute.agent.carriers.nats.REQUEST_TIMEOUT_S", NEVER_S)
     monkeypatch.setattr("compute.agent.carriers.link._REFUSED_PAUSE_S", 0.3)
 
@@ -156,7 +156,9 @@ async def test_a_revoked_line_means_asking_at_once_since_the_cancel_may_be_lost_
         marketplace.leases = []
         await server.push(Push(leases=(lease,)))
         await until(lambda: status().state == "running")
-        await until(lambda: any(sync.running for sync in marketplace.syncs))  # what follows the push is over
+        await until(
+            lambda: any(sync.running for sync in marketplace.syncs)
+        )  # the sync after the push has been answered
         marketplace.credentials, marketplace.withheld = None, "consent_withdrawn"
         marketplace.cancels = [Cancel(attempt=lease.attempt, fence=lease.fence, code="consent_withdrawn")]
         await server.revoke()
@@ -179,7 +181,7 @@ async def test_a_line_that_is_cut_while_a_sync_is_unanswered_is_not_waited_for(
 
 
 async def test_without_responders_it_polls_and_comes_back(server, state, running, until, monkeypatch):
-    # The one request that may be on its way when the responder leaves is not answered at all.
+    # A request that is on its way while the responder leaves gets no answer at all.
     monkeypatch.setattr("compute.agent.carriers.nats.REQUEST_TIMEOUT_S", 1.0)
     async with running(state) as status:
         await until(lambda: status().carrier == "nats")

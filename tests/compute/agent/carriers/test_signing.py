@@ -1,4 +1,4 @@
-"""Signed requests: what the agent makes, the server accepts, and everything else it refuses by name."""
+"""Signed requests: the server accepts what the agent signs, and refuses everything else with a code."""
 
 import base64
 import hashlib
@@ -118,7 +118,7 @@ def test_an_unknown_key_and_a_foreign_key(key):
 
 
 def custom(key, **changes):
-    """A request signed with the library directly, off our own rules in one point."""
+    """Return a request that is signed with the library directly and breaks one of our rules."""
     request = httpx.Request("POST", URL, content=BODY)
     digest = base64.b64encode(hashlib.sha256(BODY).digest()).decode()
     request.headers["Content-Digest"] = f"sha-256=:{digest}:"

@@ -22,7 +22,7 @@ from tests.waiting import NEVER_S, PATIENCE_S
 
 @pytest.fixture(autouse=True)
 def _umask_restored():
-    """The program narrows it for its own process, which here is ours."""
+    """Restore the umask: the program changes it for its own process, which is the test process here."""
     before = os.umask(0o022)
     os.umask(before)
     yield
@@ -31,7 +31,7 @@ def _umask_restored():
 
 @pytest.fixture
 async def start():
-    """Starts the program; whatever a failed test leaves running is ended."""
+    """Return a function that starts the program. Programs that a failed test leaves running are killed at the end."""
     started = []
 
     async def one(*arguments, **options):
@@ -45,7 +45,7 @@ async def start():
             await process.wait()
 
 
-# The program, with all the time that a slow machine takes to say good-bye.
+# The program with a long time limit for its shutdown, so that slow machines do not fail the test.
 UNHURRIED = f"import sys; from compute.agent import agent; from compute.agent.commands import cli; agent._FAREWELL_S = {NEVER_S}; sys.exit(cli.main())"
 
 
@@ -95,7 +95,7 @@ def test_sensors_says_what_it_reads_and_what_follows(tmp_path, capsys):
         r"charge_percent +80.0\n.*solar +\(the car does not say\).*May work", capsys.readouterr().out, re.S
     )
     (tmp_path / "sensors.json").write_text('{"plugged_in": false}')
-    assert cli.main(arguments) == 0  # the reading is good, whatever the rules say
+    assert cli.main(arguments) == 0  # the reading can be trusted, even if the rules forbid work
     out = capsys.readouterr().out
     assert "May not work: The car is not plugged in" in out
     assert "[not_plugged_in]" in out
@@ -129,7 +129,7 @@ async def test_a_life(start, marketplace, tmp_path, models, until, capsys):
     out, _ = await enrolment.communicate()
     assert (enrolment.returncode, marketplace.node.encode() in out) == (0, True)
 
-    marketplace.ack = lambda report: None  # the server hears, but its answers get lost
+    marketplace.ack = lambda report: None  # the server gets the reports, but its answers are lost
     marketplace.offer(models.double())
     agent = await start("run", "--state", state, stderr=asyncio.subprocess.DEVNULL)
     await until(lambda: marketplace.reports)
@@ -137,7 +137,7 @@ async def test_a_life(start, marketplace, tmp_path, models, until, capsys):
     await until(lambda: read_status(state).state == "running")
     await until(lambda: psutil.Process(agent.pid).children(recursive=True))
     children = psutil.Process(agent.pid).children(recursive=True)
-    agent.kill()  # the power cut
+    agent.kill()  # a power failure
     await agent.wait()
     await until(lambda: not any(map(is_alive, children)))
     assert cli.main(["status", "--state", str(state)]) == 3
@@ -148,7 +148,7 @@ async def test_a_life(start, marketplace, tmp_path, models, until, capsys):
     agent = await start("run", "--state", state, stderr=asyncio.subprocess.PIPE)
     await until(lambda: read_status(state).state == "idle" and not read_status(state).unacknowledged)
     assert before in marketplace.received[seen:]
-    assert [report.attempt for report in marketplace.reports] == [before.attempt]  # nothing of the unit cut short
+    assert [report.attempt for report in marketplace.reports] == [before.attempt]  # no report of the interrupted unit
     assert cli.main(["status", "--state", str(state)]) == 0
     assert "1 done, 0 failed" in capsys.readouterr().out
     assert cli.main(["status", "--json", "--state", str(state)]) == 0

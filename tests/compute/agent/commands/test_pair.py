@@ -1,4 +1,4 @@
-"""`driveway-agent pair`: the code on the screen, waiting, running out, and the real program against the real site."""
+"""`driveway-agent pair`: the code on the screen, waiting, expiry, and the real program against the real site."""
 
 import asyncio
 import io
@@ -47,7 +47,10 @@ def waiting(code):
 
 
 class Site:
-    """Answers pairings one after the other; the last one for ever. A number is an HTTP status."""
+    """A site that gives these answers to pairing requests in turn, and repeats the last one.
+
+    A number is an HTTP status.
+    """
 
     def __init__(self, *answers):
         self.answers, self.asked, self.port = list(answers), [], free_port()
@@ -97,7 +100,8 @@ async def pairing(site, state, shown):
     return await pair.pair(server=site.url, state=state, sensors="simulated", hardware=hardware, screen=shown)
 
 
-# --- waiting ------------------------------------------------------------------------------------------------------------
+# --- waiting
+# ------------------------------------------------------------------------------------------------------------
 
 
 async def test_it_shows_the_code_once_and_keeps_the_enrolment(tmp_path):
@@ -145,7 +149,8 @@ async def test_two_at_once_in_one_folder_are_refused(tmp_path):
     assert caught.value.code == "already_running"
 
 
-# --- the screen ---------------------------------------------------------------------------------------------------------
+# --- the screen
+# ---------------------------------------------------------------------------------------------------------
 
 
 class Tty(io.StringIO):
@@ -153,7 +158,7 @@ class Tty(io.StringIO):
 
 
 def dots_of(lines):
-    """The QR code as a scanner sees it: True where it is dark, without the quiet zone."""
+    """Return the QR code as a scanner sees it: True for a dark dot, without the quiet zone."""
     pairs = {" ": (1, 1), "▀": (0, 1), "▄": (1, 0), "█": (0, 0)}
     rows = [[pairs[block][half] for block in line] for line in lines for half in (0, 1)]
     assert not any(any(row) for row in rows[:4]), "a quiet zone of four"
@@ -209,7 +214,8 @@ def test_plain_words_and_json_lines():
     assert first == second == {"event": "code", "code": "ABC-DEF-GHJ", "url": URL, "expires_in_ms": 900_000}
 
 
-# --- the real program and the real site ---------------------------------------------------------------------------------
+# --- the real program and the real site
+# ---------------------------------------------------------------------------------
 
 
 def start(live_server, state, *more, **options):
@@ -226,7 +232,7 @@ def read_until(descriptor, words):
 
 @pytest.fixture
 def _interruptible():
-    """Ctrl-C reaches what this process starts, also where it was itself started in the background, which ignores it."""
+    """Make SIGINT reach child processes, even if this process runs in the background and ignores it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -239,7 +245,7 @@ def test_a_person_pairs_a_car(live_server, tmp_path, client_of, monkeypatch):
     state, vehicle = tmp_path / "vehicle", factories.make_vehicle(consent="")
     owner = client_of(vehicle.owner.user)
 
-    # In front of a terminal; then Ctrl-C.
+    # On a terminal, ended with Ctrl-C.
     master, slave = pty.openpty()
     agent = start(live_server, state, stdout=slave, env={**os.environ, "COLUMNS": "100"})
     text = read_until(master, "Ctrl-C stops")
@@ -254,7 +260,7 @@ def test_a_person_pairs_a_car(live_server, tmp_path, client_of, monkeypatch):
     assert dots_of(printed_qr(text)) == [list(map(int, row)) for row in expected.matrix]
     assert not (state / "enrolment.json").exists()
 
-    # Again, for a program: the same code; it runs out; its owner confirms the next one.
+    # Again, with JSON output: it shows the same code, the code expires, and the owner confirms the next one.
     agent = start(live_server, state, "--json", "--kind", "box", stdout=subprocess.PIPE)
     assert json.loads(agent.stdout.readline())["code"] == code
     Pairing.objects.update(expires_at=timezone.now() - timedelta(seconds=1))

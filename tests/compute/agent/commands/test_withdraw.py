@@ -1,4 +1,4 @@
-"""`driveway-agent withdraw`: one request, whether the agent runs or not, and plain words."""
+"""`driveway-agent withdraw`: one request, whether the agent runs or not, and a clear message."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ DONE = protocol.Withdrawn(record="7b0e", state="withdrawn")
 
 @pytest.fixture
 def asked(monkeypatch, marketplace):
-    """What the marketplace was asked to withdraw; it answers `DONE`."""
+    """Record which withdrawals the marketplace is asked for. It answers `DONE`."""
     found, handle = [], type(marketplace)._handle
 
     def answer(self, method, path, headers, body):

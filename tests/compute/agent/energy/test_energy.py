@@ -1,4 +1,4 @@
-"""Energy: counted by processor, GPU or board, else modelled; shared fairly; and nothing lost to rounding."""
+"""Energy: counted by processor, GPU or board, else modelled; divided between units; nothing lost by rounding."""
 
 import time
 
@@ -16,7 +16,7 @@ UWH = 3600  # microjoules of a microwatt-hour
 
 
 class Tree:
-    """A /sys of our own. Its RAPL zones count one microjoule whenever somebody waits (`pause`)."""
+    """A fake /sys. Its RAPL zones count one microjoule at every call of `pause`."""
 
     def __init__(self, folder):
         self.folder, self.moving = folder, set()
@@ -61,7 +61,7 @@ class NvmlError(Exception):
 
 
 class Nvml:
-    """What a unit needs of `pynvml`: one GPU with a power and, on newer ones, an energy counter."""
+    """The part of `pynvml` that is used: one GPU with its power and, if it is new enough, an energy counter."""
 
     NVMLError = NvmlError
 
@@ -124,7 +124,7 @@ def test_rapl_adds_all_packages_and_nothing_twice(sys):
     first.write_text("200")
     second.write_text("300")
     assert counter.read_uj() == 200 + 300 - 2 * 10
-    second.write_text("100")  # it went over its end, 1000
+    second.write_text("100")  # it wrapped around at 1000
     assert counter.read_uj() == 480 + 800
 
 
@@ -150,7 +150,7 @@ def test_a_unit_pays_its_share_of_the_busy_processors():
     counter, busy = Counter(), [100.0]
     meter = EnergyMeter(1, counter, busy=lambda: busy[0])
     start = meter.start()
-    counter.uj, busy[0] = 8000 * UWH, 104.0  # four seconds of processor time, one of them ours
+    counter.uj, busy[0] = 8000 * UWH, 104.0  # four seconds of processor time, one of them by the unit
     assert meter.finish(start, cpu_us=1_000_000) == (2000, "rapl")
     assert counter.log == ["begin", "end"]
 
@@ -171,9 +171,9 @@ def test_units_on_one_gpu_divide_what_it_used_while_both_ran():
     library = Nvml(energy_mj=1000)
     meter = open_energy(power_mw=1, provider="CUDAExecutionProvider", nvml=library)
     first = meter.start()
-    library.energy_mj += 3600  # alone: 1 mWh
+    library.energy_mj += 3600  # one unit runs: 1 mWh
     second = meter.start()
-    library.energy_mj += 7200  # together: 1 mWh each
+    library.energy_mj += 7200  # two units run: 1 mWh each
     assert meter.finish(first, cpu_us=5) == (2000, "nvml")
     library.energy_mj += 3600
     assert meter.finish(second, cpu_us=5) == (2000, "nvml")
@@ -238,9 +238,8 @@ def test_measuring_costs_less_than_a_thousandth_of_a_second(sys):
         meter.finish(meter.start(), cpu_us=1000)
         return time.process_time() - started
 
-    assert (
-        min(cost_s() for _ in range(50)) < 0.001
-    )  # a unit takes a minute; what others slow down is not the meter's cost
+    # Processor time, so that load by other programs does not count. A unit takes about a minute.
+    assert min(cost_s() for _ in range(50)) < 0.001
 
 
 def test_every_method_is_said_in_words():

@@ -1,4 +1,4 @@
-"""The owner's rules: each one alone, what the car does not say, and what no policy or reading may do to it."""
+"""The owner's rules: each one alone, unknown values, and properties that hold for every policy and reading."""
 
 import re
 from dataclasses import replace
@@ -59,7 +59,7 @@ FINISH = change(pause="finish", paused_until_unix_ms=LATER)
         (GOOD, CHEAP, Usage(), "price_high", "0.1802.*your tariff.*0.1500"),
         (good(price_micro_per_kwh=200_000), CHEAP, Usage(), "price_high", "0.2000.*the charger"),
         (good(charging=True, solar=False), SOLAR, Usage(), "not_solar", "solar"),
-        (good(solar=True), SOLAR, Usage(), "not_solar", "solar"),  # PARKED does not charge at all
+        (good(solar=True), SOLAR, Usage(), "not_solar", "solar"),  # PARKED is not charging
         (good(solar=True), EITHER, Usage(), "price_high", "0.1802"),
         (GOOD, change(pause="stop"), Usage(), "paused", "further notice"),
         (GOOD, change(pause="stop", paused_until_unix_ms=LATER), Usage(), "paused", "2026-11-18 12:05"),
@@ -77,7 +77,7 @@ FINISH = change(pause="finish", paused_until_unix_ms=LATER)
         (good(price_micro_per_kwh=float("nan")), POLICY, Usage(), "sensor_absurd", "price"),
         (good(network="carrier pigeon"), POLICY, Usage(), "sensor_absurd", "pigeon"),
         (good(charging=True, plugged_in=False), POLICY, Usage(), "sensor_absurd", "without being plugged in"),
-        (good(fault="The car reports state as x"), POLICY, Usage(), "sensor_absurd", "cannot be"),
+        (good(fault="The car reports state as x"), POLICY, Usage(), "sensor_absurd", "impossible"),
     ],
 )
 def test_each_rule_says_no_with_its_code_its_values_and_its_setting(state, policy, usage, code, words):
@@ -157,7 +157,7 @@ FIELDS = ("parked", "plugged_in", "charge_percent", "network", "temperature_c", 
     ),
 )
 def test_less_knowledge_never_turns_a_no_into_a_yes(hidden, policy):
-    """A yes without a value must be a yes for every value that it could have had."""
+    """If work is allowed with an unknown value, it must be allowed for every possible value."""
     state = replace(replace(GOOD, charging=True, solar=True), **dict.fromkeys(hidden))
     if not verdict(state, policy=policy).available:
         return
@@ -170,7 +170,7 @@ def test_less_knowledge_never_turns_a_no_into_a_yes(hidden, policy):
         "solar": False,
         "charging": False,
     }
-    for name in hidden - ({"plugged_in"} if state.charging else set()):  # charging without a plug cannot be
+    for name in hidden - ({"plugged_in"} if state.charging else set()):  # charging without a plug is impossible
         assert verdict(replace(state, **{name: worst[name]}), policy=policy).available, name
 
 

@@ -1,4 +1,4 @@
-"""Rules over time: schedules and ready-by against slow references, days of 23 and 25 hours, and no flapping."""
+"""Rules over time: schedules and ready-by compared with slow reference code, days of 23 and 25 hours, no flapping."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -40,13 +40,13 @@ def test_a_window_over_midnight():
 
 def test_a_schedule_follows_local_time_over_a_clock_change():
     policy = change(time_zone="Europe/Berlin", windows=((5, 1320, 360),))  # Saturday 22:00 to 06:00
-    for hour, works in ((5, True), (6, False)):  # Sunday 25 October 2026, when the clock goes back
+    for hour, works in ((5, True), (6, False)):  # Sunday 25 October 2026: clocks are set back
         assert verdict(datetime(2026, 10, 25, hour, 0, tzinfo=BERLIN), policy=policy).available is works
 
 
 MINUTES = st.integers(0, 1439)
 WINDOWS = st.lists(st.tuples(st.integers(0, 6), MINUTES, st.integers(1, 1440)), min_size=1, max_size=4)
-# Around both clock changes of 2026 in Berlin, and a week of none.
+# Weeks around both clock changes of 2026 in Berlin, and one without a change.
 WEEKS = st.sampled_from([MONDAY, datetime(2026, 3, 23, tzinfo=UTC), datetime(2026, 10, 19, tzinfo=UTC)])
 
 
@@ -65,7 +65,7 @@ def test_a_schedule_is_the_union_of_its_windows_minute_by_minute(windows, start,
 
 
 def slow_ready_due(points, now, lead):
-    """Minute by minute of real time: the first whose local clock shows one of the points, first time it shows it."""
+    """Return the first minute of elapsed time at which the local clock shows one of the points for the first time."""
     seen = {now.astimezone(BERLIN).replace(tzinfo=None)}
     for step in range(1, lead + 1):
         local = (now + timedelta(minutes=step)).astimezone(BERLIN)
@@ -76,7 +76,7 @@ def slow_ready_due(points, now, lead):
     return None
 
 
-# Not the hour that a clock change skips: no clock ever shows it.
+# Without the hour that a clock change skips, because no clock ever shows it.
 POINTS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 1439).filter(lambda m: not 120 <= m < 180)), max_size=3)
 
 
@@ -118,7 +118,7 @@ STEPS = st.lists(st.tuples(st.floats(0, 100), st.integers(61, 900)), min_size=1,
 @settings(deadline=None)
 @given(STEPS)
 def test_charge_stops_below_one_mark_and_resumes_at_the_higher_after_a_wait(steps):
-    """Against a reference that remembers only when the charge was last too low to resume."""
+    """Compare with a reference that remembers only when the charge was last too low to resume."""
     now, seen, is_shut, low_at = MONDAY, READY, False, MONDAY
     for percent, seconds in steps:
         now += timedelta(seconds=seconds)
@@ -147,7 +147,7 @@ def test_heat_stops_above_one_mark_and_resumes_at_the_lower_after_a_wait(steps):
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(45, 60), st.floats(35, 50), st.booleans(), st.integers(1, 120)), max_size=60))
 def test_it_never_flaps(steps):
-    """Whatever charge and heat do, and also when it is driven between: five minutes at least from a stop to a start."""
+    """Require at least five minutes from a stop to the next start, for any charge and heat, driven or not."""
     now, seen, stopped_at = MONDAY, READY, None
     for percent, heat, parked, seconds in steps:
         now += timedelta(seconds=seconds)

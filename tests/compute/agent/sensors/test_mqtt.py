@@ -1,4 +1,4 @@
-"""TeslaMate and OVMS over a real MQTT broker (nats-server speaks MQTT 3.1.1): days, garbage, and a broker that dies."""
+"""TeslaMate and OVMS over a real MQTT broker (nats-server, MQTT 3.1.1): days, invalid data, a broker that dies."""
 
 import contextlib
 import json
@@ -33,7 +33,7 @@ OUR_USER = 'authorization { users: [ { user: "car", password: "s3cret" } ] }'
 
 
 class Broker:
-    """A nats-server on loopback that speaks MQTT, and a client that publishes on it as a car's source would."""
+    """A nats-server with MQTT on loopback, and a client that publishes to it like a car's data source."""
 
     def __init__(self, folder, *, authorization=""):
         self.folder, self.port, self.publisher = folder, free_port(), None
@@ -71,7 +71,7 @@ class Broker:
 
 @pytest.fixture(scope="session")
 def shared_broker(tmp_path_factory):
-    """One for all tests that do not kill it."""
+    """Share one broker between all tests that do not kill it."""
     broker = Broker(tmp_path_factory.mktemp("mqtt"))
     broker.start()
     yield broker
@@ -80,7 +80,7 @@ def shared_broker(tmp_path_factory):
 
 @pytest.fixture
 def clean(shared_broker):
-    """Kept messages of the test before are taken back."""
+    """Delete the retained messages of the previous test."""
     topics = set()
     real = shared_broker.publish
 
@@ -97,7 +97,7 @@ def clean(shared_broker):
 
 @pytest.fixture
 def opened(tmp_path):
-    """Opens sensors, and closes them afterwards."""
+    """Return a function that opens sensors; they are closed afterwards."""
     with contextlib.ExitStack() as stack:
 
         def one(name):
@@ -110,13 +110,13 @@ def opened(tmp_path):
 
 @pytest.fixture(autouse=True)
 def _own_network(monkeypatch):
-    """This computer is on Wi-Fi, wherever the tests run."""
+    """Pretend that this computer is on Wi-Fi."""
     monkeypatch.setattr(own_network, "own_network", lambda: "wifi")
 
 
 @pytest.fixture(autouse=True)
 def _soon_again(monkeypatch):
-    """A broker that starts slowly is not left alone for longer and longer."""
+    """Retry a connection every second, without increasing pauses."""
     monkeypatch.setattr("compute.agent.sensors.mqtt._RECONNECT_S", (1, 1))
 
 
@@ -139,7 +139,7 @@ def url(broker, kind):
 @pytest.mark.parametrize("sequence", ["teslamate-day", "teslamate-garbage", "ovms-day"])
 def test_a_sequence_of_topics_gives_the_readings_and_verdicts_that_it_should(clean, opened, sequence):
     sensors = opened(url(clean, sequence.partition("-")[0]))
-    until(lambda: "broker has only kept" in sensors().note or "says nothing" in sensors().note)
+    until(lambda: "broker has only retained" in sensors().note or "says nothing" in sensors().note)
     for number, line in enumerate(lines(sequence), start=1):
         if "topic" in line:
             clean.publish(line["topic"], line["payload"])
@@ -159,7 +159,7 @@ def test_a_sequence_of_topics_gives_the_readings_and_verdicts_that_it_should(cle
 
 @pytest.mark.parametrize("sequence", ["teslamate-day", "ovms-day"])
 def test_position_and_speed_are_not_even_asked_for(clean, opened, sequence):
-    """Not only left out of the reading: no topic of it is in a subscription, and there is no wildcard."""
+    """No subscription has a topic of position or speed, and none has a wildcard."""
     sensors = opened(url(clean, sequence.partition("-")[0]))
     names = {topic.split("/")[-1] for topic in sensors._topics} | {
         "/".join(t.split("/")[-3:-1]) for t in sensors._topics
@@ -203,7 +203,7 @@ def test_kept_messages_tell_values_but_are_never_fresh(clean, opened):
     sensors = opened(url(clean, "teslamate"))
     until(lambda: sensors().charge_percent == 70)
     assert verdict(sensors).code == "sensor_stale"
-    assert "kept messages" in verdict(sensors).sentence
+    assert "retained messages" in verdict(sensors).sentence
     before = datetime.now(UTC)
     clean.publish("teslamate/cars/1/charge_energy_added", "1.5")
     until(lambda: verdict(sensors).available)
@@ -213,7 +213,7 @@ def test_kept_messages_tell_values_but_are_never_fresh(clean, opened):
 
 
 def test_a_broker_that_dies_leaves_no_reading_and_one_that_returns_needs_a_live_message(tmp_path, opened):
-    """What the broker has kept may come back late or not at all after its death: either way it is never a yes."""
+    """After a broker's death its retained messages may come back late or never; they must never allow work."""
     values = {"plugged_in": "true", "usable_battery_level": "70", "inside_temp": "20", "state": "online"}
     broker = Broker(tmp_path)
     broker.start()
@@ -227,7 +227,7 @@ def test_a_broker_that_dies_leaves_no_reading_and_one_that_returns_needs_a_live_
         until(lambda: verdict(sensors).code == "sensor_stale")
         assert "broker" in verdict(sensors).sentence
         broker.start()
-        until(lambda: "says nothing" in sensors().note or "kept messages" in sensors().note)
+        until(lambda: "says nothing" in sensors().note or "retained messages" in sensors().note)
         assert verdict(sensors).code == "sensor_stale"
         for name, payload in values.items():
             broker.publish(f"teslamate/cars/1/{name}", payload)
@@ -251,7 +251,7 @@ def test_a_password_comes_from_a_file_or_the_environment_and_is_never_shown(tmp_
         until(lambda: "refuses" in refused().note)
         (tmp_path / "password").write_text("s3cret\n")
         sensors = opened(f"ovms:mqtt://car@127.0.0.1:{broker.port}/EV915?user=owner&password_file={tmp_path}/password")
-        until(lambda: "kept messages" in sensors().note)
+        until(lambda: "retained messages" in sensors().note)
         assert "s3cret" not in sensors.source + str(sensors())
         assert "ovms/owner/EV915/metric/v/b/soc" in sensors._topics
     finally:
@@ -261,7 +261,7 @@ def test_a_password_comes_from_a_file_or_the_environment_and_is_never_shown(tmp_
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("teslamate:mqtt://user:hunter2@host/", "no place for a password"),
+        ("teslamate:mqtt://user:hunter2@host/", "Do not put a password"),
         ("teslamate:http://host/", "mqtt://"),
         ("teslamate:mqtt:///", "mqtt://"),
         ("teslamate:mqtt://host:port/", "cannot be read"),
@@ -302,7 +302,7 @@ def test_broker_addresses_have_defaults():
 )
 def test_ovms_finds_its_topics_whatever_their_prefix(clean, opened, text, topic):
     sensors = opened("ovms:mqtt://" + text.format(port=clean.port))
-    until(lambda: "kept messages" in sensors().note)
+    until(lambda: "retained messages" in sensors().note)
     clean.publish(topic, "71.5")
     until(lambda: sensors().charge_percent == 71.5)
     assert sensors().network == ("wifi" if "network=own" in text else None)

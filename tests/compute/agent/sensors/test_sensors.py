@@ -1,4 +1,4 @@
-"""Sources other than MQTT: the simulator's car and days, files, programs, and this computer's own network."""
+"""Sources other than MQTT: the simulated car and its days, files, programs, and this computer's own network."""
 
 import json
 import os
@@ -81,7 +81,7 @@ def test_a_sensor_file_must_be_complete(tmp_path):
 
 @pytest.fixture
 def program(tmp_path):
-    """Sensors that run a Python program, closed at the end."""
+    """Return a function that opens sensors which run a Python program; they are closed at the end."""
     opened = []
 
     def one(code, **options):
@@ -127,7 +127,7 @@ def test_a_program_that_fails_gives_no_reading_and_says_why(program, code, words
 
 
 class Timer:
-    """One that runs out when the test says so."""
+    """A timer that expires when the test says so."""
 
     def __init__(self, seconds, run_out):
         Timer.latest = self
@@ -239,7 +239,7 @@ def route(name, *, metric=0, destination="00000000", flags="0003"):
         (route("enp3s0", metric=100) + route("wwan0", metric=700), "ethernet"),
         (route("wwan0") + route("wlan0", metric=600), "cellular"),
         (route("usb0"), "cellular"),
-        (route("eth0") + route("wwan0"), None),  # two at once
+        (route("eth0") + route("wwan0"), None),  # two default routes
         (route("tun0"), None),
         (route("ppp0"), "cellular"),
         ("", "none"),

@@ -1,4 +1,4 @@
-"""The durable store: what a crash may not lose, and what it must not repeat."""
+"""The durable store: what a crash must not lose, and what must not be repeated."""
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -96,7 +96,7 @@ def test_a_failed_record_leaves_nothing_behind(tmp_path, identity):
 
 
 def test_totals_and_carried_energy_survive(tmp_path, identity):
-    for attempt in range(1, 11):  # ten units of 0.3 mWh: rounded one by one they would come to nothing
+    for attempt in range(1, 11):  # ten units of 0.3 mWh: rounded one by one their sum would be 0
         record(Store(tmp_path), identity, attempt, cpu_us=36_000, energy_uwh=300)
     store = Store(tmp_path)
     record(store, identity, 11, outcome="cancelled", result=b"")
@@ -138,15 +138,15 @@ def test_a_chain_goes_on_only_behind_a_record_of_its_own_that_was_not_yet_confir
     reports = [record(store, identity, attempt) for attempt in (1, 2, 3)]
     foreign = record(Store(make(tmp_path / "other")), stranger, 1)
     end = end_of(store, identity)
-    assert not end.heard(named(reports[1]))  # reports wait: they may belong behind it
+    assert not end.heard(named(reports[1]))  # reports wait that may be newer than this record
     for attempt, is_kept in ((1, True), (2, True), (3, False)):
         store.acknowledge(attempt, 1, is_kept=is_kept)
     forged = Chain(record=reports[1].record, signature=reports[0].signature)
     for wrong in (named(foreign), named(reports[0]), forged, Chain(record=b"{}", signature=b"")):
-        assert not end.heard(wrong)  # of another car, behind what was confirmed, not signed, no record
+        assert not end.heard(wrong)  # of another car, older than the confirmed one, not signed, not a record
         assert end.agreed == ""
     assert end.heard(named(reports[1]))
-    assert not end.heard(named(reports[1]))  # said already
+    assert not end.heard(named(reports[1]))  # was sent already
     assert end.agreed == protocol.meter_hash(reports[1].record)
     end = end_of(Store(tmp_path), identity)  # after a crash
     assert end.heard(named(reports[1]))

@@ -1,4 +1,4 @@
-"""What is counted for the owner's caps survives restarts, follows the local calendar, and is forgotten in time."""
+"""Usage counted for the owner's caps: it survives restarts, follows the local calendar and is deleted in time."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -14,7 +14,7 @@ NOW = datetime(2026, 11, 18, 12, 0, tzinfo=UTC)
 
 @pytest.fixture
 def clock():
-    """A monotonic clock that the test turns."""
+    """A monotonic clock that the test moves."""
 
     class Clock:
         now = 0.0

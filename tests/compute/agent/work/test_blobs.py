@@ -1,4 +1,4 @@
-"""Fetching by digest: what is kept, what is checked, and what is refused."""
+"""Download by digest: what is cached, what is verified, and what is refused."""
 
 import hashlib
 import os
@@ -98,7 +98,7 @@ def test_the_least_recently_used_goes_first(tmp_path):
     for age, (n, name) in enumerate(zip(range(3), names, strict=True)):
         cache.path(name).write_bytes(bytes([n]) * 10)
         os.utime(cache.path(name), (age, age))
-    assert cache.read(names[0]) is not None  # read, so no longer the oldest
+    assert cache.read(names[0]) is not None  # a read makes it the most recently used one
     cache.trim()
     assert [cache.path(name).exists() for name in names] == [True, False, True]
 

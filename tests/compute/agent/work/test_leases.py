@@ -1,4 +1,4 @@
-"""The lease book: time, repeats, late copies, and leases that no sane server would send."""
+"""The lease book: time, repetitions, late copies, and leases that no correct server would send."""
 
 import msgspec
 import pytest
@@ -59,7 +59,7 @@ def test_what_is_over_never_comes_back():
     book.accept(LEASE, 0.0)
     book.end((1, 2))
     assert book.accept(LEASE, 0.0) is None
-    book.end((5, 5))  # a cancel that came before its lease
+    book.end((5, 5))  # a cancel that arrived before its lease
     assert book.accept(change(attempt=5, fence=5), 0.0) is None
     assert book.accept(change(fence=3), 0.0) is not None
 

@@ -1,4 +1,4 @@
-"""The child process: right answers, hostile models, limits, and a death that leaves nothing behind."""
+"""The child process: correct results, hostile models, limits, and an end that leaves no process behind."""
 
 import asyncio
 import contextlib
@@ -29,10 +29,10 @@ async def slot(tmp_path):
 
 
 def is_gone(pid):
-    """No such process, or only its zombie."""
+    """Return whether there is no such process, or only its zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except (FileNotFoundError, ProcessLookupError):  # ended before it was opened, or before it was read
+    except (FileNotFoundError, ProcessLookupError):  # the process ended before its file was opened or read
         return True
 
 
@@ -97,7 +97,7 @@ async def test_a_unit_that_cannot_work_says_why(slot, models, make_unit, changes
 
 @pytest.mark.parametrize("model", [b"garbage", b"\x14\x00\x00\x00ORTM" + bytes(64), b""])
 async def test_what_is_not_a_model_is_refused(slot, make_unit, model):
-    """Also what begins like onnxruntime's own format, which no admission has looked at."""
+    """Files in onnxruntime's own format, which admission does not check, are refused as well."""
     result = await slot.run(make_unit(model), Usage())
     assert result.code == "model_invalid", result
     assert "flatbuffers" not in result.message.lower()
@@ -113,7 +113,7 @@ async def test_one_row_per_item_is_insisted_on(slot, models, make_unit):
 
 
 async def begun(slot, unit, usage, until):
-    """Run a unit as a task; returns it when the unit has used a thousandth of a second of the processor."""
+    """Start a unit as a task and return it when the unit has used 1 ms of processor time."""
     await slot.warm()
     child, before_ns = slot._child, slot._child.cpu_ns()
     task = asyncio.create_task(slot.run(unit, usage))
@@ -139,7 +139,7 @@ async def test_a_memory_bomb_is_stopped_by_the_limit(slot, models, make_unit):
 
 
 async def test_the_processor_limit_holds_without_the_agent(slot, models, make_unit):
-    """RLIMIT_CPU is the second net, should the agent's clock fail."""
+    """RLIMIT_CPU is the second barrier, in case the agent's own time limit fails."""
     await slot.warm()
     unit = make_unit(models.loop(), time_limit_ms=100)
     child = slot._child
@@ -231,7 +231,7 @@ def test_the_child_dies_with_an_agent_that_is_killed(tmp_path, models, make_inpu
 
 
 def marked(mark):
-    """Return all processes, whoever their parent is by now, that were given `mark` in their environment."""
+    """Return all processes with `mark` in their environment, whatever their parent is by now."""
     found = []
     for each in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
@@ -241,7 +241,7 @@ def marked(mark):
 
 
 async def test_a_start_that_is_cancelled_leaves_no_part_of_the_sandbox(tmp_path, until, monkeypatch):
-    """Also not the second process of bubblewrap, which has not tied itself to the first when it is that young."""
+    """This includes the second process of bubblewrap, which at that moment does not yet die with the first one."""
     mark = f"MARK_{tmp_path.parent.name}_{os.getpid()}"
     monkeypatch.setattr(process, "_ENVIRONMENT", {**process._ENVIRONMENT, mark: "1"})
     for most in (1, 2, 3):

@@ -1,4 +1,4 @@
-"""Small models, built in the test. Only structure checks run in this process; models load in a child."""
+"""Small models, built in the tests. Only structure checks run in this process; models are loaded in a child."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ OPSETS = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
 
 
 class Build:
-    """Makes models of one float input x and one output y, unless told otherwise."""
+    """Builds models, by default with one float input x and one output y."""
 
     node = staticmethod(helper.make_node)
 
@@ -35,7 +35,7 @@ class Build:
         return self.model([self.node("Relu", ["x"], ["y"])], **fields)
 
     def chain(self, op: str, length: int, **attributes: Any) -> list[NodeProto]:
-        """``length`` nodes from x to y."""
+        """Return a chain of ``length`` nodes from x to y."""
         names = ["x", *(f"v{i}" for i in range(1, length)), "y"]
         return [self.node(op, [names[i]], [names[i + 1]], **attributes) for i in range(length)]
 
@@ -43,12 +43,12 @@ class Build:
         return helper.make_function(domain, name, ["a"], ["b"], nodes, OPSETS)
 
     def calls(self, name: str, times: int) -> list[NodeProto]:
-        """A function body that calls another function ``times`` times."""
+        """Return the body of a function that calls another function ``times`` times."""
         names = ["a", *(f"v{i}" for i in range(1, times)), "b"]
         return [self.node(name, [names[i]], [names[i + 1]], domain="own") for i in range(times)]
 
     def nested_ifs(self, depth: int) -> NodeProto:
-        """If in If in If, ``depth`` graphs below the main one."""
+        """Return nested If operators, ``depth`` graphs below the main one."""
         node = self.node("Identity", ["x"], ["r0"])
         for level in range(depth):
             branch = helper.make_graph([node], "b", [], [self.value(f"r{level}")])

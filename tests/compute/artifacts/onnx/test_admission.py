@@ -1,4 +1,4 @@
-"""Whole examinations in a limited child: ordinary models are admitted, hostile ones do no harm."""
+"""Complete examinations in a limited child: ordinary models are admitted, hostile ones do no harm."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ from compute.artifacts.onnx.verdict import Verdict
 from compute.sandbox import MEBIBYTE, Finished, bubblewrap_argv
 from tests.waiting import NEVER_S
 
-# What ends an examination is never the clock on the wall, except where that is the point.
+# No examination is ended by its time limit, except in the tests of that limit.
 QUICK = Limits(max_batch=8, cpu_seconds=60, wall_seconds=NEVER_S)
 TIGHT = Limits(max_batch=8, cpu_seconds=60, wall_seconds=NEVER_S, memory_bytes=768 * MEBIBYTE)
 HURRIED = replace(TIGHT, cpu_seconds=1)
@@ -31,7 +31,7 @@ def weights(name, *shape):
 
 
 def busy(build):
-    """Minutes of matrix products from a few hundred bytes."""
+    """Return a model of a few hundred bytes that multiplies matrices for minutes."""
     size = numpy_helper.from_array(np.array([2000, 2000]), "s")
     nodes = [build.node("ConstantOfShape", ["s"], ["h0"])]
     nodes += [build.node("MatMul", [f"h{i}", f"h{i}"], [f"h{i + 1}"]) for i in range(400)]
@@ -40,7 +40,7 @@ def busy(build):
 
 
 def filled(build, elements):
-    """A constant tensor of any size from a hundred bytes."""
+    """Return a model of a hundred bytes with a constant tensor of any size."""
     size = numpy_helper.from_array(np.array([elements]), "s")
     nodes = [build.node("ConstantOfShape", ["s"], ["c"]), build.node("ReduceSum", ["c"], ["r"], keepdims=0)]
     return build.model([*nodes, build.node("Add", ["x", "r"], ["y"])], weights=[size])
@@ -179,7 +179,7 @@ class TestModelsThatMisbehave:
 
 
 class TestEndings:
-    """How the end of a child becomes a verdict."""
+    """The verdicts for the ways in which a child can end."""
 
     def end(self, **how):
         default = {"returncode": 0, "stdout": b"", "stderr": b"", "wall_seconds": 1.0}

@@ -1,4 +1,4 @@
-"""What a model declares about its inputs."""
+"""The inputs that a model declares."""
 
 import pytest
 from onnx import TensorProto, helper

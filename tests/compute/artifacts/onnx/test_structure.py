@@ -1,4 +1,4 @@
-"""Refusals on sight. None of these models is ever loaded by a runtime here."""
+"""Refusals by structure alone. No runtime loads these models here."""
 
 import numpy as np
 import pytest
