@@ -1,6 +1,6 @@
-"""Runs a command beside busy loops, as on a slow machine: `python -m tests.busy --loops 2 -- COMMAND`.
+"""Run a command beside busy loops, as on a slow machine: `python -m tests.busy --loops 2 -- COMMAND`.
 
-Exits with the command's code. The loops end with it, however it ends.
+Exits with the command's exit code. The loops end with this process, however it ends.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-# A loop whose parent was killed ends by itself.
+# A loop ends by itself if its parent was killed.
 LOOP = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"
 
 
@@ -29,7 +29,7 @@ def loops(count: int) -> Iterator[None]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.busy", description=__doc__)
-    parser.add_argument("--loops", type=int, default=os.cpu_count(), help="busy processes (default: one a processor)")
+    parser.add_argument("--loops", type=int, default=os.cpu_count(), help="busy processes (default: one per processor)")
     parser.add_argument("command", nargs="+")
     options = parser.parse_args(arguments)
     with loops(options.loops):

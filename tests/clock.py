@@ -1,9 +1,10 @@
-"""Runs a command on another clock: `python -m tests.clock night -- COMMAND ...`. `make test-clock CLOCK=night` is this.
+"""Run a command at another time: `python -m tests.clock night -- COMMAND ...`, or `make test-clock CLOCK=night`.
 
-The command and all that it starts live at the other time, by Debian's `faketime`: the interpreter, PostgreSQL, Redis, agents, web
-servers. The offset is computed once, so that time goes on and every process agrees. Four things keep the true time:
-`nats-server` (a Go program calls no libc; tests ask it for its time), Chromium (under libfaketime its threads never rest), sandbox
-children (they get no environment, and read no clock), and files' times (or Python would compile every module again).
+The command and everything that it starts run at the other time, by Debian's `faketime`: the interpreter, PostgreSQL,
+Redis, agents, web servers. The offset is computed once, so that time passes and every process agrees. Four things keep
+the true time: `nats-server` (a Go program does not call libc; tests ask it for its time), Chromium (under libfaketime
+its threads never rest), sandbox children (they get no environment and read no clock), and the times of files (otherwise
+Python would compile every module again).
 """
 
 import os
@@ -16,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-# How long before midnight a clock starts whose day is to turn during the run, while most tests are still to come or running.
+# How long before midnight the clocks `night` and `year` start: midnight then comes while most tests have not ended yet.
 BEFORE_TURN = timedelta(minutes=4)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SITE = Path(__file__).with_name("faketime")
@@ -24,9 +25,10 @@ USAGE = "usage: python -m tests.clock night|sunday|leap|year|ISO-TIME -- COMMAND
 
 
 def start_of(name: str, now: datetime) -> datetime:
-    """Return the time at which the clock `name` starts when it is `now`. Raises ValueError for no name and no ISO time.
+    """Return the time at which the clock `name` starts when it is `now`.
 
-    `night` and `year` begin just before a midnight of UTC, so that the day, and the month and the year, turn during the run.
+    `night` and `year` begin just before a midnight of UTC: during the run the day changes, for `year` also the month
+    and the year. Raises ValueError if `name` is neither a clock's name nor an ISO time.
     """
     midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     starts = {
@@ -49,12 +51,15 @@ def _aware(at: datetime) -> datetime:
 
 
 def environment(home: Path) -> Mapping[str, str]:
-    """Return the variables for a run with servers and temporary files of its own, which no run at the true time ever meets."""
+    """Return the environment of a run with servers and temporary files of its own.
+
+    Runs at the true time must never share them.
+    """
     path = [str(_unfaked_browsers(home / "bin")), os.environ["PATH"]]
     return os.environ | {
         "PATH": os.pathsep.join(path),
         "DRIVEWAY_HOME": str(home / "home"),
-        # pytest deletes others' old folders, and at a later time every folder is old.
+        # pytest deletes old folders of other runs, and at a later time every folder is old.
         "PYTEST_DEBUG_TEMPROOT": str(home),
         "NO_FAKE_STAT": "1",
         "PYTHONPATH": os.pathsep.join(filter(None, [str(SITE), os.environ.get("PYTHONPATH")])),
@@ -77,12 +82,12 @@ def run(name: str, command: Sequence[str]) -> int:
     start = start_of(name, now)
     if start < now:
         raise ValueError(
-            f"{name} is over: to nats-server, which keeps the true time, all that we sign would have expired"
+            f"{name} is in the past: for nats-server, which keeps the true time, all our tokens would have expired"
         )
     print(f"Clock {name}: {start:%A %Y-%m-%d %H:%M:%S} UTC, now {now:%A %Y-%m-%d %H:%M:%S}", flush=True)
     offset = f"{int((start - now).total_seconds()):+d}s"
     with tempfile.TemporaryDirectory(prefix="driveway-clock-") as home:
-        # The wrapper names its own library first; what is named before it wins.
+        # `faketime` sets LD_PRELOAD to its own library. The inner shell puts ours before it, and the first one wins.
         first = ["sh", "-c", 'LD_PRELOAD="$0:$LD_PRELOAD" exec "$@"', str(_unfaked(Path(home)))]
         faked = ["faketime", "-m", "--exclude-monotonic", "-f", offset, *first, *command]
         return subprocess.run(faked, env=environment(Path(home)), check=False).returncode

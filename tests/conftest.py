@@ -1,4 +1,7 @@
-"""The cast, and real servers: alice and bob own cars, acme and globex are customers, opal is staff, anonymous is anybody."""
+"""The cast and real servers.
+
+alice and bob own cars, acme and globex are customers, opal is staff, anonymous is nobody.
+"""
 
 import gc
 from collections.abc import Iterator
@@ -22,12 +25,12 @@ from tests import factories, hypothesis_profile, template
 from tests.database import execute, unguarded
 from tests.leftovers import SCHEMA_ROWS
 
-__all__ = ["hypothesis_profile"]  # for what importing it does
+__all__ = ["hypothesis_profile"]  # its import loads the profile
 FLUSH_LOCK_WAIT = "60s"
 
 
 def pytest_collection_finish() -> None:
-    """What is loaded by now stays: each full collection would look through all of it again, a twelfth of the whole time."""
+    """Freeze the loaded objects: full garbage collections would scan them again, a twelfth of the whole run's time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
@@ -35,19 +38,22 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings: None, django_db_blocker: Any) -> None:
-    """Test databases are clones of one that is migrated already."""
+    """Make test databases clones of a migrated template database."""
     with django_db_blocker.unblock():
         connection.settings_dict["TEST"]["TEMPLATE"] = template.provide(connection)
 
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    """The owner makes the database; then every connection takes the application's role, which proves that its grants suffice."""
+    """Let the owner create the database, then connect as the application's role.
+
+    This proves that the role's grants suffice.
+    """
     parameters = connection.settings_dict["OPTIONS"]
     with django_db_blocker.unblock():
         connection.close()
         connection.close_pool()
-    # What a crash of the server would lose is not what tests are about: no commit waits for the disk.
+    # No commit waits for the disk: it does not matter if a crash of the server loses tests' data.
     parameters["options"] = f"-c role={settings.DATABASE_APP_ROLE} -c synchronous_commit=off"
     try:
         with _flushing_as_owner():
@@ -61,10 +67,10 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
 
 @contextmanager
 def _flushing_as_owner() -> Iterator[None]:
-    """Transactional tests end in a flush, which our append-only tables refuse: flush as a replica would, without triggers.
+    """Flush as a replica would, without triggers: our append-only tables refuse the flush after transactional tests.
 
-    Only what has rows, by DELETE: a TRUNCATE of a hundred tables makes new files for each and their indexes. What Django makes
-    for every model after a flush is kept instead.
+    Only tables with rows are emptied, by DELETE: a TRUNCATE of a hundred tables creates new files for each table and
+    index. What Django creates for every model after a flush is kept instead.
     """
     flush, run, after = (
         DatabaseOperations.sql_flush,
@@ -77,7 +83,8 @@ def _flushing_as_owner() -> Iterator[None]:
 
     def execute_sql_flush(self: Any, sql_list: Any) -> None:
         with transaction.atomic(), unguarded():
-            # A test that failed may have left a transaction open in a thread: an error here names the table, a wait names nothing.
+            # A failed test may have left a transaction open in a thread. An error names the locked table; an endless
+            # wait would not.
             execute(f"SET LOCAL lock_timeout = '{FLUSH_LOCK_WAIT}'")
             any_rows = " UNION ALL ".join(f"SELECT '{table}' WHERE EXISTS (SELECT FROM {table})" for table in sql_list)
             for (table,) in execute(any_rows):
@@ -94,10 +101,10 @@ def _flushing_as_owner() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _own_blobs_and_cache(settings: Any, tmp_path: Path, worker_id: str) -> None:
-    """Each test has its own blobs and its own part of Redis, which outlives a run."""
+    """Give each test its own blobs and its own part of Redis, whose content outlives a run."""
     settings.BLOB_ROOT = tmp_path / "blobs"
     settings.METER_CLOCK_SLACK_MS = 10**12  # tests report work of minutes at once
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # slow ones are for people
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast; the real ones are slow
     settings.CACHES = {
         "default": {**settings.CACHES["default"], "KEY_PREFIX": f"{worker_id}-{tmp_path.name}-{uuid4()}"}
     }
@@ -105,7 +112,7 @@ def _own_blobs_and_cache(settings: Any, tmp_path: Path, worker_id: str) -> None:
 
 @pytest.fixture(autouse=True)
 def sent_tasks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the tasks that wake-ups would have sent."""
+    """Return the names of the tasks that wake-ups would have sent."""
     sent: list[str] = []
     monkeypatch.setattr("core.workers._send", sent.append)
     return sent
@@ -113,6 +120,8 @@ def sent_tasks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @dataclass
 class Cast:
+    """The people and organizations of most tests."""
+
     alice: Owner = field(default_factory=lambda: factories.make_owner("alice@example.com"))
     bob: Owner = field(default_factory=lambda: factories.make_owner("bob@example.com"))
     acme: Organization = field(default_factory=lambda: factories.make_organization("acme@example.com"))
@@ -129,7 +138,7 @@ def cast(db: None) -> Cast:
 
 @pytest.fixture
 def client_of() -> Any:
-    """A signed-in test client for a user."""
+    """Return a function that gives a signed-in test client for a user."""
 
     def sign_in(user: User) -> Client:
         client = Client()
@@ -141,8 +150,10 @@ def client_of() -> Any:
 
 @pytest.fixture(scope="session", autouse=True)
 def _cheap_clients() -> Iterator[None]:
-    """A real password hash takes half a second, and the cast is five people; WhiteNoise would look for every static file
-    again for each test client.
+    """Use a fast password hash, and switch off WhiteNoise's search.
+
+    A real hash takes half a second, and the cast is five people. WhiteNoise would search every static file again for
+    each test client.
     """
     hashers = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     with override_settings(PASSWORD_HASHERS=hashers, WHITENOISE_USE_FINDERS=False):
@@ -151,17 +162,17 @@ def _cheap_clients() -> Iterator[None]:
 
 @pytest.fixture
 def api() -> Any:
-    """A test client that sends an API key's text with everything."""
+    """Return a function that gives a test client which sends an API key."""
 
-    def carry(text: str) -> Client:
+    def client_with_key(text: str) -> Client:
         return Client(headers={"Authorization": f"Bearer {text}"})
 
-    return carry
+    return client_with_key
 
 
 @pytest.fixture(autouse=True)
 def _no_stripe_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test that talks to Stripe asks for the fake, with the guards of tests/conformance between."""
+    """Fail if a test talks to Stripe without the fixture `stripe`, the fake behind the guards of tests/conformance."""
 
     def refuse() -> Any:
         raise AssertionError("this test did not ask for Stripe: use the fixture `stripe`")
@@ -171,9 +182,9 @@ def _no_stripe_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def stopped_clock(db: None, monkeypatch: pytest.MonkeyPatch) -> datetime:
-    """Stop Python's clock where the database's `now()` stands in a test's transaction; return that moment.
+    """Stop Python's clock at the database's `now()` in a test's transaction, and return that time.
 
-    For tests of days and months: no midnight comes between what they do and what they expect.
+    For tests of days and months: no midnight can fall between what they do and what they expect.
     """
     moment: datetime = execute("SELECT now()")[0][0]
     monkeypatch.setattr("django.utils.timezone.now", lambda: moment)
@@ -182,7 +193,7 @@ def stopped_clock(db: None, monkeypatch: pytest.MonkeyPatch) -> datetime:
 
 @pytest.fixture
 def unreplicated(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trusted nodes are never audited, so that one copy is one copy; untrusted ones are replicated as ever."""
+    """Never audit trusted nodes, so that their units have one copy. Untrusted nodes are still replicated."""
     from compute.dispatch import matching, trust
 
     monkeypatch.setattr(

@@ -1,4 +1,7 @@
-"""Beyond the application's role: what a test stages that the site could not do, and what the rules refuse even to the owner."""
+"""Database access beyond the application's role.
+
+Tests use it to stage what the site could not do, and to test what rules refuse the owner.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +13,7 @@ from psycopg.pq import TransactionStatus
 
 
 def execute(sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    """Run SQL and return its rows."""
     with connection.cursor() as cursor:
         cursor.execute(sql, list(parameters) or None)
         return cursor.fetchall() if cursor.description else []
@@ -17,7 +21,7 @@ def execute(sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
 
 @contextmanager
 def as_owner() -> Iterator[None]:
-    """As the owner of the tables. What undoes a failed transaction undoes this as well."""
+    """Run the block as the owner of the tables. The rollback of a failed transaction also restores the role."""
     role = execute("SELECT current_user")[0][0]
     execute("SET ROLE NONE")
     try:
@@ -29,7 +33,7 @@ def as_owner() -> Iterator[None]:
 
 @contextmanager
 def unguarded() -> Iterator[None]:
-    """Triggers and foreign keys off, as on a replica: to stage what the rules would not let happen."""
+    """Switch triggers and foreign keys off, as on a replica, to stage what the rules would not allow."""
     with as_owner():
         execute("SET session_replication_role = replica")
         yield
@@ -38,17 +42,20 @@ def unguarded() -> Iterator[None]:
 
 @contextmanager
 def refused(sqlstate: str) -> Iterator[None]:
-    """The block, run as the owner, must be refused by the database with this SQLSTATE; what it did before is undone."""
+    """Assert that the database refuses the block, run as the owner, with this SQLSTATE.
+
+    What the block did is rolled back.
+    """
     with pytest.raises(DatabaseError) as caught, transaction.atomic(), as_owner():
         yield
     assert caught.value.__cause__.sqlstate == sqlstate, caught.value
 
 
 def sqlstate_of(sql: str, parameters: object = ()) -> str:
-    """Run raw SQL as the owner, whom only rules stop; the SQLSTATE of the refusal, or "" when it had its way."""
+    """Run SQL as the owner, whom only rules stop. Return the SQLSTATE of the refusal, or "" if it succeeded."""
     try:
         with transaction.atomic(), as_owner(), connection.cursor() as cursor:
-            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # or TRUNCATE would trip over checks still to come
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # TRUNCATE fails while deferred checks are pending
             cursor.execute(sql, parameters)
     except DatabaseError as error:
         return error.__cause__.sqlstate

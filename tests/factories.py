@@ -1,4 +1,4 @@
-"""Plain functions that make rows the way the site does, through its services wherever there is one."""
+"""Plain functions that create rows as the site does, through its services where there is one."""
 
 import hashlib
 import itertools
@@ -55,23 +55,27 @@ from compute.sync import sync
 from tests.database import unguarded
 
 PASSWORD = "correct horse battery"
-_numbers = itertools.count(100_000)  # of one length, so that names sort as they were made
+_numbers = itertools.count(100_000)  # all of one length, so that names sort in the order of their creation
 
 
 def number() -> int:
+    """Return a new number. All have the same length."""
     return next(_numbers)
 
 
 def make_user(email: str = "") -> User:
+    """Create a user with the password PASSWORD."""
     return User.objects.create_user(email or f"user{number()}@example.com", PASSWORD)
 
 
 def make_owner(email: str = "") -> Owner:
+    """Create an owner."""
     user = make_user(email)
     return registration.register_owner(user=user, name=user.email.split("@")[0].title())
 
 
 def make_organization(email: str = "", *, wallet_micro: int = 0) -> Organization:
+    """Create a customer, with money in its wallet if `wallet_micro` is given."""
     user = make_user(email)
     organization = registration.register_organization(user=user, name=user.email.split("@")[0].title())
     if wallet_micro:
@@ -80,6 +84,7 @@ def make_organization(email: str = "", *, wallet_micro: int = 0) -> Organization
 
 
 def top_up(organization: Organization, amount_micro: int) -> None:
+    """Put money into a customer's wallet."""
     wallets.top_up(
         organization=organization,
         amount_micro=amount_micro,
@@ -91,7 +96,7 @@ def top_up(organization: Organization, amount_micro: int) -> None:
 
 
 def make_card_lot(organization: Organization, amount_micro: int) -> TopUp:
-    """In the wallet, paid by a saved card, as far as our rows know."""
+    """Create a top-up that was paid by a saved card, only in our tables."""
     customer, _ = StripeCustomer.objects.get_or_create(organization=organization)
     card = SavedCard.objects.create(
         organization=organization,
@@ -101,7 +106,7 @@ def make_card_lot(organization: Organization, amount_micro: int) -> TopUp:
         last4="4242",
         status="active",
     )
-    made = wallets.top_up(
+    lot = wallets.top_up(
         organization=organization,
         amount_micro=amount_micro,
         method="stripe",
@@ -109,13 +114,13 @@ def make_card_lot(organization: Organization, amount_micro: int) -> TopUp:
         idempotency_key=f"test-{number()}",
         actor=None,
     )
-    wish = StripeCommand.objects.create(kind="charge_saved_card", idempotency_key=f"test:{number()}", subject_id=0)
-    StripeCommand.objects.filter(pk=wish.pk).update(status="done", done_at=timezone.now())
-    with unguarded():  # a recharge that nobody ordered
+    command = StripeCommand.objects.create(kind="charge_saved_card", idempotency_key=f"test:{number()}", subject_id=0)
+    StripeCommand.objects.filter(pk=command.pk).update(status="done", done_at=timezone.now())
+    with unguarded():  # the rules would refuse it: this customer has not allowed automatic recharges
         CardTopUp.objects.create(
             organization=organization,
             customer=customer,
-            command=wish,
+            command=command,
             amount_micro=amount_micro,
             origin="auto",
             currency=organization.currency,
@@ -123,14 +128,14 @@ def make_card_lot(organization: Organization, amount_micro: int) -> TopUp:
             site_url="",
             status="paid",
             saved_card=card,
-            payment_intent_id=made.reference,
-            top_up=made,
+            payment_intent_id=lot.reference,
+            top_up=lot,
         )
-    return made
+    return lot
 
 
 def make_refund(organization: Organization, amount_micro: int, *, status: str = "", code: str = "") -> Refund:
-    """Asked for; with a status of Stripe's, as it came from there."""
+    """Request a refund. With a status, record that Stripe answered it."""
     (refund,) = refunds.request(
         organization=organization, amount_micro=amount_micro, idempotency_key=f"test-{number()}", actor=None
     )
@@ -142,7 +147,7 @@ def make_refund(organization: Organization, amount_micro: int, *, status: str = 
 
 
 def make_refund_done(organization: Organization, amount_micro: int = 20_000_000) -> Refund:
-    """Of a top-up of its own, made by Stripe."""
+    """Create a refund that Stripe has made, of a top-up of its own."""
     make_card_lot(organization, amount_micro)
     refund = make_refund(organization, amount_micro, status="succeeded")
     refund.refresh_from_db()
@@ -150,7 +155,7 @@ def make_refund_done(organization: Organization, amount_micro: int = 20_000_000)
 
 
 def make_card_top_up(organization: Organization, amount_micro: int = 50_000_000) -> CardTopUp:
-    """Asked for, nothing sent to Stripe yet."""
+    """Request a top-up by card; nothing has been sent to Stripe yet."""
     return top_ups.start(
         organization=organization,
         amount_micro=amount_micro,
@@ -161,6 +166,7 @@ def make_card_top_up(organization: Organization, amount_micro: int = 50_000_000)
 
 
 def make_paid_top_up(organization: Organization, amount_micro: int = 50_000_000) -> CardTopUp:
+    """Create a top-up by card that is paid and in the wallet."""
     row = make_card_top_up(organization, amount_micro)
     row.payment_intent_id = f"pi_{row.pk}"
     row.save()
@@ -170,7 +176,10 @@ def make_paid_top_up(organization: Organization, amount_micro: int = 50_000_000)
 
 
 def make_invoice(organization: Organization) -> Invoice:
-    """Of what is on none yet; of a dollar that the platform gives back, if that is nothing."""
+    """Create an invoice of everything that is on none yet.
+
+    If that is nothing, the invoice is of one dollar that the platform gives back.
+    """
     before = Invoice.objects.filter(organization=organization).count()
     settlement.settle_usage()
     if not invoices.close_due(until=timezone.now()):
@@ -192,7 +201,7 @@ def make_invoice(organization: Organization) -> Invoice:
 
 
 def make_statement(owner: Owner, *, lines: Sequence[dict[str, Any]] = (), **fields: Any) -> Statement:
-    """Of a month in which nothing happened but what `fields` and `lines` say; nothing is posted."""
+    """Create a statement of the last month with these fields and lines only; nothing is posted."""
     end = timezone.now()
     zero = dict.fromkeys(
         (
@@ -224,7 +233,7 @@ def make_statement(owner: Owner, *, lines: Sequence[dict[str, Any]] = (), **fiel
 
 
 def make_earnings_day(vehicle: Vehicle, day: date, *, gross_micro: int, **fields: Any) -> EarningsDay:
-    """As the settlement rolls it up, without the work beneath."""
+    """Create a day of earnings as the settlement rolls it up, without the work behind it."""
     values = {"attempts": 1, "compute_ms": 60_000, "energy_mwh": 500, "energy_cost_nano": 0, "wear_nano": 0, **fields}
     return EarningsDay.objects.create(
         owner=vehicle.owner,
@@ -237,7 +246,7 @@ def make_earnings_day(vehicle: Vehicle, day: date, *, gross_micro: int, **fields
 
 
 def make_connected_account(owner: Owner, *, path: Sequence[str] = ("onboarding",), **fields: Any) -> ConnectedAccount:
-    """Where the owner is paid, without Stripe; `path` are the states that it went through."""
+    """Create a payout account without Stripe. `path` lists the states that it went through."""
     command = StripeCommand.objects.create(kind="create_account", idempotency_key=f"account:{number()}", subject_id=0)
     account = ConnectedAccount.objects.create(
         owner=owner, command=command, country="DE", currency=owner.currency, stripe_id=f"acct_{number()}"
@@ -250,7 +259,7 @@ def make_connected_account(owner: Owner, *, path: Sequence[str] = ("onboarding",
 
 
 def make_saved_card(organization: Organization, *, last4: str = "4242", **fields: Any) -> SavedCard:
-    """As Stripe's page leaves it, without Stripe. The first one is the default."""
+    """Create a saved card as Stripe's page leaves it, without Stripe. The first one is the default."""
     with transaction.atomic():
         customer, _ = stripe_customers.customer_of(organization)
     is_first = not organization.saved_cards.filter(status="active").exists()
@@ -266,13 +275,14 @@ def make_saved_card(organization: Organization, *, last4: str = "4242", **fields
 
 
 def make_key(organization: Organization, *, scopes: Sequence[str] | None = None) -> tuple[ApiKey, str]:
+    """Create an API key. Return (row, secret text)."""
     return api_keys.create_api_key(
         organization=organization, name="test", scopes=list(scopes or Scope.values), expires_days=1, actor=None
     )
 
 
 def make_vehicle(owner: Owner | None = None, *, consent: str = "given") -> Vehicle:
-    """`consent`: "given", "refused" or "" for undecided."""
+    """Create a vehicle. `consent` is "given", "refused" or "" for undecided."""
     owner = owner or make_owner()
     vehicle = vehicles.add_vehicle(
         owner=owner, label=f"Car {number()}", make_model="Test", vin=f"1DRVWAY00{number():08d}", actor=owner.user
@@ -283,6 +293,7 @@ def make_vehicle(owner: Owner | None = None, *, consent: str = "given") -> Vehic
 
 
 def decide(vehicle: Vehicle, decision: str, purpose: str = "run_jobs") -> Any:
+    """Record the owner's decision about a purpose."""
     return consents.decide(vehicle=vehicle, purpose=purpose, decision=decision, actor=vehicle.owner.user, method="test")
 
 
@@ -293,7 +304,7 @@ HARDWARE = protocol.Hardware(
 
 @dataclass
 class Car:
-    """A node as its agent would be: holds the key, chains and signs meter records, syncs through the service."""
+    """A node with the agent's key: it chains and signs meter records, and syncs through the service."""
 
     node: Node
     key: Ed25519PrivateKey
@@ -307,7 +318,7 @@ class Car:
         return str(self.node.public_id)
 
     def sync(self, *, carrier: str = "https", **fields: Any) -> protocol.SyncResponse:
-        """One sync; available with capacity 2 unless told otherwise."""
+        """Send one sync and return the response. `fields` replace the defaults: available, with capacity 2."""
         self.seq += 1
         values = {"node": self.id, "seq": self.seq, "available": True, "capacity": 2, "policy_version": 1, **fields}
         return sync.handle([protocol.SyncRequest(**values)], carrier=carrier)[0]
@@ -324,7 +335,10 @@ class Car:
         advance: bool = True,
         **payload_fields: Any,
     ) -> protocol.Report:
-        """A signed report of an attempt; the chain advances unless told not to. `payload_fields` falsify the record."""
+        """Return a signed report of an attempt.
+
+        With `advance=False` the chain does not advance. `payload_fields` falsify the record.
+        """
         row = attempt if isinstance(attempt, Attempt) else Attempt.objects.get(pk=attempt.attempt)
         data = result if result is not None else result_of(row.unit)
         seq, now = self.meter_seq + 1, int(timezone.now().timestamp() * 1000)
@@ -365,12 +379,12 @@ class Car:
 
 
 def make_car(owner: Owner | None = None, *, consent: str = "given", hardware: protocol.Hardware = HARDWARE) -> Car:
-    """A vehicle with an enrolled node, through the real enrolment service."""
+    """Create a vehicle with a node, enrolled through the real service."""
     return make_node(make_vehicle(owner, consent=consent), hardware=hardware)
 
 
 def make_node(vehicle: Vehicle, *, hardware: protocol.Hardware = HARDWARE) -> Car:
-    """A node for a vehicle that is there already."""
+    """Enrol a node for an existing vehicle."""
     code, _ = nodes.create_enrolment_code(vehicle=vehicle, actor=vehicle.owner.user)
     key = Ed25519PrivateKey.generate()
     public = key.public_key().public_bytes_raw().hex()
@@ -381,13 +395,13 @@ def make_node(vehicle: Vehicle, *, hardware: protocol.Hardware = HARDWARE) -> Ca
 
 
 def pairing_request(public_key: str, **hardware: Any) -> protocol.Pairing:
-    """What an agent sends that wants to be claimed."""
-    words = msgspec.structs.replace(HARDWARE, **hardware)
-    return protocol.Pairing(public_key=public_key, hardware=words, agent_version="test")
+    """Return what an agent sends that wants to be paired."""
+    changed_hardware = msgspec.structs.replace(HARDWARE, **hardware)
+    return protocol.Pairing(public_key=public_key, hardware=changed_hardware, agent_version="test")
 
 
 def make_pairing(key: Ed25519PrivateKey | None = None, **hardware: Any) -> pairings.Waiting:
-    """An agent that waits under a live code."""
+    """Create an agent that waits with a valid code."""
     public = (key or Ed25519PrivateKey.generate()).public_key().public_bytes_raw().hex()
     waiting = pairings.start(request=pairing_request(public, **hardware), address="127.0.0.1")
     assert isinstance(waiting, pairings.Waiting)
@@ -395,11 +409,12 @@ def make_pairing(key: Ed25519PrivateKey | None = None, **hardware: Any) -> pairi
 
 
 def hardware_class() -> HardwareClass:
+    """Return the hardware class of HARDWARE."""
     return nodes.hardware_class(HARDWARE)
 
 
 def make_artifact(organization: Organization, *, us_per_item: int = 1000, **fields: Any) -> ModelArtifact:
-    """An admitted model without a file: x float32 [n, 4] -> y float32 [n, 2]."""
+    """Create an admitted model without a file: x float32 [n, 4] -> y float32 [n, 2]."""
     values: dict[str, Any] = {
         "name": "model",
         "sha256": hashlib.sha256(str(number()).encode()).hexdigest(),
@@ -416,7 +431,7 @@ def make_artifact(organization: Organization, *, us_per_item: int = 1000, **fiel
 
 
 def make_input(organization: Organization, *, items: int = 8) -> InputFile:
-    """A real file in the blob store: float32 [items, 4] as safetensors."""
+    """Create an input with a real file in the blob store: float32 [items, 4] as safetensors."""
     array = np.arange(items * 4, dtype=np.float32).reshape(items, 4) + number()
     blob = blobs.put_bytes(safetensors.numpy.save({"x": array}))
     return InputFile.objects.create(
@@ -437,7 +452,7 @@ def make_job(
     planned: bool = True,
     **fields: Any,
 ) -> InferenceJob:
-    """A job without an order (compute only); planned into units unless told otherwise. Pays 70,000 micro an hour."""
+    """Create a job without an order, planned into units unless `planned=False`. It pays 70,000 micro an hour."""
     organization = organization or make_organization()
     job = jobs.create_job(
         organization=organization,
@@ -456,7 +471,7 @@ def make_job(
 
 
 def make_ordered_job(organization: Organization, *, items: int = 8, unit_items: int = 4, **fields: Any) -> InferenceJob:
-    """A job through billing's door: estimated, held, ordered, planned. The organization needs money."""
+    """Order a job through billing: estimated, held, ordered, planned. The organization needs money."""
     from billing.orders import orders
 
     hardware_class()
@@ -474,23 +489,23 @@ def make_ordered_job(organization: Organization, *, items: int = 8, unit_items: 
 
 
 def result_of(unit: WorkUnit, *, value: float = 1.0) -> bytes:
-    """A result of the right shape for make_artifact's model."""
+    """Return a result of the right shape for the model of make_artifact."""
     return safetensors.numpy.save({"y": np.full((unit.items, 2), value, dtype=np.float32)})
 
 
 def lease_to(car: Car, job: InferenceJob | None = None) -> Attempt:
-    """Lease one open unit of the job to this car, whatever else is open or available, and return the attempt."""
+    """Lease one open unit of the job to this car and return the attempt. Other open units and cars are ignored."""
     job = job or make_job(items=4, unit_items=4)
-    with transaction.atomic():  # presence and round see one clock
+    with transaction.atomic():  # so that presence and dispatch see the same now()
         car.sync(capacity=1)
         (attempt,) = lease(job, [car], limit=1)
     return attempt
 
 
 def lease(job: InferenceJob, cars: Sequence[Car], *, limit: int | None = None) -> list[Attempt]:
-    """Run a round of dispatch in which there are only these cars and the open units of this job (the first `limit`).
+    """Run a round of dispatch with only these cars and the open units of this job (the first `limit`).
 
-    Returns the attempts made. Units that an earlier round made step back are taken as well.
+    Return the attempts created. Units that an earlier round put off (`not_before_at`) are included.
     """
     WorkUnit.objects.filter(job=job, not_before_at__isnull=False).update(not_before_at=None)
     before = set(job.attempts.values_list("pk", flat=True))
@@ -512,7 +527,10 @@ def signed_request(
     signed_body: bytes | None = None,
     **headers: str,
 ) -> dict[str, Any]:
-    """Arguments for `Client.generic`: a request as the agent signs it. `signed_body` falsifies what was signed."""
+    """Return arguments for `Client.generic`: a request as the agent signs it.
+
+    `signed_body` falsifies what was signed.
+    """
     request = httpx.Request(method, f"http://testserver{path}", content=body)
     sign_request(request, key=key, keyid=keyid, body=body if signed_body is None else signed_body)
     signature = {name: request.headers[name] for name in ("Content-Digest", "Signature", "Signature-Input")}
@@ -531,7 +549,7 @@ def complete(job: InferenceJob, *, compute_ms: int = 10, energy_mwh: int = 1, ca
 
     cars = cars or [make_car(), make_car()]
     for _ in range(job.units_total):
-        with transaction.atomic():  # presence and round see one clock
+        with transaction.atomic():  # so that presence and dispatch see the same now()
             for car in cars:
                 car.sync()
             lease(job, cars)
@@ -549,21 +567,21 @@ def complete(job: InferenceJob, *, compute_ms: int = 10, energy_mwh: int = 1, ca
 
 
 def ramp(lease: protocol.Lease) -> bytes:
-    """A result in which every row says which item of the job it is: order shows."""
+    """Return a result in which every row shows its item's number, so that a wrong order is visible."""
     unit = Attempt.objects.get(pk=lease.attempt).unit
     rows = np.arange(unit.first_item, unit.first_item + unit.items, dtype=np.float32)
     return safetensors.numpy.save({"y": np.stack([rows, -rows], axis=1)})
 
 
 def enrolment(code: str, public_key: str, **hardware: Any) -> protocol.Enrolment:
-    """What an agent sends with a one-time code."""
+    """Return what an agent sends with a one-time code."""
     return protocol.Enrolment(
         code=code, public_key=public_key, hardware=msgspec.structs.replace(HARDWARE, **hardware), agent_version="test"
     )
 
 
 def body_of(answer: Any) -> bytes:
-    """The bytes of any answer, also of a file that streams asynchronously."""
+    """Return the bytes of a response, also of one that streams asynchronously."""
 
     async def read() -> bytes:
         return b"".join([chunk async for chunk in answer])
@@ -572,7 +590,7 @@ def body_of(answer: Any) -> bytes:
 
 
 def make_charged_order(organization: Organization) -> JobOrder:
-    """Of a job that ended and cost something."""
+    """Create the order of a job that has ended and cost something."""
     job = make_ordered_job(organization, items=4)
     order = JobOrder.objects.get(job=job)
     jobs.cancel_job(job=job)
@@ -583,7 +601,7 @@ def make_charged_order(organization: Organization) -> JobOrder:
 
 
 def make_dispute(organization: Organization) -> Dispute:
-    """Of an order of its own, just opened."""
+    """Create a dispute of an order of its own, just opened."""
     order = make_charged_order(organization)
     user = organization.memberships.select_related("user").first()
     return Dispute.objects.create(

@@ -1,4 +1,4 @@
-"""How Hypothesis runs here: it judges what the code does, never how fast the machine draws examples. Loaded when imported."""
+"""The Hypothesis profile, loaded on import: it judges what the code does, never how fast the machine draws examples."""
 
 from hypothesis import HealthCheck, settings
 

@@ -1,8 +1,9 @@
-"""Committed rows in the test database: who may leave them, and what happens to those that stay.
+"""Committed rows in the test database: which fixtures may leave them, and what happens to rows that stay.
 
-A test that rolls back leaves nothing. Transactional tests and the worlds of a package commit; both remove their rows. If they
-could not, the next test that uses the database would fail for no reason of its own: so it is checked before it begins, the rows
-are removed, and the error names the tests that ran since the tables were last seen empty.
+A test that rolls back leaves nothing. Transactional tests and the worlds of a package commit, and remove their rows. If
+that fails, the next test would fail for a reason that is not its own. So the tables are checked before a test that
+commits or follows one that may have: rows are removed, and the error names the tests that ran since the tables were
+last empty.
 """
 
 from collections.abc import Generator, Iterator
@@ -24,16 +25,16 @@ SCHEMA_ROWS = {
     "django_migrations",
 }
 _living: set[str] = set()  # fixtures whose committed rows are meant to be there
-_writers: list[str] = []  # who may have committed rows since the tables were last seen empty
+_writers: list[str] = []  # fixtures and tests that may have committed rows since the tables were last empty
 
 
 class RowsLeft(Exception):
-    """Rows of an earlier test were still there. They are removed."""
+    """Rows of an earlier test were still there. They have been removed."""
 
 
 @contextmanager
 def committed(fixture: str) -> Iterator[None]:
-    """Let a fixture commit rows that outlive a test; remove them when it ends, also when making it has failed."""
+    """Let a fixture commit rows that outlive a test. Remove them when it ends, also if creating them failed."""
     _living.add(fixture)
     _writers.append(fixture)
     try:
@@ -56,7 +57,7 @@ def tables_with_rows() -> list[str]:
 
 
 def look() -> None:
-    """Raise RowsLeft if there are rows that no living fixture answers for; they are removed first."""
+    """Raise RowsLeft if there are rows that belong to no living fixture. The rows are removed first."""
     writers, rows = list(_writers), tables_with_rows()
     _writers.clear()
     if rows:
@@ -75,10 +76,10 @@ def is_transactional(request: Any) -> bool:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_fixture_setup(fixturedef: Any, request: Any) -> Generator[None, Any, Any]:
-    """Look before pytest-django opens the database to a test: no transaction is open yet, no row of its own made."""
+    """Check the tables before pytest-django opens the database to a test: no transaction is open yet."""
     if fixturedef.argname == "_django_db_helper" and not _living:
         commits = is_transactional(request)
-        if commits or _writers:  # whatever rolls back leaves nothing to look for
+        if commits or _writers:  # tests that roll back leave no rows
             with request.getfixturevalue("django_db_blocker").unblock():
                 look()
         if commits:

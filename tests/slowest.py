@@ -1,6 +1,6 @@
-"""Keeps how long each test took, and runs the slowest third of them: `pytest --slowest-third`, for `make test-busy`.
+"""Record how long each test takes, and run the slowest third: `pytest --slowest-third`, for `make test-busy`.
 
-Times are kept in pytest's cache by whole runs. Without any, all tests are run.
+The times of complete runs are kept in pytest's cache. Without any, all tests run.
 """
 
 from __future__ import annotations
@@ -14,20 +14,22 @@ KEY = "driveway/durations"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option --slowest-third."""
     parser.addoption("--slowest-third", action="store_true", help="run the third of the tests that took longest before")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if not hasattr(config, "workerinput"):  # workers of xdist report to the process that counts
+    """Register Durations in the main process, to which the workers of xdist report."""
+    if not hasattr(config, "workerinput"):  # only workers of xdist have this attribute
         config.pluginmanager.register(Durations(config))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the two thirds that took least. A test without a time counts as slow: it is new."""
-    took = config.cache.get(KEY, {}) if config.getoption("slowest_third") and config.cache else {}
-    if not took:
+    """Leave out the two thirds that took least. A test without a time is new and counts as slow."""
+    seconds = config.cache.get(KEY, {}) if config.getoption("slowest_third") and config.cache else {}
+    if not seconds:
         return
-    order = sorted(items, key=lambda item: (-took.get(plain(item.nodeid), float("inf")), item.nodeid))
+    order = sorted(items, key=lambda item: (-seconds.get(plain(item.nodeid), float("inf")), item.nodeid))
     slow = {item.nodeid for item in order[: len(items) // 3]}
     config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in slow])
     items[:] = [item for item in items if item.nodeid in slow]
@@ -39,7 +41,7 @@ def plain(nodeid: str) -> str:
 
 
 class Durations:
-    """Adds up the phases of each test, and keeps them if the run was a whole one."""
+    """Adds up the phases of each test, and keeps the times if the run was complete."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config

@@ -1,7 +1,8 @@
-"""A migrated database that is made once and cloned for every worker of every run, until what the schema comes from changes.
+"""A migrated database that is cloned for every worker of every run.
 
-It stays in the server between runs, as `driveway_template_<fingerprint>`, closed to connections. What belongs to a database and
-is not cloned (who may connect, who may make temporary tables) is granted by `migrate`, which runs on every clone as well.
+It is made again only when the schema's sources change. It stays in the server between runs as
+`driveway_template_<fingerprint>`, closed to connections. Rights that belong to a database are not cloned (who may
+connect, who may create temporary tables); `migrate`, which also runs on every clone, grants them.
 """
 
 import hashlib
@@ -17,14 +18,17 @@ from accounts.management.commands import migrate
 from core import db_role, rules
 
 PREFIX = "driveway_template_"
-LOCK = 7_106_255_021  # any number of its own: advisory locks are asked for by number
+LOCK = 7_106_255_021  # of the advisory lock: an arbitrary number that nothing else uses
 KEPT_S = 24 * 3600
 
 
 def provide(connection: Any) -> str:
-    """Its name. Whoever comes first makes it, under another name until it is whole; the others wait."""
+    """Return the template's name.
+
+    The first process creates it, under another name until it is complete; the others wait.
+    """
     with connection._nodb_cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(%s)", [LOCK])  # goes when this connection ends, however that is
+        cursor.execute("SELECT pg_advisory_lock(%s)", [LOCK])  # held until this connection ends
         cursor.execute("SELECT current_setting('server_version_num'), current_user")
         name = PREFIX + fingerprint(*cursor.fetchone())
         cursor.execute("SELECT FROM pg_database WHERE datname = %s", [name])
@@ -35,7 +39,7 @@ def provide(connection: Any) -> str:
 
 
 def fingerprint(*also: str) -> str:
-    """Of all that migrations make the schema of: themselves and the models of every app, the grants, the server."""
+    """Return a hash of all that determines the schema: migrations and models of every app, grants, the server."""
     digest = hashlib.sha256(repr((also, settings.INSTALLED_APPS, settings.DATABASE_APP_ROLE)).encode())
     for path in (*_sources(), Path(rules.__file__), Path(db_role.__file__), Path(migrate.__file__), Path(__file__)):
         content = path.read_bytes()
@@ -44,7 +48,7 @@ def fingerprint(*also: str) -> str:
 
 
 def _sources() -> Iterator[Path]:
-    """Models too: content types and permissions are made of them."""
+    """Yield the files of migrations and models. Content types and permissions are made from the models."""
     for app in apps.get_app_configs():
         folder = Path(app.path)
         yield from sorted(
@@ -58,20 +62,20 @@ def _sources() -> Iterator[Path]:
 def _make(connection: Any, cursor: Any, name: str) -> None:
     unfinished, own = f"{PREFIX}unfinished", connection.settings_dict
     cursor.execute(f"DROP DATABASE IF EXISTS {unfinished} WITH (FORCE)")
-    was, own["TEST"] = (own["NAME"], own["TEST"]), {**own["TEST"], "NAME": unfinished, "TEMPLATE": None}
+    earlier, own["TEST"] = (own["NAME"], own["TEST"]), {**own["TEST"], "NAME": unfinished, "TEMPLATE": None}
     try:
         connection.creation.create_test_db(verbosity=0, serialize=False)
     finally:
         connection.close()
         connection.close_pool()
-        own["NAME"], own["TEST"] = was
-        settings.DATABASES[connection.alias]["NAME"] = was[0]
+        own["NAME"], own["TEST"] = earlier
+        settings.DATABASES[connection.alias]["NAME"] = earlier[0]
     cursor.execute(f"ALTER DATABASE {unfinished} WITH ALLOW_CONNECTIONS false")
     cursor.execute(f"ALTER DATABASE {unfinished} RENAME TO {name}")
 
 
 def _drop_old(cursor: Any, name: str) -> None:
-    """Those that no run has asked for in a day: another branch, or another worktree of the same server, may be at work."""
+    """Drop templates that no run has used for a day. Newer ones may belong to another branch or worktree."""
     now = int(time.time())
     cursor.execute(f"COMMENT ON DATABASE {name} IS '{now}'")
     cursor.execute(

@@ -1,4 +1,4 @@
-"""When the other clocks of tests/clock.py start."""
+"""The start times of the clocks in tests/clock.py."""
 
 from datetime import UTC, datetime
 
@@ -26,8 +26,8 @@ from tests import clock
     ],
 )
 def test_the_start_of_each_clock(name, now, start):
-    wanted = datetime.fromisoformat(start).replace(tzinfo=UTC)
-    assert clock.start_of(name, datetime.fromisoformat(now).replace(tzinfo=UTC)) == wanted
+    expected = datetime.fromisoformat(start).replace(tzinfo=UTC)
+    assert clock.start_of(name, datetime.fromisoformat(now).replace(tzinfo=UTC)) == expected
 
 
 @pytest.mark.parametrize("arguments", [["night"], ["moon", "--", "true"], ["2020-01-01", "--", "true"]])

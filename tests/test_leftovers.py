@@ -10,7 +10,7 @@ from tests import busy, factories, leftovers
 
 @pytest.fixture
 def writers(monkeypatch):
-    """A list of writers of this test's own."""
+    """Return a list of writers that only this test uses."""
     names = []
     monkeypatch.setattr(leftovers, "_writers", names)
     return names
@@ -49,10 +49,13 @@ def test_rows_of_a_living_world_are_meant_to_be_there(writers):
 
 
 def test_busy_loops_end_with_the_block_and_the_command_gives_the_exit_code(monkeypatch):
-    made = []
-    monkeypatch.setattr(
-        subprocess, "Popen", lambda *args, popen=subprocess.Popen, **kw: made.append(popen(*args, **kw)) or made[-1]
-    )
+    processes = []
+
+    def start(*args, popen=subprocess.Popen, **kw):
+        processes.append(popen(*args, **kw))
+        return processes[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", start)
     assert busy.main(["--loops", "2", "--", "python3", "-c", "raise SystemExit(3)"]) == 3
-    assert len(made) == 3
-    assert all(process.poll() is not None for process in made)
+    assert len(processes) == 3
+    assert all(process.poll() is not None for process in processes)

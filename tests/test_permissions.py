@@ -1,7 +1,7 @@
 """Who may do what: every URL of the site against every actor, in one table. A URL that is not in it fails the build.
 
-The objects are alice's (her vehicle, its node and what that node was leased) and acme's (its keys, model, file and job). All
-actors send the same, valid request; a stranger to an object gets 404, as for one that does not exist.
+The objects belong to alice (her vehicle, its node and that node's lease) and to acme (its keys, model, file and job).
+All actors send the same, valid request. Whoever has no right to an object gets 404, as if the object did not exist.
 """
 
 import json
@@ -37,12 +37,12 @@ from tests.database import unguarded
 
 pytestmark = pytest.mark.django_db
 
-# anon     nobody at all: no cookie, no key, no signature
-# alice    the owner of the vehicle; bob owns another one
-# acme     the customer whose job it is; globex is another one; opal is staff
-# key      a valid key of acme; gkey: of globex; scope: of acme, without the scope; dead: of acme, revoked
+# anon     not identified: no cookie, no key, no signature
+# alice    the owner of the vehicle; bob owns another vehicle
+# acme     the customer to whom the job belongs; globex is another customer; opal is staff
+# key      a valid API key of acme; gkey: of globex; scope: of acme, without the needed scope; dead: of acme, revoked
 # node     signed by alice's node; node2: by another enrolled node; forged: in the name of alice's node, by another key
-# "in" is a redirect to the sign-in page, ">x" one to a path that begins with /x.
+# "in" is a redirect to the sign-in page, ">x" a redirect to a path that begins with /x.
 TABLE = """
 method url                    anon  alice      bob  acme   globex opal        key  gkey scope dead  node node2 forged
 GET    home                   200   200        200  200    200    200         200  200  200   200   200  200   200
@@ -198,7 +198,7 @@ ACTORS = HEAD[2:]
 ROWS = [(method, name, dict(zip(ACTORS, cells, strict=True))) for method, name, *cells in LINES]
 
 
-# allauth's pages: somebody who is not signed in, and somebody who is (a page that asks for the password again redirects).
+# allauth's pages: the answer without and with a sign-in (a page that asks for the password again redirects).
 ALLAUTH_TABLE = """
 account_login                         200   >dashboard
 account_signup                        200   >dashboard
@@ -293,7 +293,7 @@ NEEDS = {
 
 
 class World:
-    """The cast with their things, made once, and the request that every actor sends to a URL."""
+    """The cast with their data, created once, and the request that every actor sends to a URL."""
 
     def __init__(self) -> None:
         names = ("alice", "bob", "acme", "globex", "opal")
@@ -330,7 +330,7 @@ class World:
             factories.make_paid_top_up(acme),
             factories.make_refund_done(acme),
         )
-        with unguarded():  # whose card it was is known without asking Stripe
+        with unguarded():  # with a saved card the receipt can be made without asking Stripe for the card
             CardTopUp.objects.filter(pk=self.paid.pk).update(origin="auto", saved_card=self.card)
         self.own_key, key = factories.make_key(acme)
         dead_key, dead = factories.make_key(acme)
@@ -342,7 +342,7 @@ class World:
             self.keys[scope] = factories.make_key(acme, scopes=[other for other in Scope.values if other != scope])[1]
 
     def request(self, method: str, name: str) -> dict[str, Any]:
-        """Arguments for Client.generic, without anything that says who asks."""
+        """Return arguments for Client.generic, without anything that identifies the actor."""
         body, headers = self.body(method, name)
         if name in FORMS and isinstance(body, dict):
             content_type, data = MULTIPART_CONTENT, encode_multipart(BOUNDARY, body)
@@ -402,7 +402,7 @@ class World:
         }
 
     def body(self, method: str, name: str) -> tuple[Any, dict[str, str]]:
-        """The body, and the headers that belong to it."""
+        """Return the body and its headers."""
         wanted = {"model": str(self.model.public_id), "input_file": str(self.file.public_id)}
         public = self.agent.public_key().public_bytes_raw().hex()
         sync = protocol.SyncRequest(node=self.car.id, seq=1000, available=False)
@@ -469,7 +469,7 @@ class World:
         return bodies.get(name, none) if method != "GET" or name == "node_blob" else (b"", {})
 
     def ask(self, actor: str, method: str, name: str) -> Any:
-        """The answer to this actor's request."""
+        """Return the response to this actor's request."""
         request, client = self.request(method, name), Client(raise_request_exception=False)
         if actor in self.people:
             client.cookies = self.sessions[actor].copy()
@@ -486,9 +486,7 @@ class World:
             "node2": (self.car2.key, self.car2.id),
             "forged": (self.car2.key, self.car.id),
         }[actor]
-        if (
-            name in ("node_enrol", "node_pairing") and actor != "node2"
-        ):  # here the signer is the agent that brings the key
+        if name in ("node_enrol", "node_pairing") and actor != "node2":  # an agent signs that registers its own key
             keyid = self.agent.public_key().public_bytes_raw().hex()
             key = self.agent if actor == "node" else key
         data = request["data"]
@@ -504,7 +502,7 @@ def signed_in(user: User) -> SimpleCookie:
 
 @pytest.fixture(scope="module")
 def world(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: Any) -> Iterator[World]:
-    """Made once for the whole table, in a transaction that is rolled back at its end."""
+    """Yield the world, created once for the whole table in a transaction that is rolled back at the end."""
     folder = tmp_path_factory.mktemp("blobs")
     with (
         django_db_blocker.unblock(),
@@ -512,10 +510,10 @@ def world(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: Any) 
         pytest.MonkeyPatch.context() as patch,
         transaction.atomic(),
     ):
-        patch.setattr("compute.nodes.pairings.LIFETIME", timedelta(days=1))  # however long the table takes
-        made = World()
-        made.blobs = folder
-        yield made
+        patch.setattr("compute.nodes.pairings.LIFETIME", timedelta(days=1))  # longer than the whole table takes
+        created = World()
+        created.blobs = folder
+        yield created
         transaction.set_rollback(True)
 
 
@@ -526,7 +524,7 @@ def there(world: World, settings: Any) -> World:
 
 
 def shown(answer: Any) -> str:
-    """A status as the table writes it."""
+    """Return a status as the table writes it."""
     if answer.status_code != 302:
         return str(answer.status_code)
     if answer["Location"].startswith(reverse("account_login")):
@@ -535,7 +533,7 @@ def shown(answer: Any) -> str:
 
 
 def each_alone(world: World, requests: Iterable[tuple[str, str, str]]) -> dict[str, str]:
-    """What each (actor, method, name) is answered; none of them leaves a trace for the next."""
+    """Return the answer to each (actor, method, name). Each request is rolled back, so that none affects the next."""
     answers = {}
     for actor, method, name in requests:
         with transaction.atomic():
@@ -563,11 +561,11 @@ def test_every_page_of_an_account(request: Any, there: World, name: str, anon: s
     assert shown(client.get(path)) == signed_in
 
 
-# --- the back office ----------------------------------------------------------------------------------------------------
+# --- the back office --------------------------------------------------------------------------------------------------
 
 
 def admin_urls() -> list[tuple[str, str]]:
-    """(name, path) of every page of the back office, with the id 1 where one is needed."""
+    """Return (name, path) of every page of the back office, with the id 1 where one is needed."""
     (office,) = (pattern for pattern in get_resolver().url_patterns if getattr(pattern, "namespace", "") == "admin")
     pages = [(name, "/operations/" + re.sub(r"<\w+:\w+>", "1", path)) for name, path in names_of(office.url_patterns)]
     return [(name, path) for name, path in pages if "(" not in path and name not in ("login", "jsi18n", "None")]
@@ -587,7 +585,7 @@ def test_the_back_office_is_closed_to_everybody_but_staff(there: World, actor: s
 
 
 def page_paths(options: ModelAdmin[Any]) -> Iterator[tuple[str, str]]:
-    """(name, path) of every view that a class of the back office has, whoever wrote it, of a row that is there."""
+    """Yield (name, path) of every view of a back-office class, with the id of an existing row."""
     row, meta = options.model._default_manager.order_by("pk").first(), options.opts
     for name, path in names_of(options.get_urls()):
         there = re.sub(r"<\w+:\w+>", str(row.pk if row else 1), path)
@@ -608,15 +606,15 @@ def test_no_view_of_a_page_opens_for_staff_without_its_permission(there: World, 
             seen.add(name.rsplit("_", 1)[-1])
             for method in ("get", "post"):
                 answer = getattr(client, method)(path)
-                moved = answer.status_code == 302 and answer["Location"]
-                # Django's own: an old address leads to the page, and a history of what is not there to the front.
-                harmless = moved and (name == "None" or (name.endswith("_history") and moved == "/operations/"))
+                target = answer.status_code == 302 and answer["Location"]
+                # Django redirects an old address to the page, and the history of a missing object to the index.
+                harmless = target and (name == "None" or (name.endswith("_history") and target == "/operations/"))
                 assert answer.status_code == 403 or harmless, f"{method} {path}: {answer.status_code}"
     assert {"decide", "changelist", "add", "change", "delete", "history"} <= seen
 
 
 def reading_staff(there: World) -> Client:
-    """Opal, who has said why."""
+    """Return a client of opal, who has stated a reason."""
     client = Client()
     client.force_login(there.people["opal"])
     client.post(reverse("access_reason"), {"category": "Support", "words": "a test of permissions"})
@@ -650,7 +648,7 @@ def test_signing_in_to_the_back_office_is_the_sites_own_sign_in(there: World) ->
     assert shown(Client().get("/operations/login/")) == "in"
 
 
-# --- the table is whole -------------------------------------------------------------------------------------------------
+# --- the table is complete --------------------------------------------------------------------------------------------
 
 
 def names_of(patterns: Iterable[Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -669,7 +667,7 @@ def test_every_url_is_in_a_table() -> None:
 
 
 def test_every_method_is_in_the_table(there: World) -> None:
-    """What the table does not name is refused, whoever asks."""
+    """A method that the table does not list is refused for every actor."""
     listed = {(method, name) for method, name, _ in ROWS}
     for name in {name for _, name in listed}:
         first = name.split("_")[0]

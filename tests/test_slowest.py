@@ -8,7 +8,7 @@ from tests import slowest
 
 
 def kept(tests: list[str], took: dict[str, float], *, asked: bool = True) -> list[str]:
-    """Return the tests that are left of these, when they took so long."""
+    """Return the tests that run. `took` are their times in seconds; `asked` is the option --slowest-third."""
     items = [SimpleNamespace(nodeid=test) for test in tests]
     config = SimpleNamespace(
         cache=SimpleNamespace(get=lambda key, default: took),
@@ -27,7 +27,7 @@ TOOK = {"a": 0.1, "b": 3.0, "c": 0.2, "d": 2.0, "e": 0.3, "f": 0.4}
     [
         ("abcdef", TOOK, "bd"),
         (["a", "b@browser", "c"], TOOK, ["b@browser"]),  # xdist appends the group
-        ("abcnde", TOOK, "bn"),  # without a time: it is new
+        ("abcnde", TOOK, "bn"),  # n has no time: it is new
         ("abc", {}, "abc"),
     ],
 )

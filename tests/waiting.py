@@ -1,8 +1,8 @@
-"""Wait in tests: for a condition that has a name, with an end so far away that only a fault reaches it.
+"""Wait in tests for a named condition, with a time limit so long that only a fault reaches it.
 
-A test never sleeps for a time in which something should have happened, and never asserts that something was quick: a busy
-machine would decide whether it passes. What has to be shown of speed is shown by taking the slow way away (an interval of an
-hour), so that what happens at all has come by the fast one.
+A test never sleeps for a time in which something should have happened, and never asserts that something was quick: then
+a busy machine would decide whether it passes. Speed is tested by removing the slow way (an interval of an hour), so
+that only the fast way can make the thing happen.
 """
 
 import asyncio
@@ -12,14 +12,14 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 PATIENCE_S = 60.0
-# For a time-out of the site or the agent that a test must never reach.
+# A time-out for the site or the agent that no test reaches.
 NEVER_S = 3600.0
 _POLL_S = 0.01
 Found = TypeVar("Found")
 
 
 def until(condition: Callable[[], Found], *, what: str = "", within_s: float = PATIENCE_S) -> Found:
-    """Return the condition's value as soon as it is true. Raises AssertionError that says what was waited for."""
+    """Return the condition's value as soon as it is true. Raises AssertionError that names what was waited for."""
     deadline = time.monotonic() + within_s
     while not (found := condition()):
         assert time.monotonic() < deadline, _in_vain(condition, what, within_s)
@@ -28,9 +28,9 @@ def until(condition: Callable[[], Found], *, what: str = "", within_s: float = P
 
 
 async def until_async(condition: Callable[[], Any], *, what: str = "", within_s: float = PATIENCE_S) -> Any:
-    """Return the condition's value as soon as it is true, also of one that is awaited; the event loop runs meanwhile.
+    """Return the condition's value as soon as it is true. The condition may be a coroutine function.
 
-    Raises AssertionError as `until`.
+    The event loop runs meanwhile. Raises AssertionError as `until` does.
     """
     deadline = time.monotonic() + within_s
     while not (found := await _value(condition)):
@@ -45,7 +45,10 @@ async def _value(condition: Callable[[], Any]) -> Any:
 
 
 def _in_vain(condition: Callable[[], object], what: str, within_s: float) -> str:
-    """Return the message: `what`, or else the place of the condition, which a lambda has no other name for."""
+    """Return the message of a failed wait.
+
+    Without `what` it names the condition's place, since a lambda has no name.
+    """
     code = getattr(condition, "__code__", None)
     place = f"{code.co_filename}:{code.co_firstlineno}" if code else repr(condition)
     return f"waited {within_s:g} s in vain for {what or f'the condition at {place}'}"

@@ -67,7 +67,16 @@ def decide(
         raise InvalidInput("The decision must be given, refused or withdrawn.", decision=decision)
     _check_subject(purpose, vehicle, owner)
     try:
-        return _decide(purpose, decision, actor, method, vehicle, owner, notice_version, language)
+        return _decide(
+            purpose,
+            decision,
+            actor=actor,
+            method=method,
+            vehicle=vehicle,
+            owner=owner,
+            notice_version=notice_version,
+            language=language,
+        )
     except DatabaseError as error:
         if isinstance(from_database(error), ConsentRequired):  # a newer text took effect after we read the present one
             raise Conflict(CHANGED, code="notice_changed") from error
@@ -78,6 +87,7 @@ def decide(
 def _decide(
     purpose: str,
     decision: str,
+    *,
     actor: User | None,
     method: str,
     vehicle: Vehicle | None,

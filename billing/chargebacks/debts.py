@@ -72,7 +72,7 @@ def settle(dispute: CardDispute, *, taken: tuple[int, datetime] | None, returned
     if new_taken:
         micro, taken_at = new_taken
         postings.append(
-            _posting(dispute, "withdrawn", accounts.disputed, accounts.clearing, micro, Does.DISPUTE, taken_at)
+            _posting(dispute, "withdrawn", accounts.disputed, accounts.clearing, micro, Does.DISPUTE, at=taken_at)
         )
         owed += micro
     if new_returned:
@@ -175,7 +175,7 @@ def _accounts_in_debt() -> QuerySet[LedgerAccount]:
 
 def _returned(dispute: CardDispute, accounts: Accounts, before: Debt, micro: int, at: datetime) -> list[Posting]:
     """Return the postings when the bank returns the money: the wallet is repaid, and a write-off is reversed."""
-    postings = [_posting(dispute, "reinstated", accounts.clearing, accounts.disputed, micro, Does.DISPUTE, at)]
+    postings = [_posting(dispute, "reinstated", accounts.clearing, accounts.disputed, micro, Does.DISPUTE, at=at)]
     if before.given_micro:
         postings.append(
             _posting(dispute, "offset_back", accounts.disputed, accounts.wallet, before.given_micro, Does.OFFSET)
@@ -199,8 +199,8 @@ def _posting(
     credit: LedgerAccount,
     micro: int,
     kind: str,
-    at: datetime | None = None,
     *,
+    at: datetime | None = None,
     reverses: LedgerTransfer | None = None,
 ) -> Posting:
     return Posting(

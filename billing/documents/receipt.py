@@ -29,19 +29,36 @@ def render_top_up(row: CardTopUp) -> bytes:
         ("Payment", row.payment_intent_id or ""),
         ("Top-up", str(row.public_id)),
     ]
-    return _render("Receipt", row, row.top_up.created_at, "Received on", facts, ("Received", row.amount_micro), TOP_UP)
+    return _render(
+        "Receipt",
+        row,
+        made_at=row.top_up.created_at,
+        date_label="Received on",
+        facts=facts,
+        total=("Received", row.amount_micro),
+        text=TOP_UP,
+    )
 
 
 def render_refund(row: Refund) -> bytes:
     """Return the receipt of a refund that Stripe has made."""
     facts = [("Refund at Stripe", row.stripe_id or ""), ("Refund", str(row.public_id)), ("Reason", row.reason)]
     made_at = row.ended_at or row.created_at
-    return _render("Refund receipt", row, made_at, "Refunded on", facts, ("Refunded", row.amount_micro), REFUND)
+    return _render(
+        "Refund receipt",
+        row,
+        made_at=made_at,
+        date_label="Refunded on",
+        facts=facts,
+        total=("Refunded", row.amount_micro),
+        text=REFUND,
+    )
 
 
 def _render(
     title: str,
     row: CardTopUp | Refund,
+    *,
     made_at: datetime,
     date_label: str,
     facts: list[tuple[str, str]],

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 
 from django.db import connection
@@ -162,35 +162,39 @@ def page(
         db_cursor.execute(EVENTS, values)
         rows = db_cursor.fetchall()
     last = rows[limit - 1][:3] if len(rows) > limit else None
-    return Page([_event(*row[3:]) for row in rows[:limit]], _cursor(*last) if last else "")
+    return Page([_event(_Row(*row[3:])) for row in rows[:limit]], _cursor(*last) if last else "")
 
 
-def _event(
-    job: UUID,
-    at: datetime,
-    void: UUID | None,
-    reason: str,
-    node: UUID,
-    seq: int,
-    attempt: int,
-    items: int,
-    compute_ms: int,
-    energy_mwh: int,
-    currency: str,
-    per_hour: int,
-    per_kwh: int,
-    charged_micro: int,
-) -> dict[str, Any]:
-    sign = -1 if void else 1
+class _Row(NamedTuple):
+    """What EVENTS selects of one event, after the three columns of its position."""
+
+    job: UUID
+    at: datetime
+    void: UUID | None
+    reason: str
+    node: UUID
+    seq: int
+    attempt: int
+    items: int
+    compute_ms: int
+    energy_mwh: int
+    currency: str
+    per_hour: int
+    per_kwh: int
+    charged_micro: int
+
+
+def _event(row: _Row) -> dict[str, Any]:
+    sign = -1 if row.void else 1
     data = {
-        "compute_ms": sign * compute_ms,
-        "energy_mwh": sign * energy_mwh,
-        "items": sign * items,
-        "attempt": attempt,
-        "prices": {"currency": currency, "micro_per_hour": per_hour, "micro_per_kwh": per_kwh},
-        "amounts": {"charged_micro": sign * charged_micro},
+        "compute_ms": sign * row.compute_ms,
+        "energy_mwh": sign * row.energy_mwh,
+        "items": sign * row.items,
+        "attempt": row.attempt,
+        "prices": {"currency": row.currency, "micro_per_hour": row.per_hour, "micro_per_kwh": row.per_kwh},
+        "amounts": {"charged_micro": sign * row.charged_micro},
     }
-    return for_customer(node=node, seq=seq, job=job, at=at, data=data, void=void, reason=reason)
+    return for_customer(node=row.node, seq=row.seq, job=row.job, at=row.at, data=data, void=row.void, reason=row.reason)
 
 
 def _cursor(job_id: int, kind: int, row_id: int) -> str:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.core import signing
@@ -80,7 +80,7 @@ def deliver(node_ids: Sequence[int], held: Sequence[int] = ()) -> dict[int, list
     with connection.cursor() as cursor:
         cursor.execute(DELIVER, [list(node_ids), REDELIVER_AFTER_S, list(held)])
         for row in cursor.fetchall():
-            leases[row[0]].append(_lease(*row[1:]))
+            leases[row[0]].append(_lease(_Row(*row[1:])))
     return leases
 
 
@@ -122,36 +122,40 @@ def check_grant(grant: str, *, node: str, sha256: str) -> None:
         raise Forbidden("This grant is for something else.", code="grant_invalid")
 
 
-def _lease(
-    node: Any,
-    attempt: int,
-    fence: int,
-    expires_in_ms: float,
-    items: int,
-    model: str,
-    model_bytes: int,
-    unit_input: str,
-    input_bytes: int,
-    outputs: Any,
-    memory_bytes: int,
-    us_per_item: int,
-    batch: int,
-) -> protocol.Lease:
-    expected_ms = items * us_per_item // 1000
+class _Row(NamedTuple):
+    """What DELIVER selects of one lease."""
+
+    node: Any
+    attempt: int
+    fence: int
+    expires_in_ms: float
+    items: int
+    model: str
+    model_bytes: int
+    unit_input: str
+    input_bytes: int
+    outputs: Any
+    memory_bytes: int
+    us_per_item: int
+    batch: int
+
+
+def _lease(row: _Row) -> protocol.Lease:
+    expected_ms = row.items * row.us_per_item // 1000
     return protocol.Lease(
-        attempt=attempt,
-        fence=fence,
-        expires_in_ms=int(expires_in_ms),
-        items=items,
-        batch=batch,
-        model_sha256=model,
-        model_bytes=model_bytes,
-        input_sha256=unit_input,
-        input_bytes=input_bytes,
-        outputs=tuple(output["name"] for output in from_jsonb(outputs)),
-        memory_bytes=memory_bytes,
+        attempt=row.attempt,
+        fence=row.fence,
+        expires_in_ms=int(row.expires_in_ms),
+        items=row.items,
+        batch=row.batch,
+        model_sha256=row.model,
+        model_bytes=row.model_bytes,
+        input_sha256=row.unit_input,
+        input_bytes=row.input_bytes,
+        outputs=tuple(output["name"] for output in from_jsonb(row.outputs)),
+        memory_bytes=row.memory_bytes,
         time_limit_ms=max(TIME_LIMIT_FLOOR_MS, TIME_LIMIT_FACTOR * expected_ms),
-        grant=_signer().sign_object([str(node), model, unit_input]),
+        grant=_signer().sign_object([str(row.node), row.model, row.unit_input]),
     )
 
 

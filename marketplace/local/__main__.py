@@ -1,4 +1,8 @@
-"""`python -m marketplace.local`: the whole site with demo logins, until Ctrl-C. `make run` is this."""
+"""`python -m marketplace.local`: the whole site with life in it, until Ctrl-C. `make run` is this.
+
+This process only supervises: it starts the servers and the site's processes, then the program that prepares the
+showcase, then cars and customer, and starts again whatever ends by itself.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +10,24 @@ import os
 import sys
 from collections.abc import Callable
 
-import django
-
-from marketplace.local.embedded import EmbeddedError
+from marketplace.local.embedded import EmbeddedError, home, read_dotenv
+from marketplace.local.embedded.children import ChildSpec
 from marketplace.local.embedded.stack import Stack
 
+SHOWCASE = "showcase"
 
-def main(logins: Callable[[], list[str]] | None = None) -> int:
-    """Run the site and print what `logins` says. Exit code 0 after Ctrl-C or SIGTERM, 1 when something failed or ended."""
+
+def main(bring_up: Callable[[Stack], Callable[[], None]] | None = None) -> int:
+    """Run the site. Exit code 0 after Ctrl-C or SIGTERM, 1 when something could not be started or kept ending.
+
+    `bring_up` starts what lives in the site, and returns what is to be called twice a second.
+    """
+    read_dotenv()
+    label_site()
     try:
         with Stack() as stack:
-            os.environ.update(stack.environment)
-            print(f"\nDriveway runs at {stack.url}  (Ctrl-C stops it)\n")
-            for line in (logins or demo_logins)():
-                print(f"  {line}")
-            print(flush=True)
-            stack.wait()
+            print(f"\nDriveway runs at {stack.url}  (Ctrl-C stops it)", flush=True)
+            stack.keep_up((bring_up or showcase)(stack))
     except KeyboardInterrupt:
         return 0
     except EmbeddedError as error:
@@ -30,14 +36,35 @@ def main(logins: Callable[[], list[str]] | None = None) -> int:
     return 0
 
 
-def demo_logins() -> list[str]:
-    """Made-up people, made on first use; their passwords stay the same."""
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "marketplace.settings")
-    django.setup()
-    from marketplace.local.demo.seed import seed  # needs Django to be set up
+def label_site() -> None:
+    """Say on every page, paper and mail that this is a demonstration, unless the environment has other words."""
+    from marketplace.local.showcase import label
 
-    people = seed()
-    return [*people.lines(), f"API key of the customer: {people.api_key}"]
+    for name, value in label.settings(home()).items():
+        os.environ.setdefault(name, value)
+
+
+def showcase(stack: Stack) -> Callable[[], None]:
+    """Start the program that prepares people, history and cars; when it is done, start cars and customer."""
+    from marketplace.local.showcase import cars
+
+    # Only this process of the site's knows who owns the tables.
+    owner = {"DATABASE_OWNER_URL": os.environ.get("DATABASE_OWNER_URL", "")}
+    arguments = ("-m", "marketplace.local.showcase", stack.url)
+    stack.add(ChildSpec(SHOWCASE, arguments, environment={**stack.environment, **owner}, speaks=True, once=True))
+    waiting = [
+        *cars.agents(stack.home, stack.url, stack.environment),
+        ChildSpec("customer", ("-m", "marketplace.local.showcase.orders", stack.url), environment=stack.environment),
+    ]
+
+    def look() -> None:
+        if waiting and stack.has_done(SHOWCASE):
+            for spec in waiting:
+                stack.add(spec)
+            waiting.clear()
+            print("\nThe cars are on, and the customer orders a small job about once a minute.\n", flush=True)
+
+    return look
 
 
 if __name__ == "__main__":

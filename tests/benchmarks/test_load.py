@@ -1,4 +1,7 @@
-"""The customer of benchmarks.withdrawal: a refusal ends the run and says why; a server that is away is asked again."""
+"""The customer of benchmarks.withdrawal: a refused order ends the run with its reason.
+
+A server that cannot be reached is asked again.
+"""
 
 import threading
 from collections.abc import Iterator

@@ -1,1 +1,4 @@
-"""A package, so that what is made for it (scope="package") ends with it: the world would be in the way of all other tests."""
+"""A package, so that fixtures of the scope "package" end with it.
+
+Their committed rows would disturb all other tests.
+"""

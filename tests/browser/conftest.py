@@ -18,14 +18,16 @@ from tests import leftovers
 from tests.browser.world import World
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
-DAY_S = 86_400  # what ends by time is made to outlast the slowest run
-PATIENCE_S = 300  # a busy machine is slow, not wrong
+DAY_S = 86_400  # time limits of the site are raised to this, so that none ends during the slowest run
+PATIENCE_S = 300  # on a busy machine a step may take long and still be right
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 
 
 class Chromium:
-    """A browser that lives in a thread of its own: Playwright keeps an event loop running in its thread, in which Django's
-    models and the other tests' event loops would refuse to work.
+    """A browser in a thread of its own.
+
+    Playwright keeps an event loop running in its thread, in which Django's models and the event loops of other tests
+    would refuse to work.
     """
 
     def __init__(self, executable: str) -> None:
@@ -39,7 +41,7 @@ class Chromium:
         return self._thread.submit(work, *arguments).result(PATIENCE_S)
 
     def page(self, actor: str, site: str, cookies: dict[str, str]) -> Page:
-        """The page of this actor, signed in by cookie when it is first asked for. Call it in the browser's thread."""
+        """Return the page of this actor, signed in by cookies at the first call. Call it in the browser's thread."""
         if actor not in self._pages:
             context = self._browser.new_context(viewport=PHONE, reduced_motion="reduce", locale="en-US")
             context.set_default_timeout(PATIENCE_S * 1000)
@@ -77,7 +79,7 @@ def chromium() -> Iterator[Chromium]:
 
 @pytest.fixture(scope="package")
 def world(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: Any) -> Iterator[World]:
-    """Everybody with their things, committed, behind a web server; flushed at the end as transactional tests are."""
+    """Yield the world, committed, behind a web server. It is flushed at the end, as after transactional tests."""
     blobs = tmp_path_factory.mktemp("blobs")
     lasting = {"ACCOUNT_REAUTHENTICATION_TIMEOUT": DAY_S, "ACCESS_REASON_MINUTES": DAY_S // 60}
     with (

@@ -1,4 +1,4 @@
-"""An owner's way with nothing but the keyboard: sign in, add a car, give consent, take it back."""
+"""An owner's way with only the keyboard: sign in, add a car, give consent, withdraw it."""
 
 import pytest
 from playwright.sync_api import Page
@@ -18,7 +18,7 @@ FOCUSED = """() => {
 
 
 def tab_to(page: Page, label: str, presses: int = 60) -> None:
-    """Press Tab until what has the focus is called so; wherever it is on the way, the focus can be seen."""
+    """Press Tab until the label of the focused element begins with `label`. The focus must be visible at every step."""
     for _ in range(presses):
         page.keyboard.press("Tab")
         text, is_seen = page.evaluate(FOCUSED)
@@ -49,7 +49,7 @@ def _add_a_car(chromium: Chromium, world: World, email: str) -> None:
         tab_to(page, label)
         page.keyboard.type(text)
     enter(page)
-    tab_to(page, "Add ")  # "a vehicle", or "one without a code" where pairing is the main way
+    tab_to(page, "Add ")  # "Add a vehicle", or "Add one without a code" where pairing is the main way
     enter(page)
     for label, text in (("Name", "Family car"), ("Vehicle identification number", VIN)):
         tab_to(page, label)

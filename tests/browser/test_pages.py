@@ -1,7 +1,7 @@
-"""Every page of every actor in a real browser: on a phone, in the dark and in the light, and on a desk.
+"""Check every page of every actor in a real browser: on a phone, in dark and light mode, and on a desktop.
 
-No error in the console (a breach of the content security policy is one), nothing that sticks out sideways, nothing that axe
-finds. A page that is not in the table fails the build. `SCREENSHOTS=folder` keeps a picture of each.
+There must be no error in the console (a violation of the content security policy is one), nothing wider than the page,
+and no finding of axe. A page that is not in the table fails the build. `SCREENSHOTS=folder` saves a picture of each.
 """
 
 import os
@@ -18,7 +18,7 @@ from tests.test_permissions import names_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.xdist_group("browser")]
 
-# actor: names of URLs, each with `arguments` of world.py
+# Actor -> names of URLs. Their arguments come from `arguments` of world.py.
 PAGES = {
     "public": [
         "home",
@@ -117,7 +117,7 @@ PAGES = {
 }
 ROWS = [(actor, name) for actor, names in PAGES.items() for name in names]
 
-# Names that are no page of their own, and why.
+# Names of URLs that are not pages, and why.
 NO_PAGE = {
     "healthz": "JSON",
     "erasure_proof": "JSON",
@@ -126,7 +126,7 @@ NO_PAGE = {
     "statement_package": "a file",
     "statement_pdf": "a file",
     "earnings_tax_csv": "a file",
-    "dashboard": "leads elsewhere",
+    "dashboard": "a redirect",
     "job_result": "a file",
     "invoice_pdf": "a file",
     "usage_csv": "a file",
@@ -136,8 +136,8 @@ NO_PAGE = {
     "receipt_list": "a file",
     "export_download": "a file",
     "payout_account_start": "POST",
-    "payout_account_return": "leads elsewhere",
-    "payout_account_refresh": "leads elsewhere",
+    "payout_account_return": "a redirect",
+    "payout_account_refresh": "a redirect",
     "payout_dashboard": "POST",
     "payout_final": "POST",
     "policy_pause": "POST",
@@ -163,25 +163,26 @@ NO_PAGE = {
     "mfa_remove_webauthn": "needs a security key",
     "mfa_edit_webauthn": "needs a security key",
 }
-NO_PAGES = ("api_", "node_")  # programs' doors, by how their names begin
-BUT = {"api_docs", "api_keys", "node_replace"}
+NO_PAGES = ("api_", "node_")  # names of URLs for programs begin so
+BUT = {"api_docs", "api_keys", "node_replace"}  # pages although their names begin so
 
 Scheme = Literal["dark", "light"]
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]
 ALL_RULES = {"runOnly": {"type": "tag", "values": RULES}}
 COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
 STRUCTURE = {**ALL_RULES, "rules": {"color-contrast": {"enabled": False}}}
-# Rules that ask how what is shown is laid out; all others ask what is shown, and what it says.
+# Rules that depend on the layout. All others depend only on which elements are shown, and on their texts.
 LAYOUT = {"runOnly": {"type": "rule", "values": ["scrollable-region-focusable", "link-in-text-block"]}}
 CHECK = """async ({ size, scheme, rules, shown, same }) => {
   const drawn = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
   do await drawn(); while (innerWidth !== size.width || !matchMedia(`(prefers-color-scheme: ${scheme})`).matches);
-  // What ends may begin another: a colour that is inherited changes after its parent's.
+  // The end of an animation may begin another one: an inherited colour changes after its parent's.
   for (let on; (on = document.getAnimations().filter((at) => at.playState === "running")).length; await drawn())
     await Promise.allSettled(on.map((animation) => animation.finished));
   const { scrollWidth, clientWidth } = document.documentElement;
   const wrong = scrollWidth > clientWidth ? [`${scrollWidth} px wide`] : [];
-  const now = [...document.querySelectorAll("*")].map((at) => +at.checkVisibility({ visibilityProperty: true })).join("");
+  const isShown = (element) => +element.checkVisibility({ visibilityProperty: true });
+  const now = [...document.querySelectorAll("*")].map(isShown).join("");
   const options = { ...(now === shown ? same : rules), resultTypes: ["violations"], preload: false };
   const { violations } = await axe.run(document, options);
   for (const { id, nodes } of violations)
@@ -197,39 +198,41 @@ def test_every_page(chromium: Chromium, world: World, actor: str, name: str) -> 
 
 
 def _visit(chromium: Chromium, world: World, actor: str, address: str, title: str) -> list[str]:
-    """What is wrong with the page."""
+    """Return what is wrong with the page."""
     page = chromium.page(actor, world.url, world.cookies[actor])
     wrong: list[str] = []
 
-    def hear(message: ConsoleMessage) -> None:
+    def on_console(message: ConsoleMessage) -> None:
         if message.type == "error":
             wrong.append(f"console: {message.text}")
 
-    def catch(error: Error) -> None:
+    def on_error(error: Error) -> None:
         wrong.append(f"script: {error}")
 
     page.set_viewport_size(PHONE)
     page.emulate_media(color_scheme="dark")
-    page.on("console", hear)
-    page.on("pageerror", catch)
+    page.on("console", on_console)
+    page.on("pageerror", on_error)
     answer = page.goto(address)
     if answer is None or answer.status != 200 or answer.url != address:
         wrong.append(f"answered {answer.status if answer else None} at {answer.url if answer else address}")
-    page.remove_listener("console", hear)  # axe itself tries styles that the policy refuses
-    page.remove_listener("pageerror", catch)
+    page.remove_listener("console", on_console)  # axe itself tries styles that the policy refuses
+    page.remove_listener("pageerror", on_error)
     page.evaluate(AXE)
     shown = ""
     for size, scheme, rules in ((PHONE, "dark", COLOURS), (PHONE, "light", ALL_RULES), (DESK, "light", STRUCTURE)):
-        shown, found = _look(page, size, scheme, rules, shown)
-        wrong += [f"{size['width']} px, {scheme}: {what}" for what in found]
+        shown, findings = _look(page, size, scheme, rules, shown)
+        wrong += [f"{size['width']} px, {scheme}: {finding}" for finding in findings]
         if folder := os.environ.get("SCREENSHOTS"):
             page.screenshot(path=Path(folder) / f"{title}-{size['width']}-{scheme}.png", full_page=True)
     return wrong
 
 
 def _look(page: Page, size: ViewportSize, scheme: Scheme, rules: dict[str, Any], shown: str) -> tuple[str, list[str]]:
-    """Which elements are shown, and what is wrong. Colours follow the scheme, structure what is shown: so contrast twice, and
-    structure again at the other width if something else is shown there; if not, only what follows the layout.
+    """Return which elements are shown, and what is wrong.
+
+    Contrast depends on the colour scheme, so it is checked in both. Structure depends on which elements are shown: it
+    is checked again at the other width only if other elements are shown there, otherwise only the layout rules are.
     """
     if page.viewport_size != size:
         page.set_viewport_size(size)
@@ -241,7 +244,7 @@ def _look(page: Page, size: ViewportSize, scheme: Scheme, rules: dict[str, Any],
 
 def test_every_page_is_in_the_table() -> None:
     names = {name for name, _ in names_of(get_resolver().url_patterns)}
-    doors = {name for name in names if name.startswith(NO_PAGES) and name not in BUT}
+    for_programs = {name for name in names if name.startswith(NO_PAGES) and name not in BUT}
     listed = {name for _, name in ROWS if not name.startswith("admin:")}
-    assert names - doors - set(NO_PAGE) == listed
+    assert names - for_programs - set(NO_PAGE) == listed
     assert not listed & set(NO_PAGE)

@@ -1,4 +1,4 @@
-"""The people of the browser tests, their things in every state that a page shows, and how each is signed in."""
+"""The people of the browser tests, their data in every state that a page shows, and how each person is signed in."""
 
 from datetime import UTC, timedelta
 from pathlib import Path
@@ -39,16 +39,18 @@ from tests.billing.payouts.helpers import make_payout
 
 
 class World:
+    """The people and their data."""
+
     def __init__(self, url: str, blobs: Path) -> None:
         self.url, self.blobs = url, blobs
         self.acme = factories.make_organization("acme@example.com", wallet_micro=10**7)
-        names = ("alice", "bob", "carol")  # carol has nothing yet
+        names = ("alice", "bob", "carol")  # carol has no vehicle
         self.alice, self.bob, self.carol = (factories.make_owner(f"{name}@example.com") for name in names)
         self.opal = factories.make_user("opal@example.com")
         registration.register_operator(user=self.opal)
         self.car, self.car2 = factories.make_car(self.alice), factories.make_car(self.bob)
         self.vehicle = self.car.node.vehicle
-        self.bare = factories.make_vehicle(self.alice, consent="")  # no agent, nothing decided
+        self.bare = factories.make_vehicle(self.alice, consent="")  # no agent, no decision about any purpose
         self._work()
         self._states()
         self.key, _ = factories.make_key(self.acme)
@@ -80,10 +82,10 @@ class World:
         }
 
     def _work(self) -> None:
-        """A job that is done and paid, one that is being checked, and one that failed on alice's car."""
+        """Create a job that is done and paid, one that is being checked, and one that failed on alice's car."""
         ordered = factories.make_ordered_job(self.acme, items=8, unit_items=4)
-        ModelArtifact.objects.update(us_per_item=10**7)  # heavy enough to be paid more than nothing
-        with override_settings(METER_CLOCK_SLACK_MS=10**6):  # nobody waits for forty seconds of work
+        ModelArtifact.objects.update(us_per_item=10**7)  # so slow that the pay does not round down to zero
+        with override_settings(METER_CLOCK_SLACK_MS=10**6):  # forty seconds of work are reported at once
             self.done = factories.complete(ordered, compute_ms=40_000, cars=[self.car, self.car2])
         self.running = factories.make_ordered_job(self.acme, items=4)
         paid = factories.lease_to(self.car, self.running)
@@ -93,7 +95,7 @@ class World:
         settlement.settle_usage()
 
     def _payouts(self) -> None:
-        """An account of which Stripe wants more, and payouts that wait for it and that are over."""
+        """Create a payout account for which Stripe asks for more, and payouts that wait for it or are over."""
         wants = [
             ("identity.individual.documents.primary_verification", "user", "past_due"),
             ("external_account", "user", "currently_due"),
@@ -117,7 +119,7 @@ class World:
         payouts.return_to_balance(payout=make_payout(self.alice), reason="test", actor=None)
 
     def _earnings(self) -> None:
-        """Three weeks of work of two cars, and a statement with every kind of line, late work among it."""
+        """Create three weeks of work of two cars, and a statement with every kind of line, including late work."""
         today = timezone.now().date()
         for ago in range(1, 22):
             for vehicle, gross in ((self.vehicle, 1_234_567), (self.bare, 345_678)):
@@ -174,7 +176,10 @@ class World:
         )
 
     def _cards(self) -> None:
-        """Two cards, one of them about to end; a recharge that paid once, and is paused since a bank asked."""
+        """Create two cards, one of which expires soon, and a recharge that paid once and is now paused.
+
+        It is paused because a bank asked for a confirmation.
+        """
         self.card = factories.make_saved_card(self.acme)
         now = timezone.now()
         other = factories.make_saved_card(
@@ -202,7 +207,7 @@ class World:
         AutoRecharge.objects.update(paused_code="authentication_required", paused_at=now)
 
     def _invoices(self) -> None:
-        """A month of work, and one in which a charge was given back; a customer with a long name and an address."""
+        """Create a month of work, one with a refunded charge, and a customer with a long name and address."""
         BillingProfile.objects.create(
             organization=self.acme,
             legal_name="Acme Machine Intelligence " * 3,
@@ -217,7 +222,7 @@ class World:
         factories.make_invoice(self.acme)
 
     def _usage(self) -> None:
-        """Days of work before today's, by two models, one of them with a long name; a cap that is in use."""
+        """Create days of earlier work by two models, one with a long name, and a cap that is partly used."""
         models = [factories.make_artifact(self.acme), factories.make_artifact(self.acme)]
         ModelArtifact.objects.filter(pk=models[1].pk).update(name="resnet_of_many_words_" * 3)
         today = timezone.now().astimezone(UTC).date()
@@ -239,7 +244,7 @@ class World:
         spend_caps.set_cap(organization=self.acme, monthly_micro=40_000_000, actor=None)
 
     def _disputes(self) -> None:
-        """One that is talked about, and a proposal that waits for a second operator."""
+        """Create a dispute with messages, and a proposal that waits for a second operator."""
         self.dispute = factories.make_dispute(self.acme)
         for operator, text in (
             (True, "Which rows do you mean?"),
@@ -262,7 +267,7 @@ class World:
         )
 
     def _conflict(self) -> None:
-        """A car that signed twice under one number; what was decided about it once."""
+        """Create a car that signed two records with one number, and one decision about it."""
         car = factories.make_car()
         attempt = factories.lease_to(car)
         second = car.report(attempt, advance=False, compute_ms=999, energy_mwh=7)
@@ -278,7 +283,7 @@ class World:
         )
 
     def _states(self) -> None:
-        """A car that its rules stop, with a history of availability; long words; another locale than the default."""
+        """Create a car that its rules stop, a history of availability, long names, and another locale than usual."""
         factories.decide(self.vehicle, "given", "availability")
         NodePresence.objects.filter(node=self.car.node).update(
             available=False, reason="charge_low", last_sync_at=timezone.now() + timedelta(hours=1)
@@ -308,7 +313,10 @@ class World:
 
 
 def signed_in(user: User) -> dict[str, str]:
-    """By the forms, as a person does: some pages ask for a sign-in that is not long ago and for a verified address."""
+    """Sign in through the forms, as a person does, and return the cookies.
+
+    Some pages ask for a recent sign-in and for a verified address.
+    """
     EmailAddress.objects.create(user=user, email=user.email, verified=True, primary=True)
     client = Client()
     client.post("/accounts/login/", {"login": user.email, "password": factories.PASSWORD})
@@ -319,7 +327,7 @@ def signed_in(user: User) -> dict[str, str]:
 
 
 def guarded(user: User) -> dict[str, str]:
-    """Signed in, with a second factor and recovery codes."""
+    """Sign in a user, add a second factor and recovery codes, and return the cookies."""
     cookies = signed_in(user)
     TOTP.activate(user, generate_totp_secret())
     RecoveryCodes.activate(user)
@@ -327,7 +335,7 @@ def guarded(user: User) -> dict[str, str]:
 
 
 def arguments(world: World) -> dict[str, tuple[Any, ...]]:
-    """What the pages' addresses are made with, by URL name."""
+    """Return the arguments of the pages' URLs, by URL name."""
     vehicle = world.vehicle.public_id
     return {
         "vehicle_detail": (vehicle,),

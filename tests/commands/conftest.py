@@ -1,4 +1,4 @@
-"""A scratch site that the commands share, with servers of its own in a folder that goes afterwards."""
+"""A scratch site that the commands share, with servers of its own in a folder that is deleted afterwards."""
 
 import os
 import shlex
@@ -15,19 +15,22 @@ import pytest
 from benchmarks.scratch import FROM_OUTSIDE
 from marketplace.local import embedded
 
-TIMEOUT_S = 1800  # of one command, on a machine that is slow and does other things
-SHOWN = 6000
+TIMEOUT_S = 1800  # of one command, on a slow and busy machine
+SHOWN = 6000  # characters of a failed command's output
 
 
 @dataclass(frozen=True)
 class Site:
-    """Folder and environment of commands. Without servers in the environment each command starts its own there."""
+    """The folder and the environment of commands.
+
+    Without servers in the environment each command starts its own there.
+    """
 
     home: Path
-    environment: dict[str, str] = field(repr=False)  # not for a failing test's traceback
+    environment: dict[str, str] = field(repr=False)  # it holds secrets: keep them out of a failing test's traceback
 
     def run(self, command: str) -> str:
-        """Return what a command printed; fail with its output if it ends with another code than 0, or prints nothing."""
+        """Return what a command printed. Fail with its output if its exit code is not 0 or it printed nothing."""
         done = subprocess.run(
             shlex.split(command.format(home=self.home)),
             cwd=embedded.REPOSITORY,
@@ -38,15 +41,15 @@ class Site:
             stdin=subprocess.DEVNULL,
             check=False,
         )
-        said = f"\n{command}\n{done.stdout[-SHOWN:]}\n{done.stderr[-SHOWN:]}"
-        assert done.returncode == 0, f"exit code {done.returncode}{said}"
-        assert done.stdout.strip(), f"an empty report{said}"
+        output = f"\n{command}\n{done.stdout[-SHOWN:]}\n{done.stderr[-SHOWN:]}"
+        assert done.returncode == 0, f"exit code {done.returncode}{output}"
+        assert done.stdout.strip(), f"no output on stdout{output}"
         return done.stdout
 
 
 def _environment(home: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in FROM_OUTSIDE}
-    return kept | {
+    inherited = {name: value for name, value in os.environ.items() if name not in FROM_OUTSIDE}
+    return inherited | {
         "DRIVEWAY_HOME": str(home),
         "DRIVEWAY_ENV": "development",
         "DJANGO_SETTINGS_MODULE": "marketplace.settings",
@@ -57,15 +60,15 @@ def _environment(home: Path) -> dict[str, str]:
 
 @pytest.fixture
 def empty() -> Iterator[Site]:
-    """Nothing but a folder, for programs that bring up their own site."""
-    home = Path(tempfile.mkdtemp(prefix="dw-"))  # short: PostgreSQL's socket lies in it
+    """Yield a site without servers, for programs that start their own."""
+    home = Path(tempfile.mkdtemp(prefix="dw-"))  # a short path: PostgreSQL's socket is in it
     yield Site(home, _environment(home))
     shutil.rmtree(home)
 
 
 @pytest.fixture(scope="session")
 def site() -> Iterator[Site]:
-    """Servers that run, with the data of tests/commands/site.py."""
+    """Yield a site with running servers and the data of tests/commands/site.py."""
     home = Path(tempfile.mkdtemp(prefix="dw-"))
     with pytest.MonkeyPatch.context() as patch:
         for name in FROM_OUTSIDE:
@@ -75,10 +78,10 @@ def site() -> Iterator[Site]:
         embedded.provide_secrets(home)
         try:
             embedded.provide(*embedded.ALL)
-            made = Site(home, dict(os.environ))
-            made.run("python manage.py migrate")
-            made.run("python -m tests.commands.site {home}")
-            yield made
+            running = Site(home, dict(os.environ))
+            running.run("python manage.py migrate")
+            running.run("python -m tests.commands.site {home}")
+            yield running
         finally:
             embedded.leave()
             shutil.rmtree(home)

@@ -1,6 +1,7 @@
-"""`python -m tests.commands.site FOLDER`: fill a migrated database with paid work, and write what commands are shown.
+"""`python -m tests.commands.site FOLDER`: fill a migrated database with paid work, and write files for commands.
 
-Made by the services of the site: an owner whose car has worked, a statement of it with its package, consent receipts, an operator.
+The site's services create an owner whose car has worked, a statement with its package, consent receipts, and an
+operator.
 """
 
 import json
@@ -17,7 +18,7 @@ FRONT = "purpose: product_email\nversion: 2\neffective_at: 2099-01-01T00:00:00+0
 
 
 def main(folder: Path) -> None:
-    """Write RECORDS, RECEIPTS and what is read from files into the folder."""
+    """Fill the database and write RECORDS, RECEIPTS, NOTICE and NEWS into the folder."""
     (folder / NOTICE).write_text(f"---\n{FRONT}\n---\nNews\n\nIn short.\n\nAt length.\n")
     (folder / NEWS).write_text("News\n\nThere are some.\n")
     django.setup()
@@ -41,7 +42,7 @@ def main(folder: Path) -> None:
 
 
 def write_reading(folder: Path) -> None:
-    """Write READING as docs/vehicles.md shows one, of now: an old one is not trusted."""
+    """Write READING as docs/vehicles.md shows it, with the present time: an old reading is not trusted."""
     reading = {"at": datetime.now(UTC).isoformat(), "parked": True, "plugged_in": True, "charge_percent": 71.5}
     (folder / READING).write_text(json.dumps({**reading, "network": "wifi", "temperature_c": 19}))
 

@@ -1,8 +1,11 @@
-"""Every command that README.md, CONTRIBUTING.md, docs/ and the apps' READMEs name: how it is run here, or why it is not."""
+"""Every command that the documents name: how the tests run it, or why they do not.
+
+The documents are README.md, CONTRIBUTING.md, docs/ and the apps' READMEs.
+"""
 
 from tests.commands.site import NEWS, NOTICE, OPERATOR, READING, RECEIPTS, RECORDS
 
-# Programs that bring up a site of their own.
+# Programs that start a site of their own.
 BENCHMARKS = {
     f"benchmarks.{name}": f"python -m benchmarks.{name} --quick"
     for name in ("withdrawal", "ledger", "settlement", "statements", "consent_race", "erasure")
@@ -17,7 +20,9 @@ COMMANDS = {
     "manage.py verify_receipt": f"python manage.py verify_receipt {{home}}/{RECEIPTS}",
     "manage.py close_statements": "python manage.py close_statements --until now",
     "manage.py close_invoices": "python manage.py close_invoices --until now",
-    "manage.py export_tax": f"python manage.py export_tax --year 2026 --by {OPERATOR} --reason 'DAC7 report' --output {{home}}/tax.csv",
+    "manage.py export_tax": (
+        f"python manage.py export_tax --year 2026 --by {OPERATOR} --reason 'DAC7 report' --output {{home}}/tax.csv"
+    ),
     "manage.py publish_notice": f"python manage.py publish_notice {{home}}/{NOTICE}",
     "manage.py send_news": f"python manage.py send_news {{home}}/{NEWS}",
     "driveway-verify": f"driveway-verify {{home}}/{RECORDS}",
@@ -26,31 +31,31 @@ COMMANDS = {
     "make help": "make help",
 }
 
-# Long runs of the suite: the variable that makes them long -> a short run.
+# Long runs of the suite: the variable that sets their length -> the command of a short run.
 SUITES = {
     "DRIVEWAY_KILLS": "env DRIVEWAY_KILLS=2 python -m pytest -n 0 -s tests/billing/payouts/test_kill.py",
     "DRIVEWAY_MONEY_RUNS": "env DRIVEWAY_MONEY_RUNS=2 python -m pytest -n 0 tests/billing/machine/test_money.py",
 }
 
 NOT_RUN = {
-    "manage.py migrate": "makes the scratch site of all others",
-    "manage.py link": "runs until it is stopped: in `make demo`, benchmarks.dispatch and benchmarks.withdrawal",
+    "manage.py migrate": "creates the scratch site of all other commands",
+    "manage.py link": "runs until it is stopped; `make demo`, benchmarks.dispatch and benchmarks.withdrawal run it",
     "driveway-agent pair": "needs a person at the portal: tests/compute/agent/commands/test_pair.py",
-    "driveway-agent enrol": "in `make demo` and benchmarks.withdrawal",
-    "driveway-agent run": "in `make demo` and benchmarks.withdrawal",
+    "driveway-agent enrol": "`make demo` and benchmarks.withdrawal run it",
+    "driveway-agent run": "`make demo` and benchmarks.withdrawal run it",
     "driveway-agent status": "needs an enrolled car: tests/compute/agent/commands/test_cli.py",
     "driveway-agent key": "needs an enrolled car: tests/compute/agent/commands/test_cli.py",
     "driveway-agent withdraw": "needs a running site: tests/compute/agent/commands/test_cli.py",
-    "make demo": "tests/commands/test_demo.py runs what it runs once all is installed",
+    "make demo": "tests/commands/test_demo.py runs the program that it starts after the installation",
     "make run": "runs until Ctrl-C",
-    "make test": "CI runs it by itself",
-    "make test-busy": "CI runs it by itself",
-    "make test-clock": "the whole suite, by hand, where faketime is installed",
-    "make test-commands": "is this",
+    "make test": "CI runs it as a step",
+    "make test-busy": "CI runs it as a step",
+    "make test-clock": "runs the whole suite; a person starts it where faketime is installed",
+    "make test-commands": "is the run of these tests",
     "make ci": "is what CI runs",
-    "make lint": "CI runs it by itself",
-    "make types": "CI runs it by itself",
-    "make layers": "CI runs it by itself",
-    "make migrations": "CI runs it by itself",
+    "make lint": "CI runs it as a step",
+    "make types": "CI runs it as a step",
+    "make layers": "CI runs it as a step",
+    "make migrations": "CI runs it as a step",
     "make lock": "asks package indexes for new versions",
 }

@@ -1,4 +1,7 @@
-"""Commands that the papers name end with 0 and print something. In one file, since they share a site: a file is one worker's."""
+"""Commands that the documents name exit with 0 and print something.
+
+They are in one file because they share a site, and one worker runs a whole file.
+"""
 
 import re
 
@@ -36,8 +39,8 @@ def test_a_long_run_of_the_suite_runs_short(variable, site):
 def test_every_command_that_is_named_is_run():
     table = {*BENCHMARKS, *COMMANDS, *SUITES, *NOT_RUN}
     named = named_commands()
-    assert named, "no paper names a command"
-    assert not {f"{name} in {paper}" for name, paper in named.items() if name not in table}
+    assert named, "no document names a command"
+    assert not {f"{name} in {document}" for name, document in named.items() if name not in table}
     assert not set(NOT_RUN) & {*BENCHMARKS, *COMMANDS, *SUITES}
 
 
@@ -47,11 +50,11 @@ def test_every_benchmark_is_in_the_table():
 
 
 def named_commands() -> dict[str, str]:
-    """Return each command that a paper names, and the last paper that does."""
-    found = {}
-    for paper in sorted({path for pattern in PAPERS for path in REPOSITORY.glob(pattern)}):
+    """Return each command that a document names -> the last document that names it."""
+    commands = {}
+    for document in sorted({path for pattern in PAPERS for path in REPOSITORY.glob(pattern)}):
         for pattern, form in NAMED.items():
-            for words in re.findall(pattern, paper.read_text(), re.MULTILINE):
-                for word in words.split("|"):
-                    found[form.format(word)] = paper.name
-    return found
+            for names in re.findall(pattern, document.read_text(), re.MULTILINE):
+                for name in names.split("|"):
+                    commands[form.format(name)] = document.name
+    return commands

@@ -1,4 +1,4 @@
-"""`make demo` without its installing, on a machine where nothing runs yet."""
+"""`make demo` without the installation, on a machine where nothing runs yet."""
 
 
 def test_every_check_of_the_demo_holds(empty):

@@ -1,4 +1,4 @@
-"""Pages with measured figures carry the commit that they were measured on, and say so when their code has changed since."""
+"""Pages with measured figures name the commit of the measurement, and say so when their code has changed since."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from marketplace.local.embedded import REPOSITORY
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_says_whether_its_code_has_changed(page):
-    """Fails where the history is missing, as in a shallow clone, and says so."""
+    """Fails with an explanation where the history is missing, as in a shallow clone."""
     assert (REPOSITORY / page).read_text() == refreshed(page), "run `python -m benchmarks.pages`"
 
 

@@ -1,4 +1,4 @@
-"""Benchmarks beside django-hordak, one after the other: the first installs it."""
+"""Benchmarks beside django-hordak. They run one after the other, because the first one installs it."""
 
 import pytest
 

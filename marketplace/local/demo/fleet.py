@@ -18,21 +18,12 @@ import psutil
 from accounts.models import Vehicle
 from accounts.vehicles.vehicles import vin_hash
 from compute.models import Node
+from marketplace.local.demo.agents import CarSpec, agent_arguments, agent_environment
 from marketplace.local.demo.owner import Portal
 from marketplace.local.embedded import REPOSITORY
 from marketplace.local.embedded.process import spawn
 
 ENROL_TIMEOUT_S = 300
-
-
-@dataclass(frozen=True)
-class CarSpec:
-    slug: str
-    owner: str
-    label: str
-    make_model: str
-    vin: str
-    consents: bool = True
 
 
 CARS = (
@@ -70,9 +61,8 @@ class Car:
 
     def start(self, environment: Mapping[str, str], log: Path) -> None:
         self._end_leftover()
-        command = [sys.executable, "-m", "compute.agent", "run", "--state", str(self.state)]
         self.agent = spawn(
-            [*command, "--server", environment["DRIVEWAY_URL"]],
+            [sys.executable, *agent_arguments(self.state, environment["DRIVEWAY_URL"])],
             log_path=log,
             environment=agent_environment(environment),
             cwd=REPOSITORY,
@@ -101,13 +91,6 @@ class Car:
         except subprocess.TimeoutExpired:
             self.agent.kill()
             self.agent.wait()
-
-
-def agent_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """A car knows the marketplace's address, and none of its secrets."""
-    secret = ("_URL", "_KEY", "_SEED", "_FILE", "DJANGO_", "DRIVEWAY_HOME")
-    kept = {k: v for k, v in environment.items() if not any(part in k for part in secret)}
-    return {**kept, "ORT_DISABLE_TELEMETRY": "1"}
 
 
 def enrol(spec: CarSpec, portal: Portal, environment: Mapping[str, str], folder: Path) -> Car:

@@ -17,12 +17,12 @@ WAIT_S = 300.0  # webhooks and workers of a machine that others use as well
 Found = TypeVar("Found")
 
 
-def top_up(customer: Customer) -> bool:
+def top_up(customer: Customer, *, floor_micro: int = FLOOR_MICRO, amount_micro: int = TOP_UP_MICRO) -> bool:
     """Pay by card on the fake's page if the wallet is low. Returns whether it was. Raises ApiError, PortalError."""
     before = customer.wallet()["available_micro"]
-    if before >= FLOOR_MICRO:
+    if before >= floor_micro:
         return False
-    made = customer.top_up(str(uuid.uuid4()), TOP_UP_MICRO)
+    made = customer.top_up(str(uuid.uuid4()), amount_micro)
     page_url = until(lambda: customer.top_up_state(made["id"])["checkout_url"], "Stripe's page")
     paid = httpx.post(page_url, data={"number": CARD}, timeout=WAIT_S)
     if paid.status_code != 303:

@@ -60,7 +60,7 @@ def settle(
     """The month's end: invoice and statements, payouts, and the verifier's word on each."""
     out.line("\nReport: from the customer's card to the owners' accounts")
     for email, portal in portals.items():
-        _onboard(portal, Owner.objects.get(user__email=email))
+        onboard(portal, Owner.objects.get(user__email=email))
     for command in ("close_invoices", "close_statements"):
         _manage(command, environment)
     _invoice(out, customer, folder)
@@ -70,7 +70,7 @@ def settle(
     out.check("ledger recomputed after it all, differences 0", not differences, "; ".join(map(str, differences[:3])))
 
 
-def _onboard(portal: Portal, owner: Owner) -> None:
+def onboard(portal: Portal, owner: Owner) -> None:
     """As a person would: our page, Stripe's page, and back."""
     if ConnectedAccount.objects.filter(owner=owner, status="active").exists():
         return

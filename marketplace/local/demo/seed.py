@@ -10,7 +10,7 @@ from marketplace.local.demo import store
 
 OWNERS = {"alice@demo.example": "Alice Meyer", "bob@demo.example": "Bob Okafor"}
 CUSTOMER, ORGANIZATION = "acme@demo.example", "Acme Research"
-OPERATOR = "opal@demo.example"
+OPERATOR, OPERATOR_NAME = "opal@demo.example", "Opal Lind"
 
 
 @dataclass(frozen=True)
@@ -29,33 +29,35 @@ class Seeded:
 def seed() -> Seeded:
     """Make what is not there yet."""
     for email, name in OWNERS.items():
-        registration.register_owner(user=_user(email, name), name=name)
-    customer = _user(CUSTOMER, ORGANIZATION)
+        registration.register_owner(user=user(email, name), name=name)
+    customer = user(CUSTOMER, ORGANIZATION)
     organization = registration.register_organization(user=customer, name=ORGANIZATION)
-    registration.register_operator(user=_user(OPERATOR, "Opal Lind"))
+    registration.register_operator(user=user(OPERATOR, OPERATOR_NAME))
     rates.default_rates()
     passwords = {email: store.password_of(email) for email in (*OWNERS, CUSTOMER, OPERATOR)}
-    return Seeded(passwords, _api_key(organization, customer), organization)
+    return Seeded(passwords, api_key(organization, customer), organization)
 
 
-def _user(email: str, name: str) -> User:
-    user = User.objects.filter(email=email).first()
-    if user is None:
-        user = User.objects.create_user(email, store.password_of(email), name=name)
-    elif not user.check_password(store.password_of(email)):
-        user.set_password(store.password_of(email))
-        user.save(update_fields=["password"])
-    return user
+def user(email: str, name: str) -> User:
+    """Return the user, made if needed, with the password that the home folder keeps."""
+    found = User.objects.filter(email=email).first()
+    if found is None:
+        found = User.objects.create_user(email, store.password_of(email), name=name)
+    elif not found.check_password(store.password_of(email)):
+        found.set_password(store.password_of(email))
+        found.save(update_fields=["password"])
+    return found
 
 
-def _api_key(organization: Organization, actor: User) -> str:
+def api_key(organization: Organization, actor: User, *, kept_as: str = "api_key") -> str:
+    """Return the organization's API key that the home folder keeps under this name; a new one if it is dead."""
     values = store.load()
-    text = str(values.get("api_key", ""))
+    text = str(values.get(kept_as, ""))
     key = api_keys.find(text) if text else None
     if key is not None and key.organization_id == organization.pk:
         return text
     _, text = api_keys.create_api_key(
         organization=organization, name="demo", scopes=list(Scope.values), expires_days=90, actor=actor
     )
-    store.save({**store.load(), "api_key": text})
+    store.save({**store.load(), kept_as: text})
     return text

@@ -7,6 +7,8 @@ from typing import Any
 
 from marketplace.local.embedded import home
 
+SHOWCASE_KEY = "showcase_api_key"  # the customer of `make run` has a key of its own
+
 
 def _path() -> Path:
     return home() / "demo.json"

@@ -11,6 +11,7 @@ from marketplace.local.embedded.process import EmbeddedError, log_tail
 
 # Seconds to wait before each start in a row. After the last one the supervisor gives up.
 PAUSES_S = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+TOLD_AFTER_S = 0.1  # a start that takes longer (servers are waited for) is reported when it is done
 STABLE_S = 60.0  # a process that ran for so long has recovered: its next end is again the first
 
 
@@ -94,7 +95,8 @@ class Supervisor:
             self._note_failure(watch, f"did not start ({str(error).splitlines()[0]})")
             return
         watch.started_at = self.clock()
-        self.report(f"{watch.ward.name} runs again after {watch.started_at - began_at:.1f} s.")
+        if watch.started_at - began_at >= TOLD_AFTER_S:
+            self.report(f"{watch.ward.name} runs again after {watch.started_at - began_at:.1f} s.")
 
     def _give_up(self, watch: _Watch, why: str) -> None:
         watch.is_given_up = True

@@ -1,8 +1,9 @@
 /**
- * Asks before a form is sent: `<form data-confirm="Revoke this key?" data-confirm-text="..." data-confirm-action="Revoke key">`.
+ * Asks for confirmation before a form is sent: `<form data-confirm="Revoke this key?" data-confirm-text="..."
+ * data-confirm-action="Revoke key">`.
  *
- * Uses the <template id="confirm-dialog"> of the base page. Without JavaScript the form is simply sent, so the server
- * must never rely on the question. Withdrawing consent is never put behind one: it must be as easy as giving it.
+ * Uses the <template id="confirm-dialog"> of the base page. Without JavaScript the form is sent without asking, so the
+ * server must not rely on the question. Withdrawing consent never asks: it must be as easy as giving it.
  */
 const template = document.getElementById("confirm-dialog");
 

@@ -1,8 +1,8 @@
 /**
- * Copies a value: `<button type="button" data-copy="#id-of-source" hidden>Copy</button>`.
+ * Copies a value to the clipboard: `<button type="button" data-copy="#id-of-source" hidden>Copy</button>`.
  *
- * The button is hidden in the HTML and shown here, because without JavaScript (or without clipboard permission, which
- * needs HTTPS or localhost) it could do nothing; the value itself can always be selected by hand.
+ * The button is hidden in the HTML and shown here, because without JavaScript (or without the clipboard, which
+ * needs HTTPS or localhost) it would not work. The value itself can always be selected by hand.
  */
 const SHOWN_MS = 2500;
 

@@ -1,9 +1,10 @@
 /**
- * The editor of a car's rules: `<form data-policy-form>`. Without JavaScript it is a plain form; here its lists of rows grow
- * and shrink in place, the week is a grid to paint, and the summary follows what is typed.
+ * The editor of a car's rules: `<form data-policy-form>`. Without JavaScript it is a plain form. With it, rows are
+ * added and removed in place, the week is a grid to paint, and the summary is refreshed while the owner types.
  *
- * Rows: `[data-rows]` holds `[data-rows-list]`, a `<template data-row-template>` whose names say NUMBER, `[data-row-add]` and,
- * in each `[data-row]`, `[data-row-remove]`. A change of rows is announced as "policy:rows" on the list.
+ * Rows: `[data-rows]` holds `[data-rows-list]`, a `<template data-row-template>` with NUMBER in its names,
+ * `[data-row-add]` and, in each `[data-row]`, `[data-row-remove]`. After a row was added or removed, `[data-rows]`
+ * dispatches "policy:rows".
  */
 import { WeekGrid } from "./week-grid.js";
 
@@ -47,11 +48,14 @@ function onRowButton(event) {
   }
 }
 
-/** Asks the server what the rules as typed say: it knows the owner's language, and has the only copy of the wording. */
+/**
+ * Shows the rules as typed in words. The server writes them: it knows the owner's language and has the only copy of
+ * the texts.
+ */
 class Preview {
   constructor(form) {
     this.form = form;
-    this.url = form.getAttribute("action"); // form.action would be the buttons of that name
+    this.url = form.getAttribute("action"); // form.action would return the buttons named "action"
     this.target = document.querySelector("[data-policy-summary]");
     this.status = document.querySelector("[data-policy-status]");
     for (const kind of ["input", "change", "policy:rows"]) form.addEventListener(kind, () => this.soon());

@@ -1,10 +1,10 @@
 /**
- * Keeps a region fresh: `<section id="x" data-refresh-url="?fragment=x" data-refresh-seconds="3">`.
+ * Refreshes a region of a page: `<section id="x" data-refresh-url="?fragment=x" data-refresh-seconds="3">`.
  *
  * Fetches the URL every n seconds while the page is visible and puts the new HTML in place of the old. The answer may
  * be the fragment alone or a whole page: if it holds an element with the region's id, that element's content is used.
- * An element with `data-refresh-final` in the answer ends it. `data-announce` text is read out by screen readers, but
- * only when its `data-announce-key` changes, so that nobody is told of every single unit.
+ * An element with `data-refresh-final` in the answer ends the refreshing. Screen readers read the text of
+ * `data-announce`, but only when its `data-announce-key` changes, so that they do not report every single unit.
  */
 const DEFAULT_SECONDS = 5;
 const LONGEST_SECONDS = 60;

@@ -1,8 +1,8 @@
 /**
- * The week as a grid to paint, over a list of rows that says the same: `<div data-week="windows" hidden>`.
+ * The week as a grid to paint, kept equal to a list of rows: `<div data-week="windows" hidden>`.
  *
- * One element is in the tab order, arrows move, space switches, shift with an arrow paints on. A mouse drags; a finger taps,
- * so that the page still scrolls. The names of days and hours switch all of theirs.
+ * One element is in the tab order; arrows move, space switches, shift with an arrow continues painting. A mouse drags;
+ * a finger only taps, so that the page still scrolls. The name of a day or an hour switches its whole column or row.
  */
 import { HOUR, Names, buildTable } from "./week-table.js";
 import { DAY, Week, clock, minuteOf } from "./week.js";
@@ -25,7 +25,7 @@ export class WeekGrid {
     root.hidden = false;
   }
 
-  // --- rows and grid say the same ---
+  // --- keep rows and grid equal ---
 
   readRows() {
     const windows = [...this.list.querySelectorAll("[data-row]")].map((row) => ({
@@ -57,13 +57,14 @@ export class WeekGrid {
     const hour = (from % DAY) / HOUR;
     const share = this.week.share(from, HOUR);
     const isPart = share > 0 && share < 1;
-    const span = `${this.names.days[Math.floor(from / DAY)]}, ${this.names.hours[hour]} ${this.toWord} ${this.names.hours[hour + 1]}`;
+    const { days, hours } = this.names;
+    const span = `${days[Math.floor(from / DAY)]}, ${hours[hour]} ${this.toWord} ${hours[hour + 1]}`;
     cell.classList.toggle("week__cell--part", isPart);
     cell.setAttribute("aria-selected", String(share === 1));
     cell.setAttribute("aria-label", isPart ? `${span}, ${this.partWord}` : span);
   }
 
-  /** The cells of a row, of a column, of both (one) or of neither (all). */
+  /** Returns the cells of a row, of a column, the one cell of both, or all cells if both are 0. */
   cells(row = 0, column = 0) {
     const rows = row ? [this.focusable[row]] : this.focusable.slice(1);
     return rows.flatMap((cells) => (column ? [cells[column]] : cells.slice(1)));
@@ -78,7 +79,7 @@ export class WeekGrid {
     }
   }
 
-  /** A cell is switched; a name switches all of its cells, on unless all are on. */
+  /** Switches a cell, or all cells of a name: on, unless all of them are on. */
   press(element) {
     const cells = this.cells(...this.place(element));
     this.brush = !cells.every((cell) => cell.getAttribute("aria-selected") === "true");
@@ -98,11 +99,13 @@ export class WeekGrid {
   }
 
   listen() {
-    const on = (target, kind, handle) => target.addEventListener(kind, (event) => handle(event, event.target.closest?.(".week__cell, .week__name")));
+    const on = (target, kind, handle) =>
+      target.addEventListener(kind, (event) => handle(event, event.target.closest?.(".week__cell, .week__name")));
     on(this.root, "keydown", (event, element) => element && this.onKey(event, element));
-    on(this.root, "keyup", (event) => event.key === " " && event.preventDefault()); // a button's click, made on keydown
+    // onKey has already pressed the element; without this the browser would click the button again.
+    on(this.root, "keyup", (event) => event.key === " " && event.preventDefault());
     on(this.root, "click", (event, element) => {
-      if (!element || element === this.painted) return; // painted as the pointer went down
+      if (!element || element === this.painted) return; // already painted on pointerdown
       this.focus(element);
       this.press(element);
       this.writeRows();

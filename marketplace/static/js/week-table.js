@@ -1,27 +1,33 @@
-/** The elements of a week: a table that is a WAI-ARIA grid of 24 hours by 7 days, with names that are buttons. */
+/**
+ * The elements of a week: a table that is a WAI-ARIA grid of 24 hours by 7 days; the names of days and hours are
+ * buttons.
+ */
 import { DAY } from "./week.js";
 
 export const HOUR = 60;
 const DAYS = [...Array(7).keys()];
 const MONDAY = Date.UTC(2024, 0, 1);
 
-/** Names of days and hours as the owner's locale writes them. */
+/** Names of days and hours in the owner's locale. */
 export class Names {
   constructor(locale) {
-    const written = (options, time) => new Intl.DateTimeFormat(locale || [], { ...options, timeZone: "UTC" }).format(time);
-    this.days = DAYS.map((day) => written({ weekday: "long" }, MONDAY + day * 864e5));
-    this.shortDays = DAYS.map((day) => written({ weekday: "short" }, MONDAY + day * 864e5));
-    this.hours = [...Array(25).keys()].map((hour) => written({ hour: "numeric", minute: "2-digit" }, MONDAY + hour * 36e5));
+    const format = (options, time) =>
+      new Intl.DateTimeFormat(locale || [], { ...options, timeZone: "UTC" }).format(time);
+    this.days = DAYS.map((day) => format({ weekday: "long" }, MONDAY + day * 864e5));
+    this.shortDays = DAYS.map((day) => format({ weekday: "short" }, MONDAY + day * 864e5));
+    const time = { hour: "numeric", minute: "2-digit" };
+    this.hours = [...Array(25).keys()].map((hour) => format(time, MONDAY + hour * 36e5));
   }
 }
 
-/** Returns the table and what can have the focus, as [row][column]: row 0 are the days, column 0 the hours. */
+/** Returns the table and its focusable elements as [row][column]: row 0 holds the days, column 0 the hours. */
 export function buildTable(names, { title, all, help }) {
   const table = Object.assign(document.createElement("table"), { className: "week__grid" });
   const attributes = { role: "grid", "aria-label": title, "aria-multiselectable": "true", "aria-describedby": help };
   for (const [name, value] of Object.entries(attributes)) table.setAttribute(name, value);
   const head = table.createTHead().insertRow();
-  const focusable = [[addName(head, all, all, "col"), ...DAYS.map((day) => addName(head, names.shortDays[day], names.days[day], "col"))]];
+  const focusable = [[addName(head, all, all, "col")]];
+  for (const day of DAYS) focusable[0].push(addName(head, names.shortDays[day], names.days[day], "col"));
   const body = table.createTBody();
   for (let hour = 0; hour < 24; hour += 1) {
     const row = body.insertRow();
@@ -40,7 +46,8 @@ function addCell(row, from) {
 
 function addName(row, text, label, scope) {
   const header = Object.assign(document.createElement("th"), { scope });
-  const button = Object.assign(document.createElement("button"), { type: "button", className: "week__name", textContent: text, tabIndex: -1 });
+  const properties = { type: "button", className: "week__name", textContent: text, tabIndex: -1 };
+  const button = Object.assign(document.createElement("button"), properties);
   button.setAttribute("aria-label", label);
   header.append(button);
   row.append(header);

@@ -1,4 +1,7 @@
-/** A week as minutes, and windows of it: {days, start, end} in minutes of a day; an end not after its start is on the next day. */
+/**
+ * A week as minutes, and its windows {days, start, end} in minutes of a day. An end that is not after its start is on
+ * the next day.
+ */
 export const DAY = 24 * 60;
 const WEEK = 7 * DAY;
 
@@ -15,14 +18,14 @@ export class Week {
     for (let minute = from; minute < from + length; minute += 1) this.minutes[minute % WEEK] = Number(isOpen);
   }
 
-  /** How much of these minutes is open: 0, 1 or between. */
+  /** Returns the share of these minutes that is open, from 0 to 1. */
   share(from, length) {
     let open = 0;
     for (let minute = from; minute < from + length; minute += 1) open += this.minutes[minute];
     return open / length;
   }
 
-  /** The fewest windows that say the same; a run longer than a day is cut at midnights. */
+  /** Returns the fewest windows that cover the same minutes. A run longer than a day is cut at midnights. */
   windows() {
     const byHours = new Map();
     for (const [day, start, end] of this.pieces()) {
@@ -57,7 +60,7 @@ export class Week {
   }
 }
 
-/** "22:00" as minutes of a day; NaN for what is no time. */
+/** Returns "22:00" as minutes of a day, or NaN if it is not a time. */
 export function minuteOf(text) {
   const [hours, minutes] = text.split(":").map(Number);
   return hours * 60 + minutes;

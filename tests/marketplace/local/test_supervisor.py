@@ -1,4 +1,4 @@
-"""When a process is started again, how the pauses grow, and when it is given up: by a clock that the test sets."""
+"""When a process is restarted, how the pauses grow, and when restarts stop. The tests set the clock."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,17 +11,19 @@ from marketplace.local.embedded.supervisor import PAUSES_S, STABLE_S, Supervisor
 
 @dataclass
 class Process:
-    """A process that the test ends, and a clock."""
+    """A process that the test ends, with a clock that the test sets."""
 
     log_path: Path
     name: str = "it"
     now: float = 0.0
     runs: bool = True
     refuses: bool = False
+    takes_s: float = 0.0
     starts: list[float] = field(default_factory=list)
 
     def start(self) -> None:
         self.starts.append(self.now)
+        self.now += self.takes_s
         if self.refuses:
             raise EmbeddedError("no such program\nwith more lines")
         self.runs = True
@@ -43,13 +45,14 @@ def lines() -> list[str]:
 
 
 def watched(process: Process, lines: list[str], **options: bool) -> Supervisor:
+    """Return a supervisor that watches the process and writes its messages to `lines`."""
     supervisor = Supervisor(lines.append, clock=lambda: process.now)
     supervisor.add(process.ward(**options))
     return supervisor
 
 
 def end_until_given_up(process: Process, supervisor: Supervisor) -> None:
-    """End it again as soon as it runs; time passes by seconds."""
+    """End the process again as soon as it runs, once per second of its clock, until restarts stop."""
     for _ in range(int(sum(PAUSES_S)) + 10):
         process.runs = False
         supervisor.look()
@@ -63,7 +66,15 @@ def test_a_process_that_ends_is_started_again_at_once_and_named(process, lines):
     process.runs = False
     supervisor.look()
     assert process.runs
-    assert lines == ["it was ended. It is started again now.", "it runs again after 0.0 s."]
+    assert lines == ["it was ended. It is started again now."]
+
+
+def test_a_slow_start_is_reported_when_it_is_done(process, lines):
+    process.takes_s, process.runs = 1.5, True
+    supervisor = watched(process, lines)
+    process.runs = False
+    supervisor.look()
+    assert lines[-1] == "it runs again after 1.5 s."
 
 
 def test_the_pauses_grow_until_it_is_given_up_with_its_log(process, lines):

@@ -1,4 +1,7 @@
-"""Alice with everything that can be held about an owner: a car, consents, rules, work, money, mails, a second factor."""
+"""Zenobia, an owner with every kind of data that can be held.
+
+She has a car, consents, rules, work, money, mails and a second factor.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +26,8 @@ EMAIL, NAME, VIN = "zenobia.quill@example.org", "Zenobia Quillfeather", "1M8GDM9
 
 @dataclass
 class Person:
+    """An owner with a vehicle and its agent."""
+
     owner: Owner
     vehicle: Vehicle
     car: factories.Car
@@ -34,7 +39,10 @@ class Person:
 
 @pytest.fixture(autouse=True)
 def _own_exports_and_redis(settings: Any, tmp_path: Path, worker_id: str) -> None:
-    """A search looks at every key of Redis: at this test's, not at what all tests of all runs have left there."""
+    """Give each test its own export folder and Redis database.
+
+    A search reads every key of Redis, which other tests and runs fill as well.
+    """
     settings.EXPORT_ROOT = tmp_path / "exports"
     number = 15 if worker_id == "master" else 1 + int(worker_id.removeprefix("gw")) % 14
     settings.REDIS_URL = f"{settings.REDIS_URL.rpartition('/')[0]}/{number}"
@@ -43,6 +51,7 @@ def _own_exports_and_redis(settings: Any, tmp_path: Path, worker_id: str) -> Non
 
 
 def make_person(email: str = EMAIL, name: str = NAME, vin: str = VIN) -> Person:
+    """Create an owner with a car, consents, rules, a mail, a second factor and an availability history."""
     owner = factories.make_owner(email)
     type(owner.user).objects.filter(pk=owner.user_id).update(name=name)
     Owner.objects.filter(pk=owner.pk).update(name=name)
@@ -62,7 +71,8 @@ def make_person(email: str = EMAIL, name: str = NAME, vin: str = VIN) -> Person:
             [car.node.pk, vehicle.pk],
         )
         cursor.execute(
-            "INSERT INTO compute_healthday (node_id, vehicle_id, day, reports_cool, reports_warm, reports_hot, units_failed)"
+            "INSERT INTO compute_healthday"
+            " (node_id, vehicle_id, day, reports_cool, reports_warm, reports_hot, units_failed)"
             " VALUES (%s, %s, now(), 1, 0, 0, 0)",
             [car.node.pk, vehicle.pk],
         )
@@ -70,7 +80,7 @@ def make_person(email: str = EMAIL, name: str = NAME, vin: str = VIN) -> Person:
 
 
 def work(person: Person) -> None:
-    """The car computes one paid unit."""
+    """Let the car compute one paid unit."""
     customer = factories.make_organization(wallet_micro=10_000_000)
     factories.make_ordered_job(customer, items=400, unit_items=400)
     cars = [person.car, factories.make_car()]
@@ -92,5 +102,5 @@ def zenobia(db: None) -> Person:
 
 
 def last_mail_sent() -> None:
-    """As the outbox would do."""
+    """Mark the last mail as sent, as the outbox would."""
     Mail.objects.filter(kind="erasure-done").update(sent_at=timezone.now())

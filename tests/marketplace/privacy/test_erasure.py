@@ -1,4 +1,4 @@
-"""Erasure: asked for, taken back, carried out; nothing of the person is left, and the proof says so."""
+"""Erasure: requested, cancelled, carried out. Nothing of the person is left, and the proof says so."""
 
 import json
 from datetime import timedelta
@@ -51,7 +51,7 @@ def due(row) -> ErasureRequest:
 
 def carried_out(person) -> ErasureRequest:
     row = due(request(person))
-    assert erasure.sweep() == 0  # the last mail is on its way
+    assert erasure.sweep() == 0  # the last mail has not been sent yet
     last_mail_sent()
     assert erasure.sweep() == 1
     row.refresh_from_db()
@@ -62,7 +62,7 @@ def looked_for(person):
     return [*erasure.needles_of(person.owner), search.Needle("vin", VIN)]
 
 
-# --- asking and taking back ----------------------------------------------------------------------------------------------
+# --- request and cancellation -----------------------------------------------------------------------------------------
 
 
 def test_asking_withdraws_every_consent_at_once(zenobia):
@@ -117,7 +117,7 @@ def test_nothing_happens_before_its_time(zenobia):
     assert User.objects.filter(email=EMAIL).exists()
 
 
-# --- destruction ---------------------------------------------------------------------------------------------------------
+# --- destruction ------------------------------------------------------------------------------------------------------
 
 
 def test_before_the_search_finds_the_person_and_after_it_nothing(zenobia):
@@ -223,7 +223,7 @@ def test_a_namesake_is_counted_and_left_alone(zenobia):
 
 
 def test_what_is_found_afterwards_stops_the_last_step(zenobia, cast):
-    """An address in a row about the owner where nobody thought of one: nothing is committed."""
+    """An address is left in an unexpected column of a row about the owner: nothing is committed."""
     Node.objects.filter(pk=zenobia.car.node.pk).update(agent_version=f"by {EMAIL}")
     row = due(request(zenobia))
     erasure.sweep()
@@ -237,7 +237,7 @@ def test_what_is_found_afterwards_stops_the_last_step(zenobia, cast):
 
 
 def test_a_similar_address_of_somebody_else_is_not_the_owners(zenobia, cast, client_of):
-    """joann@ is not ann@: nothing of joann's is blanked, nobody is signed out, and ann is erased."""
+    """joann@ is not ann@: nothing of joann's is emptied, nobody is signed out, and ann is erased."""
     similar = factories.make_owner(f"jo{EMAIL}")
     session = client_of(similar.user).session
     session["note"] = f"wrote from jo{EMAIL}"
@@ -286,7 +286,7 @@ def test_what_a_killed_worker_left_of_an_export_goes_too(zenobia, settings):
 
 def test_once_an_erasure_is_due_no_export_begins(zenobia):
     row = request(zenobia)
-    exports.request(owner=zenobia.owner, actor=zenobia.user)  # in the cooling-off period it is the owner's right
+    exports.request(owner=zenobia.owner, actor=zenobia.user)  # allowed: the cooling-off period still runs
     due(row)
     with pytest.raises(Conflict) as refused:
         exports.request(owner=zenobia.owner, actor=zenobia.user)
@@ -357,7 +357,7 @@ def test_the_vin_is_free_for_the_next_owner(zenobia):
     assert not vehicle.consents.exists()
 
 
-# --- the search ----------------------------------------------------------------------------------------------------------
+# --- the search -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("text", [EMAIL, EMAIL.upper(), EMAIL.encode().hex()])
@@ -395,7 +395,7 @@ def test_it_finds_what_is_in_sessions_files_and_the_cache(zenobia, client_of, se
     blobs.put_bytes(b"\0" * 10 + VIN.encode())
     settings.EXPORT_ROOT.mkdir()
     (settings.EXPORT_ROOT / EMAIL).write_text("")
-    cache.set("k", "Nobody Else's Name", timeout=5)  # Redis is one for all tests: a name that no other looks for
+    cache.set("k", "Nobody Else's Name", timeout=5)  # tests may share Redis: a name that no other test uses
     places = {
         place
         for place, _ in search.everywhere([*looked_for(zenobia), search.Needle("name", "Nobody Else's Name")]).hits
@@ -430,7 +430,7 @@ def test_a_name_counts_as_a_whole_word():
     ],
 )
 def test_an_address_counts_as_a_whole(db, cast, text, found):
-    """The same answer from PostgreSQL as text, JSON and bytes, from a session's text and from a file."""
+    """PostgreSQL (text, JSON and bytes), a session's text and a file give the same answer."""
     needle = [search.Needle("email", "ann@gmail.com")]
     audit.record(actor=cast.opal, action="note", subject="x", reason=text)
     type(cast.acme).objects.filter(pk=cast.acme.pk).update(name=text)
@@ -449,7 +449,7 @@ def test_a_name_with_quotes_and_signs_is_found(zenobia):
     assert {"accounts_owner", "accounts_auditevent"} <= {place for place, _ in hits}
 
 
-# --- the trails' own rules -----------------------------------------------------------------------------------------------
+# --- the database's rules for the trails ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -473,17 +473,17 @@ def test_trails_can_be_blanked_and_not_rewritten(zenobia, cast, table, change):
 
 
 def test_a_car_that_still_runs_the_program_stores_nothing_more(zenobia):
-    """It is refused alone, and does not hold up the others whose syncs came in the same batch."""
+    """Its sync is refused; the other syncs of the same batch are handled."""
     carried_out(zenobia)
     zenobia.car.seq += 1
     request = factories.protocol.SyncRequest(
         node=zenobia.car.id, seq=zenobia.car.seq, available=True, capacity=1, hardware=factories.HARDWARE
     )
     other = factories.make_car()
-    theirs = factories.protocol.SyncRequest(node=other.id, seq=1, available=True, capacity=1)
-    refused, taken = factories.sync.handle([request, theirs], carrier="https")
+    other_request = factories.protocol.SyncRequest(node=other.id, seq=1, available=True, capacity=1)
+    refused, accepted = factories.sync.handle([request, other_request], carrier="https")
     assert refused.error == "unknown_node"
-    assert not taken.error
+    assert not accepted.error
 
 
 def test_the_benchmark_proves_it_in_this_database(db):

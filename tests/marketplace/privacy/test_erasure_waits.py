@@ -1,4 +1,4 @@
-"""An erasure that is due waits for the last payout, with a deadline; no money is lost whatever happens."""
+"""A due erasure waits for the last payout, until a deadline; no money is lost in any case."""
 
 from datetime import timedelta
 
@@ -23,11 +23,11 @@ from tests.database import unguarded
 from tests.marketplace.privacy.conftest import EMAIL, last_mail_sent
 
 pytestmark = pytest.mark.django_db
-COIN = 10_000
+COIN = 10_000  # a cent, in micro-dollars
 
 
 def owe(owner, micro: int = 3 * COIN, *, kind: str = "payable") -> None:
-    """Money on an account of theirs, whoever posted it."""
+    """Put money on an account of the owner."""
     places = [Place(kind="adjustment", currency="USD"), Place(kind=kind, currency="USD", owner_id=owner.pk)]
     debit, credit = (posting.accounts(places)[place] for place in places)
     posting.post(
@@ -51,7 +51,7 @@ def due(person, *, ago: timedelta = timedelta(hours=1)) -> ErasureRequest:
 
 
 def swept(row: ErasureRequest) -> str:
-    """Twice, since the last mail goes between."""
+    """Run the sweep twice, with the last mail sent in between, and return the request's status."""
     erasure.sweep()
     last_mail_sent()
     erasure.sweep()
@@ -84,15 +84,19 @@ def test_paid_it_goes_on(zenobia):
         Place(kind="adjustment", currency="USD"),
     ]
     debit, credit = (posting.accounts(places)[place] for place in places)
-    left = balance(zenobia.owner, "payable")
+    balance_micro = balance(zenobia.owner, "payable")
     posting.post(
         [
             Posting(
-                kind="adjustment", debit=debit, credit=credit, amount_micro=left - left % COIN, idempotency_key="paid"
+                kind="adjustment",
+                debit=debit,
+                credit=credit,
+                amount_micro=balance_micro - balance_micro % COIN,
+                idempotency_key="paid",
             ),
         ]
     )
-    assert balance(zenobia.owner, "payable") > 0  # less than a coin, which nobody can be paid
+    assert balance(zenobia.owner, "payable") > 0  # less than a cent, which cannot be paid out
     assert swept(row) == "done"
 
 
@@ -123,7 +127,7 @@ def test_after_the_deadline_it_is_carried_out_and_the_money_stays_in_the_ledger(
     ErasureRequest.objects.filter(pk=row.pk).update(money_until_at=timezone.now() - timedelta(hours=1))
     assert swept(row) == "done"
     assert balance(zenobia.owner, "payable") == before
-    # The adjustment of this test has no approval; all else adds up.
+    # The adjustment of this test has no approval. There is no other difference.
     assert {difference.check for difference in posting.recompute()} <= {"adjustments"}
 
 
@@ -131,10 +135,10 @@ def test_a_deadline_that_was_told_is_not_moved_and_none_is_told_that_is_over(zen
     owe(zenobia.owner)
     row = due(zenobia)
     assert swept(row) == "scheduled"
-    told = row.money_until_at
+    deadline = row.money_until_at
     settings.ERASURE_MONEY_WAIT_DAYS = 90
     assert swept(row) == "scheduled"
-    assert row.money_until_at == told
+    assert row.money_until_at == deadline
     settings.ERASURE_MONEY_WAIT_DAYS = 0
     other = factories.make_owner()
     owe(other, 5 * COIN)
@@ -164,13 +168,13 @@ def test_it_can_be_taken_back_while_it_waits_and_not_afterwards(zenobia):
     row = due(zenobia)
     assert swept(row) == "scheduled"
     ErasureRequest.objects.filter(pk=row.pk).update(money_until_at=timezone.now())
-    with pytest.raises(Conflict) as said:
+    with pytest.raises(Conflict) as refused:
         erasures.cancel(request=row, actor=None)
-    assert said.value.code == "erasure_begun"
+    assert refused.value.code == "erasure_begun"
     ErasureRequest.objects.filter(pk=row.pk).update(money_until_at=timezone.now() + timedelta(days=1))
     assert erasures.cancel(request=row, actor=None)
     zenobia.owner.refresh_from_db()
-    assert zenobia.owner.deactivated_at is not None  # closed before, closed after
+    assert zenobia.owner.deactivated_at is not None  # it was closed before the request and stays closed
     assert swept(row) == "cancelled"
 
 

@@ -1,4 +1,4 @@
-"""An owner's archive: whole, provable without us, made once, never left half."""
+"""An owner's archive is complete, verifiable without Driveway, made once, and never left half written."""
 
 import csv
 import json
@@ -113,7 +113,7 @@ def test_asking_again_while_one_is_made_is_the_same_one(zenobia):
     first = exports.request(owner=zenobia.owner, actor=zenobia.user)
     assert exports.request(owner=zenobia.owner, actor=zenobia.user) == first
     assert archive.build(export_id=first.pk)
-    assert not archive.build(export_id=first.pk)  # the task ran twice
+    assert not archive.build(export_id=first.pk)  # the task runs a second time
     assert exports.request(owner=zenobia.owner, actor=zenobia.user) != first
 
 

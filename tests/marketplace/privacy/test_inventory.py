@@ -1,4 +1,4 @@
-"""Everything held is declared, and everything declared is held."""
+"""Every table and column that is held is declared, and every declaration exists."""
 
 import pytest
 from django.apps import apps
@@ -10,14 +10,16 @@ ROOTS = ("accounts.Owner", "accounts.User", "accounts.Vehicle", "compute.Node")
 
 
 def reachable():
-    """All models from which foreign keys lead, in any number of steps, to a person or a vehicle."""
+    """Return all models from which foreign keys lead, in any number of steps, to a person or a vehicle."""
     models = apps.get_models(include_auto_created=True)
-    found = {apps.get_model(label) for label in ROOTS}
+    reached = {apps.get_model(label) for label in ROOTS}
     while True:
-        more = {m for m in models if any(f.remote_field and f.related_model in found for f in m._meta.concrete_fields)}
-        if more <= found:
-            return found
-        found |= more
+        more = {
+            m for m in models if any(f.remote_field and f.related_model in reached for f in m._meta.concrete_fields)
+        }
+        if more <= reached:
+            return reached
+        reached |= more
 
 
 def columns_of(label):

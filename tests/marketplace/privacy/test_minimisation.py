@@ -1,6 +1,6 @@
 """Neither the messages of a car nor the tables can hold where it is, how it moves, or how its battery is doing.
 
-Walked, not listed: a new field or column of such a kind fails here until somebody writes down why it is none.
+The tests walk through all fields: a new one of such a kind fails here until somebody writes down why it is harmless.
 """
 
 import re
@@ -12,15 +12,15 @@ from django.apps import apps
 
 from compute import protocol
 
-# Words that a reading of the car would be called by.
+# Words in the names of fields that hold readings of the car.
 FORBIDDEN = re.compile(
-    r"(^|_)(lat|latitude|lon|lng|longitude|gps|geo|position|location|place|address|street|city|postcode|altitude|heading|"
-    r"bearing|trip|trips|route|drive|drives|driving|speed|velocity|odometer|mileage|km|miles|distance|soc|charge|charging|"
-    r"battery|range|volt|voltage|current|amps|plug|plugged|temperature|temp|celsius|heat|hot|warm|cool|gear|motion|ssid|"
-    r"region|country|ip|phone)(_|$)"
+    r"(^|_)(lat|latitude|lon|lng|longitude|gps|geo|position|location|place|address|street|city|postcode|altitude|"
+    r"heading|bearing|trip|trips|route|drive|drives|driving|speed|velocity|odometer|mileage|km|miles|distance|soc|"
+    r"charge|charging|battery|range|volt|voltage|current|amps|plug|plugged|temperature|temp|celsius|heat|hot|warm|"
+    r"cool|gear|motion|ssid|region|country|ip|phone)(_|$)"
 )
 
-# Messages that a node sends. Those that it only receives carry the owner's own rules to it.
+# Messages that a node sends. Messages that it only receives are not searched: they carry the owner's own rules to it.
 SENT = (protocol.Enrolment, protocol.Pairing, protocol.SyncRequest, protocol.Withdrawal, protocol.MeterPayload)
 RECEIVED_ONLY = {
     "Policy",
@@ -36,35 +36,35 @@ RECEIVED_ONLY = {
     "Withdrawn",
 }
 
-# field or column: why it is no reading of the car
+# Field or column -> why it is not a reading of the car.
 ALLOWED = {
-    "accounts_owner.country": "the owner's, for law and tax: not the car's whereabouts",
+    "accounts_owner.country": "the owner's country, for law and tax: not the car's location",
     "accounts_vehicle.region": "chosen by the owner, only under consent `region` (the database empties it otherwise)",
-    "accounts_ownerpolicy.plugged_in_only": "a rule of the owner's",
-    "accounts_ownerpolicy.charge_stop_percent": "a rule of the owner's",
-    "accounts_ownerpolicy.charge_resume_percent": "a rule of the owner's",
-    "accounts_ownerpolicy.heat_stop_c": "a rule of the owner's",
-    "accounts_ownerpolicy.heat_resume_c": "a rule of the owner's",
-    "compute_healthday.reports_cool": "a count by day of a band of the computer's own heat, under consent `reliability`",
+    "accounts_ownerpolicy.plugged_in_only": "a rule that the owner sets",
+    "accounts_ownerpolicy.charge_stop_percent": "a rule that the owner sets",
+    "accounts_ownerpolicy.charge_resume_percent": "a rule that the owner sets",
+    "accounts_ownerpolicy.heat_stop_c": "a rule that the owner sets",
+    "accounts_ownerpolicy.heat_resume_c": "a rule that the owner sets",
+    "compute_healthday.reports_cool": "reports per day in a band of the computer's heat, under consent `reliability`",
     "compute_healthday.reports_warm": "the same",
     "compute_healthday.reports_hot": "the same",
-    "billing_connectedaccount.country": "that an owner is paid in: not the car's whereabouts",
-    "billing_billingprofile.address": "a customer's, for invoices",
+    "billing_connectedaccount.country": "the country in which the owner is paid: not the car's location",
+    "billing_billingprofile.address": "a customer's address, for invoices",
     "billing_invoice.customer_address": "the same",
-    "account_emailconfirmation.email_address_id": "of a person, for mail",
+    "account_emailconfirmation.email_address_id": "a reference to a person's e-mail address",
 }
 
 
-def messages_of(kind, found=None):
-    """A message and every message inside it."""
-    found = {} if found is None else found
-    if kind in found:
-        return found
-    found[kind] = msgspec.structs.fields(kind)
-    for field in found[kind]:
+def messages_of(kind, fields=None):
+    """Return the fields of a message type and of every message type inside it, by type."""
+    fields = {} if fields is None else fields
+    if kind in fields:
+        return fields
+    fields[kind] = msgspec.structs.fields(kind)
+    for field in fields[kind]:
         for inner in structs_in(field.type):
-            messages_of(inner, found)
-    return found
+            messages_of(inner, fields)
+    return fields
 
 
 def structs_in(annotation):

@@ -1,4 +1,4 @@
-"""Every table has a rule; what is due goes, what is kept stays; the report says so."""
+"""Every table has a rule; due rows are deleted, others stay, and the report says so."""
 
 import io
 import os
@@ -20,6 +20,7 @@ pytestmark = pytest.mark.django_db
 
 
 def aged(queryset, column, days):
+    """Move a time column of these rows back by some days and an hour."""
     queryset.update(**{column: timezone.now() - timedelta(days=days, hours=1)})
 
 
@@ -79,14 +80,14 @@ def test_files_of_exports_and_leftovers_of_killed_workers_go(zenobia, settings):
     row = exports.request(owner=zenobia.owner, actor=None)
     archive.build(export_id=row.pk)
     DataExport.objects.update(expires_at=timezone.now() - timedelta(hours=1))
-    left = settings.EXPORT_ROOT / "making-dead"
-    left.mkdir()
-    (left / "archive.zip").write_bytes(b"half")
+    abandoned = settings.EXPORT_ROOT / "making-dead"
+    abandoned.mkdir()
+    (abandoned / "archive.zip").write_bytes(b"half")
     fresh = settings.EXPORT_ROOT / "making-alive"
     fresh.mkdir()
     now, two_days_ago = time.time(), time.time() - 2 * 86_400
-    os.utime(left, (two_days_ago, two_days_ago))
-    os.utime(fresh, (now, now))  # the file system's clock may be another one
+    os.utime(abandoned, (two_days_ago, two_days_ago))
+    os.utime(fresh, (now, now))  # the file system's clock may differ from this process's clock
     retention.run()
     assert [path.name for path in settings.EXPORT_ROOT.iterdir()] == ["making-alive"]
 

@@ -1,4 +1,4 @@
-"""Staff read no owner's data without a reason, and every look is written for the owner to read."""
+"""Staff can read no owner's data without a reason, and the owner can read about each access."""
 
 from datetime import timedelta
 
@@ -44,11 +44,11 @@ def page(model, name="changelist", *args):
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{name}", args=args)
 
 
-assert urls  # loading them sets the site up
+assert urls  # importing them sets the admin site up
 GUARDED = [options for options in admin.site._registry.values() if isinstance(options, OwnerDataAdmin)]
 
 
-# --- no page without it --------------------------------------------------------------------------------------------------
+# --- no page without a reason -----------------------------------------------------------------------------------------
 
 
 def test_the_site_registers_no_unguarded_page_over_owners():
@@ -67,7 +67,7 @@ def test_the_site_does_not_start_with_an_unguarded_one(model):
 
 
 def test_no_view_opens_before_a_reason_is_stated(desk):
-    """Every URL that the classes have, whatever it is: list, search, page, history, and what a later version adds."""
+    """Every URL of these classes is closed: list, search, page, history, and what a later version adds."""
     for options in GUARDED:
         names = [p.name for p in options.get_urls() if p.name and p.name.rsplit("_", 1)[-1] not in options.open_views]
         assert len(names) >= 4
@@ -92,12 +92,12 @@ def test_who_may_not_see_a_page_is_refused_as_ever(cast, client_of):
     assert client_of(junior).post(page(Owner)).status_code == 403
 
 
-# --- the reason ----------------------------------------------------------------------------------------------------------
+# --- the reason -------------------------------------------------------------------------------------------------------
 
 
 def test_the_form_leads_back_to_the_page(desk):
-    asked = desk.get(page(Owner), {"q": "ali"})
-    form = desk.get(asked["Location"])
+    redirect = desk.get(page(Owner), {"q": "ali"})
+    form = desk.get(redirect["Location"])
     assert form.status_code == 200
     answer = desk.post(
         reverse("access_reason"), {"category": "Support", "words": WORDS, "next": f"{page(Owner)}?q=ali"}
@@ -144,7 +144,7 @@ def test_it_holds_in_one_session_only(reader, cast, client_of):
     assert client_of(cast.opal).get(page(Owner)).status_code == 302
 
 
-# --- the log -------------------------------------------------------------------------------------------------------------
+# --- the log ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_list_is_a_look_at_each_owner_shown(reader, cast):
@@ -212,7 +212,7 @@ def test_looks_are_written_in_one_statement_however_many_owners(reader):
     assert queries() == few
 
 
-# --- release of a VIN ----------------------------------------------------------------------------------------------------
+# --- release of a VIN -------------------------------------------------------------------------------------------------
 
 
 def release(client, vehicle, **fields):
@@ -224,8 +224,8 @@ def test_an_operator_frees_a_vin_with_a_written_reason(reader, cast):
         owner=cast.alice, label="Sold", make_model="", vin="1M8GDM9AXKP042788", actor=cast.alice.user
     )
     factories.decide(vehicle, "given")
-    asked = release(reader, vehicle)
-    assert asked.status_code == 200
+    question = release(reader, vehicle)
+    assert question.status_code == 200
     assert AccessEvent.objects.filter(owner=cast.alice, vehicle=vehicle).exists()
     assert b"ten characters" in release(reader, vehicle, confirmed="1", reason="short").content
     assert Vehicle.objects.get(pk=vehicle.pk).retired_at is None

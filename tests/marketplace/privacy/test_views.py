@@ -1,4 +1,4 @@
-"""The owner's privacy pages: every field with its value, who looked, export, erasure, closing, cars that change hands."""
+"""The owner's privacy pages: data with its values, who read it, export, erasure, closing, cars that change owners."""
 
 import html
 import json
@@ -52,11 +52,11 @@ def text_of(page):
 
 
 def just_proved(client):
-    """The password was asked for again, and given."""
+    """Confirm the password, as the erasure page requires."""
     client.post("/accounts/reauthenticate/", {"password": factories.PASSWORD})
 
 
-# --- what is held --------------------------------------------------------------------------------------------------------
+# --- what is held -----------------------------------------------------------------------------------------------------
 
 
 def test_every_field_is_shown_with_what_it_is(client):
@@ -118,7 +118,7 @@ def test_what_it_says_of_an_erasure_is_what_the_erasure_does(client):
             assert destroyed == (table.erasure.value == "deleted" or column.blank is not KEPT)
 
 
-# --- who looked ----------------------------------------------------------------------------------------------------------
+# --- who read the data ------------------------------------------------------------------------------------------------
 
 
 def test_the_log_says_who_when_what_and_why(client, zenobia, cast, client_of):
@@ -151,7 +151,7 @@ def test_the_log_has_pages(client, zenobia, cast):
     assert client.get("/privacy/?page=junk").status_code == 200
 
 
-# --- export --------------------------------------------------------------------------------------------------------------
+# --- export -----------------------------------------------------------------------------------------------------------
 
 
 def test_an_export_from_the_button_to_the_download(client, zenobia, sent_tasks, django_capture_on_commit_callbacks):
@@ -182,7 +182,7 @@ def test_only_its_owner_downloads_it_and_only_until_it_expires(client, zenobia, 
     assert client.get(link).status_code == 404
 
 
-# --- erasure -------------------------------------------------------------------------------------------------------------
+# --- erasure ----------------------------------------------------------------------------------------------------------
 
 
 def give_up(client, **fields):
@@ -199,10 +199,10 @@ def test_the_erasure_page_says_what_goes_and_what_stays(client):
 
 
 def test_erasure_asks_for_the_password_and_then_goes_on(client, zenobia):
-    asked = give_up(client)
-    assert asked["Location"].startswith("/accounts/reauthenticate/")
+    redirect = give_up(client)
+    assert redirect["Location"].startswith("/accounts/reauthenticate/")
     assert not ErasureRequest.objects.exists()
-    client.post(asked["Location"], {"password": factories.PASSWORD})
+    client.post(redirect["Location"], {"password": factories.PASSWORD})
     assert ErasureRequest.objects.get().owner == zenobia.owner
     page = client.get("/privacy/")
     assert "Your data will be destroyed on" in text_of(page)
@@ -217,7 +217,7 @@ def test_the_word_and_the_money_must_be_said(client, fields):
 
 
 def test_work_that_is_still_being_checked_must_be_given_up_too(db, client_of):
-    """The ledger says nothing yet: one unit is reported and not verified, later verified and not settled."""
+    """The ledger has no entry yet: one unit is reported and not verified, later verified and not settled."""
     owner = factories.make_owner()
     cars = [factories.make_car(owner), factories.make_car()]
     factories.make_ordered_job(factories.make_organization(wallet_micro=10_000_000), items=400, unit_items=400)
@@ -245,7 +245,7 @@ def test_one_click_takes_it_back_from_the_page_or_the_mail(client, zenobia):
     link = re.search(r'action="(/privacy/erasure/cancel/[^"]+)"', client.get("/privacy/").content.decode()).group(1)
     stranger = Client()
     check_page(stranger.get(link))
-    assert ErasureRequest.objects.get().status == "scheduled"  # a mail scanner that opens links changes nothing
+    assert ErasureRequest.objects.get().status == "scheduled"  # opening the link (mail scanners do) cancels nothing
     assert stranger.post(link)["Location"] == "/accounts/login/"
     assert ErasureRequest.objects.get().status == "cancelled"
     check_page(stranger.get(link))
@@ -266,18 +266,18 @@ def test_the_proof_is_public_and_only_of_what_was_done(zenobia):
     check_page(Client().get(f"/privacy/erasure/cancel/{erasures.token_of(row)}"))
 
 
-# --- closing -------------------------------------------------------------------------------------------------------------
+# --- closing ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_closed_account_does_nothing_keeps_its_money_and_can_be_opened(client, zenobia):
-    owed = LedgerAccount.objects.get(owner=zenobia.owner).balance_micro
+    owed_micro = LedgerAccount.objects.get(owner=zenobia.owner).balance_micro
     check_page(client.get("/privacy/close"))
     client.post("/privacy/close")
     client.post("/privacy/close")
     assert not ConsentCurrent.objects.filter(owner=zenobia.owner, state="given").exists()
     assert ConsentRecord.objects.filter(owner=zenobia.owner, method="closed").count() == 4
     assert zenobia.car.sync().withheld == "consent_withdrawn"
-    assert LedgerAccount.objects.get(owner=zenobia.owner).balance_micro == owed > 0
+    assert LedgerAccount.objects.get(owner=zenobia.owner).balance_micro == owed_micro > 0
     assert client.get("/vehicles/").status_code == 200
     assert "Your account is closed" in text_of(client.get("/privacy/"))
     with pytest.raises(Conflict, match="is closed"):
@@ -307,7 +307,7 @@ def test_an_erasure_taken_back_leaves_a_closed_account_closed(client, zenobia):
     assert Owner.objects.get(pk=zenobia.owner.pk).deactivated_at is not None
 
 
-# --- cars that change hands ----------------------------------------------------------------------------------------------
+# --- cars that change owners ------------------------------------------------------------------------------------------
 
 
 def test_a_sold_car_takes_no_consent_with_it(client, zenobia, cast):
@@ -352,7 +352,7 @@ def test_a_buyer_asks_and_learns_nothing(zenobia, cast, client_of):
     assert VIN not in json.dumps(list(AuditEvent.objects.values_list("details", flat=True)))
 
 
-@pytest.mark.usefixtures("stopped_clock")  # the week may end
+@pytest.mark.usefixtures("stopped_clock")  # otherwise a week may end during the test
 def test_a_holder_is_mailed_once_a_week_and_a_buyer_asks_five_times_a_day(zenobia, cast, client_of):
     buyer = client_of(cast.bob.user)
     codes = [buyer.post("/vehicles/claim", {"vin": VIN}).status_code for _ in range(6)]
@@ -366,7 +366,7 @@ def test_a_vin_that_is_none_is_refused(cast, client_of, vin):
     check_page(page, 400)
 
 
-# --- mails ---------------------------------------------------------------------------------------------------------------
+# --- mails ------------------------------------------------------------------------------------------------------------
 
 
 def test_every_mail_can_be_written(zenobia, cast):

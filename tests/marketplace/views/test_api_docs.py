@@ -1,4 +1,4 @@
-"""The OpenAPI schema: valid, without a warning, and true to the routes."""
+"""The OpenAPI schema is valid, has no warnings, and matches the routes."""
 
 import json
 
@@ -18,7 +18,7 @@ def schema(tmp_path_factory):
 
 
 def test_it_is_valid_and_has_no_warnings(schema):
-    """`spectacular --validate --fail-on-warn` made it; it would have raised."""
+    """`spectacular --validate --fail-on-warn` wrote it and would have failed otherwise."""
     assert schema["openapi"].startswith("3.")
     assert schema["info"]["title"] == "Driveway API"
 

@@ -1,4 +1,4 @@
-"""The page that hands out an enrolment code, and what the code then does."""
+"""The page that shows an enrolment code, and what the code then does."""
 
 import re
 from datetime import timedelta
@@ -37,7 +37,7 @@ def test_the_page_shows_a_code_and_the_command(page, vehicle):
     html = page.content.decode()
     (code,) = {page.context["code"]}
     assert CODE.fullmatch(code)
-    assert html.count(code) == 2  # by itself, and in the command
+    assert html.count(code) == 2  # once alone, and once in the command
     assert f"driveway-agent enrol --server http://testserver --code {code}" in html
     assert "no-store" in page["Cache-Control"]
     row = EnrolmentCode.objects.get()
@@ -78,7 +78,7 @@ def test_a_code_works_for_half_an_hour(page):
 def test_a_code_works_once(page):
     code = page.context["code"]
     enrol(code, key="aa" * 32)
-    assert enrol(code, key="aa" * 32) == Node.objects.get()  # the same agent again: its answer was lost
+    assert enrol(code, key="aa" * 32) == Node.objects.get()  # the same agent asks again: the answer was lost
     assert refusal(code, key="bb" * 32) == "already_enrolled"
     assert Node.objects.count() == 1
 

@@ -1,4 +1,4 @@
-"""The pages: what each says in each state, that none needs what the content security policy forbids, and production's rules."""
+"""What the public pages, an owner's vehicle pages and a customer's job pages show in each state."""
 
 import re
 from datetime import timedelta
@@ -22,12 +22,12 @@ DEAD_REDIS = "redis://127.0.0.1:1/0"
 
 
 def text_of(page):
-    """What a person reads, in one line."""
+    """Return what a person reads on the page, in one line."""
     html = re.sub(r"<(script|style|template|svg).*?</\1>", " ", page.content.decode(), flags=re.DOTALL)
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
 
 
-# --- public pages -------------------------------------------------------------------------------------------------------
+# --- public pages -----------------------------------------------------------------------------------------------------
 
 
 def test_the_home_page_says_what_this_is_and_where_to_begin():
@@ -83,17 +83,20 @@ def test_the_api_pages_list_every_operation():
     assert "Idempotency-Key" in text
 
 
-# --- an owner's vehicles ------------------------------------------------------------------------------------------------
+# --- an owner's vehicles ----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(autouse=True)
 def _present_for_long(monkeypatch):
-    """A car that was heard of when a test began is not away while a slow machine makes its pages."""
+    """Keep cars present for half an hour, so that they do not become "away" while a slow machine renders the pages."""
     monkeypatch.setattr("compute.models.nodes.AWAY_AFTER", timedelta(minutes=30))
 
 
 def presence(*, heard_ago=timedelta(0), **fields):
-    """A row's values at the moment they are asked for: the table below is made long before its tests run."""
+    """Return a function that gives the presence's values.
+
+    It is called late: STATES is built long before its tests run.
+    """
     return lambda: {
         "available": True,
         "reason": "",
@@ -103,7 +106,7 @@ def presence(*, heard_ago=timedelta(0), **fields):
 
 
 STATES = {
-    # name: (consent, presence or None for no agent, label, sentence)
+    # Name -> (consent, presence or None for no agent, label, sentence).
     "no agent": ("given", None, "No agent", "No agent is enrolled yet."),
     "undecided": ("", presence(), "Not working", "You have not decided yet whether this car may run customers' jobs."),
     "refused": ("refused", presence(), "Not working", "You said no to running customers' jobs on this car."),
@@ -119,8 +122,8 @@ STATES = {
 @pytest.mark.parametrize("state", STATES)
 def test_a_vehicle_says_what_it_does_and_why_not(client_of, state):
     consent, seen, label, sentence = STATES[state]
-    given = "given" if consent == "withdrawn" else consent
-    vehicle = factories.make_vehicle(consent=given) if seen is None else factories.make_car(consent=given).node.vehicle
+    first = "given" if consent == "withdrawn" else consent
+    vehicle = factories.make_vehicle(consent=first) if seen is None else factories.make_car(consent=first).node.vehicle
     if consent == "withdrawn":
         factories.decide(vehicle, "withdrawn")
     if seen:
@@ -169,9 +172,8 @@ def test_consent_to_an_old_text_is_shown_as_no_longer_counting(client_of):
     values = {"purpose": "run_jobs", "title": "T", "summary": "S", "body": "B", "sha256": "0" * 64}
     ConsentNotice.objects.create(version=2, effective_at=timezone.now() + timedelta(days=1), **values)
     client = client_of(vehicle.owner.user)
-    assert (
-        client.get("/vehicles/").context["vehicles"][0]["state"].reason.code == "away"
-    )  # the new text does not count yet
+    state = client.get("/vehicles/").context["vehicles"][0]["state"]
+    assert state.reason.code == "away"  # the new text is not in force yet
     ConsentNotice.objects.create(version=3, **values)
     page = client.get("/vehicles/")
     assert page.context["vehicles"][0]["state"].reason.code == "consent_outdated"
@@ -191,7 +193,7 @@ def test_what_an_owner_typed_is_escaped(cast, client_of):
     assert "<script>alert" not in html
 
 
-# --- a customer's jobs --------------------------------------------------------------------------------------------------
+# --- a customer's jobs ------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What protects every page: a policy that allows no inline code and pages that need none, headers, and production's rules."""
+"""What protects every page: a policy that forbids inline code, headers, and production's rules."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def customer(acme, client_of):
 
 
 class Scanner(HTMLParser):
-    """Finds what a strict policy would block: inline code and styles, and anything from elsewhere."""
+    """Finds what a strict policy would block: inline code and styles, and anything from other sites."""
 
     def __init__(self):
         super().__init__()
@@ -64,7 +64,7 @@ def test_the_scanner_finds_what_it_should():
 
 
 def check_page(page, status=200):
-    """A page as every page must be."""
+    """Assert what must hold for every page."""
     assert page.status_code == status
     assert page["Content-Type"].startswith("text/html")
     assert forbidden(page) == []
@@ -78,7 +78,7 @@ def check_page(page, status=200):
         "frame-ancestors": "'none'",
     }
     assert page["X-Content-Type-Options"] == "nosniff"
-    if status != 400:  # refused before that header's middleware; frame-ancestors says the same
+    if status != 400:  # refused before the middleware that sets this header; frame-ancestors forbids the same
         assert page["X-Frame-Options"] == "DENY"
     assert page["Referrer-Policy"] == "same-origin"
     assert page["Cross-Origin-Opener-Policy"] == "same-origin"
@@ -120,7 +120,10 @@ def test_forms_that_come_back_with_errors(cast, client_of):
 
 
 def sign_in(user):
-    """By the forms, as a person does: pages of the second factor ask for the password again and for a verified address."""
+    """Sign in through the forms, as a person does.
+
+    Pages of the second factor ask for the password again and for a verified address.
+    """
     EmailAddress.objects.create(user=user, email=user.email, verified=True, primary=True)
     client = Client()
     client.post("/accounts/login/", {"login": user.email, "password": factories.PASSWORD})
@@ -206,7 +209,7 @@ def test_cookies_are_out_of_reach_of_scripts_and_other_sites(cast):
 
 
 def test_templates_hold_no_inline_code_either():
-    """Also what no test renders: every template in the repository."""
+    """Check every template of the repository, also those that no test renders."""
     inline = re.compile(r"<style|<script(?![^>]*\bsrc=)|\sstyle=|\son[a-z]+=\"|javascript:", re.IGNORECASE)
     hits = {
         str(path.relative_to(REPOSITORY)): found
@@ -216,7 +219,7 @@ def test_templates_hold_no_inline_code_either():
     assert hits == {}
 
 
-# --- production ---------------------------------------------------------------------------------------------------------
+# --- production -------------------------------------------------------------------------------------------------------
 
 SECRETS = {
     "DJANGO_SECRET_KEY": "k" * 20 + "0123456789abcdefghijklmnopqrstuvwxyz-ABCDEFG",
@@ -241,7 +244,7 @@ import json, os, runpy
 import environ
 environ.Env.read_env = classmethod(lambda *a, **k: None)  # a developer's .env must not help
 from django.core.exceptions import ImproperlyConfigured
-secrets, said = json.loads(os.environ.pop("SECRETS")), {}
+secrets, outcomes = json.loads(os.environ.pop("SECRETS")), {}
 for missing in ["", *secrets]:
     for empty in (False, True):
         os.environ.update(secrets)
@@ -249,10 +252,10 @@ for missing in ["", *secrets]:
             os.environ.update({missing: ""}) if empty else os.environ.pop(missing)
         try:
             settings = runpy.run_path("marketplace/settings.py")
-            said[missing] = f"started, DEBUG={settings['DEBUG']}"
+            outcomes[missing] = f"started, DEBUG={settings['DEBUG']}"
         except ImproperlyConfigured as error:
-            said[missing] = str(error)
-print(json.dumps(said))
+            outcomes[missing] = str(error)
+print(json.dumps(outcomes))
 """
 
 
@@ -272,10 +275,10 @@ def run(*command, **environment):
 def test_production_refuses_to_start_without_each_of_its_secrets():
     done = run("-c", START_WITHOUT_EACH, SECRETS=json.dumps(SECRETS))
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    assert said.pop("") == "started, DEBUG=False"
-    assert set(said) == set(SECRETS)
-    for name, text in said.items():
+    outcomes = json.loads(done.stdout)
+    assert outcomes.pop("") == "started, DEBUG=False"
+    assert set(outcomes) == set(SECRETS)
+    for name, text in outcomes.items():
         assert text.startswith(f"{name} must be set"), text
 
 
@@ -286,7 +289,7 @@ def test_the_deployment_check_is_clean():
 
 
 def test_production_starts_no_embedded_server():
-    """It says what is missing instead."""
+    """The error says what is missing."""
     done = run("manage.py", "check", DJANGO_SECRET_KEY=SECRETS["DJANGO_SECRET_KEY"])
     assert done.returncode != 0
     assert "must be set when DRIVEWAY_ENV=production" in done.stderr

@@ -1,4 +1,4 @@
-"""Where the fake must be as strict as Stripe about cards that are kept."""
+"""The fake is as strict as Stripe about saved cards."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def fake() -> FakeStripe:
 
 
 def saved(fake: FakeStripe, number: str = "4242424242424242") -> tuple[str, str]:
-    """A customer and a card that is kept for it."""
+    """Return the ids of a new customer and of a card that is saved for it."""
     customer = ask(fake, "POST", "/v1/customers", "name=a")[1]["id"]
     body = f"mode=setup&ui_mode=hosted_page&currency=usd&success_url=http://s/done&customer={customer}"
     session = ask(fake, "POST", "/v1/checkout/sessions", body)[1]["id"]

@@ -1,4 +1,4 @@
-"""Where the fake must be as strict as Stripe: keys, idempotency, lists, and the pages that a person clicks."""
+"""The fake is as strict as Stripe about keys, idempotency, lists, and the pages that a person clicks through."""
 
 import json
 from typing import Any
@@ -13,6 +13,7 @@ HEADERS = {"authorization": "Bearer sk_test_fake_1"}
 
 
 def ask(fake: FakeStripe, method: str, url: str, body: str = "", **headers: str) -> tuple[int, dict[str, Any]]:
+    """Send a request and return (status, decoded body)."""
     answer = fake.handle(
         method, url, HEADERS | {name.replace("_", "-"): value for name, value in headers.items()}, body
     )
@@ -20,6 +21,7 @@ def ask(fake: FakeStripe, method: str, url: str, body: str = "", **headers: str)
 
 
 def open_session(fake: FakeStripe) -> str:
+    """Create a Checkout session of 50 USD and return its id."""
     line = "line_items[0][price_data][unit_amount]=5000&line_items[0][price_data][currency]=usd"
     name = "line_items[0][price_data][product_data][name]=Wallet"
     body = f"mode=payment&ui_mode=hosted_page&success_url=http://s/done&cancel_url=http://s/left&{line}&{name}"

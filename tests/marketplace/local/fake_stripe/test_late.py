@@ -1,4 +1,4 @@
-"""Where the fake must be as strict as Stripe about refunds and disputes; and its desk."""
+"""The fake is as strict as Stripe about refunds and disputes, and its desk works."""
 
 import re
 
@@ -20,13 +20,13 @@ def refund(**params):
 def test_it_refunds_no_more_than_was_paid_and_nothing_that_a_bank_took(stripe: FakeWorld):
     lot = pay(stripe, customer())
     other = pay(stripe, customer())
-    of = {"payment_intent": lot.reference}
-    assert refund(**of, amount=3000).status == "succeeded"
+    payment = {"payment_intent": lot.reference}
+    assert refund(**payment, amount=3000).status == "succeeded"
     with pytest.raises(StripeRefused, match="greater than what is left"):
-        refund(**of, amount=2001)
-    refund(**of, amount=2000)
+        refund(**payment, amount=2001)
+    refund(**payment, amount=2000)
     with pytest.raises(StripeRefused, match="already been refunded"):
-        refund(**of, amount=1)
+        refund(**payment, amount=1)
     with pytest.raises(StripeMissing):
         refund(payment_intent="pi_none")
     dispute_desk(stripe).open(charge_of(stripe, other))
@@ -38,10 +38,10 @@ def test_it_refunds_no_more_than_was_paid_and_nothing_that_a_bank_took(stripe: F
 
 def test_a_failed_refund_leaves_the_charge_to_be_refunded_again(stripe: FakeWorld):
     lot = pay(stripe, customer())
-    made = refund(payment_intent=lot.reference)
-    refund_desk(stripe).fail(made.id)
-    found = gateway.retrieve_refund(made.id)
-    assert (found.status, [row.type for row in found.movements]) == ("failed", ["refund", "refund_failure"])
+    created = refund(payment_intent=lot.reference)
+    refund_desk(stripe).fail(created.id)
+    retrieved = gateway.retrieve_refund(created.id)
+    assert (retrieved.status, [row.type for row in retrieved.movements]) == ("failed", ["refund", "refund_failure"])
     assert refund(payment_intent=lot.reference, amount=4999).status == "succeeded"
 
 
@@ -49,10 +49,10 @@ def test_the_bank_hears_evidence_only_while_it_waits(stripe: FakeWorld):
     lot = pay(stripe, customer())
     desk = dispute_desk(stripe)
     dispute_id = desk.open(charge_of(stripe, lot))
-    said = {"evidence": {"uncategorized_text": "losing_evidence"}, "submit": True}
-    assert gateway.submit_evidence(dispute_id, said, idempotency_key="test:a").status == "lost"
+    evidence = {"evidence": {"uncategorized_text": "losing_evidence"}, "submit": True}
+    assert gateway.submit_evidence(dispute_id, evidence, idempotency_key="test:a").status == "lost"
     with pytest.raises(StripeRefused, match="takes no evidence"):
-        gateway.submit_evidence(dispute_id, said, idempotency_key="test:b")
+        gateway.submit_evidence(dispute_id, evidence, idempotency_key="test:b")
     desk.decide(dispute_id, won=True)
     assert [row.amount_minor for row in gateway.retrieve_dispute(dispute_id).movements] == [-5000, 5000]
 
