@@ -19,7 +19,7 @@ help: ## This list
 demo: $(VENV)/demo.stamp ## Run the main job end to end on real input (NATS=off: over HTTPS polling only)
 	@$(BIN)/python -m marketplace.local.demo
 
-run: $(VENV)/demo.stamp ## Keep the whole site up, with demo logins, until Ctrl-C
+run: $(VENV)/demo.stamp ## Keep the whole site up, with people, cars, jobs and a made-up month in it, until Ctrl-C
 	@$(BIN)/python -m marketplace.local
 
 test: $(VENV)/dev.stamp ## Set up and run the test suite, against real servers, on all cores

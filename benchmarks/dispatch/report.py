@@ -27,7 +27,6 @@ What the figures leave out
   usage row, no money. Its queue is filled beforehand, and it is tuned for short tasks (prefetch) as its documentation
   says."""
 
-DISTURBED = 0.25
 SERVER_GROUPS = ("link", "worker", "beat", "nats", "redis")
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from marketplace.local.embedded import EmbeddedError, home, read_dotenv
 from marketplace.local.embedded.children import ChildSpec
 from marketplace.local.embedded.stack import Stack
+from marketplace.local.showcase import cars, label, sign_ins
 
 SHOWCASE = "showcase"
 
@@ -23,7 +24,8 @@ def main(bring_up: Callable[[Stack], Callable[[], None]] | None = None) -> int:
     `bring_up` starts what lives in the site, and returns what is to be called twice a second.
     """
     read_dotenv()
-    label_site()
+    label.first_day(home())
+    label.keep(home())
     try:
         with Stack() as stack:
             print(f"\nDriveway runs at {stack.url}  (Ctrl-C stops it)", flush=True)
@@ -36,18 +38,10 @@ def main(bring_up: Callable[[Stack], Callable[[], None]] | None = None) -> int:
     return 0
 
 
-def label_site() -> None:
-    """Say on every page, paper and mail that this is a demonstration, unless the environment has other words."""
-    from marketplace.local.showcase import label
-
-    for name, value in label.settings(home()).items():
-        os.environ.setdefault(name, value)
-
-
 def showcase(stack: Stack) -> Callable[[], None]:
     """Start the program that prepares people, history and cars; when it is done, start cars and customer."""
-    from marketplace.local.showcase import cars
-
+    if sign_ins.are_known():
+        sign_ins.show(stack.url, stack.environment.get("STRIPE_API_BASE", ""))
     # Only this process of the site's knows who owns the tables.
     owner = {"DATABASE_OWNER_URL": os.environ.get("DATABASE_OWNER_URL", "")}
     arguments = ("-m", "marketplace.local.showcase", stack.url)

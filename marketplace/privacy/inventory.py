@@ -10,7 +10,7 @@ from accounts.models import Owner
 from accounts.privacy import tables as of_accounts
 from billing.privacy import tables as of_billing
 from compute.privacy import tables as of_compute
-from core.privacy import Group, Table
+from core.privacy import Table
 
 TABLES: tuple[Table, ...] = (*of_accounts.TABLES, *of_compute.TABLES, *of_billing.TABLES)
 OF_OTHERS: dict[str, str] = {**of_accounts.OF_OTHERS, **of_compute.OF_OTHERS, **of_billing.OF_OTHERS}
@@ -31,11 +31,6 @@ def rows(table: Table, owner: Owner) -> QuerySet[Any]:
 def table_name(table: Table) -> str:
     """Return the table's name in the database."""
     return model_of(table)._meta.db_table
-
-
-def of_group(group: Group) -> list[Table]:
-    """Return the tables that the owner's page shows in this group."""
-    return [table for table in TABLES if table.group is group]
 
 
 def file_name(table: Table) -> str:

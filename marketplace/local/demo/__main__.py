@@ -6,8 +6,9 @@ import time
 
 import django
 
-from marketplace.local.embedded import EmbeddedError, home
+from marketplace.local.embedded import EmbeddedError, home, read_dotenv
 from marketplace.local.embedded.stack import Stack
+from marketplace.local.showcase import label
 
 FILES = 3000
 # What a month and its days would bring, at once: read by the site's processes when they start.
@@ -16,7 +17,9 @@ MONTH_ENDS_NOW = {"STATEMENT_GRACE_H": "0", "PAYOUT_HOLD_DAYS": "0", "PAYOUT_MIN
 
 def main() -> int:
     started = time.monotonic()
+    read_dotenv()
     os.environ.update(MONTH_ENDS_NOW)
+    label.keep(home())
     try:
         with Stack() as stack:
             os.environ.update(stack.environment)

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import httpx
 from django.conf import settings
+from django.db.models import Sum
 from django.utils import timezone
 
 from accounts.models import Owner
 from billing.ledger import posting
 from billing.models import ConnectedAccount, Payout, RateCard, Statement
 from billing.rates import cards as rates
+from billing.statements import statements
 from compute.models import HardwareClass
 from core.locale import format_money
 from core.money import MICRO
@@ -46,6 +48,23 @@ def ask_price() -> None:
             rates.add_card(card, actor=None)
 
 
+def restore_prices() -> int:
+    """Put the price that was valid before the demo's back, from now on, wherever the demo's is in force.
+
+    Returns the number of new cards. Whoever uses this home folder next finds ordinary prices.
+    """
+    count = 0
+    for hardware_class in HardwareClass.objects.all():
+        cards = RateCard.objects.filter(hardware_class=hardware_class, mode="batch", tier="standard", currency="USD")
+        is_demos = [card.price_micro_per_hour == PRICE_MICRO_PER_HOUR for card in cards.order_by("-valid_from_at")[:1]]
+        before = cards.exclude(price_micro_per_hour=PRICE_MICRO_PER_HOUR).order_by("valid_from_at").last()
+        if is_demos == [True] and before is not None:
+            before.pk, before.valid_from_at = None, timezone.now()
+            rates.add_card(before, actor=None)
+            count += 1
+    return count
+
+
 def top_up(customer: Customer) -> None:
     """By card on the fake's hosted page, if the wallet is low. Raises ApiError, PortalError."""
     if funding.top_up(customer):
@@ -61,8 +80,8 @@ def settle(
     out.line("\nReport: from the customer's card to the owners' accounts")
     for email, portal in portals.items():
         onboard(portal, Owner.objects.get(user__email=email))
-    for command in ("close_invoices", "close_statements"):
-        _manage(command, environment)
+    _manage("close_invoices", environment)
+    _close_statements(list(portals))
     _invoice(out, customer, folder)
     for email, portal in portals.items():
         _paid(out, portal, Owner.objects.get(user__email=email), folder)
@@ -122,6 +141,15 @@ def _paid(out: Report, portal: Portal, owner: Owner, folder: Path) -> None:
     )
     said = (done.stdout.strip() or done.stderr.strip()).splitlines()[-1]
     out.check(f"driveway-verify on what {owner.name} downloaded", done.returncode == 0, said)
+
+
+def _close_statements(emails: list[str]) -> None:
+    """Close the statements of the demo's owners up to now, and nobody else's: for others no month has ended."""
+    now = timezone.now()
+    owners = Owner.objects.filter(user__email__in=emails).order_by("pk")
+    count = sum(statements.close_owner(owner=owner, until=now) for owner in owners)
+    paid = Statement.objects.filter(owner__in=owners, period_end_at=now).aggregate(micro=Sum("paid_out_micro"))["micro"]
+    print(f"  close_statements: {count} statements closed, {format_money(paid or 0)} to be paid out")
 
 
 def _transfer_at_stripe(statement: Statement) -> int:

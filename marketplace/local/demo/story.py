@@ -35,6 +35,7 @@ def tell(stack: Stack, home: Path, files: int) -> bool:
         customer = Customer(stack.url, people.api_key)
         money.top_up(customer)
         money.ask_price()
+        closing.callback(money.restore_prices)
         run = JobRun(customer, model, cars, portals)
         run.submit(features)
         run.watch()

@@ -66,11 +66,6 @@ class Children:
         self.specs = dict(SPECS)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
-    def add(self, spec: ChildSpec) -> None:
-        """Start a child that is not in the table. Raises EmbeddedError."""
-        self.specs[spec.name] = spec
-        self.start(spec.name)
-
     def start(self, name: str) -> None:
         """Start a child and note its process. Raises EmbeddedError."""
         spec = self.specs[name]
@@ -112,6 +107,7 @@ class Children:
         """SIGTERM, then SIGKILL for it and its own children when it takes too long."""
         self.identity(name).stop(grace_s=self.specs[name].grace_s)
         self._forget(name)
+        end_orphans(self.processes[name])
 
     def kill(self, name: str) -> None:
         """SIGKILL the child and its own children."""

@@ -43,6 +43,7 @@ class Stack:
         self._joined: list[str] = []
         self._lock_file: IO[str] | None = None
         self._handlers: dict[signal.Signals, Any] = {}
+        self._is_interrupted = self._is_starting = False
 
     @property
     def url(self) -> str:
@@ -57,7 +58,7 @@ class Stack:
         self._lock_home()
         try:
             for number in SIGNALS:
-                self._handlers[number] = signal.signal(number, _interrupt)
+                self._handlers[number] = signal.signal(number, self._interrupt)
             self._start_everything()
         except BaseException:
             self.__exit__(None, None, None)
@@ -94,15 +95,17 @@ class Stack:
 
         Raises EmbeddedError when a server or a process of the site keeps ending.
         """
-        while True:
+        while not self._is_interrupted:
             self.supervisor.look()
             each()
             time.sleep(LOOK_EVERY_S)
+        raise KeyboardInterrupt
 
     def add(self, spec: ChildSpec) -> None:
         """Start one more child, and start it again when it ends by itself. The site goes on when it is given up."""
         assert self.children is not None, "the stack is not entered"
-        self.children.add(spec)
+        self.children.specs[spec.name] = spec
+        self._start_child(spec.name)
         self.supervisor.add(self._ward(spec.name, is_essential=False))
 
     def has_done(self, name: str) -> bool:
@@ -177,11 +180,11 @@ class Stack:
         self._timed("Tables", lambda: children.run("migrate", *migrate, variables=owner))
         private_folder(self.home / "beat")
         # The web server first and alone: whoever waits for the first page does not wait for workers.
-        children.start(WEB.name)
+        self._start_child(WEB.name)
         self._timed("Site", children.wait_for_web)
         for spec in CHILDREN:
             if spec.name != WEB.name and (os.environ.get("NATS_URL") or not spec.needs_nats):
-                children.start(spec.name)
+                self._start_child(spec.name)
         self.check()
         for name in self.alive():
             self.supervisor.add(self._ward(name))
@@ -213,7 +216,7 @@ class Stack:
 
         def start() -> None:
             if child:
-                child.start(name)
+                self._start_child(name)
             else:
                 self._server(name).start()
 
@@ -225,6 +228,23 @@ class Stack:
             return embedded.attached()[name]
         except KeyError:
             raise EmbeddedError(f"this stack does not run {name}, but {', '.join(self.alive())}") from None
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        # Noted as well, because Python drops what is raised in some places, such as its own hooks around a fork.
+        self._is_interrupted = True
+        if not self._is_starting:
+            raise KeyboardInterrupt
+
+    def _start_child(self, name: str) -> None:
+        """Start a child; a signal that comes meanwhile interrupts afterwards."""
+        assert self.children is not None, "the stack is not entered"
+        self._is_starting = True
+        try:
+            self.children.start(name)
+        finally:
+            self._is_starting = False
+        if self._is_interrupted:
+            raise KeyboardInterrupt
 
     def _web_port(self) -> int:
         """DRIVEWAY_PORT if set, else the port of the last run if it is free, else any. The fake Stripe reads it too."""
@@ -258,10 +278,6 @@ class Stack:
             self._lock_file.truncate(0)
             self._lock_file.close()
             self._lock_file = None
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 @contextlib.contextmanager

@@ -17,9 +17,9 @@ import httpx
 from marketplace.local.embedded import REPOSITORY, home
 
 if TYPE_CHECKING:
+    from accounts.models import Organization
     from marketplace.local.demo.owner import Portal
 
-BANK = "000123456789"
 # Owners who are paid at Stripe. The others have the first step before them.
 PAID = ("carla@demo.example", "deniz@demo.example")
 
@@ -29,15 +29,19 @@ def main() -> int:
     owner_url = os.environ.pop("DATABASE_OWNER_URL", "")
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "marketplace.settings")
     django.setup()
+    from marketplace.local.demo import money, store
     from marketplace.local.demo.owner import Portal, PortalError
-    from marketplace.local.showcase import people
+    from marketplace.local.showcase import people, sign_ins
 
     url = sys.argv[1]
     try:
-        people.seeded()
-        print("\n".join(["", *people.sign_ins(url, os.environ.get("STRIPE_API_BASE", "")), ""]), flush=True)
-        _history(owner_url)
-        portals = {email: Portal.sign_in(url, email, people.password_of(email)) for email in people.OWNERS}
+        is_first = not sign_ins.are_known()
+        cast = people.seeded()
+        money.restore_prices()  # a demo that was killed could not
+        if is_first:  # else `make run` has printed them at once
+            sign_ins.show(url, os.environ.get("STRIPE_API_BASE", ""))
+        _history(cast.organization, owner_url)
+        portals = {email: Portal.sign_in(url, email, store.password_of(email)) for email in cast.owners}
         _cars(portals, os.environ, home())
         _payees({email: portals[email] for email in PAID})
     except (PortalError, httpx.HTTPError, subprocess.CalledProcessError) as error:
@@ -47,8 +51,12 @@ def main() -> int:
     return 0
 
 
-def _history(owner_url: str) -> None:
+def _history(organization: "Organization", owner_url: str) -> None:
     """Make the month, in a process of its own: only there is the database's owner connected."""
+    from marketplace.local.showcase.history import plan
+
+    if plan.is_made(organization):
+        return
     _say("A made-up month: 34 days before today, under every rule of the database")
     if not owner_url:
         _say("  left out: DATABASE_OWNER_URL does not name the owner of the tables")
@@ -56,7 +64,7 @@ def _history(owner_url: str) -> None:
     environment = {**os.environ, "DATABASE_URL": owner_url}
     command = [sys.executable, "-m", "marketplace.local.showcase.history"]
     done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=True)
-    _say(f"  {done.stdout.strip() or 'is there already'}")
+    _say(f"  {done.stdout.strip()}")
 
 
 def _cars(portals: Mapping[str, "Portal"], environment: Mapping[str, str], folder: Path) -> None:

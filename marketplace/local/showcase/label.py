@@ -5,18 +5,28 @@ site. The signed meter records of the made-up month say it themselves (history/c
 ordinary names, since a word before each would fill the tables of a phone.
 """
 
+import os
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 from marketplace.local.embedded.server import private_folder, write_private
 
+FILE = "first-day"
+
 
 def first_day(home: Path) -> date:
     """Return the day (UTC) of the first `make run` in this home folder: the made-up month ends before it."""
-    path = private_folder(home / "run") / "first-day"
+    path = private_folder(home / "run") / FILE
     if not path.exists():
         write_private(path, datetime.now(UTC).date().isoformat())
     return date.fromisoformat(path.read_text().strip())
+
+
+def keep(home: Path) -> None:
+    """Label a site whose home folder has made-up figures, unless the environment has other words."""
+    if (home / "run" / FILE).exists():
+        for name, value in settings(home).items():
+            os.environ.setdefault(name, value)
 
 
 def settings(home: Path) -> dict[str, str]:

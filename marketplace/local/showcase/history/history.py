@@ -10,7 +10,7 @@ from django.db import transaction
 from accounts.consents import consents
 from accounts.models import Purpose, User, Vehicle
 from accounts.vehicles import vehicles
-from billing.models import JobOrder, TopUp
+from billing.models import JobOrder
 from billing.rates import cards as rates
 from compute.models import InferenceJob
 from compute.nodes import nodes
@@ -34,7 +34,7 @@ class Made:
 @transaction.atomic
 def make(cast: Cast, *, today: date) -> Made | None:
     """Make the month before `today`. Return what was made, or None if it is there already."""
-    if TopUp.objects.filter(organization=cast.organization, idempotency_key="made-up-history:1").exists():
+    if plan.is_made(cast.organization):
         return None
     first, end = plan.starts_on(today), plan.ends_at(today)
     opened_at = datetime.combine(first, time(9), UTC)
@@ -48,13 +48,13 @@ def make(cast: Cast, *, today: date) -> Made | None:
         _consent(vehicle, Purpose.RUN_JOBS, opened_at + timedelta(minutes=offset))
     customer = work.Customer(cast.organization, opened_at + timedelta(hours=1))
     jobs = _work(customer, computers, today)
-    past.move(past.REST, organization=cast.organization.pk, at=opened_at)
     month.close_last()
     _retire(computers, first, opened_at, end)
     order = JobOrder.objects.get(job=jobs[-DISPUTED_BACK])
     owner = next(iter(cast.owners.values()))
     month.open_disputes(order=order, customer=cast.customer, owner=owner, operator=cast.operators[0])
     past.move(past.DISPUTES, at=end - timedelta(hours=4))
+    past.move(past.REST, organization=cast.organization.pk, at=opened_at)
     return Made(plan.DAYS, len(jobs))
 
 

@@ -13,6 +13,7 @@ from billing.invoices import invoices
 from billing.models import JobOrder, Statement
 from billing.statements import statements
 from marketplace.local.showcase.history import past
+from marketplace.local.showcase.history.plan import KEY
 
 CLAIMED_PERCENT = 20
 # A commuter's day, in minutes after midnight (UTC): until when, available or not, and why not.
@@ -45,7 +46,7 @@ def open_disputes(*, order: JobOrder, customer: User, owner: Owner, operator: Us
         order=order,
         reason="A part of the pictures got the same scores as the pictures before them. Please compare the results.",
         claimed_micro=order.charged_micro * CLAIMED_PERCENT // 100,
-        idempotency_key=f"made-up-history:{order.pk}",
+        idempotency_key=f"{KEY}:{order.pk}",
         actor=customer,
     )
     answer = "Thank you. We compare your result with the copies of other cars and write here what we find."
@@ -57,7 +58,7 @@ def open_disputes(*, order: JobOrder, customer: User, owner: Owner, operator: Us
             statement=statement,
             reason="My car was plugged in on the first evening as well, and that night is missing here.",
             claimed_micro=max(1, min(statement.earned_micro // 10, settings.DISPUTE_MAX_MICRO)),
-            idempotency_key=f"made-up-history:statement:{statement.pk}",
+            idempotency_key=f"{KEY}:statement:{statement.pk}",
             actor=owner.user,
         )
 

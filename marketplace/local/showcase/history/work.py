@@ -22,7 +22,7 @@ from compute.models import InferenceJob, InputFile, ModelArtifact, WorkUnit
 from core.money import MICRO
 from marketplace.local.showcase.history import past
 from marketplace.local.showcase.history.computers import Computer, Took, sync_all
-from marketplace.local.showcase.history.plan import Model, Shift
+from marketplace.local.showcase.history.plan import KEY, Model, Shift
 from marketplace.local.showcase.model import FEATURES, LABELS, model
 
 ROUNDS = 20  # a job that needs more is stuck
@@ -76,7 +76,7 @@ class Customer:
                 amount_micro=TOP_UP_MICRO,
                 method=TopUp.Method.MANUAL,
                 reference=f"made up {at:%Y-%m-%d} {number}",
-                idempotency_key=f"made-up-history:{number}",
+                idempotency_key=f"{KEY}:{number}",
                 actor=None,
             )
             past.move(past.TOP_UP, id=made.pk, at=at)
