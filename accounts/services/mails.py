@@ -68,7 +68,7 @@ def _claim(limit: int) -> list[Mail]:
     rows = list(
         waiting.select_for_update(skip_locked=True, of=["self"])
         .select_related("user")
-        .order_by("not_before_at")[:limit]
+        .order_by("not_before_at", "id")[:limit]
     )
     for mail in rows:
         mail.not_before_at = now + FIRST_RETRY * 2 ** min(mail.tries, DOUBLINGS)
