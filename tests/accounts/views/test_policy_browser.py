@@ -1,6 +1,7 @@
 """The rules' editor in a real browser: the week is painted by keyboard, mouse and touch, and is saved as shown."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from accounts.models import OwnerPolicy
 from accounts.policies import week
 from tests import factories
-from tests.waiting import PATIENCE_S
+from tests.browser.conftest import PATIENCE_S
 
 CELL, DAY_MINUTES = ".week__cell", 1440
 pytestmark = pytest.mark.xdist_group("policy_browser")
@@ -25,7 +26,7 @@ def browser() -> Iterator[Browser]:
         # safe.
         os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
         chromium = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox"], timeout=5_000 * PATIENCE_S
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"], timeout=1000 * PATIENCE_S
         )
         yield chromium
         chromium.close()
