@@ -28,7 +28,7 @@ def main(bring_up: Callable[[Stack], Callable[[], None]] | None = None) -> int:
     label.keep(home())
     try:
         with Stack() as stack:
-            print(f"\nDriveway runs at {stack.url}  (Ctrl-C stops it)", flush=True)
+            print(f"\nDriveway runs at {stack.url}  (Ctrl-C stops it). People, cars and jobs follow.", flush=True)
             stack.keep_up((bring_up or showcase)(stack))
     except KeyboardInterrupt:
         return 0

@@ -57,7 +57,7 @@ def _history(organization: "Organization", owner_url: str) -> None:
 
     if plan.is_made(organization):
         return
-    _say("A made-up month: 34 days before today, under every rule of the database")
+    _say(f"A made-up month: {plan.DAYS} days before today, under every rule of the database")
     if not owner_url:
         _say("  left out: DATABASE_OWNER_URL does not name the owner of the tables")
         return
