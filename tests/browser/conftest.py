@@ -55,9 +55,8 @@ class Chromium:
 
     def _start(self) -> None:
         self._playwright = sync_playwright().start()
-        root = ["--no-sandbox"] if os.geteuid() == 0 else []
         self._browser = self._playwright.chromium.launch(
-            executable_path=self._executable, args=root, timeout=PATIENCE_S * 1000
+            executable_path=self._executable, args=launch_arguments(), timeout=PATIENCE_S * 1000
         )
 
     def _stop(self) -> None:
@@ -65,12 +64,22 @@ class Chromium:
         self._playwright.stop()
 
 
+def executable() -> str:
+    """Return the machine's Chromium. Skips the test when there is none."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("no Chromium on this machine: install the package `chromium`")
+    return found
+
+
+def launch_arguments() -> list[str]:
+    """Return what Chromium is started with: it refuses its own sandbox to root."""
+    return ["--no-sandbox"] if os.geteuid() == 0 else []
+
+
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Chromium]:
-    executable = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if executable is None:
-        pytest.skip("no Chromium on this machine: install the package `chromium`")
-    browser = Chromium(executable)
+    browser = Chromium(executable())
     try:
         yield browser
     finally:

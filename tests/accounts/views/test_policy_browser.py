@@ -1,7 +1,6 @@
 """The rules' editor in a real browser: the week is painted by keyboard, mouse and touch, and is saved as shown."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +12,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from accounts.models import OwnerPolicy
 from accounts.policies import week
 from tests import factories
-from tests.browser.conftest import PATIENCE_S
+from tests.browser.conftest import PATIENCE_S, executable, launch_arguments
 
 CELL, DAY_MINUTES = ".week__cell", 1440
 pytestmark = pytest.mark.xdist_group("policy_browser")
@@ -21,13 +20,12 @@ pytestmark = pytest.mark.xdist_group("policy_browser")
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    path = executable()
     with sync_playwright() as playwright:
         # Playwright runs an event loop in this thread, so Django refuses database queries here unless told they are
         # safe.
         os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
-        chromium = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"], timeout=1000 * PATIENCE_S
-        )
+        chromium = playwright.chromium.launch(executable_path=path, args=launch_arguments(), timeout=1000 * PATIENCE_S)
         yield chromium
         chromium.close()
         del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]

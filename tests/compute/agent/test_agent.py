@@ -15,6 +15,7 @@ from compute.agent.commands.enrolment import enrol
 from compute.agent.state.errors import AgentError
 from compute.agent.state.hardware import describe
 from compute.protocol import Ack, Cancel, Policy
+from tests.waiting import NEVER_S
 
 
 def records(marketplace):
@@ -45,13 +46,23 @@ async def test_a_unit_from_lease_to_ack(marketplace, state, running, models, mak
 
 
 @pytest.mark.usefixtures("seldom")
-async def test_many_units_are_told_soon_and_renewed_while_held(marketplace, state, running, models, until):
+async def test_many_units_are_told_soon_and_renewed_while_held(
+    marketplace, state, running, models, make_inputs, until, monkeypatch
+):
+    """The seventh is still being fetched when the six before it are told: whoever tells of one renews it."""
+    monkeypatch.setattr("compute.agent.work._TRANSFER_S", NEVER_S)
     for _ in range(6):
         marketplace.offer(models.double())
+    late = marketplace.offer(models.double(), make_inputs(seed=1))
+    marketplace.fail = lambda path: (503, {"Retry-After": "0"}) if late.input_sha256 in path else None
     async with running(state):
         await until(lambda: len(marketplace.reports) == 6)
-    assert any(sync.reports and sync.running for sync in marketplace.syncs)
-    assert [record.seq for record in records(marketplace)] == list(range(1, 7))
+        marketplace.fail = None
+        await until(lambda: len(marketplace.reports) == 7)
+    telling = [sync for sync in marketplace.syncs if {report.attempt for report in sync.reports} - {late.attempt}]
+    assert telling
+    assert all(late.attempt in {renewal.attempt for renewal in sync.running} for sync in telling)
+    assert [record.seq for record in records(marketplace)] == list(range(1, 8))
 
 
 async def test_a_large_result_is_uploaded_first(marketplace, state, running, models, make_inputs, until):
