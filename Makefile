@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PYTEST := $(BIN)/python -m pytest -n auto --dist loadgroup --durations 10
+PYTEST := $(BIN)/python -m pytest -n auto --durations 10
 CLOCK ?= night
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input install
 export ORT_DISABLE_TELEMETRY := 1
@@ -11,7 +11,7 @@ export DRIVEWAY_NATS := off
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-busy test-clock test-commands ci lint types layers migrations format lock clean
+.PHONY: help demo run test test-long test-busy test-clock test-commands ci lint types layers migrations format lock clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -25,6 +25,9 @@ run: $(VENV)/demo.stamp ## Keep the whole site up, with people, cars, jobs and a
 test: $(VENV)/dev.stamp ## Set up and run the test suite, against real servers, on all cores
 	@$(PYTEST)
 
+test-long: $(VENV)/dev.stamp ## The long forms of tests: more runs of the money machine, every page in both themes and widths
+	@DRIVEWAY_LONG=1 $(PYTEST) tests/billing/machine tests/browser
+
 test-busy: $(VENV)/dev.stamp ## The slowest third of the tests, as `make test` timed them, beside one busy loop a processor
 	@$(BIN)/python -m tests.busy -- $(PYTEST) --slowest-third
 
@@ -34,7 +37,7 @@ test-clock: $(VENV)/dev.stamp ## All tests on another clock: CLOCK=night, sunday
 test-commands: $(VENV)/dev.stamp ## Every command that the papers name, in a short form
 	@$(BIN)/python -m pytest -n auto --dist loadfile --durations 10 tests/commands
 
-ci: test lint types layers migrations test-commands test-busy ## All that CI checks
+ci: test lint types layers migrations test-long test-commands test-busy ## All that CI checks
 
 lint: $(VENV)/dev.stamp ## Style (ruff)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

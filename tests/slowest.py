@@ -29,15 +29,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     seconds = config.cache.get(KEY, {}) if config.getoption("slowest_third") and config.cache else {}
     if not seconds:
         return
-    order = sorted(items, key=lambda item: (-seconds.get(plain(item.nodeid), float("inf")), item.nodeid))
+    order = sorted(items, key=lambda item: (-seconds.get(item.nodeid, float("inf")), item.nodeid))
     slow = {item.nodeid for item in order[: len(items) // 3]}
     config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in slow])
     items[:] = [item for item in items if item.nodeid in slow]
-
-
-def plain(nodeid: str) -> str:
-    """Return the id of a test without the group that xdist appends to it."""
-    return nodeid.partition("@")[0]
 
 
 class Durations:
@@ -48,7 +43,7 @@ class Durations:
         self.took: defaultdict[str, float] = defaultdict(float)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self.took[plain(report.nodeid)] += report.duration
+        self.took[report.nodeid] += report.duration
 
     def pytest_sessionfinish(self, session: Any) -> None:
         option = self.config.option

@@ -26,7 +26,6 @@ TOOK = {"a": 0.1, "b": 3.0, "c": 0.2, "d": 2.0, "e": 0.3, "f": 0.4}
     ("tests", "took", "expected"),
     [
         ("abcdef", TOOK, "bd"),
-        (["a", "b@browser", "c"], TOOK, ["b@browser"]),  # xdist appends the group
         ("abcnde", TOOK, "bn"),  # n has no time: it is new
         ("abc", {}, "abc"),
     ],
@@ -49,7 +48,7 @@ def test_the_phases_of_a_test_are_added_up_and_kept_of_whole_runs_only():
     )
     times = slowest.Durations(config)
     for phase in (0.25, 0.5, 0.25):
-        times.pytest_runtest_logreport(SimpleNamespace(nodeid="tests/a.py::b@browser", duration=phase))
+        times.pytest_runtest_logreport(SimpleNamespace(nodeid="tests/a.py::b", duration=phase))
     option.keyword = "b"
     times.pytest_sessionfinish(None)
     option.keyword = ""

@@ -16,7 +16,6 @@ slow sender counts: its view of a failure is older than the other sender's.
 import logging
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from django.db import transaction
 from django.db.models import Q
@@ -73,7 +72,7 @@ def send_now(command: StripeCommand) -> None:
 
     Errors of Stripe are not raised: a command that does not succeed now is left to the workers.
     """
-    after_commit(lambda: _send_chain(command))
+    transaction.on_commit(lambda: _send_chain(command))
 
 
 def send_due(*, limit: int = 100) -> int:
@@ -103,11 +102,6 @@ def retry(*, command: StripeCommand, actor: User | None) -> None:
         )
         transition(command, Status.QUEUED, due_at=timezone.now(), attempts=0, message="")
         wake(TASK)
-
-
-def after_commit(work: Any) -> None:
-    """Call `work` when the transaction has committed. A function of its own because tests replace it."""
-    transaction.on_commit(work)
 
 
 def _send_chain(command: StripeCommand) -> None:

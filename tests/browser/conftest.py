@@ -1,7 +1,5 @@
-"""One Chromium and one populated site for all tests of this folder, which run on one worker (xdist group "browser")."""
+"""One Chromium and one populated site for all tests of this folder, which run on one worker (tests/workers.py)."""
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -14,6 +12,7 @@ from django.test import override_settings
 from playwright.sync_api import Page, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
+from benchmarks import browser
 from tests import leftovers
 from tests.browser.world import World
 
@@ -56,7 +55,7 @@ class Chromium:
     def _start(self) -> None:
         self._playwright = sync_playwright().start()
         self._browser = self._playwright.chromium.launch(
-            executable_path=self._executable, args=launch_arguments(), timeout=PATIENCE_S * 1000
+            executable_path=self._executable, args=browser.launch_arguments(), timeout=PATIENCE_S * 1000
         )
 
     def _stop(self) -> None:
@@ -66,24 +65,19 @@ class Chromium:
 
 def executable() -> str:
     """Return the machine's Chromium. Skips the test when there is none."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    found = browser.executable()
     if found is None:
         pytest.skip("no Chromium on this machine: install the package `chromium`")
     return found
 
 
-def launch_arguments() -> list[str]:
-    """Return what Chromium is started with: it refuses its own sandbox to root."""
-    return ["--no-sandbox"] if os.geteuid() == 0 else []
-
-
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Chromium]:
-    browser = Chromium(executable())
+    started = Chromium(executable())
     try:
-        yield browser
+        yield started
     finally:
-        browser.close()
+        started.close()
 
 
 @pytest.fixture(scope="package")

@@ -1,4 +1,4 @@
-"""Check every page of every actor in a real browser: on a phone, in dark and light mode, and on a desktop.
+"""Check every page of every actor in a real browser: on a phone and on a desktop, in `make test-long` also in the dark.
 
 There must be no error in the console (a violation of the content security policy is one), nothing wider than the page,
 and no finding of axe. A page that is not in the table fails the build. `SCREENSHOTS=folder` saves a picture of each.
@@ -14,9 +14,10 @@ from playwright.sync_api import ConsoleMessage, Error, Page, ViewportSize
 
 from tests.browser.conftest import AXE, DESK, PHONE, Chromium
 from tests.browser.world import World, arguments
+from tests.long import IS_LONG
 from tests.test_permissions import names_of
 
-pytestmark = [pytest.mark.django_db, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.django_db
 
 # Actor -> names of URLs. Their arguments come from `arguments` of world.py.
 PAGES = {
@@ -167,12 +168,16 @@ NO_PAGES = ("api_", "node_")  # names of URLs for programs begin so
 BUT = {"api_docs", "api_keys", "node_replace"}  # pages although their names begin so
 
 Scheme = Literal["dark", "light"]
+Look = tuple[ViewportSize, Scheme, dict[str, Any]]
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]
 ALL_RULES = {"runOnly": {"type": "tag", "values": RULES}}
 COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
 STRUCTURE = {**ALL_RULES, "rules": {"color-contrast": {"enabled": False}}}
 # Rules that depend on the layout. All others depend only on which elements are shown, and on their texts.
 LAYOUT = {"runOnly": {"type": "rule", "values": ["scrollable-region-focusable", "link-in-text-block"]}}
+LIGHT: list[Look] = [(PHONE, "light", ALL_RULES), (DESK, "light", STRUCTURE)]
+DARK: list[Look] = [(DESK, "dark", COLOURS), (PHONE, "dark", COLOURS)]
+LOOKS = [*LIGHT, *DARK] if IS_LONG else LIGHT
 CHECK = """async ({ size, scheme, rules, shown, same }) => {
   const drawn = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
   do await drawn(); while (innerWidth !== size.width || !matchMedia(`(prefers-color-scheme: ${scheme})`).matches);
@@ -210,7 +215,7 @@ def _visit(chromium: Chromium, world: World, actor: str, address: str, title: st
         wrong.append(f"script: {error}")
 
     page.set_viewport_size(PHONE)
-    page.emulate_media(color_scheme="dark")
+    page.emulate_media(color_scheme=LOOKS[0][1])
     page.on("console", on_console)
     page.on("pageerror", on_error)
     answer = page.goto(address)
@@ -220,7 +225,7 @@ def _visit(chromium: Chromium, world: World, actor: str, address: str, title: st
     page.remove_listener("pageerror", on_error)
     page.evaluate(AXE)
     shown = ""
-    for size, scheme, rules in ((PHONE, "dark", COLOURS), (PHONE, "light", ALL_RULES), (DESK, "light", STRUCTURE)):
+    for size, scheme, rules in LOOKS:
         shown, findings = _look(page, size, scheme, rules, shown)
         wrong += [f"{size['width']} px, {scheme}: {finding}" for finding in findings]
         if folder := os.environ.get("SCREENSHOTS"):
@@ -231,13 +236,14 @@ def _visit(chromium: Chromium, world: World, actor: str, address: str, title: st
 def _look(page: Page, size: ViewportSize, scheme: Scheme, rules: dict[str, Any], shown: str) -> tuple[str, list[str]]:
     """Return which elements are shown, and what is wrong.
 
-    Contrast depends on the colour scheme, so it is checked in both. Structure depends on which elements are shown: it
-    is checked again at the other width only if other elements are shown there, otherwise only the layout rules are.
+    Contrast depends on the colour scheme: the long run checks it in both. Structure depends on which elements are
+    shown: it is checked again at the other width only if other elements are shown there, otherwise only the layout
+    rules are.
     """
     if page.viewport_size != size:
         page.set_viewport_size(size)
     page.emulate_media(color_scheme=scheme)
-    same = LAYOUT if size == DESK else rules
+    same = LAYOUT if rules is STRUCTURE else rules
     shown, wrong = page.evaluate(CHECK, {"size": size, "scheme": scheme, "rules": rules, "shown": shown, "same": same})
     return shown, wrong
 

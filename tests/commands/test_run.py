@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 
+from benchmarks import browser
 from marketplace.local import embedded
 from tests.waiting import until
 
@@ -34,6 +35,7 @@ def test_the_site_comes_to_life_and_adds_up(empty):
         assert re.search(r"34 days, \d+ jobs", text), text
         log = empty.home / "log" / "customer.log"
         until(lambda: log.exists() and " completed" in log.read_text(), what="a job", within_s=PATIENCE_S)
+        _pictures(empty, re.search(r"http://127\.0\.0\.1:\d+", text).group())
         process.send_signal(signal.SIGINT)
         rest, _ = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0, rest
@@ -43,3 +45,10 @@ def test_the_site_comes_to_life_and_adds_up(empty):
             os.kill(process.pid, signal.SIGTERM)
             process.communicate(timeout=PATIENCE_S)
     empty.run("python manage.py check_ledger")  # ends with 1 if anything differs
+
+
+def _pictures(empty, url):
+    """Take the README's pictures, where there is a Chromium."""
+    if browser.executable():
+        empty.run(f"python -m benchmarks.screenshots {url} --out {empty.home}/img")
+        assert {path.name for path in (empty.home / "img").iterdir()} == {"owner.png", "customer.png"}

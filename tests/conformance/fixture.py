@@ -3,9 +3,11 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.test import Client
 
 from billing.models import CardTopUp, StripeCommand, StripeEvent
@@ -74,7 +76,10 @@ def stripe(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[FakeWorld
     fake = FakeStripe()
     transport = GuardedTransport(to_fake(fake))
     monkeypatch.setattr("billing.stripe.gateway.client.http_client", lambda: transport)
-    monkeypatch.setattr("billing.stripe.outbox.after_commit", lambda work: work())
+    # Tests run inside a transaction that never commits. A page shows what Stripe answered in the same request, so that
+    # callbacks captured until the end of a block would come too late.
+    at_once = SimpleNamespace(atomic=transaction.atomic, on_commit=lambda work: work())
+    monkeypatch.setattr("billing.stripe.outbox.transaction", at_once)
     with sdk_types.installed(monkeypatch) as called:
         yield FakeWorld(fake, transport, called)
 

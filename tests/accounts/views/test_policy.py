@@ -110,7 +110,7 @@ def test_saving_says_so_and_offers_the_way_back(client, vehicle, sent_tasks, dja
     )
     assert sent_tasks == ["compute.price_nodes"]
     page = client.get(answer["Location"])
-    assert "Saved. The car hears of it within seconds" in text_of(page)
+    assert "Saved. The car receives the rules within seconds" in text_of(page)
     assert "at weekends from 10:00 PM to 6:00 AM (UTC)" in text_of(page)
     client.post(path_of(vehicle), sent)  # the same form again, as after a double click
     assert now_of(vehicle).version == 2

@@ -11,11 +11,11 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from accounts.models import OwnerPolicy
 from accounts.policies import week
+from benchmarks.browser import launch_arguments
 from tests import factories
-from tests.browser.conftest import PATIENCE_S, executable, launch_arguments
+from tests.browser.conftest import PATIENCE_S, executable
 
 CELL, DAY_MINUTES = ".week__cell", 1440
-pytestmark = pytest.mark.xdist_group("policy_browser")
 
 
 @pytest.fixture(scope="module")

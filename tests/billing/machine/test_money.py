@@ -2,8 +2,9 @@
 
 Customers, banks, cars, owners, operators, Stripe's webhooks and our workers act in any order, and any of our processes
 may die between any two steps. After every act, nothing may be double or out of balance. At the end of a run, when
-everything has been processed, no cent may be lost, measured by what Stripe took and sent. `DRIVEWAY_MONEY_RUNS=10000
-pytest -n auto tests/billing/machine` runs longer; DRIVEWAY_MONEY_SEED=n draws other sequences.
+everything has been processed, no cent may be lost, measured by what Stripe took and sent. `make test-long` draws more
+and longer sequences, `DRIVEWAY_MONEY_RUNS=10000 pytest -n auto tests/billing/machine` as many as are asked for, and
+DRIVEWAY_MONEY_SEED=n draws others.
 """
 
 import os
@@ -13,10 +14,11 @@ import pytest
 
 from tests.billing.machine.money import run
 from tests.conformance.fixture import FakeWorld, stripe
+from tests.long import IS_LONG
 
 __all__ = ["stripe"]
-RUNS = int(os.environ.get("DRIVEWAY_MONEY_RUNS", "240"))
-STEPS = int(os.environ.get("DRIVEWAY_MONEY_STEPS", "24" if RUNS <= 400 else "40"))
+RUNS = int(os.environ.get("DRIVEWAY_MONEY_RUNS", "400" if IS_LONG else "48"))
+STEPS = int(os.environ.get("DRIVEWAY_MONEY_STEPS", "24" if RUNS < 400 else "40"))
 FIRST = int(os.environ.get("DRIVEWAY_MONEY_SEED", "0"))
 PARTS = 4 if RUNS <= 400 else 40  # the runs are divided into parts for pytest's parallel workers
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -143,7 +143,7 @@ def test_payouts_in_words(stripe: FakeWorld, client_of):
 def test_who_leaves_is_paid_first(stripe: FakeWorld, client_of, monkeypatch):
     owner = ready_owner(stripe)
     browser = client_of(owner.user)
-    assert "Nothing is owed" in browser.post("/payouts/final", follow=True).content.decode()
+    assert "You are owed nothing that can be paid out." in browser.post("/payouts/final", follow=True).content.decode()
     payouts.return_to_balance(payout=make_payout(owner, 3_210_000), reason="x", actor=None)  # 3.21 are owed now
     for page in ("/privacy/close", "/privacy/erasure"):
         assert "Pay me out first" in browser.get(page).content.decode()

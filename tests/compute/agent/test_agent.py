@@ -50,7 +50,7 @@ async def test_many_units_are_told_soon_and_renewed_while_held(
     marketplace, state, running, models, make_inputs, until, monkeypatch
 ):
     """The seventh is still being fetched when the six before it are told: whoever tells of one renews it."""
-    monkeypatch.setattr("compute.agent.work._TRANSFER_S", NEVER_S)
+    monkeypatch.setattr("compute.agent.work.work._TRANSFER_S", NEVER_S)
     for _ in range(6):
         marketplace.offer(models.double())
     late = marketplace.offer(models.double(), make_inputs(seed=1))

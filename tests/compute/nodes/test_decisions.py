@@ -221,7 +221,7 @@ def test_the_evidence_is_side_by_side_and_the_look_is_written(car, desk):
         conflict.first.hash,
         "First in the chain; not paid",
         "Set aside: never paid",
-        "Of this computer&#x27;s key",
+        "Valid for this computer&#x27;s key",
         "999",
         "compute_ms",
         "Lift the suspension",
@@ -242,7 +242,7 @@ def test_an_operator_decides_by_clicking(car, desk, cast):
         answer = desk.post(page(conflict, "decide"), form, follow=True).content.decode()
         assert "Lifted." in answer
     assert "Lift the suspension" not in answer
-    assert "to go on after record 1" in answer
+    assert "to continue after record 1" in answer
     assert WHY in answer
     assert NodeDecision.objects.get().decided_by == cast.opal
     listed = desk.get(reverse("admin:compute_meterconflict_changelist") + "?node__status__exact=suspended")

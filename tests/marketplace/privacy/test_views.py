@@ -327,7 +327,7 @@ def test_a_sold_car_takes_no_consent_with_it(client, zenobia, cast):
     assert client.post(link).status_code == 404
     bought = vehicles.add_vehicle(owner=cast.bob, label="Bought", make_model="", vin=VIN, actor=cast.bob.user)
     assert not bought.consents.exists()
-    with pytest.raises(Conflict, match="no longer yours"):
+    with pytest.raises(Conflict, match="no longer in your account"):
         factories.decide(vehicle, "given")
 
 
