@@ -25,8 +25,8 @@ run: $(VENV)/demo.stamp ## Keep the whole site up, with people, cars, jobs and a
 test: $(VENV)/dev.stamp ## Set up and run the test suite, against real servers, on all cores
 	@$(PYTEST)
 
-test-long: $(VENV)/dev.stamp ## The long forms of tests: more runs of the money machine, every page in both themes and widths
-	@DRIVEWAY_LONG=1 $(PYTEST) tests/billing/machine tests/browser
+test-long: $(VENV)/dev.stamp ## The long forms of tests: more random runs, every page in both themes
+	@DRIVEWAY_LONG=1 $(PYTEST)
 
 test-busy: $(VENV)/dev.stamp ## The slowest third of the tests, as `make test` timed them, beside one busy loop a processor
 	@$(BIN)/python -m tests.busy -- $(PYTEST) --slowest-third

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -22,7 +21,7 @@ from django.test import Client, override_settings
 from accounts.models import Organization, Owner, User
 from accounts.owners import registration
 from tests import factories, hypothesis_profile, template
-from tests.database import execute, unguarded
+from tests.database import execute, prepare_long_statements, unguarded
 from tests.leftovers import SCHEMA_ROWS
 
 __all__ = ["hypothesis_profile"]  # its import loads the profile
@@ -56,7 +55,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
     # No commit waits for the disk: it does not matter if a crash of the server loses tests' data.
     parameters["options"] = f"-c role={settings.DATABASE_APP_ROLE} -c synchronous_commit=off"
     try:
-        with _flushing_as_owner():
+        with _flushing_as_owner(), connection.execute_wrapper(prepare_long_statements):
             yield
     finally:
         with django_db_blocker.unblock():
@@ -100,14 +99,13 @@ def _flushing_as_owner() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _own_blobs_and_cache(settings: Any, tmp_path: Path, worker_id: str) -> None:
+def _own_blobs_and_cache(settings: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Give each test its own blobs and its own part of Redis, whose content outlives a run."""
-    settings.BLOB_ROOT = tmp_path / "blobs"
+    own = str(uuid4())
+    settings.BLOB_ROOT = tmp_path_factory.getbasetemp() / "blobs" / own  # made by the first blob
     settings.METER_CLOCK_SLACK_MS = 10**12  # tests report work of minutes at once
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast; the real ones are slow
-    settings.CACHES = {
-        "default": {**settings.CACHES["default"], "KEY_PREFIX": f"{worker_id}-{tmp_path.name}-{uuid4()}"}
-    }
+    settings.CACHES = {"default": {**settings.CACHES["default"], "KEY_PREFIX": own}}
 
 
 @pytest.fixture(autouse=True)

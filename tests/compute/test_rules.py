@@ -18,6 +18,7 @@ from tests import factories
 from tests.compute.helpers import execute, leased, one_unit, present, refused, unguarded, work
 from tests.database import as_owner
 from tests.factories import Car
+from tests.long import examples
 
 pytestmark = pytest.mark.django_db
 
@@ -348,7 +349,7 @@ def test_copies_live_is_always_the_number_of_live_attempts():
     factories.make_job(items=12, unit_items=4)
     dispatch.dispatch()
 
-    @settings(max_examples=12, deadline=None)
+    @settings(max_examples=examples(12), deadline=None)
     @given(steps=STEPS)
     def holds(steps):
         with transaction.atomic():

@@ -14,6 +14,7 @@ from accounts.policies import week
 from benchmarks.browser import launch_arguments
 from tests import factories
 from tests.browser.conftest import PATIENCE_S, executable
+from tests.long import examples
 
 CELL, DAY_MINUTES = ".week__cell", 1440
 
@@ -101,7 +102,7 @@ def test_the_script_merges_as_the_server_does(editor: Page) -> None:
         return new Week(windows.map(([day, start, end]) => ({ days: [day], start, end }))).windows();
     }"""
 
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=examples(25), deadline=None)
     @given(windows)
     def agree(rows: list[tuple[int, int, int]]) -> None:
         spans = [

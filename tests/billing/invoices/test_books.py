@@ -19,6 +19,7 @@ from core.errors import DomainError
 from tests.billing.helpers import end_job, give_credit, make_market, make_usage, order, sqlstate_of
 from tests.billing.invoices.helpers import backdate, charges, close, take_back, work
 from tests.billing.orders.test_concurrency import at_once
+from tests.long import examples
 
 steps = st.lists(
     st.one_of(
@@ -106,7 +107,9 @@ def check(organization, *, whole: bool) -> None:
 
 @pytest.mark.django_db
 @settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=examples(15),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(story=steps)
 def test_every_charge_is_on_one_invoice_or_on_none_yet(db, story):

@@ -24,6 +24,7 @@ from tests.billing.helpers import balance, end_job, give_credit, make_market, ma
 from tests.billing.orders.test_concurrency import at_once
 from tests.compute.helpers import until_somebody_waits_for_us
 from tests.database import sqlstate_of
+from tests.long import examples
 
 WORDS = "The results were wrong."
 
@@ -110,7 +111,7 @@ acts = st.tuples(
 
 
 @pytest.mark.django_db
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 @given(
     credit=st.sampled_from([0, 30_000, 60_000, 130_000, 250_000]),
     before=st.lists(acts, max_size=4),

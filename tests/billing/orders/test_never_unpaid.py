@@ -18,6 +18,7 @@ from compute.jobs import jobs
 from compute.models import HardwareClass, InferenceJob, UsageRecord
 from tests import factories
 from tests.compute.helpers import leased, present, trust, work
+from tests.long import examples
 
 pytestmark = pytest.mark.django_db
 OTHER = {"isa": "neon", "machine": "aarch64"}
@@ -26,7 +27,7 @@ claims = st.tuples(st.integers(0, 10**6), st.integers(0, 10**6))
 
 
 @settings(
-    max_examples=10,
+    max_examples=examples(10),
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],

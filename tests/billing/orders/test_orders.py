@@ -28,6 +28,7 @@ from tests.billing.helpers import (
     order,
     sqlstate_of,
 )
+from tests.long import examples
 
 pytestmark = pytest.mark.django_db
 
@@ -134,7 +135,9 @@ classes = st.lists(st.tuples(st.integers(1, 9_000), st.integers(0, 400_000)), mi
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
     items=st.integers(1, 3_000),

@@ -20,6 +20,7 @@ from billing.wallet import wallets
 from compute.models import UsageRecord
 from core.errors import Conflict, InvalidInput, PaymentRequired
 from tests.billing.helpers import Market, end_job, give_credit, make_market, make_usage, order, top_up
+from tests.long import examples
 
 pytestmark = pytest.mark.django_db
 
@@ -160,7 +161,7 @@ def paid(usage: UsageRecord) -> int:
     return floor(time + Fraction(usage.energy_mwh * KWH, 1_000_000))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 @given(sequence=st.lists(steps, min_size=8, max_size=24))
 def test_whatever_happens_the_books_are_right(sequence):
     with transaction.atomic():

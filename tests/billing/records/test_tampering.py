@@ -36,6 +36,7 @@ from tests.billing.records.helpers import (
     with_record,
     work,
 )
+from tests.long import examples
 
 
 class Case:
@@ -78,7 +79,7 @@ def test_it_holds_untouched(case, tmp_path):
     assert checked(sealed(case.files), tmp_path).findings == []
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(data=st.data())
 def test_any_changed_byte_of_any_file_is_found(case, data):
     name = data.draw(st.sampled_from(form.FILES))
@@ -326,7 +327,7 @@ def test_a_hostile_package_is_refused_with_a_code(case, tmp_path, capsys, kind):
     assert answer["error"]["code"] in capsys.readouterr().err
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(data=st.data())
 def test_broken_zips_never_crash(case, data):
     broken = bytearray(case.data)

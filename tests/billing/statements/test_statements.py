@@ -37,6 +37,7 @@ from tests import factories
 from tests.billing.helpers import HOUR_MS, Market, make_market, make_usage, number, order
 from tests.compute.helpers import in_threads
 from tests.database import execute, unguarded
+from tests.long import examples
 
 pytestmark = pytest.mark.django_db
 CENT = 10_000
@@ -256,7 +257,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=STEPS)
 def test_whatever_happens_nothing_is_lost_or_stated_twice(db: None, steps: list[tuple[str, int]]):
     with transaction.atomic(), override_settings(PAYOUT_MIN_MICRO=4 * CENT):

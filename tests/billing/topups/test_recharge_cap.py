@@ -22,8 +22,9 @@ from tests.billing.topups.helpers import recharge, recharging, save_card
 from tests.billing.topups.test_recharges import charges, heard, spend
 from tests.conformance.fixture import FakeWorld
 from tests.conformance.transport import to_fake
+from tests.long import IS_LONG
 
-RUNS = int(os.environ.get("DRIVEWAY_RECHARGE_RUNS", "25"))
+RUNS = int(os.environ.get("DRIVEWAY_RECHARGE_RUNS", "25" if IS_LONG else "10"))
 MONTH = 200_000_000
 CARDS = ["4242424242424242", "5555555555554444", "4000008260003178", "000123456789"]
 

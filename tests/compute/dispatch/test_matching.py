@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from compute.dispatch import matching, trust
 from compute.dispatch.matching import NodeOffer, Plan, UnitNeed, match
+from tests.long import examples
 
 NEVER, ALWAYS = 10**9, 0  # streaks: audited with probability 0.03, always replicated
 
@@ -97,7 +98,7 @@ def _open(index: int, row: dict[str, Any]) -> UnitNeed:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(units=needs, fleet=offers, seed=st.integers(0, 2**32))
 def test_what_a_match_never_is(units, fleet, seed):
     free = {o.node: o.free for o in fleet}

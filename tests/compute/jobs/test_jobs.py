@@ -32,6 +32,7 @@ from tests.compute.helpers import (
     until_somebody_waits_for_us,
     work,
 )
+from tests.long import examples
 from tests.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("unreplicated")]
@@ -57,7 +58,9 @@ def unit_arrays(job: InferenceJob, name: str = "x") -> list[np.ndarray]:
 
 @pytest.mark.parametrize("file_format", ["npy", "safetensors"])
 @settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    max_examples=examples(12),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(items=st.integers(1, 23), unit_items=st.integers(1, 30))
 def test_units_are_exactly_the_items_in_order(file_format, items, unit_items):
