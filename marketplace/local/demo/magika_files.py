@@ -6,6 +6,7 @@ fills what is missing.
 """
 
 import json
+import os
 import sys
 import sysconfig
 from collections import defaultdict
@@ -81,7 +82,8 @@ def _by_kind_in_turn() -> Iterator[Path]:
 
 def _files() -> Iterator[Path]:
     folders = {Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")} | {Path(sys.prefix) / "bin"}
-    for folder in folders:
-        for path in folder.rglob("*"):
-            if path.is_file() and not path.is_symlink() and "__pycache__" not in path.parts:
-                yield path
+    for top in folders:
+        for folder, subfolders, names in os.walk(top):
+            subfolders[:] = [name for name in subfolders if name != "__pycache__"]
+            paths = (Path(folder, name) for name in names)
+            yield from (path for path in paths if path.is_file() and not path.is_symlink())

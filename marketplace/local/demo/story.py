@@ -89,17 +89,17 @@ def _result(out: Report, found: comparison.Comparison) -> None:
         found.is_within_tolerance,
         f"largest difference {found.largest_difference:.2e}",
     )
-    share = found.same_model_label / found.items
+    share = found.same_model_label / found.sampled
     out.check(
         "label agrees with the model's own in the magika package",
         share > 0.999,
-        f"{found.same_model_label}/{found.items}",
+        f"{found.same_model_label}/{found.sampled}, every {comparison.EVERY}th file",
     )
     why = ", ".join(f"{count} {reason.lower()}" for reason, count in found.explained.items()) or "none differ"
     out.check(
         "and with the package's final label, or its thresholds say why not",
-        found.unexplained <= found.items - found.same_model_label,
-        f"{found.same_tool_label}/{found.items}; {why}",
+        found.unexplained <= found.sampled - found.same_model_label,
+        f"{found.same_tool_label}/{found.sampled}; {why}",
     )
     out.line(f"\n  {'label':<14} {'files':>5}  examples")
     for label, count, examples in found.table:
