@@ -383,7 +383,6 @@ class World:
             ),
             "top_up_receipt": (self.paid.public_id,),
             "refund_receipt": (self.refund.public_id,),
-            "statement_package": (self.statement.public_id,),
             "dispute_open_order": (self.disputed.job.public_id,),
             "dispute_open_statement": (self.statement.public_id,),
             "dispute_detail": (self.dispute.public_id,),

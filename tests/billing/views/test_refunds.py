@@ -41,7 +41,12 @@ def test_from_the_page_to_the_card(stripe: FakeWorld, acme, browser):
 
 def test_what_cannot_go_back_is_said_on_the_form(stripe: FakeWorld, acme, browser):
     pay(stripe, acme)
-    for amount, words in (("50.01", "This is more than can be refunded"), ("", "required"), ("x", "number"), ("0", "more than zero")):
+    for amount, words in (
+        ("50.01", "This is more than can be refunded"),
+        ("", "required"),
+        ("x", "number"),
+        ("0", "more than zero"),
+    ):
         answer = browser.post("/wallet/refund", {"amount": amount, "key": uuid.uuid4()})
         assert (answer.status_code, words in answer.content.decode()) == (400, True), amount
     assert not Refund.objects.exists()
@@ -125,3 +130,19 @@ def test_an_operator_answers_the_bank_and_is_led_to_propose_a_write_off(stripe: 
     assert Organization.objects.get(pk=acme.pk).status == "active"
     for model in ("refund", "promocredit", "carddispute"):
         assert office.get(f"/operations/billing/{model}/").status_code == 200
+
+
+def test_an_operator_answers_one_bank_at_a_time(stripe: FakeWorld, acme, client_of):
+    for lot in (pay(stripe, acme), pay(stripe, acme)):
+        dispute_desk(stripe).open(charge_of(stripe, lot))
+    settle(stripe)
+    opal = factories.make_user()
+    registration.register_operator(user=opal)
+    office = client_of(opal)
+    office.post("/operations/reason", {"category": "Support", "words": "disputes to answer"})
+    both = {"_selected_action": list(CardDispute.objects.values_list("pk", flat=True)), "action": "answer"}
+    assert len(both["_selected_action"]) == 2
+    where = "/operations/billing/carddispute/"
+    page = office.post(where, {**both, "confirmed": "1", "text": "evidence"}, follow=True).content.decode()
+    assert "Select one dispute" in page
+    assert not CardDispute.objects.exclude(evidence="").exists()
