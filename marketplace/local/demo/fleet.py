@@ -8,10 +8,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 
@@ -24,6 +24,7 @@ from marketplace.local.embedded import REPOSITORY
 from marketplace.local.embedded.process import spawn
 
 ENROL_TIMEOUT_S = 300
+Found = TypeVar("Found")
 
 
 CARS = (
@@ -105,7 +106,7 @@ def enrol(spec: CarSpec, portal: Portal, environment: Mapping[str, str], folder:
     else:
         code = ""
     if code:
-        shutil.rmtree(state, ignore_errors=True)  # what an earlier computer left: its key is dead
+        shutil.rmtree(state, ignore_errors=True)  # the state of an earlier computer, whose key no longer works
         command = [sys.executable, "-m", "compute.agent", "enrol", "--server", environment["DRIVEWAY_URL"]]
         subprocess.run(
             [*command, "--code", code, "--state", str(state)],
@@ -119,11 +120,11 @@ def enrol(spec: CarSpec, portal: Portal, environment: Mapping[str, str], folder:
     return Car(spec, state, vehicle)
 
 
-def wait_until(condition: Any, *, timeout_s: float, poll_s: float = 0.05) -> bool:
-    """Whether the condition came true in time."""
-    until = time.monotonic() + timeout_s
-    while time.monotonic() < until:
-        if condition():
-            return True
+def wait_until(condition: Callable[[], Found], *, timeout_s: float, poll_s: float = 0.05) -> Found | None:
+    """Return the condition's value as soon as it is true, or None when the time has run out."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
         time.sleep(poll_s)
-    return False
+    return None

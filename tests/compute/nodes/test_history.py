@@ -22,7 +22,8 @@ from compute.nodes.history_selectors import availability_by_day, costliest_reaso
 from compute.sync import sync
 from core.errors import Conflict
 from tests import factories
-from tests.compute.helpers import execute, in_threads, refused
+from tests.compute.helpers import execute, refused
+from tests.threads import in_threads
 from tests.waiting import PATIENCE_S, until
 
 pytestmark = pytest.mark.django_db

@@ -12,7 +12,7 @@ from compute.nodes import nodes, pairings
 from core.errors import DomainError
 from marketplace.privacy import retention
 from tests import factories
-from tests.compute.helpers import in_threads
+from tests.threads import in_threads
 
 pytestmark = pytest.mark.django_db
 VIN = "1M8GDM9AXKP042788"
