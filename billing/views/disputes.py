@@ -135,14 +135,14 @@ def dispute_detail(request: HttpRequest, public_id: UUID) -> HttpResponse:
     )
     may_write = dispute.organization_id is None or may_move_money(user)
     if request.method == "POST" and not may_write:
-        raise PermissionDenied("Only an admin or somebody of finance may do this.")
+        raise PermissionDenied("Only an admin or a finance member of your organization may do this.")
     form = MessageForm(request.POST if request.method == "POST" and "withdraw" not in request.POST else None)
     is_refused = False
     if request.method == "POST":
         try:
             if "withdraw" in request.POST:
                 disputes.withdraw(dispute=dispute, actor=user)
-                messages.success(request, "Withdrawn. Nothing changes.")
+                messages.success(request, "Your dispute is withdrawn.")
                 return redirect("dispute_detail", public_id)
             if form.is_valid():
                 disputes.add_message(dispute=dispute, text=form.cleaned_data["text"], author=user, from_operator=False)
