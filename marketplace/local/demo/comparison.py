@@ -1,4 +1,4 @@
-"""Is the answer right? Against onnxruntime run in place, and against the labels of the `magika` package itself."""
+"""Check the job's result against onnxruntime run on this machine, and against the labels of the `magika` package."""
 
 import os
 from collections import Counter, defaultdict
@@ -38,7 +38,7 @@ class Comparison:
 def compare(
     model: MagikaModel, paths: list[Path], features: npt.NDArray[np.int32], result: Floats, *, unit: int, batch: int
 ) -> Comparison:
-    """`unit` and `batch` as the job ran: onnxruntime rounds differently for another batch size."""
+    """Compare the result with the reference. `unit` and `batch` must be the job's: the batch size changes rounding."""
     reference = run_in_place(model, features, unit=unit, batch=batch)
     labels = [model.labels[index] for index in result.argmax(axis=1)]
     same_model = same_tool = unexplained = 0
@@ -66,7 +66,7 @@ def compare(
 
 
 def run_in_place(model: MagikaModel, features: npt.NDArray[np.int32], *, unit: int, batch: int) -> Floats:
-    """The customer's own model on the customer's own machine, sliced as the cars slice."""
+    """Run the customer's model on this machine, in the same slices as the cars, and return its outputs."""
     session = onnxruntime.InferenceSession(str(model.path), providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     units = [features[first : first + unit] for first in range(0, len(features), unit)]

@@ -46,7 +46,7 @@ class Car:
     agent: "subprocess.Popen[bytes] | None" = field(default=None)
 
     def status(self) -> dict[str, Any]:
-        """The agent's own status.json; empty before its first line."""
+        """Return the agent's status.json; empty before the agent has written it."""
         try:
             return dict(json.loads((self.state / "status.json").read_bytes()))
         except (FileNotFoundError, json.JSONDecodeError):
@@ -71,7 +71,7 @@ class Car:
         )
 
     def _end_leftover(self) -> None:
-        """An agent of a demo that was killed, where the kernel did not end it (frozen, or not Linux)."""
+        """End an agent that outlived an earlier demo: that demo was killed, and the agent was stopped or is not on Linux."""
         with contextlib.suppress(psutil.Error):
             process = psutil.Process(int(self.status().get("pid", 0)))
             if str(self.state) in process.cmdline():
@@ -95,7 +95,7 @@ class Car:
 
 
 def enrol(spec: CarSpec, portal: Portal, environment: Mapping[str, str], folder: Path) -> Car:
-    """The car in the portal and its agent enrolled, unless an earlier run did that; its owner's decision made."""
+    """Add the car in the portal and enrol its agent, unless an earlier run did, and decide about consent. Return it."""
     state = folder / spec.slug
     vehicle = Vehicle.objects.filter(vin_hash=vin_hash(spec.vin), retired_at=None).first()
     if vehicle is None:

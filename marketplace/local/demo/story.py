@@ -1,4 +1,4 @@
-"""The demo in its order: people, cars, job, incidents, result, report."""
+"""The steps of the demo in their order: people, cars, job, incidents, result, report."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -91,13 +91,13 @@ def _result(out: Report, found: comparison.Comparison) -> None:
     )
     share = found.same_model_label / found.items
     out.check(
-        "label agrees with the model's own in the magika package",
+        "label equals that of the model in the magika package",
         share > 0.999,
         f"{found.same_model_label}/{found.items}",
     )
     why = ", ".join(f"{count} {reason.lower()}" for reason, count in found.explained.items()) or "none differ"
     out.check(
-        "and with the package's final label, or its thresholds say why not",
+        "label equals the package's final label, or a threshold explains the difference",
         found.unexplained <= found.items - found.same_model_label,
         f"{found.same_tool_label}/{found.items}; {why}",
     )
@@ -130,7 +130,7 @@ def _incident(out: Report, incident: Incident) -> None:
         status == wanted and finisher not in ("nobody", label),
         f"attempt {incident.attempt} {status}, finished by {finisher}",
     )
-    out.check(f"{label} was given nothing afterwards", incident.attempts_after == 0)
+    out.check(f"{label} got no work afterwards", incident.attempts_after == 0)
     if incident.kind == "withdrawal":
         took = incident.stopped_after_s
         out.check(
@@ -143,4 +143,4 @@ def _incident(out: Report, incident: Incident) -> None:
 def _refused(out: Report, car: Car, job: InferenceJob) -> None:
     given = job.attempts.filter(vehicle=car.vehicle).count()
     reason = str(car.status().get("withheld", ""))
-    out.check(f"{car.spec.label} (consent refused) got nothing", given == 0 and reason == "consent_refused", reason)
+    out.check(f"{car.spec.label} (consent refused) got no work", given == 0 and reason == "consent_refused", reason)
