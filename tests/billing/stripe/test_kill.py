@@ -40,7 +40,7 @@ def dying(command, sent):
     settle(command, sent)
 outbox._settle = dying
 outbox.HEAD_START = outbox.HEAD_START * 0
-outbox.LEASE = outbox.LEASE * 1000  # what it claimed when it died is still its own when the test looks
+outbox.LEASE = outbox.LEASE * 1000  # what it claimed when it died is still its own when the test checks
 outbox.send_due()
 """
 

@@ -66,7 +66,7 @@ def batch(cars, **fields):
     return sync.handle(requests, carrier="nats")
 
 
-# --- what the node is told
+# --- the answers to the node
 # ----------------------------------------------------------------------------------------------
 
 
@@ -377,7 +377,7 @@ def test_withdrawing_while_syncing_leaves_no_row_and_no_error():
         finally:
             last = latest[0]
             try:
-                until(lambda: latest[0] > last + 2, what="syncs that go on")
+                until(lambda: latest[0] > last + 2, what="syncs that continue")
             finally:
                 over.set()
 

@@ -1,4 +1,4 @@
-"""A lost, sold or replaced computer: its work stops, its key no longer works, its records stay, the car can have a new one."""
+"""A lost, sold or replaced computer: its work stops, its key is refused, its records stay, the car can have a new one."""
 
 import threading
 
