@@ -7,11 +7,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import psutil
 
@@ -24,7 +23,6 @@ from marketplace.local.embedded import REPOSITORY
 from marketplace.local.embedded.process import spawn
 
 ENROL_TIMEOUT_S = 300
-Found = TypeVar("Found")
 
 
 CARS = (
@@ -118,13 +116,3 @@ def enrol(spec: CarSpec, portal: Portal, environment: Mapping[str, str], folder:
         )
     portal.decide(str(vehicle.public_id), "given" if spec.consents else "refused")
     return Car(spec, state, vehicle)
-
-
-def wait_until(condition: Callable[[], Found], *, timeout_s: float, poll_s: float = 0.05) -> Found | None:
-    """Return the condition's value as soon as it is true, or None when the time has run out."""
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(poll_s)
-    return None

@@ -8,8 +8,8 @@ import httpx
 
 from core.money import MICRO
 from marketplace.local.demo.customer import Customer
-from marketplace.local.demo.fleet import wait_until
 from marketplace.local.demo.owner import PortalError
+from marketplace.local.demo.waiting import wait_until
 
 TOP_UP_MICRO, FLOOR_MICRO = 25 * MICRO, 20 * MICRO
 CARD = "4242424242424242"

@@ -6,8 +6,9 @@ import time
 from dataclasses import dataclass
 
 from compute.models import Attempt
-from marketplace.local.demo.fleet import Car, wait_until
+from marketplace.local.demo.fleet import Car
 from marketplace.local.demo.owner import Portal
+from marketplace.local.demo.waiting import wait_until
 
 TRIES = 200
 STOP_LIMIT_S = 5.0

@@ -7,13 +7,14 @@ from compute.models import InferenceJob
 from compute.reasons import sentence
 from marketplace.local.demo import comparison, fleet, money, receipts, report
 from marketplace.local.demo.customer import Customer
-from marketplace.local.demo.fleet import CARS, Car, wait_until
+from marketplace.local.demo.fleet import CARS, Car
 from marketplace.local.demo.incidents import STOP_LIMIT_S, Incident
 from marketplace.local.demo.job import UNIT_ITEMS, JobRun
 from marketplace.local.demo.magika_files import MagikaModel, collect
 from marketplace.local.demo.owner import Portal
 from marketplace.local.demo.report import Report
 from marketplace.local.demo.seed import Seeded, seed
+from marketplace.local.demo.waiting import wait_until
 from marketplace.local.embedded.stack import Stack
 
 READY_TIMEOUT_S = 60.0
