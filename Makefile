@@ -1,4 +1,4 @@
-# Needs Python >= 3.11 and make, nothing else. `make help` lists what there is.
+# Needs Python >= 3.11 and make, nothing else. `make help` lists the targets.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,51 +13,51 @@ endif
 .DEFAULT_GOAL := help
 .PHONY: help demo run test test-long test-busy test-clock test-commands ci lint types layers migrations format lock clean
 
-help: ## This list
+help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
-demo: $(VENV)/demo.stamp ## Run the main job end to end on real input (NATS=off: over HTTPS polling only)
+demo: $(VENV)/demo.stamp ## Run the main job end to end on real input (NATS=off: by HTTPS polling only)
 	@$(BIN)/python -m marketplace.local.demo
 
-run: $(VENV)/demo.stamp ## Keep the whole site up, with people, cars, jobs and a made-up month in it, until Ctrl-C
+run: $(VENV)/demo.stamp ## Run the whole site until Ctrl-C, with made-up people, working cars, and jobs
 	@$(BIN)/python -m marketplace.local
 
-test: $(VENV)/dev.stamp ## Set up and run the test suite, against real servers, on all cores
+test: $(VENV)/dev.stamp ## Run the test suite against real servers, on all cores
 	@$(PYTEST)
 
-test-long: $(VENV)/dev.stamp ## The long forms of tests: more random runs, every page in both themes
+test-long: $(VENV)/dev.stamp ## Run the long forms of tests: more random runs, pages in both themes
 	@DRIVEWAY_LONG=1 $(PYTEST)
 
-test-busy: $(VENV)/dev.stamp ## The slowest third of the tests, as `make test` timed them, beside one busy loop a processor
+test-busy: $(VENV)/dev.stamp ## Run the slowest third of the tests again on a busy machine
 	@$(BIN)/python -m tests.busy -- $(PYTEST) --slowest-third
 
-test-clock: $(VENV)/dev.stamp ## All tests on another clock: CLOCK=night, sunday, leap, year or an ISO time (needs Debian's faketime)
+test-clock: $(VENV)/dev.stamp ## Run all tests at another time: CLOCK=night, sunday, leap, year, or ISO (faketime)
 	@$(BIN)/python -m tests.clock $(CLOCK) -- $(PYTEST)
 
-test-commands: $(VENV)/dev.stamp ## Every command that the papers name, in a short form
+test-commands: $(VENV)/dev.stamp ## Run every command that the documents name, in a short form
 	@$(BIN)/python -m pytest -n auto --dist loadfile --durations 10 tests/commands
 
-ci: test lint types layers migrations test-long test-commands test-busy ## All that CI checks
+ci: test lint types layers migrations test-long test-commands test-busy ## Run all that CI checks
 
-lint: $(VENV)/dev.stamp ## Style (ruff)
+lint: $(VENV)/dev.stamp ## Check the style (ruff)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
-types: $(VENV)/dev.stamp ## Types (mypy, strict)
+types: $(VENV)/dev.stamp ## Check the types (mypy, strict)
 	@$(BIN)/mypy marketplace accounts compute billing core
 
-layers: $(VENV)/dev.stamp ## Who may import whom (import-linter)
+layers: $(VENV)/dev.stamp ## Check who imports whom (import-linter)
 	@$(BIN)/lint-imports
 
-migrations: $(VENV)/dev.stamp ## No model change without its migration
+migrations: $(VENV)/dev.stamp ## Check that no model changed without its migration
 	@$(BIN)/python manage.py makemigrations --check --dry-run
 
-format: $(VENV)/dev.stamp ## Put the code in shape
+format: $(VENV)/dev.stamp ## Format the code (ruff)
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
 lock: $(VENV)/dev.stamp ## Compile requirements/*.txt from pyproject.toml, with hashes
 	@BIN=$(BIN) requirements/lock
 
-clean: ## Forget the local servers' data (nothing may be running)
+clean: ## Delete the local servers' data (nothing may be running)
 	rm -rf .driveway
 
 $(VENV)/bin/python:

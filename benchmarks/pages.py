@@ -96,8 +96,7 @@ def has_changed(page: str, commit: str, paths: Sequence[str]) -> bool:
     if _git("cat-file", "-e", f"{commit}^{{commit}}"):
         raise PageError(
             f"{page}: this checkout does not have commit {commit}. If it is a shallow clone, `git fetch --unshallow` "
-            "brings "
-            "the history; if the commit was never pushed, measure again."
+            "brings the history; if the commit was never pushed, measure again."
         )
     return _git("diff", "--quiet", commit, "--", *paths) != 0
 

@@ -18,7 +18,7 @@ from marketplace.local.showcase.sign_ins import CUSTOMER, OWNERS
 
 SIZE = {"width": 1200, "height": 1000}
 MAX_BYTES = 150_000
-# File name -> who looks, and at which page.
+# File name -> the person and the page.
 PICTURES = {"owner": (next(iter(OWNERS)), "/earnings/"), "customer": (CUSTOMER, "/jobs/")}
 
 

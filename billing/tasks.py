@@ -28,7 +28,7 @@ from billing.wallet import low_balance
 from core import workers
 
 logger = logging.getLogger(__name__)
-BUDGET_S = 30.0  # how long a task goes on before it leaves the rest to the next run
+BUDGET_S = 30.0  # how long a task works before it leaves the rest to the next run
 
 
 def _drain(work: Callable[[], int]) -> None:

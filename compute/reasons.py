@@ -16,16 +16,16 @@ class Reason(NamedTuple):
 REASONS = {
     # Given by the server, which offers no work.
     "consent_missing": Reason("You have not decided yet whether this car may run customers' jobs."),
-    "consent_refused": Reason("You said no to running customers' jobs on this car."),
+    "consent_refused": Reason("You refused to run customers' jobs on this car."),
     "consent_withdrawn": Reason("You withdrew your consent to run customers' jobs."),
     "consent_expired": Reason("Your consent to run customers' jobs has ended. You can give it again."),
     "consent_outdated": Reason("The text of this consent has changed. Read the new one and decide again."),
-    "node_suspended": Reason("The marketplace has paused this node."),
+    "node_suspended": Reason("We have paused this car's computer."),
     "node_resuming": Reason(
-        "The marketplace lets it work again as soon as its program has confirmed after which record it continues."
+        "It may work again as soon as its program has confirmed after which signed record it continues."
     ),
-    "node_retired": Reason("This node has been retired."),
-    "away": Reason("The car's agent has not been heard of for a while."),
+    "node_retired": Reason("This car's computer has been disconnected for good."),
+    "away": Reason("The program in the car has not contacted us for a while."),
     # Given by the car: the owner's rules, evaluated there.
     "paused": Reason("You paused it.", "pause"),
     "finishing": Reason("It finishes what it has begun and then stops, as you asked.", "pause"),
@@ -46,7 +46,7 @@ REASONS = {
     "sensor_stale": Reason("The car's readings are too old to trust."),
     "sensor_absurd": Reason("The car's readings make no sense."),
     "sensor_missing": Reason("The car does not report a value that your rules need."),
-    "agent_stopped": Reason("The car's agent has been stopped."),
+    "agent_stopped": Reason("The program in the car has been stopped."),
 }
 
 

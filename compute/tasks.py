@@ -76,7 +76,7 @@ def tell_of_absences() -> None:
 
 
 def _each(rows: Iterable[int], work: Callable[[int], object]) -> None:
-    """Process the rows one by one. Log a failure and go on with the next; the next beat tries the failed row again."""
+    """Process the rows one by one. Log a failure and continue with the next; the next beat tries the failed row again."""
     for row in rows:
         try:
             work(row)

@@ -1,7 +1,7 @@
 """Who may do what: every URL of the site against every actor, in one table. A URL that is not in it fails the build.
 
 The objects belong to alice (her vehicle, its node and that node's lease) and to acme (its keys, model, file and job).
-All actors send the same, valid request. Whoever has no right to an object gets 404, as if the object did not exist.
+All actors send the same, valid request. An actor without a right to an object gets 404, as if the object did not exist.
 """
 
 import json
@@ -383,7 +383,6 @@ class World:
             ),
             "top_up_receipt": (self.paid.public_id,),
             "refund_receipt": (self.refund.public_id,),
-            "statement_package": (self.statement.public_id,),
             "dispute_open_order": (self.disputed.job.public_id,),
             "dispute_open_statement": (self.statement.public_id,),
             "dispute_detail": (self.dispute.public_id,),

@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 PATIENCE_S = 60.0
 # A time-out for the site or the agent that no test reaches.
 NEVER_S = 3600.0
+# What the site's own time limits (presence, leases, codes) are raised to, so that none ends during the slowest run.
+DAY_S = 86_400
 _POLL_S = 0.01
 Found = TypeVar("Found")
 

@@ -59,7 +59,7 @@ def finance_required(view: View) -> View:
     def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         organization = organization_of(signed_in(request))
         if not may_move_money(signed_in(request)):
-            raise PermissionDenied("Only an admin or somebody of finance may do this.")
+            raise PermissionDenied("Only an admin or a finance member of your organization may do this.")
         return view(request, organization, *args, **kwargs)
 
     return wrapper

@@ -125,7 +125,7 @@ def withdraw_all(*, owner: Owner, purpose: str, actor: User | None, method: str)
     rows = ConsentCurrent.objects.filter(owner=owner, purpose=purpose).exclude(vehicle=None).select_related("vehicle")
     given = [current.vehicle for current in rows if current.is_given]
     for vehicle in given:
-        with contextlib.suppress(Conflict):  # it has ended since the query; go on with the others
+        with contextlib.suppress(Conflict):  # it has ended since the query; continue with the others
             decide(vehicle=vehicle, purpose=purpose, decision=ConsentState.WITHDRAWN, actor=actor, method=method)
     return len(given)
 

@@ -41,7 +41,7 @@ KINDS = {
     "payout-account-action": Kind("Stripe needs something before it pays you"),
     "payout-account-restricted": Kind("Stripe does not let us pay you"),
     # Always sent to the administrators and finance members of a customer: about its money.
-    "recharge-paused": Kind("An automatic recharge did not work and is paused"),
+    "recharge-paused": Kind("An automatic recharge failed and is paused"),
     "card-expiring": Kind("The card of the automatic recharge expires soon"),
     "balance-low": Kind("Little is left in the wallet"),
     "refund-sent": Kind("A refund was sent"),
@@ -52,7 +52,7 @@ KINDS = {
     "dispute-decided": Kind("A dispute of yours was decided"),
     "invoice-ready": Kind("An invoice is ready"),
     # Optional.
-    "vehicle-away": Kind("A car has not been heard of for a day", optional=True),
+    "vehicle-away": Kind("A car has not contacted us for a day", optional=True),
     "rules-changed": Kind("The rules of one of your cars were changed", optional=True),
     "earnings-summary": Kind("What your cars earned, once a month", optional=True, starts_off=True),
     "news": Kind("News about Driveway", optional=True, purpose=Purpose.PRODUCT_EMAIL),

@@ -450,7 +450,10 @@ class Migration(migrations.Migration):
                 ("rules_version", models.PositiveIntegerField(default=1)),
                 ("previous", models.JSONField(blank=True, null=True)),
                 ("preset", models.CharField(blank=True, default="careful", max_length=24)),
-                ("time_zone", models.CharField(blank=True, help_text="Empty: the owner's.", max_length=64)),
+                (
+                    "time_zone",
+                    models.CharField(blank=True, help_text="If empty, the owner's time zone counts.", max_length=64),
+                ),
                 ("windows", models.JSONField(blank=True, default=list)),
                 ("ready_by", models.JSONField(blank=True, default=list)),
                 (
@@ -469,7 +472,7 @@ class Migration(migrations.Migration):
                     "day_share_percent",
                     models.PositiveSmallIntegerField(
                         default=100,
-                        help_text="Most of a day spent working.",
+                        help_text="The largest share of a day that the car may work.",
                         validators=[
                             django.core.validators.MinValueValidator(1),
                             django.core.validators.MaxValueValidator(100),
@@ -505,7 +508,9 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "data_cap_mb_per_month",
-                    models.PositiveIntegerField(default=1000, help_text="Of mobile data, in 10^6 bytes."),
+                    models.PositiveIntegerField(
+                        default=1000, help_text="Limit of mobile data per month, in 10^6 bytes."
+                    ),
                 ),
                 (
                     "power_rule",

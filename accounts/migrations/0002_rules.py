@@ -1,4 +1,4 @@
-"""What the database refuses about owners, their vehicles, consents and rules, whoever asks: the files in accounts/rules."""
+"""Rules that the database enforces about owners, vehicles, consents and owners' rules: the files in accounts/rules."""
 
 from django.db import migrations
 

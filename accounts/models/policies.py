@@ -37,7 +37,7 @@ class OwnerPolicy(models.Model):
     # null}. Older rules are not kept: when a car stands where reveals how its owner lives.
     previous = models.JSONField(null=True, blank=True)
     preset = models.CharField(max_length=24, default="careful", blank=True)
-    time_zone = models.CharField(max_length=64, blank=True, help_text="Empty: the owner's.")
+    time_zone = models.CharField(max_length=64, blank=True, help_text="If empty, the owner's time zone counts.")
 
     # Weekly windows: [weekday 0-6, start minute, end minute]; none means any time.
     windows = models.JSONField(default=list, blank=True)
@@ -47,7 +47,9 @@ class OwnerPolicy(models.Model):
     ready_by_percent = models.PositiveSmallIntegerField(default=80, validators=[MaxValueValidator(100)])
     ready_by_lead_minutes = models.PositiveSmallIntegerField(default=180, validators=[MaxValueValidator(1440)])
     day_share_percent = models.PositiveSmallIntegerField(
-        default=100, validators=[MinValueValidator(1), MaxValueValidator(100)], help_text="Most of a day spent working."
+        default=100,
+        validators=[MinValueValidator(1), MaxValueValidator(100)],
+        help_text="The largest share of a day that the car may work.",
     )
 
     plugged_in_only = models.BooleanField(default=True)
@@ -57,7 +59,9 @@ class OwnerPolicy(models.Model):
     heat_resume_c = models.PositiveSmallIntegerField(default=40)
 
     network = models.CharField(max_length=8, choices=Network, default=Network.WIFI)
-    data_cap_mb_per_month = models.PositiveIntegerField(default=1000, help_text="Of mobile data, in 10^6 bytes.")
+    data_cap_mb_per_month = models.PositiveIntegerField(
+        default=1000, help_text="Limit of mobile data per month, in 10^6 bytes."
+    )
 
     power_rule = models.CharField(max_length=24, choices=PowerRule, default=PowerRule.ANY)
     price_limit_micro_per_kwh = models.PositiveBigIntegerField(default=150_000)

@@ -89,14 +89,14 @@ def _check_one(field: str, value: Any) -> Problem | None:
 def _charge(rules: Mapping[str, Any]) -> list[Problem]:
     if rules["charge_resume_percent"] >= rules["charge_stop_percent"]:
         return []
-    text = "Work cannot go on at less charge than it stops at."
+    text = "Work cannot resume at a lower charge than it stops at."
     return [Problem("charge_resume_percent", "charge_hysteresis", text)]
 
 
 def _heat(rules: Mapping[str, Any]) -> list[Problem]:
     if rules["heat_resume_c"] <= rules["heat_stop_c"]:
         return []
-    return [Problem("heat_resume_c", "heat_hysteresis", "Work cannot go on while it is hotter than it stops at.")]
+    return [Problem("heat_resume_c", "heat_hysteresis", "Work cannot resume at a higher temperature than it stops at.")]
 
 
 def _shape_problem(field: str, value: Any) -> Problem | None:

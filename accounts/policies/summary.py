@@ -28,7 +28,7 @@ def summarise(rules: Rules, *, zone: str, locale: str, currency: str) -> list[Se
         Sentence("network", _mobile_data(rules, wording)),
         Sentence("charge", _charge(rules)),
         Sentence("charge", _ready_by(rules, zone, wording)),
-        Sentence("heat", f"Stops above {rules['heat_stop_c']} °C and goes on at {rules['heat_resume_c']} °C."),
+        Sentence("heat", f"Stops above {rules['heat_stop_c']} °C and resumes at {rules['heat_resume_c']} °C."),
         Sentence("share", _share(rules)),
         Sentence("electricity", _power(rules, wording)),
         Sentence("electricity", _costs(rules, zone, wording)),
@@ -61,7 +61,7 @@ def _mobile_data(rules: Rules, wording: Words) -> str:
 
 def _charge(rules: Rules) -> str:
     stop, resume = rules["charge_stop_percent"], rules["charge_resume_percent"]
-    return f"Stops below {stop} % charge and goes on from {resume} %." if stop else ""
+    return f"Stops below {stop} % charge and resumes from {resume} %." if stop else ""
 
 
 def _ready_by(rules: Rules, zone: str, wording: Words) -> str:

@@ -30,7 +30,7 @@ from core.errors import Conflict, DomainError
 SAID = {
     ConsentState.GIVEN: "Consent given for %s. You can withdraw it here at any time.",
     ConsentState.RENEWED: "Consent renewed for %s. You can withdraw it here at any time.",
-    ConsentState.REFUSED: "Noted: no. Nothing else changes.",
+    ConsentState.REFUSED: "You refused. Nothing else changes.",
     ConsentState.WITHDRAWN: "Withdrawn for %s.",
 }
 STOPS = "Withdrawn for %s. Running work is being stopped; what it earned is still paid."

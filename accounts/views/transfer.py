@@ -19,7 +19,10 @@ page = require_http_methods(["GET", "POST"])
 
 class ClaimForm(forms.Form):
     vin = forms.CharField(
-        label="VIN", min_length=17, max_length=17, help_text="17 letters and digits, on the car and in its papers."
+        label="VIN",
+        min_length=17,
+        max_length=17,
+        help_text="17 letters and digits, on the car and in its registration document.",
     )
 
 

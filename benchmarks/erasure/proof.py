@@ -73,8 +73,7 @@ class Report:
         write(f"- vehicles with the VINs {vins}, each with an enrolled node and consents")
         write(
             f"- {person.units} verified unit of work, {person.paid_micro} micro-USD earned, an export, mails, a "
-            "session, "
-            "a second factor, notes of staff"
+            "session, a second factor, notes of staff"
         )
         write(
             f"- searched for: {len(person.vins)} VINs in plain form, their keyed hashes, the address and the name; "
@@ -87,8 +86,7 @@ class Report:
         write(f"## {title}\n")
         write(
             f"{len(found.tables)} tables, {found.columns} columns that can hold text, {sum(found.tables.values())} "
-            "rows, "
-            f"{found.sessions} sessions (decoded), "
+            f"rows, {found.sessions} sessions (decoded), "
             f"{found.files} files ({found.file_bytes} bytes), {found.cache_entries} entries of Redis.\n"
         )
         if not found.hits:

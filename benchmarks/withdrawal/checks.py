@@ -6,7 +6,7 @@ from billing.ledger.posting import recompute
 from billing.models import RatedUsage
 from compute.jobs import selectors
 from compute.models import Attempt, UsageRecord
-from marketplace.local.demo.fleet import wait_until
+from marketplace.local.demo.waiting import wait_until
 
 SETTLE_S = 300.0
 

@@ -15,9 +15,10 @@ from benchmarks.withdrawal.model import model_bytes
 from benchmarks.withdrawal.watch import Watch
 from marketplace.local.demo import fleet, store
 from marketplace.local.demo.customer import Customer
-from marketplace.local.demo.fleet import Car, CarSpec, wait_until
+from marketplace.local.demo.fleet import Car, CarSpec
 from marketplace.local.demo.owner import Portal
 from marketplace.local.demo.seed import Seeded, seed
+from marketplace.local.demo.waiting import wait_until
 from marketplace.local.embedded.process import EmbeddedError
 from marketplace.local.embedded.stack import Stack
 

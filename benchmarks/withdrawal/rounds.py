@@ -18,7 +18,7 @@ from benchmarks.withdrawal.site import switch_nats
 from benchmarks.withdrawal.watch import Watch
 from benchmarks.withdrawal.withdrawal import Ended, Sample, Withdrawal
 from marketplace.local import embedded
-from marketplace.local.demo.fleet import wait_until
+from marketplace.local.demo.waiting import wait_until
 from marketplace.local.embedded.process import EmbeddedError
 from marketplace.local.embedded.stack import Stack
 

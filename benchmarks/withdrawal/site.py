@@ -40,7 +40,7 @@ def own_site(home: Path) -> Iterator[Stack]:
 
 
 def switch_nats(stack: Stack, *, on: bool) -> None:
-    """Start NATS, or stop it while everything else goes on, as if the broker was lost."""
+    """Start NATS, or stop it while everything else continues, as if the broker was lost."""
     if on and not stack.alive()["nats"]:
         stack.restart("nats")
     elif not on and stack.alive()["nats"]:

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 PERIOD_S = 0.005
-SCAN_EVERY = 4  # samples between two looks for new processes
+SCAN_EVERY = 4  # samples between two scans for new processes
 # A child that disappears between two samples may have run until then, unless it had been idle for at least this long.
 STILL_NS = 250_000_000
 FORGET_NS = 600_000_000_000  # a child is forgotten this long after it is gone

@@ -72,11 +72,14 @@ class CardDisputeAdmin(MoneyBackAdmin):
 
     @admin.action(description="Answer the bank with evidence", permissions=["money"])
     def answer(self, request: HttpRequest, rows: QuerySet[CardDispute]) -> TemplateResponse | None:
-        """Show the first selected chargeback and ask for the text to submit to its bank.
+        """Show the selected chargeback and ask for the text to submit to its bank.
 
-        A bank accepts evidence once, so that each chargeback gets a text of its own.
+        Handles exactly one: a bank accepts evidence once, so each chargeback gets a text of its own.
         """
-        chosen, text = list(rows.select_related("organization", "top_up")[:1]), request.POST.get("text", "")
+        chosen, text = list(rows.select_related("organization", "top_up")[:2]), request.POST.get("text", "")
+        if len(chosen) > 1:
+            messages.error(request, "Select one dispute: the bank of each one gets an answer of its own.")
+            return None
         if "confirmed" in request.POST and chosen:
             try:
                 chargebacks.submit_evidence(dispute=chosen[0], text=text, actor=signed_in(request))

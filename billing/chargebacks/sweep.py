@@ -18,7 +18,7 @@ REACH = timedelta(days=30)  # how far back the sweep looks
 def sweep(*, limit: int = 100) -> int:
     """Handle each such dispute as if an event about it had come, and return how many there were.
 
-    A dispute that cannot be handled is logged, and the others go on. Raises StripeUnavailable.
+    A dispute that cannot be handled is logged, and the next one follows. Raises StripeUnavailable.
     """
     ids = list(_unposted()[:limit])
     # The event's handler and not `chargebacks.apply`: the payment may have to be credited first.

@@ -146,7 +146,7 @@ def let_go(dispute: Dispute) -> list[Posting]:
             debit=transfer.credit,
             credit=transfer.debit,
             amount_micro=transfer.amount_micro,
-            meta={"dispute": str(dispute.public_id), "note": "Let go"},
+            meta={"dispute": str(dispute.public_id), "note": "Released"},
             idempotency_key=f"dispute:{dispute.public_id}:let_go:{transfer.debit.owner_id}",
         )
         for transfer in held.select_related("debit", "credit").order_by("id")

@@ -34,7 +34,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         blank=True,
                         db_default="",
-                        help_text="Of money that came back from an owner's account: which transfer.",
+                        help_text="The transfer whose money came back from an owner's account.",
                         max_length=255,
                     ),
                 ),
@@ -255,7 +255,7 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
-                ("checks", models.PositiveIntegerField(help_text="How many were made.")),
+                ("checks", models.PositiveIntegerField(help_text="How many checks were made.")),
                 ("differences", models.PositiveIntegerField()),
                 ("took_ms", models.PositiveIntegerField()),
             ],
@@ -295,12 +295,16 @@ class Migration(migrations.Migration):
                 (
                     "price_micro_per_kwh",
                     models.BigIntegerField(
-                        db_default=0, default=0, help_text="What the customer pays for a kilowatt-hour, besides."
+                        db_default=0,
+                        default=0,
+                        help_text="What the customer pays for a kilowatt-hour, in addition to the price per hour.",
                     ),
                 ),
                 (
                     "owner_share_permille",
-                    models.PositiveSmallIntegerField(help_text="The owner's part of it, in thousandths."),
+                    models.PositiveSmallIntegerField(
+                        help_text="The owner's share of the price per hour, in thousandths."
+                    ),
                 ),
                 ("min_owner_micro_per_hour", models.BigIntegerField(default=0)),
                 (
@@ -423,19 +427,19 @@ class Migration(migrations.Migration):
                 ("period_start_at", models.DateTimeField()),
                 ("period_end_at", models.DateTimeField()),
                 ("opening_micro", models.BigIntegerField(help_text="Carried over from the statement before.")),
-                ("earned_micro", models.BigIntegerField(help_text="Work: gross.")),
+                ("earned_micro", models.BigIntegerField(help_text="Gross pay for work.")),
                 ("corrected_micro", models.BigIntegerField(help_text="Corrections and adjustments, signed.")),
                 (
                     "other_micro",
                     models.BigIntegerField(
-                        help_text="Held while disputed, let go, and payouts that came back, signed."
+                        help_text="Held while disputed, released, and payouts that came back, signed."
                     ),
                 ),
                 ("paid_out_micro", models.BigIntegerField(help_text="The payout of this statement.")),
                 (
                     "carried_micro",
                     models.BigIntegerField(
-                        help_text="Left for the next: below a cent, below the minimum, or negative."
+                        help_text="Carried over to the next statement: less than a cent, below the minimum, or negative."
                     ),
                 ),
                 ("energy_cost_nano", models.BigIntegerField()),
@@ -519,7 +523,7 @@ class Migration(migrations.Migration):
                 (
                     "subject_id",
                     models.BigIntegerField(
-                        help_text="The row that the command is about; its table follows from the kind."
+                        help_text="The id of the row that the command is about; the kind decides the table."
                     ),
                 ),
                 (
@@ -532,7 +536,12 @@ class Migration(migrations.Migration):
                 ),
                 ("status_code", models.CharField(blank=True, db_default="", max_length=64)),
                 ("message", models.TextField(blank=True, db_default="")),
-                ("params", models.JSONField(help_text="What was sent; the same whenever it is sent again.", null=True)),
+                (
+                    "params",
+                    models.JSONField(
+                        help_text="The parameters that were sent; the same each time it is sent again.", null=True
+                    ),
+                ),
                 ("object_id", models.CharField(blank=True, db_default="", max_length=255)),
                 ("outcome_unknown", models.BooleanField(default=False)),
                 ("attempts", models.PositiveIntegerField(default=0)),
@@ -594,7 +603,10 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField(auto_now_add=True)),
                 ("event_id", models.CharField(max_length=255, unique=True)),
                 ("type", models.CharField(max_length=255)),
-                ("is_thin", models.BooleanField(help_text="Of API v2: names an object, does not show it.")),
+                (
+                    "is_thin",
+                    models.BooleanField(help_text="An event of API v2: it names an object but does not contain it."),
+                ),
                 ("object_id", models.CharField(blank=True, max_length=255)),
                 (
                     "account_id",
@@ -602,7 +614,7 @@ class Migration(migrations.Migration):
                         blank=True,
                         db_default="",
                         default="",
-                        help_text="Whose account it happened on; empty: ours.",
+                        help_text="The connected account that it happened on; empty: our own.",
                         max_length=255,
                     ),
                 ),
@@ -620,7 +632,7 @@ class Migration(migrations.Migration):
                         choices=[
                             ("received", "Received"),
                             ("processed", "Processed"),
-                            ("skipped", "Of no concern to us"),
+                            ("skipped", "Not relevant to us"),
                             ("dead", "Given up, needs an operator"),
                         ],
                         default="received",
@@ -655,7 +667,7 @@ class Migration(migrations.Migration):
                 ("since_at", models.DateTimeField()),
                 ("until_at", models.DateTimeField()),
                 ("listed", models.PositiveIntegerField()),
-                ("missing", models.PositiveIntegerField(help_text="What nothing had brought us before.")),
+                ("missing", models.PositiveIntegerField(help_text="How many of them we had not received before.")),
             ],
             options={
                 "indexes": [models.Index(fields=["subject", "-until_at"], name="stripe_sweep_latest")],
@@ -685,9 +697,9 @@ class Migration(migrations.Migration):
                             ("adjust_customer", "Adjust a customer's wallet"),
                             ("adjust_owner", "Adjust what an owner is owed"),
                             ("hold_payout", "Hold a payout"),
-                            ("release_payout", "Let a held payout go"),
+                            ("release_payout", "Release a held payout"),
                             ("return_payout", "Return a payout to the owner's balance"),
-                            ("resend_payout", "Ask Stripe anew for a refused payout"),
+                            ("resend_payout", "Ask Stripe again for a refused payout"),
                             ("reverse_payout", "Take a payout back (fraud, wrong payee)"),
                             ("promo_credit", "Promotional credit"),
                             ("write_off", "Write off what a lost dispute left owed"),
@@ -698,7 +710,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("params", models.JSONField()),
-                ("summary", models.CharField(help_text="In words, with amount and name.", max_length=300)),
+                ("summary", models.CharField(help_text="The act in words, with amount and name.", max_length=300)),
                 ("reason", models.CharField(max_length=500)),
                 ("idempotency_key", models.CharField(max_length=300, unique=True)),
                 (
@@ -765,11 +777,13 @@ class Migration(migrations.Migration):
                 ("address", models.TextField(blank=True, default="", max_length=500)),
                 (
                     "tax_id",
-                    models.CharField(blank=True, default="", help_text="VAT number or the like.", max_length=40),
+                    models.CharField(
+                        blank=True, default="", help_text="VAT number or another tax number.", max_length=40
+                    ),
                 ),
                 (
                     "low_balance_micro",
-                    models.BigIntegerField(help_text="Mail when less than this is free to spend.", null=True),
+                    models.BigIntegerField(help_text="Send a mail when less than this is free to spend.", null=True),
                 ),
                 ("low_balance_mailed_at", models.DateTimeField(null=True)),
                 ("changed_at", models.DateTimeField(auto_now=True)),
@@ -855,7 +869,7 @@ class Migration(migrations.Migration):
                             ("pending", "Stripe is checking"),
                             ("active", "Ready"),
                             ("restricted", "Restricted"),
-                            ("failed", "Could not be made"),
+                            ("failed", "Could not be created"),
                             ("closed", "Closed"),
                         ],
                         default="created",
@@ -999,7 +1013,10 @@ class Migration(migrations.Migration):
                 (
                     "note",
                     models.CharField(
-                        blank=True, db_default="", help_text="What an operator found out.", max_length=500
+                        blank=True,
+                        db_default="",
+                        help_text="What an operator found out about the difference.",
+                        max_length=500,
                     ),
                 ),
                 (
@@ -1226,7 +1243,7 @@ class Migration(migrations.Migration):
                             ("check", "Checking others' work"),
                             ("correction", "Correction"),
                             ("adjustment", "Adjustment"),
-                            ("reserve", "Held while disputed, or let go"),
+                            ("reserve", "Held while disputed, or released"),
                             ("return", "Payout that came back"),
                         ],
                         max_length=16,
@@ -1330,7 +1347,10 @@ class Migration(migrations.Migration):
                         max_length=16,
                     ),
                 ),
-                ("decision", models.TextField(blank=True, db_default="", help_text="What both sides are told.")),
+                (
+                    "decision",
+                    models.TextField(blank=True, db_default="", help_text="The decision, which both sides can read."),
+                ),
                 ("decided_at", models.DateTimeField(null=True)),
                 (
                     "decided_by",
@@ -1467,7 +1487,7 @@ class Migration(migrations.Migration):
             name="InvoiceEntry",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("amount_micro", models.BigIntegerField(help_text="Signed: what it charged.")),
+                ("amount_micro", models.BigIntegerField(help_text="What was charged, signed.")),
                 (
                     "invoice",
                     models.ForeignKey(
@@ -1492,13 +1512,19 @@ class Migration(migrations.Migration):
                 ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
                 ("amount_micro", models.BigIntegerField()),
                 ("currency", models.CharField(max_length=3)),
-                ("due_at", models.DateTimeField(help_text="Not sent before: the end of the period and the hold days.")),
-                ("held_at", models.DateTimeField(help_text="Two operators hold it; lifted by two.", null=True)),
+                (
+                    "due_at",
+                    models.DateTimeField(
+                        help_text="Not sent before this time: the end of the period plus the hold days."
+                    ),
+                ),
+                ("held_at", models.DateTimeField(help_text="Held by two operators; two must release it.", null=True)),
                 ("held_reason", models.CharField(blank=True, db_default="", max_length=200)),
                 (
                     "released_at",
                     models.DateTimeField(
-                        help_text="When operators last let it go: no rule of ours holds it again.", null=True
+                        help_text="When operators last released it; after that no automatic rule holds it again.",
+                        null=True,
                     ),
                 ),
                 (
@@ -1532,7 +1558,7 @@ class Migration(migrations.Migration):
                 ("stripe_transfer_id", models.CharField(max_length=255, null=True, unique=True)),
                 (
                     "paid_at",
-                    models.DateTimeField(help_text="When Stripe made the transfer: the tax year counts it.", null=True),
+                    models.DateTimeField(help_text="When Stripe made the transfer; decides the tax year.", null=True),
                 ),
                 ("bank_payout_id", models.CharField(blank=True, db_default="", max_length=255)),
                 ("bank_status", models.CharField(blank=True, db_default="", max_length=16)),
@@ -1780,7 +1806,7 @@ class Migration(migrations.Migration):
                 ("amount_micro", models.BigIntegerField()),
                 (
                     "monthly_cap_micro",
-                    models.BigIntegerField(help_text="Of all automatic recharges of a calendar month (UTC)."),
+                    models.BigIntegerField(help_text="Limit on all automatic recharges of a calendar month (UTC)."),
                 ),
                 (
                     "paused_code",
@@ -1851,7 +1877,7 @@ class Migration(migrations.Migration):
             name="StatementEntry",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("amount_micro", models.BigIntegerField(help_text="Signed: what it did to what is owed.")),
+                ("amount_micro", models.BigIntegerField(help_text="Change of what the owner is owed, signed.")),
                 (
                     "statement",
                     models.ForeignKey(
@@ -1939,7 +1965,12 @@ class Migration(migrations.Migration):
                 ),
                 ("status_code", models.CharField(blank=True, db_default="", max_length=64)),
                 ("evidence_due_at", models.DateTimeField(null=True)),
-                ("evidence", models.TextField(blank=True, db_default="", help_text="What an operator told the bank.")),
+                (
+                    "evidence",
+                    models.TextField(
+                        blank=True, db_default="", help_text="The evidence that an operator sent to the bank."
+                    ),
+                ),
                 ("evidence_at", models.DateTimeField(null=True)),
                 ("withdrawn_at", models.DateTimeField(null=True)),
                 ("reinstated_at", models.DateTimeField(null=True)),
@@ -2004,13 +2035,18 @@ class Migration(migrations.Migration):
                 (
                     "saves_card",
                     models.BooleanField(
-                        db_default=False, default=False, help_text="Keep the card for later, if it pays."
+                        db_default=False, default=False, help_text="Save the card if the payment succeeds."
                     ),
                 ),
                 ("amount_micro", models.BigIntegerField()),
                 ("currency", models.CharField(max_length=3)),
                 ("idempotency_key", models.CharField(max_length=300)),
-                ("site_url", models.CharField(help_text="Where Checkout sends the customer back to.", max_length=200)),
+                (
+                    "site_url",
+                    models.CharField(
+                        help_text="The page of ours to which Checkout sends the customer back.", max_length=200
+                    ),
+                ),
                 (
                     "status",
                     models.CharField(
@@ -2057,7 +2093,7 @@ class Migration(migrations.Migration):
                 (
                     "saved_card",
                     models.ForeignKey(
-                        help_text="What is charged.",
+                        help_text="The saved card that is charged.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="top_ups",

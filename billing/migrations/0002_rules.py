@@ -1,4 +1,4 @@
-"""What the database refuses about money, whoever asks: the files in billing/rules."""
+"""Rules that the database enforces about money: the files in billing/rules."""
 
 from django.db import migrations
 

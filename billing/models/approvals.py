@@ -21,9 +21,9 @@ class Approval(PublicIdModel):
         ADJUST_CUSTOMER = "adjust_customer", "Adjust a customer's wallet"
         ADJUST_OWNER = "adjust_owner", "Adjust what an owner is owed"
         HOLD_PAYOUT = "hold_payout", "Hold a payout"
-        RELEASE_PAYOUT = "release_payout", "Let a held payout go"
+        RELEASE_PAYOUT = "release_payout", "Release a held payout"
         RETURN_PAYOUT = "return_payout", "Return a payout to the owner's balance"
-        RESEND_PAYOUT = "resend_payout", "Ask Stripe anew for a refused payout"
+        RESEND_PAYOUT = "resend_payout", "Ask Stripe again for a refused payout"
         REVERSE_PAYOUT = "reverse_payout", "Take a payout back (fraud, wrong payee)"
         PROMO_CREDIT = "promo_credit", "Promotional credit"
         WRITE_OFF = "write_off", "Write off what a lost dispute left owed"
@@ -40,7 +40,7 @@ class Approval(PublicIdModel):
 
     kind = models.CharField(max_length=24, choices=Kind)
     params = models.JSONField()
-    summary = models.CharField(max_length=300, help_text="In words, with amount and name.")
+    summary = models.CharField(max_length=300, help_text="The act in words, with amount and name.")
     reason = models.CharField(max_length=500)
     idempotency_key = models.CharField(max_length=300, unique=True)
     proposed_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")

@@ -18,7 +18,7 @@ class AutoRecharge(TimestampedModel):
     is_on = models.BooleanField(default=True)
     threshold_micro = models.BigIntegerField()
     amount_micro = models.BigIntegerField()
-    monthly_cap_micro = models.BigIntegerField(help_text="Of all automatic recharges of a calendar month (UTC).")
+    monthly_cap_micro = models.BigIntegerField(help_text="Limit on all automatic recharges of a calendar month (UTC).")
     paused_code = models.CharField(
         max_length=64, blank=True, db_default="", help_text="Why the last charge was refused."
     )

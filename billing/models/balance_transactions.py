@@ -18,7 +18,7 @@ class BalanceTransaction(TimestampedModel):
         max_length=255,
         blank=True,
         db_default="",
-        help_text="Of money that came back from an owner's account: which transfer.",
+        help_text="The transfer whose money came back from an owner's account.",
     )
     currency = models.CharField(max_length=3)
     amount_micro = models.BigIntegerField()

@@ -14,8 +14,8 @@ class BillingProfile(TimestampedModel):
     organization = models.OneToOneField(Organization, on_delete=models.PROTECT, related_name="billing_profile")
     legal_name = models.CharField(max_length=200, blank=True, default="")
     address = models.TextField(max_length=500, blank=True, default="")
-    tax_id = models.CharField(max_length=40, blank=True, default="", help_text="VAT number or the like.")
-    low_balance_micro = models.BigIntegerField(null=True, help_text="Mail when less than this is free to spend.")
+    tax_id = models.CharField(max_length=40, blank=True, default="", help_text="VAT number or another tax number.")
+    low_balance_micro = models.BigIntegerField(null=True, help_text="Send a mail when less than this is free to spend.")
     # One mail each time the wallet falls below the threshold: set with the mail, cleared when the balance is above it
     # again.
     low_balance_mailed_at = models.DateTimeField(null=True)

@@ -41,7 +41,7 @@ class CardDispute(PublicIdModel):
     status = models.CharField(max_length=16, choices=Status)
     status_code = models.CharField(max_length=64, blank=True, db_default="")
     evidence_due_at = models.DateTimeField(null=True)
-    evidence = models.TextField(blank=True, db_default="", help_text="What an operator told the bank.")
+    evidence = models.TextField(blank=True, db_default="", help_text="The evidence that an operator sent to the bank.")
     evidence_at = models.DateTimeField(null=True)
     # When the ledger posted each movement, so that each is posted once.
     withdrawn_at = models.DateTimeField(null=True)

@@ -42,16 +42,22 @@ class CardTopUp(PublicIdModel):
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="card_top_ups")
     origin = models.CharField(max_length=16, choices=Origin, default=Origin.CHECKOUT, db_default=Origin.CHECKOUT)
     saved_card = models.ForeignKey(
-        "billing.SavedCard", on_delete=models.PROTECT, null=True, related_name="top_ups", help_text="What is charged."
+        "billing.SavedCard",
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="top_ups",
+        help_text="The saved card that is charged.",
     )
-    saves_card = models.BooleanField(default=False, db_default=False, help_text="Keep the card for later, if it pays.")
+    saves_card = models.BooleanField(
+        default=False, db_default=False, help_text="Save the card if the payment succeeds."
+    )
     customer = models.ForeignKey(StripeCustomer, on_delete=models.PROTECT, related_name="card_top_ups")
     command = models.OneToOneField(StripeCommand, on_delete=models.PROTECT, related_name="card_top_up")
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
     amount_micro = models.BigIntegerField()
     currency = models.CharField(max_length=3)
     idempotency_key = models.CharField(max_length=300)
-    site_url = models.CharField(max_length=200, help_text="Where Checkout sends the customer back to.")
+    site_url = models.CharField(max_length=200, help_text="The page of ours to which Checkout sends the customer back.")
     status = models.CharField(max_length=16, choices=Status, default=Status.CREATED)
     status_code = models.CharField(max_length=64, blank=True, db_default="")
     session_id = models.CharField(max_length=255, null=True, unique=True)  # noqa: DJ001 - unique once known

@@ -21,7 +21,7 @@ class ConnectedAccount(PublicIdModel):
         PENDING = "pending", "Stripe is checking"
         ACTIVE = "active", "Ready"
         RESTRICTED = "restricted", "Restricted"
-        FAILED = "failed", "Could not be made"
+        FAILED = "failed", "Could not be created"
         CLOSED = "closed", "Closed"
 
     TRANSITIONS: ClassVar[Transitions] = {

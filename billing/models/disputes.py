@@ -46,7 +46,7 @@ class Dispute(PublicIdModel):
         default=0, db_default=0, help_text="The part of the grant that goes back to promotional credit."
     )
     bearer = models.CharField(max_length=16, choices=Bearer, blank=True, db_default="")
-    decision = models.TextField(blank=True, db_default="", help_text="What both sides are told.")
+    decision = models.TextField(blank=True, db_default="", help_text="The decision, which both sides can read.")
     decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
     decided_at = models.DateTimeField(null=True)
 

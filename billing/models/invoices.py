@@ -51,7 +51,7 @@ class InvoiceEntry(models.Model):
 
     invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="entries")
     transfer = models.OneToOneField(LedgerTransfer, on_delete=models.PROTECT, related_name="invoice_entry")
-    amount_micro = models.BigIntegerField(help_text="Signed: what it charged.")
+    amount_micro = models.BigIntegerField(help_text="What was charged, signed.")
 
     def __str__(self) -> str:
         return f"transfer {self.transfer_id} on invoice {self.invoice_id}"

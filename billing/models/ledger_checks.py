@@ -6,7 +6,7 @@ from core.models import TimestampedModel
 class LedgerCheck(TimestampedModel):
     """One run of the ledger's checks over one snapshot. Append-only."""
 
-    checks = models.PositiveIntegerField(help_text="How many were made.")
+    checks = models.PositiveIntegerField(help_text="How many checks were made.")
     differences = models.PositiveIntegerField()
     took_ms = models.PositiveIntegerField()
 
@@ -30,7 +30,9 @@ class LedgerDifference(TimestampedModel):
     first_seen = models.ForeignKey(LedgerCheck, on_delete=models.PROTECT, related_name="+")
     last_seen = models.ForeignKey(LedgerCheck, on_delete=models.PROTECT, related_name="+")
     gone_at = models.DateTimeField(null=True)
-    note = models.CharField(max_length=500, blank=True, db_default="", help_text="What an operator found out.")
+    note = models.CharField(
+        max_length=500, blank=True, db_default="", help_text="What an operator found out about the difference."
+    )
 
     class Meta:
         constraints = [

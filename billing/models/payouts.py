@@ -47,11 +47,11 @@ class Payout(PublicIdModel):
     owner = models.ForeignKey(Owner, on_delete=models.PROTECT, related_name="payouts")
     amount_micro = models.BigIntegerField()
     currency = models.CharField(max_length=3)
-    due_at = models.DateTimeField(help_text="Not sent before: the end of the period and the hold days.")
-    held_at = models.DateTimeField(null=True, help_text="Two operators hold it; lifted by two.")
+    due_at = models.DateTimeField(help_text="Not sent before this time: the end of the period plus the hold days.")
+    held_at = models.DateTimeField(null=True, help_text="Held by two operators; two must release it.")
     held_reason = models.CharField(max_length=200, blank=True, db_default="")
     released_at = models.DateTimeField(
-        null=True, help_text="When operators last let it go: no rule of ours holds it again."
+        null=True, help_text="When operators last released it; after that no automatic rule holds it again."
     )
     status = models.CharField(max_length=16, choices=Status, default=Status.SCHEDULED)
     # While scheduled, why the payout waits: for example account_not_ready, balance_low, held.
@@ -66,7 +66,7 @@ class Payout(PublicIdModel):
     posting = models.OneToOneField(LedgerTransfer, on_delete=models.PROTECT, related_name="payout")
     sent = models.OneToOneField(LedgerTransfer, on_delete=models.PROTECT, null=True, related_name="payout_sent")
     returned = models.OneToOneField(LedgerTransfer, on_delete=models.PROTECT, null=True, related_name="payout_returned")
-    paid_at = models.DateTimeField(null=True, help_text="When Stripe made the transfer: the tax year counts it.")
+    paid_at = models.DateTimeField(null=True, help_text="When Stripe made the transfer; decides the tax year.")
     # The way from the owner's account at Stripe to the owner's bank, as Stripe reports it: "", pending, paid, failed.
     bank_payout_id = models.CharField(max_length=255, blank=True, db_default="")
     bank_status = models.CharField(max_length=16, blank=True, db_default="")

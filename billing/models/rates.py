@@ -27,9 +27,13 @@ class RateCard(TimestampedModel):
     tier = models.CharField(max_length=16, choices=Tier, default=Tier.STANDARD, db_default=Tier.STANDARD)
     price_micro_per_hour = models.BigIntegerField(help_text="What the customer pays for a compute-hour.")
     price_micro_per_kwh = models.BigIntegerField(
-        default=0, db_default=0, help_text="What the customer pays for a kilowatt-hour, besides."
+        default=0,
+        db_default=0,
+        help_text="What the customer pays for a kilowatt-hour, in addition to the price per hour.",
     )
-    owner_share_permille = models.PositiveSmallIntegerField(help_text="The owner's part of it, in thousandths.")
+    owner_share_permille = models.PositiveSmallIntegerField(
+        help_text="The owner's share of the price per hour, in thousandths."
+    )
     # The database refuses a card whose price x share is below this. Whether a vehicle's own costs are covered is
     # checked at dispatch.
     min_owner_micro_per_hour = models.BigIntegerField(default=0)

@@ -19,11 +19,13 @@ class Statement(PublicIdModel):
     period_start_at = models.DateTimeField()
     period_end_at = models.DateTimeField()
     opening_micro = models.BigIntegerField(help_text="Carried over from the statement before.")
-    earned_micro = models.BigIntegerField(help_text="Work: gross.")
+    earned_micro = models.BigIntegerField(help_text="Gross pay for work.")
     corrected_micro = models.BigIntegerField(help_text="Corrections and adjustments, signed.")
-    other_micro = models.BigIntegerField(help_text="Held while disputed, let go, and payouts that came back, signed.")
+    other_micro = models.BigIntegerField(help_text="Held while disputed, released, and payouts that came back, signed.")
     paid_out_micro = models.BigIntegerField(help_text="The payout of this statement.")
-    carried_micro = models.BigIntegerField(help_text="Left for the next: below a cent, below the minimum, or negative.")
+    carried_micro = models.BigIntegerField(
+        help_text="Carried over to the next statement: less than a cent, below the minimum, or negative."
+    )
     energy_cost_nano = models.BigIntegerField()
     wear_nano = models.BigIntegerField()
     compute_ms = models.BigIntegerField()
@@ -64,7 +66,7 @@ class StatementEntry(models.Model):
 
     statement = models.ForeignKey(Statement, on_delete=models.PROTECT, related_name="entries")
     transfer = models.OneToOneField(LedgerTransfer, on_delete=models.PROTECT, related_name="statement_entry")
-    amount_micro = models.BigIntegerField(help_text="Signed: what it did to what is owed.")
+    amount_micro = models.BigIntegerField(help_text="Change of what the owner is owed, signed.")
 
     def __str__(self) -> str:
         return f"transfer {self.transfer_id} on statement {self.statement_id}"
@@ -82,7 +84,7 @@ class StatementLine(models.Model):
         CHECK = "check", "Checking others' work"
         CORRECTION = "correction", "Correction"
         ADJUSTMENT = "adjustment", "Adjustment"
-        RESERVE = "reserve", "Held while disputed, or let go"
+        RESERVE = "reserve", "Held while disputed, or released"
         RETURN = "return", "Payout that came back"
 
     statement = models.ForeignKey(Statement, on_delete=models.PROTECT, related_name="lines")

@@ -39,12 +39,16 @@ class StripeCommand(TimestampedModel):
 
     kind = models.CharField(max_length=32, choices=Kind)
     idempotency_key = models.CharField(max_length=255, unique=True)
-    subject_id = models.BigIntegerField(help_text="The row that the command is about; its table follows from the kind.")
+    subject_id = models.BigIntegerField(
+        help_text="The id of the row that the command is about; the kind decides the table."
+    )
     after = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="dependents")
     status = models.CharField(max_length=16, choices=Status, default=Status.QUEUED)
     status_code = models.CharField(max_length=64, blank=True, db_default="")
     message = models.TextField(blank=True, db_default="")
-    params = models.JSONField(null=True, help_text="What was sent; the same whenever it is sent again.")
+    params = models.JSONField(
+        null=True, help_text="The parameters that were sent; the same each time it is sent again."
+    )
     object_id = models.CharField(max_length=255, blank=True, db_default="")
     outcome_unknown = models.BooleanField(default=False)
     attempts = models.PositiveIntegerField(default=0)

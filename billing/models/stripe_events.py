@@ -21,7 +21,7 @@ class StripeEvent(TimestampedModel):
     class Status(models.TextChoices):
         RECEIVED = "received", "Received"
         PROCESSED = "processed", "Processed"
-        SKIPPED = "skipped", "Of no concern to us"
+        SKIPPED = "skipped", "Not relevant to us"
         DEAD = "dead", "Given up, needs an operator"
 
     TRANSITIONS: ClassVar[Transitions] = {
@@ -32,10 +32,14 @@ class StripeEvent(TimestampedModel):
 
     event_id = models.CharField(max_length=255, unique=True)
     type = models.CharField(max_length=255)
-    is_thin = models.BooleanField(help_text="Of API v2: names an object, does not show it.")
+    is_thin = models.BooleanField(help_text="An event of API v2: it names an object but does not contain it.")
     object_id = models.CharField(max_length=255, blank=True)
     account_id = models.CharField(
-        max_length=255, blank=True, default="", db_default="", help_text="Whose account it happened on; empty: ours."
+        max_length=255,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The connected account that it happened on; empty: our own.",
     )
     api_version = models.CharField(max_length=64, blank=True)
     occurred_at = models.DateTimeField()
@@ -72,7 +76,7 @@ class StripeSweep(TimestampedModel):
     since_at = models.DateTimeField()
     until_at = models.DateTimeField()
     listed = models.PositiveIntegerField()
-    missing = models.PositiveIntegerField(help_text="What nothing had brought us before.")
+    missing = models.PositiveIntegerField(help_text="How many of them we had not received before.")
 
     class Meta:
         constraints = [

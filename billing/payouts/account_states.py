@@ -50,7 +50,7 @@ def _status(account: PayeeAccount) -> str:
 
 
 def asks_the_owner(row: ConnectedAccount) -> bool:
-    """Return whether Stripe waits for information from the owner now, even if payments go on meanwhile."""
+    """Return whether Stripe waits for information from the owner now, even if payments continue meanwhile."""
     return any(entry["waits_for"] == "user" and entry["due"] in NOW_DUE for entry in row.requirements)
 
 

@@ -88,5 +88,5 @@ def why(payout: Payout) -> str:
     if payout.status == Payout.Status.RETURNED:
         return "It is part of your next statement."
     if payout.status == Payout.Status.REVERSED:
-        return "Taken back, and owed to you again. Our staff has told you why."
+        return "Taken back, and owed to you again. Write to us if you do not know the reason."
     return ""

@@ -132,7 +132,7 @@ def refresh(refund: Refund) -> None:
 def sweep(*, limit: int = 100) -> int:
     """Refresh refunds that wait for a bank, and those whose money came back according to Stripe's balance transactions.
 
-    Returns how many were looked at. Logs a refund that cannot be acted on and goes on. Raises StripeUnavailable.
+    Returns how many were looked at. Logs a refund that cannot be settled and continues. Raises StripeUnavailable.
     """
     now, known = timezone.now(), Refund.objects.filter(stripe_id__isnull=False)
     back = BalanceTransaction.objects.filter(
@@ -156,16 +156,17 @@ def resolve(*, refund: Refund, actor: User) -> Refund:
     _insist_idle(command)
     intent_id = (command.params or {}).get("payment_intent")  # no params: never claimed, so never sent
     found = gateway.find_refund(payment_intent_id=intent_id, command=command.idempotency_key) if intent_id else None
-    if found:
-        apply(found)
-    else:
-        with transaction.atomic():
+    with transaction.atomic():  # the outcome and its audit entry are written together, or neither is
+        if found:
+            apply(found)
+            row = locked(refund)
+        else:
             # Check again under the lock: an operator may have queued the command again while we asked Stripe.
             _insist_idle(StripeCommand.objects.select_for_update().get(pk=command.pk))
             row = locked(refund)
             if row.stripe_id is None:
                 give_back(row, code="not_sent")
-            audit.record(actor=actor, action="refund.resolved", subject=row.public_id, status=row.status)
+        audit.record(actor=actor, action="refund.resolved", subject=row.public_id, status=row.status)
     return Refund.objects.get(pk=refund.pk)
 
 

@@ -30,7 +30,7 @@ class Detail:
             ("Verified work", work),
             ("Checking others’ work", row.earned_micro - work),
             ("Corrections and adjustments", row.corrected_micro),
-            ("Held while disputed, let go, or returned", row.other_micro),
+            ("Held while disputed, released, or returned", row.other_micro),
             ("Paid out", -row.paid_out_micro),
         ]
         return [

@@ -183,10 +183,10 @@ def _give_up(command: StripeCommand, error: DomainError, *, outcome_unknown: boo
 
     Operators see dead commands in the back office.
     """
-    logger.error("%s is given up: %s", command, _message(error))
     with transaction.atomic():
         if StripeCommand.objects.select_for_update().filter(claimed(command), status=Status.QUEUED).first() is None:
             return  # another process has claimed or settled it since
+        logger.error("%s is given up: %s", command, _message(error))
         rows = list(
             StripeCommand.objects.select_for_update().filter(Q(pk=command.pk) | Q(after=command)).order_by("id")
         )

@@ -1,4 +1,4 @@
-"""Process many rows or objects of Stripe's in one run: log a failure and go on with the next."""
+"""Process many rows or objects of Stripe's in one run: log a failure and continue with the next."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -32,7 +32,7 @@ def work_off(claim: Callable[[], T | None], work: Callable[[T], None], *, limit:
 
 
 def look_again(found: Iterable[T], look: Callable[[T], object]) -> None:
-    """Call `look` for each item, which asks Stripe about it and acts on the answer. Log DomainErrors and go on.
+    """Call `look` for each item, which asks Stripe about it and acts on the answer. Log DomainErrors and continue.
 
     Raises StripeUnavailable at once: while Stripe does not answer, asking about the others is of no use.
     """

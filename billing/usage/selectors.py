@@ -33,7 +33,7 @@ class Used(Generic[Key]):
 
     @property
     def is_empty(self) -> bool:
-        """Whether every figure is zero."""
+        """Return whether every figure is zero."""
         return not any(getattr(self, name) for name in SUMS)
 
 

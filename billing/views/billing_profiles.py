@@ -46,7 +46,7 @@ def billing_profile(request: HttpRequest, organization: Organization) -> HttpRes
     if request.method == "GET":
         return _page(request, organization, ProfileForm(initial=_initial(billing_profiles.of(organization))))
     if not may_move_money(signed_in(request)):
-        raise PermissionDenied("Only an admin or somebody of finance may do this.")
+        raise PermissionDenied("Only an admin or a finance member of your organization may do this.")
     form = ProfileForm(request.POST)
     if form.is_valid():
         wanted = dict(form.cleaned_data)

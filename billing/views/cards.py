@@ -54,7 +54,7 @@ def auto_recharge(request: HttpRequest, organization: Organization) -> HttpRespo
     if request.method == "GET":
         return _page(request, organization, RechargeForm(initial=_initial(organization)))
     if not may_move_money(signed_in(request)):
-        raise PermissionDenied("Only an admin or somebody of finance may do this.")
+        raise PermissionDenied("Only an admin or a finance member of your organization may do this.")
     form = RechargeForm(request.POST)
     if form.is_valid():
         try:

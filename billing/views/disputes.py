@@ -135,20 +135,21 @@ def dispute_detail(request: HttpRequest, public_id: UUID) -> HttpResponse:
     )
     may_write = dispute.organization_id is None or may_move_money(user)
     if request.method == "POST" and not may_write:
-        raise PermissionDenied("Only an admin or somebody of finance may do this.")
+        raise PermissionDenied("Only an admin or a finance member of your organization may do this.")
     form = MessageForm(request.POST if request.method == "POST" and "withdraw" not in request.POST else None)
+    is_refused = False
     if request.method == "POST":
         try:
             if "withdraw" in request.POST:
                 disputes.withdraw(dispute=dispute, actor=user)
-                messages.success(request, "Withdrawn. Nothing changes.")
+                messages.success(request, "Your dispute is withdrawn.")
                 return redirect("dispute_detail", public_id)
             if form.is_valid():
                 disputes.add_message(dispute=dispute, text=form.cleaned_data["text"], author=user, from_operator=False)
                 messages.success(request, "Added.")
                 return redirect("dispute_detail", public_id)
         except DomainError as error:
-            form.is_valid()
+            is_refused = True  # shown as a message: a dispute that has ended has no form
             messages.error(request, error.message)
     context = {
         "dispute": dispute,
@@ -158,7 +159,8 @@ def dispute_detail(request: HttpRequest, public_id: UUID) -> HttpResponse:
         "thread": dispute.messages.order_by("id"),
         "is_owner": _is_owner(user),
     }
-    return render(request, "billing/dispute_detail.html", context, status=400 if form.errors else 200)
+    status = 400 if is_refused or form.errors else 200
+    return render(request, "billing/dispute_detail.html", context, status=status)
 
 
 def _open(request: HttpRequest, start: Any, context: dict[str, Any], charged_micro: int) -> HttpResponse:
@@ -175,7 +177,7 @@ def _open(request: HttpRequest, start: Any, context: dict[str, Any], charged_mic
         except DomainError as error:
             add_error(form, error)
         else:
-            messages.success(request, "Your dispute is open. We answer on this page, and tell you by mail.")
+            messages.success(request, "Your dispute is open. We answer on this page and send you an e-mail.")
             return redirect("dispute_detail", dispute.public_id)
     return render(request, "billing/dispute_open.html", {**context, "form": form}, status=400 if form.errors else 200)
 

@@ -64,7 +64,7 @@ def refund_request(request: HttpRequest, organization: Organization) -> HttpResp
             add_error(form, error)
         else:
             refunds.send(requested)
-            messages.success(request, _("It is on its way. Banks take five to ten days to show it."))
+            messages.success(request, _("The refund is on its way. Banks take five to ten days to show it."))
             return redirect("refund_request")
     return _page(request, organization, form, status=400)
 

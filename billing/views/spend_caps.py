@@ -38,7 +38,7 @@ def spend_cap(request: HttpRequest, organization: Organization) -> HttpResponse:
     if request.method == "GET":
         return _page(request, organization, CapForm())
     if not may_move_money(signed_in(request)):
-        raise PermissionDenied("Only an admin or somebody of finance may do this.")
+        raise PermissionDenied("Only an admin or a finance member of your organization may do this.")
     removes, form = request.POST.get("action") == "remove", CapForm(request.POST)
     if removes or form.is_valid():
         micro = None if removes else int(form.cleaned_data["monthly"] * MICRO)

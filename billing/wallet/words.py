@@ -13,7 +13,7 @@ MOVES = {
     "adjustment": ("Goodwill or correction by Driveway", "Correction by Driveway"),
     "write_off": ("Written off", "Written off"),
     "reversal": (
-        "Given back: an earlier movement did not work out",
-        "Taken back: an earlier movement did not work out",
+        "Given back: an earlier movement failed",
+        "Taken back: an earlier movement failed",
     ),
 }

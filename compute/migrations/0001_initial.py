@@ -30,10 +30,13 @@ class Migration(migrations.Migration):
                 (
                     "power_mw",
                     models.PositiveIntegerField(
-                        default=15000, help_text="Modelled draw of one running unit, milliwatts."
+                        default=15000, help_text="Modelled power draw of one running unit, in milliwatts."
                     ),
                 ),
-                ("memory_bytes", models.BigIntegerField(default=2147483648, help_text="Budget of one unit.")),
+                (
+                    "memory_bytes",
+                    models.BigIntegerField(default=2147483648, help_text="The memory that one unit may use."),
+                ),
                 ("slowness_permille", models.PositiveIntegerField(default=1000)),
             ],
             options={

@@ -1,4 +1,4 @@
-"""What the database refuses about work, whoever asks: the files in compute/rules."""
+"""Rules that the database enforces about work: the files in compute/rules."""
 
 from django.db import migrations
 

@@ -22,8 +22,10 @@ class HardwareClass(TimestampedModel):
     isa = models.CharField(max_length=32)
     provider = models.CharField(max_length=48)
     onnxruntime = models.CharField(max_length=16)
-    power_mw = models.PositiveIntegerField(default=15_000, help_text="Modelled draw of one running unit, milliwatts.")
-    memory_bytes = models.BigIntegerField(default=2 * 1024**3, help_text="Budget of one unit.")
+    power_mw = models.PositiveIntegerField(
+        default=15_000, help_text="Modelled power draw of one running unit, in milliwatts."
+    )
+    memory_bytes = models.BigIntegerField(default=2 * 1024**3, help_text="The memory that one unit may use.")
     # Time of this class for work that takes 1 s on the admission machine, in thousandths of a second.
     slowness_permille = models.PositiveIntegerField(default=1000)
 

@@ -25,9 +25,7 @@ CONNECTED_CONSENTED = (
     "The computer is connected to %s. Your consent to run customers' jobs was given for this car and holds for this "
     "computer too: it may begin now. You can withdraw it below."
 )
-RETIRED = (
-    "The computer of %s is retired: its work has stopped and its key is void. The car can be connected to another one."
-)
+RETIRED = "The computer of %s is disconnected for good: its work has stopped and its key no longer works. The car can be connected to another one."
 WHY = {
     "lost": "It was lost or stolen, or I do not know who has it",
     "sold": "It was sold or given away without the car",

@@ -77,9 +77,9 @@ def erase(*, request: ErasureRequest, also: tuple[str, ...] = ()) -> bool:
 
 
 def last_mail_went(request: ErasureRequest) -> bool:
-    """Queue the mail that announces the erasure, while the address still exists. Return whether the erasure may go on.
+    """Queue the mail that announces the erasure, while the address still exists. Return whether the erasure may continue.
 
-    It goes on once the mail is sent or dropped, or has waited for LAST_MAIL_WAIT.
+    It may continue once the mail is sent or dropped, or has waited for LAST_MAIL_WAIT.
     """
     user, key = request.owner.user, f"erasure-done:{request.pk}"
     outbox.queue(user=user, kind="erasure-done", dedupe_key=key, context={"erasure": str(request.public_id)})

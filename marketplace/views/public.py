@@ -26,7 +26,7 @@ def home(request: HttpRequest) -> HttpResponse:
 def healthz(request: HttpRequest) -> HttpResponse:
     """Answer 200 if the database answers.
 
-    An unreachable Redis is reported as "away" and is no failure: work goes on without it.
+    An unreachable Redis is reported as "away" and is no failure: work continues without it.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")

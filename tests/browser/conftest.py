@@ -15,9 +15,9 @@ from pytest_django.live_server_helper import LiveServer
 from benchmarks import browser
 from tests import leftovers
 from tests.browser.world import World
+from tests.waiting import DAY_S
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
-DAY_S = 86_400  # time limits of the site are raised to this, so that none ends during the slowest run
 PATIENCE_S = 300  # on a busy machine a step may take long and still be right
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 

@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from compute.dispatch import dispatch, leases
-
-DAY_S = 86_400
+from tests.waiting import DAY_S
 
 
 @pytest.fixture

@@ -1,10 +1,7 @@
 """Helpers for the tests of compute: raw SQL and its refusals, cars that are present, and work that they do."""
 
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
-
-from django.db import connection
 
 from compute import protocol
 from compute.dispatch import dispatch, verification
@@ -12,7 +9,7 @@ from compute.models import Attempt, Node, WorkUnit
 from tests import factories
 from tests.database import as_owner, execute, refused, unguarded
 from tests.factories import Car
-from tests.waiting import PATIENCE_S, until
+from tests.waiting import until
 
 __all__ = ["execute", "refused", "unguarded"]
 
@@ -67,28 +64,3 @@ def never_the_victim() -> None:
     """Make sure that in a deadlock another transaction is the victim, because only the others check for deadlocks."""
     with as_owner():
         execute("SET LOCAL deadlock_timeout = '1h'")
-
-
-def in_threads(*works: Callable[[], Any]) -> list[Any]:
-    """Run all functions at once, each on its own connection.
-
-    Return their results; exceptions are returned, not raised.
-    """
-    results: list[Any] = [None] * len(works)
-    start = threading.Barrier(len(works))
-
-    def run(index: int) -> None:
-        try:
-            start.wait(PATIENCE_S)
-            results[index] = works[index]()
-        except Exception as error:  # returned to the test, which checks it
-            results[index] = error
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=(index,)) for index in range(len(works))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(10 * PATIENCE_S)
-    return results

@@ -27,7 +27,8 @@ from compute.models import Attempt, AttemptEvent, InferenceJob, ModelArtifact, N
 from core.errors import InvalidTransition
 from core.states import transition
 from tests import factories
-from tests.compute.helpers import execute, in_threads, leased, one_unit, present, refused, unguarded
+from tests.compute.helpers import execute, leased, one_unit, present, refused, unguarded
+from tests.threads import in_threads
 
 pytestmark = pytest.mark.django_db
 

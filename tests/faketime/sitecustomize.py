@@ -1,7 +1,7 @@
-"""Read by every interpreter of a run on another clock (tests/clock.py): sleep in a way that libfaketime 0.9.10 leaves alone.
+"""Sleep in a way that libfaketime 0.9.10 does not change. Every interpreter of a run on another clock imports this file.
 
-It moves the deadline of `clock_nanosleep` on the monotonic clock even when told to keep off that clock (its issue 426), and from
-Python 3.11 on `time.sleep` is made of that: every sleep would fail.
+libfaketime moves the deadline of `clock_nanosleep` on the monotonic clock even if it is set not to fake that clock (its
+issue 426). From Python 3.11 on, `time.sleep` uses that call, so every sleep would fail. See tests/clock.py.
 """
 
 import select

@@ -1,10 +1,10 @@
-/* Preloaded before libfaketime in a run on another clock (tests/clock.py): what must not be faked goes to the kernel itself.
+/* Preloaded before libfaketime in a run on another clock (tests/clock.py). Calls that must not be faked go to the kernel.
  *
- * epoll_wait: a signal handler that interrupts a wait which libfaketime has wrapped is told the true time. PostgreSQL's timers
- * (deadlock_timeout, lock_timeout, statement_timeout) ask for it there, find that they are not due for a year, and never end anything.
+ * epoll_wait: a signal handler that interrupts a wait which libfaketime has wrapped reads the true time. PostgreSQL's timers
+ * (deadlock_timeout, lock_timeout, statement_timeout) read it there, seem not to be due for a year, and never end anything.
  *
- * clock_gettime of a process's CPU clock (a negative id, clock_getcpuclockid(3)): libfaketime moves that too, and the agent would take
- * a child that has just started for one that has worked for a year. */
+ * clock_gettime of a process's CPU clock (a negative id, clock_getcpuclockid(3)): libfaketime moves that too, so to the
+ * agent a child that has just started would seem to have worked for a year. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stddef.h>

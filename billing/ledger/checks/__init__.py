@@ -3,7 +3,7 @@
 There is one file a subject.
 
 A check is a query of (subject, expected, actual) that returns only what differs. All checks are parts of one SQL
-statement, so that they see the same snapshot while the database goes on working.
+statement, so that they see the same snapshot while other transactions continue.
 
 They read whole tables and are slow: a check that trusted yesterday's sums would prove nothing. Those in NIGHTLY read
 every usage record, the largest table; the others read transfers and documents.

@@ -1,4 +1,4 @@
-"""`make demo`: exit code 0 only if every check of the report holds."""
+"""`make demo`. The exit code is 0 only if every check of the report holds."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ from marketplace.local.embedded.stack import Stack
 from marketplace.local.showcase import label
 
 FILES = 3000
-# What a month and its days would bring, at once: read by the site's processes when they start.
+# No grace and no hold days, so that the month can be closed at once. The site's processes read these when they start.
 MONTH_ENDS_NOW = {"STATEMENT_GRACE_H": "0", "PAYOUT_HOLD_DAYS": "0", "PAYOUT_MIN_MICRO": "10000"}
 
 
@@ -37,7 +37,7 @@ def main() -> int:
 
 
 def run(stack: Stack) -> bool:
-    """The whole story against a running site. Django is set up, so its modules can be imported here."""
+    """Run the whole demo against a running site. Django is set up by now, so its modules can be imported here."""
     from marketplace.local.demo.customer import ApiError
     from marketplace.local.demo.job import DemoError
     from marketplace.local.demo.owner import PortalError
@@ -46,7 +46,7 @@ def run(stack: Stack) -> bool:
     try:
         return tell(stack, home(), FILES)
     except (ApiError, DemoError, PortalError) as error:
-        print(f"\nThe demo could not go on: {error}", file=sys.stderr)
+        print(f"\nThe demo had to stop: {error}", file=sys.stderr)
         print(f"Logs are in {home() / 'log'}.", file=sys.stderr)
         return False
 

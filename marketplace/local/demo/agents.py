@@ -21,7 +21,7 @@ def agent_arguments(state: Path, url: str) -> list[str]:
 
 
 def agent_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """A car knows the marketplace's address, and none of its secrets."""
+    """Return the environment of an agent: it has the marketplace's address and none of its secrets."""
     secret = ("_URL", "_KEY", "_SEED", "_FILE", "DJANGO_", "DRIVEWAY_HOME")
     kept = {k: v for k, v in environment.items() if not any(part in k for part in secret)}
     return {**kept, "ORT_DISABLE_TELEMETRY": "1"}

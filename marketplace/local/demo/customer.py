@@ -1,4 +1,4 @@
-"""The customer's program: nothing but the HTTP API and a key."""
+"""The customer's program. It uses the HTTP API and an API key, nothing else."""
 
 import time
 from pathlib import Path
@@ -8,7 +8,7 @@ import httpx
 
 
 class ApiError(Exception):
-    """The API refused; the message is its own. `status` is the answer's, 0 when there was none."""
+    """A refusal of the API, with its message. `status` is the HTTP status, 0 if there was no answer."""
 
     def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
@@ -63,7 +63,7 @@ class Customer:
         return self._json(self._client.get(f"/wallet/top-ups/{top_up_id}"))
 
     def invoices(self) -> list[dict[str, Any]]:
-        """Newest first."""
+        """Return the invoices, newest first."""
         return list(self._json(self._client.get("/invoices"))["results"])
 
     def invoice_pdf(self, invoice_id: str) -> bytes:

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,7 +44,7 @@ class Car:
     agent: "subprocess.Popen[bytes] | None" = field(default=None)
 
     def status(self) -> dict[str, Any]:
-        """The agent's own status.json; empty before its first line."""
+        """Return the agent's status.json; empty before the agent has written it."""
         try:
             return dict(json.loads((self.state / "status.json").read_bytes()))
         except (FileNotFoundError, json.JSONDecodeError):
@@ -70,7 +69,7 @@ class Car:
         )
 
     def _end_leftover(self) -> None:
-        """An agent of a demo that was killed, where the kernel did not end it (frozen, or not Linux)."""
+        """End an agent that outlived an earlier demo: that demo was killed, and the agent was stopped or is not on Linux."""
         with contextlib.suppress(psutil.Error):
             process = psutil.Process(int(self.status().get("pid", 0)))
             if str(self.state) in process.cmdline():
@@ -94,7 +93,7 @@ class Car:
 
 
 def enrol(spec: CarSpec, portal: Portal, environment: Mapping[str, str], folder: Path) -> Car:
-    """The car in the portal and its agent enrolled, unless an earlier run did that; its owner's decision made."""
+    """Add the car in the portal and enrol its agent, unless an earlier run did, and decide about consent. Return it."""
     state = folder / spec.slug
     vehicle = Vehicle.objects.filter(vin_hash=vin_hash(spec.vin), retired_at=None).first()
     if vehicle is None:
@@ -105,7 +104,7 @@ def enrol(spec: CarSpec, portal: Portal, environment: Mapping[str, str], folder:
     else:
         code = ""
     if code:
-        shutil.rmtree(state, ignore_errors=True)  # what an earlier computer left: its key is dead
+        shutil.rmtree(state, ignore_errors=True)  # the state of an earlier computer, whose key no longer works
         command = [sys.executable, "-m", "compute.agent", "enrol", "--server", environment["DRIVEWAY_URL"]]
         subprocess.run(
             [*command, "--code", code, "--state", str(state)],
@@ -117,13 +116,3 @@ def enrol(spec: CarSpec, portal: Portal, environment: Mapping[str, str], folder:
         )
     portal.decide(str(vehicle.public_id), "given" if spec.consents else "refused")
     return Car(spec, state, vehicle)
-
-
-def wait_until(condition: Any, *, timeout_s: float, poll_s: float = 0.05) -> bool:
-    """Whether the condition came true in time."""
-    until = time.monotonic() + timeout_s
-    while time.monotonic() < until:
-        if condition():
-            return True
-        time.sleep(poll_s)
-    return False

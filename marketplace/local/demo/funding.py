@@ -1,6 +1,5 @@
-"""Money into a customer's wallet as a person brings it: by card, on Stripe's hosted page. Nothing but HTTP."""
+"""Top up a customer's wallet as a person does: by card, on Stripe's hosted page. Uses HTTP only."""
 
-import time
 import uuid
 from collections.abc import Callable
 from typing import TypeVar
@@ -10,6 +9,7 @@ import httpx
 from core.money import MICRO
 from marketplace.local.demo.customer import Customer
 from marketplace.local.demo.owner import PortalError
+from marketplace.local.demo.waiting import wait_until
 
 TOP_UP_MICRO, FLOOR_MICRO = 25 * MICRO, 20 * MICRO
 CARD = "4242424242424242"
@@ -18,7 +18,7 @@ Found = TypeVar("Found")
 
 
 def top_up(customer: Customer, *, floor_micro: int = FLOOR_MICRO, amount_micro: int = TOP_UP_MICRO) -> bool:
-    """Pay by card on the fake's page if the wallet is low. Returns whether it was. Raises ApiError, PortalError."""
+    """Pay by card on the fake's page if the wallet is low. Return whether it was. Raises ApiError, PortalError."""
     before = customer.wallet()["available_micro"]
     if before >= floor_micro:
         return False
@@ -32,10 +32,8 @@ def top_up(customer: Customer, *, floor_micro: int = FLOOR_MICRO, amount_micro: 
 
 
 def until(what: Callable[[], Found], name: str) -> Found:
-    """Wait for webhooks and workers; returns what came. Raises PortalError."""
-    deadline = time.monotonic() + WAIT_S
-    while time.monotonic() < deadline:
-        if found := what():
-            return found
-        time.sleep(0.2)
-    raise PortalError(f"{name} did not come in {WAIT_S:g} s")
+    """Wait for webhooks and workers, and return what came. Raises PortalError after WAIT_S."""
+    found = wait_until(what, timeout_s=WAIT_S, poll_s=0.2)
+    if not found:
+        raise PortalError(f"{name} did not arrive within {WAIT_S:g} s")
+    return found

@@ -1,4 +1,4 @@
-"""What goes wrong on purpose while the job runs: one agent dies mid-unit, one owner withdraws mid-unit."""
+"""Two incidents while the job runs: an agent is killed in the middle of a unit, and an owner withdraws in another."""
 
 import os
 import signal
@@ -6,8 +6,9 @@ import time
 from dataclasses import dataclass
 
 from compute.models import Attempt
-from marketplace.local.demo.fleet import Car, wait_until
+from marketplace.local.demo.fleet import Car
 from marketplace.local.demo.owner import Portal
+from marketplace.local.demo.waiting import wait_until
 
 TRIES = 200
 STOP_LIMIT_S = 5.0
@@ -15,7 +16,7 @@ STOP_LIMIT_S = 5.0
 
 @dataclass
 class Incident:
-    """What was done, to which attempt of which car."""
+    """An incident: its kind, and the car and attempt that it hit."""
 
     kind: str
     car: Car
@@ -23,14 +24,14 @@ class Incident:
     stopped_after_s: float | None = None
 
     def outcome(self) -> tuple[str, str]:
-        """(how that attempt ended, label of the car that finished its unit)."""
+        """Return (how that attempt ended, label of the car that finished its unit)."""
         attempt = Attempt.objects.select_related("unit__canonical__vehicle").get(pk=self.attempt)
         canonical = attempt.unit.canonical
         return attempt.status, canonical.vehicle.label if canonical else "nobody"
 
     @property
     def attempts_after(self) -> int:
-        """Attempts that the car was given after the incident's."""
+        """Return how many attempts the car was given after the incident."""
         return Attempt.objects.filter(
             vehicle=self.car.vehicle, pk__gt=self.attempt, leased_at__gt=self._ended_at()
         ).count()
@@ -40,9 +41,9 @@ class Incident:
 
 
 def freeze_mid_unit(car: Car) -> int | None:
-    """Stop (SIGSTOP) the agent at a moment when it runs a unit that the database holds as leased: its attempt id.
+    """Stop (SIGSTOP) the agent while it runs a unit that is leased in the database. Return the attempt's id, or None.
 
-    Frozen first and looked at then, the moment cannot slip away. None when it never ran one.
+    The agent is stopped first and its unit read then, so that the unit cannot end in between.
     """
     for _ in range(TRIES):
         if car.agent is None or car.agent.poll() is not None:
@@ -58,7 +59,7 @@ def freeze_mid_unit(car: Car) -> int | None:
 
 
 def kill_agent(car: Car) -> Incident | None:
-    """`kill -9` in the middle of a unit."""
+    """Kill the agent with `kill -9` in the middle of a unit."""
     attempt = freeze_mid_unit(car)
     if attempt is None or car.agent is None:
         return None
@@ -68,9 +69,9 @@ def kill_agent(car: Car) -> Incident | None:
 
 
 def withdraw_consent(car: Car, portal: Portal) -> Incident | None:
-    """The owner's click in the middle of a unit; measured from the click until the car has no unit running.
+    """Withdraw the owner's consent in the middle of a unit. Measure from the click until the car runs no unit.
 
-    The car stays frozen while the click travels, or a short unit could end before it lands.
+    The agent stays stopped until the click is answered: otherwise a short unit could end before.
     """
     attempt = freeze_mid_unit(car)
     if attempt is None:

@@ -1,4 +1,4 @@
-"""The customer's job: real files in, labels out, with two incidents on the way."""
+"""The customer's job: from real files to their labels, with two incidents while it runs."""
 
 import io
 import tempfile
@@ -27,7 +27,7 @@ CLOSE_TIMEOUT_S = 60.0
 
 
 class DemoError(Exception):
-    """The demo cannot go on; the message says why."""
+    """The demo cannot continue; the message says why."""
 
 
 @dataclass
@@ -45,7 +45,7 @@ class JobRun:
     incidents: list[Incident] = field(default_factory=list)
 
     def submit(self, features: npt.NDArray[np.int32]) -> None:
-        """Upload the model and the inputs, wait for admission, order."""
+        """Upload the model and the inputs, wait for admission, and order the job."""
         uploaded = self.customer.upload_model(self.model.path, "magika standard_v3_3")
         admitted = self.customer.wait_for_admission(uploaded["id"])
         self.batch = admitted["batch"]
@@ -63,12 +63,12 @@ class JobRun:
         self.estimate = self.customer.estimate(**body)
         key = str(uuid.uuid4())
         self.job_id = self.customer.order(key, **body)["id"]
-        again = self.customer.order(key, **body)["id"]  # the network failed, say: the same key orders nothing twice
+        again = self.customer.order(key, **body)["id"]  # as after a network failure: the same key must not order twice
         if again != self.job_id:
             raise DemoError("the same Idempotency-Key ordered two jobs")
 
     def watch(self) -> None:
-        """Until the job is closed; the two incidents happen at their shares of progress."""
+        """Follow the job until it is closed. Cause each incident at its share of the progress."""
         progress, started = Progress(self.job_id), time.monotonic()
         while True:
             job = progress.show()
@@ -79,7 +79,7 @@ class JobRun:
                 car = self.cars["alice-2"]
                 self._happen(incidents.withdraw_consent(car, self.portals[car.spec.owner]), "withdrawal")
             if job.status in (InferenceJob.Status.FAILED, InferenceJob.Status.CANCELLED):
-                raise DemoError(f"the job {job.status}: {job.status_code} {job.message}")
+                raise DemoError(f"the job ended as {job.status}: {job.status_code} {job.message}")
             if job.status == InferenceJob.Status.COMPLETED:
                 break
             if time.monotonic() - started > TIMEOUT_S:
@@ -101,7 +101,7 @@ class JobRun:
 
     def _happen(self, incident: Incident | None, what: str) -> None:
         if incident is None:
-            raise DemoError(f"the {what} found no unit running on its car")
+            raise DemoError(f"{what}: no unit was running on the car")
         self.incidents.append(incident)
         print(
             f"\n  {incident.kind}: {incident.car.spec.label}, in the middle of attempt {incident.attempt}", flush=True

@@ -56,7 +56,7 @@ class MagikaModel:
 
 
 def collect(model: MagikaModel, wanted: int) -> tuple[list[Path], npt.NDArray[np.int32]]:
-    """About `wanted` files of the Python installation and its packages, of as many kinds as there are, with features."""
+    """Return about `wanted` files of the Python installation, of as many kinds as there are, with their features."""
     paths, rows = [], []
     for path in _by_kind_in_turn():
         try:
@@ -72,7 +72,7 @@ def collect(model: MagikaModel, wanted: int) -> tuple[list[Path], npt.NDArray[np
 
 
 def _by_kind_in_turn() -> Iterator[Path]:
-    """One file of each suffix, then another of each, ...: rare kinds come first, sources fill the rest."""
+    """Yield one file of each suffix, then another of each, ... so that rare kinds come first."""
     kinds: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(_files()):
         kinds[path.suffix.lower()].append(path)

@@ -1,4 +1,4 @@
-"""From the customer's card to the owners' accounts: paid, invoiced, stated and transferred, all over HTTP, and verified."""
+"""Money from the customer's card to the owners' accounts: top-up, invoice, statements, payouts, and their verification."""
 
 import json
 import os
@@ -26,13 +26,13 @@ from marketplace.local.demo.owner import Portal, PortalError
 from marketplace.local.demo.report import Report
 from marketplace.local.embedded import REPOSITORY
 
-# A minute of work shall make whole cents, so that a payout can be shown: the demo's operator asks a demo's price.
+# Prices of the demo, so high that a minute of work makes whole cents and a payout can be shown.
 PRICE_MICRO_PER_HOUR = 60 * MICRO
 BANK = "000123456789"
 
 
 def ask_price() -> None:
-    """A rate card of the demo for each class that joined, from now on, unless that is the price already."""
+    """Set the demo's price from now on for each class that joined, unless it is the price already."""
     rates.default_rates()
     for hardware_class in HardwareClass.objects.all():
         cards = RateCard.objects.filter(hardware_class=hardware_class, mode="batch", tier="standard", currency="USD")
@@ -51,7 +51,7 @@ def ask_price() -> None:
 def restore_prices() -> int:
     """Put the price that was valid before the demo's back, from now on, wherever the demo's is in force.
 
-    Returns the number of new cards. Whoever uses this home folder next finds ordinary prices.
+    Return the number of new cards. The next user of this home folder then finds ordinary prices.
     """
     count = 0
     for hardware_class in HardwareClass.objects.all():
@@ -66,7 +66,7 @@ def restore_prices() -> int:
 
 
 def top_up(customer: Customer) -> None:
-    """By card on the fake's hosted page, if the wallet is low. Raises ApiError, PortalError."""
+    """Top up by card on the fake's hosted page, if the wallet is low. Raises ApiError, PortalError."""
     if funding.top_up(customer):
         print(
             f"  topped up {format_money(funding.TOP_UP_MICRO)} by card on Stripe's (the fake's) page: credited by its webhook"
@@ -76,7 +76,7 @@ def top_up(customer: Customer) -> None:
 def settle(
     out: Report, customer: Customer, portals: dict[str, Portal], folder: Path, environment: Mapping[str, str]
 ) -> None:
-    """The month's end: invoice and statements, payouts, and the verifier's word on each."""
+    """End the month: close invoice and statements, pay out, and verify each statement."""
     out.line("\nReport: from the customer's card to the owners' accounts")
     for email, portal in portals.items():
         onboard(portal, Owner.objects.get(user__email=email))
@@ -86,11 +86,11 @@ def settle(
     for email, portal in portals.items():
         _paid(out, portal, Owner.objects.get(user__email=email), folder)
     differences = posting.recompute()
-    out.check("ledger recomputed after it all, differences 0", not differences, "; ".join(map(str, differences[:3])))
+    out.check("ledger recomputed at the end, differences 0", not differences, "; ".join(map(str, differences[:3])))
 
 
 def onboard(portal: Portal, owner: Owner) -> None:
-    """As a person would: our page, Stripe's page, and back."""
+    """Set up an owner's payouts as a person would: on our page, on Stripe's page, and back."""
     if ConnectedAccount.objects.filter(owner=owner, status="active").exists():
         return
     link = portal.start_onboarding(country="US")
@@ -144,7 +144,7 @@ def _paid(out: Report, portal: Portal, owner: Owner, folder: Path) -> None:
 
 
 def _close_statements(emails: list[str]) -> None:
-    """Close the statements of the demo's owners up to now, and nobody else's: for others no month has ended."""
+    """Close the statements of the demo's owners up to now. Nobody else's: for them no month has ended."""
     now = timezone.now()
     owners = Owner.objects.filter(user__email__in=emails).order_by("pk")
     count = sum(statements.close_owner(owner=owner, until=now) for owner in owners)
@@ -153,7 +153,7 @@ def _close_statements(emails: list[str]) -> None:
 
 
 def _transfer_at_stripe(statement: Statement) -> int:
-    """What Stripe transferred for a statement, in micro-units: asked of its API, not of ours."""
+    """Return what Stripe transferred for a statement, in micro-units, from Stripe's API and not from our tables."""
     answer = httpx.get(
         f"{settings.STRIPE_API_BASE}/v1/transfers",
         params={"transfer_group": str(statement.public_id)},

@@ -1,4 +1,4 @@
-"""An owner at the portal: a browser's cookies and forms, without the browser."""
+"""An owner at the portal, through the pages' forms and cookies but without a browser."""
 
 import html
 import re
@@ -12,7 +12,7 @@ CODE = re.compile(r"\b([2-9A-Z]{4}-[2-9A-Z]{4}-[2-9A-Z]{4})\b")
 
 
 class PortalError(Exception):
-    """The portal did not answer as a person would need it to."""
+    """The portal gave an answer with which a person could not continue."""
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Portal:
         return portal
 
     def add_vehicle(self, *, label: str, make_model: str, vin: str) -> str:
-        """Returns the enrolment code that the page shows."""
+        """Add a vehicle and return the enrolment code that the page shows."""
         page = self._post("/vehicles/add", label=label, make_model=make_model, vin=vin)
         code = CODE.search(html.unescape(page.text))
         if code is None:
@@ -56,7 +56,7 @@ class Portal:
             raise PortalError(f"{decision} answered {page.status_code}")
 
     def start_onboarding(self, *, country: str) -> str:
-        """The address of Stripe's page, to which our button leads."""
+        """Press the button that leads to Stripe's page, and return that page's address."""
         page = self.client.get("/payouts/account")
         token, key = CSRF.search(page.text), KEY.search(page.text)
         if token is None:

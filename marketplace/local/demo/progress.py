@@ -1,4 +1,4 @@
-"""One live line while the job runs; on a pipe, a line every few seconds instead."""
+"""Progress of the job: one line that is rewritten; on a pipe, a new line every few seconds."""
 
 import sys
 import time
@@ -21,7 +21,7 @@ class Progress:
         return InferenceJob.objects.get(public_id=self._job_id)
 
     def show(self) -> InferenceJob:
-        """Print units, nodes and cost so far; returns the job as it is now."""
+        """Print units, nodes and cost so far, and return the job as it is now."""
         job = self.job()
         nodes = Attempt.objects.filter(job=job, status="leased").values("node").distinct().count()
         order = JobOrder.objects.get(job=job)

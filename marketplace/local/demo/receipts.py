@@ -15,7 +15,7 @@ TIMEOUT_S = 60
 
 
 def show(out: Report, portal: Portal, label: str, folder: Path, environment: Mapping[str, str]) -> None:
-    """Downloads all receipts of an owner, and says what `manage.py verify_receipt` finds."""
+    """Download all receipts of an owner, and report what `manage.py verify_receipt` finds."""
     answer = portal.client.get("/receipts/")
     if answer.status_code != 200:
         raise PortalError(f"the receipts answered {answer.status_code}")
@@ -27,13 +27,13 @@ def show(out: Report, portal: Portal, label: str, folder: Path, environment: Map
     code, said = _verify(path, environment)
     out.check(f"{count} receipts of {label}: signed, chained, none missing", code == 0, said)
     code, said = _verify(_changed(folder, answer.content), environment)
-    out.check("one byte changed is found", code == 1, said)
+    out.check("a changed byte is found", code == 1, said)
     code, said = _verify(_without_one(folder, chain), environment)
-    out.check("one receipt taken out is found", code == 1, said)
+    out.check("a missing receipt is found", code == 1, said)
 
 
 def _changed(folder: Path, content: bytes) -> Path:
-    """A withdrawal made to look like a consent."""
+    """Return a copy of the receipts in which a withdrawal was changed to look like a consent."""
     path = folder / "changed.jsonld"
     path.write_bytes(content.replace(b'"event_state": "withdrawn"', b'"event_state": "given"', 1))
     return path
@@ -46,7 +46,7 @@ def _without_one(folder: Path, chain: dict[str, list[object]]) -> Path:
 
 
 def _verify(path: Path, environment: Mapping[str, str]) -> tuple[int, str]:
-    """Exit code and verdict of the command that anybody may run."""
+    """Run the command that anybody may run. Return its exit code and verdict."""
     done = subprocess.run(
         [sys.executable, "manage.py", "verify_receipt", str(path)],
         cwd=REPOSITORY,

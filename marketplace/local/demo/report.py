@@ -1,4 +1,4 @@
-"""The report: read back from the database, every claim a check."""
+"""The report. Every claim in it is a check of what the database holds."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -82,7 +82,7 @@ def money(report: Report, job: InferenceJob) -> None:
         gross, energy, wear = sums["g"], *(round_half_even(sums[key], NANO_PER_MICRO) for key in ("e", "w"))
         amounts = [gross, energy, wear, gross - energy - wear]
         report.line(f"  {owner.name:<12} " + " ".join(f"{format_money(amount):>12}" for amount in amounts))
-        report.check(f"{owner.name} is paid more than it cost", amounts[3] > 0)
+        report.check(f"{owner.name} is paid more than the work cost", amounts[3] > 0)
     order = JobOrder.objects.get(job=job)
     charged = rated.aggregate(n=Sum("charged_micro"))["n"] or 0
     report.line(
@@ -97,14 +97,14 @@ def money(report: Report, job: InferenceJob) -> None:
     report.check("ledger sum 0", ledger_sum() == 0)
     signed = sum(map(_is_signed, UsageRecord.objects.filter(job=job).select_related("meter_record", "node")))
     report.check(
-        "every paid amount rests on a meter record whose signature verifies",
+        "every paid amount is based on a meter record whose signature verifies",
         signed == rated.count(),
         f"{signed} records",
     )
 
 
 def _is_signed(usage: UsageRecord) -> bool:
-    """Checked from the stored bytes with the node's public key, as an auditor would."""
+    """Return whether the stored bytes verify with the node's public key, as an auditor would check it."""
     record, key = bytes(usage.meter_record.record), bytes.fromhex(usage.node.public_key)
     try:
         Ed25519PublicKey.from_public_bytes(key).verify(
@@ -117,7 +117,7 @@ def _is_signed(usage: UsageRecord) -> bool:
 
 
 def ledger_sum() -> int:
-    """Debits minus credits over all transfers, and over all accounts: one row has both sides, so it must be 0."""
+    """Return debits minus credits of all transfers. It must be 0, since one row holds both sides."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT COALESCE(sum(d.amount), 0) FROM ("
@@ -134,4 +134,4 @@ def consent(report: Report, job: InferenceJob) -> None:
     violations = selectors.consent_violations(job=job)
     records = attempts.values("consent_record").distinct().count()
     report.line(f"  {attempts.count()} attempts under {records} consent records")
-    report.check("attempts without consent in force at their lease: 0", violations == 0, f"{violations} violations")
+    report.check("no attempt was leased without consent in force", violations == 0, f"{violations} violations")

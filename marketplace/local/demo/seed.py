@@ -1,4 +1,4 @@
-"""People of the demo: two owners, a customer with a key, an operator. Run as often as you like."""
+"""People of the demo: two owners, a customer with a key, an operator. May run any number of times."""
 
 from dataclasses import dataclass
 
@@ -20,14 +20,14 @@ class Seeded:
     organization: Organization
 
     def lines(self) -> list[str]:
-        """Who can sign in, for the terminal."""
+        """Return lines for the terminal: who can sign in."""
         roles = {**dict.fromkeys(OWNERS, "owner"), CUSTOMER: "customer", OPERATOR: "operator"}
         width = max(map(len, self.passwords))
         return [f"{email:<{width}}  {word}  ({roles[email]})" for email, word in self.passwords.items()]
 
 
 def seed() -> Seeded:
-    """Make what is not there yet."""
+    """Create the people who do not exist yet, and return them."""
     for email, name in OWNERS.items():
         registration.register_owner(user=user(email, name), name=name)
     customer = user(CUSTOMER, ORGANIZATION)
@@ -50,7 +50,7 @@ def user(email: str, name: str) -> User:
 
 
 def api_key(organization: Organization, actor: User, *, kept_as: str = "api_key") -> str:
-    """Return the organization's API key that the home folder keeps under this name; a new one if it is dead."""
+    """Return the organization's API key that the home folder keeps under this name, or a new one."""
     values = store.load()
     text = str(values.get(kept_as, ""))
     key = api_keys.find(text) if text else None

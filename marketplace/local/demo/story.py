@@ -1,4 +1,4 @@
-"""The demo in its order: people, cars, job, incidents, result, report."""
+"""The steps of the demo in their order: people, cars, job, incidents, result, report."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -7,13 +7,14 @@ from compute.models import InferenceJob
 from compute.reasons import sentence
 from marketplace.local.demo import comparison, fleet, money, receipts, report
 from marketplace.local.demo.customer import Customer
-from marketplace.local.demo.fleet import CARS, Car, wait_until
+from marketplace.local.demo.fleet import CARS, Car
 from marketplace.local.demo.incidents import STOP_LIMIT_S, Incident
 from marketplace.local.demo.job import UNIT_ITEMS, JobRun
 from marketplace.local.demo.magika_files import MagikaModel, collect
 from marketplace.local.demo.owner import Portal
 from marketplace.local.demo.report import Report
 from marketplace.local.demo.seed import Seeded, seed
+from marketplace.local.demo.waiting import wait_until
 from marketplace.local.embedded.stack import Stack
 
 READY_TIMEOUT_S = 60.0
@@ -91,13 +92,13 @@ def _result(out: Report, found: comparison.Comparison) -> None:
     )
     share = found.same_model_label / found.sampled
     out.check(
-        "label agrees with the model's own in the magika package",
+        "label equals that of the model in the magika package",
         share > 0.999,
         f"{found.same_model_label}/{found.sampled}, every {comparison.EVERY}th file",
     )
     why = ", ".join(f"{count} {reason.lower()}" for reason, count in found.explained.items()) or "none differ"
     out.check(
-        "and with the package's final label, or its thresholds say why not",
+        "label equals the package's final label, or a threshold explains the difference",
         found.unexplained <= found.sampled - found.same_model_label,
         f"{found.same_tool_label}/{found.sampled}; {why}",
     )
@@ -130,7 +131,7 @@ def _incident(out: Report, incident: Incident) -> None:
         status == wanted and finisher not in ("nobody", label),
         f"attempt {incident.attempt} {status}, finished by {finisher}",
     )
-    out.check(f"{label} was given nothing afterwards", incident.attempts_after == 0)
+    out.check(f"{label} got no work afterwards", incident.attempts_after == 0)
     if incident.kind == "withdrawal":
         took = incident.stopped_after_s
         out.check(
@@ -143,4 +144,4 @@ def _incident(out: Report, incident: Incident) -> None:
 def _refused(out: Report, car: Car, job: InferenceJob) -> None:
     given = job.attempts.filter(vehicle=car.vehicle).count()
     reason = str(car.status().get("withheld", ""))
-    out.check(f"{car.spec.label} (consent refused) got nothing", given == 0 and reason == "consent_refused", reason)
+    out.check(f"{car.spec.label} (consent refused) got no work", given == 0 and reason == "consent_refused", reason)

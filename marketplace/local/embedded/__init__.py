@@ -62,7 +62,7 @@ _attached: dict[str, Server] = {}
 
 
 def home() -> Path:
-    """DRIVEWAY_HOME, or `.driveway` in the repository; absolute."""
+    """Return DRIVEWAY_HOME, or `.driveway` in the repository, as an absolute path."""
     return Path(os.environ.get("DRIVEWAY_HOME") or REPOSITORY / ".driveway").expanduser().absolute()
 
 
@@ -89,9 +89,9 @@ def provide(*names: ServerName, report: Callable[[str], None] | None = None) -> 
 
 
 def provide_all(*names: ServerName, report: Callable[[str], None] | None = None) -> None:
-    """What the site needs before it reads its settings: `.env`, development secrets, and the named servers.
+    """Provide what the site needs before it reads its settings: `.env`, development secrets, and the named servers.
 
-    Nothing at all when DRIVEWAY_ENV is "production": the settings then say which variable is missing.
+    Does nothing when DRIVEWAY_ENV is "production": the settings then say which variable is missing.
     """
     read_dotenv()
     if os.environ.get("DRIVEWAY_ENV") == "production":
@@ -101,7 +101,7 @@ def provide_all(*names: ServerName, report: Callable[[str], None] | None = None)
 
 
 def provide_for_command(arguments: Sequence[str]) -> None:
-    """`provide_all` for a `manage.py` command line, with no more servers than it needs. Exits on failure."""
+    """Call `provide_all` for a `manage.py` command line, with only the servers that it needs. Exits on failure."""
     command = arguments[0] if arguments else "help"
     servers = () if {"--help", "-h"} & set(arguments) else COMMAND_SERVERS.get(command, ALL)
     try:
@@ -126,7 +126,7 @@ def read_dotenv() -> None:
 
 
 def attached() -> dict[str, Server]:
-    """The embedded servers that this process uses, by name."""
+    """Return the embedded servers that this process uses, by name."""
     return dict(_attached)
 
 

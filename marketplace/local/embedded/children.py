@@ -94,7 +94,7 @@ class Children:
             raise EmbeddedError(f"{name} {exit_reason(code)}.\n{log_tail(self.log_path(name), 40)}")
 
     def wait_for_web(self) -> None:
-        """Until GET /healthz answers 200. Raises EmbeddedError."""
+        """Wait until GET /healthz answers 200. Raises EmbeddedError."""
         log_path = self.log_path("web")
         wait_ready("web", self.processes["web"], self._answers, log_path=log_path)
 
@@ -104,40 +104,40 @@ class Children:
             self.identity(name).send(signal.SIGTERM)
 
     def stop(self, name: str) -> None:
-        """SIGTERM, then SIGKILL for it and its own children when it takes too long."""
+        """Send SIGTERM to the child. If it takes too long, send SIGKILL to it and to its own children."""
         self.identity(name).stop(grace_s=self.specs[name].grace_s)
         self._forget(name)
         end_orphans(self.processes[name])
 
     def kill(self, name: str) -> None:
-        """SIGKILL the child and its own children."""
+        """Send SIGKILL to the child and to its own children."""
         self.identity(name).send(signal.SIGKILL, group=True)
         self._forget(name)
 
     def alive(self) -> dict[str, bool]:
-        """Name -> whether it runs, or has done its work."""
+        """Return by name whether each child runs, or has done its work."""
         return {name: self.is_alive(name) for name in self.processes}
 
     def is_alive(self, name: str) -> bool:
-        """Whether a child runs, or has done its work."""
+        """Return whether a child runs, or has done its work."""
         return self.processes[name].poll() is None or self.has_done(name)
 
     def has_done(self, name: str) -> bool:
-        """Whether a child that runs once has ended with code 0."""
+        """Return whether a child that runs once has ended with code 0."""
         return self.specs[name].once and self.processes[name].poll() == 0
 
     def exit_reason(self, name: str) -> str:
-        """How a child that does not run ended."""
+        """Return in words how a child that does not run has ended."""
         return exit_reason(self.processes[name].wait())
 
     def identity(self, name: str) -> Identity:
-        """The child's process. While we have not waited for it its pid cannot be used again."""
+        """Return the child's process. Until we have waited for it, its pid cannot be used again."""
         process = self.processes[name]
         found = Identity.of(process.pid) if process.poll() is None else None
         return found or Identity(process.pid, 0.0)
 
     def log_path(self, name: str) -> Path:
-        """Where its output goes."""
+        """Return the path of its log."""
         return self.home / "log" / f"{name}.log"
 
     def _forget(self, name: str) -> None:

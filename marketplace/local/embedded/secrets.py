@@ -18,7 +18,7 @@ def provide_secrets(home: Path) -> None:
 
 
 def development_secrets(home: Path) -> dict[str, str]:
-    """The kept secrets, made on first use, in `<home>/secrets.json` (readable by its owner only)."""
+    """Return the secrets of `<home>/secrets.json` (readable by its owner only), made on first use."""
     path = home / "secrets.json"
     with locked(private_folder(home / "run") / "secrets.lock"):
         kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}

@@ -55,30 +55,30 @@ class Server(ABC):
 
     @abstractmethod
     def is_ready(self, state: State) -> bool:
-        """Whether the server answers its own protocol."""
+        """Return whether the server answers in its own protocol."""
 
     @abstractmethod
     def environment(self, state: State) -> dict[str, str]:
-        """The variables that tell the site where the server is."""
+        """Return the variables that tell the site where the server is."""
 
     def process_environment(self, state: State) -> dict[str, str]:
-        """Variables for the server's process beyond our own."""
+        """Return variables for the server's process in addition to our own."""
         return {}
 
     def user(self) -> str | None:
-        """System user to run as, if not ours."""
+        """Return the system user to run as, or None for ours."""
         return None
 
     def finish(self, state: State) -> None:
-        """Once, after each start, when the server answers."""
+        """Do what is needed once after each start, when the server answers."""
         return
 
     def end_leftover(self) -> None:
-        """Anything to clear before a start beyond the recorded process."""
+        """Clear what an earlier run left, other than its recorded process, before a start."""
         return
 
     def attach(self) -> dict[str, str]:
-        """Join the running server, or start it. Returns its variables. Raises EmbeddedError."""
+        """Join the running server, or start it. Return its variables. Raises EmbeddedError."""
         with self._lock():
             if not (self._users() and self.is_running() and self._answers()):
                 self._end()
@@ -87,7 +87,7 @@ class Server(ABC):
             return self.environment(self.state())
 
     def release(self) -> None:
-        """Leave; the last to leave stops the server."""
+        """Stop using the server. The last process to do so stops it."""
         with self._lock():
             self._handle().unlink(missing_ok=True)
             if not self._users():
@@ -101,29 +101,29 @@ class Server(ABC):
                 self._start()
 
     def stop(self) -> None:
-        """Stop it whoever uses it; they keep their place and find it again after `start`."""
+        """Stop the server although others use it. They stay attached and find it again after `start`."""
         with self._lock():
             self._end()
 
     def kill(self) -> None:
-        """SIGKILL, for tests of what a crash does."""
+        """Send SIGKILL to the server, for tests of a crash."""
         identity = self.identity()
         if identity:
             identity.send(signal.SIGKILL)
             identity.wait(READY_TIMEOUT_S)
 
     def is_running(self) -> bool:
-        """Whether the recorded process is alive (not whether it answers)."""
+        """Return whether the recorded process is alive (not whether it answers)."""
         identity = self.identity()
         return identity is not None and identity.is_running()
 
     def identity(self) -> Identity | None:
-        """The recorded process of the server, alive or not."""
+        """Return the recorded process of the server, alive or not."""
         state = self.state()
         return Identity(state["pid"], state["created_at"]) if state.get("pid") else None
 
     def state(self) -> State:
-        """What is kept between starts: address, secrets, and the process while it runs."""
+        """Return what is kept between starts: address, secrets, and the process while it runs."""
         try:
             state: State = json.loads(self.state_path.read_text())
         except (FileNotFoundError, ValueError):
@@ -131,7 +131,7 @@ class Server(ABC):
         return state
 
     def port(self, state: State) -> int:
-        """The port of the last run if it is still free, so that a restarted server is found again."""
+        """Return the port of the last run if it is still free, so that a restarted server is found again."""
         state["port"] = free_port(state.get("port"))
         return int(state["port"])
 
@@ -168,9 +168,9 @@ class Server(ABC):
             write_private(self.state_path, json.dumps(state))
 
     def _answers(self, timeout_s: float = READY_TIMEOUT_S) -> bool:
-        """Whether a running server gets ready: the process that started it may have been killed meanwhile.
+        """Return whether a running server gets ready: the process that started it may have been killed meanwhile.
 
-        Patient, because one that does not is ended, although others use it.
+        The time limit is long, because a server that does not answer is ended although others use it.
         """
         state, deadline = self.state(), time.monotonic() + timeout_s
         while not self.is_ready(state):
@@ -184,7 +184,7 @@ class Server(ABC):
         return self.handles / f"{own.pid}-{own.created_at:.2f}"
 
     def _users(self) -> list[Identity]:
-        """Living processes that are attached; files of dead ones are removed."""
+        """Return the living processes that are attached. Remove the files of dead ones."""
         users = []
         for path in self.handles.iterdir():
             pid, _, created_at = path.name.partition("-")
@@ -203,7 +203,7 @@ class Server(ABC):
 
 @contextlib.contextmanager
 def locked(path: Path, timeout_s: float = 3 * READY_TIMEOUT_S) -> Iterator[None]:
-    """Hold an exclusive lock on a file; it goes if we die. Raises EmbeddedError after `timeout_s`."""
+    """Hold an exclusive lock on a file. It ends if we die. Raises EmbeddedError after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     with path.open("a") as file:
         while not try_lock(file.fileno()):
@@ -214,7 +214,7 @@ def locked(path: Path, timeout_s: float = 3 * READY_TIMEOUT_S) -> Iterator[None]
 
 
 def try_lock(descriptor: int) -> bool:
-    """Take an exclusive flock(2) without waiting. False when another process has it."""
+    """Take an exclusive flock(2) without waiting. Return False if another process has it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -223,7 +223,7 @@ def try_lock(descriptor: int) -> bool:
 
 
 def private_folder(path: Path) -> Path:
-    """Make a folder that only its owner can enter; parents as usual."""
+    """Make a folder that only its owner can enter, with ordinary parents. Return it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileExistsError):
         path.mkdir(mode=0o700)

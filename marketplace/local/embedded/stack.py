@@ -47,7 +47,7 @@ class Stack:
 
     @property
     def url(self) -> str:
-        """Where the web server listens."""
+        """The address of the web server."""
         return f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Stack:
@@ -80,12 +80,12 @@ class Stack:
         self._handlers = {}
 
     def alive(self) -> dict[str, bool]:
-        """Embedded servers, then children: name -> whether its process runs."""
+        """Return by name whether each process runs: embedded servers, then children."""
         servers = {name: server.is_running() for name, server in embedded.attached().items()}
         return servers | (self.children.alive() if self.children else {})
 
     def check(self) -> None:
-        """Raises EmbeddedError, with the end of its log, if a process ended that nobody asked to stop."""
+        """Raise EmbeddedError, with the end of the log, if a process ended that nobody asked to stop."""
         for name, runs in self.alive().items():
             if not runs and name not in self._stopped:
                 raise EmbeddedError(f"{name} {self.exit_reason(name)}.\n{log_tail(self.log_path(name))}")
@@ -102,18 +102,18 @@ class Stack:
         raise KeyboardInterrupt
 
     def add(self, spec: ChildSpec) -> None:
-        """Start one more child, and start it again when it ends by itself. The site goes on when it is given up."""
+        """Start one more child, and start it again when it ends by itself. If it is given up, the site continues."""
         assert self.children is not None, "the stack is not entered"
         self.children.specs[spec.name] = spec
         self._start_child(spec.name)
         self.supervisor.add(self._ward(spec.name, is_essential=False))
 
     def has_done(self, name: str) -> bool:
-        """Whether a child that runs once has done its work."""
+        """Return whether a child that runs once has done its work."""
         return self.children is not None and name in self.children.processes and self.children.has_done(name)
 
     def exit_reason(self, name: str) -> str:
-        """How a child or an embedded server that does not run ended."""
+        """Return in words how a child or an embedded server that does not run has ended."""
         child = self._child(name)
         if child:
             return child.exit_reason(name)
@@ -122,7 +122,7 @@ class Stack:
         return "ended" if code is None else exit_reason(code)
 
     def stop(self, name: str) -> None:
-        """Stop a child or an embedded server in good order; `check` no longer minds that it does not run."""
+        """Stop a child or an embedded server in good order; `check` no longer reports that it does not run."""
         self._stopped.add(name)
         child = self._child(name)
         if child:
@@ -131,7 +131,7 @@ class Stack:
             self._server(name).stop()
 
     def kill(self, name: str) -> None:
-        """SIGKILL a child with its own children, or an embedded server, as a crash would."""
+        """Send SIGKILL to a child and its own children, or to an embedded server, as in a crash."""
         self._stopped.add(name)
         child = self._child(name)
         if child:
@@ -152,7 +152,7 @@ class Stack:
         self._stopped.discard(name)
 
     def log_path(self, name: str) -> Path:
-        """The log of a child or an embedded server."""
+        """Return the log of a child or an embedded server."""
         return self.home / "log" / f"{name}.log"
 
     def _start_everything(self) -> None:
@@ -179,7 +179,7 @@ class Stack:
         migrate = ("manage.py", "migrate", "--noinput")
         self._timed("Tables", lambda: children.run("migrate", *migrate, variables=owner))
         private_folder(self.home / "beat")
-        # The web server first and alone: whoever waits for the first page does not wait for workers.
+        # The web server first and alone, so that the first page does not wait for workers.
         self._start_child(WEB.name)
         self._timed("Site", children.wait_for_web)
         for spec in CHILDREN:
@@ -208,7 +208,7 @@ class Stack:
         return self.children if self.children and name in self.children.processes else None
 
     def _ward(self, name: str, *, is_essential: bool = True) -> Ward:
-        """What the supervisor needs to know about a child or a server. One that was asked to stop counts as running."""
+        """Return what the supervisor needs to know of a child or a server. One that was asked to stop counts as running."""
         child = self._child(name)
 
         def is_running() -> bool:
@@ -247,7 +247,7 @@ class Stack:
             raise KeyboardInterrupt
 
     def _web_port(self) -> int:
-        """DRIVEWAY_PORT if set, else the port of the last run if it is free, else any. The fake Stripe reads it too."""
+        """Return DRIVEWAY_PORT, else the port of the last run if it is free, else any. The fake Stripe reads it too."""
         wanted, kept = os.environ.get("DRIVEWAY_PORT"), self.home / "run" / "web.port"
         if wanted:
             if not wanted.isdigit() or not port_is_free(int(wanted)):

@@ -29,11 +29,11 @@ class Stripe(Server):
         ]
 
     def process_environment(self, state: State) -> dict[str, str]:
-        """The secret in the environment, because arguments can be read by every user of the machine; our code to run."""
+        """Return the secret and our code's path. Arguments would be readable by every user of the machine."""
         return {"FAKE_STRIPE_WEBHOOK_SECRET": state["secret"], "PYTHONPATH": str(REPOSITORY)}
 
     def is_ready(self, state: State) -> bool:
-        """It answers HTTP."""
+        """Return whether the fake answers HTTP."""
         try:
             with socket.create_connection(("127.0.0.1", state["port"]), timeout=ANSWER_TIMEOUT_S) as connection:
                 connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
@@ -42,7 +42,7 @@ class Stripe(Server):
             return False
 
     def environment(self, state: State) -> dict[str, str]:
-        """STRIPE_SECRET_KEY, and where and how the fake is reached."""
+        """Return STRIPE_SECRET_KEY, and where and how the fake is reached."""
         base = f"http://127.0.0.1:{state['port']}"
         return {
             "STRIPE_SECRET_KEY": state["key"],

@@ -43,7 +43,7 @@ class _Watch:
 
 @dataclass
 class Supervisor:
-    """Watches its wards whenever `look` is called. `report` gets a line for each end, start and resignation."""
+    """Watches its wards whenever `look` is called. `report` gets a line for each end, each start and each giving up."""
 
     report: Callable[[str], None]
     clock: Callable[[], float] = time.monotonic
@@ -104,4 +104,4 @@ class Supervisor:
         text = f"{name} {why}. It has ended {watch.failures} times in a row and is not started again."
         if watch.ward.is_essential:
             raise EmbeddedError(f"{text}\n{log_tail(watch.ward.log_path)}")
-        self.report(f"{text} The rest goes on without it.\n{log_tail(watch.ward.log_path)}")
+        self.report(f"{text} The rest continues without it.\n{log_tail(watch.ward.log_path)}")

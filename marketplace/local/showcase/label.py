@@ -1,6 +1,6 @@
 """How the site says that it is a demonstration, and from which day on its figures are real.
 
-A line on every page, for the people at a screen; the seller's name on papers and the sender's on mails, which leave the
+A line on every page, for the people at a screen; the seller's name on documents and the sender's on mails, which leave the
 site. The signed meter records of the made-up month say it themselves (history/computers.py). People and cars have
 ordinary names, since a word before each would fill the tables of a phone.
 """

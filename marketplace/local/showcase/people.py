@@ -1,4 +1,4 @@
-"""The people of the showcase: three owners, a customer with an API key, two operators. Run as often as you like."""
+"""The people of the showcase: three owners, a customer with an API key, two operators. May run any number of times."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ class Cast:
 
 
 def seeded() -> Cast:
-    """Make who is not there yet, and return all."""
+    """Create the people who do not exist yet, and return all."""
     owners = {
         email: registration.register_owner(user=seed.user(email, name), name=name) for email, name in OWNERS.items()
     }

@@ -8,7 +8,7 @@ OWNERS = {
     "emil@demo.example": "Emil Berg",
 }
 CUSTOMER, ORGANIZATION = "borealis@demo.example", "Borealis Robotics"
-OPERATORS = {"opal@demo.example": "Opal Lind", "otto@demo.example": "Otto Vance"}  # what needs two can be tried
+OPERATORS = {"opal@demo.example": "Opal Lind", "otto@demo.example": "Otto Vance"}  # two, because some acts need two
 OF_THE_DEMO = ("alice@demo.example", "bob@demo.example", "acme@demo.example")
 
 
@@ -18,7 +18,7 @@ def are_known() -> bool:
 
 
 def show(url: str, stripe_url: str) -> None:
-    """Print the lines."""
+    """Print who can sign in, and the other addresses."""
     print("\n".join(["", *lines(url, stripe_url), ""]), flush=True)
 
 
@@ -32,8 +32,8 @@ def lines(url: str, stripe_url: str) -> list[str]:
     text += [f"  {role:<{role_width}}  {email:<{email_width}}  {word}" for role, email, word in rows]
     others = [
         ("Operations", f"{url}/operations/", "for the operators"),
-        ("Mails", f"{url}/mails/", "all that the site would have sent"),
-        ("API", f"{url}/api/docs", "for the key of the customer"),
+        ("Mails", f"{url}/mails/", "mails that the site would have sent"),
+        ("API", f"{url}/api/docs", "with the API key below"),
     ]
     if stripe_url:
         others.append(("Fake Stripe", f"{stripe_url}/", "card 4242 4242 4242 4242 pays"))

@@ -1,12 +1,9 @@
 """The Idempotency-Key of job orders: one order and equal responses, after crashes and with concurrent requests."""
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from threading import Barrier
 
 import pytest
-from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
@@ -18,7 +15,7 @@ from billing.wallet import wallets
 from compute.models import InferenceJob, ModelArtifact
 from core.errors import Conflict
 from tests import factories
-from tests.waiting import PATIENCE_S
+from tests.threads import at_once
 
 MONEY_MICRO = 10_000_000
 
@@ -211,25 +208,10 @@ def test_only_one_takes_over(acme):
 # --- concurrent requests ----------------------------------------------------------------------------------------------
 
 
-def at_once(work, count):
-    """Run `work(number)` in `count` threads that start together, each with its own connection. Return the results."""
-    start = Barrier(count)
-
-    def run(number):
-        try:
-            start.wait(timeout=PATIENCE_S)
-            return work(number)
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(run, range(count)))
-
-
 @pytest.mark.django_db(transaction=True)
 def test_many_first_requests_at_once_order_once():
     acme = Customer()
-    answers = at_once(lambda _: acme.order(), 6)
+    answers = at_once(6, lambda _: acme.order())
     done = [answer for answer in answers if answer.status_code == 201]
     assert done
     assert len({answer.json()["id"] for answer in done}) == 1
@@ -243,7 +225,7 @@ def test_many_invalid_first_requests_at_once_are_all_refused():
     """A losing request finds a record that the winner is about to delete, since its body is not valid."""
     acme = Customer()
     for round_number in range(4):
-        answers = at_once(lambda _, key=f"r{round_number}": acme.order(key, unit_items=0), 6)
+        answers = at_once(6, lambda _, key=f"r{round_number}": acme.order(key, unit_items=0))
         assert {answer.status_code for answer in answers} <= {400, 409}
     assert not acme.records().exists()
 

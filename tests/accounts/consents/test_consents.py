@@ -221,7 +221,7 @@ def test_deciding_on_the_page(alice, vehicle, client_of):
     assert [record.state for record in records] == ["refused", "given", "withdrawn"]
     assert {(record.method, record.actor_id) for record in records} == {("portal", alice.user.pk)}
     page = client.post(path, {"decision": "refused"}, follow=True)
-    assert "Noted: no" in page.content.decode()
+    assert "You refused." in page.content.decode()
     page = client.post(path, {"decision": "withdrawn"}, follow=True)
     assert "no consent in force" in page.content.decode()
     history = client.get(f"/vehicles/{vehicle.public_id}/consents").content.decode()

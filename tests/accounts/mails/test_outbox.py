@@ -19,7 +19,7 @@ from accounts.mails import outbox
 from accounts.mails.kinds import KINDS, SETTABLE
 from accounts.models import Mail, Owner, OwnerPolicy, User
 from tests import factories
-from tests.compute.helpers import in_threads
+from tests.threads import in_threads
 
 pytestmark = pytest.mark.django_db
 REPOSITORY = Path(__file__).resolve().parents[3]

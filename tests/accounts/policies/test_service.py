@@ -10,7 +10,7 @@ from accounts.policies import rules
 from accounts.policies import service as policies
 from core.errors import Conflict, InvalidInput
 from tests import factories
-from tests.compute.helpers import in_threads
+from tests.threads import in_threads
 
 pytestmark = pytest.mark.django_db
 

@@ -36,9 +36,9 @@ def minutes_of_week(windows: Iterable[tuple[int, int, int]]) -> set[int]:
 
 def test_the_careful_rules_in_words():
     assert described() == (
-        "Works at any time, only while plugged in and on Wi-Fi or a cable. Stops below 50 % charge and goes on"
+        "Works at any time, only while plugged in and on Wi-Fi or a cable. Stops below 50 % charge and resumes"
         " from 55 %. "
-        "Stops above 45 °C and goes on at 40 °C. "
+        "Stops above 45 °C and resumes at 40 °C. "
         "Takes only offers that cover electricity at 0,1802\N{NO-BREAK SPACE}€ per kWh, "
         "and battery wear at 0,05\N{NO-BREAK SPACE}€ per kWh."
     )

@@ -138,7 +138,7 @@ def test_errors_are_at_their_field_and_on_top_and_nothing_typed_is_lost(client, 
     page = client.post(path_of(vehicle), sent)
     html, text = page.content.decode(), text_of(page)
     assert page.status_code == 400
-    assert "things do not fit" in text
+    assert "entries are not valid" in text
     for field in ("id_heat_stop_c", "id_tariff", "id_windows-0-days_0", "id_windows-0-end", "id_tariff_windows-0-end"):
         assert f'<a href="#{field}">' in html, field
         assert f'id="{field}"' in html, field
@@ -150,8 +150,8 @@ def test_errors_are_at_their_field_and_on_top_and_nothing_typed_is_lost(client, 
 @pytest.mark.parametrize(
     ("changed", "id_", "message"),
     [
-        ({"charge_stop_percent": "80"}, "id_charge_resume_percent", "Work cannot go on at less charge"),
-        ({"heat_resume_c": "50"}, "id_heat_resume_c", "Work cannot go on while it is hotter"),
+        ({"charge_stop_percent": "80"}, "id_charge_resume_percent", "Work cannot resume at a lower charge"),
+        ({"heat_resume_c": "50"}, "id_heat_resume_c", "Work cannot resume at a higher temperature"),
         ({"schedule": "windows"}, "windows-rows", "Add a time"),
         ({"network": "satellite"}, "id_network_0", "valid choice"),
         ({"time_zone": "Mars/Olympus"}, "id_time_zone", "valid choice"),
@@ -228,7 +228,7 @@ def test_a_preview_saves_nothing(client, vehicle):
     assert "42 % of a day" in fragment
     assert "<html" not in fragment
     wrong = client.post(path_of(vehicle), sent | {"fragment": "summary", "day_share_percent": "x"})
-    assert "mend it" in text_of(wrong)
+    assert "Correct it" in text_of(wrong)
     assert now_of(vehicle).version == 1
 
 

@@ -23,8 +23,7 @@ CELL, DAY_MINUTES = ".week__cell", 1440
 def browser() -> Iterator[Browser]:
     path = executable()
     with sync_playwright() as playwright:
-        # Playwright runs an event loop in this thread, so Django refuses database queries here unless told they are
-        # safe.
+        # Playwright runs an event loop in this thread, in which Django refuses database queries. This allows them.
         os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
         chromium = playwright.chromium.launch(executable_path=path, args=launch_arguments(), timeout=1000 * PATIENCE_S)
         yield chromium

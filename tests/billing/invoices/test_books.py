@@ -18,8 +18,8 @@ from billing.orders.settlement import settle_usage
 from core.errors import DomainError
 from tests.billing.helpers import end_job, give_credit, make_market, make_usage, order, sqlstate_of
 from tests.billing.invoices.helpers import backdate, charges, close, take_back, work
-from tests.billing.orders.test_concurrency import at_once
 from tests.long import examples
+from tests.threads import at_once
 
 steps = st.lists(
     st.one_of(

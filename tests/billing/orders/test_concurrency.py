@@ -3,8 +3,6 @@
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 from django.db import connection
@@ -32,35 +30,9 @@ from tests.billing.helpers import (
     top_up,
 )
 from tests.compute.helpers import until_somebody_waits_for_us
+from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def at_once(threads: int, work: Callable[[int], Any]) -> list[Any]:
-    """Run `work(0)`, `work(1)`, ... at once. Return what each returned, or the code of the DomainError that it raised.
-
-    Any other exception is returned as it is, so that the test sees it: a thread would swallow it.
-    """
-    results: list[Any] = [None] * threads
-    together = threading.Barrier(threads)
-
-    def run(index: int) -> None:
-        try:
-            together.wait()
-            results[index] = work(index)
-        except DomainError as error:
-            results[index] = error.code
-        except Exception as error:
-            results[index] = error
-        finally:
-            connection.close()
-
-    workers = [threading.Thread(target=run, args=(index,)) for index in range(threads)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    return results
 
 
 def test_a_wallet_covers_what_it_covers_and_no_more():

@@ -21,10 +21,10 @@ from billing.orders.closing import close_orders
 from billing.orders.settlement import settle_usage
 from core.errors import DomainError
 from tests.billing.helpers import balance, end_job, give_credit, make_market, make_usage, number, order
-from tests.billing.orders.test_concurrency import at_once
 from tests.compute.helpers import until_somebody_waits_for_us
 from tests.database import sqlstate_of
 from tests.long import examples
+from tests.threads import at_once
 
 WORDS = "The results were wrong."
 

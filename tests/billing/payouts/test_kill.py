@@ -14,7 +14,6 @@ from typing import Any
 
 import httpx
 import pytest
-import stripe as sdk
 from django.db import connection
 
 from billing.models import Payout, StripeCommand
@@ -22,16 +21,14 @@ from billing.payouts import accounts as connected_accounts
 from billing.payouts import payouts
 from billing.stripe import outbox
 from marketplace.local.embedded import REPOSITORY
-from marketplace.local.embedded.process import free_port, spawn, wait_ready
 from tests import factories
 from tests.billing.payouts.helpers import balance, begin, differences, make_payout
-from tests.conformance import sdk_types
-from tests.conformance.transport import GuardedTransport, to_server
+from tests.conformance.process import API_KEY, fake_server
 from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.django_db(transaction=True)
 KILLS = int(os.environ.get("DRIVEWAY_KILLS", "1"))
-KEY = {"Authorization": "Bearer sk_test_fake_kill"}
+KEY = {"Authorization": f"Bearer {API_KEY}"}
 # A worker that kills itself with SIGKILL at its n-th command: after Stripe's answer ("answer"), in the transaction that
 # books the answer just before the commit ("commit"), just after the commit ("done"), or before anything is sent
 # ("claimed").
@@ -63,41 +60,10 @@ POINTS = ("answer", "commit", "claimed", "done")
 
 @pytest.fixture
 def server(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The URL of a fake Stripe in a process of its own. No webhook arrives."""
-    port = free_port()
-    base, log = f"http://127.0.0.1:{port}", tmp_path / "fake.log"
-    process = spawn(
-        [
-            *(
-                sys.executable,
-                "-m",
-                "marketplace.local.fake_stripe",
-                "--port",
-                str(port),
-                "--data",
-                str(tmp_path / "fake.sqlite"),
-            ),
-            *("--webhook-url", "http://127.0.0.1:9/none", "--lost-permille", "1000"),
-        ],
-        log_path=log,
-        environment=os.environ | {"FAKE_STRIPE_WEBHOOK_SECRET": "whsec_kill"},
-        cwd=REPOSITORY,
-    )
-    wait_ready("fake", process, lambda: answers(base), log_path=log)
-    settings.STRIPE_SECRET_KEY, settings.STRIPE_API_BASE = "sk_test_fake_kill", base
-    transport = GuardedTransport(to_server(sdk.RequestsClient(timeout=PATIENCE_S)))
-    monkeypatch.setattr("billing.stripe.gateway.client.http_client", lambda: transport)
-    with sdk_types.installed(monkeypatch):
+    """Run the fake in a process of its own, whose webhooks never arrive. Yield its address."""
+    options = ("--webhook-url", "http://127.0.0.1:9/none", "--lost-permille", "1000")
+    with fake_server(tmp_path, settings, monkeypatch, *options) as base:
         yield base
-    process.terminate()
-    process.wait(PATIENCE_S)
-
-
-def answers(base: str) -> bool:
-    try:
-        return httpx.get(base, trust_env=False, timeout=PATIENCE_S).status_code == 200
-    except httpx.HTTPError:
-        return False
 
 
 def worker(base: str, point: str, dies_at: int) -> int:

@@ -10,8 +10,8 @@ from billing.stripe.gateway import BalanceMovement, BankDispute
 from billing.wallet import wallets
 from tests import factories
 from tests.billing.helpers import make_market, number, order, top_up
-from tests.billing.orders.test_concurrency import at_once
 from tests.billing.refunds.helpers import HELD, ask, balance
+from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -195,6 +195,8 @@ def test_what_nobody_knows_waits_for_an_operator(stripe: FakeWorld, was_done: bo
     StripeCommand.objects.filter(pk=refund.command_id).update(due_at="2020-01-01T00:00Z")
     settled = refund_outcomes.resolve(refund=refund, actor=operator)
     assert (settled.status, balance(organization)) == (("succeeded", 0) if was_done else ("failed", 50_000_000))
+    entry = AuditEvent.objects.get(action="refund.resolved", subject=str(refund.public_id))
+    assert (entry.actor, entry.details) == (operator, {"status": settled.status})
     books(stripe)
 
 

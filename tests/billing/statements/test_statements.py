@@ -35,9 +35,9 @@ from billing.periods import month_of
 from billing.statements import statements
 from tests import factories
 from tests.billing.helpers import HOUR_MS, Market, make_market, make_usage, number, order
-from tests.compute.helpers import in_threads
 from tests.database import execute, unguarded
 from tests.long import examples
+from tests.threads import in_threads
 
 pytestmark = pytest.mark.django_db
 CENT = 10_000

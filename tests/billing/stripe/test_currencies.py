@@ -58,7 +58,7 @@ def test_a_chargeback_is_known_and_its_money_waits_for_operators(stripe: FakeWor
     dispute = CardDispute.objects.get()
     assert (dispute.status, dispute.withdrawn_at, balance(organization)) == ("needs_response", None, 50_000_000)
     assert not LedgerTransfer.objects.filter(kind="dispute").exists()
-    assert sweep_money() >= 0  # the sweep logs the error and goes on
+    assert sweep_money() >= 0  # the sweep logs the error and continues
 
 
 def test_a_top_up_is_not_credited(stripe: FakeWorld, converted: None):

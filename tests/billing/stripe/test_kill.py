@@ -11,7 +11,6 @@ from typing import Any
 
 import httpx
 import pytest
-import stripe as sdk
 from django.db import connection
 
 from billing.ledger import posting
@@ -19,15 +18,12 @@ from billing.models import StripeCommand, StripeEvent
 from billing.stripe import inbox, outbox
 from billing.wallet import wallets
 from marketplace.local.embedded import REPOSITORY
-from marketplace.local.embedded.process import free_port, spawn, wait_ready
 from tests.billing.helpers import make_organization
 from tests.billing.topups.helpers import ask
-from tests.conformance import sdk_types
-from tests.conformance.transport import GuardedTransport, to_server
+from tests.conformance.process import SECRET, fake_server
 from tests.waiting import PATIENCE_S, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
-SECRET = "whsec_kill"
 # A worker that kills itself between Stripe's answer and our commit, at its n-th command.
 WORKER = """
 import os, signal, sys
@@ -44,50 +40,18 @@ def dying(command, sent):
     settle(command, sent)
 outbox._settle = dying
 outbox.HEAD_START = outbox.HEAD_START * 0
-outbox.LEASE = outbox.LEASE * 1000  # what it claimed when it died is still its own when the test looks
+outbox.LEASE = outbox.LEASE * 1000  # what it claimed when it died is still its own when the test checks
 outbox.send_due()
 """
 
 
 @pytest.fixture
 def server(tmp_path: Path, live_server: Any, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Run the fake in a process of its own, which sends every event twice. Yields its address."""
-    port = free_port()
-    base = f"http://127.0.0.1:{port}"
-    log = tmp_path / "fake.log"
-    process = spawn(
-        [
-            *(
-                sys.executable,
-                "-m",
-                "marketplace.local.fake_stripe",
-                "--port",
-                str(port),
-                "--data",
-                str(tmp_path / "fake.sqlite"),
-            ),
-            *("--webhook-url", f"{live_server.url}/stripe/webhook", "--copies", "2"),
-        ],
-        log_path=log,
-        environment=os.environ | {"FAKE_STRIPE_WEBHOOK_SECRET": SECRET},
-        cwd=REPOSITORY,
-    )
-    wait_ready("fake", process, lambda: answers(base), log_path=log)
-    settings.STRIPE_SECRET_KEY, settings.STRIPE_API_BASE = "sk_test_fake_kill", base
+    """Run the fake in a process of its own, which sends every event twice. Yield its address."""
     settings.STRIPE_WEBHOOK_SECRETS = [SECRET]
-    transport = GuardedTransport(to_server(sdk.RequestsClient(timeout=PATIENCE_S)))
-    monkeypatch.setattr("billing.stripe.gateway.client.http_client", lambda: transport)
-    with sdk_types.installed(monkeypatch):
+    options = ("--webhook-url", f"{live_server.url}/stripe/webhook", "--copies", "2")
+    with fake_server(tmp_path, settings, monkeypatch, *options) as base:
         yield base
-    process.terminate()
-    process.wait(PATIENCE_S)
-
-
-def answers(base: str) -> bool:
-    try:
-        return httpx.get(base, trust_env=False, timeout=PATIENCE_S).status_code == 200
-    except httpx.HTTPError:
-        return False
 
 
 def worker(base: str, dies_at: int) -> int:

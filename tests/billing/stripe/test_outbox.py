@@ -9,6 +9,7 @@ from billing.models import CardTopUp, StripeCommand
 from billing.stripe import outbox
 from billing.stripe.gateway import client
 from billing.topups import top_ups
+from core.errors import DomainError
 from tests.billing.helpers import make_organization
 from tests.billing.topups.helpers import ask, start
 from tests.conformance.fixture import FakeWorld
@@ -126,6 +127,19 @@ def test_a_command_that_always_crashes_its_sender_is_given_up(stripe: FakeWorld)
     stripe.run()
     assert StripeCommand.objects.get(kind="create_customer").status_code == "crashed"
     assert stripe.transport.requests == []
+
+
+def test_a_sender_whose_claim_was_taken_over_gives_nothing_up_and_logs_no_error(stripe: FakeWorld, caplog):
+    ask(make_organization())
+    command = StripeCommand.objects.get(kind="create_customer")
+    StripeCommand.objects.filter(pk=command.pk).update(due_at="2020-01-01T00:00Z")
+    slow = outbox._claim(outbox.Q(pk=command.pk))
+    StripeCommand.objects.filter(pk=command.pk).update(due_at="2020-01-01T00:00Z")  # its lease ends
+    outbox._claim(outbox.Q(pk=command.pk))
+    outbox._give_up(slow.command, DomainError("No.", code="stripe_refused"), outcome_unknown=False)
+    command.refresh_from_db()
+    assert command.status == "queued"
+    assert "given up" not in caplog.text
 
 
 def test_delays_grow(stripe: FakeWorld):

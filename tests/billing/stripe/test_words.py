@@ -1,4 +1,4 @@
-"""A status of Stripe's that we do not know: an error with a code for operators, and everything else goes on."""
+"""A status of Stripe's that we do not know: an error with a code for operators, and everything else continues."""
 
 from dataclasses import replace
 from typing import Any

@@ -17,12 +17,12 @@ from marketplace.local.fake_stripe import FakeStripe
 from marketplace.local.fake_stripe.setups import Setups
 from tests import factories
 from tests.billing.helpers import number
-from tests.billing.orders.test_concurrency import at_once
 from tests.billing.topups.helpers import recharge, recharging, save_card
 from tests.billing.topups.test_recharges import charges, heard, spend
 from tests.conformance.fixture import FakeWorld
 from tests.conformance.transport import to_fake
 from tests.long import IS_LONG
+from tests.threads import at_once
 
 RUNS = int(os.environ.get("DRIVEWAY_RECHARGE_RUNS", "25" if IS_LONG else "10"))
 MONTH = 200_000_000

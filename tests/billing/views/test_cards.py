@@ -150,7 +150,7 @@ def test_who_may_move_money(stripe: FakeWorld, acme, client_of, role: str):
     ]
     wallet, page = text(visitor, "/wallet/"), text(visitor)
     assert ("Go to payment" in wallet, waiting.checkout_url in wallet) == (may, may)
-    assert ("Save another card" in page, "Recharge automatically" in page, "You may look." in page) == (
+    assert ("Save another card" in page, "Recharge automatically" in page, "but not change them." in page) == (
         may,
         may,
         not may,

@@ -44,3 +44,7 @@ def test_finance_adds_to_it_and_withdraws_it():
         assert client.post(where, form).status_code == 302
     assert Dispute.objects.get().status == "withdrawn"
     assert dispute.messages.count() == 1
+    for form, why in zip(FORMS, (b"cannot go from withdrawn", b"This dispute has ended."), strict=True):
+        refused = client.post(where, form)
+        assert (refused.status_code, why in refused.content) == (400, True)
+    assert dispute.messages.count() == 1

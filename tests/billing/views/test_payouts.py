@@ -48,7 +48,7 @@ def test_from_nothing_to_ready_by_stripes_page(stripe: FakeWorld, browser, owner
     assert "Give a name" in at_stripe(stripe, answer["Location"], **{**FORM, "name": " "}).body
     done = at_stripe(stripe, answer["Location"], **FORM)
     assert (done.status, done.headers["Location"]) == (303, "http://testserver/payouts/account/return")
-    assert "Needs you" in browser.get("/payouts/account").content.decode()
+    assert "Information needed" in browser.get("/payouts/account").content.decode()
     assert browser.get("/payouts/account/return")["Location"] == "/payouts/account"
     page = browser.get("/payouts/account").content.decode()
     assert "You can be paid" in page
@@ -75,14 +75,14 @@ def test_a_used_or_old_link_leads_to_a_fresh_one(stripe: FakeWorld, browser):
         (
             "more",
             (
-                "Needs you",
+                "Information needed",
                 "A document that shows who you are",
                 "From you, overdue",
                 "Answer at Stripe",
                 "document not readable",
             ),
         ),
-        ("pending", ("Being checked", "Nothing to do for you", "Stripe is checking")),
+        ("pending", ("Being checked", "You need not do anything", "Stripe is checking")),
         ("restricted", ("Restricted", "Stripe does not let us pay you", "restricted_other")),
         ("soon", ("Ready", "Stripe asks you for something", "Your tax or identity number", "Answer at Stripe")),
     ],

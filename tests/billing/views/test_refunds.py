@@ -130,3 +130,19 @@ def test_an_operator_answers_the_bank_and_is_led_to_propose_a_write_off(stripe: 
     assert Organization.objects.get(pk=acme.pk).status == "active"
     for model in ("refund", "promocredit", "carddispute"):
         assert office.get(f"/operations/billing/{model}/").status_code == 200
+
+
+def test_an_operator_answers_one_bank_at_a_time(stripe: FakeWorld, acme, client_of):
+    for lot in (pay(stripe, acme), pay(stripe, acme)):
+        dispute_desk(stripe).open(charge_of(stripe, lot))
+    settle(stripe)
+    opal = factories.make_user()
+    registration.register_operator(user=opal)
+    office = client_of(opal)
+    office.post("/operations/reason", {"category": "Support", "words": "disputes to answer"})
+    both = {"_selected_action": list(CardDispute.objects.values_list("pk", flat=True)), "action": "answer"}
+    assert len(both["_selected_action"]) == 2
+    where = "/operations/billing/carddispute/"
+    page = office.post(where, {**both, "confirmed": "1", "text": "evidence"}, follow=True).content.decode()
+    assert "Select one dispute" in page
+    assert not CardDispute.objects.exclude(evidence="").exists()

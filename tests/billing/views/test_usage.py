@@ -174,7 +174,7 @@ def test_who_does_not_look_after_money_may_look(member, path):
     browser = member("developer")
     page = browser.get(path)
     assert page.status_code == 200
-    assert "You may look." in text_of(page)
+    assert "but not change" in text_of(page)
     assert f'action="{path}"' not in page.content.decode()
     assert browser.post(path, {"monthly": "5", "legal_name": "x"}).status_code == 403
     assert not SpendCap.objects.exists()

@@ -14,7 +14,7 @@ from billing.topups import words as card_dates
 from billing.wallet import low_balance
 from tests import factories
 from tests.billing.helpers import top_up
-from tests.billing.orders.test_concurrency import at_once
+from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db
 

@@ -49,7 +49,10 @@ async def test_a_unit_from_lease_to_ack(marketplace, state, running, models, mak
 async def test_many_units_are_told_soon_and_renewed_while_held(
     marketplace, state, running, models, make_inputs, until, monkeypatch
 ):
-    """The seventh is still being fetched when the six before it are told: whoever tells of one renews it."""
+    """While the input of the seventh unit is fetched, six others are reported.
+
+    Each sync that reports one of them also renews the lease of the seventh.
+    """
     monkeypatch.setattr("compute.agent.work.work._TRANSFER_S", NEVER_S)
     for _ in range(6):
         marketplace.offer(models.double())

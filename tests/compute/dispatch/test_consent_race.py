@@ -29,8 +29,9 @@ from compute.models import Attempt
 from core.db import atomic_retrying
 from core.errors import Conflict
 from tests import factories
-from tests.compute.helpers import execute, in_threads, unguarded, until_somebody_waits_for_us
+from tests.compute.helpers import execute, unguarded, until_somebody_waits_for_us
 from tests.factories import Car
+from tests.threads import in_threads
 from tests.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("unhurried")]

@@ -14,7 +14,8 @@ from compute.jobs import jobs
 from compute.models import Attempt, HardwareClass, InferenceJob, Node, NodePresence, WorkUnit
 from core.states import transition
 from tests import factories
-from tests.compute.helpers import execute, in_threads, leased, one_unit, present, trust, unguarded, work
+from tests.compute.helpers import execute, leased, one_unit, present, trust, unguarded, work
+from tests.threads import in_threads
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("unreplicated")]
 

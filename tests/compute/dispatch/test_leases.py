@@ -15,15 +15,8 @@ from compute.link import outbound
 from compute.models import Attempt, AttemptEvent
 from core.errors import Forbidden
 from tests import factories
-from tests.compute.helpers import (
-    execute,
-    in_threads,
-    leased,
-    one_unit,
-    present,
-    trust,
-    until_somebody_waits_for_us,
-)
+from tests.compute.helpers import execute, leased, one_unit, present, trust, until_somebody_waits_for_us
+from tests.threads import in_threads
 from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.django_db

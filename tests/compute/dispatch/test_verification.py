@@ -8,7 +8,8 @@ from compute.dispatch import trust as policy
 from compute.jobs import jobs, results
 from compute.models import Attempt, InferenceJob, Node, UsageRecord, WorkUnit
 from tests import factories
-from tests.compute.helpers import execute, in_threads, leased, one_unit, present, settle, trust, work
+from tests.compute.helpers import execute, leased, one_unit, present, settle, trust, work
+from tests.threads import in_threads
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("unreplicated")]
 

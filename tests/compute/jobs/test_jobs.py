@@ -22,17 +22,9 @@ from compute.models import Attempt, InferenceJob, InputFile, WorkUnit
 from core.errors import Conflict, DomainError, Forbidden, InvalidInput, InvalidTransition
 from core.states import transition
 from tests import factories
-from tests.compute.helpers import (
-    execute,
-    in_threads,
-    leased,
-    never_the_victim,
-    present,
-    trust,
-    until_somebody_waits_for_us,
-    work,
-)
+from tests.compute.helpers import execute, leased, never_the_victim, present, trust, until_somebody_waits_for_us, work
 from tests.long import examples
+from tests.threads import in_threads
 from tests.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("unreplicated")]

@@ -35,7 +35,7 @@ def test_it_is_told_once_for_each_time(car):
     last_heard(timedelta(hours=26))
     assert absences.tell() == 1
     assert outbox.send_due() == 2
-    assert post.outbox[0].subject == f"{car.node.vehicle.label} has not been heard of for a day"
+    assert post.outbox[0].subject == f"{car.node.vehicle.label} has not contacted us for a day"
     assert f"/vehicles/{car.node.vehicle.public_id}" in post.outbox[0].body
 
 

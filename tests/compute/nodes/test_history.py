@@ -22,7 +22,8 @@ from compute.nodes.history_selectors import availability_by_day, costliest_reaso
 from compute.sync import sync
 from core.errors import Conflict
 from tests import factories
-from tests.compute.helpers import execute, in_threads, refused
+from tests.compute.helpers import execute, refused
+from tests.threads import in_threads
 from tests.waiting import PATIENCE_S, until
 
 pytestmark = pytest.mark.django_db
@@ -65,7 +66,7 @@ def batch(cars, **fields):
     return sync.handle(requests, carrier="nats")
 
 
-# --- what the node is told
+# --- the answers to the node
 # ----------------------------------------------------------------------------------------------
 
 
@@ -376,7 +377,7 @@ def test_withdrawing_while_syncing_leaves_no_row_and_no_error():
         finally:
             last = latest[0]
             try:
-                until(lambda: latest[0] > last + 2, what="syncs that go on")
+                until(lambda: latest[0] > last + 2, what="syncs that continue")
             finally:
                 over.set()
 

@@ -15,7 +15,8 @@ from compute.nodes import nodes
 from core.errors import Conflict, ConsentRequired, DomainError, InvalidInput
 from core.states import transition
 from tests import factories
-from tests.compute.helpers import execute, in_threads
+from tests.compute.helpers import execute
+from tests.threads import in_threads
 
 pytestmark = pytest.mark.django_db
 HARDWARE = factories.HARDWARE

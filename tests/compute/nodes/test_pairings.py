@@ -12,7 +12,7 @@ from compute.nodes import nodes, pairings
 from core.errors import DomainError
 from marketplace.privacy import retention
 from tests import factories
-from tests.compute.helpers import in_threads
+from tests.threads import in_threads
 
 pytestmark = pytest.mark.django_db
 VIN = "1M8GDM9AXKP042788"
@@ -147,7 +147,7 @@ def test_confirming_makes_the_node_and_gives_no_consent(key, vehicle):
     assert not ConsentRecord.objects.exists()
     (event,) = AuditEvent.objects.filter(action="node.enrol")
     assert (event.actor, event.details["method"]) == (vehicle.owner.user, "pairing")
-    assert start(key) == node, "and the agent hears of it when it asks again"
+    assert start(key) == node, "and the agent learns of it when it asks again"
 
 
 def test_the_owner_is_written_to_however_the_computer_came(key, vehicle):

@@ -1,4 +1,4 @@
-"""A lost, sold or replaced computer: its work stops, its key is void, its records stay, the car can have a new one."""
+"""A lost, sold or replaced computer: its work stops, its key is refused, its records stay, the car can have a new one."""
 
 import threading
 
@@ -15,7 +15,8 @@ from compute.models import Attempt, EnrolmentCode, MeterRecord, Node, NodeEvent
 from compute.nodes import nodes
 from core.errors import Conflict, ConsentRequired, DomainError, InvalidInput
 from tests import factories
-from tests.compute.helpers import in_threads, leased, one_unit, present, trust, until_somebody_waits_for_us, work
+from tests.compute.helpers import leased, one_unit, present, trust, until_somebody_waits_for_us, work
+from tests.threads import in_threads
 from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.django_db

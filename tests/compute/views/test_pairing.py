@@ -214,7 +214,7 @@ def test_the_page_says_what_follows_and_does_it(client, alice):
         assert words in text, words
     page = client.post(path, {"why": "lost"}, follow=True)
     assert page.redirect_chain == [(path, 302)]
-    assert "its key is void" in shown_messages(page)[0]
+    assert "its key no longer works" in shown_messages(page)[0]
     assert "It was lost or stolen" in text_of(page)
     assert "No computer is connected" in text_of(page)
     assert 'href="/pair/"' in page.content.decode()
@@ -247,7 +247,7 @@ def test_a_car_with_a_computer_before_and_one_now(client, alice):
     pairings.confirm(code=code, owner=alice, vehicle=vehicle, actor=alice.user)
     text = text_of(client.get(f"/vehicles/{vehicle.public_id}/computer"))
     assert "Connected now" in text
-    assert "Computers before" in text
+    assert "Earlier computers" in text
     assert "the next computer will not either" in text
     assert client.get("/vehicles/").status_code == 200
     assert "Not connected yet" not in text_of(client.get("/vehicles/"))

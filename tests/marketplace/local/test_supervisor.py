@@ -92,7 +92,7 @@ def test_what_is_not_essential_is_left_down_and_the_rest_goes_on(process, lines)
     end_until_given_up(process, supervisor)
     supervisor.look()
     assert len(process.starts) == len(PAUSES_S)
-    assert "The rest goes on without it." in lines[-1]
+    assert "The rest continues without it." in lines[-1]
     assert "its last words" in lines[-1]
 
 

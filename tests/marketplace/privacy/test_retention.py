@@ -39,7 +39,6 @@ def test_columns_named_exist():
 
 def test_what_is_due_goes_and_nothing_else(zenobia):
     job_records = MeterRecord.objects.count()
-    EnrolmentCode.objects.all()
     IdempotencyRecord.objects.create(organization=factories.make_organization(), key="old", fingerprint="x")
     IdempotencyRecord.objects.create(organization=factories.make_organization(), key="new", fingerprint="x")
     aged(AvailabilitySpan.objects, "ended_at", 90)

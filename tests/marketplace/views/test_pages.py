@@ -109,13 +109,13 @@ STATES = {
     # Name -> (consent, presence or None for no agent, label, sentence).
     "no agent": ("given", None, "No agent", "No agent is enrolled yet."),
     "undecided": ("", presence(), "Not working", "You have not decided yet whether this car may run customers' jobs."),
-    "refused": ("refused", presence(), "Not working", "You said no to running customers' jobs on this car."),
+    "refused": ("refused", presence(), "Not working", "You refused to run customers' jobs on this car."),
     "withdrawn": ("withdrawn", presence(), "Not working", "You withdrew your consent to run customers' jobs."),
     "available": ("given", presence(), "Available", ""),
     "paused": ("given", presence(available=False, reason="not_plugged_in"), "Paused", "The car is not plugged in"),
     "unknown reason": ("given", presence(available=False, reason="flat_tyre"), "Paused", "Not available: flat_tyre."),
-    "away": ("given", presence(heard_ago=timedelta(hours=1)), "Away", "has not been heard of"),
-    "never heard of": ("given", presence(available=False, heard_ago=None), "Away", "has not been heard of"),
+    "away": ("given", presence(heard_ago=timedelta(hours=1)), "Away", "has not contacted us"),
+    "never heard of": ("given", presence(available=False, heard_ago=None), "Away", "has not contacted us"),
 }
 
 

@@ -133,7 +133,7 @@ def _run_round(job: InferenceJob, computers: Sequence[Computer], at: datetime, s
 
 
 def _lease(job: InferenceJob, computers: Sequence[Computer]) -> None:
-    """Lease units of this job to these computers alone, whoever else is at work."""
+    """Lease units of this job to these computers alone, even if other computers are available."""
     nodes = {computer.node.pk for computer in computers}
     with transaction.atomic():
         free = [offer for offer in dispatch.offers() if offer.node in nodes]
