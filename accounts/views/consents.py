@@ -24,7 +24,7 @@ from accounts.models import (
     Purpose,
     Vehicle,
 )
-from accounts.views.back import way_back
+from accounts.views.redirects import return_address
 from core.errors import Conflict, DomainError
 
 SAID = {
@@ -76,7 +76,7 @@ def consent_withdraw_all(request: HttpRequest, owner: Owner) -> HttpResponse:
     messages.success(
         request, f"All your cars are stopping: {count} consents withdrawn. What they earned is still paid."
     )
-    return redirect(way_back(request, reverse("vehicle_list")))
+    return redirect(return_address(request, reverse("vehicle_list")))
 
 
 @require_POST
@@ -92,7 +92,7 @@ def region_choose(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpRe
         return _centre(request, owner, wrong_regions=wrong, status=error.status)
     kept = f"{vehicle.region} is kept" if vehicle.region else "No region is kept"
     messages.success(request, f"{kept} for {vehicle.label}.")
-    return redirect(way_back(request, reverse("consent_centre") + f"#region-{public_id}"))
+    return redirect(return_address(request, reverse("consent_centre") + f"#region-{public_id}"))
 
 
 @require_GET
@@ -154,7 +154,7 @@ def _decide(request: HttpRequest, purpose: str, name: str, fragment: str, **abou
         messages.success(request, text % name if "%s" in text else text)
         if state not in IN_FORCE:
             request.session[UNDO] = str(record.public_id)
-    return redirect(way_back(request, reverse("consent_centre") + fragment))
+    return redirect(return_address(request, reverse("consent_centre") + fragment))
 
 
 def _centre(

@@ -15,7 +15,7 @@ from accounts.models import Owner, OwnerPolicy, Vehicle
 from accounts.policies import presets, rules, summary
 from accounts.policies import service as policies
 from accounts.policies.forms import PolicyForm
-from accounts.views.back import way_back
+from accounts.views.redirects import return_address
 from core import workers
 from core.errors import DomainError, InvalidInput
 
@@ -51,7 +51,7 @@ def policy_pause(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpRes
         messages.error(request, error.message)
     else:
         messages.success(request, SAID[kind] % {"label": vehicle.label})
-    return redirect(way_back(request, reverse("policy_edit", args=[public_id]) + "#pause"))
+    return redirect(return_address(request, reverse("policy_edit", args=[public_id]) + "#pause"))
 
 
 SAID = {

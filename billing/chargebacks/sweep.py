@@ -10,7 +10,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from billing.models import BalanceTransaction, CardDispute
-from billing.stripe import inbox, rounds
+from billing.stripe import batches, inbox
 
 REACH = timedelta(days=30)  # how far back the sweep looks
 
@@ -22,7 +22,7 @@ def sweep(*, limit: int = 100) -> int:
     """
     ids = list(_unposted()[:limit])
     # The event's handler and not `chargebacks.apply`: the payment may have to be credited first.
-    rounds.look_again(ids, inbox.OBJECTS["charge.dispute.updated"])
+    batches.refresh_each(ids, inbox.OBJECTS["charge.dispute.updated"])
     return len(ids)
 
 

@@ -2,7 +2,7 @@
 
 One operator may reject a dispute. Granting money needs two: one proposes, another approves
 (billing/wiring/approvals.py). A customer is credited in the accounts that had paid, wallet and promotional credit
-(billing/orders/give_backs.py). If the owners bear the cost, the credit comes out of revenue and each owner pays a part
+(billing/orders/returned_charges.py). If the owners bear the cost, the credit comes out of revenue and each owner pays a part
 back to revenue; if Driveway bears it, the credit is an expense of the account `adjustment`.
 """
 
@@ -19,7 +19,7 @@ from billing.disputes import disputes
 from billing.ledger import posting
 from billing.ledger.posting import Place, Posting
 from billing.models import Dispute, JobOrder, LedgerAccount, LedgerTransfer
-from billing.orders import give_backs
+from billing.orders import returned_charges
 from core.errors import Conflict, InvalidInput
 from core.states import transition
 
@@ -54,12 +54,14 @@ def uphold(*, dispute: Dispute, granted_micro: int, bearer: str, decision: str, 
     Raises as `check`.
     """
     if dispute.order_id:
-        give_backs.locked(dispute.order_id)  # the order is locked before the dispute, as give_backs.py requires
+        returned_charges.lock_order(
+            dispute.order_id
+        )  # the order is locked before the dispute, as returned_charges.py requires
     row = disputes.locked(dispute)
     if (row.status, row.granted_micro, row.bearer) == (Status.UPHELD, granted_micro, bearer):
         return row
     check(dispute=row, granted_micro=granted_micro, bearer=bearer, decision=decision)
-    promo_micro = give_backs.of(row.order).promo_part(granted_micro) if row.order else 0
+    promo_micro = returned_charges.returned_charges_of(row.order).promo_part(granted_micro) if row.order else 0
     _end(
         row,
         Status.UPHELD,
@@ -162,7 +164,7 @@ def _check_left(order: JobOrder, granted_micro: int) -> None:
 
     Usage may have been voided, or another dispute of the job upheld, since this one was opened.
     """
-    left_micro = give_backs.of(order).left_micro
+    left_micro = returned_charges.returned_charges_of(order).left_micro
     if granted_micro > left_micro:
         raise Conflict(
             "Less than this amount is left of what the job was charged: the rest was given back already.",

@@ -18,7 +18,7 @@ from accounts.models import Organization, Owner, User
 from billing.ledger import posting as ledger
 from billing.ledger.posting import Place, Posting
 from billing.models import Dispute, DisputeMessage, JobOrder, LedgerAccount, LedgerTransfer, Statement
-from billing.orders import give_backs
+from billing.orders import returned_charges
 from core.errors import Conflict, InvalidInput
 from core.states import transition
 
@@ -48,14 +48,14 @@ def open_order(
     Raises InvalidInput (`reason_short`; `amount_invalid` for more than was charged and not given back yet) and
     Conflict: `job_running`, `too_late` after DISPUTE_DAYS, `dispute_open`, `idempotency_conflict`.
     """
-    order = give_backs.locked(order.pk)  # from here on nobody else can give back anything of this order
+    order = returned_charges.lock_order(order.pk)  # from here on nobody else can give back anything of this order
     if first := _first(idempotency_key, order=order, claimed_micro=claimed_micro):
         return first
     _check_reason(reason)
     if order.status != JobOrder.Status.CLOSED or order.closed_at is None:
         raise Conflict("The job has not ended yet: cancel it instead.", code="job_running")
     _check_time(order.closed_at + timedelta(days=settings.DISPUTE_DAYS))
-    _check_amount(claimed_micro, give_backs.of(order).left_micro)
+    _check_amount(claimed_micro, returned_charges.returned_charges_of(order).left_micro)
     return _create(
         Dispute(
             organization=organization,
@@ -160,7 +160,7 @@ def owners_parts(dispute: Dispute, amount_micro: int, *, paid: str = SHARES) -> 
     neither.
     """
     assert dispute.order is not None
-    standing_micro = give_backs.of(dispute.order).standing_micro
+    standing_micro = returned_charges.returned_charges_of(dispute.order).standing_micro
     with connection.cursor() as cursor:
         cursor.execute(paid, [dispute.order_id])
         parts = {owner: micro * amount_micro // standing_micro for owner, micro in cursor.fetchall()}

@@ -19,7 +19,7 @@ from billing.ledger import posting as ledger
 from billing.ledger.posting import Place, Posting
 from billing.models import BalanceTransaction, LedgerAccount, LedgerTransfer, Payout, StripeCommand
 from billing.payouts import suspicions
-from billing.stripe import gateway, outbox, rounds
+from billing.stripe import batches, gateway, outbox
 from billing.stripe.amounts import to_micro
 from billing.stripe.gateway import StripeUnavailable, Transfer
 from core.errors import Conflict, InvalidInput
@@ -179,7 +179,7 @@ def sweep(*, limit: int = 100) -> int:
         back_micro=Subquery(of_one.annotate(micro=Sum("amount_micro")).values("micro"))
     )
     ids = list(rows.filter(back_micro__gte=F("amount_micro")).values_list("stripe_transfer_id", flat=True)[:limit])
-    rounds.look_again(ids, lambda transfer_id: apply(gateway.retrieve_transfer(str(transfer_id))))
+    batches.refresh_each(ids, lambda transfer_id: apply(gateway.retrieve_transfer(str(transfer_id))))
     return len(ids)
 
 

@@ -17,7 +17,7 @@ from billing.ledger import posting
 from billing.ledger.locks import lock
 from billing.ledger.posting import Posting
 from billing.models import BalanceTransaction, LedgerTransfer, Refund, StripeCommand
-from billing.stripe import balance, gateway, rounds
+from billing.stripe import balance, batches, gateway
 from billing.stripe.amounts import to_micro
 from billing.stripe.gateway import CardRefund
 from billing.stripe.words import meaning
@@ -142,7 +142,7 @@ def sweep(*, limit: int = 100) -> int:
     # In random order, so that with more than `limit` refunds every one gets its turn.
     waiting = known.filter(status=Status.PENDING, created_at__lt=now - LOOK_AGAIN).order_by("?")
     rows = {row.pk: row for row in (*returned[:limit], *waiting[:limit])}
-    rounds.look_again(rows.values(), refresh)
+    batches.refresh_each(rows.values(), refresh)
     return len(rows)
 
 

@@ -16,7 +16,7 @@ from django.utils import timezone
 from accounts.access import audit
 from accounts.models import User
 from billing.models import StripeEvent
-from billing.stripe import rounds
+from billing.stripe import batches
 from billing.stripe.gateway import Event, StripeUnavailable
 from core.errors import DomainError
 from core.queue import CLAIM_FIELDS, claimed, delay, take
@@ -73,9 +73,9 @@ def receive(events: Sequence[Event], *, source: str) -> int:
 def process_due(*, limit: int = 200) -> int:
     """Act on events that are due, oldest first, up to `limit` of them. Return how many were claimed.
 
-    An unexpected exception does not stop the others; the first is raised at the end (see `rounds.work_off`).
+    An unexpected exception does not stop the others; the first is raised at the end (see `batches.process_claims`).
     """
-    return rounds.work_off(_claim, _work, limit=limit)
+    return batches.process_claims(_claim, _work, limit=limit)
 
 
 def retry(*, event: StripeEvent, actor: User | None) -> None:

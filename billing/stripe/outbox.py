@@ -24,7 +24,7 @@ from django.utils import timezone
 from accounts.access import audit
 from accounts.models import User
 from billing.models import StripeCommand
-from billing.stripe import rounds
+from billing.stripe import batches
 from billing.stripe.commands import KINDS, Sent
 from billing.stripe.gateway import StripeRefused, StripeUnavailable
 from core.errors import DomainError
@@ -78,9 +78,9 @@ def send_now(command: StripeCommand) -> None:
 def send_due(*, limit: int = 100) -> int:
     """Send commands that are due, oldest first, up to `limit` of them. Return how many were claimed.
 
-    An unexpected exception does not stop the others; the first is raised at the end (see `rounds.work_off`).
+    An unexpected exception does not stop the others; the first is raised at the end (see `batches.process_claims`).
     """
-    return rounds.work_off(lambda: _claim(Q(due_at__lte=timezone.now())), _work, limit=limit)
+    return batches.process_claims(lambda: _claim(Q(due_at__lte=timezone.now())), _work, limit=limit)
 
 
 def retry(*, command: StripeCommand, actor: User | None) -> None:

@@ -21,7 +21,7 @@ from accounts.models import Organization, Owner, User
 from accounts.owners.forms import add_error
 from billing.disputes import disputes
 from billing.models import Dispute, JobOrder, Statement
-from billing.orders import give_backs
+from billing.orders import returned_charges
 from core.errors import DomainError
 from core.money import MICRO
 
@@ -80,7 +80,7 @@ def dispute_open_order(request: HttpRequest, organization: Organization, public_
         "running": order.status == JobOrder.Status.HELD,
         "nav": "billing/_money_nav.html",
     }
-    return _open(request, start, context, give_backs.of(order).left_micro)
+    return _open(request, start, context, returned_charges.returned_charges_of(order).left_micro)
 
 
 @never_cache

@@ -19,7 +19,7 @@ from accounts.access.guards import owner_required, signed_in
 from accounts.models import Owner
 from accounts.owners.forms import add_error
 from billing.models import ConnectedAccount, Payout
-from billing.payouts import account_states, final
+from billing.payouts import account_states, final_payouts
 from billing.payouts import accounts as connected_accounts
 from billing.payouts import words as payout_words
 from core import locale
@@ -139,7 +139,7 @@ def payout_list(request: HttpRequest, owner: Owner) -> HttpResponse:
 def payout_final(request: HttpRequest, owner: Owner) -> HttpResponse:
     """Close the last statement of an owner who leaves, and pay it."""
     try:
-        final.start(owner=owner, actor=signed_in(request))
+        final_payouts.start(owner=owner, actor=signed_in(request))
     except DomainError as error:
         messages.error(request, error.message)
     else:

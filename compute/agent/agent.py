@@ -24,7 +24,7 @@ from compute.agent.work.chain import ChainEnd
 from compute.agent.work.meter import Recorder
 from compute.agent.work.work import Bench
 from compute.agent.work.workload import Workload
-from compute.cancelling import cancel_all
+from compute.cancellation import cancel_all
 from compute.protocol import Ack, Hardware, Policy, Push, SyncRequest, SyncResponse
 
 log = logging.getLogger(__name__)

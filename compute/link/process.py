@@ -19,8 +19,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from compute import protocol
-from compute.cancelling import cancel_all
-from compute.link import outbound
+from compute.cancellation import cancel_all
+from compute.link import outbound_messages
 from compute.link.batcher import Batcher
 from compute.nats.jwt import Credentials, claims_accepted, claims_update
 from compute.nats.trust import trust_chain
@@ -114,8 +114,8 @@ class Link:
                 # Cancels are sent before the revocation, so that a node learns the reason before its connection is cut.
                 # They are read after it: then the cancels of every node in `revoked` are among the pushes, even if its
                 # consent ended a moment ago.
-                revoked = await self._in_thread(outbound.revocations)
-                for subject, data in await self._in_thread(outbound.take_pushes):
+                revoked = await self._in_thread(outbound_messages.revocations)
+                for subject, data in await self._in_thread(outbound_messages.take_pushes):
                     await self._client.publish(subject, data)
                 await self._client.flush()
                 await self._revoke(revoked)

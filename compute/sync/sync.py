@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from compute import protocol
 from compute.dispatch import leases
 from compute.nodes import history, limits, nodes
-from compute.sync import reports, resumes
+from compute.sync import reports, resumption
 from compute.sync.reports import Reporter
 from core import workers
 
@@ -124,9 +124,11 @@ def _answer(
     for request in requests:
         if request.hardware and known[request.node].status != "retired":
             nodes.describe(known[request.node].reporter.id, request.hardware, request.agent_version)
-    resumes.confirm({known[r.node].reporter.id: r.chain for r in requests if r.chain}, known.values())
+    resumption.confirm_chain_heads({known[r.node].reporter.id: r.chain for r in requests if r.chain}, known.values())
     acks = _record_reports(requests, known)
-    chains = resumes.heads([node.reporter.id for node in known.values() if node.resuming and node.status == "active"])
+    chains = resumption.chain_heads(
+        [node.reporter.id for node in known.values() if node.resuming and node.status == "active"]
+    )
     # A node that gets no work keeps none either: its leases are not renewed and are answered with "lease_lost".
     free = {node: r for node, r in by_node.items() if not known[r.node].withheld}
     renewed = leases.renew({node: r.running for node, r in free.items()})

@@ -22,7 +22,7 @@ from accounts.mails import outbox
 from accounts.models import AccessEvent, AuditEvent, DataExport, ErasureRequest, Mail, Owner, User, Vehicle
 from accounts.owners import erasures, exports
 from accounts.vehicles import vehicles
-from billing.payouts import final
+from billing.payouts import final_payouts
 from compute.models import Node
 from core.errors import Conflict
 from core.privacy import Erasure
@@ -58,9 +58,9 @@ def sweep() -> int:
 
 def pay_first(now: datetime) -> None:
     """Start the last payout for every due erasure whose owner is owed money. The erasure waits until it arrives."""
-    for request in erasures.settle_waits(is_owed=final.is_owed(), now=now):
+    for request in erasures.settle_waits(is_owed=final_payouts.owed_condition(), now=now):
         with contextlib.suppress(Conflict):  # no payout account to pay to, or all that is owed is already on its way
-            final.start(owner=request.owner, actor=None)
+            final_payouts.start(owner=request.owner, actor=None)
 
 
 def erase(*, request: ErasureRequest, also: tuple[str, ...] = ()) -> bool:

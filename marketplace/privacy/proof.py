@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.models import ErasureRequest
 from accounts.receipts.record import canonical
 from core.privacy import Erasure
-from marketplace.privacy import inventory, signed
+from marketplace.privacy import inventory, signed_files
 from marketplace.privacy.search import Found, Needle
 
 DOMAIN = b"driveway-erasure-v1\n"
@@ -79,15 +79,15 @@ def kept(request: ErasureRequest) -> dict[str, dict[str, Any]]:
 
 def sign(body: dict[str, Any]) -> str:
     """Return the Ed25519 signature of the body's canonical JSON, in hex."""
-    return signed.receipt_key().sign(DOMAIN + canonical(body)).hex()
+    return signed_files.receipt_key().sign(DOMAIN + canonical(body)).hex()
 
 
-def holds(body: dict[str, Any], signature: str, public_key: str = "") -> bool:
+def is_genuine(body: dict[str, Any], signature: str, public_key: str = "") -> bool:
     """Return whether the signature (hex) is Driveway's for exactly this body.
 
     `public_key` (hex) defaults to the present key.
     """
-    key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key or signed.receipt_public_key()))
+    key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key or signed_files.receipt_public_key()))
     try:
         key.verify(bytes.fromhex(signature), DOMAIN + canonical(body))
     except (InvalidSignature, ValueError):

@@ -12,13 +12,12 @@ from pathlib import Path
 
 import msgspec
 
-from compute.agent.commands.assemble import Options, run_agent
+from compute.agent.commands.assembly import Options, run_agent
 from compute.agent.commands.enrolment import enrol
 from compute.agent.commands.inspection import inspect
-from compute.agent.commands.pair import Screen, pair
+from compute.agent.commands.pairing import Screen, pair
 from compute.agent.commands.screen import Json, Plain, Terminal
-from compute.agent.commands.withdraw import in_words as withdrawn_in_words
-from compute.agent.commands.withdraw import withdraw
+from compute.agent.commands.withdrawal import withdraw, withdrawal_summary
 from compute.agent.sensors import HELP as SENSORS_HELP
 from compute.agent.sensors import open_sensors
 from compute.agent.state.errors import AgentError
@@ -135,7 +134,7 @@ def _sensors(options: argparse.Namespace) -> int:
 
 def _withdraw(options: argparse.Namespace) -> int:
     withdrawn = asyncio.run(withdraw(state=options.state, purpose=options.purpose, server=options.server))
-    print(withdrawn_in_words(options.purpose, withdrawn))
+    print(withdrawal_summary(options.purpose, withdrawn))
     return OK
 
 

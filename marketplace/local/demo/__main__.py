@@ -19,7 +19,7 @@ def main() -> int:
     started = time.monotonic()
     read_dotenv()
     os.environ.update(MONTH_ENDS_NOW)
-    label.keep(home())
+    label.label_site(home())
     try:
         with Stack() as stack:
             os.environ.update(stack.environment)

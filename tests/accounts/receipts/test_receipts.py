@@ -14,7 +14,7 @@ from accounts.consents import consents
 from accounts.receipts import documents, record
 from accounts.receipts.keys import RECORD_DOMAIN, KeyRing, fingerprint
 from accounts.receipts.record import canonical
-from accounts.receipts.verify import SENTENCES, verify
+from accounts.receipts.verification import SENTENCES, verify
 
 KEY, OTHER = Ed25519PrivateKey.from_private_bytes(b"1" * 32), Ed25519PrivateKey.from_private_bytes(b"2" * 32)
 PUBLIC, OTHER_PUBLIC = KEY.public_key().public_bytes_raw(), OTHER.public_key().public_bytes_raw()

@@ -33,7 +33,7 @@ from billing.records import signing_keys
 from billing.verifier import format as form
 from billing.verifier.keys import fingerprint
 from billing.verifier.source import open_source
-from billing.verifier.verify import Report, verify
+from billing.verifier.verification import Report, verify
 from compute.jobs import jobs
 from tests import factories
 from tests.factories import Car

@@ -41,7 +41,12 @@ def test_from_the_page_to_the_card(stripe: FakeWorld, acme, browser):
 
 def test_what_cannot_go_back_is_said_on_the_form(stripe: FakeWorld, acme, browser):
     pay(stripe, acme)
-    for amount, words in (("50.01", "This is more than can be refunded"), ("", "required"), ("x", "number"), ("0", "more than zero")):
+    for amount, words in (
+        ("50.01", "This is more than can be refunded"),
+        ("", "required"),
+        ("x", "number"),
+        ("0", "more than zero"),
+    ):
         answer = browser.post("/wallet/refund", {"amount": amount, "key": uuid.uuid4()})
         assert (answer.status_code, words in answer.content.decode()) == (400, True), amount
     assert not Refund.objects.exists()

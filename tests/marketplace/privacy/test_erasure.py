@@ -162,8 +162,8 @@ def test_the_inventory_is_what_is_executed(zenobia):
 
 def test_the_proof_is_signed_and_names_no_person(zenobia):
     row = carried_out(zenobia)
-    assert proof.holds(row.proof, row.proof_signature)
-    assert not proof.holds({**row.proof, "found": 1}, row.proof_signature)
+    assert proof.is_genuine(row.proof, row.proof_signature)
+    assert not proof.is_genuine({**row.proof, "found": 1}, row.proof_signature)
     text = json.dumps(row.proof)
     assert not search.mentions(
         text, [search.Needle("email", EMAIL), search.Needle("name", NAME), search.Needle("vin", VIN)]

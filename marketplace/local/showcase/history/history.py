@@ -15,7 +15,7 @@ from billing.rates import cards as rates
 from compute.models import InferenceJob
 from compute.nodes import nodes
 from marketplace.local.showcase.cars import CARS
-from marketplace.local.showcase.history import month, past, plan, work
+from marketplace.local.showcase.history import backdating, month, plan, work
 from marketplace.local.showcase.history.computers import Computer, connect
 from marketplace.local.showcase.people import Cast
 
@@ -42,7 +42,7 @@ def make(cast: Cast, *, today: date) -> Made | None:
     cars = [_vehicle(cast, index) for index in range(len(CARS))]
     computers = [connect(vehicle) for vehicle in cars]
     scene = {"users": [person.pk for person in people], "organization": cast.organization.pk, "at": opened_at}
-    past.move(past.SCENE, vehicles=[vehicle.pk for vehicle in cars], **scene)
+    backdating.backdate(backdating.SCENE, vehicles=[vehicle.pk for vehicle in cars], **scene)
     rates.default_rates()  # prices are valid from the creation of their class, which has just been moved
     for offset, vehicle in enumerate(cars, start=10):
         _consent(vehicle, Purpose.RUN_JOBS, opened_at + timedelta(minutes=offset))
@@ -53,8 +53,8 @@ def make(cast: Cast, *, today: date) -> Made | None:
     order = JobOrder.objects.get(job=jobs[-DISPUTED_BACK])
     owner = next(iter(cast.owners.values()))
     month.open_disputes(order=order, customer=cast.customer, owner=owner, operator=cast.operators[0])
-    past.move(past.DISPUTES, at=end - timedelta(hours=4))
-    past.move(past.REST, organization=cast.organization.pk, at=opened_at)
+    backdating.backdate(backdating.DISPUTES, at=end - timedelta(hours=4))
+    backdating.backdate(backdating.REST, organization=cast.organization.pk, at=opened_at)
     return Made(plan.DAYS, len(jobs))
 
 

@@ -18,7 +18,7 @@ from billing.verifier import cli
 from compute import protocol
 from compute.models import Attempt, InferenceJob, MeterRecord, Node
 from marketplace.local.showcase import people
-from marketplace.local.showcase.history import history, past, plan
+from marketplace.local.showcase.history import backdating, history, plan
 from tests.database import execute, unguarded
 
 TODAY = datetime.now(UTC).date()
@@ -34,7 +34,7 @@ OF_TODAY = {
 @pytest.fixture
 def cast(db, tmp_path, monkeypatch) -> people.Cast:
     monkeypatch.setenv("DRIVEWAY_HOME", str(tmp_path))
-    monkeypatch.setattr(past, "unguarded", unguarded)  # tests are not the owner of the tables
+    monkeypatch.setattr(backdating, "rules_switched_off", unguarded)  # tests are not the owner of the tables
     monkeypatch.setattr(plan, "MODELS", plan.MODELS[:1])  # one job a night is enough here
     return people.seeded()
 

@@ -1,6 +1,6 @@
 """Test numbers of Stripe's documentation that a person may type, and how the bank behind each one behaves."""
 
-from marketplace.local.fake_stripe.late_numbers import LATE
+from marketplace.local.fake_stripe.problem_card_numbers import PROBLEM_NUMBERS
 
 PAYS, ALSO_PAYS = "4242424242424242", "5555555555554444"
 DECLINED = {
@@ -13,8 +13,18 @@ ASKS_ALWAYS = "4000002760003184"  # asks even for a saved card, when nobody is t
 ASKS_AND_IS_EMPTY = "4000008260003178"  # asks, and then has insufficient funds
 SAVED_BUT_DECLINED = "4000000000000341"  # can be saved, and is declined whenever it is charged
 BANK_DEBIT = "000123456789"  # pays or bounces later
-KNOWN = (PAYS, ALSO_PAYS, BANK_DEBIT, *DECLINED, *ASKS, ASKS_ALWAYS, ASKS_AND_IS_EMPTY, SAVED_BUT_DECLINED, *LATE)
-QUESTIONS = (*ASKS, ASKS_ALWAYS, ASKS_AND_IS_EMPTY)
+KNOWN = (
+    PAYS,
+    ALSO_PAYS,
+    BANK_DEBIT,
+    *DECLINED,
+    *ASKS,
+    ASKS_ALWAYS,
+    ASKS_AND_IS_EMPTY,
+    SAVED_BUT_DECLINED,
+    *PROBLEM_NUMBERS,
+)
+CONFIRMED_BY_HOLDER = (*ASKS, ASKS_ALWAYS, ASKS_AND_IS_EMPTY)
 
 # Number -> decline (code, message). On session: while the customer is on the page, after the bank's question. Off
 # session: while the customer is not there. All other numbers pay.

@@ -12,7 +12,7 @@ from accounts.receipts.context import CHAIN, RECEIPT
 from accounts.receipts.documents import GENESIS_HASH, RECEIPT_SCHEMA, chain_hash, chained, text
 from accounts.receipts.keys import CHAIN_DOMAIN, RECORD_DOMAIN, KeyRing
 from accounts.receipts.record import canonical
-from accounts.receipts.strict import MAX_BYTES, Unreadable, read
+from accounts.receipts.strict_json import MAX_BYTES, Unreadable, read
 
 # Stable code -> sentence for a person; {} is the detail of the finding.
 SENTENCES = {

@@ -15,7 +15,7 @@ from accounts.access.guards import owner_required, signed_in
 from accounts.models import Owner
 from accounts.owners import closing, erasures
 from billing.models import LedgerAccount
-from billing.payouts import final
+from billing.payouts import final_payouts
 from core.errors import DomainError, NotFound
 from core.locale import format_money
 from core.privacy import Erasure
@@ -100,7 +100,7 @@ def owed_to(owner: Owner) -> str:
     """Return what the owner is still owed, as text: a sum per currency and work not priced yet; "" if nothing."""
     accounts = LedgerAccount.objects.filter(owner=owner, balance_micro__gt=0)
     balances = ", ".join(format_money(account.balance_micro, account.currency) for account in accounts)
-    unchecked = "the pay for work that is still being checked" if final.work_unpaid(owner) else ""
+    unchecked = "the pay for work that is still being checked" if final_payouts.has_unpaid_work(owner) else ""
     return " and ".join(filter(None, [balances, unchecked]))
 
 
@@ -145,7 +145,7 @@ def account_close(request: HttpRequest, owner: Owner) -> HttpResponse:
 
 def _last_payout(owner: Owner) -> dict[str, bool]:
     """Return whether the owner can be paid before leaving, and whether a payout is still on its way."""
-    return {"can_be_paid": final.is_possible(owner), "payout_under_way": final.under_way(owner)}
+    return {"can_be_paid": final_payouts.is_possible(owner), "payout_under_way": final_payouts.is_under_way(owner)}
 
 
 @require_POST
