@@ -27,13 +27,13 @@ from accounts.models import (
 from accounts.views.redirects import return_address
 from core.errors import Conflict, DomainError
 
-SAID = {
+MESSAGES = {
     ConsentState.GIVEN: "Consent given for %s. You can withdraw it here at any time.",
     ConsentState.RENEWED: "Consent renewed for %s. You can withdraw it here at any time.",
     ConsentState.REFUSED: "Noted: no. Nothing else changes.",
     ConsentState.WITHDRAWN: "Withdrawn for %s.",
 }
-STOPS = "Withdrawn for %s. Running work is being stopped; what it earned is still paid."
+STOPPING_MESSAGE = "Withdrawn for %s. Running work is being stopped; what it earned is still paid."
 METHODS = {
     "portal": "On this site",
     "agent": "At the car",
@@ -41,7 +41,7 @@ METHODS = {
     "expiry": "Automatically, at its end",
     "notice_changed": "Automatically: its text is no longer valid",
 }
-UNDO = "consent_undo"  # session key: public id of the record that the page offers to undo
+UNDO_SESSION_KEY = "consent_undo"  # session key: public id of the record that the page offers to undo
 
 
 @never_cache
@@ -150,10 +150,10 @@ def _decide(request: HttpRequest, purpose: str, name: str, fragment: str, **abou
         messages.error(request, error.message)
     else:
         state = ConsentState(record.state)
-        text = STOPS if (purpose, state) == (Purpose.RUN_JOBS, ConsentState.WITHDRAWN) else SAID[state]
+        text = STOPPING_MESSAGE if (purpose, state) == (Purpose.RUN_JOBS, ConsentState.WITHDRAWN) else MESSAGES[state]
         messages.success(request, text % name if "%s" in text else text)
         if state not in IN_FORCE:
-            request.session[UNDO] = str(record.public_id)
+            request.session[UNDO_SESSION_KEY] = str(record.public_id)
     return redirect(return_address(request, reverse("consent_centre") + fragment))
 
 
@@ -164,7 +164,7 @@ def _centre(
     vehicles = list(Vehicle.objects.for_owner(owner).order_by("id"))
     of_vehicles, personal = consents_of(vehicles, language=language), personal_consents_of(owner, language=language)
     texts = notices.current_notices(language)
-    undo = request.session.pop(UNDO, None)
+    undo = request.session.pop(UNDO_SESSION_KEY, None)
     context = {
         "vehicles": vehicles,
         "purposes": [

@@ -50,11 +50,11 @@ def policy_pause(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpRes
     except DomainError as error:
         messages.error(request, error.message)
     else:
-        messages.success(request, SAID[kind] % {"label": vehicle.label})
+        messages.success(request, MESSAGES[kind] % {"label": vehicle.label})
     return redirect(return_address(request, reverse("policy_edit", args=[public_id]) + "#pause"))
 
 
-SAID = {
+MESSAGES = {
     "hour": "%(label)s is paused for an hour.",
     "tomorrow": "%(label)s is paused until tomorrow morning.",
     "finish": "%(label)s finishes what it has begun and then stops.",
@@ -169,7 +169,7 @@ def _page(
     policy = vehicle.policy
     if conflict:
         policy.refresh_from_db()
-    now = rules.of(policy)
+    now = rules.rules_of(policy)
     context = {
         "vehicle": vehicle,
         "policy": policy,
@@ -183,7 +183,7 @@ def _page(
         "sentences": summary.describe(policy, now) if preview is None else preview,
         "preview": preview is not None,
         "presets": presets.PRESETS,
-        "preset_now": presets.matching(now),
+        "preset_now": presets.matching_code(now),
     }
     return render(request, "accounts/policy_edit.html", context, status=status)
 

@@ -81,8 +81,8 @@ class Report:
             "as written, as JSON, in hex, in base64, ignoring case\n"
         )
 
-    def _search(self, title: str, needles: list[search.Needle]) -> search.Found:
-        found = search.everywhere(needles)
+    def _search(self, title: str, needles: list[search.Needle]) -> search.SearchResult:
+        found = search.search_everywhere(needles)
         write = self.lines.append
         write(f"## {title}\n")
         write(
@@ -116,7 +116,7 @@ class Report:
             raise ErasureError(f"The erasure is not done: {request.status} {request.status_code}")
         return request
 
-    def _tail(self, request: ErasureRequest, after: search.Found) -> None:
+    def _tail(self, request: ErasureRequest, after: search.SearchResult) -> None:
         write, body = self.lines.append, request.proof or {}
         write("## What was destroyed\n\n| table | rows |\n|--|--|")
         for table, rows in body["destroyed"].items():

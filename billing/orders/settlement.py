@@ -21,7 +21,7 @@ from django.db import connection
 
 from accounts.models import OwnerPolicy
 from billing.ledger import posting
-from billing.ledger.posting import Place
+from billing.ledger.posting import AccountName
 from billing.models import LedgerAccount
 from billing.orders.daily_sums import daily_sums_sql
 from core.db import atomic_retrying, execute_batch
@@ -171,6 +171,6 @@ def settle_usage(*, limit: int = BATCH) -> int:
 def _make_accounts(usage: list[int]) -> None:
     missing = execute_batch(MISSING, [usage])
     posting.accounts(
-        Place(kind=LedgerAccount.Kind(kind), currency=currency, organization_id=organization, owner_id=owner)
+        AccountName(kind=LedgerAccount.Kind(kind), currency=currency, organization_id=organization, owner_id=owner)
         for kind, currency, organization, owner in missing
     )

@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from accounts.access import audit
 from accounts.models import User
 from billing.ledger import posting
-from billing.ledger.posting import Place
+from billing.ledger.posting import AccountName
 from billing.models import LedgerAccount, RatedUsage, UsageVoid
 from billing.orders import returned_charges
 from billing.orders.daily_sums import daily_sums_sql
@@ -130,11 +130,11 @@ def settle_voids(*, limit: int = BATCH) -> int:
             place
             for organization, owner, currency, has_promo in execute_batch(PLACES, [claimed])
             for place in (
-                Place(kind=kinds.WALLET, currency=currency, organization_id=organization),
-                Place(kind=kinds.PROMO_WALLET, currency=currency, organization_id=organization),
-                Place(kind=kinds.PAYABLE, currency=currency, owner_id=owner),
-                Place(kind=kinds.REVENUE, currency=currency),
-                Place(kind=kinds.VERIFICATION, currency=currency),
+                AccountName(kind=kinds.WALLET, currency=currency, organization_id=organization),
+                AccountName(kind=kinds.PROMO_WALLET, currency=currency, organization_id=organization),
+                AccountName(kind=kinds.PAYABLE, currency=currency, owner_id=owner),
+                AccountName(kind=kinds.REVENUE, currency=currency),
+                AccountName(kind=kinds.VERIFICATION, currency=currency),
             )
             if has_promo or place.kind != kinds.PROMO_WALLET
         }

@@ -69,7 +69,7 @@ def start(*, owner: Owner, actor: User | None) -> list[Payout]:
 
 
 def _refusal(owner: Owner) -> Conflict | None:
-    account = connected_accounts.of(owner)
+    account = connected_accounts.account_of(owner)
     if account is None or account.status != account.Status.ACTIVE:
         return Conflict("Stripe cannot pay you yet.", code="account_not_ready")
     owed = LedgerAccount.objects.filter(Q(kind="payable"), owner=owner).values_list("balance_micro", "currency")

@@ -25,7 +25,7 @@ from billing.orders import returned_charges
 from core.errors import DomainError
 from core.money import MICRO
 
-SHOWN = 100
+ROWS_SHOWN = 100
 page = require_http_methods(["GET", "POST"])
 
 
@@ -117,7 +117,7 @@ def dispute_open_statement(request: HttpRequest, owner: Owner, public_id: UUID) 
 def dispute_list(request: HttpRequest) -> HttpResponse:
     """List the newest disputes that the person may read."""
     user = signed_in(request)
-    rows = _readable_by(user).select_related("order__job__artifact", "statement").order_by("-id")[:SHOWN]
+    rows = _readable_by(user).select_related("order__job__artifact", "statement").order_by("-id")[:ROWS_SHOWN]
     return render(request, "billing/dispute_list.html", {"disputes": rows, "is_owner": _is_owner(user)})
 
 

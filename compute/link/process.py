@@ -59,7 +59,7 @@ class Link:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
-        async with connected(user) as client, connected(chain.system_credentials(expires_at=expires_at)) as system:
+        async with connect(user) as client, connect(chain.system_credentials(expires_at=expires_at)) as system:
             self._client, self._system = client, system
             await client.subscribe("node.*.sync", queue="link", cb=self._receive)
             logger.info("link is up")
@@ -154,7 +154,7 @@ def _handle_syncs(requests: Sequence[protocol.SyncRequest]) -> list[protocol.Syn
 
 
 @contextlib.asynccontextmanager
-async def connected(user: Credentials) -> AsyncIterator[Client]:
+async def connect(user: Credentials) -> AsyncIterator[Client]:
     """Hold a NATS connection that reconnects for ever."""
 
     async def on_error(error: Exception) -> None:

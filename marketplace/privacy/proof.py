@@ -13,7 +13,7 @@ from accounts.models import ErasureRequest
 from accounts.receipts.record import canonical
 from core.privacy import Erasure
 from marketplace.privacy import inventory, signed_files
-from marketplace.privacy.search import Found, Needle
+from marketplace.privacy.search import Needle, SearchResult
 
 DOMAIN = b"driveway-erasure-v1\n"
 NOTES = [
@@ -34,7 +34,7 @@ def compose(
     request: ErasureRequest,
     destroyed: dict[str, int],
     looked_for: list[Needle],
-    found: Found,
+    found: SearchResult,
     namesakes: dict[str, int],
 ) -> dict[str, Any]:
     """Return the body of the proof, which is then signed.

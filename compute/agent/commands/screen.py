@@ -64,9 +64,9 @@ class Json:
         self._out = out
 
     def show(self, code: str, url: str, expires_in_s: float, *, is_fresh: bool) -> None:
-        self.tell(event="code", code=code, url=url, expires_in_ms=int(expires_in_s * 1000))
+        self.print_event(event="code", code=code, url=url, expires_in_ms=int(expires_in_s * 1000))
 
-    def tell(self, **fields: object) -> None:
+    def print_event(self, **fields: object) -> None:
         """Print the fields as one JSON object."""
         print(msgspec.json.encode(fields).decode(), file=self._out, flush=True)
 

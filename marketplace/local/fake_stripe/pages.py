@@ -10,11 +10,11 @@ from marketplace.local.fake_stripe import pending_debits
 from marketplace.local.fake_stripe.api import FakeStripe
 from marketplace.local.fake_stripe.card_numbers import (
     ALSO_PAYS,
-    ASKS,
-    ASKS_ALWAYS,
-    ASKS_AND_IS_EMPTY,
+    ALWAYS_NEEDS_CONFIRMATION,
     BANK_DEBIT,
+    CONFIRMED_WITHOUT_FUNDS,
     DECLINED,
+    NEEDS_CONFIRMATION,
     PAYS,
     SAVED_BUT_DECLINED,
 )
@@ -38,7 +38,7 @@ NUMBERS = [
     (PAYS, "pays"),
     (next(iter(DECLINED)), "is declined"),
     ("4000000000009995", "has insufficient funds"),
-    (ASKS[0], "asks your bank first (3D Secure)"),
+    (NEEDS_CONFIRMATION[0], "asks your bank first (3D Secure)"),
     (BANK_DEBIT, "is a bank account: you settle the debit later, on the fake's desk"),
     *PROBLEM_NUMBERS.items(),
 ]
@@ -46,9 +46,9 @@ NUMBERS = [
 SAVED_NUMBERS = [
     (PAYS, "always pays"),
     (ALSO_PAYS, "always pays: a second card"),
-    (ASKS[0], "asks your bank now, and pays later"),
-    (ASKS_ALWAYS, "asks your bank now, and whenever it is charged"),
-    (ASKS_AND_IS_EMPTY, "asks your bank now, and has insufficient funds later"),
+    (NEEDS_CONFIRMATION[0], "asks your bank now, and pays later"),
+    (ALWAYS_NEEDS_CONFIRMATION, "asks your bank now, and whenever it is charged"),
+    (CONFIRMED_WITHOUT_FUNDS, "asks your bank now, and has insufficient funds later"),
     (SAVED_BUT_DECLINED, "can be saved, and is declined later"),
     (next(iter(DECLINED)), "is declined now"),
     (BANK_DEBIT, "is a bank account: you settle the debit later, on the fake's desk"),

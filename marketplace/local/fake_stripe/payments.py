@@ -6,9 +6,8 @@ from typing import Any
 
 from marketplace.local.fake_stripe import card_objects, objects, refund_dispute_objects
 from marketplace.local.fake_stripe.card_numbers import (
-    ASKS,
     BANK_DEBIT,
-    CONFIRMED_BY_HOLDER,
+    CONFIRMATION_NUMBERS,
     DECLINED,
     KNOWN,
     ON_SESSION,
@@ -18,7 +17,7 @@ from marketplace.local.fake_stripe.emitter import Emitter
 from marketplace.local.fake_stripe.errors import ApiError
 from marketplace.local.fake_stripe.objects import Object
 
-__all__ = ["ASKS", "BANK_DEBIT", "DECLINED", "PAYS", "Payments"]
+__all__ = ["BANK_DEBIT", "DECLINED", "PAYS", "Payments"]
 
 FEE_PERMILLE, FEE_FIXED = 29, 30
 
@@ -42,7 +41,7 @@ class Payments:
         number = method["_number"]
         intent = self._intent(session)
         intent["payment_method"] = method["id"]
-        if number in CONFIRMED_BY_HOLDER:
+        if number in CONFIRMATION_NUMBERS:
             intent["status"] = "requires_action"
             self.emitter.changed("payment_intent.requires_action", intent)
             return "asks"

@@ -78,14 +78,14 @@ def erasure_request(request: HttpRequest, owner: Owner) -> HttpResponse:
         "days": settings.ERASURE_COOLING_OFF_DAYS,
         "wait_days": settings.ERASURE_MONEY_WAIT_DAYS,
         "kept": kept.items(),
-        "destroyed": destroyed(),
+        "destroyed": destroyed_data(),
         "erasure": erasures.scheduled(owner),
         **_last_payout(owner),
     }
     return render(request, "privacy/erasure.html", context, status=400 if form.errors else 200)
 
 
-def destroyed() -> list[str]:
+def destroyed_data() -> list[str]:
     """Return what an erasure destroys, in the words of the inventory: whole tables, then single columns."""
     tables = [table.title for table in inventory.TABLES if table.erasure is Erasure.DELETE]
     columns = [
@@ -109,7 +109,7 @@ def owed_to(owner: Owner) -> str:
 def erasure_cancel(request: HttpRequest, token: str) -> HttpResponse:
     """Take an erasure back, without signing in: the token of the mailed link is enough. GET only shows the button."""
     try:
-        erasure = erasures.of_token(token)
+        erasure = erasures.erasure_of_token(token)
     except NotFound as error:
         raise Http404 from error
     if request.method == "POST":

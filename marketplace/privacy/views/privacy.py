@@ -81,7 +81,7 @@ def export_download(request: HttpRequest, owner: Owner, public_id: UUID) -> Http
     path = exports.path_of(export)
     if not export.is_downloadable or not path.exists():
         raise Http404
-    exports.downloaded(export=export, actor=signed_in(request))
+    exports.record_download(export=export, actor=signed_in(request))
     return file_response(
         path, filename=f"driveway-export-{export.created_at:%Y-%m-%d}.zip", content_type="application/zip"
     )

@@ -36,7 +36,7 @@ FLAT = {  # a record in the former format, before JSON-LD
 
 
 def link(prev_hash, payload, key=KEY):
-    signature = key.sign(RECORD_DOMAIN + documents.chained(prev_hash, payload)).hex()
+    signature = key.sign(RECORD_DOMAIN + documents.chained_bytes(prev_hash, payload)).hex()
     name = fingerprint(key.public_key().public_bytes_raw())
     return documents.Link(payload, prev_hash, documents.chain_hash(prev_hash, payload), signature, name)
 

@@ -49,4 +49,4 @@ def test_a_last_payout_needs_somewhere_to_go(stripe: FakeWorld):
     with pytest.raises(Conflict) as caught:
         final_payouts.start(owner=owner, actor=None)
     assert caught.value.code == "account_not_ready"
-    assert connected_accounts.of(owner) is not None
+    assert connected_accounts.account_of(owner) is not None

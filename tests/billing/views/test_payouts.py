@@ -54,7 +54,7 @@ def test_from_nothing_to_ready_by_stripes_page(stripe: FakeWorld, browser, owner
     assert "You can be paid" in page
     assert "/express/" in browser.post("/payouts/dashboard")["Location"]
     assert "Ann Owner" in at_stripe(stripe, browser.post("/payouts/dashboard")["Location"]).body
-    assert connected_accounts.of(owner).country == "DE"
+    assert connected_accounts.account_of(owner).country == "DE"
 
 
 def test_a_used_or_old_link_leads_to_a_fresh_one(stripe: FakeWorld, browser):

@@ -17,14 +17,14 @@ from compute.nodes import nodes
 from marketplace.local.showcase.cars import CARS
 from marketplace.local.showcase.history import backdating, month, plan, work
 from marketplace.local.showcase.history.computers import Computer, connect
-from marketplace.local.showcase.people import Cast
+from marketplace.local.showcase.people import People
 
 KEEP_HISTORY = ("carla-1", "carla-2")  # cars whose owner lets us keep when they were available
 DISPUTED_BACK = 3  # the job that the customer disputes, counted from the last one
 
 
 @dataclass(frozen=True)
-class Made:
+class MadeHistory:
     """How much was made."""
 
     days: int
@@ -32,7 +32,7 @@ class Made:
 
 
 @transaction.atomic
-def make(cast: Cast, *, today: date) -> Made | None:
+def make_history(cast: People, *, today: date) -> MadeHistory | None:
     """Make the month before `today`. Return what was made, or None if it is there already."""
     if plan.is_made(cast.organization):
         return None
@@ -55,7 +55,7 @@ def make(cast: Cast, *, today: date) -> Made | None:
     month.open_disputes(order=order, customer=cast.customer, owner=owner, operator=cast.operators[0])
     backdating.backdate(backdating.DISPUTES, at=end - timedelta(hours=4))
     backdating.backdate(backdating.REST, organization=cast.organization.pk, at=opened_at)
-    return Made(plan.DAYS, len(jobs))
+    return MadeHistory(plan.DAYS, len(jobs))
 
 
 def _work(customer: work.Customer, computers: list[Computer], today: date) -> list[InferenceJob]:
@@ -71,7 +71,7 @@ def _work(customer: work.Customer, computers: list[Computer], today: date) -> li
     return jobs
 
 
-def _vehicle(cast: Cast, index: int) -> Vehicle:
+def _vehicle(cast: People, index: int) -> Vehicle:
     spec = CARS[index]
     owner = cast.owners[spec.owner]
     return vehicles.add_vehicle(
@@ -103,5 +103,5 @@ def _retire(computers: list[Computer], first: date, opened_at: datetime, end: da
         vehicle = computer.node.vehicle
         if spec.slug in KEEP_HISTORY:
             _consent(vehicle, Purpose.AVAILABILITY, opened_at + timedelta(hours=2))
-            month.keep_availability(computer.node.pk, vehicle.pk, first, end)
+            month.record_availability(computer.node.pk, vehicle.pk, first, end)
         nodes.retire(node=computer.node, why="replaced", actor=vehicle.owner.user)

@@ -63,7 +63,7 @@ def open_disputes(*, order: JobOrder, customer: User, owner: Owner, operator: Us
         )
 
 
-def keep_availability(node: int, vehicle: int, first: date, until: datetime) -> None:
+def record_availability(node: int, vehicle: int, first: date, until: datetime) -> None:
     """Write the availability of a commuter's car from `first` on: the history that its owner's consent allows."""
     midnight = datetime.combine(first, datetime.min.time(), until.tzinfo)
     rows = []

@@ -21,7 +21,7 @@ from compute.jobs import jobs
 from compute.models import InferenceJob, InputFile, ModelArtifact, WorkUnit
 from core.money import MICRO
 from marketplace.local.showcase.history import backdating
-from marketplace.local.showcase.history.computers import Computer, Took, sync_all
+from marketplace.local.showcase.history.computers import Computer, UnitCost, sync_all
 from marketplace.local.showcase.history.plan import KEY, Model, Shift
 from marketplace.local.showcase.model import FEATURES, LABELS, model
 
@@ -121,7 +121,7 @@ def _run_round(job: InferenceJob, computers: Sequence[Computer], at: datetime, s
         reports = []
         for lease in answer.leases:
             planned_ms = lease.items * shift.model.s_per_item * 1000
-            took = Took.about(planned_ms, computer.node.hardware_class.power_mw, rng)
+            took = UnitCost.about(planned_ms, computer.node.hardware_class.power_mw, rng)
             spans[lease.attempt] = (at, at + timedelta(milliseconds=took.compute_ms))
             reports.append(computer.report(lease, _result(lease.items), started_at=at, took=took))
         requests.append(computer.request(reports=tuple(reports), available=False))
