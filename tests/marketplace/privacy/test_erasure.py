@@ -305,7 +305,9 @@ def test_an_export_that_came_between_the_steps_and_the_lock_is_destroyed(zenobia
     assert (row.status, exports.path_of(row).exists()) == ("expired", False)
 
 
-@pytest.mark.parametrize("step", [*range(len(erasure.STEPS)), "scrub_trails", "destroy_rows", "others", "compose"])
+@pytest.mark.parametrize(
+    "step", [*range(len(erasure.STEPS)), "scrub_trails", "destroy_rows", "count_namesakes", "compose"]
+)
 def test_a_crash_at_any_step_is_finished_by_the_next_sweep(zenobia, monkeypatch, step):
     needles = looked_for(zenobia)
     row = due(request(zenobia))
