@@ -18,7 +18,7 @@ class OwnerLocale:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        with locale.use(*_locale_and_zone(request)):
+        with locale.override(*_locale_and_zone(request)):
             return self._get_response(request)
 
 

@@ -68,13 +68,13 @@ def scratch_database(*, connections: int, settings: Mapping[str, str] | None = N
             connection.close()
             connection.close_pool()
     finally:
-        embedded.leave()
+        embedded.leave_servers()
         shutil.rmtree(home, ignore_errors=True)
 
 
 def _keep_commit_times() -> None:
     with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as connection:
         connection.execute("ALTER SYSTEM SET track_commit_timestamp = on")
-    server = embedded.attached()["postgres"]
+    server = embedded.attached_servers()["postgres"]
     server.stop()
     server.start()

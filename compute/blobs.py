@@ -40,7 +40,7 @@ def path_of(sha256: str) -> Path:
     return Path(settings.BLOB_ROOT) / sha256[:2] / sha256[2:4] / sha256
 
 
-def stored() -> Iterator[Path]:
+def stored_files() -> Iterator[Path]:
     """Yield the file of each blob, incomplete uploads first.
 
     In this order an upload that completes meanwhile is still found, under its final name.

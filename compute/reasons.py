@@ -64,6 +64,6 @@ def setting(code: str) -> str:
     return reason.setting if reason else ""
 
 
-def is_of_the_car(code: str) -> bool:
+def is_given_by_car(code: str) -> bool:
     """Return whether the car gave this reason (an owner's rule or a state of the car), and not the server."""
     return code in REASONS and code not in ("away", "agent_stopped") and not code.startswith(("consent_", "node_"))

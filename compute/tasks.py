@@ -72,7 +72,7 @@ def price_nodes() -> None:
 @shared_task(name="compute.tell_of_absences")
 def tell_of_absences() -> None:
     """Queue mails to the owners of cars that have been silent for a day."""
-    absences.tell()
+    absences.queue_mails()
 
 
 def _each(rows: Iterable[int], work: Callable[[int], object]) -> None:

@@ -116,7 +116,7 @@ def check_result(data: bytes, outputs: Sequence[Mapping[str, Any]], items: int) 
             raise InvalidInput(f"Output {output['name']} has another shape or type.", code="result_shape")
 
 
-def join(header_of: Mapping[str, Tensor], parts: Iterator[Iterator[bytes]]) -> Iterator[bytes]:
+def join_results(header_of: Mapping[str, Tensor], parts: Iterator[Iterator[bytes]]) -> Iterator[bytes]:
     """Yield a safetensors file in chunks: the header of the complete tensors, then the bytes of each tensor.
 
     `parts` has one iterator of bytes for each tensor, in the order of `header_of`.
@@ -144,7 +144,7 @@ def as_npy(path: Path, name: str) -> bytes:
         return buffer.getvalue()
 
 
-def agree(left: Mapping[str, Array], right: Mapping[str, Array], *, rtol: float, atol_scale: float) -> bool:
+def results_agree(left: Mapping[str, Array], right: Mapping[str, Array], *, rtol: float, atol_scale: float) -> bool:
     """Return whether two results of one unit agree: |a - b| <= atol_scale x max|a| + rtol x |a| for every element.
 
     A bound for every element is stricter than cosine similarity, which would accept the results of a cheaper model.

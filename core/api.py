@@ -80,7 +80,7 @@ class NewestFirst(CursorPagination):
     ordering = "-id"
 
 
-def page(view: APIView, request: Request, rows: Any, out: type[serializers.Serializer[Any]]) -> Response:
+def page_response(view: APIView, request: Request, rows: Any, out: type[serializers.Serializer[Any]]) -> Response:
     """Return one page of rows, newest first, serialized by `out`.
 
     Raises NotFound for a cursor that we did not issue.

@@ -67,7 +67,7 @@ BEGIN
 END $$
 """
 # Powers that the role has and must not have, in words. No row: the role is fit.
-POWERS = """
+FORBIDDEN_POWERS = """
 SELECT what FROM pg_roles r, LATERAL (VALUES
     ('is a superuser', r.rolsuper), ('may create roles', r.rolcreaterole), ('may create databases', r.rolcreatedb),
     ('may replicate', r.rolreplication), ('bypasses row security', r.rolbypassrls),
@@ -96,25 +96,25 @@ def grant(*, role: str, using: str = "default") -> None:
     for several databases of one server, which share their roles. Raises RoleUnfit.
     """
     with transaction.atomic(using=using), connections[using].cursor() as cursor:
-        refuse_as_owner(role=role, cursor=cursor)
-        make(role=role, cursor=cursor)
+        refuse_app_role(role=role, cursor=cursor)
+        create_role(role=role, cursor=cursor)
         _grant_schema(cursor, _quoted(role))
         _grant_tables(cursor, _quoted(role))
         cursor.execute(FUNCTIONS.format(role=_quoted(role)))
-        cursor.execute(POWERS, [role])
+        cursor.execute(FORBIDDEN_POWERS, [role])
         powers = [what for (what,) in cursor.fetchall()]
         if powers:
             raise RoleUnfit(f"The role {role} {', '.join(powers)}. See .env.example, DATABASE_URL.")
 
 
-def refuse_as_owner(*, role: str, cursor: CursorWrapper) -> None:
+def refuse_app_role(*, role: str, cursor: CursorWrapper) -> None:
     """Raise RoleUnfit when this session runs as the application's role, which may not migrate."""
     cursor.execute("SELECT current_user")
     if cursor.fetchone() == (role,):
         raise RoleUnfit(f"{role} cannot migrate: set DATABASE_OWNER_URL to the tables' owner. See .env.example.")
 
 
-def make(*, role: str, cursor: Any) -> None:
+def create_role(*, role: str, cursor: Any) -> None:
     """Create the login role, without a password, unless it exists.
 
     Another session may create it at the same moment, for another database of this server: that counts as success.

@@ -52,14 +52,14 @@ LOCALES = (
     "pt-BR",
     "sv-SE",
 )
-TINY = Decimal("0.1")  # of the currency's major unit: a smaller amount needs more than two decimal places
-TINY_WH = Decimal("0.1")
+SMALL_AMOUNT = Decimal("0.1")  # of the currency's major unit: a smaller amount needs more than two decimal places
+SMALL_ENERGY_WH = Decimal("0.1")
 MS_PER_S, S_PER_MIN, S_PER_HOUR = 1000, 60, 3600
 _active = Local()
 
 
 @contextmanager
-def use(locale: str, time_zone: str) -> Iterator[None]:
+def override(locale: str, time_zone: str) -> Iterator[None]:
     """Use this locale and time zone inside the `with` block. An unknown name means the default."""
     before = getattr(_active, "locale", DEFAULT)
     _active.locale = locale
@@ -71,7 +71,7 @@ def use(locale: str, time_zone: str) -> Iterator[None]:
 
 
 def active() -> Locale:
-    """Return the locale that `use` set for this thread or coroutine, or the default."""
+    """Return the locale that `override` set for this thread or coroutine, or the default."""
     return parse(getattr(_active, "locale", DEFAULT))
 
 
@@ -113,7 +113,7 @@ def format_money(amount_micro: int, currency: str = "USD", *, places: int | None
     `places` replaces the two, never the six.
     """
     value, locale = Decimal(amount_micro) / MICRO, active()
-    shown = 6 if amount_micro and abs(value) < TINY else 2 if places is None else places
+    shown = 6 if amount_micro and abs(value) < SMALL_AMOUNT else 2 if places is None else places
     pattern = locale.currency_formats["standard"].pattern.replace("0.00", f"0.{'0' * shown}" if shown else "0")
     if get_currency_symbol(currency, locale=locale)[-1:].isalpha():  # "CHF 1.00"; Babel leaves this space out
         pattern = pattern.replace("¤#", "¤\u00a0#")
@@ -128,7 +128,7 @@ def energy(energy_mwh: int) -> str:
     locale, value_wh = active(), Decimal(energy_mwh) / 1000
     if abs(value_wh) >= 1000:
         return f"{format_decimal(Decimal(energy_mwh) / MWH_PER_KWH, format='#,##0.0##', locale=locale)}\u00a0kWh"
-    pattern = "#,##0.000" if abs(value_wh) < TINY_WH else "#,##0.0##"
+    pattern = "#,##0.000" if abs(value_wh) < SMALL_ENERGY_WH else "#,##0.0##"
     return f"{format_decimal(value_wh, format=pattern, locale=locale)}\u00a0Wh"
 
 

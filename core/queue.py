@@ -2,8 +2,8 @@
 
 Such a row has `due_at` (the time from which a worker may claim it) and `attempts` (how often it was claimed). A claim
 moves `due_at` to the end of its lease, so the row of a worker that dies becomes due again by itself. `attempts` and
-`due_at` together identify a claim: a worker whose lease has ended no longer matches the row (`claimed`) and writes
-nothing.
+`due_at` together identify a claim: a worker whose lease has ended no longer matches the row (`claim_condition`) and
+writes nothing.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ Row = TypeVar("Row", bound=Model)
 CLAIM_FIELDS = ("attempts", "due_at")
 
 
-def take(rows: QuerySet[Row], *, lease: Callable[[int], timedelta], limit: int = 1) -> list[Row]:
+def claim(rows: QuerySet[Row], *, lease: Callable[[int], timedelta], limit: int = 1) -> list[Row]:
     """Claim up to `limit` rows, the longest due first, and return them. Call it in a transaction.
 
     Rows that another transaction has locked are skipped. `lease` returns how long a claim lasts, given the number of
@@ -32,11 +32,11 @@ def take(rows: QuerySet[Row], *, lease: Callable[[int], timedelta], limit: int =
     return taken
 
 
-def claimed(row: Any) -> Q:
+def claim_condition(row: Any) -> Q:
     """Return the condition that a row is still under our claim: no other worker has claimed it since."""
     return Q(pk=row.pk, attempts=row.attempts, due_at=row.due_at)
 
 
-def delay(attempts: int, *, longest_s: int) -> timedelta:
+def retry_delay(attempts: int, *, longest_s: int) -> timedelta:
     """Return the delay before the next attempt: 2 s after the first, then 4 s, 8 s, ... up to `longest_s`."""
     return timedelta(seconds=min(2**attempts, longest_s))

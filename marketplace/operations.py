@@ -51,7 +51,7 @@ def _show_reason(site: admin.AdminSite) -> None:
     django_context = site.each_context
 
     def each_context(request: HttpRequest) -> dict[str, Any]:
-        return {**django_context(request), "access_reason": access_reason.present(request)}
+        return {**django_context(request), "access_reason": access_reason.current_reason(request)}
 
     site.each_context = each_context  # type: ignore[method-assign]
 

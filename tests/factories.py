@@ -141,7 +141,7 @@ def make_refund(organization: Organization, amount_micro: int, *, status: str = 
     )
     if status:
         with transaction.atomic():
-            row = refund_outcomes.locked(refund)
+            row = refund_outcomes.lock_refund(refund)
             refund_outcomes.settle(row, stripe_id=f"re_test_{number()}", status=status, code=code)
     return refund
 
@@ -400,11 +400,11 @@ def pairing_request(public_key: str, **hardware: Any) -> protocol.Pairing:
     return protocol.Pairing(public_key=public_key, hardware=changed_hardware, agent_version="test")
 
 
-def make_pairing(key: Ed25519PrivateKey | None = None, **hardware: Any) -> pairings.Waiting:
+def make_pairing(key: Ed25519PrivateKey | None = None, **hardware: Any) -> pairings.ShownCode:
     """Create an agent that waits with a valid code."""
     public = (key or Ed25519PrivateKey.generate()).public_key().public_bytes_raw().hex()
     waiting = pairings.start(request=pairing_request(public, **hardware), address="127.0.0.1")
-    assert isinstance(waiting, pairings.Waiting)
+    assert isinstance(waiting, pairings.ShownCode)
     return waiting
 
 

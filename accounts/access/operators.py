@@ -4,7 +4,7 @@ from accounts.models import User
 from core.errors import Forbidden
 
 
-def of_email(email: str) -> User:
+def operator_of_email(email: str) -> User:
     """Return the operator who signs in with this address.
 
     Raises Forbidden `not_an_operator` for everybody else, also for former staff.

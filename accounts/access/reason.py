@@ -11,7 +11,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.utils import timezone
 
-KEY = "access_reason"
+SESSION_KEY = "access_reason"
 WORDS_MIN, WORDS_MAX = 10, 240
 
 CATEGORIES = [
@@ -44,20 +44,20 @@ class ReasonForm(forms.Form):
     )
 
 
-def state(request: HttpRequest, *, category: str, words: str) -> None:
+def store_reason(request: HttpRequest, *, category: str, words: str) -> None:
     """Store the reason in the session. From now on it allows reading owners' data, for ACCESS_REASON_MINUTES."""
     until = timezone.now() + timedelta(minutes=settings.ACCESS_REASON_MINUTES)
-    request.session[KEY] = {"category": category, "words": words.strip(), "until": until.timestamp()}
+    request.session[SESSION_KEY] = {"category": category, "words": words.strip(), "until": until.timestamp()}
 
 
-def end(request: HttpRequest) -> None:
+def remove_reason(request: HttpRequest) -> None:
     """Remove the reason from the session."""
-    request.session.pop(KEY, None)
+    request.session.pop(SESSION_KEY, None)
 
 
-def present(request: HttpRequest) -> Reason | None:
+def current_reason(request: HttpRequest) -> Reason | None:
     """Return the reason that holds now, or None if none was stated or its time is over."""
-    stored = request.session.get(KEY)
+    stored = request.session.get(SESSION_KEY)
     if not stored or stored["until"] <= timezone.now().timestamp():
         return None
     return Reason(stored["category"], stored["words"], datetime.fromtimestamp(stored["until"], tz=UTC))

@@ -59,7 +59,7 @@ class OwnerDataAdmin(ReadOnlyAdmin):
             if not self.has_view_or_change_permission(request):
                 # Checked here, since a subclass' own view may require no more than a staff account.
                 raise PermissionDenied
-            reason = access_reason.present(request)
+            reason = access_reason.current_reason(request)
             if reason is None:
                 where = request.get_full_path() if request.method == "GET" else request.path
                 return HttpResponseRedirect(f"{reverse('access_reason')}?{urlencode({'next': where})}")

@@ -28,14 +28,14 @@ from accounts.models import (
     Vehicle,
 )
 from accounts.receipts import keys, record
-from accounts.receipts.documents import GENESIS_HASH, chain_hash, chained
+from accounts.receipts.documents import GENESIS_HASH, chain_hash, chained_bytes
 from core.db import atomic_retrying
 from core.errors import Conflict, ConsentRequired, InvalidInput, from_database
 
 DECISIONS = (ConsentState.GIVEN, ConsentState.REFUSED, ConsentState.WITHDRAWN)
 # For this time before a consent ends, giving it again renews it. Earlier it changes nothing.
 RENEWAL_WINDOW = timedelta(days=30)
-CHANGED = "The text of this consent has changed. Read it, then decide again."
+TEXT_CHANGED_MESSAGE = "The text of this consent has changed. Read it, then decide again."
 NEWS = "news"  # the kind of mail that needs consent
 
 
@@ -79,7 +79,7 @@ def decide(
         )
     except DatabaseError as error:
         if isinstance(from_database(error), ConsentRequired):  # a newer text took effect after we read the present one
-            raise Conflict(CHANGED, code="notice_changed") from error
+            raise Conflict(TEXT_CHANGED_MESSAGE, code="notice_changed") from error
         raise
 
 
@@ -147,7 +147,7 @@ def expire(*, limit: int = 500) -> int:
     to the history. Handles at most `limit` consents, in one transaction; owners are locked in the order of their ids.
     """
     ended = Q(expires_at__lte=timezone.now())
-    for purpose, version in notices.counting_versions().items():
+    for purpose, version in notices.versions_in_effect().items():
         ended |= Q(purpose=purpose, notice_version__lt=version)
     due = ConsentCurrent.objects.filter(ended, state__in=IN_FORCE).order_by("owner_id", "id")[:limit]
     count = 0
@@ -202,7 +202,9 @@ def append(
         expires_at=expires_at,
     )
     payload = record.canonical(record.record_fields(act, notice_of(notice), controller()))
-    signature = keys.private_key(settings.RECEIPT_SIGNING_KEY).sign(keys.RECORD_DOMAIN + chained(prev_hash, payload))
+    signature = keys.private_key(settings.RECEIPT_SIGNING_KEY).sign(
+        keys.RECORD_DOMAIN + chained_bytes(prev_hash, payload)
+    )
     new_record = ConsentRecord.objects.create(
         public_id=record_id,
         owner=owner,
@@ -287,7 +289,7 @@ def _check_subject(purpose: str, vehicle: Vehicle | None, owner: Owner | None) -
 
 def _check_can_give(owner: Owner, vehicle: Vehicle | None, notice: ConsentNotice, read_version: int | None) -> None:
     if read_version not in (None, notice.version):
-        raise Conflict(CHANGED, code="notice_changed")
+        raise Conflict(TEXT_CHANGED_MESSAGE, code="notice_changed")
     if owner.deactivated_at or owner.erased_at:
         raise Conflict("This account is closed: it can withdraw consent but not give it.", code="account_closed")
     if vehicle and Vehicle.objects.filter(pk=vehicle.pk, retired_at__isnull=False).exists():

@@ -62,15 +62,15 @@ def language_of(owner: Owner) -> str:
     return owner.locale.replace("_", "-").split("-")[0].lower() or DEFAULT_LANGUAGE
 
 
-def counting_version(purpose: str) -> int:
+def version_in_effect(purpose: str) -> int:
     """Return the version that is in effect now (0: none). Consent to an older version is not in force."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT accounts_notice_version(%s)", [purpose])
         return int(cursor.fetchone()[0])
 
 
-def counting_versions() -> dict[str, int]:
-    """Return the `counting_version` of every purpose, by purpose, with one query."""
+def versions_in_effect() -> dict[str, int]:
+    """Return the `version_in_effect` of every purpose, by purpose, with one query."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT p, accounts_notice_version(p) FROM unnest(%s::text[]) AS p", [list(Purpose.values)])
         return dict(cursor.fetchall())

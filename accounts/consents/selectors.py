@@ -18,21 +18,21 @@ from accounts.models import (
     Vehicle,
 )
 
-UNDO_FOR = timedelta(minutes=10)  # how long the page offers to undo a withdrawal or refusal
+UNDO_PERIOD = timedelta(minutes=10)  # how long the page offers to undo a withdrawal or refusal
 
 
 def consents_of(
     vehicles: Sequence[Vehicle], purposes: Iterable[str] = VEHICLE_PURPOSES, *, language: str = notices.DEFAULT_LANGUAGE
 ) -> dict[int, dict[str, dict[str, Any]]]:
-    """Return the consents of vehicles, by vehicle id and then by purpose; each as `shown` returns it."""
-    texts, counting = notices.current_notices(language), notices.counting_versions()
+    """Return the consents of vehicles, by vehicle id and then by purpose; each as `consent_details` returns it."""
+    texts, counting = notices.current_notices(language), notices.versions_in_effect()
     rows = ConsentCurrent.objects.filter(vehicle__in=[vehicle.pk for vehicle in vehicles]).select_related(
         "record__notice"
     )
     current = {(row.vehicle_id, row.purpose): row for row in rows}
     return {
         vehicle.pk: {
-            purpose: shown(texts[purpose], counting[purpose], current.get((vehicle.pk, purpose)))
+            purpose: consent_details(texts[purpose], counting[purpose], current.get((vehicle.pk, purpose)))
             for purpose in purposes
             if purpose in texts
         }
@@ -41,18 +41,18 @@ def consents_of(
 
 
 def personal_consents_of(owner: Owner, *, language: str = notices.DEFAULT_LANGUAGE) -> dict[str, dict[str, Any]]:
-    """Return an owner's consents to personal purposes, by purpose; each as `shown` returns it."""
-    texts, counting = notices.current_notices(language), notices.counting_versions()
+    """Return an owner's consents to personal purposes, by purpose; each as `consent_details` returns it."""
+    texts, counting = notices.current_notices(language), notices.versions_in_effect()
     rows = ConsentCurrent.objects.filter(owner=owner, vehicle=None).select_related("record__notice")
     current = {row.purpose: row for row in rows}
     return {
-        purpose: shown(texts[purpose], counting[purpose], current.get(purpose))
+        purpose: consent_details(texts[purpose], counting[purpose], current.get(purpose))
         for purpose in PERSONAL
         if purpose in texts
     }
 
 
-def shown(notice: ConsentNotice, counting: int, row: ConsentCurrent | None) -> dict[str, Any]:
+def consent_details(notice: ConsentNotice, counting: int, row: ConsentCurrent | None) -> dict[str, Any]:
     """Return a consent as pages show it.
 
     `counting` is the version of the text now in effect; `state` is from `state_of`.
@@ -105,15 +105,15 @@ def _new_text_at(notice: ConsentNotice, row: ConsentCurrent) -> datetime | None:
 def undo_of(owner: Owner, record_id: UUID | str) -> dict[str, Any] | None:
     """Return the consent that this record withdrew or refused, so that the page can offer to give it again.
 
-    The result is that of `shown` with "vehicle" added. None if it was decided again since, is older than UNDO_FOR, or
-    its vehicle is retired.
+    The result is that of `consent_details` with "vehicle" added. None if it was decided again since, is older than
+    UNDO_PERIOD, or its vehicle is retired.
     """
     row = (
         ConsentCurrent.objects.filter(
             owner=owner,
             record__public_id=record_id,
             state__in=["withdrawn", "refused"],
-            record__at__gt=timezone.now() - UNDO_FOR,
+            record__at__gt=timezone.now() - UNDO_PERIOD,
         )
         .exclude(vehicle__retired_at__isnull=False)
         .select_related("record__notice", "vehicle")
@@ -122,4 +122,4 @@ def undo_of(owner: Owner, record_id: UUID | str) -> dict[str, Any] | None:
     if row is None:
         return None
     notice = notices.current_notice(row.purpose, notices.language_of(owner))
-    return {"vehicle": row.vehicle, **shown(notice, 0, row)}
+    return {"vehicle": row.vehicle, **consent_details(notice, 0, row)}

@@ -58,4 +58,4 @@ KINDS = {
     "news": Kind("News about Driveway", optional=True, purpose=Purpose.PRODUCT_EMAIL),
 }
 SETTABLE = {name: kind for name, kind in KINDS.items() if kind.optional and not kind.purpose}
-STARTS_OFF = [name for name, kind in KINDS.items() if kind.starts_off]
+OFF_BY_DEFAULT = [name for name, kind in KINDS.items() if kind.starts_off]

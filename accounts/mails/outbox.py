@@ -20,7 +20,7 @@ from accounts.mails.kinds import KINDS, SETTABLE
 from accounts.mails.texts import message_of
 from accounts.models import ConsentCurrent, Mail, Owner, User
 from core import workers
-from core.queue import CLAIM_FIELDS, claimed, take
+from core.queue import CLAIM_FIELDS, claim, claim_condition
 
 logger = logging.getLogger(__name__)
 TASK = "accounts.send_mails"
@@ -81,14 +81,14 @@ def send_due(*, limit: int = BATCH) -> int:
 def _claim(limit: int) -> list[Mail]:
     """Claim mails that are due. The lease is also the delay before the next attempt, so it doubles with each."""
     waiting = Mail.objects.filter(sent_at=None, dropped_at=None, due_at__lte=timezone.now()).select_related("user")
-    rows = take(waiting, lease=lambda attempts: FIRST_RETRY * 2 ** min(attempts, DOUBLINGS), limit=limit)
+    rows = claim(waiting, lease=lambda attempts: FIRST_RETRY * 2 ** min(attempts, DOUBLINGS), limit=limit)
     Mail.objects.bulk_update(rows, CLAIM_FIELDS)
     return rows
 
 
 def _settle(mail: Mail, connection: BaseEmailBackend) -> None:
     """Send one claimed mail, drop it, or leave it for its next attempt."""
-    if not Mail.objects.filter(claimed(mail), sent_at=None, dropped_at=None).exists():
+    if not Mail.objects.filter(claim_condition(mail), sent_at=None, dropped_at=None).exists():
         return None  # our lease ended and another worker has claimed the mail
     owner = Owner.objects.filter(user=mail.user_id).first()
     code = "too_many_attempts" if mail.attempts > ATTEMPTS else _drop_code(mail, owner)

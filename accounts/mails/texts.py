@@ -17,7 +17,7 @@ from core import locale
 
 def message_of(mail: Mail, owner: Owner | None) -> EmailMultiAlternatives:
     """Return the message to send. Raises TemplateDoesNotExist for a kind without templates."""
-    with locale.use(*((owner.locale, owner.time_zone) if owner else (locale.DEFAULT, "UTC"))):
+    with locale.override(*((owner.locale, owner.time_zone) if owner else (locale.DEFAULT, "UTC"))):
         context = _context(mail, owner)
         subject = " ".join(_text(f"{mail.kind}-subject.txt", context).split())
         body = _text("base.txt", {**context, "body": _text(f"{mail.kind}-body.txt", context).strip()})

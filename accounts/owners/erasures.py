@@ -139,7 +139,7 @@ def token_of(request: ErasureRequest) -> str:
     return signing.Signer(salt=SALT).sign(str(request.public_id))
 
 
-def of_token(token: str) -> ErasureRequest:
+def erasure_of_token(token: str) -> ErasureRequest:
     """Return the erasure request of a token. Raises NotFound for a token that we did not sign."""
     try:
         public_id = signing.Signer(salt=SALT).unsign(token)

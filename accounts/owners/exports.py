@@ -69,7 +69,7 @@ def mark_failed(*, export: DataExport, code: str) -> None:
 
 
 @transaction.atomic
-def downloaded(*, export: DataExport, actor: User) -> None:
+def record_download(*, export: DataExport, actor: User) -> None:
     """Record that the archive was downloaded."""
     DataExport.objects.filter(pk=export.pk).update(downloaded_at=timezone.now())
     access.record_export(owner=export.owner, actor=actor, what="Download of the archive")

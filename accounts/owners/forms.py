@@ -25,7 +25,7 @@ class SignupForm(forms.Form):
         user.name = name
         user.save(update_fields=["name"])
         if self.cleaned_data["role"] == "owner":
-            locale_name, time_zone = owners.guess(request.headers.get("Accept-Language", ""))
+            locale_name, time_zone = owners.guess_locale(request.headers.get("Accept-Language", ""))
             registration.register_owner(user=user, name=name, locale_name=locale_name, time_zone=time_zone)
         else:
             registration.register_organization(user=user, name=name)

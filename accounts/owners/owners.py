@@ -48,10 +48,11 @@ def update_settings(
     return owner
 
 
-def guess(accept_language: str) -> tuple[str, str]:
+def guess_locale(accept_language: str) -> tuple[str, str]:
     """Return (locale, time zone) for a new owner, guessed from the Accept-Language header alone.
 
-    The time zone is guessed only for a country with one zone (or one principal zone, see PRINCIPAL); else it is UTC.
+    The time zone is guessed only for a country with one zone (or one principal zone, see PRINCIPAL_TIME_ZONES); else it
+    is UTC.
     """
     for tag, _ in parse_accept_lang_header(accept_language.lower()[:500]):
         language, _, territory = tag.partition("-")
@@ -70,12 +71,12 @@ def _default_locale(language: str) -> str:
 
 def _zone_of(territory: str) -> str:
     zones = sorted(name for name, of in get_global("zone_territories").items() if of == territory)
-    zones = PRINCIPAL.get(territory, zones)
+    zones = PRINCIPAL_TIME_ZONES.get(territory, zones)
     return zones[0] if len(zones) == 1 and zones[0] in locale.time_zones() else "UTC"
 
 
 # Countries where nearly everybody lives in one zone. CLDR also lists the zones of their islands and exclaves.
-PRINCIPAL = {
+PRINCIPAL_TIME_ZONES = {
     "DE": ["Europe/Berlin"],
     "ES": ["Europe/Madrid"],
     "PT": ["Europe/Lisbon"],

@@ -2,7 +2,7 @@
 
 from django.db import transaction
 
-from accounts.mails.kinds import STARTS_OFF
+from accounts.mails.kinds import OFF_BY_DEFAULT
 from accounts.models import Membership, Operator, Organization, Owner, User
 from core import locale
 
@@ -17,7 +17,7 @@ def register_owner(
         "country": country,
         "time_zone": time_zone,
         "locale": locale_name,
-        "mails_off": list(STARTS_OFF),
+        "mails_off": list(OFF_BY_DEFAULT),
     }
     owner, _ = Owner.objects.get_or_create(user=user, defaults=defaults)
     return owner

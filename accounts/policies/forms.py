@@ -11,12 +11,12 @@ from accounts.policies import rows, rules
 from accounts.policies.rows import ReadyForm, Rows, TariffForm, WindowForm
 from accounts.policies.rules import Rules
 
-PRICES = {
+PRICE_RULES = {
     "price_limit": "price_limit_micro_per_kwh",
     "tariff": "tariff_micro_per_kwh",
     "wear": "wear_micro_per_kwh",
 }
-TYPED_AS = {field: name for name, field in PRICES.items()}
+PRICE_FIELDS = {field: name for name, field in PRICE_RULES.items()}
 
 
 def _number(field: str, label: str, help_text: str) -> forms.IntegerField:
@@ -29,7 +29,7 @@ def _price(label: str, help_text: str) -> forms.DecimalField:
 
 
 def _zones(*more: str) -> list[tuple[str, str]]:
-    zones = dict.fromkeys(["UTC", *rules.places(), *(zone for zone in more if zone)])
+    zones = dict.fromkeys(["UTC", *rules.time_zone_choices(), *(zone for zone in more if zone)])
     return [(zone, zone.replace("_", " ")) for zone in zones]
 
 
@@ -88,7 +88,7 @@ class RulesForm(forms.Form):
     wear = _price("Battery wear per kWh", "What the battery's wear costs you for each kWh. Offers must cover it too.")
 
 
-class Wrong(NamedTuple):
+class FormError(NamedTuple):
     """One line of the page's summary of errors, and the HTML id of the field that it links to."""
 
     id: str
@@ -103,7 +103,7 @@ class PolicyForm:
     """
 
     def __init__(self, policy: OwnerPolicy, data: QueryDict | None = None) -> None:
-        now = rules.of(policy)
+        now = rules.rules_of(policy)
         self.fields = RulesForm(data, initial=_initial(now))
         own = policy.vehicle.owner.time_zone.replace("_", " ")
         zone = self.fields.fields["time_zone"]
@@ -122,7 +122,7 @@ class PolicyForm:
 
     def as_typed(self) -> None:
         """Show what was typed without validating it: used when a row is added or removed, not when rules are saved."""
-        self.fields = _with_choices(self.fields, RulesForm(initial=rows.typed(self.fields)))
+        self.fields = _with_choices(self.fields, RulesForm(initial=rows.typed_values(self.fields)))
         for list_ in self.lists.values():
             list_.as_typed()
 
@@ -140,7 +140,7 @@ class PolicyForm:
         """Return the rules that were typed. Call it when every field and row could be parsed."""
         typed = self.fields.cleaned_data
         result = {field: typed[field] for field in rules.FIELDS if field in typed}
-        result |= {field: int(typed[name] * 1_000_000) for name, field in PRICES.items()}
+        result |= {field: int(typed[name] * 1_000_000) for name, field in PRICE_RULES.items()}
         result |= {list_.field: list_.rules() if list_ in self._used_lists() else [] for list_ in self.lists.values()}
         return rules.canonical(result)
 
@@ -154,19 +154,19 @@ class PolicyForm:
                 self.lists[field].errors.append(problem["message"])
             else:
                 error = forms.ValidationError(problem["message"], code=problem["code"])
-                self.fields.add_error(TYPED_AS.get(field, field), error)
+                self.fields.add_error(PRICE_FIELDS.get(field, field), error)
 
-    def wrong(self) -> Iterator[Wrong]:
+    def wrong(self) -> Iterator[FormError]:
         """Yield every error in the order of the page's fields; none before `is_valid` was called."""
         if not self._is_validated:
             return
         for name, messages in self.fields.errors.items():
-            yield from (Wrong(_id(self.fields, name), str(self.fields[name].label), str(text)) for text in messages)
+            yield from (FormError(_id(self.fields, name), str(self.fields[name].label), str(text)) for text in messages)
         for list_ in self._used_lists():
-            yield from (Wrong(f"{list_.field}-rows", "Times", text) for text in list_.errors)
+            yield from (FormError(f"{list_.field}-rows", "Times", text) for text in list_.errors)
             for form in list_.forms:
                 for name, messages in form.errors.items():
-                    yield from (Wrong(_id(form, name), str(form[name].label), str(text)) for text in messages)
+                    yield from (FormError(_id(form, name), str(form[name].label), str(text)) for text in messages)
 
     def _used_lists(self) -> list[Rows]:
         """Return the lists that apply: the schedule's rows only if the owner chose certain times."""
@@ -175,7 +175,7 @@ class PolicyForm:
 
 
 def _initial(now: Rules) -> dict[str, Any]:
-    prices = {name: rules.major(now[field]) for name, field in PRICES.items()}
+    prices = {name: rules.major_units(now[field]) for name, field in PRICE_RULES.items()}
     return {**now, **prices, "schedule": "windows" if now["windows"] else "any"}
 
 

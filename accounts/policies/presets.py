@@ -8,7 +8,7 @@ from accounts.models import OwnerPolicy
 from accounts.policies import rules
 from accounts.policies.rules import Rules
 
-KEPT = ("time_zone", "tariff_micro_per_kwh", "tariff_windows", "wear_micro_per_kwh")
+KEPT_RULES = ("time_zone", "tariff_micro_per_kwh", "tariff_windows", "wear_micro_per_kwh")
 EVERY_NIGHT = [[weekday, 22 * 60, 6 * 60] for weekday in range(7)]
 WEEKDAYS_AT_SEVEN = [[weekday, 7 * 60] for weekday in range(5)]
 
@@ -72,12 +72,12 @@ PRESETS = (
         },
     ),
 )
-BY_CODE = {preset.code: preset for preset in PRESETS}
+PRESETS_BY_CODE = {preset.code: preset for preset in PRESETS}
 
 
-def applied(preset: Preset, now: Rules) -> Rules:
+def apply(preset: Preset, now: Rules) -> Rules:
     """Return the rules after applying a preset to the present rules `now`."""
-    result = defaults() | dict(preset.changes) | {field: now[field] for field in KEPT}
+    result = default_rules() | dict(preset.changes) | {field: now[field] for field in KEPT_RULES}
     if preset.code == "cheapest":
         result["price_limit_micro_per_kwh"] = min(
             [now["tariff_micro_per_kwh"], *(row[3] for row in now["tariff_windows"])]
@@ -85,11 +85,11 @@ def applied(preset: Preset, now: Rules) -> Rules:
     return rules.canonical(result)
 
 
-def matching(now: Rules) -> str:
+def matching_code(now: Rules) -> str:
     """Return the code of the preset that equals these rules, or "" if none does."""
-    return next((preset.code for preset in PRESETS if applied(preset, now) == now), "")
+    return next((preset.code for preset in PRESETS if apply(preset, now) == now), "")
 
 
-def defaults() -> Rules:
+def default_rules() -> Rules:
     """Return the rules of a new car."""
-    return rules.of(OwnerPolicy())
+    return rules.rules_of(OwnerPolicy())

@@ -74,7 +74,8 @@ class Rows:
     def as_typed(self) -> None:
         """Show what was typed without validating it."""
         self.forms = [
-            self._make(number, initial=typed(form)) for number, form in zip(self._numbers(), self.forms, strict=True)
+            self._make(number, initial=typed_values(form))
+            for number, form in zip(self._numbers(), self.forms, strict=True)
         ]
 
     def add(self) -> None:
@@ -105,7 +106,7 @@ class Rows:
         return [int(form.prefix.rsplit("-", 1)[1]) for form in self.forms]
 
 
-def typed(form: forms.Form) -> dict[str, Any]:
+def typed_values(form: forms.Form) -> dict[str, Any]:
     """Return the raw text that was typed into a form, by field."""
     return {
         name: field.widget.value_from_datadict(form.data, form.files, form.add_prefix(name))
@@ -117,20 +118,20 @@ def initial_windows(windows: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
     """Return the initial values of the WindowForms for windows of the week (see `week`)."""
     return [
         {"days": list(map(str, span.days)), "start": _clock(span.start), "end": _clock(span.end)}
-        for span in week.grouped(windows)
+        for span in week.group_windows(windows)
     ]
 
 
 def initial_ready(moments: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
     """Return the initial values of the ReadyForms for moments [weekday, minute]."""
-    spans = week.grouped((weekday, minute, minute) for weekday, minute in moments)
+    spans = week.group_windows((weekday, minute, minute) for weekday, minute in moments)
     return [{"days": list(map(str, span.days)), "at": _clock(span.start)} for span in spans]
 
 
 def initial_tariff(windows: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
     """Return the initial values of the TariffForms for windows with a price in micro-units per kWh."""
     return [
-        {**row, "price": rules.major(price)}
+        {**row, "price": rules.major_units(price)}
         for price in sorted({window[3] for window in windows})
         for row in initial_windows([window[:3] for window in windows if window[3] == price])
     ]

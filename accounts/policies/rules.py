@@ -40,7 +40,7 @@ class Problem(NamedTuple):
     message: str
 
 
-def of(policy: OwnerPolicy) -> Rules:
+def rules_of(policy: OwnerPolicy) -> Rules:
     """Return the rules of a policy in canonical form. A pause is not a rule and is left out."""
     return canonical({field: getattr(policy, field) for field in FIELDS})
 
@@ -154,7 +154,7 @@ def time_zones() -> frozenset[str]:
     return frozenset(available_timezones() - {"localtime", "Factory"})
 
 
-def major(micro: int) -> str:
+def major_units(micro: int) -> str:
     """Return micro-units as a person types them: `180200` -> "0.1802"."""
     whole, rest = divmod(micro, MICRO)
     return f"{whole}.{rest:06}".rstrip("0").removesuffix(".") if rest else str(whole)
@@ -163,6 +163,6 @@ def major(micro: int) -> str:
 LEGACY_ZONES = ("Brazil/", "Canada/", "Chile/", "Etc/", "Mexico/", "US/")
 
 
-def places() -> list[str]:
+def time_zone_choices() -> list[str]:
     """Return the time zones to choose from: those named after a place, without names kept for old systems."""
     return sorted(zone for zone in time_zones() if "/" in zone and not zone.startswith(LEGACY_ZONES))

@@ -27,7 +27,7 @@ def update_policy(*, vehicle: Vehicle, version: int, actor: User | None, **field
     `policy_changed` if rules have changed since that version.
     """
     policy = _locked(vehicle)
-    return _change(policy, rules.of(policy) | fields, version, actor, "policy.update")
+    return _change(policy, rules.rules_of(policy) | fields, version, actor, "policy.update")
 
 
 @transaction.atomic
@@ -36,10 +36,10 @@ def apply_preset(*, vehicle: Vehicle, preset: str, version: int, actor: User | N
 
     Raises InvalidInput `preset_unknown`, or Conflict `policy_changed`.
     """
-    if preset not in presets.BY_CODE:
+    if preset not in presets.PRESETS_BY_CODE:
         raise InvalidInput("There is no such set of rules.", code="preset_unknown")
     policy = _locked(vehicle)
-    after = presets.applied(presets.BY_CODE[preset], rules.of(policy))
+    after = presets.apply(presets.PRESETS_BY_CODE[preset], rules.rules_of(policy))
     return _change(policy, after, version, actor, "policy.preset")
 
 
@@ -54,7 +54,9 @@ def undo(*, vehicle: Vehicle, version: int, actor: User | None) -> OwnerPolicy:
         raise Conflict("There are no earlier rules to go back to.", code="nothing_to_undo")
     if policy.previous["undid"] == version:
         return policy
-    return _change(policy, rules.of(policy) | policy.previous["rules"], version, actor, "policy.undo", undid=version)
+    return _change(
+        policy, rules.rules_of(policy) | policy.previous["rules"], version, actor, "policy.undo", undid=version
+    )
 
 
 @transaction.atomic
@@ -105,7 +107,7 @@ def _change(
 ) -> OwnerPolicy:
     if unknown := new.keys() - set(rules.FIELDS):
         raise InvalidInput(f"There is no rule called {sorted(unknown)[0]}.", code="rule_unknown")
-    before, after = rules.of(policy), rules.canonical(new)
+    before, after = rules.rules_of(policy), rules.canonical(new)
     problems = {p.field: {"code": p.code, "message": p.message} for p in rules.check(after)}
     if problems:
         raise InvalidInput("Some of these rules are not valid.", code="policy_invalid", **problems)
@@ -119,7 +121,7 @@ def _change(
     policy.version += 1
     policy.rules_version = policy.version
     policy.previous = {"rules": before, "undid": undid}
-    policy.preset = presets.matching(after)
+    policy.preset = presets.matching_code(after)
     policy.save(update_fields=[*changed, "version", "rules_version", "previous", "preset"])
     _note(policy, actor, action, rules=changed)
     return policy

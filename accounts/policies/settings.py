@@ -31,6 +31,6 @@ SETTINGS = {
 }
 
 
-def of(field: str) -> Setting | None:
+def setting_of(field: str) -> Setting | None:
     """Return the setting of a rule, or None if there is no such rule."""
     return SETTINGS.get(field)

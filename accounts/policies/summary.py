@@ -44,13 +44,13 @@ def describe(policy: OwnerPolicy, rules: Rules) -> list[Sentence]:
 
 
 def _when(rules: Rules, zone: str, wording: Words) -> str:
-    spans = week.merged(rules["windows"])
+    spans = week.merge_windows(rules["windows"])
     when = f"{wording.spans(spans)} ({zone})" if spans else "at any time"
     only = [
         *(["while plugged in"] if rules["plugged_in_only"] else []),
         *(["on Wi-Fi or a cable"] if rules["network"] == OwnerPolicy.Network.WIFI else []),
     ]
-    return f"Works {when}{', only ' + words.listed(only) if only else ''}."
+    return f"Works {when}{', only ' + words.join_words(only) if only else ''}."
 
 
 def _mobile_data(rules: Rules, wording: Words) -> str:
@@ -67,8 +67,8 @@ def _charge(rules: Rules) -> str:
 def _ready_by(rules: Rules, zone: str, wording: Words) -> str:
     if not rules["ready_by"]:
         return ""
-    moments = week.grouped((weekday, minute, minute) for weekday, minute in rules["ready_by"])
-    when = words.listed([f"{wording.at(moment.start)} {words.days(moment.days)}" for moment in moments])
+    moments = week.group_windows((weekday, minute, minute) for weekday, minute in rules["ready_by"])
+    when = words.join_words([f"{wording.at(moment.start)} {words.days(moment.days)}" for moment in moments])
     lead = words.duration(rules["ready_by_lead_minutes"])
     return (
         f"Wants the car ready by {when} ({zone}): for {lead} before, it works only with "
@@ -101,6 +101,6 @@ def _costs(rules: Rules, zone: str, wording: Words) -> str:
     for *window, price in rules["tariff_windows"]:
         by_price.setdefault(price, []).append(window)
     for price, windows in sorted(by_price.items()):
-        prices.append(f"{wording.per_kwh(price)} {wording.spans(week.merged(windows))} ({zone})")
-    text = f"Takes only offers that cover electricity at {words.listed(prices)}"
+        prices.append(f"{wording.per_kwh(price)} {wording.spans(week.merge_windows(windows))} ({zone})")
+    text = f"Takes only offers that cover electricity at {words.join_words(prices)}"
     return f"{text}, and battery wear at {wording.per_kwh(wear)}." if wear else f"{text}."

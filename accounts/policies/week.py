@@ -44,16 +44,16 @@ def overlaps(windows: Iterable[Sequence[int]]) -> bool:
     return sum(coverage(windows)) != sum(len(minutes_of(*window)) for window in windows)
 
 
-def merged(windows: Iterable[Sequence[int]]) -> list[Span]:
+def merge_windows(windows: Iterable[Sequence[int]]) -> list[Span]:
     """Return the fewest spans with the same minutes as the windows.
 
     Windows that touch or overlap are joined, and days with equal hours share a span. What is longer than a day is cut
     at midnight. The whole week is every day from 0 to 0.
     """
-    return grouped(_windows_of(coverage(windows)))
+    return group_windows(_windows_of(coverage(windows)))
 
 
-def grouped(windows: Iterable[Sequence[int]]) -> list[Span]:
+def group_windows(windows: Iterable[Sequence[int]]) -> list[Span]:
     """Return the windows as spans, in the order of their first day. Days with equal hours share a span."""
     days: dict[tuple[int, int], set[int]] = {}
     for weekday, start, end in windows:

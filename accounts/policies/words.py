@@ -42,7 +42,7 @@ class Words:
         return f"{days(span.days)} from {self.at(span.start)} to {self.at(span.end)}"
 
     def spans(self, spans: Iterable[Span]) -> str:
-        return listed([self.span(span) for span in spans])
+        return join_words([self.span(span) for span in spans])
 
 
 def days(which: Sequence[int]) -> str:
@@ -54,7 +54,7 @@ def days(which: Sequence[int]) -> str:
         return "on weekdays" if which == WEEKDAYS else "at weekends"
     if len(which) > 2 and which[-1] - which[0] == len(which) - 1:
         return f"on {DAYS[which[0]]} to {DAYS[which[-1]]}"
-    return f"on {listed([DAYS[day] for day in which])}"
+    return f"on {join_words([DAYS[day] for day in which])}"
 
 
 def duration(minutes: int) -> str:
@@ -66,6 +66,6 @@ def duration(minutes: int) -> str:
     return " and ".join(parts) or "0 minutes"
 
 
-def listed(parts: Sequence[str]) -> str:
+def join_words(parts: Sequence[str]) -> str:
     """Return a list as text: "a", "a and b", "a, b and c"."""
     return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "".join(parts)

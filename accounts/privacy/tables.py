@@ -390,7 +390,7 @@ TABLES = (
 )
 
 # Tables with foreign keys to users that are not about owners.
-OF_OTHERS = {
+NOT_ABOUT_OWNERS = {
     "accounts.Membership": "Who works for which customer; an owner who does must leave that role before an erasure",
     "accounts.Operator": "Staff; an owner who is staff must leave that role before an erasure",
     "accounts.ApiKey": "A customer's key, and the customer's person who made it",

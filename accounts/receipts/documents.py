@@ -28,14 +28,14 @@ class Link:
     key_id: str
 
 
-def chained(prev_hash: str, payload: bytes) -> bytes:
+def chained_bytes(prev_hash: str, payload: bytes) -> bytes:
     """Return the bytes that are hashed and signed: the previous record's hash (32 bytes), then this record's bytes."""
     return bytes.fromhex(prev_hash) + payload
 
 
 def chain_hash(prev_hash: str, payload: bytes) -> str:
     """Return the SHA-256 of a record and of the hash before it, as 64 hex digits."""
-    return hashlib.sha256(chained(prev_hash, payload)).hexdigest()
+    return hashlib.sha256(chained_bytes(prev_hash, payload)).hexdigest()
 
 
 def receipt(link: Link) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from accounts.models import ConsentRecord, Owner
 from accounts.receipts import documents
-from accounts.receipts.documents import Link, chained
+from accounts.receipts.documents import Link, chained_bytes
 from accounts.receipts.keys import RECORD_DOMAIN, KeyRing, private_key
 from core.errors import Conflict
 
@@ -40,7 +40,7 @@ def _links(records: Iterable[ConsentRecord]) -> list[Link]:
 
 def _link(record: ConsentRecord, ring: KeyRing) -> Link:
     payload = bytes(record.payload)
-    key_id = ring.signer(RECORD_DOMAIN, chained(record.prev_hash, payload), bytes.fromhex(record.signature))
+    key_id = ring.signer(RECORD_DOMAIN, chained_bytes(record.prev_hash, payload), bytes.fromhex(record.signature))
     if key_id is None:
         raise Conflict("This record was signed with a key that is no longer listed.", code="key_unknown")
     return Link(payload, record.prev_hash, record.hash, record.signature, key_id)

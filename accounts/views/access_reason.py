@@ -15,12 +15,12 @@ from accounts.access.guards import signed_in
 
 @never_cache
 @login_required
-def state(request: HttpRequest) -> HttpResponse:
+def access_reason_form(request: HttpRequest) -> HttpResponse:
     """Show the form; a POST stores the reason in the session and redirects to the page that the operator asked for."""
     _staff_only(request)
     form = access_reason.ReasonForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        access_reason.state(request, **form.cleaned_data)
+        access_reason.store_reason(request, **form.cleaned_data)
         return redirect(_next(request))
     context = {**admin.site.each_context(request), "title": "Why are you reading owners' data?", "form": form}
     context |= {"next": _next(request)}
@@ -29,10 +29,10 @@ def state(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @login_required
-def end(request: HttpRequest) -> HttpResponse:
+def access_reason_end(request: HttpRequest) -> HttpResponse:
     """Forget the stated reason, so that the next page about owners asks again."""
     _staff_only(request)
-    access_reason.end(request)
+    access_reason.remove_reason(request)
     return redirect("admin:index")
 
 

@@ -24,16 +24,16 @@ from accounts.models import (
     Purpose,
     Vehicle,
 )
-from accounts.views.back import way_back
+from accounts.views.redirects import return_address
 from core.errors import Conflict, DomainError
 
-SAID = {
+MESSAGES = {
     ConsentState.GIVEN: "Consent given for %s. You can withdraw it here at any time.",
     ConsentState.RENEWED: "Consent renewed for %s. You can withdraw it here at any time.",
     ConsentState.REFUSED: "You refused. Nothing else changes.",
     ConsentState.WITHDRAWN: "Withdrawn for %s.",
 }
-STOPS = "Withdrawn for %s. Running work is being stopped; what it earned is still paid."
+STOPPING_MESSAGE = "Withdrawn for %s. Running work is being stopped; what it earned is still paid."
 METHODS = {
     "portal": "On this site",
     "agent": "At the car",
@@ -41,7 +41,7 @@ METHODS = {
     "expiry": "Automatically, at its end",
     "notice_changed": "Automatically: its text is no longer valid",
 }
-UNDO = "consent_undo"  # session key: public id of the record that the page offers to undo
+UNDO_SESSION_KEY = "consent_undo"  # session key: public id of the record that the page offers to undo
 
 
 @never_cache
@@ -76,7 +76,7 @@ def consent_withdraw_all(request: HttpRequest, owner: Owner) -> HttpResponse:
     messages.success(
         request, f"All your cars are stopping: {count} consents withdrawn. What they earned is still paid."
     )
-    return redirect(way_back(request, reverse("vehicle_list")))
+    return redirect(return_address(request, reverse("vehicle_list")))
 
 
 @require_POST
@@ -92,7 +92,7 @@ def region_choose(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpRe
         return _centre(request, owner, wrong_regions=wrong, status=error.status)
     kept = f"{vehicle.region} is kept" if vehicle.region else "No region is kept"
     messages.success(request, f"{kept} for {vehicle.label}.")
-    return redirect(way_back(request, reverse("consent_centre") + f"#region-{public_id}"))
+    return redirect(return_address(request, reverse("consent_centre") + f"#region-{public_id}"))
 
 
 @require_GET
@@ -150,11 +150,11 @@ def _decide(request: HttpRequest, purpose: str, name: str, fragment: str, **abou
         messages.error(request, error.message)
     else:
         state = ConsentState(record.state)
-        text = STOPS if (purpose, state) == (Purpose.RUN_JOBS, ConsentState.WITHDRAWN) else SAID[state]
+        text = STOPPING_MESSAGE if (purpose, state) == (Purpose.RUN_JOBS, ConsentState.WITHDRAWN) else MESSAGES[state]
         messages.success(request, text % name if "%s" in text else text)
         if state not in IN_FORCE:
-            request.session[UNDO] = str(record.public_id)
-    return redirect(way_back(request, reverse("consent_centre") + fragment))
+            request.session[UNDO_SESSION_KEY] = str(record.public_id)
+    return redirect(return_address(request, reverse("consent_centre") + fragment))
 
 
 def _centre(
@@ -164,7 +164,7 @@ def _centre(
     vehicles = list(Vehicle.objects.for_owner(owner).order_by("id"))
     of_vehicles, personal = consents_of(vehicles, language=language), personal_consents_of(owner, language=language)
     texts = notices.current_notices(language)
-    undo = request.session.pop(UNDO, None)
+    undo = request.session.pop(UNDO_SESSION_KEY, None)
     context = {
         "vehicles": vehicles,
         "purposes": [

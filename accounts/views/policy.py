@@ -15,7 +15,7 @@ from accounts.models import Owner, OwnerPolicy, Vehicle
 from accounts.policies import presets, rules, summary
 from accounts.policies import service as policies
 from accounts.policies.forms import PolicyForm
-from accounts.views.back import way_back
+from accounts.views.redirects import return_address
 from core import workers
 from core.errors import DomainError, InvalidInput
 
@@ -50,11 +50,11 @@ def policy_pause(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpRes
     except DomainError as error:
         messages.error(request, error.message)
     else:
-        messages.success(request, SAID[kind] % {"label": vehicle.label})
-    return redirect(way_back(request, reverse("policy_edit", args=[public_id]) + "#pause"))
+        messages.success(request, MESSAGES[kind] % {"label": vehicle.label})
+    return redirect(return_address(request, reverse("policy_edit", args=[public_id]) + "#pause"))
 
 
-SAID = {
+MESSAGES = {
     "hour": "%(label)s is paused for an hour.",
     "tomorrow": "%(label)s is paused until tomorrow morning.",
     "finish": "%(label)s finishes what it has begun and then stops.",
@@ -169,7 +169,7 @@ def _page(
     policy = vehicle.policy
     if conflict:
         policy.refresh_from_db()
-    now = rules.of(policy)
+    now = rules.rules_of(policy)
     context = {
         "vehicle": vehicle,
         "policy": policy,
@@ -183,7 +183,7 @@ def _page(
         "sentences": summary.describe(policy, now) if preview is None else preview,
         "preview": preview is not None,
         "presets": presets.PRESETS,
-        "preset_now": presets.matching(now),
+        "preset_now": presets.matching_code(now),
     }
     return render(request, "accounts/policy_edit.html", context, status=status)
 

@@ -14,8 +14,8 @@ from django.views.decorators.http import require_GET, require_http_methods
 from accounts.access.guards import owner_required
 from accounts.models import ConsentRecord, Owner, Purpose
 from accounts.receipts import service as receipts
-from accounts.receipts.strict import MAX_BYTES
-from accounts.receipts.verify import Report, Seen, verify
+from accounts.receipts.strict_json import MAX_BYTES
+from accounts.receipts.verification import ReceiptContents, Report, verify
 from core.files import download
 
 FRAME_BYTES = 64 * 1024  # allowance for the multipart form around the file
@@ -99,7 +99,7 @@ def _receipt_rows(report: Report) -> list[dict[str, Any]]:
     return [{**_contents(seen), "findings": wrong.get(seen.position, [])} for seen in report.receipts]
 
 
-def _contents(seen: Seen) -> dict[str, Any]:
+def _contents(seen: ReceiptContents) -> dict[str, Any]:
     event = seen.said["event"]
     return {
         "seq": seen.seq,

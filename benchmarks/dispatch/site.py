@@ -68,7 +68,7 @@ class Site:
 
             connection.close()
             connection.close_pool()
-        embedded.leave()
+        embedded.leave_servers()
         self._lock.close()
 
     def start(self, *, traced: bool = False) -> None:
@@ -104,7 +104,7 @@ class Site:
 
     def pids(self) -> dict[str, int]:
         """Return name -> process id of every process that serves. PostgreSQL counts by its postmaster."""
-        servers = {name: server.identity() for name, server in embedded.attached().items()}
+        servers = {name: server.identity() for name, server in embedded.attached_servers().items()}
         return {
             **{name: process.pid for name, process in self.processes.items()},
             **{name: identity.pid for name, identity in servers.items() if identity},

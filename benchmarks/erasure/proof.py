@@ -19,7 +19,7 @@ from accounts.owners import erasures, exports
 from benchmarks.erasure.owner import Throwaway, make
 from billing.ledger import posting
 from core.commit import measured_on
-from marketplace.privacy import erasure, proof, search, signed
+from marketplace.privacy import erasure, proof, search, signed_files
 
 SEARCHED = (
     "It searches everything that the site stores: every table, sessions, stored models, inputs, results and exports, "
@@ -80,8 +80,8 @@ class Report:
             "as written, as JSON, in hex, in base64, ignoring case\n"
         )
 
-    def _search(self, title: str, needles: list[search.Needle]) -> search.Found:
-        found = search.everywhere(needles)
+    def _search(self, title: str, needles: list[search.Needle]) -> search.SearchResult:
+        found = search.search_everywhere(needles)
         write = self.lines.append
         write(f"## {title}\n")
         write(
@@ -114,7 +114,7 @@ class Report:
             raise ErasureError(f"The erasure is not done: {request.status} {request.status_code}")
         return request
 
-    def _tail(self, request: ErasureRequest, after: search.Found) -> None:
+    def _tail(self, request: ErasureRequest, after: search.SearchResult) -> None:
         write, body = self.lines.append, request.proof or {}
         write("## What was destroyed\n\n| table | rows |\n|--|--|")
         for table, rows in body["destroyed"].items():
@@ -127,9 +127,9 @@ class Report:
         for table, rows in after.tables.items():
             write(f"| {table} | {rows} |")
         write("\n## The signed proof\n")
-        is_valid = proof.holds(body, request.proof_signature)
+        is_valid = proof.is_genuine(body, request.proof_signature)
         write(f"Its Ed25519 signature over `driveway-erasure-v1\\n` and the canonical JSON is valid: {is_valid}.\n")
-        write(f"- public key `{signed.receipt_public_key()}`\n- signature `{request.proof_signature}`\n")
+        write(f"- public key `{signed_files.receipt_public_key()}`\n- signature `{request.proof_signature}`\n")
         brief = {
             **body,
             "searched": {**body["searched"], "tables": f"{len(body['searched']['tables'])} tables, as above"},

@@ -9,7 +9,7 @@ from django.db import connection, transaction
 
 from accounts.models import Organization, Owner, User
 from billing.ledger import posting
-from billing.ledger.posting import Place, Posting
+from billing.ledger.posting import AccountName, Posting
 from billing.models import LedgerAccount, LedgerTransfer
 
 ACCOUNTS, AMOUNT_MICRO = 100, 123
@@ -94,7 +94,7 @@ class Ours:
 def _hold(number: int) -> LedgerAccount:
     organization = Organization.objects.create(name=f"Bench {number}")
     hold = posting.hold(organization)
-    bank = posting.account(Place(kind="bank_clearing", currency="USD"))
+    bank = posting.account(AccountName(kind="bank_clearing", currency="USD"))
     wallet = posting.wallet(organization)
     posting.post(
         [

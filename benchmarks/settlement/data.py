@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from accounts.models import Organization, Owner, OwnerPolicy, User, Vehicle
 from billing.ledger import posting
-from billing.ledger.posting import Place, Posting
+from billing.ledger.posting import AccountName, Posting
 from billing.models import JobOrder, LedgerAccount, LedgerTransfer, RateCard
 from billing.rates import cards as rates
 from compute.models import HardwareClass, InferenceJob, InputFile, ModelArtifact, Node
@@ -183,9 +183,9 @@ def _orders(shape: Shape, hardware_class: HardwareClass) -> int:
 def _hold(jobs: list[InferenceJob]) -> None:
     """Put money into each customer's wallet and move it to the holds of their jobs."""
     kinds = LedgerAccount.Kind
-    clearing = Place(kind=kinds.BANK_CLEARING, currency="USD")
+    clearing = AccountName(kind=kinds.BANK_CLEARING, currency="USD")
     places = {clearing} | {
-        Place(kind=kind, currency="USD", organization_id=job.organization_id)
+        AccountName(kind=kind, currency="USD", organization_id=job.organization_id)
         for job in jobs
         for kind in (kinds.WALLET, kinds.HOLD)
     }
@@ -193,7 +193,7 @@ def _hold(jobs: list[InferenceJob]) -> None:
     postings = []
     for job in jobs:
         wallet, hold = (
-            accounts[Place(kind=kind, currency="USD", organization_id=job.organization_id)]
+            accounts[AccountName(kind=kind, currency="USD", organization_id=job.organization_id)]
             for kind in (kinds.WALLET, kinds.HOLD)
         )
         money = {"amount_micro": HOLD_MICRO, "effective_at": timezone.now() - timedelta(days=30)}

@@ -103,10 +103,10 @@ def _past(span: timedelta) -> None:
 def _later(count: int) -> None:
     """Post a small movement for each of the first owners, as happens between two closings."""
     from billing.ledger import posting
-    from billing.ledger.posting import Place, Posting
+    from billing.ledger.posting import AccountName, Posting
     from billing.models import LedgerAccount
 
-    place = Place(kind="adjustment", currency="USD")
+    place = AccountName(kind="adjustment", currency="USD")
     source = posting.accounts([place])[place]
     posting.post(
         [

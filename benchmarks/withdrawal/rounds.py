@@ -106,7 +106,7 @@ class Runner:
         _show(round_, time.monotonic() - started)
 
     def _pids(self) -> dict[str, int]:
-        servers = {name: server.identity() for name, server in embedded.attached().items()}
+        servers = {name: server.identity() for name, server in embedded.attached_servers().items()}
         children = self.stack.children.processes if self.stack.children else {}
         return {
             # First: the others are children of this process, and their own entries replace its name for them.

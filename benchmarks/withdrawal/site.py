@@ -36,7 +36,7 @@ def own_site(home: Path) -> Iterator[Stack]:
         with Stack() as stack:
             yield stack
     finally:
-        embedded.leave()
+        embedded.leave_servers()
 
 
 def switch_nats(stack: Stack, *, on: bool) -> None:

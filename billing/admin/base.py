@@ -20,14 +20,14 @@ def may_decide(request: HttpRequest) -> bool:
     return money_operators.may_decide(request.user)
 
 
-class MoneyActs:
+class MoneyPermissionMixin:
     """Mixin of admin classes with actions (`permissions=["money"]`) for operators who may decide about money."""
 
     def has_money_permission(self, request: HttpRequest) -> bool:
         return may_decide(request)
 
 
-class ProposingAdmin(MoneyActs, OwnerDataAdmin):
+class ProposingAdmin(MoneyPermissionMixin, OwnerDataAdmin):
     """Base of read-only pages whose rows link to the proposals that their state allows.
 
     An act that moves money is proposed from the row's page, and carried out when a second operator approves it.

@@ -16,7 +16,7 @@ from billing.admin.base import may_decide, proposal_url
 from billing.disputes import decisions as dispute_decisions
 from billing.disputes import disputes
 from billing.models import Approval, Dispute
-from billing.orders import give_backs
+from billing.orders import returned_charges
 from core.errors import DomainError
 from core.locale import format_money
 from core.money import MICRO
@@ -117,4 +117,8 @@ class DisputeAdmin(OwnerDataAdmin):
 
 def _grantable(row: Dispute) -> int:
     """Return the claim in micro-units, at most what the order has not given back yet."""
-    return min(row.claimed_micro, give_backs.of(row.order).left_micro) if row.order else row.claimed_micro
+    return (
+        min(row.claimed_micro, returned_charges.returned_charges_of(row.order).left_micro)
+        if row.order
+        else row.claimed_micro
+    )

@@ -71,7 +71,7 @@ class LedgerAccountAdmin(LedgerPageAdmin):
 
     @admin.display(description="Whose")
     def whose(self, account: LedgerAccount) -> str:
-        return whose(account)
+        return account_holder(account)
 
     @admin.display(description="Balance", ordering="balance_micro")
     def balance(self, account: LedgerAccount) -> str:
@@ -89,7 +89,7 @@ class LedgerAccountAdmin(LedgerPageAdmin):
         return {
             "form": MovementsForm(initial=without_cursor) if form.is_valid() else form,
             "balance": money(ledger_explorer.balances([row])[row.pk], row.currency),
-            "whose": whose(row),
+            "whose": account_holder(row),
             "movements": [
                 (movement, money(movement.amount_micro, row.currency), money(movement.after_micro, row.currency))
                 for movement in page.rows
@@ -141,15 +141,15 @@ class LedgerTransferAdmin(LedgerPageAdmin):
             "title": f"Transfer {row.pk}",
             "amount": money(row.amount_micro, row.currency),
             "sides": [
-                ("Debit", row.debit, whose(row.debit), link(row.debit)),
-                ("Credit", row.credit, whose(row.credit), link(row.credit)),
+                ("Debit", row.debit, account_holder(row.debit), link(row.debit)),
+                ("Credit", row.credit, account_holder(row.credit), link(row.credit)),
             ],
-            "belongings": [(related.label, link(related.row)) for related in ledger_explorer.belongings(row)],
+            "belongings": [(related.label, link(related.row)) for related in ledger_explorer.related_rows(row)],
             "meta": sorted(row.meta.items()),
         }
 
 
-class StillOpen(admin.SimpleListFilter):
+class OpenFilter(admin.SimpleListFilter):
     """Filter of differences: still found by the latest check (open), or no longer (gone)."""
 
     title, parameter_name = "state", "state"
@@ -168,7 +168,7 @@ class LedgerDifferenceAdmin(ReadOnlyAdmin):
     """Differences as the checks found them. An operator can edit the note, and nothing else."""
 
     list_display = ("check_name", "subject", "expected", "actual", "first_seen", "last_seen", "gone_at", "note")
-    list_filter = (StillOpen, "check_name")
+    list_filter = (OpenFilter, "check_name")
     list_select_related = ("first_seen", "last_seen")
     search_fields = ("subject", "note")
     fields = (
@@ -216,7 +216,7 @@ class LedgerCheckAdmin(ReadOnlyAdmin):
     ordering = ("-id",)
 
 
-def whose(account: LedgerAccount) -> str:
+def account_holder(account: LedgerAccount) -> str:
     """Return who an account belongs to: a customer's name, an owner's number, or Driveway."""
     if account.organization:
         return account.organization.name

@@ -6,7 +6,7 @@ from django.http import HttpRequest
 
 from accounts.access.guards import signed_in
 from accounts.admin.owner_data import OwnerDataAdmin
-from billing.admin.base import MoneyActs
+from billing.admin.base import MoneyPermissionMixin
 from billing.models import (
     AutoRecharge,
     BalanceTransaction,
@@ -23,7 +23,7 @@ from core.locale import format_money
 
 
 @admin.register(StripeCommand)
-class StripeCommandAdmin(MoneyActs, ReadOnlyAdmin):
+class StripeCommandAdmin(MoneyPermissionMixin, ReadOnlyAdmin):
     list_display = ("idempotency_key", "kind", "status", "status_code", "attempts", "outcome_unknown", "due_at")
     list_filter = ("status", "kind")
     search_fields = ("idempotency_key", "object_id")
@@ -41,7 +41,7 @@ class StripeCommandAdmin(MoneyActs, ReadOnlyAdmin):
 
 
 @admin.register(StripeEvent)
-class StripeEventAdmin(MoneyActs, ReadOnlyAdmin):
+class StripeEventAdmin(MoneyPermissionMixin, ReadOnlyAdmin):
     list_display = ("event_id", "type", "status", "status_code", "source", "occurred_at", "attempts")
     list_filter = ("status", "source", "type")
     search_fields = ("event_id", "object_id")

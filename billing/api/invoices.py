@@ -16,7 +16,7 @@ from accounts.api_keys.request import organization_of
 from billing.documents import invoice as invoice_paper
 from billing.invoices.invoices import number_of
 from billing.models import Invoice, InvoiceLine
-from core.api import page
+from core.api import page_response
 from core.errors import NotFound
 from core.files import download
 
@@ -73,7 +73,7 @@ class Invoices(APIView):
         A charge is on exactly one; late charges and corrections are on the next invoice.
         """
         rows = Invoice.objects.filter(organization=organization_of(request)).select_related("organization")
-        return page(self, request, rows, InvoiceOut)
+        return page_response(self, request, rows, InvoiceOut)
 
 
 class InvoiceDetail(APIView):

@@ -23,7 +23,7 @@ from billing.orders import orders
 from billing.rates import selectors
 from billing.wallet import wallets
 from compute.models import InferenceJob, InputFile, ModelArtifact
-from core.api import page
+from core.api import page_response
 from core.errors import NotFound
 
 IDEMPOTENCY_KEY = OpenApiParameter(
@@ -76,7 +76,7 @@ class Jobs(APIView):
         """List your jobs."""
         jobs = InferenceJob.objects.for_organization(organization_of(request)).filter(order__isnull=False)
         related = ("artifact", "input_file", "order__rate_card")
-        return page(self, request, jobs.select_related(*related), JobResponse)
+        return page_response(self, request, jobs.select_related(*related), JobResponse)
 
     @extend_schema(
         operation_id="jobs_create",
@@ -115,7 +115,7 @@ class Wallet(APIView):
 
 
 @extend_schema(exclude=True)
-class Nothing(APIView):
+class UnknownPath(APIView):
     """Answer any other URL below `/api/v1/` with 404 in the API's usual form of errors."""
 
     authentication_classes = ()

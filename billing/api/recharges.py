@@ -86,14 +86,14 @@ class AutoRecharge(APIView):
 
 def _default_card_id(organization: Organization) -> Any:
     """Return the id of the card in use, or else of the default card. Raises Conflict `card_not_saved`."""
-    row, cards = recharges.of(organization), saved_cards.of(organization)
+    row, cards = recharges.recharge_of(organization), saved_cards.cards_of(organization)
     if row is None and not cards:
         raise Conflict("Save a card first, on the page about cards and recharges.", code="card_not_saved")
     return row.card.public_id if row else cards[0].public_id
 
 
 def _response_data(organization: Organization) -> dict[str, Any]:
-    row = recharges.of(organization)
+    row = recharges.recharge_of(organization)
     month = recharges.month(row) if row else None
     shown = AutoRechargeResponse(
         {
@@ -106,7 +106,7 @@ def _response_data(organization: Organization) -> dict[str, Any]:
             "paused_at": row.paused_at if row else None,
             "charged_this_month_micro": month.charged_micro if month else 0,
             "left_this_month_micro": month.left_micro if month else 0,
-            "cards": saved_cards.of(organization),
+            "cards": saved_cards.cards_of(organization),
         }
     )
     return dict(shown.data)

@@ -14,7 +14,7 @@ from billing.api.jobs import IDEMPOTENCY_KEY
 from billing.api.serializers import AMOUNT_MAX_MICRO
 from billing.models import Refund
 from billing.refunds import refunds
-from core.api import page
+from core.api import page_response
 from core.errors import InvalidInput
 
 
@@ -47,7 +47,7 @@ class Refunds(APIView):
     def get(self, request: Request) -> Response:
         """List your refunds."""
         rows = Refund.objects.filter(organization=organization_of(request)).select_related("top_up__card_top_up")
-        return page(self, request, rows, RefundResponse)
+        return page_response(self, request, rows, RefundResponse)
 
     @extend_schema(
         operation_id="refunds_create",

@@ -13,7 +13,7 @@ from billing.api.jobs import IDEMPOTENCY_KEY
 from billing.api.serializers import TopUpRequest, TopUpResponse
 from billing.models import CardTopUp
 from billing.topups import top_ups
-from core.api import page
+from core.api import page_response
 from core.errors import InvalidInput, NotFound
 
 
@@ -25,7 +25,9 @@ class TopUps(APIView):
     @extend_schema(operation_id="top_ups_list", responses=TopUpResponse(many=True))
     def get(self, request: Request) -> Response:
         """List your top-ups by card."""
-        return page(self, request, CardTopUp.objects.filter(organization=organization_of(request)), TopUpResponse)
+        return page_response(
+            self, request, CardTopUp.objects.filter(organization=organization_of(request)), TopUpResponse
+        )
 
     @extend_schema(
         operation_id="top_ups_create",

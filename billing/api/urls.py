@@ -19,5 +19,5 @@ urlpatterns = [
     path("wallet/spend-cap", wallet.SpendCap.as_view(), name="api_spend_cap"),
     path("wallet/auto-recharge", recharges.AutoRecharge.as_view(), name="api_auto_recharge"),
     path("wallet/refunds", refunds.Refunds.as_view(), name="api_refunds"),
-    re_path(r"^.*$", jobs.Nothing.as_view(), name="api_nothing"),  # must be last
+    re_path(r"^.*$", jobs.UnknownPath.as_view(), name="api_nothing"),  # must be last
 ]

@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 
 from accounts.api_keys.request import organization_of
 from billing.usage import selectors as usage
-from billing.usage.selectors import Used
+from billing.usage.selectors import UsageSum
 from core.errors import InvalidInput
 
 DAYS_MAX = 366
@@ -30,7 +30,7 @@ class Range(serializers.Serializer[Any]):
         return {self.NAMES.get(name, name): field for name, field in super().get_fields().items()}
 
 
-class Wanted(Range):
+class UsageQuery(Range):
     since = serializers.DateField(default=None)
     until = serializers.DateField(default=None)
     group_by = serializers.ChoiceField(GROUPS, default="day")
@@ -90,12 +90,12 @@ class Usage(APIView):
 
         Work counts on the day on which it was verified. Work that is voided later is subtracted from that same day.
         """
-        wanted = Wanted(data=request.query_params)
+        wanted = UsageQuery(data=request.query_params)
         wanted.is_valid(raise_exception=True)
         asked, organization = wanted.validated_data, organization_of(request)
-        since, until = span(asked["from"], asked["to"])
+        since, until = requested_days(asked["from"], asked["to"])
         by = asked["group_by"]
-        rows: Sequence[Used[Any]]
+        rows: Sequence[UsageSum[Any]]
         if by == "day":
             rows = [row for row in usage.days(organization, since, until) if not row.is_empty]
         else:
@@ -111,7 +111,7 @@ class Usage(APIView):
         return Response(UsageResponse(shown).data)
 
 
-def span(since: date | None, until: date | None) -> tuple[date, date]:
+def requested_days(since: date | None, until: date | None) -> tuple[date, date]:
     """Return the days asked for, with defaults filled in, as a half-open range.
 
     Raises InvalidInput (`range_empty`, `range_too_long`).
@@ -130,5 +130,5 @@ def span(since: date | None, until: date | None) -> tuple[date, date]:
     return since, until
 
 
-def _row(row: Used[Any], by: str) -> dict[str, Any]:
+def _row(row: UsageSum[Any], by: str) -> dict[str, Any]:
     return {"day": None, "model": None, by: row.key, **{name: getattr(row, name) for name in usage.SUMS}}

@@ -24,7 +24,7 @@ class BatchRenderer(JSONRenderer):
     media_type = usage_events.CONTENT_TYPE
 
 
-class Wanted(serializers.Serializer[Any]):
+class UsageEventsQuery(serializers.Serializer[Any]):
     limit = serializers.IntegerField(min_value=1, max_value=PAGE_MAX, default=PAGE_DEFAULT)
     cursor = serializers.CharField(max_length=100, default="")
     job = serializers.UUIDField(default=None)
@@ -54,7 +54,7 @@ class UsageEvents(APIView):
         A void is an event of its own with negative amounts; its `data.voids` is the id of the event that it cancels.
         `source` names the computer by an alias that is valid for one job.
         """
-        wanted = Wanted(data=request.query_params)
+        wanted = UsageEventsQuery(data=request.query_params)
         wanted.is_valid(raise_exception=True)
         asked = wanted.validated_data
         page = usage_events.page(

@@ -31,7 +31,7 @@ class ApprovalKind:
 KINDS: dict[str, ApprovalKind] = {}
 
 
-def find(model: type[M], params: Params, name: str) -> M:
+def find_subject(model: type[M], params: Params, name: str) -> M:
     """Return the object whose public id is `params[name]`. Raises InvalidInput (`subject_invalid`) and NotFound."""
     try:
         wanted = UUID(str(params.get(name, "")))
@@ -43,7 +43,7 @@ def find(model: type[M], params: Params, name: str) -> M:
     return found
 
 
-def amount(params: Params, *, signed: bool = False) -> int:
+def amount_of(params: Params, *, signed: bool = False) -> int:
     """Return `params["amount_micro"]`, an integer of micro-units other than zero; negative only if `signed`.
 
     Raises InvalidInput (`amount_invalid`).

@@ -22,7 +22,7 @@ from core.errors import Conflict, InvalidInput
 
 Status = CardDispute.Status
 EVIDENCE_MAX = 20_000  # characters: Stripe's limit
-Moved = tuple[int, datetime]  # micro-units, and the time at which they moved
+MovedAmount = tuple[int, datetime]  # micro-units, and the time at which they moved
 
 
 def apply(found: BankDispute) -> bool:
@@ -45,7 +45,7 @@ def apply(found: BankDispute) -> bool:
         if all(part.currency == row.currency for part in found.movements):
             taken, returned = _sums(found)
             debts.settle(row, taken=taken, returned=returned)
-        suspensions.reconsider(organization)
+        suspensions.update_suspension(organization)
         if (status_before, withdrawn_before) != (row.status, row.withdrawn_at):
             audit.record(
                 actor=None,
@@ -55,10 +55,10 @@ def apply(found: BankDispute) -> bool:
                 organization=str(organization.public_id),
                 amount_micro=row.amount_micro,
             )
-            dispute_mails.tell(row)
+            dispute_mails.queue_mail(row)
     # After the commit, because an error here must not undo what was stored about the dispute.
     balance.record(found.movements)
-    balance.insist_currency(found.movements, row.currency)
+    balance.require_currency(found.movements, row.currency)
     return True
 
 
@@ -120,7 +120,7 @@ def collect_owed(*, limit: int = 100) -> int:
 
     A top-up collects at once when it is credited; this sweep finds money that came in any other way.
     """
-    organizations = debts.owing(limit=limit)
+    organizations = debts.organizations_owing(limit=limit)
     for organization in organizations:
         debts.collect(organization)
     return len(organizations)
@@ -146,14 +146,14 @@ def _get_or_create(top_up: TopUp, found: BankDispute) -> tuple[CardDispute, bool
     return created, True
 
 
-def _sums(found: BankDispute) -> tuple[Moved | None, Moved | None]:
+def _sums(found: BankDispute) -> tuple[MovedAmount | None, MovedAmount | None]:
     """Return what the bank took and what it returned, summed over the movements of Stripe's balance."""
     taken = [movement for movement in found.movements if movement.amount_minor < 0]
     returned = [movement for movement in found.movements if movement.amount_minor > 0]
     return _sum(taken), _sum(returned)
 
 
-def _sum(movements: list[BalanceMovement]) -> Moved | None:
+def _sum(movements: list[BalanceMovement]) -> MovedAmount | None:
     if not movements:
         return None
     minor = abs(sum(movement.amount_minor for movement in movements))

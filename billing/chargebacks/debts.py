@@ -14,7 +14,7 @@ from accounts.models import Organization
 from billing.chargebacks import suspensions
 from billing.ledger import posting
 from billing.ledger.locks import lock
-from billing.ledger.posting import Place, Posting
+from billing.ledger.posting import AccountName, Posting
 from billing.models import CardDispute, LedgerAccount, LedgerTransfer
 
 Kind, Does = LedgerAccount.Kind, LedgerTransfer.Kind
@@ -66,7 +66,7 @@ def settle(dispute: CardDispute, *, taken: tuple[int, datetime] | None, returned
     may_owe = before.owed_micro or new_taken
     if not (new_taken or new_returned or may_owe):
         return
-    accounts = held_accounts(dispute)
+    accounts = locked_accounts(dispute)
     postings: list[Posting] = []
     owed = before.owed_micro
     if new_taken:
@@ -90,7 +90,7 @@ def write_off(dispute: CardDispute) -> int:
 
     Call it in a transaction that has locked the organization and the dispute.
     """
-    accounts, owed = held_accounts(dispute), debt(dispute).owed_micro
+    accounts, owed = locked_accounts(dispute), debt(dispute).owed_micro
     if owed > 0:
         posting.post([_posting(dispute, "write_off", accounts.loss, accounts.disputed, owed, Does.WRITE_OFF)])
     return owed
@@ -121,7 +121,7 @@ def collect(organization: Organization) -> int:
         claimed = [row for row in rows.order_by("id") if is_claimed(row)]
         if not claimed:
             return 0
-        accounts = held_accounts(claimed[0])
+        accounts = locked_accounts(claimed[0])
         left, postings = accounts.wallet.balance_micro, list[Posting]()
         for row in claimed:
             before = debt(row)
@@ -129,11 +129,11 @@ def collect(organization: Organization) -> int:
             postings += _offset(row, accounts, before, part)
             left -= max(0, part)
         posting.post(postings)
-        suspensions.reconsider(organization)
+        suspensions.update_suspension(organization)
     return accounts.wallet.balance_micro - left
 
 
-def owing(*, limit: int) -> list[Organization]:
+def organizations_owing(*, limit: int) -> list[Organization]:
     """Return organizations that owe something for chargebacks and have money in the wallet, by id.
 
     The money may come from the rest of a job's hold, or from a refund that failed.
@@ -150,16 +150,16 @@ def is_claimed(dispute: CardDispute) -> bool:
     return dispute.status not in (Status.WON, Status.CLOSED) and dispute.written_off_at is None
 
 
-def held_accounts(dispute: CardDispute) -> Accounts:
+def locked_accounts(dispute: CardDispute) -> Accounts:
     """Return the accounts that a dispute moves, with the organization's two locked.
 
     They are locked in the order of their ids, as the ledger does it, so that two transactions cannot deadlock.
     """
     places = {
-        "wallet": Place(kind=Kind.WALLET, currency=dispute.currency, organization_id=dispute.organization_id),
-        "disputed": Place(kind=Kind.DISPUTED, currency=dispute.currency, organization_id=dispute.organization_id),
-        "clearing": Place(kind=Kind.STRIPE_CLEARING, currency=dispute.currency),
-        "loss": Place(kind=Kind.DISPUTE_LOSS, currency=dispute.currency),
+        "wallet": AccountName(kind=Kind.WALLET, currency=dispute.currency, organization_id=dispute.organization_id),
+        "disputed": AccountName(kind=Kind.DISPUTED, currency=dispute.currency, organization_id=dispute.organization_id),
+        "clearing": AccountName(kind=Kind.STRIPE_CLEARING, currency=dispute.currency),
+        "loss": AccountName(kind=Kind.DISPUTE_LOSS, currency=dispute.currency),
     }
     found = posting.accounts(places.values())
     own = [found[places[name]].pk for name in ("wallet", "disputed")]

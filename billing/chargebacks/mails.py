@@ -7,7 +7,7 @@ from billing.models import CardDispute
 Status = CardDispute.Status
 
 
-def tell(dispute: CardDispute) -> None:
+def queue_mail(dispute: CardDispute) -> None:
     """Queue a mail to the organization's admins and finance people: the dispute opened, took money, or ended.
 
     The dedupe key sends each of these once to each person.

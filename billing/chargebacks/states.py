@@ -8,7 +8,7 @@ from billing.stripe.words import meaning
 from core.states import transition
 
 Status = CardDispute.Status
-MEANS = {
+OUR_STATUS = {
     "warning_needs_response": Status.WARNING,
     "warning_under_review": Status.WARNING,
     "warning_closed": Status.CLOSED,
@@ -22,7 +22,7 @@ MEANS = {
 
 def state_of(status: str) -> str:
     """Return our status for Stripe's. Raises UnknownWord."""
-    return meaning(MEANS, status)
+    return meaning(OUR_STATUS, status)
 
 
 def move(row: CardDispute, found: BankDispute) -> None:
@@ -34,10 +34,10 @@ def move(row: CardDispute, found: BankDispute) -> None:
     if found.due_at and found.due_at != row.evidence_due_at and row.status in CardDispute.OPEN:
         row.evidence_due_at = found.due_at
         row.save(update_fields=["evidence_due_at"])
-    go_on(row, wanted, submissions=found.submissions)
+    move_forward(row, wanted, submissions=found.submissions)
 
 
-def go_on(row: CardDispute, wanted: str, *, submissions: int = 0) -> None:
+def move_forward(row: CardDispute, wanted: str, *, submissions: int = 0) -> None:
     """Move the row to status `wanted` if that is a step forward, else do nothing.
 
     `needs_response` after `under_review` is a step forward only if Stripe has counted a submission: the bank has our

@@ -16,7 +16,7 @@ from billing.models import CardDispute, LedgerAccount
 Status = CardDispute.Status
 
 
-def reconsider(organization: Organization) -> None:
+def update_suspension(organization: Organization) -> None:
     """Suspend the organization if its disputes require it, or lift our own suspension if they no longer do.
 
     Call it in a transaction that has locked the organization.

@@ -10,9 +10,9 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from billing.models import BalanceTransaction, CardDispute
-from billing.stripe import inbox, rounds
+from billing.stripe import batches, inbox
 
-REACH = timedelta(days=30)  # how far back the sweep looks
+LOOK_BACK = timedelta(days=30)  # how far back the sweep looks
 
 
 def sweep(*, limit: int = 100) -> int:
@@ -22,7 +22,7 @@ def sweep(*, limit: int = 100) -> int:
     """
     ids = list(_unposted()[:limit])
     # The event's handler and not `chargebacks.apply`: the payment may have to be credited first.
-    rounds.look_again(ids, inbox.OBJECTS["charge.dispute.updated"])
+    batches.refresh_each(ids, inbox.OBJECTS["charge.dispute.updated"])
     return len(ids)
 
 
@@ -33,6 +33,6 @@ def _unposted() -> QuerySet[BalanceTransaction, str]:
         Exists(known.filter(reinstated_at__isnull=False)), amount_micro__gt=0
     )
     rows = BalanceTransaction.objects.filter(
-        ~posted, type="adjustment", source_id__regex="^(dp|du)_", occurred_at__gt=timezone.now() - REACH
+        ~posted, type="adjustment", source_id__regex="^(dp|du)_", occurred_at__gt=timezone.now() - LOOK_BACK
     )
     return rows.order_by("source_id").values_list("source_id", flat=True).distinct()

@@ -2,7 +2,7 @@
 
 One operator may reject a dispute. Granting money needs two: one proposes, another approves
 (billing/wiring/approvals.py). A customer is credited in the accounts that had paid, wallet and promotional credit
-(billing/orders/give_backs.py). If the owners bear the cost, the credit comes out of revenue and each owner pays a part
+(billing/orders/returned_charges.py). If the owners bear the cost, the credit comes out of revenue and each owner pays a part
 back to revenue; if Driveway bears it, the credit is an expense of the account `adjustment`.
 """
 
@@ -17,9 +17,9 @@ from accounts.models import User
 from billing.approvals import operators as money_operators
 from billing.disputes import disputes
 from billing.ledger import posting
-from billing.ledger.posting import Place, Posting
+from billing.ledger.posting import AccountName, Posting
 from billing.models import Dispute, JobOrder, LedgerAccount, LedgerTransfer
-from billing.orders import give_backs
+from billing.orders import returned_charges
 from core.errors import Conflict, InvalidInput
 from core.states import transition
 
@@ -54,12 +54,14 @@ def uphold(*, dispute: Dispute, granted_micro: int, bearer: str, decision: str, 
     Raises as `check`.
     """
     if dispute.order_id:
-        give_backs.locked(dispute.order_id)  # the order is locked before the dispute, as give_backs.py requires
-    row = disputes.locked(dispute)
+        returned_charges.lock_order(
+            dispute.order_id
+        )  # the order is locked before the dispute, as returned_charges.py requires
+    row = disputes.lock_dispute(dispute)
     if (row.status, row.granted_micro, row.bearer) == (Status.UPHELD, granted_micro, bearer):
         return row
     check(dispute=row, granted_micro=granted_micro, bearer=bearer, decision=decision)
-    promo_micro = give_backs.of(row.order).promo_part(granted_micro) if row.order else 0
+    promo_micro = returned_charges.returned_charges_of(row.order).promo_part(granted_micro) if row.order else 0
     _end(
         row,
         Status.UPHELD,
@@ -69,7 +71,7 @@ def uphold(*, dispute: Dispute, granted_micro: int, bearer: str, decision: str, 
         granted_promo_micro=promo_micro,
         bearer=bearer,
     )
-    posting.post([*disputes.let_go(row), *_corrections(row)])
+    posting.post([*disputes.release_postings(row), *_corrections(row)])
     return row
 
 
@@ -81,11 +83,11 @@ def reject(*, dispute: Dispute, decision: str, actor: User) -> Dispute:
     """
     money_operators.check(actor)
     _check_decision_text(decision)
-    row = disputes.locked(dispute)
+    row = disputes.lock_dispute(dispute)
     if row.status == Status.REJECTED:
         return row
     _end(row, Status.REJECTED, decision, actor)
-    posting.post(disputes.let_go(row))
+    posting.post(disputes.release_postings(row))
     return row
 
 
@@ -116,13 +118,13 @@ def _end(row: Dispute, status: str, decision: str, actor: User, **changes: Any) 
 
 def _corrections(row: Dispute) -> list[Posting]:
     """Return the postings of an upheld dispute: the credit to customer or owner, and what owners pay back."""
-    revenue, expense = (Place(kind=kind, currency=row.currency) for kind in (Kind.REVENUE, Kind.ADJUSTMENT))
+    revenue, expense = (AccountName(kind=kind, currency=row.currency) for kind in (Kind.REVENUE, Kind.ADJUSTMENT))
     source = revenue if row.bearer == Dispute.Bearer.OWNER else expense
     moves = [(name, source, to, micro) for name, to, micro in _credits(row) if micro]
     if row.bearer == Dispute.Bearer.OWNER:
         moves += [
-            (str(owner), Place(kind=Kind.PAYABLE, currency=row.currency, owner_id=owner), revenue, micro)
-            for owner, micro in disputes.owners_parts(row, row.granted_micro).items()
+            (str(owner), AccountName(kind=Kind.PAYABLE, currency=row.currency, owner_id=owner), revenue, micro)
+            for owner, micro in disputes.owner_parts(row, row.granted_micro).items()
         ]
     accounts = posting.accounts({place for _, debit, credit, _ in moves for place in (debit, credit)})
     return [
@@ -138,13 +140,13 @@ def _corrections(row: Dispute) -> list[Posting]:
     ]
 
 
-def _credits(row: Dispute) -> list[tuple[str, Place, int]]:
+def _credits(row: Dispute) -> list[tuple[str, AccountName, int]]:
     """Return what is credited, as (name within the idempotency key, account, micro-units)."""
     if row.owner_id:
-        owed = Place(kind=Kind.PAYABLE, currency=row.currency, owner_id=row.owner_id)
+        owed = AccountName(kind=Kind.PAYABLE, currency=row.currency, owner_id=row.owner_id)
         return [("owed", owed, row.granted_micro)]
     wallet, promo = (
-        Place(kind=kind, currency=row.currency, organization_id=row.organization_id)
+        AccountName(kind=kind, currency=row.currency, organization_id=row.organization_id)
         for kind in (Kind.WALLET, Kind.PROMO_WALLET)
     )
     return [
@@ -162,7 +164,7 @@ def _check_left(order: JobOrder, granted_micro: int) -> None:
 
     Usage may have been voided, or another dispute of the job upheld, since this one was opened.
     """
-    left_micro = give_backs.of(order).left_micro
+    left_micro = returned_charges.returned_charges_of(order).left_micro
     if granted_micro > left_micro:
         raise Conflict(
             "Less than this amount is left of what the job was charged: the rest was given back already.",

@@ -16,9 +16,9 @@ from accounts.access import audit
 from accounts.mails import outbox
 from accounts.models import Organization, Owner, User
 from billing.ledger import posting as ledger
-from billing.ledger.posting import Place, Posting
+from billing.ledger.posting import AccountName, Posting
 from billing.models import Dispute, DisputeMessage, JobOrder, LedgerAccount, LedgerTransfer, Statement
-from billing.orders import give_backs
+from billing.orders import returned_charges
 from core.errors import Conflict, InvalidInput
 from core.states import transition
 
@@ -26,8 +26,8 @@ Kind = LedgerAccount.Kind
 REASON_MIN, TEXT_MAX = 10, 4000
 
 # (owner id, micro-units) that each owner was paid from the order's hold and keeps; voided usage was taken back already.
-# Format with a further condition: none, or (UNSTATED) only what is on no statement yet.
-SHARES = """
+# Format with a further condition: none, or (UNSTATED_SHARES) only what is on no statement yet.
+_SHARES = """
 SELECT u.owner_id, sum(r.owner_micro)::bigint
   FROM billing_ratedusage r
   JOIN compute_usagerecord u ON u.id = r.usage_id
@@ -35,8 +35,8 @@ SELECT u.owner_id, sum(r.owner_micro)::bigint
  WHERE r.order_id = %s AND NOT EXISTS (SELECT FROM billing_usagevoid v WHERE v.rated_id = r.id) {}
  GROUP BY u.owner_id ORDER BY u.owner_id
 """
-UNSTATED = SHARES.format("AND NOT EXISTS (SELECT FROM billing_statemententry e WHERE e.transfer_id = t.id)")
-SHARES = SHARES.format("")
+UNSTATED_SHARES = _SHARES.format("AND NOT EXISTS (SELECT FROM billing_statemententry e WHERE e.transfer_id = t.id)")
+SHARES = _SHARES.format("")
 
 
 @transaction.atomic
@@ -48,14 +48,14 @@ def open_order(
     Raises InvalidInput (`reason_short`; `amount_invalid` for more than was charged and not given back yet) and
     Conflict: `job_running`, `too_late` after DISPUTE_DAYS, `dispute_open`, `idempotency_conflict`.
     """
-    order = give_backs.locked(order.pk)  # from here on nobody else can give back anything of this order
+    order = returned_charges.lock_order(order.pk)  # from here on nobody else can give back anything of this order
     if first := _first(idempotency_key, order=order, claimed_micro=claimed_micro):
         return first
     _check_reason(reason)
     if order.status != JobOrder.Status.CLOSED or order.closed_at is None:
         raise Conflict("The job has not ended yet: cancel it instead.", code="job_running")
     _check_time(order.closed_at + timedelta(days=settings.DISPUTE_DAYS))
-    _check_amount(claimed_micro, give_backs.of(order).left_micro)
+    _check_amount(claimed_micro, returned_charges.returned_charges_of(order).left_micro)
     return _create(
         Dispute(
             organization=organization,
@@ -107,7 +107,7 @@ def add_message(*, dispute: Dispute, text: str, author: User, from_operator: boo
     text = text.strip()
     if not 0 < len(text) <= TEXT_MAX:
         raise InvalidInput(f"Write a message of at most {TEXT_MAX} characters.", code="text_invalid")
-    row = locked(dispute)
+    row = lock_dispute(dispute)
     if row.status != Dispute.Status.OPEN:
         raise Conflict("This dispute has ended.", code="dispute_ended")
     message = DisputeMessage.objects.create(dispute=row, author=author, from_operator=from_operator, text=text)
@@ -125,19 +125,19 @@ def add_message(*, dispute: Dispute, text: str, author: User, from_operator: boo
 @transaction.atomic
 def withdraw(*, dispute: Dispute, actor: User) -> Dispute:
     """Withdraw the dispute for the side that opened it, and release what was held. Raises InvalidTransition."""
-    row = locked(dispute)
+    row = lock_dispute(dispute)
     transition(row, Dispute.Status.WITHDRAWN, decided_at=timezone.now())
     audit.record(actor=actor, action="dispute.withdrawn", subject=row.public_id)
-    ledger.post(let_go(row))
+    ledger.post(release_postings(row))
     return row
 
 
-def locked(dispute: Dispute) -> Dispute:
+def lock_dispute(dispute: Dispute) -> Dispute:
     """Return the dispute with its row locked until the end of the transaction."""
     return Dispute.objects.select_for_update(of=("self",)).get(pk=dispute.pk)
 
 
-def let_go(dispute: Dispute) -> list[Posting]:
+def release_postings(dispute: Dispute) -> list[Posting]:
     """Return the postings that release what is held for a dispute: from `reserve` back to each owner's `payable`."""
     held = LedgerTransfer.objects.filter(idempotency_key__startswith=f"dispute:{dispute.public_id}:reserve:")
     return [
@@ -153,14 +153,14 @@ def let_go(dispute: Dispute) -> list[Posting]:
     ]
 
 
-def owners_parts(dispute: Dispute, amount_micro: int, *, paid: str = SHARES) -> dict[int, int]:
+def owner_parts(dispute: Dispute, amount_micro: int, *, paid: str = SHARES) -> dict[int, int]:
     """Return each owner's part of an amount, in micro-units by owner id, rounded down; zero parts are left out.
 
     The part is in proportion to the owner's pay (rows of the query `paid`) within the charge. Voided usage counts in
     neither.
     """
     assert dispute.order is not None
-    standing_micro = give_backs.of(dispute.order).standing_micro
+    standing_micro = returned_charges.returned_charges_of(dispute.order).standing_micro
     with connection.cursor() as cursor:
         cursor.execute(paid, [dispute.order_id])
         parts = {owner: micro * amount_micro // standing_micro for owner, micro in cursor.fetchall()}
@@ -193,9 +193,9 @@ def _create(dispute: Dispute, *, subject: object) -> Dispute:
 
 
 def _reserves(dispute: Dispute) -> list[Posting]:
-    parts = owners_parts(dispute, dispute.claimed_micro, paid=UNSTATED)
+    parts = owner_parts(dispute, dispute.claimed_micro, paid=UNSTATED_SHARES)
     places = {
-        (owner, kind): Place(kind=kind, currency=dispute.currency, owner_id=owner)
+        (owner, kind): AccountName(kind=kind, currency=dispute.currency, owner_id=owner)
         for owner in parts
         for kind in (Kind.PAYABLE, Kind.RESERVE)
     }

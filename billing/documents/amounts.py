@@ -10,7 +10,7 @@ from core.money import MICRO
 MICRO_PER_CENT = 10_000
 
 
-def exact(amount_micro: int, currency: str) -> str:
+def exact_amount(amount_micro: int, currency: str) -> str:
     """Return the amount with two decimal places if it is in whole cents, else with six: "$12.30", "$0.000123"."""
     active = locale.active()
     places = 2 if amount_micro % MICRO_PER_CENT == 0 else 6

@@ -18,7 +18,7 @@ def roboto(style: str) -> Path:
     return Path(str(files("font_roboto") / "files" / f"Roboto-{style}.ttf"))
 
 
-def extra() -> tuple[Path, ...]:
+def extra_fonts() -> tuple[Path, ...]:
     """Return the paths of PDF_FONTS, fonts for other scripts (such as Noto Sans JP), in the order of their use."""
     return tuple(Path(name) for name in settings.PDF_FONTS)
 
@@ -33,9 +33,9 @@ def characters(font: Path) -> frozenset[int]:
     return frozenset(loaded.cmap)
 
 
-def writable(text: str) -> str:
+def writable_text(text: str) -> str:
     """Return the text in characters that the fonts have; a letter that they lack loses its accents or is UNKNOWN."""
-    known = frozenset().union(characters(roboto("Regular")), *map(characters, extra()))
+    known = frozenset().union(characters(roboto("Regular")), *map(characters, extra_fonts()))
     composed = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\t", " ")
     return "".join(_nearest(char, known) for char in composed)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from billing.documents.amounts import exact
+from billing.documents.amounts import exact_amount
 from billing.documents.parties import seller
 from billing.documents.pdf import Column, Document
 from billing.invoices.invoices import number_of
@@ -10,7 +10,7 @@ from billing.models import Invoice, InvoiceLine
 from billing.periods import first_day, last_day
 from core import locale
 
-PAID = "Paid from the prepaid wallet. Nothing is due."
+PAID_NOTE = "Paid from the prepaid wallet. Nothing is due."
 COLUMNS = (
     Column("Job", 5),
     Column("Items", 1.3, right=True),
@@ -23,7 +23,7 @@ COLUMNS = (
 
 def render(invoice: Invoice) -> bytes:
     """Return the PDF. The same invoice always gives the same bytes."""
-    with locale.use(locale.DEFAULT, "UTC"):
+    with locale.override(locale.DEFAULT, "UTC"):
         return _document(invoice).render()
 
 
@@ -33,7 +33,7 @@ def file_name(invoice: Invoice) -> str:
 
 
 def _document(invoice: Invoice) -> Document:
-    document = Document(title="Invoice", number=number_of(invoice), made_at=invoice.created_at, note=PAID)
+    document = Document(title="Invoice", number=number_of(invoice), made_at=invoice.created_at, note=PAID_NOTE)
     document.addresses(("From", seller()), ("To", f"{invoice.customer_name}\n{invoice.customer_address}".strip()))
     document.facts(
         [
@@ -45,7 +45,7 @@ def _document(invoice: Invoice) -> Document:
     document.grid(COLUMNS, _rows(invoice))
     document.totals(sums(invoice))
     document.totals(payment(invoice))
-    document.paragraph(PAID)
+    document.paragraph(PAID_NOTE)
     document.paragraph(
         "Work that was verified late, and corrections, are on the first invoice after they were booked, whatever period"
         " they belong to.",
@@ -59,18 +59,18 @@ def _rows(invoice: Invoice) -> Iterator[tuple[str, ...]]:
     for line in lines.iterator(chunk_size=2000):
         name = f"{line.description}\n{line.order.job.public_id}" if line.order else line.description
         if line.kind == InvoiceLine.Kind.CORRECTION:
-            yield name, "", "", "", "", exact(line.amount_micro, invoice.currency)
+            yield name, "", "", "", "", exact_amount(line.amount_micro, invoice.currency)
             continue
-        price = f"{exact(line.price_micro_per_hour, invoice.currency)} / h"
+        price = f"{exact_amount(line.price_micro_per_hour, invoice.currency)} / h"
         if line.price_micro_per_kwh:
-            price += f"\n{exact(line.price_micro_per_kwh, invoice.currency)} / kWh"
+            price += f"\n{exact_amount(line.price_micro_per_kwh, invoice.currency)} / kWh"
         yield (
             name,
             locale.number(line.items),
             locale.duration(line.compute_ms),
             locale.energy(line.energy_mwh),
             price,
-            exact(line.amount_micro, invoice.currency),
+            exact_amount(line.amount_micro, invoice.currency),
         )
 
 
@@ -79,7 +79,7 @@ def sums(invoice: Invoice) -> list[tuple[str, str]]:
     parts = [("Verified work", invoice.charged_micro)]
     if invoice.corrected_micro:
         parts.append(("Corrections", invoice.corrected_micro))
-    return [(name, exact(micro, invoice.currency)) for name, micro in (*parts, ("Total", invoice.total_micro))]
+    return [(name, exact_amount(micro, invoice.currency)) for name, micro in (*parts, ("Total", invoice.total_micro))]
 
 
 def payment(invoice: Invoice) -> list[tuple[str, str]]:
@@ -90,4 +90,4 @@ def payment(invoice: Invoice) -> list[tuple[str, str]]:
         parts.append(("Paid from the wallet", from_wallet))
     if invoice.corrected_micro:
         parts.append(("Given back to the wallet", invoice.corrected_micro))
-    return [(name, exact(micro, invoice.currency)) for name, micro in (*parts, ("Amount due", 0))]
+    return [(name, exact_amount(micro, invoice.currency)) for name, micro in (*parts, ("Amount due", 0))]

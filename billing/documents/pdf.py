@@ -43,12 +43,12 @@ class Document(FPDF):
 
     def __init__(self, *, title: str, number: str, made_at: datetime, note: str = "") -> None:
         super().__init__(orientation="portrait", unit="mm", format="A4")
-        self.paper_title, self.paper_number, self.note = title, fonts.writable(number), fonts.writable(note)
+        self.paper_title, self.paper_number, self.note = title, fonts.writable_text(number), fonts.writable_text(note)
         self.add_font("text", "", fonts.roboto("Regular"))
         self.add_font("text", "B", fonts.roboto("Bold"))
-        for index, path in enumerate(fonts.extra()):
+        for index, path in enumerate(fonts.extra_fonts()):
             self.add_font(f"extra{index}", "", path)
-        self.set_fallback_fonts([f"extra{index}" for index in range(len(fonts.extra()))], exact_match=False)
+        self.set_fallback_fonts([f"extra{index}" for index in range(len(fonts.extra_fonts()))], exact_match=False)
         self.set_title(f"{title} {self.paper_number}".strip())
         self.set_lang("en")
         self.set_author(SITE)
@@ -93,7 +93,7 @@ class Document(FPDF):
             self.ink(SOFT, SMALL_PT)
             self.cell(width - 6, LINE_MM, heading, new_x=XPos.LEFT, new_y=YPos.NEXT)
             self.ink(INK, TEXT_PT)
-            self.multi_cell(width - 6, LINE_MM, fonts.writable(text), align="L")
+            self.multi_cell(width - 6, LINE_MM, fonts.writable_text(text), align="L")
             bottom = max(bottom, self.get_y())
         self.set_xy(self.l_margin, bottom)
         self.ln(5)
@@ -102,9 +102,9 @@ class Document(FPDF):
         """Print names with their values, one pair a line."""
         for name, value in pairs:
             self.ink(SOFT, TEXT_PT)
-            self.cell(45, LINE_MM, fonts.writable(name))
+            self.cell(45, LINE_MM, fonts.writable_text(name))
             self.ink(INK, TEXT_PT)
-            self.multi_cell(0, LINE_MM, fonts.writable(value), align="L", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+            self.multi_cell(0, LINE_MM, fonts.writable_text(value), align="L", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
         self.ln(5)
 
     def heading(self, text: str) -> None:
@@ -112,17 +112,17 @@ class Document(FPDF):
         if self.will_page_break(4 * LINE_MM):  # a heading never stands alone at the foot of a page
             self.add_page()
         self.ink(INK, TEXT_PT + 2, bold=True)
-        self.cell(0, LINE_MM + 2, fonts.writable(text), new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+        self.cell(0, LINE_MM + 2, fonts.writable_text(text), new_x=XPos.LMARGIN, new_y=YPos.NEXT)
 
     def paragraph(self, text: str, *, small: bool = False) -> None:
         """Print a paragraph, in small grey type if `small`."""
         self.ink(SOFT if small else INK, SMALL_PT if small else TEXT_PT)
-        self.multi_cell(0, LINE_MM, fonts.writable(text), align="L", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+        self.multi_cell(0, LINE_MM, fonts.writable_text(text), align="L", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
         self.ln(2)
 
     def grid(self, columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
         """Print a table. Every page repeats the headings; a row never splits over two pages."""
-        draw(self, columns, rows)
+        draw_table(self, columns, rows)
         self.ln(3)
 
     def totals(self, pairs: Sequence[tuple[str, str]]) -> None:
@@ -136,9 +136,9 @@ class Document(FPDF):
                 self.ln(1)
             self.set_x(self.l_margin + self.epw / 2)
             self.ink(INK if is_last else SOFT, TEXT_PT, bold=is_last)
-            self.cell(self.epw * 0.3, LINE_MM + 1, fonts.writable(name))
+            self.cell(self.epw * 0.3, LINE_MM + 1, fonts.writable_text(name))
             self.ink(INK, TEXT_PT, bold=is_last)
-            self.cell(0, LINE_MM + 1, fonts.writable(value), align="R", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+            self.cell(0, LINE_MM + 1, fonts.writable_text(value), align="R", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
         self.ln(4)
 
     def render(self) -> bytes:
@@ -157,7 +157,7 @@ class Document(FPDF):
         self.line(self.l_margin if left is None else left, self.get_y(), self.w - self.r_margin, self.get_y())
 
 
-def draw(document: Document, columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
+def draw_table(document: Document, columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
     """Draw a table. Every page repeats the headings; a row never splits over two pages."""
     widths = _widths(document, columns)
     headings = [column.heading for column in columns]
@@ -186,7 +186,7 @@ def _set_type(document: Document, *, bold: bool = False) -> None:
 
 
 def _lines(document: Document, text: str, width: float) -> list[str]:
-    written = fonts.writable(text)
+    written = fonts.writable_text(text)
     if "\n" not in written and document.get_string_width(written) <= width - 2 * CELL_PAD_MM:
         return [written]
     room = width - 2 * CELL_PAD_MM + 2 * document.c_margin  # multi_cell subtracts its own margin from the width

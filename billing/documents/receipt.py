@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from billing.documents.amounts import exact
+from billing.documents.amounts import exact_amount
 from billing.documents.parties import customer, seller
 from billing.documents.pdf import Document
 from billing.models import CardTopUp, Refund
@@ -65,10 +65,10 @@ def _render(
     total: tuple[str, int],
     text: str,
 ) -> bytes:
-    with locale.use(locale.DEFAULT, "UTC"):
+    with locale.override(locale.DEFAULT, "UTC"):
         document = Document(title=title, number=number_of(row.public_id), made_at=made_at, note="Nothing is due.")
         document.addresses(("From", seller()), ("To", customer(row.organization)))
         document.facts([(date_label, locale.moment(made_at)), *(fact for fact in facts if fact[1])])
-        document.totals([(total[0], exact(total[1], row.currency))])
+        document.totals([(total[0], exact_amount(total[1], row.currency))])
         document.paragraph(text)
         return document.render()

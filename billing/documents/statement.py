@@ -5,9 +5,9 @@ from typing import Any
 
 from django.conf import settings
 
-from billing.documents.amounts import exact
+from billing.documents.amounts import exact_amount
 from billing.documents.pdf import Column, Document
-from billing.earnings.selectors import Earned
+from billing.earnings.selectors import EarningsSum
 from billing.models import Statement, StatementLine
 from billing.periods import first_day, last_day
 from billing.statements.selectors import Detail, detail
@@ -17,7 +17,7 @@ ROUNDING = (
     "Energy and wear are your own costs, shown for information: we do not deduct them. They are kept in billionths,"
     " added up and rounded once; each line is rounded so that the lines add up to the sum."
 )
-WORK = (
+WORK_COLUMNS = (
     Column("Vehicle, class, month", 3.6),
     Column("Units", 0.9, right=True),
     Column("Compute time", 1.5, right=True),
@@ -26,12 +26,12 @@ WORK = (
     Column("Wear", 1.5, right=True),
     Column("Net", 1.5, right=True),
 )
-OTHERS = (Column("What", 2), Column("Note", 4), Column("Amount", 1.5, right=True))
+OTHER_COLUMNS = (Column("What", 2), Column("Note", 4), Column("Amount", 1.5, right=True))
 
 
 def render(statement: Statement) -> bytes:
     """Return the PDF. The same statement always gives the same bytes."""
-    with locale.use(locale.DEFAULT, "UTC"):
+    with locale.override(locale.DEFAULT, "UTC"):
         return _document(detail(statement)).render()
 
 
@@ -54,12 +54,12 @@ def _document(shown: Detail) -> Document:
     )
     if shown.work:
         document.heading("Verified work")
-        document.grid(WORK, _work(shown))
+        document.grid(WORK_COLUMNS, _work(shown))
         document.paragraph(ROUNDING, small=True)
     if shown.others:
         document.heading("Corrections and other entries")
-        document.grid(OTHERS, _others(shown))
-    document.totals([(name, exact(micro, row.currency)) for name, micro in shown.sums()])
+        document.grid(OTHER_COLUMNS, _others(shown))
+    document.totals([(name, exact_amount(micro, row.currency)) for name, micro in shown.sums()])
     document.paragraph(
         "The signed records of all this work can be downloaded with the statement on our pages. The program"
         " driveway-verify computes every figure again from them.",
@@ -75,10 +75,10 @@ def _work(shown: Detail) -> Iterator[tuple[str, ...]]:
     yield _work_row("Sum", shown.work_total, currency)
 
 
-def _work_row(name: str, earned: Earned[Any], currency: str) -> tuple[str, ...]:
+def _work_row(name: str, earned: EarningsSum[Any], currency: str) -> tuple[str, ...]:
     amounts = (earned.gross_micro, earned.energy_micro, earned.wear_micro, earned.net_micro)
     counts = (locale.number(earned.attempts), locale.duration(earned.compute_ms))
-    return (name, *counts, *(exact(micro, currency) for micro in amounts))
+    return (name, *counts, *(exact_amount(micro, currency) for micro in amounts))
 
 
 def line_name(line: StatementLine) -> str:
@@ -92,4 +92,4 @@ def line_name(line: StatementLine) -> str:
 def _others(shown: Detail) -> Iterator[tuple[str, ...]]:
     for line in shown.others:
         what = f"{line.get_kind_display()}\n{locale.month(line.service_month)}"
-        yield what, line.note, exact(line.amount_micro, shown.statement.currency)
+        yield what, line.note, exact_amount(line.amount_micro, shown.statement.currency)

@@ -24,7 +24,7 @@ SUMS = ("attempts", "compute_ms", "energy_mwh", "gross_micro", "energy_cost_nano
 
 
 @dataclass(frozen=True)
-class Earned(Generic[Key]):
+class EarningsSum(Generic[Key]):
     """What one day, month or vehicle earned, or (`key` None) a sum of them."""
 
     key: Key
@@ -45,7 +45,7 @@ class Earned(Generic[Key]):
         return not (self.attempts or self.gross_micro or self.energy_micro or self.wear_micro)
 
 
-NOTHING: Earned[None] = Earned(None, 0, 0, 0, 0, 0, 0)
+NO_EARNINGS: EarningsSum[None] = EarningsSum(None, 0, 0, 0, 0, 0, 0)
 
 
 class RunningSum:
@@ -62,7 +62,7 @@ class RunningSum:
 
 
 @dataclass(frozen=True)
-class Owed:
+class OwedAmounts:
     """What an owner is owed now, by ledger account."""
 
     payable_micro: int  # owed, on the next statement; may be negative
@@ -70,14 +70,14 @@ class Owed:
     reserve_micro: int  # held while a job is disputed
 
 
-def days(owner: Owner, since: date, until: date, *, currency: str = "") -> list[Earned[date]]:
+def days(owner: Owner, since: date, until: date, *, currency: str = "") -> list[EarningsSum[date]]:
     """Return what every day in [since, until) earned, including days without work."""
     found = {row["day"]: row for row in _sums(owner, currency, since, until, "day")}
     all_days = (since + timedelta(days=index) for index in range((until - since).days))
     return _rows((day, found.get(day, {})) for day in all_days)
 
 
-def months(owner: Owner, year: int, *, currency: str = "") -> list[Earned[date]]:
+def months(owner: Owner, year: int, *, currency: str = "") -> list[EarningsSum[date]]:
     """Return what each of the twelve months of a year earned; the keys are their first days."""
     span = Span.year(year)
     rows = (
@@ -93,28 +93,28 @@ def months(owner: Owner, year: int, *, currency: str = "") -> list[Earned[date]]
 
 def vehicles(
     owner: Owner, since: date | None = None, until: date | None = None, *, currency: str = ""
-) -> list[Earned[Vehicle]]:
+) -> list[EarningsSum[Vehicle]]:
     """Return what each vehicle that worked earned, in [since, until) or in its whole life, sorted by name."""
     found = {row["vehicle"]: row for row in _sums(owner, currency, since, until, "vehicle")}
     named = Vehicle.objects.filter(pk__in=found).order_by("label", "pk")
     return _rows((vehicle, found[vehicle.pk]) for vehicle in named)
 
 
-def of_vehicle(vehicle: Vehicle, owner: Owner, *, currency: str = "") -> Earned[None]:
+def vehicle_total(vehicle: Vehicle, owner: Owner, *, currency: str = "") -> EarningsSum[None]:
     """Return what one vehicle has earned for this owner in all."""
     return _rows([(None, _days(owner, currency).filter(vehicle=vehicle).aggregate(**_aggregates()))])[0]
 
 
-def lifetime(owner: Owner, *, currency: str = "") -> Earned[None]:
+def lifetime_total(owner: Owner, *, currency: str = "") -> EarningsSum[None]:
     """Return what the owner has earned in all."""
     return _rows([(None, _days(owner, currency).aggregate(**_aggregates()))])[0]
 
 
-def total(rows: Iterable[Earned[Any]]) -> Earned[None]:
+def total(rows: Iterable[EarningsSum[Any]]) -> EarningsSum[None]:
     """Return the sum of the rows."""
     rows = list(rows)
     names = ("attempts", "compute_ms", "energy_mwh", "gross_micro", "energy_micro", "wear_micro")
-    return Earned(None, *(sum(getattr(row, name) for row in rows) for name in names))
+    return EarningsSum(None, *(sum(getattr(row, name) for row in rows) for name in names))
 
 
 def currencies(owner: Owner) -> list[str]:
@@ -128,13 +128,13 @@ def first_day(owner: Owner) -> date | None:
     return EarningsDay.objects.filter(owner=owner).order_by("day").values_list("day", flat=True).first()
 
 
-def owed(owner: Owner, *, currency: str = "") -> Owed:
+def owed_amounts(owner: Owner, *, currency: str = "") -> OwedAmounts:
     """Return what the owner is owed now, from the ledger; by default in the owner's own currency."""
     accounts = LedgerAccount.objects.filter(
         owner=owner, currency=currency or owner.currency, kind__in=["payable", "in_transit", "reserve"]
     )
     balances = dict(accounts.values_list("kind", "balance_micro"))
-    return Owed(balances.get("payable", 0), balances.get("in_transit", 0), balances.get("reserve", 0))
+    return OwedAmounts(balances.get("payable", 0), balances.get("in_transit", 0), balances.get("reserve", 0))
 
 
 def next_statement_at(now: datetime | None = None) -> datetime:
@@ -159,7 +159,7 @@ def _aggregates() -> dict[str, Any]:
     return {f"sum_{name}": Sum(F(name)) for name in SUMS}
 
 
-def _rows(found: Iterable[tuple[Key, dict[str, Any]]]) -> list[Earned[Key]]:
+def _rows(found: Iterable[tuple[Key, dict[str, Any]]]) -> list[EarningsSum[Key]]:
     energy, wear = RunningSum(), RunningSum()
     rows = []
     for key, row in found:
@@ -167,5 +167,5 @@ def _rows(found: Iterable[tuple[Key, dict[str, Any]]]) -> list[Earned[Key]]:
             int(row.get(f"sum_{name}") or 0) for name in SUMS
         )
         costs = energy.add(energy_nano), wear.add(wear_nano)
-        rows.append(Earned(key, attempts, compute_ms, energy_mwh, gross_micro, *costs))
+        rows.append(EarningsSum(key, attempts, compute_ms, energy_mwh, gross_micro, *costs))
     return rows

@@ -89,7 +89,7 @@ class Quarter:
 
 
 @dataclass(frozen=True)
-class Form:
+class TaxForm:
     """The form on which a country makes a platform report a year's payments, and from which amount on."""
 
     name: str
@@ -122,16 +122,16 @@ class TaxYear:
     def fees_micro(self) -> int:
         return sum(quarter.fees_micro for quarter in self.quarters.values())
 
-    def reaches(self, form: Form | None) -> bool:
+    def reaches(self, form: TaxForm | None) -> bool:
         """Return whether the payments reach the form's threshold, in the form's currency."""
         return form is not None and self.currency == form.currency and self.paid_micro >= form.threshold_micro
 
 
-def form_of(country: str, year: int) -> Form | None:
+def form_of(country: str, year: int) -> TaxForm | None:
     """Return the form that a country requires for a year (settings.TAX_FORMS: the newest in force by then), or None."""
     forms_by_year = settings.TAX_FORMS.get(country, {})
     in_force = [since for since in forms_by_year if int(since) <= year]
-    return Form(*forms_by_year[max(in_force, key=int)]) if in_force else None
+    return TaxForm(*forms_by_year[max(in_force, key=int)]) if in_force else None
 
 
 def year_of(owner: Owner, year: int) -> list[TaxYear]:

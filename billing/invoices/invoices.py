@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from accounts.mails import outbox
 from billing import periods
-from billing.invoices.sql import CLOSE, LOCK, TELL, WITH_CHARGES
+from billing.invoices.sql import CLOSE, LOCK, QUEUE_MAILS, WITH_CHARGES
 from billing.models import Invoice
 from core.db import atomic_retrying, execute_batch
 from core.errors import InvalidInput
@@ -53,7 +53,7 @@ def _with_charges(until: datetime, last_id: int) -> list[int]:
 def _close(until: datetime, organizations: list[int]) -> int:
     execute_batch(LOCK, [organizations])
     invoices = [row[0] for row in execute_batch(CLOSE, {"organizations": organizations, "until": until})]
-    execute_batch(TELL, [invoices])
+    execute_batch(QUEUE_MAILS, [invoices])
     outbox.wake()
     return len(invoices)
 

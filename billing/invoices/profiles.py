@@ -8,10 +8,10 @@ from billing.models import BillingProfile
 from core.errors import InvalidInput
 from core.money import LIMIT_MAX_MICRO
 
-LONGEST = {"legal_name": 200, "address": 500, "tax_id": 40}  # characters: the lengths of the columns
+MAX_LENGTHS = {"legal_name": 200, "address": 500, "tax_id": 40}  # characters: the lengths of the columns
 
 
-def of(organization: Organization) -> BillingProfile:
+def profile_of(organization: Organization) -> BillingProfile:
     """Return the organization's profile, or an unsaved, empty one if there is none yet."""
     profile = BillingProfile.objects.filter(organization=organization).first()
     return profile or BillingProfile(organization=organization)
@@ -31,7 +31,7 @@ def change(
 
     Setting the same values again changes nothing. The audit trail names the changed fields, not their texts, which may
     be personal data. Raises InvalidInput: `amount_invalid` for a threshold below zero or above LIMIT_MAX_MICRO,
-    `text_too_long` for a text longer than LONGEST.
+    `text_too_long` for a text longer than MAX_LENGTHS.
     """
     wanted = {"legal_name": _line(legal_name), "address": _lines(address), "tax_id": _line(tax_id)}
     _check(wanted, low_balance_micro)
@@ -59,8 +59,8 @@ def _check(texts: dict[str, str], low_balance_micro: int | None) -> None:
     if low_balance_micro is not None and not 0 <= low_balance_micro <= LIMIT_MAX_MICRO:
         raise InvalidInput("A threshold is zero or more.", code="amount_invalid", low_balance_micro=low_balance_micro)
     for name, text in texts.items():
-        if len(text) > LONGEST[name]:
-            raise InvalidInput("This text is too long.", code="text_too_long", field=name, max_length=LONGEST[name])
+        if len(text) > MAX_LENGTHS[name]:
+            raise InvalidInput("This text is too long.", code="text_too_long", field=name, max_length=MAX_LENGTHS[name])
 
 
 def _line(text: str) -> str:

@@ -133,7 +133,7 @@ SELECT id FROM made ORDER BY id
 """  # noqa: S608
 
 # One mail an invoice to each of the organization's admins and finance people.
-TELL = queue_from("""
+QUEUE_MAILS = queue_from("""
 SELECT m.user_id, 'invoice-ready' AS kind,
        jsonb_build_object('organization', o.name, 'number', i.number, 'id', i.public_id, 'total_micro', i.total_micro,
            'currency', i.currency, 'from_on', (i.period_start_at AT TIME ZONE 'UTC')::date,

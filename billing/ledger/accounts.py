@@ -10,7 +10,7 @@ Kind = LedgerAccount.Kind
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class AccountName:
     """The name of one ledger account: kind, currency, and the organization or owner (neither: the platform's)."""
 
     kind: str
@@ -41,7 +41,7 @@ class Place:
         )
 
 
-def accounts(places: Iterable[Place]) -> dict[Place, LedgerAccount]:
+def accounts(places: Iterable[AccountName]) -> dict[AccountName, LedgerAccount]:
     """Return the account of each place, making the missing ones. One query if all exist, three if not."""
     wanted = {place.key: place for place in places}
     found = LedgerAccount.objects.in_bulk(list(wanted), field_name="key")
@@ -52,19 +52,19 @@ def accounts(places: Iterable[Place]) -> dict[Place, LedgerAccount]:
     return {place: found[key] for key, place in wanted.items()}
 
 
-def account(place: Place) -> LedgerAccount:
+def account(place: AccountName) -> LedgerAccount:
     """Return the account of one place, making it if it is missing."""
     return accounts([place])[place]
 
 
 def wallet(organization: Organization) -> LedgerAccount:
     """Return the account of what the organization may spend. Its balance is never below zero."""
-    return account(Place(kind=Kind.WALLET, currency=organization.currency, organization_id=organization.pk))
+    return account(AccountName(kind=Kind.WALLET, currency=organization.currency, organization_id=organization.pk))
 
 
 def hold(organization: Organization) -> LedgerAccount:
     """Return the account of what the organization's open orders may still cost. Its balance is never below zero."""
-    return account(Place(kind=Kind.HOLD, currency=organization.currency, organization_id=organization.pk))
+    return account(AccountName(kind=Kind.HOLD, currency=organization.currency, organization_id=organization.pk))
 
 
 def payable(owner: Owner, currency: str) -> LedgerAccount:
@@ -72,9 +72,9 @@ def payable(owner: Owner, currency: str) -> LedgerAccount:
 
     Its balance may go below zero: a correction is set off against earnings on the next statement.
     """
-    return account(Place(kind=Kind.PAYABLE, currency=currency, owner_id=owner.pk))
+    return account(AccountName(kind=Kind.PAYABLE, currency=currency, owner_id=owner.pk))
 
 
 def platform(kind: str, currency: str) -> LedgerAccount:
     """Return one of the platform's own accounts (LedgerAccount.OF_PLATFORM), such as `stripe_clearing` or `revenue`."""
-    return account(Place(kind=kind, currency=currency))
+    return account(AccountName(kind=kind, currency=currency))

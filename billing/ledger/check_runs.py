@@ -16,16 +16,16 @@ from core.errors import InvalidInput
 
 logger = logging.getLogger(__name__)
 # Advisory lock, "ledger" in ASCII: a run that began earlier must not write its findings after one that began later.
-ONE_AT_A_TIME = 0x6C6564676572
+ADVISORY_LOCK = 0x6C6564676572
 NOTE_MAX = 500
 
 # A difference that an earlier run found keeps its first run and its note.
-SEEN_AGAIN = """
+UPDATE_KNOWN = """
 UPDATE billing_ledgerdifference d SET expected_micro = f.expected, actual_micro = f.actual, last_seen_id = %s
   FROM unnest(%s::text[], %s::text[], %s::numeric[], %s::numeric[]) AS f (name, subject, expected, actual)
  WHERE d.gone_at IS NULL AND (d.check_name, d.subject) = (f.name, f.subject)
 """
-SEEN_FIRST = """
+INSERT_NEW = """
 INSERT INTO billing_ledgerdifference
        (check_name, subject, expected_micro, actual_micro, first_seen_id, last_seen_id, created_at)
 SELECT f.name, f.subject, f.expected, f.actual, %s, %s, now()
@@ -42,7 +42,7 @@ def run(*, names: Collection[str] = tuple(CHECKS)) -> list[Difference]:
     """
     with transaction.atomic():
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ONE_AT_A_TIME])
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ADVISORY_LOCK])
         began_at = time.monotonic()
         found = recompute(names)
         check = LedgerCheck.objects.create(
@@ -88,5 +88,5 @@ def _write(check: LedgerCheck, found: Sequence[Difference]) -> None:
         [actual for _, actual in rows.values()],
     ]
     with connection.cursor() as cursor:
-        cursor.execute(SEEN_AGAIN, [check.pk, *columns])
-        cursor.execute(SEEN_FIRST, [check.pk, check.pk, *columns])
+        cursor.execute(UPDATE_KNOWN, [check.pk, *columns])
+        cursor.execute(INSERT_NEW, [check.pk, check.pk, *columns])

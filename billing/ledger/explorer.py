@@ -53,7 +53,7 @@ class Movements:
 
 
 @dataclass(frozen=True)
-class Belonging:
+class RelatedRow:
     """A row that a transfer is part of, with a label for it."""
 
     label: str
@@ -103,10 +103,10 @@ def find(text: str) -> QuerySet[LedgerTransfer]:
         return LedgerTransfer.objects.filter(idempotency_key__startswith=text)
 
 
-def belongings(transfer: LedgerTransfer) -> list[Belonging]:
+def related_rows(transfer: LedgerTransfer) -> list[RelatedRow]:
     """Return everything that the transfer is part of: rows that point to it, and the row that its key names."""
-    found = [Belonging(label, row) for label, row in _pointing(transfer)]
-    return found + [Belonging(label, row) for label, row in _named(transfer) if row is not None]
+    found = [RelatedRow(label, row) for label, row in _pointing(transfer)]
+    return found + [RelatedRow(label, row) for label, row in _named(transfer) if row is not None]
 
 
 def _moved_after(accounts: list[int], after: int) -> dict[int, int]:

@@ -10,15 +10,15 @@ from typing import Any
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
-from billing.ledger.accounts import Place, account, accounts, hold, payable, platform, wallet
+from billing.ledger.accounts import AccountName, account, accounts, hold, payable, platform, wallet
 from billing.ledger.checks import Difference, recompute
 from billing.models import LedgerAccount, LedgerTransfer
 from core.db import execute_batch
 from core.errors import Conflict, from_database
 
 __all__ = [
+    "AccountName",
     "Difference",
-    "Place",
     "PostResult",
     "Posting",
     "account",

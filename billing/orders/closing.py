@@ -9,8 +9,8 @@ from billing.orders import holds
 from compute.models import Attempt, InferenceJob, UsageRecord
 from core.db import atomic_retrying
 
-ENDED = (InferenceJob.Status.COMPLETED, InferenceJob.Status.FAILED, InferenceJob.Status.CANCELLED)
-LIVE = (Attempt.Status.LEASED, Attempt.Status.REPORTED)
+ENDED_STATUSES = (InferenceJob.Status.COMPLETED, InferenceJob.Status.FAILED, InferenceJob.Status.CANCELLED)
+LIVE_STATUSES = (Attempt.Status.LEASED, Attempt.Status.REPORTED)
 
 
 @atomic_retrying
@@ -22,7 +22,7 @@ def close_orders(*, limit: int = 1000) -> int:
     orders = list(_due().select_related("rate_card")[:limit])
     if not orders:
         return 0
-    releases = holds.releases(orders)
+    releases = holds.release_postings(orders)
     JobOrder.objects.filter(pk__in=[order.pk for order in orders]).update(
         status=JobOrder.Status.CLOSED,
         status_code=Subquery(InferenceJob.objects.filter(pk=OuterRef("job_id")).values("status")[:1]),
@@ -35,9 +35,9 @@ def close_orders(*, limit: int = 1000) -> int:
 def _due() -> QuerySet[JobOrder]:
     # A live attempt may still become usage, and usage that is not settled may still be charged.
     unsettled = UsageRecord.objects.filter(job=OuterRef("job"), settled_at=None)
-    live = Attempt.objects.filter(job=OuterRef("job"), status__in=LIVE)
+    live = Attempt.objects.filter(job=OuterRef("job"), status__in=LIVE_STATUSES)
     return (
         JobOrder.objects.select_for_update(skip_locked=True, of=["self"])
-        .filter(~Exists(unsettled), ~Exists(live), status=JobOrder.Status.HELD, job__status__in=ENDED)
+        .filter(~Exists(unsettled), ~Exists(live), status=JobOrder.Status.HELD, job__status__in=ENDED_STATUSES)
         .order_by("pk")
     )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from accounts.models import Organization
 from billing.ledger import posting
-from billing.ledger.posting import Place, Posting
+from billing.ledger.posting import AccountName, Posting
 from billing.models import JobOrder, LedgerAccount, LedgerTransfer
 
 Kind = LedgerAccount.Kind
@@ -24,7 +24,7 @@ def promo_part(organization: Organization, held_micro: int) -> int:
     return min(held_micro, _promo_micro(organization))
 
 
-def take(order: JobOrder, *, currency: str) -> None:
+def post_hold(order: JobOrder, *, currency: str) -> None:
     """Post the order's hold, from promotional credit and the wallet. Raises PaymentRequired (`insufficient_funds`)."""
     hold, promo, wallet = _places(order, currency)
     accounts = posting.accounts([hold, promo, wallet] if order.held_promo_micro else [hold, wallet])
@@ -45,7 +45,7 @@ def take(order: JobOrder, *, currency: str) -> None:
     )
 
 
-def releases(orders: Sequence[JobOrder]) -> list[Posting]:
+def release_postings(orders: Sequence[JobOrder]) -> list[Posting]:
     """Return the postings that release what the orders still hold, to the accounts that it came from."""
     parts = [
         (order, hold, target, amount_micro, suffix)
@@ -78,9 +78,9 @@ def _promo_micro(organization: Organization) -> int:
     return account.values_list("balance_micro", flat=True).first() or 0
 
 
-def _places(order: JobOrder, currency: str) -> tuple[Place, Place, Place]:
+def _places(order: JobOrder, currency: str) -> tuple[AccountName, AccountName, AccountName]:
     hold, promo, wallet = (
-        Place(kind=kind, currency=currency, organization_id=order.organization_id)
+        AccountName(kind=kind, currency=currency, organization_id=order.organization_id)
         for kind in (Kind.HOLD, Kind.PROMO_WALLET, Kind.WALLET)
     )
     return hold, promo, wallet

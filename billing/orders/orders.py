@@ -65,7 +65,7 @@ def order_job(
     order = _create_order(job, quote, cap_micro=cap_micro, held_micro=held_micro)
     # Last, because their locks are held until the end of the transaction. They repeat the checks above under a lock.
     _refuse_suspended(_locked_status(organization))
-    holds.take(order, currency=quote.currency)
+    holds.post_hold(order, currency=quote.currency)
     wake(recharges.TASK)  # the wallet may be low now
     return job
 

@@ -21,9 +21,9 @@ from django.db import connection
 
 from accounts.models import OwnerPolicy
 from billing.ledger import posting
-from billing.ledger.posting import Place
+from billing.ledger.posting import AccountName
 from billing.models import LedgerAccount
-from billing.orders.days import rolled_up
+from billing.orders.daily_sums import daily_sums_sql
 from core.db import atomic_retrying, execute_batch
 
 # Large enough that one transfer sums up much of an order, small enough that nobody waits long for the locked rows.
@@ -142,7 +142,7 @@ WITH priced AS (
       LEFT JOIN paid o ON (o.kind, o.order_id, o.month, o.owner_id) = (r.paid_by, r.order_id, r.month, r.owner_id)
            AND r.owner_micro > 0
       LEFT JOIN paid v ON (v.kind, v.order_id, v.month) = ('revenue', r.order_id, r.month) AND r.revenue_micro > 0
-), {rolled_up("rated")}, advanced AS (
+), {daily_sums_sql("rated")}, advanced AS (
     UPDATE billing_joborder o SET charged_micro = o.charged_micro + t.micro
       FROM (SELECT order_id, sum(charged_micro)::bigint AS micro FROM rated GROUP BY order_id) t
      WHERE o.id = t.order_id AND t.micro > 0
@@ -171,6 +171,6 @@ def settle_usage(*, limit: int = BATCH) -> int:
 def _make_accounts(usage: list[int]) -> None:
     missing = execute_batch(MISSING, [usage])
     posting.accounts(
-        Place(kind=LedgerAccount.Kind(kind), currency=currency, organization_id=organization, owner_id=owner)
+        AccountName(kind=LedgerAccount.Kind(kind), currency=currency, organization_id=organization, owner_id=owner)
         for kind, currency, organization, owner in missing
     )

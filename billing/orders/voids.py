@@ -1,6 +1,6 @@
 """Voids: the platform takes rated usage back. Corrections in the ledger mirror what the usage paid and charged.
 
-The customer's charge is given back out of revenue, to the wallet first and to promotional credit last (give_backs.py).
+The customer's charge is given back out of revenue, to the wallet first and to promotional credit last (returned_charges.py).
 The owner's part is taken from what the owner is owed, which may go below zero and is then set off on the next
 statement. It goes back to revenue or, for work that the platform paid, to the expense of verification. The order's
 charge, the rating and the usage record stay as they were; the sums by day lose what the usage had added.
@@ -11,10 +11,10 @@ from django.db import connection, transaction
 from accounts.access import audit
 from accounts.models import User
 from billing.ledger import posting
-from billing.ledger.posting import Place
+from billing.ledger.posting import AccountName
 from billing.models import LedgerAccount, RatedUsage, UsageVoid
-from billing.orders import give_backs
-from billing.orders.days import rolled_up
+from billing.orders import returned_charges
+from billing.orders.daily_sums import daily_sums_sql
 from core import workers
 from core.db import atomic_retrying, execute_batch
 from core.errors import Conflict, InvalidInput
@@ -72,7 +72,7 @@ WITH voided AS MATERIALIZED (
       FROM corrections x
       LEFT JOIN billing_ledgeraccount d ON d.key = x.debit
       LEFT JOIN billing_ledgeraccount c ON c.key = x.credit
-), {rolled_up("voided", sign="-")}
+), {daily_sums_sql("voided", sign="-")}
 UPDATE billing_usagevoid SET settled_at = now() WHERE id = ANY(%(voids)b::bigint[])
 """  # noqa: S608 - constants
 
@@ -90,7 +90,7 @@ def void(*, rated: RatedUsage, reason: str, actor: User | None) -> UsageVoid:
         raise InvalidInput("Give the reason why this usage is taken back.", code="reason_missing")
     if len(reason) > REASON_MAX_LENGTH:
         raise InvalidInput(f"A reason has at most {REASON_MAX_LENGTH} characters.", code="reason_too_long")
-    given_back = give_backs.of(give_backs.locked(rated.order_id))
+    given_back = returned_charges.returned_charges_of(returned_charges.lock_order(rated.order_id))
     if first := UsageVoid.objects.filter(rated=rated).first():
         return first
     if rated.charged_micro and given_back.granted_micro:
@@ -130,11 +130,11 @@ def settle_voids(*, limit: int = BATCH) -> int:
             place
             for organization, owner, currency, has_promo in execute_batch(PLACES, [claimed])
             for place in (
-                Place(kind=kinds.WALLET, currency=currency, organization_id=organization),
-                Place(kind=kinds.PROMO_WALLET, currency=currency, organization_id=organization),
-                Place(kind=kinds.PAYABLE, currency=currency, owner_id=owner),
-                Place(kind=kinds.REVENUE, currency=currency),
-                Place(kind=kinds.VERIFICATION, currency=currency),
+                AccountName(kind=kinds.WALLET, currency=currency, organization_id=organization),
+                AccountName(kind=kinds.PROMO_WALLET, currency=currency, organization_id=organization),
+                AccountName(kind=kinds.PAYABLE, currency=currency, owner_id=owner),
+                AccountName(kind=kinds.REVENUE, currency=currency),
+                AccountName(kind=kinds.VERIFICATION, currency=currency),
             )
             if has_promo or place.kind != kinds.PROMO_WALLET
         }

@@ -49,7 +49,7 @@ def _status(account: PayeeAccount) -> str:
     return Status.RESTRICTED if account.transfers_status == "restricted" else Status.PENDING
 
 
-def asks_the_owner(row: ConnectedAccount) -> bool:
+def needs_owners_answer(row: ConnectedAccount) -> bool:
     """Return whether Stripe waits for information from the owner now, even if payments continue meanwhile."""
     return any(entry["waits_for"] == "user" and entry["due"] in NOW_DUE for entry in row.requirements)
 

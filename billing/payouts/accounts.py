@@ -29,7 +29,7 @@ DAY = timedelta(days=1)
 SEND_PAYOUTS = "billing.send_payouts"
 
 
-def of(owner: Owner) -> ConnectedAccount | None:
+def account_of(owner: Owner) -> ConnectedAccount | None:
     """Return the owner's account in use, or None."""
     return ConnectedAccount.objects.filter(owner=owner).exclude(status=Status.CLOSED).first()
 
@@ -57,7 +57,7 @@ def start(*, owner: Owner, country: str, idempotency_key: str) -> ConnectedAccou
             if existing is None:
                 return _create(owner, country, idempotency_key)
     except IntegrityError:  # another request at the same moment, or the key was used for an account that is closed now
-        existing = of(owner)
+        existing = account_of(owner)
         if existing is None:
             raise Conflict("This key was used for another account.", code="idempotency_conflict") from None
     if existing.country != country:
@@ -81,7 +81,7 @@ def onboarding_url(*, account: ConnectedAccount, return_url: str, refresh_url: s
     account_states.refuse_closed(account)
     if account.stripe_id is None:
         raise Conflict("Stripe is still preparing your account.", code="account_pending")
-    is_complete = account.status == Status.ACTIVE and not account_states.asks_the_owner(account)
+    is_complete = account.status == Status.ACTIVE and not account_states.needs_owners_answer(account)
     return gateway.account_link(
         account.stripe_id,
         use_case="account_update" if is_complete else "account_onboarding",
@@ -153,7 +153,7 @@ def apply(account: PayeeAccount, *, asked_at: datetime) -> ConnectedAccount | No
         if row is None or (row.checked_at and row.checked_at > asked_at):
             return row
         state = account_states.state_of(account)
-        status_before, asked_before = row.status, account_states.asks_the_owner(row)
+        status_before, asked_before = row.status, account_states.needs_owners_answer(row)
         row.stripe_id, row.checked_at = account.id, asked_at
         row.transfers_status, row.payouts_status = account.transfers_status, account.payouts_status
         row.requirements, row.deadline_at = state.requirements, state.deadline_at
@@ -247,7 +247,7 @@ def _notify(row: ConnectedAccount, status_before: str, asked_before: bool) -> No
         Status.ACTIVE,
     )
     asks_while_ready = row.status == status_before == Status.ACTIVE and not asked_before
-    if account_states.asks_the_owner(row) and (asks_anew or asks_while_ready):
+    if account_states.needs_owners_answer(row) and (asks_anew or asks_while_ready):
         _mail(row, "payout-account-action")
 
 

@@ -14,12 +14,18 @@ from billing.models import ConnectedAccount, Payout, StripeCommand
 from billing.stripe import gateway
 from billing.stripe.gateway import BankPayout, StripeUnavailable
 
-WATCHED = timedelta(days=30)  # how long `refresh_open` follows a payout
+WATCH_PERIOD = timedelta(days=30)  # how long `refresh_open` follows a payout
 # Stripe's status of a payment to the bank -> our `bank_status`.
-SAID = {"pending": "pending", "in_transit": "pending", "paid": "paid", "failed": "failed", "canceled": "failed"}
+BANK_STATUSES = {
+    "pending": "pending",
+    "in_transit": "pending",
+    "paid": "paid",
+    "failed": "failed",
+    "canceled": "failed",
+}
 
 
-class TransferComing(StripeUnavailable):
+class TransferNotStored(StripeUnavailable):
     """Stripe paid the bank before we stored the transfer that this money came from: try again in a moment."""
 
     code = "transfer_coming"
@@ -30,9 +36,9 @@ def apply(bank_payout: BankPayout) -> bool:
 
     May run any number of times, in any order. Stripe pays an account's whole balance to its bank, so a payment to the
     bank carries every transfer made before it that is not at the bank yet. A payment that fails after it was paid takes
-    back only what it carried itself. Raises TransferComing while a transfer to that account is under way.
+    back only what it carried itself. Raises TransferNotStored while a transfer to that account is under way.
     """
-    status = SAID.get(bank_payout.status)
+    status = BANK_STATUSES.get(bank_payout.status)
     if status is None:
         return False
     with transaction.atomic():
@@ -47,7 +53,7 @@ def apply(bank_payout: BankPayout) -> bool:
                 _mail(row, bank_payout)
         Payout.objects.bulk_update(rows, ["bank_status", "bank_code", "bank_payout_id"])
     if Payout.objects.filter(account=account, status="sending", command__status=StripeCommand.Status.QUEUED).exists():
-        raise TransferComing
+        raise TransferNotStored
     return bool(rows)
 
 
@@ -57,7 +63,7 @@ def refresh_open(*, limit: int = 200) -> int:
     Returns the number of accounts asked about, at most `limit`. Raises StripeUnavailable.
     """
     waiting = Payout.objects.filter(
-        status=Payout.Status.PAID, paid_at__gte=timezone.now() - WATCHED, bank_status__in=["", "pending", "failed"]
+        status=Payout.Status.PAID, paid_at__gte=timezone.now() - WATCH_PERIOD, bank_status__in=["", "pending", "failed"]
     )
     accounts = ConnectedAccount.objects.filter(pk__in=waiting.values("account_id")).order_by("id")[:limit]
     for account in accounts:

@@ -7,12 +7,12 @@ from django.utils import timezone
 
 from accounts.mails import outbox
 from billing.ledger import posting
-from billing.ledger.posting import Place, Posting
+from billing.ledger.posting import AccountName, Posting
 from billing.models import ConnectedAccount, LedgerAccount, LedgerTransfer, Payout, StripeCommand
 from billing.payouts import account_states, reversals
 from billing.stripe import gateway
 from billing.stripe.amounts import to_micro, to_minor
-from billing.stripe.commands import Sent, StripeCommandKind
+from billing.stripe.commands import CommandResult, StripeCommandKind
 from billing.stripe.gateway import StripeRefused, StripeUnknownOutcome, Transfer
 from core.errors import Conflict, DomainError
 from core.states import transition
@@ -20,12 +20,12 @@ from core.states import transition
 Status = Payout.Status
 Kind = LedgerAccount.Kind
 # Stripe's error codes after which a payout is scheduled again; after any other refusal it waits for an operator.
-LOW = {"balance_insufficient"}
-NOT_READY = {"insufficient_capabilities_for_transfer", "account_closed", "account_invalid"}
+LOW_BALANCE_CODES = {"balance_insufficient"}
+ACCOUNT_NOT_READY_CODES = {"insufficient_capabilities_for_transfer", "account_closed", "account_invalid"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Transferred(Sent):
+class TransferResult(CommandResult):
     """Stripe's answer to a transfer, with the transfer itself: if it is found late, it may be reversed already."""
 
     transfer: Transfer
@@ -57,27 +57,27 @@ class TransferCommand(StripeCommandKind):
             "metadata": {"payout": str(row.public_id), "command": command.idempotency_key},
         }
 
-    def send(self, command: StripeCommand) -> Sent:
+    def send(self, command: StripeCommand) -> CommandResult:
         return _sent(gateway.create_transfer(command.params or {}, idempotency_key=command.idempotency_key), command)
 
-    def find(self, command: StripeCommand) -> Sent | None:
+    def find(self, command: StripeCommand) -> CommandResult | None:
         """Return the transfer of this payout, whichever of its commands made it. Stripe lists new transfers at once."""
         wanted = command.params or {}
         found = gateway.find_transfer(group=wanted["transfer_group"], payout=wanted["metadata"]["payout"])
         return _sent(found, command) if found else None
 
-    def done(self, command: StripeCommand, sent: Sent) -> None:
+    def on_done(self, command: StripeCommand, sent: CommandResult) -> None:
         """Mark the payout as paid and post it (in_transit -> stripe_clearing), dated by Stripe's transfer.
 
         If the transfer has been reversed as a whole meanwhile, post that as well, and send no mail.
         """
-        assert isinstance(sent, Transferred)
+        assert isinstance(sent, TransferResult)
         row = Payout.objects.select_for_update(of=("self",)).select_related("owner__user").get(pk=command.subject_id)
         if row.status != Status.SENDING:
             return
         places = [
-            Place(kind=Kind.IN_TRANSIT, currency=row.currency, owner_id=row.owner_id),
-            Place(kind=Kind.STRIPE_CLEARING, currency=row.currency),
+            AccountName(kind=Kind.IN_TRANSIT, currency=row.currency, owner_id=row.owner_id),
+            AccountName(kind=Kind.STRIPE_CLEARING, currency=row.currency),
         ]
         accounts = posting.accounts(places)
         is_reversed = reversals.is_whole(sent.transfer)
@@ -113,19 +113,19 @@ class TransferCommand(StripeCommandKind):
             bank_status="pending",
         )
         if is_reversed:
-            reversals.reversed_now(row)
+            reversals.mark_reversed(row)
         else:
-            reversals.come_back(row, sent.transfer)
+            reversals.book_if_whole(row, sent.transfer)
 
-    def dead(self, command: StripeCommand, error: DomainError) -> None:
+    def on_dead(self, command: StripeCommand, error: DomainError) -> None:
         """Schedule the payout again if the refusal is temporary and nothing was sent, else leave it to operators."""
         row = Payout.objects.select_for_update().get(pk=command.subject_id)
         if row.status != Status.SENDING or row.command_id != command.pk:
             return
         refusal = error.fields.get("stripe_code") if isinstance(error, StripeRefused) else None
-        if not command.outcome_unknown and refusal in LOW:
+        if not command.outcome_unknown and refusal in LOW_BALANCE_CODES:
             transition(row, Status.SCHEDULED, code="balance_low", command=None, account=None)
-        elif not command.outcome_unknown and refusal in NOT_READY:
+        elif not command.outcome_unknown and refusal in ACCOUNT_NOT_READY_CODES:
             _mark_account_unready(command)
             transition(row, Status.SCHEDULED, code="account_not_ready", command=None, account=None)
         else:
@@ -139,7 +139,7 @@ class TransferCommand(StripeCommandKind):
             raise Conflict("The payout no longer waits for this transfer.", code="payout_not_waiting")
 
 
-def _sent(found: Transfer, command: StripeCommand) -> Sent:
+def _sent(found: Transfer, command: StripeCommand) -> CommandResult:
     """Return Stripe's answer if the transfer is the one that was requested, else raise TransferMismatch.
 
     A transfer with another destination or amount must not be taken for ours: the money may be where nobody expects it.
@@ -153,7 +153,7 @@ def _sent(found: Transfer, command: StripeCommand) -> Sent:
     )
     if not same:
         raise TransferMismatch(transfer=found.id, amount_micro=to_micro(found.amount_minor, found.currency))
-    return Transferred(found.id, made_at=found.created_at, transfer=found)
+    return TransferResult(found.id, made_at=found.created_at, transfer=found)
 
 
 def _mark_account_unready(command: StripeCommand) -> None:
@@ -172,26 +172,26 @@ class ReversalCommand(StripeCommandKind):
         row = Payout.objects.get(pk=command.subject_id)
         return {"metadata": {"payout": str(row.public_id), "command": command.idempotency_key}}
 
-    def send(self, command: StripeCommand) -> Sent:
+    def send(self, command: StripeCommand) -> CommandResult:
         """Reverse what is left of the transfer. An earlier reversal in Stripe's dashboard counts as success."""
         transfer_id = _transfer_id(command)
         try:
-            return Sent(
+            return CommandResult(
                 gateway.reverse_transfer(transfer_id, command.params or {}, idempotency_key=command.idempotency_key)
             )
         except StripeRefused:
             if reversals.is_whole(gateway.retrieve_transfer(transfer_id)):
-                return Sent("")
+                return CommandResult("")
             raise
 
-    def find(self, command: StripeCommand) -> Sent | None:
+    def find(self, command: StripeCommand) -> CommandResult | None:
         found = gateway.find_reversal(_transfer_id(command), command=command.idempotency_key)
-        return Sent(found) if found else None
+        return CommandResult(found) if found else None
 
-    def done(self, command: StripeCommand, sent: Sent) -> None:
+    def on_done(self, command: StripeCommand, sent: CommandResult) -> None:
         reversals.book(Payout.objects.select_for_update().get(pk=command.subject_id))
 
-    def dead(self, command: StripeCommand, error: DomainError) -> None:
+    def on_dead(self, command: StripeCommand, error: DomainError) -> None:
         """Keep the payout as paid, with the reason why the reversal failed; operators may request it again."""
         Payout.objects.filter(pk=command.subject_id, status=Payout.Status.PAID, reverse_command=command).update(
             status_code=f"reversal_{error.code}"[:64]
@@ -233,7 +233,7 @@ class AccountCommand(StripeCommandKind):
             "metadata": {"owner": str(row.owner.public_id), "command": command.idempotency_key},
         }
 
-    def send(self, command: StripeCommand) -> Sent:
+    def send(self, command: StripeCommand) -> CommandResult:
         """Create the account with the owner's e-mail address and name; Stripe asks the owner for everything else."""
         owner = ConnectedAccount.objects.select_related("owner__user").get(pk=command.subject_id).owner
         if owner.erased_at:
@@ -245,13 +245,13 @@ class AccountCommand(StripeCommandKind):
             # Stripe's message may repeat the name or the address, and a message is stored with the command: leave it
             # out.
             raise type(error)("Stripe refused the account.", code=error.code, **error.fields) from error
-        return Sent(made.id)
+        return CommandResult(made.id)
 
-    def find(self, command: StripeCommand) -> Sent | None:
+    def find(self, command: StripeCommand) -> CommandResult | None:
         found = gateway.find_account(command=command.idempotency_key)
-        return Sent(found.id) if found else None
+        return CommandResult(found.id) if found else None
 
-    def done(self, command: StripeCommand, sent: Sent) -> None:
+    def on_done(self, command: StripeCommand, sent: CommandResult) -> None:
         """Store the account's id; the owner has to fill the account in now."""
         row = ConnectedAccount.objects.select_for_update().get(pk=command.subject_id)
         if row.stripe_id is None:
@@ -260,7 +260,7 @@ class AccountCommand(StripeCommandKind):
         if row.status in (row.Status.CREATED, row.Status.FAILED):
             transition(row, row.Status.ONBOARDING)
 
-    def dead(self, command: StripeCommand, error: DomainError) -> None:
+    def on_dead(self, command: StripeCommand, error: DomainError) -> None:
         row = ConnectedAccount.objects.select_for_update().get(pk=command.subject_id)
         if row.status == row.Status.CREATED:
             transition(row, row.Status.FAILED, code=error.code, checked_at=timezone.now())

@@ -16,7 +16,7 @@ from django.utils import timezone
 from accounts.access import audit
 from accounts.models import User
 from billing.ledger import posting
-from billing.ledger.posting import Place, Posting
+from billing.ledger.posting import AccountName, Posting
 from billing.models import LedgerAccount, LedgerTransfer, Payout, StripeCommand
 from billing.payouts import reversals, suspicions
 from billing.stripe import gateway, outbox
@@ -28,8 +28,8 @@ from core.workers import wake
 logger = logging.getLogger(__name__)
 Status = Payout.Status
 Kind = LedgerAccount.Kind
-Picked = tuple[int, int, object]  # payout, account, public id of the payout
-ONE_AT_A_TIME = 0x5041594F  # advisory lock, "PAYO" in ASCII: two rounds at once would both count on the same balance
+DuePayout = tuple[int, int, object]  # payout, account, public id of the payout
+ADVISORY_LOCK = 0x5041594F  # advisory lock, "PAYO" in ASCII: two rounds at once would both count on the same balance
 
 # The payouts that are due, and why each of them cannot be sent, whatever our balance is (`why.code`; "": nothing stops
 # it).
@@ -44,29 +44,29 @@ REASON = f"""
  WHERE p.status = 'scheduled' AND p.due_at <= %s
 """
 # The payouts of one currency that can be sent, oldest first, locked.
-NEXT = f"""
+NEXT_DUE = f"""
 SELECT p.id, a.id, p.public_id, p.amount_micro {REASON} AND why.code = '' AND p.currency = %s
  ORDER BY p.due_at, p.id LIMIT %s FOR UPDATE OF p SKIP LOCKED
 """
 # Writes on every payout that is due and was not sent why it waits; `balance_low` only for the currencies that ran
 # short.
-WAIT = f"""
+STORE_WAIT_CODES = f"""
 UPDATE billing_payout w SET status_code = found.code
   FROM (SELECT p.id, CASE WHEN why.code = '' THEN 'balance_low' ELSE why.code END AS code {REASON}
            AND (why.code <> '' OR p.currency = ANY(%s))) found
  WHERE w.id = found.id AND w.status = 'scheduled' AND w.status_code <> found.code
 """  # noqa: S608 - our own words
 # How many transfers were requested for each payout before: the next one needs another idempotency key.
-TRIED = """
+COUNT_ATTEMPTS = """
 SELECT subject_id, count(*) FROM billing_stripecommand
  WHERE kind = 'create_transfer' AND subject_id = ANY(%s) GROUP BY subject_id
 """
-SEND = """
+MARK_SENDING = """
 UPDATE billing_payout p SET status = 'sending', status_code = '', command_id = s.command_id, account_id = s.account_id
   FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[]) AS s(id, command_id, account_id) WHERE p.id = s.id
 """
 # By currency, what is being sent: Stripe has not deducted it from our balance yet.
-BEING_SENT = """
+SUM_BEING_SENT = """
 SELECT p.currency, sum(p.amount_micro)::bigint FROM billing_payout p JOIN billing_stripecommand c ON c.id = p.command_id
  WHERE p.status = 'sending' AND c.status = 'queued' GROUP BY p.currency
 """
@@ -86,14 +86,14 @@ def send_due(*, limit: int = 500) -> int:
         return 0
     available = gateway.available_minor()
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ONE_AT_A_TIME])
-        cursor.execute(BEING_SENT)
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ADVISORY_LOCK])
+        cursor.execute(SUM_BEING_SENT)
         sending, now = dict(cursor), timezone.now()
-        picked: list[Picked] = []
+        picked: list[DuePayout] = []
         short: list[str] = []
         for currency in due.values_list("currency", flat=True).distinct().order_by("currency"):
             left_micro = to_micro(available.get(currency, 0), currency) - sending.get(currency, 0)
-            cursor.execute(NEXT, [now, currency, limit - len(picked)])
+            cursor.execute(NEXT_DUE, [now, currency, limit - len(picked)])
             rows = cursor.fetchall()
             covered = _covered(rows, left_micro)
             picked += covered
@@ -101,7 +101,7 @@ def send_due(*, limit: int = 500) -> int:
                 short.append(currency)
         if picked:
             _begin(picked)
-        cursor.execute(WAIT, [now, short])
+        cursor.execute(STORE_WAIT_CODES, [now, short])
     return len(picked)
 
 
@@ -145,7 +145,8 @@ def return_to_balance(*, payout: Payout, reason: str, actor: User | None) -> Pay
         if row.status == Status.RETURNED:
             return row
         places = [
-            Place(kind=kind, currency=row.currency, owner_id=row.owner_id) for kind in (Kind.IN_TRANSIT, Kind.PAYABLE)
+            AccountName(kind=kind, currency=row.currency, owner_id=row.owner_id)
+            for kind in (Kind.IN_TRANSIT, Kind.PAYABLE)
         ]
         accounts = posting.accounts(places)
         audit.record(actor=actor, action="payout.return", subject=row.public_id, reason=reason)
@@ -184,7 +185,7 @@ def reverse(*, payout: Payout, reason: str, actor: User | None, cause: str = Pay
     return reversals.request(payout=payout, reason=reason, actor=actor, cause=cause)
 
 
-def _covered(rows: Sequence[tuple[int, int, object, int]], left_micro: int) -> list[Picked]:
+def _covered(rows: Sequence[tuple[int, int, object, int]], left_micro: int) -> list[DuePayout]:
     """Return the first payouts of `rows`, as many as the balance covers."""
     sums = accumulate(amount_micro for _, _, _, amount_micro in rows)
     return [
@@ -194,10 +195,10 @@ def _covered(rows: Sequence[tuple[int, int, object, int]], left_micro: int) -> l
     ]
 
 
-def _begin(picked: Sequence[Picked]) -> None:
+def _begin(picked: Sequence[DuePayout]) -> None:
     """Write a command for each payout and mark the payouts as being sent, in one SQL statement each."""
     with connection.cursor() as cursor:
-        cursor.execute(TRIED, [[pk for pk, _, _ in picked]])
+        cursor.execute(COUNT_ATTEMPTS, [[pk for pk, _, _ in picked]])
         tried = dict(cursor)
         commands = StripeCommand.objects.bulk_create(
             [
@@ -210,7 +211,7 @@ def _begin(picked: Sequence[Picked]) -> None:
             ]
         )
         ids, accounts = [pk for pk, _, _ in picked], [account for _, account, _ in picked]
-        cursor.execute(SEND, [ids, [command.pk for command in commands], accounts])
+        cursor.execute(MARK_SENDING, [ids, [command.pk for command in commands], accounts])
     wake(outbox.TASK)
 
 

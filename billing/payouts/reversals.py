@@ -16,10 +16,10 @@ from django.utils import timezone
 from accounts.access import audit
 from accounts.models import User
 from billing.ledger import posting as ledger
-from billing.ledger.posting import Place, Posting
+from billing.ledger.posting import AccountName, Posting
 from billing.models import BalanceTransaction, LedgerAccount, LedgerTransfer, Payout, StripeCommand
 from billing.payouts import suspicions
-from billing.stripe import gateway, outbox, rounds
+from billing.stripe import batches, gateway, outbox
 from billing.stripe.amounts import to_micro
 from billing.stripe.gateway import StripeUnavailable, Transfer
 from core.errors import Conflict, InvalidInput
@@ -29,10 +29,10 @@ from core.states import transition
 Kind = LedgerAccount.Kind
 Status = Payout.Status
 PARTLY = "partly_reversed"
-REACH = timedelta(days=90)  # how far back `sweep` looks
+LOOK_BACK = timedelta(days=90)  # how far back `sweep` looks
 
 
-class ReversalComing(StripeUnavailable):
+class ReversedBeforeStored(StripeUnavailable):
     """A transfer was reversed before we stored that it was made: try again in a moment."""
 
     code = "reversal_coming"
@@ -95,16 +95,16 @@ def apply(transfer: Transfer) -> bool:
     """Book a transfer that was reversed, by us or in Stripe's dashboard. Returns False if the transfer is not ours.
 
     Raises Conflict (`partly_reversed`) while only a part has come back. When the rest comes back, its own event, the
-    next sweep or a retry of this event books the whole. Raises ReversalComing while the transfer itself is not stored
-    yet.
+    next sweep or a retry of this event books the whole. Raises ReversedBeforeStored while the transfer itself is not
+    stored yet.
     """
     with transaction.atomic():
         row = _row_of(transfer)
         if row is None:
             return False
         if row.status == Status.SENDING:
-            raise ReversalComing
-        is_whole = come_back(row, transfer)
+            raise ReversedBeforeStored
+        is_whole = book_if_whole(row, transfer)
     if transfer.reversed_minor and not is_whole:
         back = format_money(to_micro(transfer.reversed_minor, transfer.currency), transfer.currency)
         raise Conflict(
@@ -116,7 +116,7 @@ def apply(transfer: Transfer) -> bool:
     return True
 
 
-def come_back(row: Payout, transfer: Transfer) -> bool:
+def book_if_whole(row: Payout, transfer: Transfer) -> bool:
     """Book the reversal if the whole transfer came back, and return whether it did.
 
     If only a part came back, that is noted on the payout. The caller has locked the row, which was paid by this
@@ -140,14 +140,14 @@ def book(row: Payout) -> None:
     """Post the reversal and mark the payout as reversed, once. The caller has locked the row."""
     if row.status == Status.PAID:
         ledger.post([posting(row)])
-        reversed_now(row)
+        mark_reversed(row)
 
 
 def posting(row: Payout) -> Posting:
     """Return the posting of a reversal, stripe_clearing -> payable: the money is owed to the owner again."""
     places = [
-        Place(kind=Kind.STRIPE_CLEARING, currency=row.currency),
-        Place(kind=Kind.PAYABLE, currency=row.currency, owner_id=row.owner_id),
+        AccountName(kind=Kind.STRIPE_CLEARING, currency=row.currency),
+        AccountName(kind=Kind.PAYABLE, currency=row.currency, owner_id=row.owner_id),
     ]
     accounts = ledger.accounts(places)
     return Posting(
@@ -160,7 +160,7 @@ def posting(row: Payout) -> Posting:
     )
 
 
-def reversed_now(row: Payout) -> None:
+def mark_reversed(row: Payout) -> None:
     """Mark the payout as reversed. Without an operator's cause it was reversed in Stripe's dashboard: cause UNKNOWN."""
     cause = row.reverse_cause or Payout.Cause.UNKNOWN
     transition(row, Status.REVERSED, ended_at=timezone.now(), reverse_cause=cause)
@@ -169,17 +169,17 @@ def reversed_now(row: Payout) -> None:
 def sweep(*, limit: int = 100) -> int:
     """Handle transfers that our balance at Stripe shows as reversed and our payouts show as paid: their event was lost.
 
-    Only whole reversals of the last REACH days are looked for. One that cannot be handled is logged, and the others go
-    on. Returns how many there were. Raises StripeUnavailable.
+    Only whole reversals of the last LOOK_BACK days are looked for. One that cannot be handled is logged, and the others
+    go on. Returns how many there were. Raises StripeUnavailable.
     """
     back = BalanceTransaction.objects.filter(type="transfer_refund")
-    recent = back.filter(occurred_at__gt=timezone.now() - REACH).exclude(transfer_id="")
+    recent = back.filter(occurred_at__gt=timezone.now() - LOOK_BACK).exclude(transfer_id="")
     of_one = back.filter(transfer_id=OuterRef("stripe_transfer_id")).order_by().values("transfer_id")
     rows = Payout.objects.filter(status=Status.PAID, stripe_transfer_id__in=recent.values("transfer_id")).annotate(
         back_micro=Subquery(of_one.annotate(micro=Sum("amount_micro")).values("micro"))
     )
     ids = list(rows.filter(back_micro__gte=F("amount_micro")).values_list("stripe_transfer_id", flat=True)[:limit])
-    rounds.look_again(ids, lambda transfer_id: apply(gateway.retrieve_transfer(str(transfer_id))))
+    batches.refresh_each(ids, lambda transfer_id: apply(gateway.retrieve_transfer(str(transfer_id))))
     return len(ids)
 
 

@@ -347,7 +347,7 @@ TABLES = (
 )
 
 # Tables that refer to a person or a vehicle but hold nothing about owners, and what they hold instead.
-OF_OTHERS = {
+NOT_ABOUT_OWNERS = {
     "billing.JobOrder": "A customer's order",
     "billing.TopUp": "A customer's money",
     "billing.CardTopUp": "A customer's money",

@@ -18,7 +18,7 @@ BATCH = 2_000  # gaps in one query
 
 # Takes gaps as arrays of (computer's public id, first seq, last seq). One row for each gap and reason: the energy and
 # the number of its records, and the reason in words. The first condition that holds decides.
-BETWEEN = """
+ENERGY_BETWEEN = """
 SELECT g.node, g.first_seq, g.last_seq, sum(m.energy_mwh)::bigint, count(*),
        CASE WHEN s.number IS NOT NULL THEN 'paid by statement ' || s.number
             WHEN r.owner_transfer_id IS NOT NULL THEN 'paid, on no statement yet'
@@ -40,7 +40,7 @@ SELECT g.node, g.first_seq, g.last_seq, sum(m.energy_mwh)::bigint, count(*),
  GROUP BY g.node, g.first_seq, g.last_seq, why
 """
 # The energy that each computer had signed before its first record in the package.
-BEFORE = """
+ENERGY_BEFORE = """
 SELECT f.node, COALESCE(sum(m.energy_mwh), 0)::bigint
   FROM unnest(%s::uuid[], %s::bigint[]) AS f(node, first_seq)
   JOIN compute_node n ON n.public_id = f.node
@@ -95,10 +95,12 @@ def read(spans: Spans) -> Chain:
     energy: dict[tuple[str, int], int] = defaultdict(int)
     for start in range(0, len(spans.gaps), BATCH):
         gaps = spans.gaps[start : start + BATCH]
-        for node, first_seq, last_seq, energy_mwh, count, reason in _rows(BETWEEN, list(zip(*gaps, strict=True))):
+        for node, first_seq, last_seq, energy_mwh, count, reason in _rows(
+            ENERGY_BETWEEN, list(zip(*gaps, strict=True))
+        ):
             why[str(node), first_seq, last_seq][reason] = count
             energy[str(node), last_seq] += energy_mwh
-    before = dict(_rows(BEFORE, [list(spans.first), list(spans.first.values())]))
+    before = dict(_rows(ENERGY_BEFORE, [list(spans.first), list(spans.first.values())]))
     return Chain(
         gaps=[Gap(node=node, first_seq=first, last_seq=last, why=why[node, first, last]) for node, first, last in why],
         energy_between=energy,

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from django.conf import settings
 
 from billing.models import Payout, Statement, StatementEntry, StatementLine
-from billing.usage.events import moment
+from billing.usage.events import rfc3339
 from billing.verifier import format as form
 from compute.models import Node
 
@@ -42,8 +42,8 @@ def _figures(statement: Statement) -> form.StatementFigures:
         id=str(row.public_id),
         number=row.number,
         currency=row.currency,
-        period_start_at=moment(row.period_start_at),
-        period_end_at=moment(row.period_end_at),
+        period_start_at=rfc3339(row.period_start_at),
+        period_end_at=rfc3339(row.period_end_at),
         opening_micro=row.opening_micro,
         earned_micro=row.earned_micro,
         corrected_micro=row.corrected_micro,
@@ -85,7 +85,7 @@ def _entries(statement: Statement) -> list[form.Entry]:
     rows = StatementEntry.objects.filter(statement=statement).order_by("transfer_id")
     values = rows.values_list("transfer__public_id", "transfer__kind", "amount_micro", "transfer__posted_at")
     return [
-        form.Entry(transfer=str(transfer), kind=kind, amount_micro=amount_micro, posted_at=moment(posted_at))
+        form.Entry(transfer=str(transfer), kind=kind, amount_micro=amount_micro, posted_at=rfc3339(posted_at))
         for transfer, kind, amount_micro, posted_at in values.iterator()
     ]
 
@@ -104,7 +104,7 @@ def _nodes(nodes: Iterable[str]) -> list[form.Node]:
             id=str(row.public_id),
             vehicle=str(row.vehicle.public_id),
             public_key=row.public_key,
-            enrolled_at=moment(row.created_at),
+            enrolled_at=rfc3339(row.created_at),
         )
         for row in rows
     ]

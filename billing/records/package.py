@@ -23,7 +23,7 @@ from billing.records import rows as statement_records
 from billing.records.chain import Spans
 from billing.verifier import format as form
 from billing.verifier.keys import fingerprint
-from billing.verifier.runs import Runs, piece
+from billing.verifier.runs import Runs, run_of_record
 from compute import protocol
 from core.money import MICRO
 
@@ -124,7 +124,7 @@ def file_name(statement: Statement) -> str:
 
 def _record_lines(statement: Statement, collected: _Collected) -> Iterator[bytes]:
     """Yield each paid record as a line, and collect what later files need."""
-    for record in statement_records.paid(statement):
+    for record in statement_records.paid_records(statement):
         _collect(record, collected)
         yield msgspec.json.encode(record) + b"\n"
     collected.runs.end()
@@ -135,7 +135,7 @@ def _collect(record: form.Record, collected: _Collected) -> None:
     prices, job = record.event.data.prices, record.event.subject
     collected.spans.add(record.node, record.seq)
     collected.nodes.add(record.node)
-    collected.runs.add(piece(job, payload))
+    collected.runs.add(run_of_record(job, payload))
     collected.agents[record.node] = payload.agent
     collected.tariffs[job] = (
         f"{Decimal(prices.micro_per_hour) / MICRO} {prices.currency}/h, {Decimal(prices.micro_per_kwh) / MICRO} "
@@ -144,7 +144,7 @@ def _collect(record: form.Record, collected: _Collected) -> None:
 
 
 def _void_lines(statement: Statement, collected: _Collected) -> Iterator[bytes]:
-    for void in statement_records.voided(statement):
+    for void in statement_records.posted_voids(statement):
         collected.nodes.add(void.original.node)
         yield msgspec.json.encode(void) + b"\n"
 

@@ -113,19 +113,19 @@ class Row:
 ROW_COLUMNS = len(Row.__dataclass_fields__)
 
 
-def paid(statement: Statement) -> Iterator[Record]:
+def paid_records(statement: Statement) -> Iterator[Record]:
     """Yield every record that a transfer of this statement pays, ordered by computer and number."""
     for row in _rows(PAID, statement):
         yield _record(Row(*row))
 
 
-def voided(statement: Statement) -> Iterator[Void]:
+def posted_voids(statement: Statement) -> Iterator[Void]:
     """Yield every void that a correction of this statement posts, with the record as it was paid."""
     for row in _rows(VOIDED, statement):
         void, at, reason, transfer = row[ROW_COLUMNS:]
         yield Void(
             id=str(void),
-            time=usage_events.moment(at),
+            time=usage_events.rfc3339(at),
             reason=reason,
             transfer=str(transfer),
             original=_record(Row(*row[:ROW_COLUMNS])),
@@ -177,7 +177,7 @@ def _record(row: Row) -> Record:
             kind=LINE_KINDS.get(row.transfer_kind, row.transfer_kind),
             vehicle=str(row.vehicle),
             hardware_class=row.hardware_class,
-            service_month=f"{usage_events.moment(row.verified_at):.7}-01",
+            service_month=f"{usage_events.rfc3339(row.verified_at):.7}-01",
         ),
     )
 

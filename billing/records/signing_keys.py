@@ -37,7 +37,7 @@ def ocmf_public_pem() -> bytes:
     )
 
 
-def published() -> dict[str, object]:
+def published_keys() -> dict[str, object]:
     """Return the public keys, present and retired, as `/statements/keys.json` publishes them to check packages with."""
     der = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     present = statement_public_key()

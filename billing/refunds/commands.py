@@ -6,7 +6,7 @@ from billing.models import Refund, StripeCommand
 from billing.refunds import outcomes as refund_outcomes
 from billing.stripe import gateway
 from billing.stripe.amounts import to_minor
-from billing.stripe.commands import Sent, StripeCommandKind
+from billing.stripe.commands import CommandResult, StripeCommandKind
 from billing.stripe.gateway import CardRefund
 from core.errors import Conflict, DomainError
 
@@ -26,23 +26,23 @@ class RefundCommand(StripeCommandKind):
             "metadata": {"refund": str(row.public_id), "command": command.idempotency_key},
         }
 
-    def send(self, command: StripeCommand) -> Sent:
+    def send(self, command: StripeCommand) -> CommandResult:
         return _sent(gateway.create_refund(command.params or {}, idempotency_key=command.idempotency_key))
 
-    def find(self, command: StripeCommand) -> Sent | None:
+    def find(self, command: StripeCommand) -> CommandResult | None:
         found = gateway.find_refund(
             payment_intent_id=(command.params or {})["payment_intent"], command=command.idempotency_key
         )
         return _sent(found) if found else None
 
-    def done(self, command: StripeCommand, sent: Sent) -> None:
+    def on_done(self, command: StripeCommand, sent: CommandResult) -> None:
         """Settle the refund by the status in Stripe's answer, which may already be a failure."""
-        row = refund_outcomes.locked(Refund.objects.get(pk=command.subject_id))
+        row = refund_outcomes.lock_refund(Refund.objects.get(pk=command.subject_id))
         refund_outcomes.settle(row, stripe_id=sent.object_id, status=sent.status, code=sent.status_code)
 
-    def dead(self, command: StripeCommand, error: DomainError) -> None:
+    def on_dead(self, command: StripeCommand, error: DomainError) -> None:
         """Return the money to the wallet if Stripe certainly did nothing. Otherwise an operator must decide."""
-        row = refund_outcomes.locked(Refund.objects.get(pk=command.subject_id))
+        row = refund_outcomes.lock_refund(Refund.objects.get(pk=command.subject_id))
         if not command.outcome_unknown and row.stripe_id is None:
             refund_outcomes.give_back(row, code=str(error.fields.get("stripe_code") or error.code))
 
@@ -55,10 +55,10 @@ class RefundCommand(StripeCommandKind):
             )
 
 
-def _sent(found: CardRefund) -> Sent:
+def _sent(found: CardRefund) -> CommandResult:
     """Convert Stripe's refund to the command's answer.
 
     Raises UnknownWord for an unknown status here, before anything is settled: the outbox then tries again later.
     """
     refund_outcomes.state_of(found.status)
-    return Sent(found.id, status=found.status, status_code=found.failure_reason)
+    return CommandResult(found.id, status=found.status, status_code=found.failure_reason)

@@ -17,7 +17,7 @@ from billing.ledger import posting
 from billing.ledger.locks import lock
 from billing.ledger.posting import Posting
 from billing.models import BalanceTransaction, LedgerTransfer, Refund, StripeCommand
-from billing.stripe import balance, gateway, rounds
+from billing.stripe import balance, batches, gateway
 from billing.stripe.amounts import to_micro
 from billing.stripe.gateway import CardRefund
 from billing.stripe.words import meaning
@@ -26,15 +26,15 @@ from core.states import transition
 
 logger = logging.getLogger(__name__)
 Status = Refund.Status
-MEANS = {
+OUR_STATUS = {
     "pending": Status.PENDING,
     "requires_action": Status.PENDING,
     "succeeded": Status.SUCCEEDED,
     "failed": Status.FAILED,
     "canceled": Status.FAILED,
 }
-LOOK_AGAIN = timedelta(hours=1)  # how long a pending refund is left alone before the sweep asks about it
-REACH = timedelta(days=90)  # how far back the sweep looks for money that came back
+REFRESH_INTERVAL = timedelta(hours=1)  # how long a pending refund is left alone before the sweep asks about it
+LOOK_BACK = timedelta(days=90)  # how far back the sweep looks for money that came back
 
 
 class RefundMismatch(Conflict):
@@ -52,7 +52,7 @@ def apply(found: CardRefund) -> bool:
     if row is None:
         return False
     with transaction.atomic():
-        row = locked(row)
+        row = lock_refund(row)
         _check(row, found)
         settle(row, stripe_id=found.id, status=found.status, code=found.failure_reason)
     balance.record(found.movements)
@@ -61,10 +61,10 @@ def apply(found: CardRefund) -> bool:
 
 def state_of(status: str) -> str:
     """Return our status for Stripe's. Raises UnknownWord."""
-    return meaning(MEANS, status)
+    return meaning(OUR_STATUS, status)
 
 
-def locked(refund: Refund) -> Refund:
+def lock_refund(refund: Refund) -> Refund:
     """Lock the organization, then the refund, until the end of the transaction. Return the refund's present row."""
     lock(refund.organization_id)  # lock order: the organization before its refunds and its ledger accounts
     related = Refund.objects.select_related("organization", "top_up", "transfer__debit", "transfer__credit", "command")
@@ -74,7 +74,7 @@ def locked(refund: Refund) -> Refund:
 def settle(row: Refund, *, stripe_id: str, status: str, code: str) -> None:
     """Move the refund to the state that Stripe reports. Raises UnknownWord.
 
-    Runs in the caller's transaction, which has locked the row (`locked`).
+    Runs in the caller's transaction, which has locked the row (`lock_refund`).
     """
     wanted = state_of(status)
     if row.stripe_id is None:
@@ -136,13 +136,13 @@ def sweep(*, limit: int = 100) -> int:
     """
     now, known = timezone.now(), Refund.objects.filter(stripe_id__isnull=False)
     back = BalanceTransaction.objects.filter(
-        type__in=("refund_failure", "payment_failure_refund"), occurred_at__gt=now - REACH
+        type__in=("refund_failure", "payment_failure_refund"), occurred_at__gt=now - LOOK_BACK
     ).values("source_id")
     returned = known.filter(stripe_id__in=back, status__in=(Status.PENDING, Status.SUCCEEDED))
     # In random order, so that with more than `limit` refunds every one gets its turn.
-    waiting = known.filter(status=Status.PENDING, created_at__lt=now - LOOK_AGAIN).order_by("?")
+    waiting = known.filter(status=Status.PENDING, created_at__lt=now - REFRESH_INTERVAL).order_by("?")
     rows = {row.pk: row for row in (*returned[:limit], *waiting[:limit])}
-    rounds.look_again(rows.values(), refresh)
+    batches.refresh_each(rows.values(), refresh)
     return len(rows)
 
 
@@ -163,7 +163,7 @@ def resolve(*, refund: Refund, actor: User) -> Refund:
         else:
             # Check again under the lock: an operator may have queued the command again while we asked Stripe.
             _insist_idle(StripeCommand.objects.select_for_update().get(pk=command.pk))
-            row = locked(refund)
+            row = lock_refund(refund)
             if row.stripe_id is None:
                 give_back(row, code="not_sent")
         audit.record(actor=actor, action="refund.resolved", subject=row.public_id, status=row.status)

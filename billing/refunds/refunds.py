@@ -17,7 +17,7 @@ from accounts.access import audit
 from accounts.models import Organization, User
 from billing.ledger import posting
 from billing.ledger.locks import lock
-from billing.ledger.posting import Place, Posting
+from billing.ledger.posting import AccountName, Posting
 from billing.models import CardDispute, LedgerAccount, LedgerTransfer, Refund, StripeCommand, TopUp
 from billing.stripe import outbox
 from billing.stripe.amounts import micro_per_minor, to_minor
@@ -165,8 +165,8 @@ def _create(
         for part_key, (top_up, micro) in zip(_keys(key), parts, strict=False)
     ]
     places = [
-        Place(kind=Kind.WALLET, currency=organization.currency, organization_id=organization.pk),
-        Place(kind=Kind.STRIPE_CLEARING, currency=organization.currency),
+        AccountName(kind=Kind.WALLET, currency=organization.currency, organization_id=organization.pk),
+        AccountName(kind=Kind.STRIPE_CLEARING, currency=organization.currency),
     ]
     accounts = posting.accounts(places)
     posted = posting.post(

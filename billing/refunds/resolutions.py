@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 TASK = "billing.resolve_refunds"
 
 
-def insist_given_up(refund: Refund) -> None:
+def require_given_up(refund: Refund) -> None:
     """Raise Conflict `refund_not_given_up` unless the refund's command was given up."""
     command = StripeCommand.objects.get(pk=refund.command_id)
     if refund.status != Refund.Status.REQUESTED or command.status != StripeCommand.Status.DEAD:

@@ -13,7 +13,7 @@ KEEP_S = 86_400
 LOOKED_UP_MAX = 5  # for one page: each is a call to Stripe, whose answer is then cached for KEEP_S
 
 
-def names(top_ups: Sequence[TopUp]) -> dict[int, str]:
+def card_names(top_ups: Sequence[TopUp]) -> dict[int, str]:
     """Return the card's name for each top-up's id; "" where it is unknown now. Call it outside a transaction.
 
     Asks Stripe for at most LOOKED_UP_MAX of them. Errors of Stripe are not raised.

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from billing.earnings.selectors import Earned, RunningSum, total
+from billing.earnings.selectors import EarningsSum, RunningSum, total
 from billing.models import Payout, Statement, StatementLine
 
 WORK, CHECK = StatementLine.Kind.WORK, StatementLine.Kind.CHECK
@@ -13,8 +13,8 @@ class Detail:
     """One statement with what its page shows."""
 
     statement: Statement
-    work: list[Earned[StatementLine]]  # verified work, and checking others' work
-    work_total: Earned[None]
+    work: list[EarningsSum[StatementLine]]  # verified work, and checking others' work
+    work_total: EarningsSum[None]
     others: list[StatementLine]  # corrections, adjustments, amounts held or released in disputes, returned payouts
     payout: Payout | None
 
@@ -54,11 +54,11 @@ def detail(statement: Statement) -> Detail:
     )
 
 
-def _work(lines: list[StatementLine]) -> list[Earned[StatementLine]]:
+def _work(lines: list[StatementLine]) -> list[EarningsSum[StatementLine]]:
     """Round costs by their running sum, so that the rows shown add up to the total shown."""
     energy, wear = RunningSum(), RunningSum()
     return [
-        Earned(
+        EarningsSum(
             line,
             line.attempts,
             line.compute_ms,

@@ -21,7 +21,7 @@ from accounts.mails import outbox
 from accounts.models import Owner
 from billing import periods
 from billing.ledger import posting
-from billing.ledger.posting import Place
+from billing.ledger.posting import AccountName
 from billing.models import LedgerAccount, Payout, Statement, StatementEntry
 from billing.statements import sql
 from billing.stripe.amounts import micro_per_minor
@@ -111,7 +111,9 @@ def _pay(cursor: Any, values: dict[str, Any], due: Sequence[tuple[Any, ...]]) ->
     if not due:
         return
     # Open the in_transit accounts that are missing: PAYOUTS joins them and would otherwise drop these statements.
-    posting.accounts(Place(kind=Kind.IN_TRANSIT, currency=currency, owner_id=owner) for _, owner, currency, _ in due)
+    posting.accounts(
+        AccountName(kind=Kind.IN_TRANSIT, currency=currency, owner_id=owner) for _, owner, currency, _ in due
+    )
     cursor.execute(sql.PAYOUTS, values)
     rows = cursor.fetchall()
     StatementEntry.objects.bulk_create(

@@ -10,14 +10,14 @@ from collections.abc import Iterable, Sequence
 from django.db import transaction
 
 from billing.ledger import posting as ledger
-from billing.ledger.posting import Place, Posting
+from billing.ledger.posting import AccountName, Posting
 from billing.models import BalanceTransaction, LedgerAccount, LedgerTransfer
 from billing.stripe.amounts import to_micro
 from billing.stripe.gateway import BalanceMovement
 from core.errors import Conflict
 
 Kind = LedgerAccount.Kind
-CURRENCY = "currency_differs"
+CURRENCY_DIFFERS = "currency_differs"
 TO_OUR_BANK = ("payout", "payout_cancel", "payout_failure")  # the last two bring the money back to Stripe
 
 
@@ -36,7 +36,7 @@ def record(movements: Sequence[BalanceMovement]) -> int:
     return len(rows)
 
 
-def insist_currency(movements: Iterable[BalanceMovement], currency: str) -> None:
+def require_currency(movements: Iterable[BalanceMovement], currency: str) -> None:
     """Raise Conflict `currency_differs` when Stripe booked a movement in another currency than `currency`.
 
     Such a movement would have to be converted, at a rate that our ledger does not know.
@@ -45,7 +45,7 @@ def insist_currency(movements: Iterable[BalanceMovement], currency: str) -> None
         if movement.currency != currency:
             raise Conflict(
                 f"Stripe booked {movement.id} in {movement.currency}, not in {currency}: an operator must look.",
-                code=CURRENCY,
+                code=CURRENCY_DIFFERS,
                 movement=movement.id,
             )
 
@@ -73,7 +73,7 @@ def _fee(row: BalanceTransaction) -> list[Posting]:
     micro = row.fee_micro - (row.amount_micro if row.type == "stripe_fee" else 0)
     if not micro:
         return []
-    places = [Place(kind=kind, currency=row.currency) for kind in (Kind.PROCESSING_FEE, Kind.STRIPE_CLEARING)]
+    places = [AccountName(kind=kind, currency=row.currency) for kind in (Kind.PROCESSING_FEE, Kind.STRIPE_CLEARING)]
     accounts = ledger.accounts(places)
     expense, clearing = (accounts[place] for place in places)
     debit, credit = (expense, clearing) if micro > 0 else (clearing, expense)
@@ -94,7 +94,7 @@ def _payout(row: BalanceTransaction) -> list[Posting]:
     """Return the posting of a payout to our bank: debit bank_clearing, credit stripe_clearing; reversed if returned."""
     if row.type not in TO_OUR_BANK or not row.amount_micro:
         return []
-    places = [Place(kind=kind, currency=row.currency) for kind in (Kind.BANK_CLEARING, Kind.STRIPE_CLEARING)]
+    places = [AccountName(kind=kind, currency=row.currency) for kind in (Kind.BANK_CLEARING, Kind.STRIPE_CLEARING)]
     accounts = ledger.accounts(places)
     bank, clearing = (accounts[place] for place in places)
     debit, credit = (bank, clearing) if row.amount_micro < 0 else (clearing, bank)

@@ -12,11 +12,11 @@ from typing import Any, ClassVar
 from billing.models import StripeCommand
 from core.errors import DomainError
 
-CLOCKS_DIFFER = timedelta(hours=1)  # the most by which our clock and Stripe's are taken to differ
+CLOCK_SKEW = timedelta(hours=1)  # the most by which our clock and Stripe's are taken to differ
 
 
 @dataclass(frozen=True)
-class Sent:
+class CommandResult:
     """Stripe's answer to a command: the object that the command made, and the object's state where that matters."""
 
     object_id: str
@@ -29,8 +29,8 @@ class Sent:
 class StripeCommandKind(ABC):
     """One kind of write to Stripe.
 
-    `params`, `done` and `dead` run in a transaction that has locked the command. `send` and `find` call Stripe, outside
-    any transaction.
+    `params`, `on_done` and `on_dead` run in a transaction that has locked the command. `send` and `find` call Stripe,
+    outside any transaction.
     """
 
     kind: ClassVar[StripeCommand.Kind]
@@ -40,22 +40,22 @@ class StripeCommandKind(ABC):
         """Return what to send. The outbox stores it with the command, so that every attempt sends the same."""
 
     @abstractmethod
-    def send(self, command: StripeCommand) -> Sent:
+    def send(self, command: StripeCommand) -> CommandResult:
         """Call Stripe under the command's idempotency key.
 
         Raises StripeRefused, StripeUnavailable, StripeUnknownOutcome.
         """
 
     @abstractmethod
-    def find(self, command: StripeCommand) -> Sent | None:
+    def find(self, command: StripeCommand) -> CommandResult | None:
         """Return what an earlier attempt made, or None. Raises as `send`."""
 
     @abstractmethod
-    def done(self, command: StripeCommand, sent: Sent) -> None:
+    def on_done(self, command: StripeCommand, sent: CommandResult) -> None:
         """Write the effect of a success."""
 
     @abstractmethod
-    def dead(self, command: StripeCommand, error: DomainError) -> None:
+    def on_dead(self, command: StripeCommand, error: DomainError) -> None:
         """Write the effect of a command that has been given up."""
 
     def may_retry(self, command: StripeCommand) -> None:  # noqa: B027 - most dead commands may be tried again
@@ -74,4 +74,4 @@ def register(*handlers: StripeCommandKind) -> None:
 def since_unix(command: StripeCommand) -> int:
     """Return the Unix time (s) from which to look for an object that an earlier attempt may have made."""
     assert command.first_sent_at is not None  # set by the claim
-    return int((command.first_sent_at - CLOCKS_DIFFER).timestamp())
+    return int((command.first_sent_at - CLOCK_SKEW).timestamp())

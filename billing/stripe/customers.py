@@ -5,7 +5,7 @@ from typing import Any
 from accounts.models import Organization
 from billing.models import StripeCommand, StripeCustomer
 from billing.stripe import gateway, outbox
-from billing.stripe.commands import Sent, StripeCommandKind
+from billing.stripe.commands import CommandResult, StripeCommandKind
 from core.errors import DomainError
 
 
@@ -40,15 +40,15 @@ class CustomerCommand(StripeCommandKind):
             "metadata": {"organization": str(organization.public_id), "command": command.idempotency_key},
         }
 
-    def send(self, command: StripeCommand) -> Sent:
-        return Sent(gateway.create_customer(command.params or {}, idempotency_key=command.idempotency_key))
+    def send(self, command: StripeCommand) -> CommandResult:
+        return CommandResult(gateway.create_customer(command.params or {}, idempotency_key=command.idempotency_key))
 
-    def find(self, command: StripeCommand) -> Sent | None:
+    def find(self, command: StripeCommand) -> CommandResult | None:
         found = gateway.find_customer(command=command.idempotency_key)
-        return Sent(found) if found else None
+        return CommandResult(found) if found else None
 
-    def done(self, command: StripeCommand, sent: Sent) -> None:
+    def on_done(self, command: StripeCommand, sent: CommandResult) -> None:
         StripeCustomer.objects.filter(pk=command.subject_id).update(stripe_id=sent.object_id)
 
-    def dead(self, command: StripeCommand, error: DomainError) -> None:
+    def on_dead(self, command: StripeCommand, error: DomainError) -> None:
         """Do nothing: commands that waited for the customer die as well, and each writes its own effect."""

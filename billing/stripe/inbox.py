@@ -16,10 +16,10 @@ from django.utils import timezone
 from accounts.access import audit
 from accounts.models import User
 from billing.models import StripeEvent
-from billing.stripe import rounds
+from billing.stripe import batches
 from billing.stripe.gateway import Event, StripeUnavailable
 from core.errors import DomainError
-from core.queue import CLAIM_FIELDS, claimed, delay, take
+from core.queue import CLAIM_FIELDS, claim, claim_condition, retry_delay
 from core.states import transition
 from core.workers import wake
 
@@ -73,9 +73,9 @@ def receive(events: Sequence[Event], *, source: str) -> int:
 def process_due(*, limit: int = 200) -> int:
     """Act on events that are due, oldest first, up to `limit` of them. Return how many were claimed.
 
-    An unexpected exception does not stop the others; the first is raised at the end (see `rounds.work_off`).
+    An unexpected exception does not stop the others; the first is raised at the end (see `batches.process_claims`).
     """
-    return rounds.work_off(_claim, _work, limit=limit)
+    return batches.process_claims(_claim, _work, limit=limit)
 
 
 def retry(*, event: StripeEvent, actor: User | None) -> None:
@@ -114,7 +114,7 @@ def _claim() -> StripeEvent | None:
     """
     with transaction.atomic():
         due = StripeEvent.objects.filter(status=Status.RECEIVED, due_at__lte=timezone.now())
-        for event in take(due, lease=lambda _: LEASE):
+        for event in claim(due, lease=lambda _: LEASE):
             event.save(update_fields=CLAIM_FIELDS)
             return event
         return None
@@ -157,14 +157,14 @@ def _handler(event: StripeEvent) -> Callable[[], bool] | None:
 def _end(event: StripeEvent, status: str, code: str, message: str = "") -> None:
     """Move the event to its final state, unless another worker has claimed it since: that one sees a newer object."""
     with transaction.atomic():
-        row = StripeEvent.objects.select_for_update().filter(claimed(event), status=Status.RECEIVED).first()
+        row = StripeEvent.objects.select_for_update().filter(claim_condition(event), status=Status.RECEIVED).first()
         if row:
             transition(row, status, code=code, message=message)
 
 
 def _retry_later(event: StripeEvent, error: DomainError) -> None:
-    wait = delay(event.attempts, longest_s=DELAY_MAX_S)
+    wait = retry_delay(event.attempts, longest_s=DELAY_MAX_S)
     logger.warning("event %s: %s; again in %s", event.event_id, error.code, wait)
-    StripeEvent.objects.filter(claimed(event), status=Status.RECEIVED).update(
+    StripeEvent.objects.filter(claim_condition(event), status=Status.RECEIVED).update(
         due_at=timezone.now() + wait, message=error.message
     )

@@ -24,11 +24,11 @@ from django.utils import timezone
 from accounts.access import audit
 from accounts.models import User
 from billing.models import StripeCommand
-from billing.stripe import rounds
-from billing.stripe.commands import KINDS, Sent
+from billing.stripe import batches
+from billing.stripe.commands import KINDS, CommandResult
 from billing.stripe.gateway import StripeRefused, StripeUnavailable
 from core.errors import DomainError
-from core.queue import CLAIM_FIELDS, claimed, delay, take
+from core.queue import CLAIM_FIELDS, claim, claim_condition, retry_delay
 from core.states import transition
 from core.workers import wake
 
@@ -78,9 +78,9 @@ def send_now(command: StripeCommand) -> None:
 def send_due(*, limit: int = 100) -> int:
     """Send commands that are due, oldest first, up to `limit` of them. Return how many were claimed.
 
-    An unexpected exception does not stop the others; the first is raised at the end (see `rounds.work_off`).
+    An unexpected exception does not stop the others; the first is raised at the end (see `batches.process_claims`).
     """
-    return rounds.work_off(lambda: _claim(Q(due_at__lte=timezone.now())), _work, limit=limit)
+    return batches.process_claims(lambda: _claim(Q(due_at__lte=timezone.now())), _work, limit=limit)
 
 
 def retry(*, command: StripeCommand, actor: User | None) -> None:
@@ -119,7 +119,7 @@ def _claim(which: Q) -> Claim | None:
     """
     with transaction.atomic():
         free = StripeCommand.objects.filter(Q(after=None) | Q(after__status=Status.DONE), which, status=Status.QUEUED)
-        command = next(iter(take(free, lease=lambda _: LEASE)), None)
+        command = next(iter(claim(free, lease=lambda _: LEASE)), None)
         if command is None:
             return None
         look_first = command.outcome_unknown
@@ -154,12 +154,12 @@ def _work(claim: Claim) -> None:
         _settle(command, sent)
 
 
-def _settle(command: StripeCommand, sent: Sent) -> None:
+def _settle(command: StripeCommand, sent: CommandResult) -> None:
     with transaction.atomic():
         row = StripeCommand.objects.select_for_update().get(pk=command.pk)
         if row.status != Status.QUEUED:
             return  # another sender was faster; one idempotency key, so Stripe gave both the same answer
-        KINDS[row.kind].done(row, sent)
+        KINDS[row.kind].on_done(row, sent)
         transition(
             row, Status.DONE, object_id=sent.object_id, outcome_unknown=False, message="", done_at=timezone.now()
         )
@@ -169,9 +169,9 @@ def _retry_later(command: StripeCommand, error: DomainError, *, outcome_unknown:
     if command.attempts >= ATTEMPTS:
         _give_up(command, error, outcome_unknown=outcome_unknown)
         return
-    wait = delay(command.attempts, longest_s=DELAY_MAX_S)
+    wait = retry_delay(command.attempts, longest_s=DELAY_MAX_S)
     logger.warning("%s: %s; again in %s", command, error.code, wait)
-    StripeCommand.objects.filter(claimed(command), status=Status.QUEUED).update(
+    StripeCommand.objects.filter(claim_condition(command), status=Status.QUEUED).update(
         due_at=timezone.now() + wait,
         outcome_unknown=outcome_unknown,
         message=_message(error),
@@ -184,7 +184,10 @@ def _give_up(command: StripeCommand, error: DomainError, *, outcome_unknown: boo
     Operators see dead commands in the back office.
     """
     with transaction.atomic():
-        if StripeCommand.objects.select_for_update().filter(claimed(command), status=Status.QUEUED).first() is None:
+        if (
+            StripeCommand.objects.select_for_update().filter(claim_condition(command), status=Status.QUEUED).first()
+            is None
+        ):
             return  # another process has claimed or settled it since
         logger.error("%s is given up: %s", command, _message(error))
         rows = list(
@@ -200,7 +203,7 @@ def _give_up(command: StripeCommand, error: DomainError, *, outcome_unknown: boo
                     message=_message(error),
                     outcome_unknown=is_failed and outcome_unknown,
                 )
-                KINDS[row.kind].dead(row, error)
+                KINDS[row.kind].on_dead(row, error)
 
 
 def _message(error: DomainError) -> str:

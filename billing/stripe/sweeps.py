@@ -14,7 +14,7 @@ from billing.stripe import balance, gateway, inbox
 
 logger = logging.getLogger(__name__)
 OVERLAP = timedelta(hours=1)
-REACH = timedelta(days=30) - OVERLAP  # Stripe keeps events for 30 days
+LOOK_BACK = timedelta(days=30) - OVERLAP  # Stripe keeps events for 30 days
 Subject = StripeSweep.Subject
 
 
@@ -42,12 +42,14 @@ def sweep_balance() -> StripeSweep:
 def _span(subject: str) -> tuple[datetime, datetime]:
     now = timezone.now()
     last = StripeSweep.objects.filter(subject=subject).order_by("-until_at").first()
-    since = last.until_at - OVERLAP if last else now - REACH
-    if subject == Subject.EVENTS and since < now - REACH:
+    since = last.until_at - OVERLAP if last else now - LOOK_BACK
+    if subject == Subject.EVENTS and since < now - LOOK_BACK:
         logger.error(
-            "Stripe no longer lists events between %s and %s: compare top-ups with Stripe by hand", since, now - REACH
+            "Stripe no longer lists events between %s and %s: compare top-ups with Stripe by hand",
+            since,
+            now - LOOK_BACK,
         )
-        since = now - REACH
+        since = now - LOOK_BACK
     return since, now
 
 

@@ -10,7 +10,7 @@ from accounts.models import Organization
 from billing.models import AutoRecharge, CardTopUp, SavedCard, StripeCommand
 from billing.stripe import gateway
 from billing.stripe.amounts import to_minor
-from billing.stripe.commands import Sent, StripeCommandKind, since_unix
+from billing.stripe.commands import CommandResult, StripeCommandKind, since_unix
 from billing.stripe.gateway import CardDeclined, Payment, StripeRefused
 from billing.stripe.sessions import SessionCommand
 from billing.topups import recharge_outcomes, recharges
@@ -55,7 +55,7 @@ class CheckoutCommand(SessionCommand):
             "cancel_url": _url(row, "top_up_left"),
         }
 
-    def done(self, command: StripeCommand, sent: Sent) -> None:
+    def on_done(self, command: StripeCommand, sent: CommandResult) -> None:
         """Store the page's address.
 
         If this answer comes late, the customer may already have paid on the page; the status then stays as it is.
@@ -67,7 +67,7 @@ class CheckoutCommand(SessionCommand):
         if row.status in (row.Status.CREATED, row.Status.FAILED):  # FAILED: given up, and now Stripe did open it
             transition(row, row.Status.OPEN, ended_at=None)
 
-    def dead(self, command: StripeCommand, error: DomainError) -> None:
+    def on_dead(self, command: StripeCommand, error: DomainError) -> None:
         """Fail the top-up: there is no page to pay on."""
         row = CardTopUp.objects.select_for_update().get(pk=command.subject_id)
         if row.status == row.Status.CREATED:
@@ -79,7 +79,7 @@ def _url(row: CardTopUp, page: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Charged(Sent):
+class ChargeResult(CommandResult):
     """Stripe's answer to a charge, with the payment. The payment may have been refused by the bank."""
 
     payment: Payment
@@ -106,7 +106,7 @@ class ChargeCommand(StripeCommandKind):
             "metadata": {"card_top_up": str(row.public_id), "command": command.idempotency_key},
         }
 
-    def send(self, command: StripeCommand) -> Sent:
+    def send(self, command: StripeCommand) -> CommandResult:
         """Charge the card if the recharge is still allowed. A refusal by the bank is an answer, not an error.
 
         Raises StripeRefused with a code of our own, without calling Stripe, when the recharge is no longer allowed.
@@ -120,7 +120,7 @@ class ChargeCommand(StripeCommandKind):
             raise StripeRefused(error.message, code=error.fields.get("decline_code") or error.code) from error
         return _checked(row, payment)
 
-    def find(self, command: StripeCommand) -> Sent | None:
+    def find(self, command: StripeCommand) -> CommandResult | None:
         payment = gateway.find_payment(
             customer_id=(command.params or {})["customer"],
             command=command.idempotency_key,
@@ -129,12 +129,12 @@ class ChargeCommand(StripeCommandKind):
         row = CardTopUp.objects.select_related("command", "customer").get(pk=command.subject_id)
         return _checked(row, payment) if payment else None
 
-    def done(self, command: StripeCommand, sent: Sent) -> None:
+    def on_done(self, command: StripeCommand, sent: CommandResult) -> None:
         """Settle the recharge by its payment, in the transaction that ends the command."""
-        assert isinstance(sent, Charged)
-        recharge_outcomes.settle(recharge_outcomes.locked(command.subject_id), sent.payment)
+        assert isinstance(sent, ChargeResult)
+        recharge_outcomes.settle(recharge_outcomes.lock_recharge(command.subject_id), sent.payment)
 
-    def dead(self, command: StripeCommand, error: DomainError) -> None:
+    def on_dead(self, command: StripeCommand, error: DomainError) -> None:
         """Fail the recharge, and pause further ones where a person must look first."""
         recharge_outcomes.give_up(command, error)
 
@@ -161,9 +161,9 @@ def _forbidden_code(row: CardTopUp) -> str:
     return "recharge_over_cap" if is_over_cap else ""
 
 
-def _checked(row: CardTopUp, payment: Payment) -> Charged:
+def _checked(row: CardTopUp, payment: Payment) -> ChargeResult:
     recharge_outcomes.check(row, payment)
-    return Charged(object_id=payment.id, payment=payment)
+    return ChargeResult(object_id=payment.id, payment=payment)
 
 
 class SetupCommand(SessionCommand):
@@ -190,13 +190,13 @@ class SetupCommand(SessionCommand):
             "cancel_url": row.site_url + reverse("auto_recharge"),
         }
 
-    def done(self, command: StripeCommand, sent: Sent) -> None:
+    def on_done(self, command: StripeCommand, sent: CommandResult) -> None:
         """Store the page's address."""
         SavedCard.objects.filter(pk=command.subject_id, session_id=None).update(
             session_id=sent.object_id, checkout_url=sent.url
         )
 
-    def dead(self, command: StripeCommand, error: DomainError) -> None:
+    def on_dead(self, command: StripeCommand, error: DomainError) -> None:
         """Fail the card: there is no page to save it on."""
         row = SavedCard.objects.select_for_update().get(pk=command.subject_id)
         if row.status == row.Status.PENDING:
@@ -211,18 +211,18 @@ class DetachCommand(StripeCommandKind):
     def params(self, command: StripeCommand) -> dict[str, Any]:
         return {"payment_method": SavedCard.objects.get(pk=command.subject_id).payment_method_id}
 
-    def send(self, command: StripeCommand) -> Sent:
+    def send(self, command: StripeCommand) -> CommandResult:
         """Detach the card. One that is detached already is a success."""
         card_id = (command.params or {})["payment_method"]
         gateway.detach_card(card_id, idempotency_key=command.idempotency_key)
-        return Sent(card_id)
+        return CommandResult(card_id)
 
-    def find(self, command: StripeCommand) -> Sent | None:
+    def find(self, command: StripeCommand) -> CommandResult | None:
         card = gateway.retrieve_card((command.params or {})["payment_method"])
-        return None if card.customer_id else Sent(card.id)
+        return None if card.customer_id else CommandResult(card.id)
 
-    def done(self, command: StripeCommand, sent: Sent) -> None:
+    def on_done(self, command: StripeCommand, sent: CommandResult) -> None:
         """Do nothing: the card's row was marked as removed before the command was sent."""
 
-    def dead(self, command: StripeCommand, error: DomainError) -> None:
+    def on_dead(self, command: StripeCommand, error: DomainError) -> None:
         """Do nothing: operators see the command, and we never charge a removed card, whatever Stripe keeps."""

@@ -10,10 +10,10 @@ from django.utils import timezone
 
 from accounts.mails import outbox
 from accounts.mails.sql import queue_from
-from billing.topups.words import SOON
+from billing.topups.words import EXPIRY_NOTICE
 
 # The dedupe key contains the expiry date: one mail for each person, card and date, and another after a renewal.
-TELL = queue_from("""
+QUEUE_MAILS = queue_from("""
 WITH expiring AS (
     SELECT c.id, c.brand, c.last4, c.exp_month, c.exp_year, o.id AS organization_id, o.name,
            make_timestamptz(c.exp_year, c.exp_month, 1, 0, 0, 0, 'UTC') + interval '1 month' AS ends_at
@@ -43,7 +43,7 @@ def mail_expiring(now: datetime | None = None) -> int:
     """
     at = now or timezone.now()
     with connection.cursor() as cursor:
-        cursor.execute(TELL, {"now": at, "soon": at + SOON})
+        cursor.execute(QUEUE_MAILS, {"now": at, "soon": at + EXPIRY_NOTICE})
         count: int = cursor.rowcount
     if count:
         outbox.wake()

@@ -14,7 +14,7 @@ from core.states import transition
 
 Status = CardTopUp.Status
 # Codes of `ChargeCommand` that follow from what the customer or an operator did: no pause and no mail.
-QUIET = {"organization_suspended", "recharge_off", "recharge_over", "recharge_over_cap", "recharge_paused"}
+QUIET_CODES = {"organization_suspended", "recharge_off", "recharge_over", "recharge_over_cap", "recharge_paused"}
 
 
 class PaymentMismatch(Conflict):
@@ -30,7 +30,7 @@ def apply(payment: Payment) -> CardTopUp:
     not ours, PaymentMismatch, and Conflict `currency_differs`.
     """
     with transaction.atomic():
-        row = locked(CardTopUp.objects.values_list("pk", flat=True).get(public_id=payment.reference))
+        row = lock_recharge(CardTopUp.objects.values_list("pk", flat=True).get(public_id=payment.reference))
         check(row, payment)
         settle(row, payment)
     if payment.balance:
@@ -48,7 +48,7 @@ def refresh(top_up: CardTopUp) -> CardTopUp:
     return top_up
 
 
-def locked(pk: int) -> CardTopUp:
+def lock_recharge(pk: int) -> CardTopUp:
     """Lock a recharge's row until the end of the transaction and return it."""
     rows = CardTopUp.objects.select_for_update(of=("self",)).select_related("organization", "customer", "command")
     return rows.get(pk=pk)
@@ -69,7 +69,7 @@ def check(row: CardTopUp, payment: Payment) -> None:
     )
     if not same:
         raise PaymentMismatch(card_top_up=str(row.public_id), payment=payment.id)
-    balance.insist_currency([payment.balance] if payment.balance else [], row.currency)
+    balance.require_currency([payment.balance] if payment.balance else [], row.currency)
 
 
 def settle(row: CardTopUp, payment: Payment) -> None:
@@ -100,12 +100,12 @@ def give_up(command: StripeCommand, error: DomainError) -> None:
     """Fail a recharge whose command was given up. Runs in the transaction that ends the command.
 
     If Stripe was only unavailable, nothing was done and a later round makes a new recharge. For any other reason,
-    except those in QUIET, the customer's recharge is paused until a person has looked.
+    except those in QUIET_CODES, the customer's recharge is paused until a person has looked.
     """
-    row = locked(command.subject_id)
+    row = lock_recharge(command.subject_id)
     if row.status != Status.CREATED:
         return
     transition(row, Status.FAILED, code=error.code, ended_at=timezone.now())
     code = "stripe_unknown_outcome" if command.outcome_unknown else error.code
-    if command.outcome_unknown or not (isinstance(error, StripeUnavailable) or code in QUIET):
+    if command.outcome_unknown or not (isinstance(error, StripeUnavailable) or code in QUIET_CODES):
         pause(organization=row.organization, code=code, subject=f"top_up:{row.public_id}")

@@ -29,7 +29,7 @@ SELECT COALESCE(sum(t.amount_micro), 0)::bigint AS micro
 """
 # The recharges that are due. The available balance includes promotional credit, so that no card is charged while there
 # is enough of the two together. An organization without members is left out: nobody could react to the charge.
-LOW = f"""
+LOW_WALLETS = f"""
   FROM billing_autorecharge r
   JOIN accounts_organization o ON o.id = r.organization_id AND o.status = 'active'
   JOIN billing_savedcard s ON s.id = r.card_id AND s.status = 'active'
@@ -44,14 +44,15 @@ LOW = f"""
    AND r.monthly_cap_micro >= r.amount_micro + ({SPENT.format(organization="r.organization_id")})
    AND EXISTS (SELECT FROM accounts_membership m WHERE m.organization_id = r.organization_id)
 """  # noqa: S608 - constants only
-LOCK = f"SELECT r.id {LOW} ORDER BY r.id LIMIT %(limit)s FOR UPDATE OF r SKIP LOCKED"
-# Checks LOW again under the lock: another round may have recharged meanwhile. Writes the top-ups and their commands.
+LOCK = f"SELECT r.id {LOW_WALLETS} ORDER BY r.id LIMIT %(limit)s FOR UPDATE OF r SKIP LOCKED"
+# Checks LOW_WALLETS again under the lock: another round may have recharged meanwhile. Writes the top-ups and their
+# commands.
 RECHARGE = f"""
 WITH due AS MATERIALIZED (
     SELECT r.organization_id, r.card_id, r.amount_micro, o.currency, s.customer_id, gen_random_uuid() AS public_id,
            nextval(pg_get_serial_sequence('billing_cardtopup', 'id')) AS id,
            nextval(pg_get_serial_sequence('billing_stripecommand', 'id')) AS command_id
-    {LOW} AND r.id = ANY(%(ids)s)),
+    {LOW_WALLETS} AND r.id = ANY(%(ids)s)),
 made AS (
     INSERT INTO billing_cardtopup (id, created_at, public_id, organization_id, origin, saved_card_id, saves_card,
                                    customer_id, command_id, amount_micro, currency, idempotency_key, site_url, status)
@@ -75,7 +76,7 @@ class RechargeMonth:
     left_micro: int
 
 
-def of(organization: Organization) -> AutoRecharge | None:
+def recharge_of(organization: Organization) -> AutoRecharge | None:
     """Return the organization's automatic recharge with its card, or None if it was never set up."""
     return AutoRecharge.objects.filter(organization=organization).select_related("card").first()
 

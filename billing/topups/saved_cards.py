@@ -31,7 +31,7 @@ class CardMismatch(Conflict):
     code = "card_mismatch"
 
 
-def of(organization: Organization) -> list[SavedCard]:
+def cards_of(organization: Organization) -> list[SavedCard]:
     """Return the organization's saved cards: the default first, then in the order in which they were saved."""
     return list(SavedCard.objects.filter(organization=organization, status=Status.ACTIVE).order_by("-is_default", "id"))
 
@@ -94,7 +94,7 @@ def apply(session: CheckoutSession) -> SavedCard:
     return row
 
 
-def keep(*, top_up: CardTopUp, card: Card) -> None:
+def save_card(*, top_up: CardTopUp, card: Card) -> None:
     """Save the card of a payment that asked Stripe to keep it.
 
     Does nothing if it is saved. Raises StripeUnavailable.

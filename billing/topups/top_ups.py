@@ -91,7 +91,7 @@ def apply(session: CheckoutSession) -> CardTopUp:
         )
         _check_session(row, session)
         _adopt(row, session)
-        balance.insist_currency([session.balance] if session.balance else [], row.currency)
+        balance.require_currency([session.balance] if session.balance else [], row.currency)
         if session.payment_status == "paid":
             credit(row, session.payment_intent_id)
         elif session.status == "complete":
@@ -101,7 +101,7 @@ def apply(session: CheckoutSession) -> CardTopUp:
     if session.balance:
         balance.record([session.balance])
     if row.saves_card and row.status == Status.PAID and session.card:
-        saved_cards.keep(top_up=row, card=session.card)
+        saved_cards.save_card(top_up=row, card=session.card)
     return row
 
 

@@ -33,7 +33,7 @@ def expiry(card: SavedCard) -> str:
     return f"{card.exp_month:02}/{card.exp_year}" if card.exp_month and card.exp_year else ""
 
 
-SOON = timedelta(days=30)
+EXPIRY_NOTICE = timedelta(days=30)
 
 
 def ends_at(card: SavedCard) -> datetime | None:
@@ -54,7 +54,7 @@ def expires_soon(card: SavedCard, now: datetime | None = None) -> bool:
     """Return whether the card expires within thirty days and has not expired yet."""
     end = ends_at(card)
     at = now or timezone.now()
-    return end is not None and at < end <= at + SOON
+    return end is not None and at < end <= at + EXPIRY_NOTICE
 
 
 REASONS = {
@@ -67,9 +67,9 @@ REASONS = {
     "card_removed": "The card that it used was removed.",
     "stripe_unknown_outcome": "We do not know whether the last payment went through, so we charge no second one.",
 }
-OTHER = "The card could not be charged."
+OTHER_REASON = "The card could not be charged."
 
 
 def reason(code: str) -> str:
     """Return the sentence for a code, or a general one for a code without a sentence."""
-    return REASONS.get(code, OTHER)
+    return REASONS.get(code, OTHER_REASON)

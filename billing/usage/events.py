@@ -30,7 +30,7 @@ def event_id(node: UUID, seq: int) -> UUID:
     return uuid5(node, str(seq))
 
 
-def alias(node: UUID, job: UUID) -> UUID:
+def node_alias(node: UUID, job: UUID) -> UUID:
     """Return the name under which a customer sees a computer, which differs from job to job.
 
     Under a constant name, customers could follow a car from job to job and learn when it stands still, and for how
@@ -39,7 +39,7 @@ def alias(node: UUID, job: UUID) -> UUID:
     return uuid5(node, f"job:{job}")
 
 
-def moment(at: datetime) -> str:
+def rfc3339(at: datetime) -> str:
     """Format a time as RFC 3339 in UTC, with microseconds."""
     return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
@@ -63,7 +63,7 @@ def for_owner(
         id=str(event_id(node, seq)),
         source=f"/nodes/{node}",
         type="driveway.usage.recorded.v1",
-        time=moment(at),
+        time=rfc3339(at),
         subject=str(job),
         datacontenttype="application/json",
         data=UsageData(
@@ -88,9 +88,9 @@ def for_customer(
     return {
         "specversion": "1.0",
         "id": str(void) if void else recorded,
-        "source": f"/nodes/{alias(node, job)}",
+        "source": f"/nodes/{node_alias(node, job)}",
         "type": VOIDED if void else RECORDED,
-        "time": moment(at),
+        "time": rfc3339(at),
         "subject": str(job),
         "datacontenttype": "application/json",
         "data": {**data, **({"voids": recorded, "reason": reason} if void else {})},

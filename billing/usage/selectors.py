@@ -21,7 +21,7 @@ SUMS = ("units", "items", "compute_ms", "energy_mwh", "charged_micro")
 
 
 @dataclass(frozen=True)
-class Used(Generic[Key]):
+class UsageSum(Generic[Key]):
     """The usage of one day, month or model (`key`), or of all of them (`key` None)."""
 
     key: Key
@@ -37,14 +37,14 @@ class Used(Generic[Key]):
         return not any(getattr(self, name) for name in SUMS)
 
 
-def days(organization: Organization, since: date, until: date) -> list[Used[date]]:
+def days(organization: Organization, since: date, until: date) -> list[UsageSum[date]]:
     """Return every day in [since, until), also those without work."""
     sums = _sums_by(_days(organization, since, until).values("day").order_by("day"), "day")
     every_day = (since + timedelta(days=index) for index in range((until - since).days))
     return [_from_sums(day, sums.get(day, {})) for day in every_day]
 
 
-def months(organization: Organization, year: int) -> list[Used[date]]:
+def months(organization: Organization, year: int) -> list[UsageSum[date]]:
     """Return the twelve months of a year; each key is the month's first day."""
     span = Span.year(year)
     rows = _days(organization, span.since, span.until).annotate(month=TruncMonth("day"))
@@ -52,7 +52,7 @@ def months(organization: Organization, year: int) -> list[Used[date]]:
     return [_from_sums(first, sums.get(first, {})) for first in (date(year, month, 1) for month in range(1, 13))]
 
 
-def models(organization: Organization, since: date, until: date) -> list[Used[ModelArtifact]]:
+def models(organization: Organization, since: date, until: date) -> list[UsageSum[ModelArtifact]]:
     """Return the models with work on the days in [since, until), the most expensive first."""
     sums = _sums_by(_days(organization, since, until).values("artifact").order_by("artifact"), "artifact")
     artifacts = ModelArtifact.objects.in_bulk(list(sums))
@@ -60,18 +60,18 @@ def models(organization: Organization, since: date, until: date) -> list[Used[Mo
     return sorted(rows, key=lambda row: (-row.charged_micro, row.key.name, row.key.pk))
 
 
-def models_by_day(organization: Organization, since: date, until: date) -> list[Used[tuple[date, ModelArtifact]]]:
+def models_by_day(organization: Organization, since: date, until: date) -> list[UsageSum[tuple[date, ModelArtifact]]]:
     """Return each day's models with work, ordered by day and name."""
     rows = list(
         _days(organization, since, until).select_related("artifact").order_by("day", "artifact__name", "artifact")
     )
-    return [Used((row.day, row.artifact), *(getattr(row, name) for name in SUMS)) for row in rows]
+    return [UsageSum((row.day, row.artifact), *(getattr(row, name) for name in SUMS)) for row in rows]
 
 
-def total(rows: Iterable[Used[Any]]) -> Used[None]:
+def total(rows: Iterable[UsageSum[Any]]) -> UsageSum[None]:
     """Return the sum of all rows."""
     rows = list(rows)
-    return Used(None, *(sum(getattr(row, name) for row in rows) for name in SUMS))
+    return UsageSum(None, *(sum(getattr(row, name) for row in rows) for name in SUMS))
 
 
 def first_day(organization: Organization) -> date | None:
@@ -91,5 +91,5 @@ def _sums_by(rows: Any, by: str) -> dict[Any, dict[str, Any]]:
     return {row[by]: row for row in rows.annotate(**{f"sum_{name}": Sum(name) for name in SUMS})}
 
 
-def _from_sums(key: Key, row: dict[str, Any]) -> Used[Key]:
-    return Used(key, *(int(row.get(f"sum_{name}") or 0) for name in SUMS))
+def _from_sums(key: Key, row: dict[str, Any]) -> UsageSum[Key]:
+    return UsageSum(key, *(int(row.get(f"sum_{name}") or 0) for name in SUMS))

@@ -14,7 +14,7 @@ from pathlib import Path
 from billing.verifier.errors import Unreadable
 from billing.verifier.keys import fingerprint
 from billing.verifier.source import open_source
-from billing.verifier.verify import Report, as_json, verify
+from billing.verifier.verification import Report, as_json, verify
 
 HOLDS, DIFFERS, UNREADABLE = 0, 1, 2
 SHOWN = 20  # findings and gaps that are printed

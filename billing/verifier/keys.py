@@ -32,7 +32,7 @@ def fingerprint(public_key: str) -> str:
     return f"ed25519:{hashlib.sha256(bytes.fromhex(public_key)).hexdigest()}"
 
 
-def signed(public_key: str, message: bytes, signature: bytes) -> bool:
+def is_signed(public_key: str, message: bytes, signature: bytes) -> bool:
     """Return whether the signature of this message is valid under this Ed25519 public key (hex)."""
     try:
         _ed25519(public_key).verify(signature, message)
@@ -58,7 +58,7 @@ def ocmf_key(pem: bytes) -> ec.EllipticCurvePublicKey | None:
     return key if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1) else None
 
 
-def ocmf_signed(key: ec.EllipticCurvePublicKey, payload: bytes, signature: bytes) -> bool:
+def is_ocmf_signed(key: ec.EllipticCurvePublicKey, payload: bytes, signature: bytes) -> bool:
     """Return whether the signature of this OCMF payload is valid under this key."""
     try:
         key.verify(signature, payload, ec.ECDSA(hashes.SHA256()))

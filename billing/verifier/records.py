@@ -12,17 +12,17 @@ import msgspec
 from billing.rates import formula as rating
 from billing.verifier.errors import Finding
 from billing.verifier.format import Node, Record
-from billing.verifier.keys import signed
+from billing.verifier.keys import is_signed
 from compute import protocol
 
 NANO_PER_MICRO = 1_000
 MWH_PER_KWH = 1_000_000
-CLOCKS_DIFFER = timedelta(minutes=5)  # the most by which clocks of the platform's servers are taken to differ
-Tell = Callable[[Finding], None]  # takes each finding
+CLOCK_SKEW = timedelta(minutes=5)  # the most by which clocks of the platform's servers are taken to differ
+AddFinding = Callable[[Finding], None]  # takes each finding
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckedRecord:
     """A record whose signature is valid, with the signed payload and its hash."""
 
     record: Record
@@ -58,15 +58,15 @@ def owner_micro(record: Record) -> int:
     )
 
 
-def check(record: Record, nodes: Mapping[str, Node], currency: str, tell: Tell) -> Checked | None:
+def check(record: Record, nodes: Mapping[str, Node], currency: str, add_finding: AddFinding) -> CheckedRecord | None:
     """Check a record and return it with its payload, or None if the named car did not sign it.
 
-    Findings go to `tell`.
+    Findings go to `add_finding`.
     """
     where = f"record {record.seq} of {record.node}"
 
     def wrong(code: str, sentence: str) -> None:
-        tell(Finding(code, where, sentence))
+        add_finding(Finding(code, where, sentence))
 
     node = nodes.get(record.node)
     if node is None:
@@ -78,7 +78,7 @@ def check(record: Record, nodes: Mapping[str, Node], currency: str, tell: Tell) 
     _check_identity(record, payload, node, wrong)
     _check_quantities(record, payload, wrong)
     _check_amounts(record, currency, wrong)
-    return Checked(record, payload, protocol.meter_hash(data))
+    return CheckedRecord(record, payload, protocol.meter_hash(data))
 
 
 def _payload(
@@ -89,7 +89,7 @@ def _payload(
     except (binascii.Error, ValueError):
         wrong("record_unreadable", "The record is not base64.")
         return None, b""
-    if not signed(node.public_key, protocol.signed_bytes(data), bytes.fromhex(record.signature)):
+    if not is_signed(node.public_key, protocol.signed_bytes(data), bytes.fromhex(record.signature)):
         wrong("signature_invalid", "The car's key did not sign this record.")
         return None, data
     try:
@@ -115,9 +115,9 @@ def _check_identity(
 
 
 def _in_order(earlier: str, later: str) -> bool:
-    """Return whether `later` is not before `earlier`, with CLOCKS_DIFFER allowed. False for texts that are no times."""
+    """Return whether `later` is not before `earlier`, with CLOCK_SKEW allowed. False for texts that are no times."""
     try:
-        return datetime.fromisoformat(later) - datetime.fromisoformat(earlier) > -CLOCKS_DIFFER
+        return datetime.fromisoformat(later) - datetime.fromisoformat(earlier) > -CLOCK_SKEW
     except ValueError:
         return False
 

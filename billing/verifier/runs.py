@@ -39,7 +39,7 @@ class Run:
         )
 
 
-def piece(job: str, payload: MeterPayload) -> Run:
+def run_of_record(job: str, payload: MeterPayload) -> Run:
     """Return the run of one record."""
     return Run(
         payload.node,

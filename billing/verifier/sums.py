@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from billing.verifier.errors import Finding
 from billing.verifier.format import Entry, Line, LineKey, Manifest, Record, Void
-from billing.verifier.records import Tell
+from billing.verifier.records import AddFinding
 
 MICRO = 1_000_000
 # Digits after the decimal point, for currencies that do not have two; a test compares it with billing.stripe.amounts.
@@ -64,59 +64,63 @@ class Sums:
         self.lines[record.line].add(record)
         self.total.add(record)
 
-    def add_void(self, void: Void, tell: Tell) -> None:
-        """Add a void, whose transfer takes exactly one record back. A finding goes to `tell`."""
+    def add_void(self, void: Void, add_finding: AddFinding) -> None:
+        """Add a void, whose transfer takes exactly one record back. A finding goes to `add_finding`."""
         if void.transfer in self.voided:
-            tell(Finding("void_twice", f"transfer {void.transfer}", "This transfer takes back two records."))
+            add_finding(Finding("void_twice", f"transfer {void.transfer}", "This transfer takes back two records."))
         self.voided[void.transfer] = void.original.event.data.amounts.owner_micro
 
 
-def check(manifest: Manifest, sums: Sums, tell: Tell) -> None:
+def check(manifest: Manifest, sums: Sums, add_finding: AddFinding) -> None:
     """Compare the sums of records, entries and lines with the statement's figures and its payout.
 
-    Findings go to `tell`.
+    Findings go to `add_finding`.
     """
-    _check_entries(manifest.entries, sums, tell)
-    _check_lines(manifest.lines, sums, tell)
-    _check_figures(manifest, sums, tell)
-    _check_quantities(manifest, tell)
-    _check_payout(manifest, tell)
+    _check_entries(manifest.entries, sums, add_finding)
+    _check_lines(manifest.lines, sums, add_finding)
+    _check_figures(manifest, sums, add_finding)
+    _check_quantities(manifest, add_finding)
+    _check_payout(manifest, add_finding)
 
 
-def _check_entries(entries: Iterable[Entry], sums: Sums, tell: Tell) -> None:
+def _check_entries(entries: Iterable[Entry], sums: Sums, add_finding: AddFinding) -> None:
     seen: set[str] = set()
     for entry in entries:
         where = f"transfer {entry.transfer}"
         if entry.transfer in seen:
-            tell(Finding("transfer_twice", where, "Two entries of the statement have this transfer."))
+            add_finding(Finding("transfer_twice", where, "Two entries of the statement have this transfer."))
         seen.add(entry.transfer)
         if entry.kind not in FIGURES:
-            tell(Finding("kind_unknown", where, f"{entry.kind!r} is not a kind of transfer on an owner's account."))
+            add_finding(
+                Finding("kind_unknown", where, f"{entry.kind!r} is not a kind of transfer on an owner's account.")
+            )
         if entry.kind in FROM_RECORDS or entry.transfer in sums.transfers:
-            _compare(tell, where, "transfer", entry.amount_micro, sums.transfers.get(entry.transfer, 0))
+            _compare(add_finding, where, "transfer", entry.amount_micro, sums.transfers.get(entry.transfer, 0))
         if entry.transfer in sums.voided:
-            _compare(tell, where, "void", entry.amount_micro, -sums.voided[entry.transfer])
+            _compare(add_finding, where, "void", entry.amount_micro, -sums.voided[entry.transfer])
     for transfer in sorted((sums.transfers.keys() | sums.voided.keys()) - seen):
-        tell(Finding("transfer_unknown", f"transfer {transfer}", "Records name this transfer, the statement does not."))
+        add_finding(
+            Finding("transfer_unknown", f"transfer {transfer}", "Records name this transfer, the statement does not.")
+        )
 
 
-def _check_lines(lines: Iterable[Line], sums: Sums, tell: Tell) -> None:
+def _check_lines(lines: Iterable[Line], sums: Sums, add_finding: AddFinding) -> None:
     stated_lines: dict[LineKey, Quantities] = {}
     for line in lines:
         if line.key.kind not in WORK_LINES:
             continue
         if line.key in stated_lines:
-            tell(Finding("line_twice", _name(line.key), "The statement has two of these lines."))
+            add_finding(Finding("line_twice", _name(line.key), "The statement has two of these lines."))
         stated_lines[line.key] = Quantities(
             line.attempts, line.compute_ms, line.energy_mwh, line.amount_micro, line.energy_cost_nano, line.wear_nano
         )
     for key in sorted(stated_lines.keys() | sums.lines.keys(), key=_name):
         stated, computed = stated_lines.get(key, Quantities()), sums.lines.get(key, Quantities())
         if stated != computed:
-            tell(Finding("line", _name(key), f"The line says {stated}, the sum of its records is {computed}."))
+            add_finding(Finding("line", _name(key), f"The line says {stated}, the sum of its records is {computed}."))
 
 
-def _check_figures(manifest: Manifest, sums: Sums, tell: Tell) -> None:
+def _check_figures(manifest: Manifest, sums: Sums, add_finding: AddFinding) -> None:
     statement = manifest.statement
     figures: dict[str, int] = defaultdict(int)
     for entry in manifest.entries:
@@ -128,40 +132,40 @@ def _check_figures(manifest: Manifest, sums: Sums, tell: Tell) -> None:
         ("other", statement.other_micro),
         ("paid_out", -statement.paid_out_micro),
     ):
-        _compare(tell, where, name, stated, figures[name])
+        _compare(add_finding, where, name, stated, figures[name])
     carried = statement.opening_micro + sum(figures.values())
-    _compare(tell, where, "carried", statement.carried_micro, carried)
+    _compare(add_finding, where, "carried", statement.carried_micro, carried)
     listed = sum(line.amount_micro for line in manifest.lines)
-    _compare(tell, where, "lines", listed, sum(figures.values()) - figures["paid_out"])
+    _compare(add_finding, where, "lines", listed, sum(figures.values()) - figures["paid_out"])
 
 
-def _check_quantities(manifest: Manifest, tell: Tell) -> None:
+def _check_quantities(manifest: Manifest, add_finding: AddFinding) -> None:
     """Compare the statement's quantities and costs with the sums of its lines of work."""
     statement, work = manifest.statement, [line for line in manifest.lines if line.key.kind in WORK_LINES]
     for name in ("attempts", "compute_ms", "energy_mwh", "energy_cost_nano", "wear_nano"):
         stated, computed = getattr(statement, name), sum(getattr(line, name) for line in work)
         if stated != computed:
             where = f"statement {statement.number}"
-            tell(Finding("quantities", where, f"It says {name} {stated}, the sum of its lines is {computed}."))
+            add_finding(Finding("quantities", where, f"It says {name} {stated}, the sum of its lines is {computed}."))
 
 
-def _check_payout(manifest: Manifest, tell: Tell) -> None:
+def _check_payout(manifest: Manifest, add_finding: AddFinding) -> None:
     statement, payout = manifest.statement, manifest.payout
     where = f"statement {statement.number}"
-    _compare(tell, where, "payout", payout.amount_micro if payout else 0, statement.paid_out_micro)
+    _compare(add_finding, where, "payout", payout.amount_micro if payout else 0, statement.paid_out_micro)
     if payout is None:
         return
     if payout.transfer not in {entry.transfer for entry in manifest.entries if entry.kind == "payout"}:
-        tell(Finding("payout", where, "The payout's transfer is not an entry of the statement."))
+        add_finding(Finding("payout", where, "The payout's transfer is not an entry of the statement."))
     coin = MICRO // 10 ** DIGITS.get(statement.currency, 2)
     if payout.amount_micro % coin or not 0 <= statement.carried_micro < coin:
         amounts = f"{payout.amount_micro} micro paid, {statement.carried_micro} carried on"
-        tell(Finding("payout_coins", where, f"A payout must be all whole coins that are owed: {amounts}."))
+        add_finding(Finding("payout_coins", where, f"A payout must be all whole coins that are owed: {amounts}."))
 
 
-def _compare(tell: Tell, where: str, code: str, stated: int, computed: int) -> None:
+def _compare(add_finding: AddFinding, where: str, code: str, stated: int, computed: int) -> None:
     if stated != computed:
-        tell(Finding(code, where, f"{code}: the statement says {stated}, the recomputed value is {computed}."))
+        add_finding(Finding(code, where, f"{code}: the statement says {stated}, the recomputed value is {computed}."))
 
 
 def _name(key: LineKey) -> str:

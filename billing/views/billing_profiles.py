@@ -17,7 +17,7 @@ from accounts.models import Organization
 from accounts.organizations.selectors import money_people
 from accounts.owners.forms import add_error
 from billing.invoices import profiles as billing_profiles
-from billing.invoices.profiles import LONGEST
+from billing.invoices.profiles import MAX_LENGTHS
 from billing.models import BillingProfile
 from core.errors import DomainError
 from core.money import MICRO
@@ -26,9 +26,9 @@ from core.money import MICRO
 class ProfileForm(forms.Form):
     """The billing profile. `low_balance` is in the currency's major unit; empty for no mails."""
 
-    legal_name = forms.CharField(max_length=LONGEST["legal_name"], required=False)
-    address = forms.CharField(max_length=LONGEST["address"], required=False)
-    tax_id = forms.CharField(max_length=LONGEST["tax_id"], required=False)
+    legal_name = forms.CharField(max_length=MAX_LENGTHS["legal_name"], required=False)
+    address = forms.CharField(max_length=MAX_LENGTHS["address"], required=False)
+    tax_id = forms.CharField(max_length=MAX_LENGTHS["tax_id"], required=False)
     low_balance = forms.DecimalField(
         decimal_places=2,
         max_digits=12,
@@ -44,7 +44,7 @@ class ProfileForm(forms.Form):
 def billing_profile(request: HttpRequest, organization: Organization) -> HttpResponse:
     """Show the profile to every member; POST changes it, for admins and finance only."""
     if request.method == "GET":
-        return _page(request, organization, ProfileForm(initial=_initial(billing_profiles.of(organization))))
+        return _page(request, organization, ProfileForm(initial=_initial(billing_profiles.profile_of(organization))))
     if not may_move_money(signed_in(request)):
         raise PermissionDenied("Only an admin or a finance member of your organization may do this.")
     form = ProfileForm(request.POST)
@@ -83,7 +83,7 @@ def _page(request: HttpRequest, organization: Organization, form: ProfileForm, *
         "currency": organization.currency,
         "form": form,
         "values": {name: form[name].value() or "" for name in form.fields},
-        "longest": LONGEST,
+        "longest": MAX_LENGTHS,
         "people": money_people(organization),
     }
     return render(request, "billing/billing_profile.html", context, status=status)

@@ -21,12 +21,12 @@ from billing.models import AutoRecharge, SavedCard
 from billing.topups import recharge_settings, recharges, saved_cards
 from billing.topups import words as card_words
 from billing.topups.words import reason
-from billing.views.wallet import to_checkout
+from billing.views.wallet import allow_checkout_redirect
 from core.errors import DomainError
 from core.locale import format_money
 from core.money import MICRO
 
-USUAL = {"threshold": Decimal(20), "amount": Decimal(50), "monthly_cap": Decimal(200)}
+DEFAULT_SETTINGS = {"threshold": Decimal(20), "amount": Decimal(50), "monthly_cap": Decimal(200)}
 # First word of a service's error code -> the form's field that shows the error.
 FIELDS = {"amount": "amount", "threshold": "threshold", "cap": "monthly_cap", "card": "card"}
 
@@ -47,7 +47,7 @@ class RechargeForm(forms.Form):
 
 @never_cache
 @require_http_methods(["GET", "POST"])
-@to_checkout
+@allow_checkout_redirect
 @organization_required
 def auto_recharge(request: HttpRequest, organization: Organization) -> HttpResponse:
     """Show the cards and the recharge to every member; POST changes the recharge, for admins and finance only."""
@@ -146,9 +146,9 @@ def saved_card_remove(request: HttpRequest, organization: Organization, public_i
 
 
 def _initial(organization: Organization) -> dict[str, Any]:
-    row = recharges.of(organization)
+    row = recharges.recharge_of(organization)
     if row is None:
-        return {"is_on": True, **USUAL}
+        return {"is_on": True, **DEFAULT_SETTINGS}
     return {
         "is_on": row.is_on,
         "threshold": _major(row.threshold_micro),
@@ -163,7 +163,11 @@ def _major(micro: int) -> Decimal:
 
 
 def _page(request: HttpRequest, organization: Organization, form: RechargeForm, *, status: int = 200) -> HttpResponse:
-    recharge, cards, currency = recharges.of(organization), saved_cards.of(organization), organization.currency
+    recharge, cards, currency = (
+        recharges.recharge_of(organization),
+        saved_cards.cards_of(organization),
+        organization.currency,
+    )
     used_id = recharge.card_id if recharge and recharge.is_on else None
     context = {
         "may_change": may_move_money(signed_in(request)),

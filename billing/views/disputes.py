@@ -21,11 +21,11 @@ from accounts.models import Organization, Owner, User
 from accounts.owners.forms import add_error
 from billing.disputes import disputes
 from billing.models import Dispute, JobOrder, Statement
-from billing.orders import give_backs
+from billing.orders import returned_charges
 from core.errors import DomainError
 from core.money import MICRO
 
-SHOWN = 100
+ROWS_SHOWN = 100
 page = require_http_methods(["GET", "POST"])
 
 
@@ -80,7 +80,7 @@ def dispute_open_order(request: HttpRequest, organization: Organization, public_
         "running": order.status == JobOrder.Status.HELD,
         "nav": "billing/_money_nav.html",
     }
-    return _open(request, start, context, give_backs.of(order).left_micro)
+    return _open(request, start, context, returned_charges.returned_charges_of(order).left_micro)
 
 
 @never_cache
@@ -117,7 +117,7 @@ def dispute_open_statement(request: HttpRequest, owner: Owner, public_id: UUID) 
 def dispute_list(request: HttpRequest) -> HttpResponse:
     """List the newest disputes that the person may read."""
     user = signed_in(request)
-    rows = _readable_by(user).select_related("order__job__artifact", "statement").order_by("-id")[:SHOWN]
+    rows = _readable_by(user).select_related("order__job__artifact", "statement").order_by("-id")[:ROWS_SHOWN]
     return render(request, "billing/dispute_list.html", {"disputes": rows, "is_owner": _is_owner(user)})
 
 

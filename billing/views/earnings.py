@@ -10,9 +10,9 @@ from django.views.decorators.http import require_GET
 
 from accounts.access.guards import owner_required
 from accounts.models import Owner
-from billing.documents.amounts import exact
+from billing.documents.amounts import exact_amount
 from billing.earnings import selectors
-from billing.earnings.selectors import Earned
+from billing.earnings.selectors import EarningsSum
 from billing.periods import Span
 from billing.views import spans
 from core import locale
@@ -29,7 +29,7 @@ def earnings(request: HttpRequest, owner: Owner) -> HttpResponse:
     if currency not in currencies:
         raise Http404
     by_year = "year" in request.GET
-    span = spans.asked(request)
+    span = spans.requested_span(request)
     rows, first = _rows_of(owner, span, currency, by_year=by_year), selectors.first_day(owner)
     context = {
         "by_year": by_year,
@@ -45,36 +45,36 @@ def earnings(request: HttpRequest, owner: Owner) -> HttpResponse:
         ],
         "has_earned": first is not None,
         "this_year": span.since.year,
-        **spans.around(span, first, by_year=by_year),
+        **spans.span_links(span, first, by_year=by_year),
         **_balances(owner, currency),
     }
     return render(request, "billing/earnings.html", context)
 
 
-def _rows_of(owner: Owner, span: Span, currency: str, *, by_year: bool) -> list[Earned[date]]:
+def _rows_of(owner: Owner, span: Span, currency: str, *, by_year: bool) -> list[EarningsSum[date]]:
     if by_year:
         return selectors.months(owner, span.since.year, currency=currency)
     return selectors.days(owner, span.since, span.until, currency=currency)
 
 
 def _balances(owner: Owner, currency: str) -> dict[str, Any]:
-    owed = selectors.owed(owner, currency=currency)
+    owed = selectors.owed_amounts(owner, currency=currency)
     return {
-        "owed": exact(owed.payable_micro, currency),
-        "in_transit": exact(owed.in_transit_micro, currency) if owed.in_transit_micro else "",
-        "reserve": exact(owed.reserve_micro, currency) if owed.reserve_micro else "",
-        "lifetime": exact(selectors.lifetime(owner, currency=currency).net_micro, currency),
+        "owed": exact_amount(owed.payable_micro, currency),
+        "in_transit": exact_amount(owed.in_transit_micro, currency) if owed.in_transit_micro else "",
+        "reserve": exact_amount(owed.reserve_micro, currency) if owed.reserve_micro else "",
+        "lifetime": exact_amount(selectors.lifetime_total(owner, currency=currency).net_micro, currency),
         "next_statement_at": selectors.next_statement_at(),
     }
 
 
-def _formatted(row: Earned[Any], currency: str) -> dict[str, Any]:
+def _formatted(row: EarningsSum[Any], currency: str) -> dict[str, Any]:
     names = ("gross_micro", "energy_micro", "wear_micro", "net_micro")
-    amounts = {name.removesuffix("_micro"): exact(getattr(row, name), currency) for name in names}
+    amounts = {name.removesuffix("_micro"): exact_amount(getattr(row, name), currency) for name in names}
     return {"key": row.key, "attempts": row.attempts, "compute_ms": row.compute_ms, **amounts}
 
 
-def _chart(rows: list[Earned[date]], currency: str, *, by_year: bool) -> BarChart:
+def _chart(rows: list[EarningsSum[date]], currency: str, *, by_year: bool) -> BarChart:
     parts = (("a", "Net, yours", "net_micro"), ("b", "Energy", "energy_micro"), ("c", "Wear", "wear_micro"))
     with_work = [row for row in rows if not row.is_empty]
     best = max(with_work, key=lambda row: row.gross_micro, default=None)

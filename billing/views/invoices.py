@@ -14,7 +14,7 @@ from accounts.models import Organization
 from billing import periods
 from billing.documents import invoice as invoice_paper
 from billing.documents import receipt as receipt_paper
-from billing.documents.amounts import exact
+from billing.documents.amounts import exact_amount
 from billing.invoices import invoices
 from billing.models import CardTopUp, Invoice, Refund
 from core.files import download
@@ -43,10 +43,10 @@ def invoice_detail(request: HttpRequest, organization: Organization, public_id: 
     context = {
         **_row(invoice),
         "page": page,
-        "lines": [{"line": line, "amount": exact(line.amount_micro, invoice.currency)} for line in page],
+        "lines": [{"line": line, "amount": exact_amount(line.amount_micro, invoice.currency)} for line in page],
         "sums": invoice_paper.sums(invoice),
         "payment": invoice_paper.payment(invoice),
-        "paid": invoice_paper.PAID,
+        "paid": invoice_paper.PAID_NOTE,
     }
     return render(request, "billing/invoice_detail.html", context)
 

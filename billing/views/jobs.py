@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET
 from accounts.access.guards import may_move_money, organization_required, signed_in
 from accounts.models import Organization
 from billing.models import JobOrder, RateCard
-from billing.views.usage import month_shown
+from billing.views.usage import present_month
 from billing.wallet import wallets
 from compute import blobs
 from compute.jobs.selectors import job_progress
@@ -20,7 +20,7 @@ from compute.models import InferenceJob, ModelArtifact
 from core.files import file_response
 from core.locale import format_money
 
-SHOWN = 50
+ROWS_SHOWN = 50
 LABELS = {
     "queued": "Queued",
     "running": "Running",
@@ -37,12 +37,14 @@ LABELS = {
 def job_list(request: HttpRequest, organization: Organization) -> HttpResponse:
     """List the newest jobs and models beside the wallet and the month's cap."""
     orders = (
-        JobOrder.objects.filter(organization=organization).select_related("job__artifact").order_by("-job_id")[:SHOWN]
+        JobOrder.objects.filter(organization=organization)
+        .select_related("job__artifact")
+        .order_by("-job_id")[:ROWS_SHOWN]
     )
     summary = wallets.summary(organization)
-    models = ModelArtifact.objects.filter(organization=organization).order_by("-id")[:SHOWN]
+    models = ModelArtifact.objects.filter(organization=organization).order_by("-id")[:ROWS_SHOWN]
     context = {
-        "month": month_shown(organization),
+        "month": present_month(organization),
         "jobs": [_row(order) for order in orders],
         "wallet": {
             "balance": format_money(summary.balance_micro, summary.currency),

@@ -19,7 +19,7 @@ from accounts.access.guards import owner_required, signed_in
 from accounts.models import Owner
 from accounts.owners.forms import add_error
 from billing.models import ConnectedAccount, Payout
-from billing.payouts import account_states, final
+from billing.payouts import account_states, final_payouts
 from billing.payouts import accounts as connected_accounts
 from billing.payouts import words as payout_words
 from core import locale
@@ -27,7 +27,7 @@ from core.errors import DomainError
 
 PAGE = 25
 # Browsers apply `form-action` to the redirect after a form as well, and ours leads to Stripe.
-to_stripe = csp_update({"form-action": [SELF, settings.STRIPE_CONNECT_ORIGIN]})
+allow_stripe_redirect = csp_update({"form-action": [SELF, settings.STRIPE_CONNECT_ORIGIN]})
 
 
 class CountryForm(forms.Form):
@@ -48,7 +48,7 @@ def countries() -> list[tuple[str, str]]:
 
 @never_cache
 @require_GET
-@to_stripe
+@allow_stripe_redirect
 @owner_required
 def payout_account(request: HttpRequest, owner: Owner) -> HttpResponse:
     """Show the state of the account at Stripe, what Stripe still requires, and the link to Stripe's page."""
@@ -57,11 +57,11 @@ def payout_account(request: HttpRequest, owner: Owner) -> HttpResponse:
 
 @never_cache
 @require_POST
-@to_stripe
+@allow_stripe_redirect
 @owner_required
 def payout_account_start(request: HttpRequest, owner: Owner) -> HttpResponse:
     """Create the account if there is none, and redirect to Stripe's page."""
-    account = connected_accounts.of(owner)
+    account = connected_accounts.account_of(owner)
     if account is None or account.status == ConnectedAccount.Status.FAILED:
         form = CountryForm(request.POST)
         if not form.is_valid():
@@ -83,7 +83,7 @@ def payout_account_start(request: HttpRequest, owner: Owner) -> HttpResponse:
 @owner_required
 def payout_account_return(request: HttpRequest, owner: Owner) -> HttpResponse:
     """Ask Stripe for the account's state when the owner returns from its page, which may not be complete yet."""
-    account = connected_accounts.of(owner)
+    account = connected_accounts.account_of(owner)
     try:
         if account:
             connected_accounts.refresh(account=account)
@@ -97,17 +97,17 @@ def payout_account_return(request: HttpRequest, owner: Owner) -> HttpResponse:
 @owner_required
 def payout_account_refresh(request: HttpRequest, owner: Owner) -> HttpResponse:
     """Redirect to a new link to Stripe's page: Stripe leads here when a link was used already or is too old."""
-    account = connected_accounts.of(owner)
+    account = connected_accounts.account_of(owner)
     return _to_onboarding(request, account) if account else redirect("payout_account")
 
 
 @never_cache
 @require_POST
-@to_stripe
+@allow_stripe_redirect
 @owner_required
 def payout_dashboard(request: HttpRequest, owner: Owner) -> HttpResponse:
     """Redirect to the owner's own pages at Stripe: bank account, payments to the bank, tax forms."""
-    account = connected_accounts.of(owner)
+    account = connected_accounts.account_of(owner)
     if account is None:
         return redirect("payout_account")
     try:
@@ -123,7 +123,7 @@ def payout_list(request: HttpRequest, owner: Owner) -> HttpResponse:
     """List the owner's payouts, newest first."""
     paginator = Paginator(Payout.objects.filter(owner=owner).select_related("statement").order_by("-id"), PAGE)
     page = paginator.get_page(request.GET.get("page"))
-    account = connected_accounts.of(owner)
+    account = connected_accounts.account_of(owner)
     context = {
         "page": page,
         "payouts": [_row(payout) for payout in page],
@@ -139,7 +139,7 @@ def payout_list(request: HttpRequest, owner: Owner) -> HttpResponse:
 def payout_final(request: HttpRequest, owner: Owner) -> HttpResponse:
     """Close the last statement of an owner who leaves, and pay it."""
     try:
-        final.start(owner=owner, actor=signed_in(request))
+        final_payouts.start(owner=owner, actor=signed_in(request))
     except DomainError as error:
         messages.error(request, error.message)
     else:
@@ -168,14 +168,14 @@ def _explain(request: HttpRequest, error: DomainError) -> HttpResponse:
 
 
 def _account_page(request: HttpRequest, owner: Owner, form: CountryForm | None = None) -> HttpResponse:
-    account = connected_accounts.of(owner)
+    account = connected_accounts.account_of(owner)
     country = owner.country if owner.country in settings.PAYOUT_COUNTRIES else settings.PAYOUT_COUNTRIES[0]
     context = {
         "account": account,
         "country": dict(locale.countries()).get(account.country, account.country) if account else "",
         "requirements": payout_words.requirements(account) if account else [],
         "restriction": payout_words.restriction(account) if account else "",
-        "asks": bool(account and account_states.asks_the_owner(account)),
+        "asks": bool(account and account_states.needs_owners_answer(account)),
         "by_stripe": bool(settings.STRIPE_SECRET_KEY),
         "form": form or CountryForm(initial={"country": country, "key": uuid.uuid4()}),
         "email": owner.user.email,

@@ -32,4 +32,4 @@ def package(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpResponse
 @cache_control(public=True, max_age=3600)
 def keys(request: HttpRequest) -> JsonResponse:
     """Return the public keys with which packages and OCMF records are verified."""
-    return JsonResponse(signing_keys.published())
+    return JsonResponse(signing_keys.published_keys())

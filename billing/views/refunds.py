@@ -24,7 +24,7 @@ from core.errors import DomainError
 from core.locale import format_money
 from core.money import MICRO
 
-SHOWN = 50
+ROWS_SHOWN = 50
 
 
 class RefundForm(forms.Form):
@@ -69,9 +69,9 @@ def refund_request(request: HttpRequest, organization: Organization) -> HttpResp
     return _page(request, organization, form, status=400)
 
 
-def rows(organization: Organization) -> list[dict[str, Any]]:
+def refund_rows(organization: Organization) -> list[dict[str, Any]]:
     """Return the organization's refunds, newest first, for `billing/_refund_table.html`."""
-    refund_rows = Refund.objects.filter(organization=organization).select_related("top_up").order_by("-id")[:SHOWN]
+    refund_rows = Refund.objects.filter(organization=organization).select_related("top_up").order_by("-id")[:ROWS_SHOWN]
     return [
         {
             "at": row.created_at,
@@ -111,13 +111,13 @@ def _page(request: HttpRequest, organization: Organization, form: RefundForm, *,
         "oldest_days": settings.REFUND_MAX_AGE_DAYS,
         "is_suspended": organization.status == Organization.Status.SUSPENDED,
         "disputes": open_disputes(organization),
-        "refunds": rows(organization),
+        "refunds": refund_rows(organization),
     }
     return render(request, "billing/refund.html", context, status=status)
 
 
 def _lots(lots: Sequence[tuple[TopUp, int]]) -> list[dict[str, Any]]:
-    sources = refund_sources.names([top_up for top_up, left in lots])
+    sources = refund_sources.card_names([top_up for top_up, left in lots])
     return [
         {
             "source": sources[top_up.pk],

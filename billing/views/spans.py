@@ -10,17 +10,17 @@ from billing.periods import Span
 YEARS = range(2000, 2999)
 
 
-def asked(request: HttpRequest) -> Span:
+def requested_span(request: HttpRequest) -> Span:
     """Return the span of `?month=2026-11` or `?year=2026`, or the present month without either. Raises Http404."""
     if "year" in request.GET:
-        return year(request.GET["year"])
+        return parse_year(request.GET["year"])
     if "month" in request.GET:
-        return month(request.GET["month"])
+        return parse_month(request.GET["month"])
     today = timezone.now().astimezone(UTC).date()
     return Span.month(today.year, today.month)
 
 
-def around(span: Span, first: date | None, *, by_year: bool) -> dict[str, date | None]:
+def span_links(span: Span, first: date | None, *, by_year: bool) -> dict[str, date | None]:
     """Return the links of components/span_nav.html.
 
     `older` is the span before, if `first` (the first day with figures) is not after it; `newer` is the next span, if it
@@ -36,7 +36,7 @@ def around(span: Span, first: date | None, *, by_year: bool) -> dict[str, date |
     }
 
 
-def month(text: str) -> Span:
+def parse_month(text: str) -> Span:
     """Parse `2026-11`. Raises Http404."""
     year_text, _, month_text = text.partition("-")
     is_date = _is_number(year_text, 4) and _is_number(month_text, 2)
@@ -45,7 +45,7 @@ def month(text: str) -> Span:
     return Span.month(int(year_text), int(month_text))
 
 
-def year(text: str) -> Span:
+def parse_year(text: str) -> Span:
     """Parse `2026`. Raises Http404."""
     if not (_is_number(text, 4) and int(text) in YEARS):
         raise Http404

@@ -17,7 +17,7 @@ from accounts.models import Organization
 from accounts.owners.forms import add_error
 from billing.models import SpendCap
 from billing.usage import spend_caps
-from billing.views.usage import month_shown
+from billing.views.usage import present_month
 from core.errors import DomainError
 from core.money import MICRO
 
@@ -56,7 +56,7 @@ def _page(request: HttpRequest, organization: Organization, form: CapForm, *, st
     row = SpendCap.objects.filter(organization=organization).select_related("changed_by").first()
     context: dict[str, Any] = {
         "may_change": may_move_money(signed_in(request)),
-        "month": month_shown(organization),
+        "month": present_month(organization),
         "currency": organization.currency,
         "form": form,
         "value": form["monthly"].value() if form.is_bound else _major(row),

@@ -17,10 +17,10 @@ from accounts.access.guards import owner_required
 from accounts.models import Owner
 from billing import periods
 from billing.documents import statement as paper
-from billing.documents.amounts import exact
+from billing.documents.amounts import exact_amount
 from billing.earnings import selectors as earnings
 from billing.earnings import tax, tax_files
-from billing.earnings.selectors import Earned
+from billing.earnings.selectors import EarningsSum
 from billing.models import ConnectedAccount, Payout, Statement, StatementLine
 from billing.payouts import words as payout_words
 from billing.statements import selectors as statement_selectors
@@ -57,8 +57,10 @@ def statement_detail(request: HttpRequest, owner: Owner, public_id: UUID) -> Htt
         **_row(statement),
         "work": [_work_row(earned, statement.currency) for earned in detail.work],
         "work_total": _amounts(detail.work_total, statement.currency),
-        "others": [{"line": line, "amount": exact(line.amount_micro, statement.currency)} for line in detail.others],
-        "sums": [(name, exact(micro, statement.currency)) for name, micro in detail.sums()],
+        "others": [
+            {"line": line, "amount": exact_amount(line.amount_micro, statement.currency)} for line in detail.others
+        ],
+        "sums": [(name, exact_amount(micro, statement.currency)) for name, micro in detail.sums()],
         "carried_micro": statement.carried_micro,
         "why": payout_words.why(detail.payout) if detail.payout else "",
         "minimum_micro": settings.PAYOUT_MIN_MICRO,
@@ -89,7 +91,7 @@ def earnings_tax(request: HttpRequest, owner: Owner, year: int) -> HttpResponse:
         "years": [_tax_row(row) for row in rows],
         "form": form,
         "reaches": any(row.reaches(form) for row in rows) if form else False,
-        "threshold": exact(form.threshold_micro, form.currency) if form else "",
+        "threshold": exact_amount(form.threshold_micro, form.currency) if form else "",
         "older": year - 1 if Payout.objects.filter(owner=owner, paid_at__year__lt=year).exists() else None,
         "newer": year + 1 if year < this_year else None,
         "is_over": year < this_year,
@@ -123,21 +125,21 @@ def _row(statement: Statement) -> dict[str, Any]:
         "statement": statement,
         "first_day": periods.first_day(statement),
         "last_day": periods.last_day(statement),
-        "earned": exact(statement.earned_micro, statement.currency),
-        "paid_out": exact(statement.paid_out_micro, statement.currency),
-        "carried": exact(statement.carried_micro, statement.currency),
+        "earned": exact_amount(statement.earned_micro, statement.currency),
+        "paid_out": exact_amount(statement.paid_out_micro, statement.currency),
+        "carried": exact_amount(statement.carried_micro, statement.currency),
         "payout": payout,
         "state": payout_words.state(payout) if payout else "",
     }
 
 
-def _work_row(earned: Earned[StatementLine], currency: str) -> dict[str, Any]:
+def _work_row(earned: EarningsSum[StatementLine], currency: str) -> dict[str, Any]:
     return {"line": earned.key, **_amounts(earned, currency)}
 
 
-def _amounts(earned: Earned[Any], currency: str) -> dict[str, Any]:
+def _amounts(earned: EarningsSum[Any], currency: str) -> dict[str, Any]:
     names = ("gross_micro", "energy_micro", "wear_micro", "net_micro")
-    amounts = {name.removesuffix("_micro"): exact(getattr(earned, name), currency) for name in names}
+    amounts = {name.removesuffix("_micro"): exact_amount(getattr(earned, name), currency) for name in names}
     return {"attempts": earned.attempts, "compute_ms": earned.compute_ms, **amounts}
 
 
@@ -152,4 +154,8 @@ def _tax_row(row: tax.TaxYear) -> dict[str, Any]:
 def _paid(sums: tax.Quarter | tax.TaxYear, row: tax.TaxYear) -> dict[str, Any]:
     amounts = {"paid": sums.paid_micro, "fees": sums.fees_micro, "withheld": sums.withheld_micro}
     jobs = sums.activities if isinstance(sums, tax.Quarter) else None
-    return {"payouts": sums.payouts, "jobs": jobs, **{n: exact(micro, row.currency) for n, micro in amounts.items()}}
+    return {
+        "payouts": sums.payouts,
+        "jobs": jobs,
+        **{n: exact_amount(micro, row.currency) for n, micro in amounts.items()},
+    }

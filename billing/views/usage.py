@@ -11,9 +11,9 @@ from django.views.decorators.http import require_GET
 
 from accounts.access.guards import organization_required
 from accounts.models import Organization
-from billing.documents.amounts import exact
+from billing.documents.amounts import exact_amount
 from billing.usage import selectors, spend_caps
-from billing.usage.selectors import SUMS, Used
+from billing.usage.selectors import SUMS, UsageSum
 from billing.views import spans
 from compute.models import ModelArtifact
 from core import locale
@@ -30,7 +30,7 @@ COLUMNS = ("day", "model", "model_name", *SUMS, "currency")
 def usage(request: HttpRequest, organization: Organization) -> HttpResponse:
     """Show a month (`?month=2026-11`) or a year (`?year=2026`); without either, the present month (UTC)."""
     first = selectors.first_day(organization)
-    by_year, span, currency = "year" in request.GET, spans.asked(request), organization.currency
+    by_year, span, currency = "year" in request.GET, spans.requested_span(request), organization.currency
     if by_year:
         rows = selectors.months(organization, span.since.year)
     else:
@@ -42,9 +42,9 @@ def usage(request: HttpRequest, organization: Organization) -> HttpResponse:
         "rows": [_row(row, currency) for row in rows if not row.is_empty],
         "models": [_model(row, currency) for row in selectors.models(organization, span.since, span.until)],
         "total": _row(selectors.total(rows), currency),
-        "month": month_shown(organization),
+        "month": present_month(organization),
         "has_used": first is not None,
-        **spans.around(span, first, by_year=by_year),
+        **spans.span_links(span, first, by_year=by_year),
     }
     return render(request, "billing/usage.html", context)
 
@@ -55,46 +55,46 @@ def usage(request: HttpRequest, organization: Organization) -> HttpResponse:
 def usage_csv(request: HttpRequest, organization: Organization, year: int, month: int) -> HttpResponse:
     """Download a month as CSV, with a row for each day and model. Amounts are in micro-units."""
     name = f"{year:04}-{month:02}"
-    span = spans.month(name)
+    span = spans.parse_month(name)
     rows = selectors.models_by_day(organization, span.since, span.until)
     body = csv_text([COLUMNS, *(_cells(row, organization.currency) for row in rows)])
     return download(body, filename=f"driveway-usage-{name}.csv", content_type="text/csv; charset=utf-8")
 
 
-def month_shown(organization: Organization) -> dict[str, Any]:
+def present_month(organization: Organization) -> dict[str, Any]:
     """Return the present month (UTC) and its spend cap as formatted texts for templates."""
     month, currency = spend_caps.month(organization), organization.currency
     cap, left, used = month.cap_micro, month.left_micro, month.charged_micro + month.held_micro
     return {
         "since": timezone.now().astimezone(UTC).date().replace(day=1),
-        "charged": exact(month.charged_micro, currency),
-        "held": exact(month.held_micro, currency),
-        "used": exact(used, currency),
-        "cap": None if cap is None else exact(cap, currency),
-        "left": None if left is None else exact(left, currency),
+        "charged": exact_amount(month.charged_micro, currency),
+        "held": exact_amount(month.held_micro, currency),
+        "used": exact_amount(used, currency),
+        "cap": None if cap is None else exact_amount(cap, currency),
+        "left": None if left is None else exact_amount(left, currency),
         "is_used_up": left == 0,
         "used_permille": 0 if cap is None else min(1000, used * 1000 // cap if cap else 1000),
     }
 
 
-def _row(row: Used[Any], currency: str) -> dict[str, Any]:
+def _row(row: UsageSum[Any], currency: str) -> dict[str, Any]:
     return {
         "key": row.key,
         **{name: getattr(row, name) for name in SUMS},
-        "charged": exact(row.charged_micro, currency),
+        "charged": exact_amount(row.charged_micro, currency),
     }
 
 
-def _model(row: Used[ModelArtifact], currency: str) -> dict[str, Any]:
+def _model(row: UsageSum[ModelArtifact], currency: str) -> dict[str, Any]:
     return {**_row(row, currency), "key": row.key.name or str(row.key.public_id)}
 
 
-def _cells(row: Used[tuple[date, ModelArtifact]], currency: str) -> tuple[Any, ...]:
+def _cells(row: UsageSum[tuple[date, ModelArtifact]], currency: str) -> tuple[Any, ...]:
     day, model = row.key
     return (day, model.public_id, model.name, *(getattr(row, name) for name in SUMS), currency)
 
 
-def _chart(rows: list[Used[date]], currency: str, *, by_year: bool) -> BarChart:
+def _chart(rows: list[UsageSum[date]], currency: str, *, by_year: bool) -> BarChart:
     highest = max((row for row in rows if not row.is_empty), key=lambda row: row.charged_micro, default=None)
     date_text = locale.month if by_year else locale.day
     return bar_chart(

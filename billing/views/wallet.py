@@ -28,11 +28,11 @@ from core.errors import DomainError
 from core.locale import format_money
 from core.money import MICRO
 
-SHOWN = 50
+ROWS_SHOWN = 50
 AMOUNT = re.compile(r"\d{1,8}(\.\d{1,2})?")  # in a link, so it is checked before it fills the form
 CHOICES = (25, 50, 100, 250)
 # Browsers apply `form-action` to the redirect after a form as well, and ours leads to Stripe.
-to_checkout = csp_update({"form-action": [SELF, settings.STRIPE_CHECKOUT_ORIGIN]})
+allow_checkout_redirect = csp_update({"form-action": [SELF, settings.STRIPE_CHECKOUT_ORIGIN]})
 
 
 class TopUpForm(forms.Form):
@@ -58,7 +58,7 @@ class TopUpForm(forms.Form):
 
 @never_cache
 @require_GET
-@to_checkout
+@allow_checkout_redirect
 @organization_required
 def wallet(request: HttpRequest, organization: Organization) -> HttpResponse:
     """Show the wallet. `?amount=50.00`, as in links from mails, fills in the form."""
@@ -69,7 +69,7 @@ def wallet(request: HttpRequest, organization: Organization) -> HttpResponse:
 
 @never_cache
 @require_POST
-@to_checkout
+@allow_checkout_redirect
 @finance_required
 def top_up_start(request: HttpRequest, organization: Organization) -> HttpResponse:
     """Start a top-up and redirect to Stripe's page or, while Stripe does not answer, to our page that waits for it."""
@@ -149,17 +149,17 @@ def _page(
         "by_card": bool(settings.STRIPE_SECRET_KEY),
         "may_pay": may_pay,
         "recharge": _recharge(organization),
-        "top_ups": [_row(row, currency, may_pay) for row in wallet_history.top_ups(organization, limit=SHOWN)],
-        "refunds": refunds.rows(organization),
+        "top_ups": [_row(row, currency, may_pay) for row in wallet_history.top_ups(organization, limit=ROWS_SHOWN)],
+        "refunds": refunds.refund_rows(organization),
         "disputes": refunds.open_disputes(organization),
-        "moves": [_move(row, currency) for row in wallet_history.movements(organization, limit=SHOWN)],
+        "moves": [_move(row, currency) for row in wallet_history.movements(organization, limit=ROWS_SHOWN)],
     }
     return render(request, "billing/wallet.html", context, status=status)
 
 
 def _recharge(organization: Organization) -> dict[str, Any]:
     """Return a summary of the automatic recharge."""
-    row = recharges.of(organization)
+    row = recharges.recharge_of(organization)
     if row is None or not row.is_on:
         return {"is_on": False}
     return {
@@ -205,7 +205,7 @@ def _row(row: wallet_history.TopUpRow, currency: str, may_pay: bool) -> dict[str
 
 
 def _move(row: wallet_history.Movement, currency: str) -> dict[str, Any]:
-    label_in, label_out = words.MOVES.get(row.kind, (row.kind, row.kind))
+    label_in, label_out = words.MOVEMENT_LABELS.get(row.kind, (row.kind, row.kind))
     return {
         "label": label_in if row.amount_micro > 0 else label_out,
         "is_promo": row.is_promo and row.kind != "promo",

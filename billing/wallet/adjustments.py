@@ -8,7 +8,7 @@ from django.db import transaction
 from accounts.access import audit
 from accounts.models import Organization, Owner, User
 from billing.ledger import posting
-from billing.ledger.posting import Place, Posting
+from billing.ledger.posting import AccountName, Posting
 from billing.models import LedgerAccount, LedgerTransfer
 from core.errors import InvalidInput
 
@@ -24,7 +24,7 @@ def adjust_customer(
     Return the transfer; the same key again returns the first. Raises InvalidInput (`amount_invalid`) and
     PaymentRequired (`insufficient_funds`): a wallet never goes below zero.
     """
-    wallet = Place(kind=Kind.WALLET, currency=organization.currency, organization_id=organization.pk)
+    wallet = AccountName(kind=Kind.WALLET, currency=organization.currency, organization_id=organization.pk)
     return _adjust(wallet, organization.public_id, amount_micro, note, idempotency_key, actor)
 
 
@@ -36,16 +36,16 @@ def adjust_owner(
 
     Returns the transfer; the same key again returns the first. Raises InvalidInput (`amount_invalid`).
     """
-    payable = Place(kind=Kind.PAYABLE, currency=currency, owner_id=owner.pk)
+    payable = AccountName(kind=Kind.PAYABLE, currency=currency, owner_id=owner.pk)
     return _adjust(payable, owner.public_id, amount_micro, note, idempotency_key, actor)
 
 
 def _adjust(
-    party: Place, subject: object, amount_micro: int, note: str, idempotency_key: str, actor: User
+    party: AccountName, subject: object, amount_micro: int, note: str, idempotency_key: str, actor: User
 ) -> LedgerTransfer:
     if amount_micro == 0:
         raise InvalidInput("The amount of an adjustment cannot be zero.", code="amount_invalid")
-    platform = Place(kind=Kind.ADJUSTMENT, currency=party.currency)
+    platform = AccountName(kind=Kind.ADJUSTMENT, currency=party.currency)
     accounts = posting.accounts([party, platform])
     debit, credit = (platform, party) if amount_micro > 0 else (party, platform)
     result = posting.post(

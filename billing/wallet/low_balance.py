@@ -6,13 +6,13 @@ from accounts.mails import outbox
 from accounts.mails.sql import queue_from
 
 # The available balance of organization `o`.
-FREE = """(SELECT COALESCE(sum(a.balance_micro), 0)::bigint FROM billing_ledgeraccount a
+AVAILABLE_BALANCE = """(SELECT COALESCE(sum(a.balance_micro), 0)::bigint FROM billing_ledgeraccount a
             WHERE a.organization_id = o.id AND a.currency = o.currency AND a.kind IN ('wallet', 'promo_wallet'))"""
 # Above the threshold again, or without one: the next fall is mailed again.
-FORGET = f"""
+RESET_RECOVERED = f"""
 UPDATE billing_billingprofile p SET low_balance_mailed_at = NULL FROM accounts_organization o
  WHERE o.id = p.organization_id AND p.low_balance_mailed_at IS NOT NULL
-   AND (p.low_balance_micro IS NULL OR {FREE} >= p.low_balance_micro)
+   AND (p.low_balance_micro IS NULL OR {AVAILABLE_BALANCE} >= p.low_balance_micro)
 """  # noqa: S608 - constants only
 # The dedupe key contains the time of the fall, so that each fall is mailed once to each person.
 MAILS = queue_from("""
@@ -25,11 +25,12 @@ MAILS = queue_from("""
       JOIN accounts_user u ON u.id = m.user_id AND u.is_active
 """)
 # Two concurrent runs skip each other's rows.
-TELL = f"""
+MAIL_LOW_WALLETS = f"""
 WITH low AS (
-    SELECT p.id, p.low_balance_micro, o.id AS organization_id, o.name, o.currency, {FREE} AS free_micro
+    SELECT p.id, p.low_balance_micro, o.id AS organization_id, o.name, o.currency, {AVAILABLE_BALANCE} AS free_micro
       FROM billing_billingprofile p JOIN accounts_organization o ON o.id = p.organization_id
-     WHERE p.low_balance_mailed_at IS NULL AND p.low_balance_micro IS NOT NULL AND {FREE} < p.low_balance_micro
+     WHERE p.low_balance_mailed_at IS NULL AND p.low_balance_micro IS NOT NULL
+       AND {AVAILABLE_BALANCE} < p.low_balance_micro
      ORDER BY p.id LIMIT %s FOR UPDATE OF p SKIP LOCKED),
 fallen AS (
     UPDATE billing_billingprofile p SET low_balance_mailed_at = clock_timestamp() FROM low
@@ -48,8 +49,8 @@ def mail_low(*, limit: int = 500) -> int:
     mailed too. May run twice, also concurrently.
     """
     with connection.cursor() as cursor:
-        cursor.execute(FORGET)
-        cursor.execute(TELL, [limit])
+        cursor.execute(RESET_RECOVERED)
+        cursor.execute(MAIL_LOW_WALLETS, [limit])
         count = int(cursor.fetchone()[0])
     if count:
         outbox.wake()

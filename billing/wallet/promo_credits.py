@@ -9,7 +9,7 @@ from django.db import transaction
 from accounts.access import audit
 from accounts.models import Organization, User
 from billing.ledger import posting
-from billing.ledger.posting import Place, Posting
+from billing.ledger.posting import AccountName, Posting
 from billing.models import LedgerAccount, LedgerTransfer, PromoCredit
 from core.errors import Conflict, InvalidInput
 
@@ -32,8 +32,8 @@ def grant(
     if not reason.strip():
         raise InvalidInput("Give the reason of the grant.", code="reason_missing")
     with transaction.atomic():
-        expense = Place(kind=Kind.PROMOTION, currency=organization.currency)
-        wallet = Place(kind=Kind.PROMO_WALLET, currency=organization.currency, organization_id=organization.pk)
+        expense = AccountName(kind=Kind.PROMOTION, currency=organization.currency)
+        wallet = AccountName(kind=Kind.PROMO_WALLET, currency=organization.currency, organization_id=organization.pk)
         accounts = posting.accounts([expense, wallet])
         result = posting.post(
             [

@@ -9,7 +9,7 @@ from accounts.access import audit
 from accounts.models import Organization, User
 from billing.chargebacks import debts
 from billing.ledger import posting
-from billing.ledger.posting import Place, Posting
+from billing.ledger.posting import AccountName, Posting
 from billing.models import CardTopUp, LedgerAccount, LedgerTransfer, TopUp
 from core.errors import Conflict, InvalidInput
 from core.states import transition
@@ -92,7 +92,7 @@ def clean_reference(reference: str) -> str:
     return reference
 
 
-def insist_unused(reference: str) -> None:
+def require_unused(reference: str) -> None:
     """Raise Conflict `reference_used` if a bank transfer with this reference was credited already."""
     if TopUp.objects.filter(method=TopUp.Method.MANUAL).filter(reference__iexact=reference).exists():
         raise _reference_used(reference)
@@ -107,8 +107,10 @@ def _credit(
 ) -> TopUp:
     """Post the top-up, write its row and the audit entry, and pay what the customer owes. Runs in a transaction."""
     owes = debts.lock_if_owed(organization)  # lock order: the organization before its ledger accounts
-    clearing = Place(kind=CLEARING[method], currency=organization.currency)
-    wallet = Place(kind=LedgerAccount.Kind.WALLET, currency=organization.currency, organization_id=organization.pk)
+    clearing = AccountName(kind=CLEARING[method], currency=organization.currency)
+    wallet = AccountName(
+        kind=LedgerAccount.Kind.WALLET, currency=organization.currency, organization_id=organization.pk
+    )
     accounts = posting.accounts([clearing, wallet])
     result = posting.post(
         [

@@ -1,7 +1,7 @@
 """Labels of the movements that a customer sees in the wallet."""
 
 # Kind of transfer -> (label when it adds money, label when it takes money).
-MOVES = {
+MOVEMENT_LABELS = {
     "top_up": ("Top-up", "Top-up"),
     "hold": ("Held for a job", "Held for a job"),
     "release": ("Given back by a job", "Given back by a job"),

@@ -7,7 +7,7 @@ describes the act in one line for the second operator, and the rest carry it out
 from collections.abc import Callable
 
 from accounts.models import Organization, Owner, User
-from billing.approvals.kinds import ApprovalKind, Params, amount, find
+from billing.approvals.kinds import ApprovalKind, Params, amount_of, find_subject
 from billing.chargebacks import chargebacks
 from billing.disputes import decisions as dispute_decisions
 from billing.models import Approval, CardDispute, Dispute, Payout, RatedUsage, Refund, TopUp
@@ -23,17 +23,20 @@ from core.workers import wake
 
 
 def _customer_params(params: Params) -> Params:
-    return {"organization": str(find(Organization, params, "organization").public_id), "amount_micro": amount(params)}
+    return {
+        "organization": str(find_subject(Organization, params, "organization").public_id),
+        "amount_micro": amount_of(params),
+    }
 
 
 def _customer_adjustment_params(params: Params) -> Params:
-    organization = find(Organization, params, "organization")
-    return {"organization": str(organization.public_id), "amount_micro": amount(params, signed=True)}
+    organization = find_subject(Organization, params, "organization")
+    return {"organization": str(organization.public_id), "amount_micro": amount_of(params, signed=True)}
 
 
 def _customer_summary(verb: str) -> Callable[[Params], str]:
     def summary(params: Params) -> str:
-        organization = find(Organization, params, "organization")
+        organization = find_subject(Organization, params, "organization")
         return f"{verb} {format_money(params['amount_micro'], organization.currency)}: {organization.name}"
 
     return summary
@@ -41,7 +44,7 @@ def _customer_summary(verb: str) -> Callable[[Params], str]:
 
 def _bank_top_up_params(params: Params) -> Params:
     reference = wallets.clean_reference(str(params.get("reference", "")))
-    wallets.insist_unused(reference)
+    wallets.require_unused(reference)
     return {**_customer_params(params), "reference": reference}
 
 
@@ -51,7 +54,7 @@ def _bank_top_up_summary(params: Params) -> str:
 
 def _bank_top_up(approval: Approval, actor: User) -> None:
     wallets.top_up(
-        organization=find(Organization, approval.params, "organization"),
+        organization=find_subject(Organization, approval.params, "organization"),
         amount_micro=approval.params["amount_micro"],
         method=TopUp.Method.MANUAL,
         reference=approval.params["reference"],
@@ -62,7 +65,7 @@ def _bank_top_up(approval: Approval, actor: User) -> None:
 
 def _refund(approval: Approval, actor: User) -> None:
     refunds.request(
-        organization=find(Organization, approval.params, "organization"),
+        organization=find_subject(Organization, approval.params, "organization"),
         reason=approval.reason[:200],
         actor=actor,
         amount_micro=approval.params["amount_micro"],
@@ -72,7 +75,7 @@ def _refund(approval: Approval, actor: User) -> None:
 
 def _grant_promo_credit(approval: Approval, actor: User) -> None:
     promo_credits.grant(
-        organization=find(Organization, approval.params, "organization"),
+        organization=find_subject(Organization, approval.params, "organization"),
         reason=approval.reason[:200],
         actor=actor,
         amount_micro=approval.params["amount_micro"],
@@ -82,7 +85,7 @@ def _grant_promo_credit(approval: Approval, actor: User) -> None:
 
 def _adjust_customer(approval: Approval, actor: User) -> None:
     adjustments.adjust_customer(
-        organization=find(Organization, approval.params, "organization"),
+        organization=find_subject(Organization, approval.params, "organization"),
         note=approval.reason[:200],
         actor=actor,
         amount_micro=approval.params["amount_micro"],
@@ -91,20 +94,20 @@ def _adjust_customer(approval: Approval, actor: User) -> None:
 
 
 def _refund_resolution_params(params: Params) -> Params:
-    refund = find(Refund, params, "refund")
-    resolutions.insist_given_up(refund)
+    refund = find_subject(Refund, params, "refund")
+    resolutions.require_given_up(refund)
     return {"refund": str(refund.public_id)}
 
 
 def _refund_resolution_summary(params: Params) -> str:
-    refund = find(Refund, params, "refund")
+    refund = find_subject(Refund, params, "refund")
     amount_text = format_money(refund.amount_micro, refund.currency)
     return f"Settle refund of {amount_text} as Stripe has it: {refund.organization.name}"
 
 
 def _resolve_refund(approval: Approval, actor: User) -> None:
     """Wake the worker that settles the refund. It must ask Stripe first, which no transaction may do."""
-    resolutions.insist_given_up(find(Refund, approval.params, "refund"))
+    resolutions.require_given_up(find_subject(Refund, approval.params, "refund"))
     wake(resolutions.TASK)
 
 
@@ -112,17 +115,20 @@ def _resolve_refund(approval: Approval, actor: User) -> None:
 
 
 def _owner_adjustment_params(params: Params) -> Params:
-    return {"owner": str(find(Owner, params, "owner").public_id), "amount_micro": amount(params, signed=True)}
+    return {
+        "owner": str(find_subject(Owner, params, "owner").public_id),
+        "amount_micro": amount_of(params, signed=True),
+    }
 
 
 def _owner_adjustment_summary(params: Params) -> str:
     """Name the owner by id only: the summary is kept longer than the owner's personal data may be."""
-    owner = find(Owner, params, "owner")
+    owner = find_subject(Owner, params, "owner")
     return f"Adjust by {format_money(params['amount_micro'], owner.currency)}: owner {owner.public_id}"
 
 
 def _adjust_owner(approval: Approval, actor: User) -> None:
-    owner = find(Owner, approval.params, "owner")
+    owner = find_subject(Owner, approval.params, "owner")
     adjustments.adjust_owner(
         owner=owner,
         currency=owner.currency,
@@ -137,12 +143,12 @@ def _adjust_owner(approval: Approval, actor: User) -> None:
 
 
 def _payout_params(params: Params) -> Params:
-    return {"payout": str(find(Payout, params, "payout").public_id)}
+    return {"payout": str(find_subject(Payout, params, "payout").public_id)}
 
 
 def _payout_summary(verb: str) -> Callable[[Params], str]:
     def summary(params: Params) -> str:
-        payout = find(Payout, params, "payout")
+        payout = find_subject(Payout, params, "payout")
         return f"{verb} payout of {format_money(payout.amount_micro, payout.currency)}, {payout.public_id}"
 
     return summary
@@ -151,7 +157,7 @@ def _payout_summary(verb: str) -> Callable[[Params], str]:
 def _payout_act(act: Callable[..., object], *, with_reason: bool = True) -> Callable[[Approval, User], object]:
     def do(approval: Approval, actor: User) -> object:
         reason = {"reason": approval.reason[:200]} if with_reason else {}
-        return act(payout=find(Payout, approval.params, "payout"), actor=actor, **reason)
+        return act(payout=find_subject(Payout, approval.params, "payout"), actor=actor, **reason)
 
     return do
 
@@ -167,7 +173,7 @@ def _reversal_summary(params: Params) -> str:
 
 
 def _reverse_payout(approval: Approval, actor: User) -> object:
-    payout, cause = find(Payout, approval.params, "payout"), approval.params["cause"]
+    payout, cause = find_subject(Payout, approval.params, "payout"), approval.params["cause"]
     return payouts.reverse(payout=payout, actor=actor, reason=approval.reason[:200], cause=cause)
 
 
@@ -175,16 +181,16 @@ def _reverse_payout(approval: Approval, actor: User) -> object:
 
 
 def _write_off_params(params: Params) -> Params:
-    return {"card_dispute": str(find(CardDispute, params, "card_dispute").public_id)}
+    return {"card_dispute": str(find_subject(CardDispute, params, "card_dispute").public_id)}
 
 
 def _write_off_summary(params: Params) -> str:
-    dispute = find(CardDispute, params, "card_dispute")
+    dispute = find_subject(CardDispute, params, "card_dispute")
     return f"Write off what {dispute.organization.name} owes for {dispute.stripe_id}"
 
 
 def _write_off(approval: Approval, actor: User) -> object:
-    return chargebacks.write_off(dispute=find(CardDispute, approval.params, "card_dispute"), actor=actor)
+    return chargebacks.write_off(dispute=find_subject(CardDispute, approval.params, "card_dispute"), actor=actor)
 
 
 def _void_params(params: Params) -> Params:
@@ -207,15 +213,15 @@ def _void(approval: Approval, actor: User) -> object:
 
 
 def _decision_params(params: Params) -> Params:
-    dispute = find(Dispute, params, "dispute")
-    granted = amount(params)
+    dispute = find_subject(Dispute, params, "dispute")
+    granted = amount_of(params)
     bearer, decision = str(params.get("bearer", "")), str(params.get("decision", "")).strip()
     dispute_decisions.check(dispute=dispute, granted_micro=granted, bearer=bearer, decision=decision)
     return {"dispute": str(dispute.public_id), "amount_micro": granted, "bearer": bearer, "decision": decision}
 
 
 def _decision_summary(params: Params) -> str:
-    dispute = find(Dispute, params, "dispute")
+    dispute = find_subject(Dispute, params, "dispute")
     granted = format_money(params["amount_micro"], dispute.currency)
     claimed = format_money(dispute.claimed_micro, dispute.currency)
     return f"Uphold dispute {dispute.public_id}: grant {granted} of {claimed}, borne by the {params['bearer']}"
@@ -224,7 +230,7 @@ def _decision_summary(params: Params) -> str:
 def _uphold_dispute(approval: Approval, actor: User) -> object:
     params = approval.params
     return dispute_decisions.uphold(
-        dispute=find(Dispute, params, "dispute"),
+        dispute=find_subject(Dispute, params, "dispute"),
         granted_micro=params["amount_micro"],
         bearer=params["bearer"],
         decision=params["decision"],

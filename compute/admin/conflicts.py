@@ -15,7 +15,7 @@ from compute.nodes import decisions as node_decisions
 from compute.nodes import evidence as conflict_evidence
 from core.errors import DomainError
 
-SAID = {
+MESSAGES = {
     NodeDecision.Kind.LIFT: "Lifted. The computer gets work again once its program continues after our newest record.",
     NodeDecision.Kind.KEEP: "The computer stays suspended. Your reason is in the audit trail.",
     NodeDecision.Kind.RETIRE: "The computer is retired. Its owner may connect another one.",
@@ -58,7 +58,7 @@ class MeterConflictAdmin(OwnerDataAdmin):
         except DomainError as error:
             messages.error(request, error.message)
         else:
-            messages.success(request, SAID[NodeDecision.Kind(row.kind)])
+            messages.success(request, MESSAGES[NodeDecision.Kind(row.kind)])
         return back
 
     def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
@@ -67,7 +67,7 @@ class MeterConflictAdmin(OwnerDataAdmin):
         if row is not None:
             context |= {
                 "waits": row.node.status == Node.Status.SUSPENDED,
-                "evidence": conflict_evidence.rows(row),
+                "evidence": conflict_evidence.compared_fields(row),
                 "decisions": conflict_evidence.decisions(row.node),
                 "others": row.node.meter_conflicts.count() - 1,
             }

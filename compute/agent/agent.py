@@ -12,19 +12,19 @@ from typing import Any
 from compute import protocol, reasons
 from compute.agent.carriers.link import Link
 from compute.agent.energy import EnergyMeter
-from compute.agent.policy.health import HealthTeller
+from compute.agent.policy.health import HealthReporter
 from compute.agent.policy.judge import Judge
 from compute.agent.state.backoff import Backoff
 from compute.agent.state.errors import AgentError, UnreachableError
 from compute.agent.state.store import Store
 from compute.agent.state.version import AGENT_VERSION
-from compute.agent.status import Publisher, Saying
+from compute.agent.status import Publisher, StateReason
 from compute.agent.work.blobs import Blobs
 from compute.agent.work.chain import ChainEnd
 from compute.agent.work.meter import Recorder
-from compute.agent.work.work import Bench
+from compute.agent.work.work import SlotPool
 from compute.agent.work.workload import Workload
-from compute.cancelling import cancel_all
+from compute.cancellation import cancel_all
 from compute.protocol import Ack, Hardware, Policy, Push, SyncRequest, SyncResponse
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ _FAREWELL_S = 2.0
 _REPORTS_BYTES = protocol.NATS_MAX_PAYLOAD_BYTES - 16384
 _RANDOM = random.SystemRandom()
 _NO_ERROR = AgentError("", "")
-_STOPPED = Saying("stopped", "agent_stopped", reasons.sentence("agent_stopped"))
+_STOPPED = StateReason("stopped", "agent_stopped", reasons.sentence("agent_stopped"))
 
 
 # Refusal codes that mean: the server did not append the meter record to this node's chain.
@@ -56,7 +56,7 @@ class Agent:
         store: Store,
         link: Link,
         blobs: Blobs,
-        bench: Bench,
+        bench: SlotPool,
         energy: EnergyMeter,
         recorder: Recorder,
         chain: ChainEnd,
@@ -66,7 +66,7 @@ class Agent:
         self._node, self._hardware, self._slots = node, hardware, slots
         self._store, self._link, self._bench = store, link, bench
         self._judge, self._publisher, self._chain = judge, publisher, chain
-        self._health = HealthTeller(store, judge)
+        self._health = HealthReporter(store, judge)
         self._work = Workload(
             blobs=blobs,
             bench=bench,
@@ -150,7 +150,7 @@ class Agent:
             reports=self._store.unacknowledged(max_bytes=_REPORTS_BYTES),
             policy_version=self._judge.policy.version,
             hardware=None if self._is_introduced else self._hardware,
-            health=self._health.tell(),
+            health=self._health.next_report(),
             agent_version=AGENT_VERSION,
             chain=self._chain.agreed,
         )
@@ -168,7 +168,7 @@ class Agent:
         settled = self._settle_reports(response.acks)
         if response.policy is not None:
             self._adopt_policy(response.policy)
-        if self._chain.heard(response.chain):
+        if self._chain.process(response.chain):
             self.sync_soon()
         self._work.renewed(request.running, self._sent_s, response.lease_ms / 1000)
         self._set_withheld(response.withheld)
@@ -205,7 +205,7 @@ class Agent:
     def _check_rules(self) -> None:
         """Evaluate the owner's rules. On a new refusal give back all leases at once; started units end if they may."""
         previous = self._judge.verdict
-        verdict = self._judge.look(is_running=bool(self._work.running()), is_working=self._work.has_begun)
+        verdict = self._judge.evaluate(is_running=bool(self._work.running()), is_working=self._work.has_begun)
         if verdict.code != previous.code:
             log.info("%s", verdict.sentence)
             self._work.refuse(verdict.code, may_finish=verdict.may_finish)
@@ -246,19 +246,19 @@ class Agent:
             self._work, saying, self._judge, withheld=self._withheld, carrier=self._link.answered_by
         )
 
-    def _current_state(self) -> Saying:
+    def _current_state(self) -> StateReason:
         """Return the state of the agent and its reason; where several reasons hold, the one that matters most."""
         verdict = self._judge.verdict
         if self._work.running():
             # A unit runs without an "available" verdict only if the rule lets started units end.
-            return Saying("running", verdict.code, "" if verdict.available else verdict.sentence, verdict.setting)
+            return StateReason("running", verdict.code, "" if verdict.available else verdict.sentence, verdict.setting)
         if not verdict.available:
-            return Saying("unavailable", verdict.code, verdict.sentence, verdict.setting)
+            return StateReason("unavailable", verdict.code, verdict.sentence, verdict.setting)
         if self._sync_error is not _NO_ERROR:
-            return Saying("offline", self._sync_error.code, self._sync_error.message)
+            return StateReason("offline", self._sync_error.code, self._sync_error.message)
         if self._withheld:
-            return Saying("withheld", self._withheld, reasons.sentence(self._withheld))
-        return Saying("idle", "", "Waiting for work.")
+            return StateReason("withheld", self._withheld, reasons.sentence(self._withheld))
+        return StateReason("idle", "", "Waiting for work.")
 
 
 def _is_kept(ack: Ack) -> bool:

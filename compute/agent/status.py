@@ -11,14 +11,14 @@ from typing import Literal
 
 import msgspec
 
-from compute.agent.energy import IN_WORDS
+from compute.agent.energy import METHOD_SENTENCES
 from compute.agent.policy.judge import Judge
 from compute.agent.policy.rules import day_allowance_s
 from compute.agent.state.errors import AgentError
 from compute.agent.state.files import write_atomic
 from compute.agent.state.store import Store
 from compute.agent.state.version import AGENT_VERSION
-from compute.agent.work.leases import Held
+from compute.agent.work.leases import HeldLease
 from compute.agent.work.workload import Workload
 
 STATUS_FILE = "status.json"
@@ -27,7 +27,7 @@ _REFRESH_MS = 10_000
 
 
 @dataclass(frozen=True)
-class Saying:
+class StateReason:
     """The state of the agent and its reason: a code, a sentence with the values, the owner's setting ("" if none)."""
 
     state: State
@@ -104,7 +104,7 @@ class Publisher:
         self._last: Status | None = None
         self._written_ms = 0
 
-    def publish(self, work: Workload, saying: Saying, judge: Judge, *, withheld: str, carrier: str) -> None:
+    def publish(self, work: Workload, saying: StateReason, judge: Judge, *, withheld: str, carrier: str) -> None:
         """Write the state to the file if it has changed or if the file is older than 10 s."""
         running, totals = work.running(), self._store.totals()
         status = Status(
@@ -155,7 +155,7 @@ def _caps(judge: Judge) -> Caps:
     )
 
 
-def _running(held: Held) -> Running:
+def _running(held: HeldLease) -> Running:
     return Running(held.lease.attempt, held.lease.fence, held.started_unix_ms)
 
 
@@ -170,7 +170,7 @@ def read_status(state: Path) -> Status:
         raise AgentError("status_invalid", f"{path} cannot be read: {error}") from error
 
 
-def in_words(status: Status, *, is_running: bool) -> str:
+def status_summary(status: Status, *, is_running: bool) -> str:
     """Return the status as a few lines of text for people."""
     lines = [f"Vehicle {status.node}: {status.state if is_running else 'the agent is not running'}"]
     lines += _reason_lines(status)
@@ -183,7 +183,7 @@ def in_words(status: Status, *, is_running: bool) -> str:
         *_usage_lines(status.usage),
         f"  Units: {totals.ok} done, {totals.error} failed, {totals.cancelled} cancelled.",
         f"  Compute: {totals.compute_ms / 1000:.1f} s; energy: {totals.energy_mwh / 1000:.3f} Wh.",
-        f"  Energy is {IN_WORDS.get(status.energy_method, status.energy_method)} [{status.energy_method}].",
+        f"  Energy is {METHOD_SENTENCES.get(status.energy_method, status.energy_method)} [{status.energy_method}].",
         f"  Sandbox: {', '.join(status.layers)}.",
     ]
     return "\n".join(lines)

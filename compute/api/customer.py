@@ -23,7 +23,7 @@ from compute.artifacts import artifacts
 from compute.jobs import jobs
 from compute.jobs.selectors import job_progress
 from compute.models import InferenceJob, InputFile, ModelArtifact
-from core.api import page
+from core.api import page_response
 from core.errors import Conflict, InvalidInput
 from core.files import file_response
 
@@ -64,7 +64,7 @@ class Models(APIView):
 
     @extend_schema(operation_id="models_list", responses=ModelOut(many=True))
     def get(self, request: Request) -> Response:
-        return page(self, request, ModelArtifact.objects.for_organization(organization_of(request)), ModelOut)
+        return page_response(self, request, ModelArtifact.objects.for_organization(organization_of(request)), ModelOut)
 
 
 class ModelDetail(APIView):
@@ -103,7 +103,7 @@ class Files(APIView):
 
     @extend_schema(operation_id="files_list", responses=FileOut(many=True))
     def get(self, request: Request) -> Response:
-        return page(self, request, InputFile.objects.for_organization(organization_of(request)), FileOut)
+        return page_response(self, request, InputFile.objects.for_organization(organization_of(request)), FileOut)
 
 
 class JobDetail(APIView):
@@ -111,7 +111,7 @@ class JobDetail(APIView):
 
     @extend_schema(operation_id="jobs_get", responses=JobProgressOut)
     def get(self, request: Request, public_id: UUID) -> Response:
-        return Response(progress_of(my_job(request, public_id)))
+        return Response(progress_of(requested_job(request, public_id)))
 
 
 class JobCancel(APIView):
@@ -120,7 +120,7 @@ class JobCancel(APIView):
     @extend_schema(operation_id="jobs_cancel", request=None, responses=JobOut)
     def post(self, request: Request, public_id: UUID) -> Response:
         """Cancel the job. Valid work stays charged; the rest of the hold is released. Repeating it changes nothing."""
-        return Response(JobOut(jobs.cancel_job(job=my_job(request, public_id))).data)
+        return Response(JobOut(jobs.cancel_job(job=requested_job(request, public_id))).data)
 
 
 class JobResult(APIView):
@@ -136,7 +136,7 @@ class JobResult(APIView):
     )
     def get(self, request: Request, public_id: UUID) -> HttpResponseBase:
         """Download the results of all items in input order, one row for each item."""
-        job = my_job(request, public_id)
+        job = requested_job(request, public_id)
         if job.status != InferenceJob.Status.COMPLETED:
             raise Conflict(f"The job is {job.status}: there is no result.", code="result_not_ready")
         wanted = request.query_params.get("as", tensors.SAFETENSORS)
@@ -150,7 +150,7 @@ class JobResult(APIView):
         return _npy(path, job, request.query_params.get("output"))
 
 
-def my_job(request: Request, public_id: UUID) -> InferenceJob:
+def requested_job(request: Request, public_id: UUID) -> InferenceJob:
     """Return a job of the organization that signed in. Raise Http404 for any other."""
     mine = InferenceJob.objects.for_organization(organization_of(request)).select_related("artifact", "input_file")
     return get_object_or_404(mine, public_id=public_id)  # type: ignore[no-any-return]

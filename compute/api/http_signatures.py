@@ -39,7 +39,7 @@ class SignatureError(Exception):
 
 
 @dataclass(frozen=True)
-class Verified:
+class VerifiedSignature:
     """The content of a valid signature: key id, time (Unix seconds), and the nonce, which must be used only once."""
 
     keyid: str
@@ -99,7 +99,7 @@ def verify_request(
     now: datetime,
     body: bytes = b"",
     body_sha256: bytes | None = None,
-) -> Verified:
+) -> VerifiedSignature:
     """Verify the signature of a request: its coverage, its age, and the digest of the body.
 
     ``url`` is absolute, or a path with its query (scheme and host are not covered). Give ``body_sha256`` (32 raw bytes)
@@ -143,13 +143,13 @@ def _verify(request: _Request, keys: _Keys, now: datetime) -> tuple[dict[str, An
     return result.parameters, result.covered_components
 
 
-def _read_params(params: Mapping[str, Any]) -> Verified:
+def _read_params(params: Mapping[str, Any]) -> VerifiedSignature:
     if params.get("alg") != algorithms.ED25519.algorithm_id:
         raise SignatureError("signature_invalid", "The signature must name the algorithm ed25519.")
     nonce = params.get("nonce")
     if nonce is None or len(nonce) not in _NONCE_LENGTHS:
         raise SignatureError("signature_invalid", "The signature must carry a nonce of 16 to 128 characters.")
-    return Verified(keyid=params["keyid"], nonce=nonce, created=params["created"])
+    return VerifiedSignature(keyid=params["keyid"], nonce=nonce, created=params["created"])
 
 
 def _claimed_sha256(value: str) -> bytes:

@@ -89,7 +89,7 @@ def pairing(request: HttpRequest) -> HttpResponse:
     started = pairings.start(request=message, address=request.META.get("REMOTE_ADDR", ""))
     if isinstance(started, Node):
         return packed(protocol.Pairable(poll_ms=POLL_MS, enrolled=_enrolled(started)))
-    code = pairings.written(started.code)
+    code = pairings.format_code(started.code)
     return packed(
         protocol.Pairable(
             code=code,
@@ -167,7 +167,7 @@ def result(request: HttpRequest, attempt: int) -> HttpResponse:
 
 
 @node_endpoint
-def nothing(request: HttpRequest, rest: str) -> HttpResponse:
+def unknown_path(request: HttpRequest, rest: str) -> HttpResponse:
     """Answer 404 at any other address below `/api/node/v1/`."""
     raise NotFound("There is nothing at this address.")
 

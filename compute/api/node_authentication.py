@@ -12,7 +12,7 @@ from django.utils import timezone
 from redis.exceptions import RedisError
 
 from compute import protocol
-from compute.api.http_signatures import SignatureError, Verified, verify_request
+from compute.api.http_signatures import SignatureError, VerifiedSignature, verify_request
 from compute.models import Node
 from core.errors import DomainError
 
@@ -68,7 +68,7 @@ def check_enrolment_signature(request: HttpRequest, *, public_key: str, body: by
 
 def _verify(
     request: HttpRequest, key_for: Callable[[str], bytes | None], body: bytes, body_sha256: bytes | None
-) -> Verified:
+) -> VerifiedSignature:
     try:
         verified = verify_request(
             method=request.method or "",

@@ -12,5 +12,5 @@ urlpatterns = [
     path("sync", node.synchronize, name="node_sync"),
     path("blobs/<str:sha256>", node.blob, name="node_blob"),
     path("attempts/<int:attempt>/result", node.result, name="node_result"),
-    re_path(r"^(?P<rest>.*)$", node.nothing, name="node_nothing"),
+    re_path(r"^(?P<rest>.*)$", node.unknown_path, name="node_nothing"),
 ]

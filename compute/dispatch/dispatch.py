@@ -18,7 +18,7 @@ ROUND_NODES = 2000
 PRESENCE_S = 15  # a node without a sync for longer gets no work; available agents sync at least every 5 s
 AWAY_S = 6
 STEP_BACK_S = 1
-AGAIN_S = 60  # a node whose attempt of a unit has ended does not get the same unit again for this long
+SAME_UNIT_PAUSE_S = 60  # a node whose attempt of a unit has ended does not get the same unit again for this long
 ROUND_LOCK = 0x44525659  # "DRVY": key of the advisory lock that allows one round at a time in a database
 
 # Nodes with free leases whose consent is in force, to the version of the text that is valid now (a subquery, so it is
@@ -48,7 +48,7 @@ SELECT id FROM compute_workunit WHERE status = 'open' AND copies_live < copies_w
 """
 
 # Open units that some node could take by price and memory, with the owners that hold a live copy and the nodes that
-# must not get the unit (again): those that failed it, and those whose attempt ended less than AGAIN_S ago.
+# must not get the unit (again): those that failed it, and those whose attempt ended less than SAME_UNIT_PAUSE_S ago.
 NEEDS = """
 SELECT u.id, u.job_id, u.copies_wanted, u.copies_live, u.copies_made,
        CASE WHEN u.copies_live > 0 THEN u.hardware_class_id END,
@@ -91,7 +91,7 @@ UPDATE compute_attempt a SET status = 'expired', status_code = 'lease_expired', 
 """
 
 # A node whose lease expired gets no further work until its next sync.
-AWAY = """
+MARK_AWAY = """
 UPDATE compute_nodepresence SET available = false, reason = 'away'
  WHERE node_id IN (SELECT node_id FROM compute_nodepresence
                     WHERE node_id = ANY(%s) AND last_sync_at < now() - make_interval(secs => %s)
@@ -123,7 +123,7 @@ def _expire(limit: int) -> list[int]:
 def _mark_away(nodes: list[int]) -> None:
     # In a separate transaction: `sync` locks presence before attempts, so this must not hold locks on attempts.
     with connection.cursor() as cursor:
-        cursor.execute(AWAY, [nodes, AWAY_S])
+        cursor.execute(MARK_AWAY, [nodes, AWAY_S])
 
 
 def dispatch() -> int:
@@ -167,7 +167,7 @@ def needs(offers: Sequence[NodeOffer]) -> list[UnitNeed]:
     cheapest = min(offer.cost_micro_per_hour for offer in offers)
     roomiest = max(offer.memory_bytes for offer in offers)
     with connection.cursor() as cursor:
-        cursor.execute(NEEDS, [AGAIN_S, cheapest, roomiest, ROUND_UNITS])
+        cursor.execute(NEEDS, [SAME_UNIT_PAUSE_S, cheapest, roomiest, ROUND_UNITS])
         return [UnitNeed(*row) for row in cursor.fetchall()]
 
 

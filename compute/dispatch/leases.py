@@ -68,7 +68,7 @@ RETURNING n.id, n.public_id, a.id, a.fence, a.status_code
 TIME_LIMIT_FACTOR = 20  # a unit that takes this many times its time in the trial run counts as stuck
 TIME_LIMIT_FLOOR_MS = 30_000
 
-Held = Mapping[int, Sequence[protocol.Renewal]]  # node id -> the leases that the node reports
+HeldLeases = Mapping[int, Sequence[protocol.Renewal]]  # node id -> the leases that the node reports
 
 
 def deliver(node_ids: Sequence[int], held: Sequence[int] = ()) -> dict[int, list[protocol.Lease]]:
@@ -91,7 +91,7 @@ def waiting_nodes() -> list[int]:
         return [row[0] for row in cursor.fetchall()]
 
 
-def renew(held: Held) -> set[int]:
+def renew(held: HeldLeases) -> set[int]:
     """Renew the leases that the nodes hold. Return the ids of the renewed attempts; the others have been lost."""
     rows = [(renewal.attempt, renewal.fence, node) for node, renewals in held.items() for renewal in renewals]
     if not rows:

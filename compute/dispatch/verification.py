@@ -208,7 +208,7 @@ def judge(unit: int, copies: list[Copy], *, rtol: float, atol_scale: float) -> V
         except (InvalidInput, NotFound):
             continue  # a result that cannot be read agrees with no other
     groups = [
-        [other for other in arrays if tensors.agree(mine, arrays[other], rtol=rtol, atol_scale=atol_scale)]
+        [other for other in arrays if tensors.results_agree(mine, arrays[other], rtol=rtol, atol_scale=atol_scale)]
         for mine in arrays.values()
     ]
     agreeing = max(groups, key=len, default=[])

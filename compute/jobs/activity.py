@@ -91,7 +91,7 @@ def attempts_of(
     return Page(list(rows.select_related("job__artifact", "job__organization", "unit", "usage", *related)), older)
 
 
-def measured(attempts: Sequence[Attempt]) -> dict[int, MeterRecord]:
+def first_meter_records(attempts: Sequence[Attempt]) -> dict[int, MeterRecord]:
     """Return the first meter record of each attempt by attempt id; attempts without a record are left out."""
     rows = MeterRecord.objects.filter(attempt__in=[attempt.pk for attempt in attempts]).order_by("-id")
     return {row.attempt_id: row for row in rows.defer("record", "signature") if row.attempt_id is not None}

@@ -294,7 +294,7 @@ def _joined(job: InferenceJob) -> Iterator[bytes]:
         for result in _unit_results(job):
             yield np.ascontiguousarray(result[name]).tobytes()
 
-    return tensors.join(header, (column(name) for name in header))
+    return tensors.join_results(header, (column(name) for name in header))
 
 
 def _unit_results(job: InferenceJob) -> Iterator[dict[str, tensors.Array]]:

@@ -19,8 +19,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from compute import protocol
-from compute.cancelling import cancel_all
-from compute.link import outbound
+from compute.cancellation import cancel_all
+from compute.link import outbound_messages
 from compute.link.batcher import Batcher
 from compute.nats.jwt import Credentials, claims_accepted, claims_update
 from compute.nats.trust import trust_chain
@@ -59,7 +59,7 @@ class Link:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
-        async with connected(user) as client, connected(chain.system_credentials(expires_at=expires_at)) as system:
+        async with connect(user) as client, connect(chain.system_credentials(expires_at=expires_at)) as system:
             self._client, self._system = client, system
             await client.subscribe("node.*.sync", queue="link", cb=self._receive)
             logger.info("link is up")
@@ -114,8 +114,8 @@ class Link:
                 # Cancels are sent before the revocation, so that a node learns the reason before its connection is cut.
                 # They are read after it: then the cancels of every node in `revoked` are among the pushes, even if its
                 # consent ended a moment ago.
-                revoked = await self._in_thread(outbound.revocations)
-                for subject, data in await self._in_thread(outbound.take_pushes):
+                revoked = await self._in_thread(outbound_messages.revocations)
+                for subject, data in await self._in_thread(outbound_messages.take_pushes):
                     await self._client.publish(subject, data)
                 await self._client.flush()
                 await self._revoke(revoked)
@@ -154,7 +154,7 @@ def _handle_syncs(requests: Sequence[protocol.SyncRequest]) -> list[protocol.Syn
 
 
 @contextlib.asynccontextmanager
-async def connected(user: Credentials) -> AsyncIterator[Client]:
+async def connect(user: Credentials) -> AsyncIterator[Client]:
     """Hold a NATS connection that reconnects for ever."""
 
     async def on_error(error: Exception) -> None:

@@ -9,7 +9,7 @@ AFTER_H, UNTIL_H = 24, 8 * 24
 
 # The deduplication key has the time of the last sync, so each absence causes one mail. Only cars with consent to run
 # jobs count, and none whose absence is older than UNTIL_H: a mail so late would only confuse.
-TELL = queue_from("""
+QUEUE_MAILS = queue_from("""
 SELECT o.user_id, 'vehicle-away' AS kind,
        jsonb_build_object('vehicle', v.public_id, 'heard_at', date_trunc('second', p.last_sync_at)) AS context,
        'vehicle-away:' || n.id || ':' || floor(extract(epoch FROM p.last_sync_at)) AS dedupe_key
@@ -23,10 +23,10 @@ SELECT o.user_id, 'vehicle-away' AS kind,
 
 
 @transaction.atomic
-def tell() -> int:
+def queue_mails() -> int:
     """Queue a mail for every car whose last sync is a day old or more. Return how many mails are new."""
     with connection.cursor() as cursor:
-        cursor.execute(TELL, [AFTER_H, UNTIL_H])
+        cursor.execute(QUEUE_MAILS, [AFTER_H, UNTIL_H])
         count: int = cursor.rowcount
     if count:
         outbox.wake()

@@ -35,7 +35,7 @@ def decide(*, node: Node, kind: str, reason: str, idempotency_key: str, actor: U
         return earlier
     _require_suspended(node)
     if kind == Kind.RETIRE:
-        nodes.retire(node=node, why=nodes.CONFLICTED, actor=actor)  # before our locks: it locks the consent first
+        nodes.retire(node=node, why=nodes.CONFLICT_CODE, actor=actor)  # before our locks: it locks the consent first
     presence = NodePresence.objects.select_for_update(no_key=True).get(node=node)
     node = (
         Node.objects.select_for_update(no_key=True, of=["self"]).select_related("vehicle__owner__user").get(pk=node.pk)
@@ -100,7 +100,7 @@ def _announce(row: NodeDecision, reason: str, actor: User) -> None:
     node, kind = row.node, Kind(row.kind)
     audit.record(
         actor=actor,
-        action=conflict_evidence.DECIDED,
+        action=conflict_evidence.DECIDE_ACTION,
         subject=node.public_id,
         vehicle=str(node.vehicle.public_id),
         decision=kind,

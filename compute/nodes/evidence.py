@@ -13,11 +13,11 @@ from accounts.models import AuditEvent
 from compute import protocol
 from compute.models import MeterConflict, MeterRecord, Node, NodeDecision, UsageRecord
 
-DECIDED = "conflict.decide"
+DECIDE_ACTION = "conflict.decide"
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparedField:
     """One line of the comparison: a title and its value in both records."""
 
     title: str
@@ -30,36 +30,36 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Decided:
+class DecisionRow:
     """A decision with the operator's reason, "" after an erasure."""
 
     decision: NodeDecision
     reason: str
 
 
-def rows(conflict: MeterConflict) -> list[Row]:
+def compared_fields(conflict: MeterConflict) -> list[ComparedField]:
     """Return the comparison of both records: our data about them, their fields, their signed bytes and signatures."""
     first, node = conflict.first, conflict.node
     return [
-        Row("Kept as", _kept_as(first), "Set aside: never paid"),
-        Row("Received", _moment(first.received_at), _moment(conflict.received_at)),
-        Row("SHA-256", first.hash, conflict.hash),
-        Row("Signature", *map(partial(_signature_check, node), (first, conflict))),
+        ComparedField("Kept as", _kept_as(first), "Set aside: never paid"),
+        ComparedField("Received", _moment(first.received_at), _moment(conflict.received_at)),
+        ComparedField("SHA-256", first.hash, conflict.hash),
+        ComparedField("Signature", *map(partial(_signature_check, node), (first, conflict))),
         *_fields(bytes(first.record), bytes(conflict.record)),
-        Row("Signed bytes", *(bytes(each.record).decode(errors="replace") for each in (first, conflict))),
-        Row("Ed25519 signature", bytes(first.signature).hex(), bytes(conflict.signature).hex()),
+        ComparedField("Signed bytes", *(bytes(each.record).decode(errors="replace") for each in (first, conflict))),
+        ComparedField("Ed25519 signature", bytes(first.signature).hex(), bytes(conflict.signature).hex()),
     ]
 
 
-def decisions(node: Node) -> list[Decided]:
+def decisions(node: Node) -> list[DecisionRow]:
     """Return the decisions about a node, newest first, with the reasons from the audit trail.
 
     The owner's erasure removes the reasons.
     """
     entries = list(node.decisions.select_related("decided_by").order_by("-id"))
-    events = AuditEvent.objects.filter(action=DECIDED, subject=str(node.public_id))
+    events = AuditEvent.objects.filter(action=DECIDE_ACTION, subject=str(node.public_id))
     reasons = {event.details.get("row"): event.details.get("reason", "") for event in events}
-    return [Decided(entry, reasons.get(str(entry.public_id), "")) for entry in entries]
+    return [DecisionRow(entry, reasons.get(str(entry.public_id), "")) for entry in entries]
 
 
 def _kept_as(first: MeterRecord) -> str:
@@ -78,14 +78,14 @@ def _signature_check(node: Node, signed: MeterRecord | MeterConflict) -> str:
     return "Valid for this computer's key"
 
 
-def _fields(first: bytes, second: bytes) -> Iterator[Row]:
+def _fields(first: bytes, second: bytes) -> Iterator[ComparedField]:
     """Yield a row for each field; none for bytes that are no record, left by tests or old versions."""
     try:
         left, right = (msgspec.to_builtins(protocol.unpack_meter(record)) for record in (first, second))
     except msgspec.DecodeError:
         return
     for name in left:
-        yield Row(name, *(_value(name, record[name]) for record in (left, right)))
+        yield ComparedField(name, *(_value(name, record[name]) for record in (left, right)))
 
 
 def _value(name: str, value: object) -> str:

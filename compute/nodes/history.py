@@ -95,7 +95,7 @@ UPDATE compute_availabilityspan s SET ended_at = GREATEST(s.started_at, now())
 AWAY = "UPDATE compute_nodepresence SET available = false, reason = 'away' WHERE node_id = ANY(%s)"
 
 
-def keep_availability(node_ids: Sequence[int]) -> None:
+def record_availability(node_ids: Sequence[int]) -> None:
     """End the open span and begin a new one for each node whose presence has changed. Skip nodes without consent.
 
     The caller holds the locks on the presence rows. It takes one statement if nothing changed, none without nodes.
@@ -106,7 +106,7 @@ def keep_availability(node_ids: Sequence[int]) -> None:
         _open(changed)
 
 
-def keep_health(said: Mapping[int, protocol.Health]) -> None:
+def record_health(said: Mapping[int, protocol.Health]) -> None:
     """Add nodes' health reports (by node id) to the counts of the day. Skip nodes without consent in force."""
     if not said:
         return

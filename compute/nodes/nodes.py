@@ -25,8 +25,8 @@ from core.states import transition
 
 CODE_LIFETIME = timedelta(minutes=30)
 CODE_ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # without characters that are easily misread: 0 O 1 I L
-RETIRED_WHY = ("lost", "sold", "replaced")  # reasons that an owner can give
-CONFLICTED = "meter_conflict"  # the reason of an operator
+RETIREMENT_REASONS = ("lost", "sold", "replaced")  # reasons that an owner can give
+CONFLICT_CODE = "meter_conflict"  # the reason of an operator
 
 
 class LinkUnavailable(DomainError):
@@ -148,13 +148,13 @@ def create_node(
 def retire(*, node: Node, why: str, actor: User | None) -> Node:
     """Retire a node for good. Retiring it again changes nothing.
 
-    `why` is one of RETIRED_WHY (the computer was lost, sold or replaced) or CONFLICTED (an operator retires it for
-    meter conflicts). One transaction ends its leases, revokes its credentials and voids the enrolment codes of its
-    vehicle. Its records are kept with its public key, so that they can be verified later; the key can never enrol
+    `why` is one of RETIREMENT_REASONS (the computer was lost, sold or replaced) or CONFLICT_CODE (an operator retires
+    it for meter conflicts). One transaction ends its leases, revokes its credentials and voids the enrolment codes of
+    its vehicle. Its records are kept with its public key, so that they can be verified later; the key can never enrol
     again. Consents belong to the vehicle and stay. Raise InvalidInput for another `why`.
     """
-    if why not in (*RETIRED_WHY, CONFLICTED):
-        raise InvalidInput("Say what became of the computer: " + ", ".join(RETIRED_WHY) + ".", why=why)
+    if why not in (*RETIREMENT_REASONS, CONFLICT_CODE):
+        raise InvalidInput("Say what became of the computer: " + ", ".join(RETIREMENT_REASONS) + ".", why=why)
     # Locks in the order of a withdrawal: consent, presence, node, attempts. Locking the consent waits for a dispatch
     # that is about to lease work under it.
     list(ConsentCurrent.objects.select_for_update().filter(vehicle=node.vehicle_id, purpose="run_jobs"))

@@ -33,7 +33,7 @@ NEWCOMERS, NEWCOMERS_S = 30, 60 * 60  # new keys from one IP address, in an hour
 
 
 @dataclass(frozen=True)
-class Waiting:
+class ShownCode:
     """The code that an agent shows until its owner has confirmed it."""
 
     code: str
@@ -50,7 +50,7 @@ class NewVehicle:
 
 
 @dataclass(frozen=True)
-class Found:
+class WaitingComputer:
     """A computer that waits for confirmation, as the owner sees it."""
 
     code: str
@@ -62,12 +62,12 @@ class Found:
 
 
 @transaction.atomic
-def start(*, request: protocol.Pairing, address: str) -> Waiting | Node:
+def start(*, request: protocol.Pairing, address: str) -> ShownCode | Node:
     """Return the valid code of this key, or its node once the owner has confirmed the code.
 
     The caller has verified that the request is signed with the key. The computer's description is stored only when a
     new code is made, so that an owner confirms exactly what the portal showed. Raise InvalidInput `malformed`, Conflict
-    `key_in_use` for a retired key, TooMany for too many new keys from `address`.
+    `key_in_use` for a retired key, TooManyTries for too many new keys from `address`.
     """
     nodes.check_words(request.hardware, request.agent_version)
     node = _node_of(request.public_key)
@@ -84,22 +84,22 @@ def start(*, request: protocol.Pairing, address: str) -> Waiting | Node:
     is_of_another_secret = row.code_sha256 != _keyed_hash(code)  # SECRET_KEY was changed
     if row.expires_at <= timezone.now() or is_of_another_secret:
         Pairing.objects.filter(pk=row.pk).update(**fresh)
-        return Waiting(_code(row.public_key, fresh["expires_at"]), fresh["expires_at"])
-    return Waiting(code, row.expires_at)
+        return ShownCode(_code(row.public_key, fresh["expires_at"]), fresh["expires_at"])
+    return ShownCode(code, row.expires_at)
 
 
-def find(*, code: str, user: User) -> Found:
+def find(*, code: str, user: User) -> WaitingComputer:
     """Return the computer that waits under a valid code. Spaces, dashes and case in `code` do not matter.
 
-    Raise NotFound `code_invalid`. Raise TooMany `too_many_tries` after ten wrong codes in 15 minutes, then also for a
-    right one.
+    Raise NotFound `code_invalid`. Raise TooManyTries `too_many_tries` after ten wrong codes in 15 minutes, then also
+    for a right one.
     """
     row = _claim(code, user)
     if row is None or row.node_id is not None:
         raise _invalid()
     hardware = msgspec.convert(row.hardware, protocol.Hardware)
-    return Found(
-        code=written(_code(row.public_key, row.expires_at)),
+    return WaitingComputer(
+        code=format_code(_code(row.public_key, row.expires_at)),
         hardware=hardware,
         hardware_title=nodes.class_title(hardware),
         agent_version=row.agent_version,
@@ -141,12 +141,12 @@ def confirm(*, code: str, owner: Owner, vehicle: Vehicle | NewVehicle, actor: Us
     return node
 
 
-def plain(code: str) -> str:
+def normalize_code(code: str) -> str:
     """Return a typed code in capitals and without separators: "abc-def ghj" becomes "ABCDEFGHJ"."""
     return SEPARATORS.sub("", code[:100]).upper()
 
 
-def written(code: str) -> str:
+def format_code(code: str) -> str:
     """Return a code in the form for people: "ABC-DEF-GHJ"."""
     return "-".join(code[at : at + 3] for at in range(0, len(code), 3))
 
@@ -181,7 +181,7 @@ def _claim(code: str, user: User, *, lock: bool = False) -> Pairing | None:
 
     A wrong code counts against the user's limit.
     """
-    letters = plain(code)
+    letters = normalize_code(code)
     if not CODE.fullmatch(letters):
         return None  # it does not look like a code, so it does not count as a guess
     throttle.count(f"guess:{user.pk}", limit=GUESSES, period_s=GUESSES_S)

@@ -13,14 +13,14 @@ from core.errors import DomainError
 logger = logging.getLogger(__name__)
 
 
-class TooMany(DomainError):
+class TooManyTries(DomainError):
     """Too many tries. Wait a while, then try again."""
 
     code = "too_many_tries"
     status = 429
 
 
-class Uncounted(DomainError):
+class CountUnavailable(DomainError):
     """This is not possible at the moment. Try again in a minute."""
 
     code = "try_again"
@@ -28,7 +28,7 @@ class Uncounted(DomainError):
 
 
 def count(name: str, *, limit: int, period_s: int) -> None:
-    """Count one try. Raise TooMany after `limit` tries in a window of `period_s` seconds; Uncounted without Redis."""
+    """Count one try. Raise TooManyTries after `limit` in `period_s` seconds, and CountUnavailable without Redis."""
     key = f"throttle:{name}"
     try:
         cache.add(key, 0, timeout=period_s)
@@ -37,9 +37,9 @@ def count(name: str, *, limit: int, period_s: int) -> None:
         return
     except (OSError, RedisError) as error:
         logger.warning("tries cannot be counted: %s", error)
-        raise Uncounted from error
+        raise CountUnavailable from error
     if tries > limit:
-        raise TooMany
+        raise TooManyTries
 
 
 def forget(name: str) -> None:

@@ -326,7 +326,7 @@ TABLES = (
     USAGE,
 )
 
-OF_OTHERS = {
+NOT_ABOUT_OWNERS = {
     "compute.InferenceJob": "What a customer ordered; the work of owners' cars for it is in attempts",
     "compute.InferenceJobEvent": "States of a customer's job",
     "compute.WorkUnit": "A slice of a customer's job; which car's result counts is in attempts and usage",

@@ -6,12 +6,12 @@ limits are in force.
 
 from compute.sandbox.bubblewrap import bubblewrap_argv
 from compute.sandbox.limits import MEBIBYTE, apply_rlimits
-from compute.sandbox.process import Finished, kill_group, run_child
+from compute.sandbox.process import FinishedChild, kill_group, run_child
 from compute.sandbox.seccomp import apply_seccomp, seccomp_usable
 
 __all__ = [
     "MEBIBYTE",
-    "Finished",
+    "FinishedChild",
     "active_layers",
     "apply_rlimits",
     "apply_seccomp",

@@ -16,7 +16,7 @@ _POLL_SECONDS = 0.005
 
 
 @dataclass(frozen=True)
-class Finished:
+class FinishedChild:
     """The outcome of a child. ``stdout`` and ``stderr`` are cut at their limits."""
 
     returncode: int
@@ -43,7 +43,7 @@ def run_child(
     wall_seconds: float,
     stdout_cap_bytes: int,
     stderr_cap_bytes: int = 4096,
-) -> Finished:
+) -> FinishedChild:
     """Start ``argv`` in a new process group, send it ``stdin``, collect its output, and kill the whole group.
 
     A child that prints more than ``stdout_cap_bytes`` is killed (``overflowed``), as is one that runs longer than
@@ -66,7 +66,7 @@ def run_child(
     finally:
         kill_group(process)
         exchange.close()
-    return Finished(
+    return FinishedChild(
         returncode=process.returncode,
         stdout=bytes(exchange.stdout),
         stderr=bytes(exchange.stderr),

@@ -18,7 +18,7 @@ from compute.models import Node
 from core import workers
 from core.db import execute_batch
 
-CODE = "meter_conflict"
+CONFLICT_CODE = "meter_conflict"
 # How many conflicting records of one node are kept: enough as evidence, and not enough to fill a disk.
 KEPT_MAX = 100
 
@@ -37,7 +37,7 @@ ON CONFLICT ON CONSTRAINT meter_conflict_once DO NOTHING
 """
 
 # The nodes are locked in the order of their ids, so that two batches that suspend the same nodes cannot deadlock.
-PAUSE = """
+SUSPEND_NODES = """
 WITH lying AS (
     SELECT d.id FROM compute_node d JOIN compute_nodepresence p ON p.node_id = d.id
      WHERE d.id = ANY(%b::bigint[]) AND d.status = 'active' AND NOT p.resuming ORDER BY d.id FOR NO KEY UPDATE OF d)
@@ -47,7 +47,7 @@ RETURNING n.id
 
 
 @dataclass(frozen=True)
-class Repeated:
+class RepeatedRecord:
     """A signed record under a number that its node has used before."""
 
     node_id: int
@@ -57,7 +57,7 @@ class Repeated:
     signature: bytes
 
 
-def judge(repeated: Sequence[Repeated]) -> list[str]:
+def judge(repeated: Sequence[RepeatedRecord]) -> list[str]:
     """Return for each record "duplicate", "meter_conflict", or "meter_gap" for a number that was never seen.
 
     Store the conflicts and suspend their nodes. Call it in the transaction that has written the batch's new records, so
@@ -71,22 +71,22 @@ def judge(repeated: Sequence[Repeated]) -> list[str]:
         for node_id, seq, digest in execute_batch(STORED, [[r.node_id for r in repeated], [r.seq for r in repeated]])
     }
     verdicts = [_verdict(stored.get((r.node_id, r.seq)), r) for r in repeated]
-    different = [r for r, verdict in zip(repeated, verdicts, strict=True) if verdict == CODE]
+    different = [r for r, verdict in zip(repeated, verdicts, strict=True) if verdict == CONFLICT_CODE]
     if different:
         _quarantine(different)
     return verdicts
 
 
-def _verdict(stored: str | None, repeated: Repeated) -> str:
+def _verdict(stored: str | None, repeated: RepeatedRecord) -> str:
     if stored is None:
         return "meter_gap"
-    return "duplicate" if stored == repeated.hash else CODE
+    return "duplicate" if stored == repeated.hash else CONFLICT_CODE
 
 
-def _quarantine(different: Sequence[Repeated]) -> None:
+def _quarantine(different: Sequence[RepeatedRecord]) -> None:
     rows = [(r.node_id, r.seq, r.hash, r.record, r.signature) for r in different]
     execute_batch(QUARANTINE, [*map(list, zip(*rows, strict=True)), KEPT_MAX])
-    paused = execute_batch(PAUSE, [sorted({r.node_id for r in different}), CODE])
+    paused = execute_batch(SUSPEND_NODES, [sorted({r.node_id for r in different}), CONFLICT_CODE])
     for node in Node.objects.filter(pk__in=[row[0] for row in paused]).select_related("vehicle__owner__user"):
         _announce(node)
     if paused:
@@ -98,7 +98,7 @@ def _announce(node: Node) -> None:
     vehicle = node.vehicle
     platform: User | None = None  # no user: the platform itself acts
     audit.record(
-        actor=platform, action="node.suspend", subject=node.public_id, vehicle=str(vehicle.public_id), why=CODE
+        actor=platform, action="node.suspend", subject=node.public_id, vehicle=str(vehicle.public_id), why=CONFLICT_CODE
     )
     outbox.queue(
         user=vehicle.owner.user,

@@ -18,9 +18,9 @@ from nacl.signing import VerifyKey
 
 from compute import protocol, tensors
 from compute.nodes import limits
-from compute.reasons import is_of_the_car
+from compute.reasons import is_given_by_car
 from compute.sync import conflicts as meter_conflicts
-from compute.sync.conflicts import Repeated
+from compute.sync.conflicts import RepeatedRecord
 from core.db import execute_batch, from_jsonb, insert_batch
 from core.errors import InvalidInput
 
@@ -108,13 +108,13 @@ class Batch:
     meters: list[tuple[Any, ...]] = field(default_factory=list)
     concluded: dict[int, tuple[Any, ...]] = field(default_factory=dict)
     advanced: dict[int, Reporter] = field(default_factory=dict)
-    repeated: list[tuple[protocol.Report, Repeated]] = field(default_factory=list)
+    repeated: list[tuple[protocol.Report, RepeatedRecord]] = field(default_factory=list)
 
 
-Reported = Sequence[tuple[Reporter, protocol.Report]]
+Reports = Sequence[tuple[Reporter, protocol.Report]]
 
 
-def record(reported: Reported) -> dict[tuple[int, int], protocol.Ack]:
+def record(reported: Reports) -> dict[tuple[int, int], protocol.Ack]:
     """Check and write reports, in the order of each node's chain. Return the acks by (node id, attempt id).
 
     The caller holds the transaction and the locks on the nodes' presence rows. Codes of refusal: `record_invalid`,
@@ -166,7 +166,7 @@ def _accept(
     """Add a report to the batch and return its ack; None for a used number, which `conflicts.judge` decides later."""
     digest = protocol.meter_hash(report.record)
     if payload.seq <= reporter.meter_seq:
-        repeated = Repeated(reporter.id, payload.seq, digest, report.record, report.signature)
+        repeated = RepeatedRecord(reporter.id, payload.seq, digest, report.record, report.signature)
         batch.repeated.append((report, repeated))
         return None
     if payload.seq != reporter.meter_seq + 1 or payload.prev != reporter.meter_hash:
@@ -249,7 +249,7 @@ def _why_stopped(code: str) -> str:
     All reasons of the car become "stopped_by_car". Stored with the work, they would form a dated list of the car's
     departures, which needs its own consent.
     """
-    return "stopped_by_car" if is_of_the_car(code) else code[:64] or "cancelled_by_node"
+    return "stopped_by_car" if is_given_by_car(code) else code[:64] or "cancelled_by_node"
 
 
 def _check_result(report: protocol.Report, payload: protocol.MeterPayload, row: AttemptRow) -> None:

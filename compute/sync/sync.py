@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from compute import protocol
 from compute.dispatch import leases
 from compute.nodes import history, limits, nodes
-from compute.sync import reports, resumes
+from compute.sync import reports, resumption
 from compute.sync.reports import Reporter
 from core import workers
 
@@ -58,7 +58,7 @@ MAX_CAPACITY = 1000
 
 
 @dataclass
-class Known:
+class NodeAtSync:
     """A node's data at the moment of its sync."""
 
     reporter: Reporter
@@ -116,7 +116,7 @@ def handle(requests: Sequence[protocol.SyncRequest], *, carrier: str) -> list[pr
 
 
 def _answer(
-    accepted: dict[int, protocol.SyncRequest], known: dict[str, Known], carrier: str
+    accepted: dict[int, protocol.SyncRequest], known: dict[str, NodeAtSync], carrier: str
 ) -> dict[int, protocol.SyncResponse]:
     """Write the effects of the accepted requests (by index) and return their answers by index."""
     requests = list(accepted.values())
@@ -124,9 +124,11 @@ def _answer(
     for request in requests:
         if request.hardware and known[request.node].status != "retired":
             nodes.describe(known[request.node].reporter.id, request.hardware, request.agent_version)
-    resumes.confirm({known[r.node].reporter.id: r.chain for r in requests if r.chain}, known.values())
+    resumption.confirm_chain_heads({known[r.node].reporter.id: r.chain for r in requests if r.chain}, known.values())
     acks = _record_reports(requests, known)
-    chains = resumes.heads([node.reporter.id for node in known.values() if node.resuming and node.status == "active"])
+    chains = resumption.chain_heads(
+        [node.reporter.id for node in known.values() if node.resuming and node.status == "active"]
+    )
     # A node that gets no work keeps none either: its leases are not renewed and are answered with "lease_lost".
     free = {node: r for node, r in by_node.items() if not known[r.node].withheld}
     renewed = leases.renew({node: r.running for node, r in free.items()})
@@ -134,8 +136,10 @@ def _answer(
     cancels = leases.take_cancels(list(by_node))
     delivered = leases.deliver(list(free), held)
     _write_presence(by_node, known, carrier)
-    history.keep_availability([node for node, r in by_node.items() if "availability" in known[r.node].share])
-    history.keep_health({n: r.health for n, r in by_node.items() if r.health and "reliability" in known[r.node].share})
+    history.record_availability([node for node, r in by_node.items() if "availability" in known[r.node].share])
+    history.record_health(
+        {n: r.health for n, r in by_node.items() if r.health and "reliability" in known[r.node].share}
+    )
     if acks or any(r.available and r.capacity > len(r.running) for r in requests):
         workers.wake("compute.dispatch_round")
     answers = {}
@@ -163,7 +167,7 @@ def _answer(
 
 
 def _record_reports(
-    requests: Sequence[protocol.SyncRequest], known: dict[str, Known]
+    requests: Sequence[protocol.SyncRequest], known: dict[str, NodeAtSync]
 ) -> dict[tuple[int, int], protocol.Ack]:
     """Return the ack of every report. Those of a retired node are refused unread: others may have its key."""
     alive = [r for r in requests if known[r.node].status != "retired"]
@@ -178,13 +182,13 @@ def _record_reports(
     return acks
 
 
-def _lock_nodes(requests: Sequence[protocol.SyncRequest]) -> dict[str, Known]:
+def _lock_nodes(requests: Sequence[protocol.SyncRequest]) -> dict[str, NodeAtSync]:
     with connection.cursor() as cursor:
         cursor.execute(NODES, [[r.node for r in requests if _is_uuid(r.node)]])
-        return {str(row[1]): Known(Reporter(*row[:5]), *row[5:]) for row in cursor.fetchall()}
+        return {str(row[1]): NodeAtSync(Reporter(*row[:5]), *row[5:]) for row in cursor.fetchall()}
 
 
-def _refusal(request: protocol.SyncRequest, node: Known | None, is_second: bool) -> tuple[str, str] | None:
+def _refusal(request: protocol.SyncRequest, node: NodeAtSync | None, is_second: bool) -> tuple[str, str] | None:
     """Return (code, message) if the request must be refused. `is_second`: the batch has another one of this node."""
     if request.version != protocol.VERSION:
         return "unsupported_version", f"This server speaks version {protocol.VERSION}."
@@ -197,7 +201,7 @@ def _refusal(request: protocol.SyncRequest, node: Known | None, is_second: bool)
     return None
 
 
-def _write_presence(by_node: dict[int, protocol.SyncRequest], known: dict[str, Known], carrier: str) -> None:
+def _write_presence(by_node: dict[int, protocol.SyncRequest], known: dict[str, NodeAtSync], carrier: str) -> None:
     rows = [
         (
             node,
@@ -213,13 +217,13 @@ def _write_presence(by_node: dict[int, protocol.SyncRequest], known: dict[str, K
         cursor.execute(PRESENCE, [carrier, *map(list, zip(*rows, strict=True))])
 
 
-def _changed_policy(node: Known, request: protocol.SyncRequest) -> protocol.Policy | None:
+def _changed_policy(node: NodeAtSync, request: protocol.SyncRequest) -> protocol.Policy | None:
     if node.policy_version is None or node.policy_version == request.policy_version:
         return None
     return nodes.policy_of(node.vehicle_id)
 
 
-def _next_sync_ms(node: Known, request: protocol.SyncRequest, has_new: bool, carrier: str) -> int:
+def _next_sync_ms(node: NodeAtSync, request: protocol.SyncRequest, has_new: bool, carrier: str) -> int:
     if node.withheld:
         return WITHHELD_SYNC_MS
     holds = has_new or bool(request.running)

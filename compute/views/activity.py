@@ -19,7 +19,7 @@ from django.views.decorators.http import require_GET
 
 from accounts.access.guards import owner_required
 from accounts.models import Owner, Vehicle
-from compute.jobs.activity import BIGGEST_ID, attempts_of, measured
+from compute.jobs.activity import BIGGEST_ID, attempts_of, first_meter_records
 from compute.models import Attempt, MeterRecord
 from core.money import NANO_PER_MICRO, round_half_even
 
@@ -109,7 +109,7 @@ def vehicle_activity(request: HttpRequest, owner: Owner, public_id: UUID) -> Htt
 
 def rows_of(attempts: list[Attempt], owner: Owner) -> list[dict[str, Any]]:
     """Return the rows of the page and of the CSV file. The attempts must be loaded with `usage__rated`."""
-    records = measured(attempts)
+    records = first_meter_records(attempts)
     return [_row(attempt, records.get(attempt.pk), owner) for attempt in attempts]
 
 

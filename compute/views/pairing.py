@@ -26,7 +26,7 @@ CONNECTED_CONSENTED = (
     "computer too: it may begin now. You can withdraw it below."
 )
 RETIRED = "The computer of %s is disconnected for good: its work has stopped and its key no longer works. The car can be connected to another one."
-WHY = {
+RETIREMENT_LABELS = {
     "lost": "It was lost or stolen, or I do not know who has it",
     "sold": "It was sold or given away without the car",
     "replaced": "It is broken or being replaced",
@@ -130,7 +130,7 @@ def node_replace(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpRes
         "vehicle": vehicle,
         "node": next((computer for computer in computers if node is not None and computer.pk == node.pk), None),
         "retired": [_retired(computer) for computer in computers if computer.status == Node.Status.RETIRED],
-        "why": WHY.items(),
+        "why": RETIREMENT_LABELS.items(),
         "error": error,
         "consented": vehicle.pk in _consented(owner),
     }
@@ -155,7 +155,7 @@ def _confirm(request: HttpRequest, owner: Owner, code: str, form: ConfirmForm) -
 def _ask_code(request: HttpRequest, *, code: str = "", error: DomainError | None = None) -> HttpResponse:
     server = request.build_absolute_uri("/").rstrip("/")
     context = {
-        "code": pairings.written(pairings.plain(code)),
+        "code": pairings.format_code(pairings.normalize_code(code)),
         "error": error.message if error else "",
         "command": f"driveway-agent pair --server {server} --state ./agent",
     }
@@ -174,7 +174,7 @@ def _retired(node: Node) -> dict[str, Any]:
         "hardware": node.hardware_class.title,
         "since": node.created_at,
         "until": last.at if last else None,
-        "why": WHY.get(node.status_code, ""),
+        "why": RETIREMENT_LABELS.get(node.status_code, ""),
         "records": node.presence.meter_seq,
         "key": node.public_key,
     }

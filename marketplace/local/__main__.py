@@ -25,7 +25,7 @@ def main(bring_up: Callable[[Stack], Callable[[], None]] | None = None) -> int:
     """
     read_dotenv()
     label.first_day(home())
-    label.keep(home())
+    label.label_site(home())
     try:
         with Stack() as stack:
             print(f"\nDriveway runs at {stack.url}  (Ctrl-C stops it). People, cars and jobs follow.", flush=True)

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 
-from marketplace.mailbox import letters
+from marketplace.mailbox import mail_files
 
 
 class FolderBackend(BaseEmailBackend):
@@ -16,5 +16,5 @@ class FolderBackend(BaseEmailBackend):
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
         """Write the mails and return their number. Raises OSError."""
         for message in email_messages:
-            letters.write(Path(settings.MAIL_FOLDER), message.message().as_bytes())
+            mail_files.write(Path(settings.MAIL_FOLDER), message.message().as_bytes())
         return len(email_messages)

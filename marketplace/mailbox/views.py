@@ -9,7 +9,7 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from marketplace.mailbox import letters
+from marketplace.mailbox import mail_files
 
 PAGE = 25
 
@@ -19,8 +19,8 @@ PAGE = 25
 def mail_list(request: HttpRequest) -> HttpResponse:
     """Show the newest mails."""
     folder = _folder()
-    page = Paginator(letters.names(folder), PAGE).get_page(request.GET.get("page"))
-    shown = [letter for name in page.object_list if (letter := letters.read(folder, name))]
+    page = Paginator(mail_files.names(folder), PAGE).get_page(request.GET.get("page"))
+    shown = [letter for name in page.object_list if (letter := mail_files.read(folder, name))]
     return render(request, "mailbox/mail_list.html", {"letters": shown, "page": page})
 
 
@@ -28,7 +28,7 @@ def mail_list(request: HttpRequest) -> HttpResponse:
 @require_GET
 def mail_detail(request: HttpRequest, name: str) -> HttpResponse:
     """Show one mail."""
-    letter = letters.read(_folder(), name)
+    letter = mail_files.read(_folder(), name)
     if letter is None:
         raise Http404
     return render(request, "mailbox/mail_detail.html", {"letter": letter})
@@ -38,7 +38,7 @@ def mail_detail(request: HttpRequest, name: str) -> HttpResponse:
 @require_GET
 def mail_source(request: HttpRequest, name: str) -> HttpResponse:
     """Send one mail as it would go to a mail server, as plain text."""
-    data = letters.raw(_folder(), name)
+    data = mail_files.raw(_folder(), name)
     if data is None:
         raise Http404
     return HttpResponse(data, content_type="text/plain; charset=utf-8")

@@ -19,8 +19,8 @@ from django.db import OperationalError, connection, transaction
 
 from accounts.models import DataExport, Owner
 from accounts.owners import exports
-from marketplace.privacy import inventory, signed
-from marketplace.privacy.tabular import write_table
+from marketplace.privacy import inventory, signed_files
+from marketplace.privacy.table_files import write_table
 
 logger = logging.getLogger(__name__)
 CHUNK_BYTES = 1024 * 1024
@@ -130,10 +130,10 @@ def _fill(archive: Archive, owner: Owner) -> None:
         rows = write_table(table, owner, as_json, as_csv)
         archive.take(f"tables/{name}.json", as_json, rows)
         archive.take(f"tables/{name}.csv", as_csv, rows)
-    archive.add("consents/records.jsonl", lambda file: signed.write_consents(owner, file))
-    archive.add("consents/notices.json", lambda file: signed.write_notices(owner, file))
-    archive.add("meter-records/records.jsonl", lambda file: signed.write_meter_records(owner, file))
-    archive.add("inventory.json", signed.write_inventory)
+    archive.add("consents/records.jsonl", lambda file: signed_files.write_consents(owner, file))
+    archive.add("consents/notices.json", lambda file: signed_files.write_notices(owner, file))
+    archive.add("meter-records/records.jsonl", lambda file: signed_files.write_meter_records(owner, file))
+    archive.add("inventory.json", signed_files.write_inventory)
     archive.take("verify.py", TEXTS / "verify.py.txt")
     archive.take("README.txt", TEXTS / "README.txt")
     manifest = {"account": str(owner.public_id), "files": archive.manifest}

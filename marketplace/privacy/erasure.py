@@ -22,7 +22,7 @@ from accounts.mails import outbox
 from accounts.models import AccessEvent, AuditEvent, DataExport, ErasureRequest, Mail, Owner, User, Vehicle
 from accounts.owners import erasures, exports
 from accounts.vehicles import vehicles
-from billing.payouts import final
+from billing.payouts import final_payouts
 from compute.models import Node
 from core.errors import Conflict
 from core.privacy import Erasure
@@ -58,9 +58,9 @@ def sweep() -> int:
 
 def pay_first(now: datetime) -> None:
     """Start the last payout for every due erasure whose owner is owed money. The erasure waits until it arrives."""
-    for request in erasures.settle_waits(is_owed=final.is_owed(), now=now):
+    for request in erasures.settle_waits(is_owed=final_payouts.owed_condition(), now=now):
         with contextlib.suppress(Conflict):  # no payout account to pay to, or all that is owed is already on its way
-            final.start(owner=request.owner, actor=None)
+            final_payouts.start(owner=request.owner, actor=None)
 
 
 def erase(*, request: ErasureRequest, also: tuple[str, ...] = ()) -> bool:
@@ -69,14 +69,14 @@ def erase(*, request: ErasureRequest, also: tuple[str, ...] = ()) -> bool:
     `also` are further texts that must not be found, searched for like VINs. Raises Residue if anything is left.
     """
     owner = request.owner
-    if not last_mail_went(request):
+    if not send_last_mail(request):
         return False
     for step in STEPS:
         step(owner)
     return finish(request, also)
 
 
-def last_mail_went(request: ErasureRequest) -> bool:
+def send_last_mail(request: ErasureRequest) -> bool:
     """Queue the mail that announces the erasure, while the address still exists. Return whether the erasure may continue.
 
     It may continue once the mail is sent or dropped, or has waited for LAST_MAIL_WAIT.
@@ -149,8 +149,8 @@ def finish(request: ErasureRequest, also: tuple[str, ...] = ()) -> bool:
     destroyed = {"sessions": destroy_sessions(owner.user, looked_for), **scrub_trails(owner, looked_for)}
     audit.record(actor=None, action="erasure.done", subject=owner.public_id)
     destroyed |= destroy_rows(owner)
-    found = search.everywhere(looked_for)
-    namesakes = others(owner, looked_for, found)
+    found = search.search_everywhere(looked_for)
+    namesakes = count_namesakes(owner, looked_for, found)
     body = proof.compose(request=row, destroyed=destroyed, looked_for=looked_for, found=found, namesakes=namesakes)
     transition(row, ErasureRequest.Status.DONE, ended_at=timezone.now(), proof=body, proof_signature=proof.sign(body))
     return True
@@ -236,7 +236,7 @@ def type_of(table: Any) -> Any:
     return inventory.model_of(table)
 
 
-def others(owner: Owner, looked_for: list[search.Needle], found: search.Found) -> dict[str, int]:
+def count_namesakes(owner: Owner, looked_for: list[search.Needle], found: search.SearchResult) -> dict[str, int]:
     """Return the number of matches that belong to other people, by place. Raises Residue for any other match.
 
     Other people may have the same name, and text that they wrote in rows of their own (a customer's name of a job) is
@@ -258,7 +258,7 @@ def others(owner: Owner, looked_for: list[search.Needle], found: search.Found) -
 def _about(owner: Owner, table_name: str, looked_for: list[search.Needle]) -> int:
     """Return how many of the owner's own rows in a table match."""
     tables = [table for table in inventory.TABLES if inventory.table_name(table) == table_name]
-    return sum(search.in_rows(table_name, inventory.rows(table, owner), looked_for) for table in tables)
+    return sum(search.count_rows(table_name, inventory.rows(table, owner), looked_for) for table in tables)
 
 
 def _mentioned(column: str, looked_for: list[search.Needle]) -> Q:

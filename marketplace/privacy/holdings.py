@@ -44,7 +44,7 @@ class Field:
 
 
 @dataclass(frozen=True)
-class Shown:
+class HeldTable:
     """A table: the purpose, retention and erasure of most columns, the number of rows, the fields of the newest row."""
 
     title: str
@@ -63,7 +63,7 @@ class Section:
     title: str
     id: str
     note: str = ""
-    tables: list[Shown] = field(default_factory=list)
+    tables: list[HeldTable] = field(default_factory=list)
 
     @property
     def fields(self) -> int:
@@ -73,7 +73,7 @@ class Section:
 def sections(owner: Owner) -> list[Section]:
     """Return the sections in the order of the page: you, each vehicle, consents, rules, work, money, the trail."""
     vehicles = list(Vehicle.objects.filter(owner=owner).order_by("retired_at", "id"))
-    by_vehicle: dict[int, list[Shown]] = defaultdict(list)
+    by_vehicle: dict[int, list[HeldTable]] = defaultdict(list)
     by_group: dict[Group, Section] = {}
     for table in inventory.TABLES:
         if table.vehicle:
@@ -88,14 +88,14 @@ def sections(owner: Owner) -> list[Section]:
     return [section for section in ordered if section.tables]
 
 
-def _vehicle_section(vehicle: Vehicle, tables: list[Shown]) -> Section:
+def _vehicle_section(vehicle: Vehicle, tables: list[HeldTable]) -> Section:
     note = f"left your account on {date_format(vehicle.retired_at, 'j M Y')}" if vehicle.retired_at else ""
     return Section(vehicle.label or "A vehicle", f"vehicle-{vehicle.public_id}", note, tables)
 
 
 def consents_now(owner: Owner) -> list[dict[str, Any]]:
     """Return the present state of each consent, the owner's own and each vehicle's."""
-    counting = notices.counting_versions()
+    counting = notices.versions_in_effect()
     consents = ConsentCurrent.objects.filter(owner=owner).select_related("vehicle").order_by("vehicle_id", "id")
     return [
         {
@@ -109,7 +109,7 @@ def consents_now(owner: Owner) -> list[dict[str, Any]]:
     ]
 
 
-def _newest(table: Table, owner: Owner) -> Shown:
+def _newest(table: Table, owner: Owner) -> HeldTable:
     # Ordering by `pk + 0` keeps PostgreSQL from reading the primary key's index backwards, which would pass over nearly
     # the whole table for an owner whose rows are old.
     rows = inventory.rows(table, owner).annotate(rows_in_all=Window(Count("pk"))).order_by((F("pk") + 0).desc())
@@ -117,7 +117,7 @@ def _newest(table: Table, owner: Owner) -> Shown:
     return _shown(table, row, row["rows_in_all"] if row else 0)
 
 
-def _newest_by_vehicle(table: Table, owner: Owner) -> dict[int, Shown]:
+def _newest_by_vehicle(table: Table, owner: Owner) -> dict[int, HeldTable]:
     """Return the newest row of each vehicle, by vehicle id."""
     path = "pk" if table.vehicle == "self" else f"{table.vehicle}_id"
     count = Window(Count("pk"), partition_by=F(path))
@@ -128,10 +128,10 @@ def _newest_by_vehicle(table: Table, owner: Owner) -> dict[int, Shown]:
     return {row["of_vehicle"]: _shown(table, row, row["rows_in_all"]) for row in newest}
 
 
-def _shown(table: Table, row: dict[str, Any] | None, count: int) -> Shown:
+def _shown(table: Table, row: dict[str, Any] | None, count: int) -> HeldTable:
     defaults = _defaults(table)
     fields = [_field(table, column, row[name] if row else None, defaults) for name, column in table.columns.items()]
-    return Shown(table.title, inventory.file_name(table), *defaults, count, fields if row else [])
+    return HeldTable(table.title, inventory.file_name(table), *defaults, count, fields if row else [])
 
 
 def _defaults(table: Table) -> tuple[str, str, str]:

@@ -13,7 +13,11 @@ from compute.privacy import tables as of_compute
 from core.privacy import Table
 
 TABLES: tuple[Table, ...] = (*of_accounts.TABLES, *of_compute.TABLES, *of_billing.TABLES)
-OF_OTHERS: dict[str, str] = {**of_accounts.OF_OTHERS, **of_compute.OF_OTHERS, **of_billing.OF_OTHERS}
+NOT_ABOUT_OWNERS: dict[str, str] = {
+    **of_accounts.NOT_ABOUT_OWNERS,
+    **of_compute.NOT_ABOUT_OWNERS,
+    **of_billing.NOT_ABOUT_OWNERS,
+}
 
 
 @cache

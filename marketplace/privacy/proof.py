@@ -12,8 +12,8 @@ from django.utils import timezone
 from accounts.models import ErasureRequest
 from accounts.receipts.record import canonical
 from core.privacy import Erasure
-from marketplace.privacy import inventory, signed
-from marketplace.privacy.search import Found, Needle
+from marketplace.privacy import inventory, signed_files
+from marketplace.privacy.search import Needle, SearchResult
 
 DOMAIN = b"driveway-erasure-v1\n"
 NOTES = [
@@ -34,7 +34,7 @@ def compose(
     request: ErasureRequest,
     destroyed: dict[str, int],
     looked_for: list[Needle],
-    found: Found,
+    found: SearchResult,
     namesakes: dict[str, int],
 ) -> dict[str, Any]:
     """Return the body of the proof, which is then signed.
@@ -79,15 +79,15 @@ def kept(request: ErasureRequest) -> dict[str, dict[str, Any]]:
 
 def sign(body: dict[str, Any]) -> str:
     """Return the Ed25519 signature of the body's canonical JSON, in hex."""
-    return signed.receipt_key().sign(DOMAIN + canonical(body)).hex()
+    return signed_files.receipt_key().sign(DOMAIN + canonical(body)).hex()
 
 
-def holds(body: dict[str, Any], signature: str, public_key: str = "") -> bool:
+def is_genuine(body: dict[str, Any], signature: str, public_key: str = "") -> bool:
     """Return whether the signature (hex) is Driveway's for exactly this body.
 
     `public_key` (hex) defaults to the present key.
     """
-    key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key or signed.receipt_public_key()))
+    key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key or signed_files.receipt_public_key()))
     try:
         key.verify(bytes.fromhex(signature), DOMAIN + canonical(body))
     except (InvalidSignature, ValueError):

@@ -1,8 +1,8 @@
 """Search for a person in everything the site stores: all columns of text, JSON or bytes, sessions, files and the cache.
 
-Files are those of the blob store (`compute.blobs.stored`) and of the export folder, which belongs to the site alone.
-Not searched: the data files of PostgreSQL and Redis (their content is searched through SQL and Redis commands) and of
-NATS (it stores nothing), logs, and files that other programs have put into the blob folder.
+Files are those of the blob store (`compute.blobs.stored_files`) and of the export folder, which belongs to the site
+alone. Not searched: the data files of PostgreSQL and Redis (their content is searched through SQL and Redis commands)
+and of NATS (it stores nothing), logs, and files that other programs have put into the blob folder.
 """
 
 import base64
@@ -85,7 +85,7 @@ def needles(*, emails: Iterable[str], names: Iterable[str], vins: Iterable[str])
 
 
 @dataclass
-class Found:
+class SearchResult:
     """The result of a search: how much was searched, and how many rows or files of each place hold each kind."""
 
     tables: dict[str, int] = field(default_factory=dict)  # table -> rows searched
@@ -131,19 +131,19 @@ def text_columns() -> dict[str, list[tuple[str, str]]]:
     return tables
 
 
-def everywhere(looked_for: list[Needle]) -> Found:
+def search_everywhere(looked_for: list[Needle]) -> SearchResult:
     """Search the database, the sessions (compressed in the database), stored blobs, the export folder and Redis."""
-    found = Found()
+    found = SearchResult()
     for table, columns in text_columns().items():
         _search_table(table, columns, looked_for, found)
     _search_sessions(looked_for, found)
-    _search_files(blobs.stored(), CUSTOMERS_FILES, looked_for, found)
+    _search_files(blobs.stored_files(), CUSTOMERS_FILES, looked_for, found)
     _search_files(Path(settings.EXPORT_ROOT).rglob("*"), "exports", looked_for, found)
     _search_cache(looked_for, found)
     return found
 
 
-def in_rows(table: str, rows: QuerySet[Any], looked_for: list[Needle]) -> int:
+def count_rows(table: str, rows: QuerySet[Any], looked_for: list[Needle]) -> int:
     """Return how many of these rows of one table hold any of the needles."""
     columns = text_columns()[table]
     if not columns or not looked_for:
@@ -159,7 +159,7 @@ def in_rows(table: str, rows: QuerySet[Any], looked_for: list[Needle]) -> int:
         return int(cursor.fetchone()[0])
 
 
-def _search_table(table: str, columns: list[tuple[str, str]], looked_for: list[Needle], found: Found) -> None:
+def _search_table(table: str, columns: list[tuple[str, str]], looked_for: list[Needle], found: SearchResult) -> None:
     """Search one table for all kinds in a single scan."""
     kinds = sorted({needle.kind for needle in looked_for}) if columns else []
     counts, parameters = ["count(*)"], []
@@ -242,13 +242,13 @@ def _as_word(needle: Needle, form: str) -> bool:
     )
 
 
-def _search_sessions(looked_for: list[Needle], found: Found) -> None:
+def _search_sessions(looked_for: list[Needle], found: SearchResult) -> None:
     for session in Session.objects.iterator(chunk_size=500):
         found.sessions += 1
         _search_text("sessions", json.dumps(session.get_decoded(), ensure_ascii=False), looked_for, found)
 
 
-def _search_files(paths: Iterable[Path], place: str, looked_for: list[Needle], found: Found) -> None:
+def _search_files(paths: Iterable[Path], place: str, looked_for: list[Needle], found: SearchResult) -> None:
     """Search names and contents of files. Symbolic links are skipped: they lead out of the store."""
     contents = [_Content(kind, looked_for) for kind in sorted({needle.kind for needle in looked_for})]
     for path in (p for p in paths if p.is_file() and not p.is_symlink()):
@@ -292,7 +292,7 @@ def _chunks(path: Path) -> Iterator[bytes]:
             tail = (tail + data)[-1024:]
 
 
-def _search_cache(looked_for: list[Needle], found: Found) -> None:
+def _search_cache(looked_for: list[Needle], found: SearchResult) -> None:
     """Search Redis: the cache, rate limits and the queue of tasks.
 
     All entries expire, but none may hold personal data at all.
@@ -326,7 +326,7 @@ def _readable(value: Any) -> str:
     return "\n".join(map(_readable, value)) if isinstance(value, (list, set, tuple)) else str(value)
 
 
-def _search_text(place: str, text: str, looked_for: list[Needle], found: Found) -> None:
+def _search_text(place: str, text: str, looked_for: list[Needle], found: SearchResult) -> None:
     for kind in {needle.kind for needle in looked_for if mentions(text, [needle])}:
         found.add(place, kind)
 

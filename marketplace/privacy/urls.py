@@ -2,15 +2,15 @@
 
 from django.urls import path
 
-from marketplace.privacy.views import leaving, privacy
+from marketplace.privacy.views import account_closing, privacy
 
 urlpatterns = [
     path("privacy/", privacy.privacy, name="privacy"),
     path("privacy/export", privacy.export_request, name="export_request"),
     path("privacy/exports/<uuid:public_id>", privacy.export_download, name="export_download"),
-    path("privacy/erasure", leaving.erasure_request, name="erasure_request"),
-    path("privacy/erasure/cancel/<str:token>", leaving.erasure_cancel, name="erasure_cancel"),
+    path("privacy/erasure", account_closing.erasure_request, name="erasure_request"),
+    path("privacy/erasure/cancel/<str:token>", account_closing.erasure_cancel, name="erasure_cancel"),
     path("privacy/erasures/<uuid:public_id>", privacy.erasure_proof, name="erasure_proof"),
-    path("privacy/close", leaving.account_close, name="account_close"),
-    path("privacy/reopen", leaving.account_reopen, name="account_reopen"),
+    path("privacy/close", account_closing.account_close, name="account_close"),
+    path("privacy/reopen", account_closing.account_reopen, name="account_reopen"),
 ]

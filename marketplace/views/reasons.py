@@ -17,5 +17,5 @@ class Reason(NamedTuple):
 
 def explain(code: str) -> Reason:
     """Return the Reason for a code of compute.reasons."""
-    setting = settings.of(reasons.setting(code))
+    setting = settings.setting_of(reasons.setting(code))
     return Reason(code, reasons.sentence(code), *(setting or ("", "")))

@@ -47,7 +47,7 @@ def vehicle_list(request: HttpRequest, owner: Owner) -> HttpResponse:
                 "consent": consent,
                 "state": state_of(node_of.get(vehicle.pk), consent),
                 "has_agent": vehicle.pk in node_of,
-                "earned": earned.get(vehicle.pk, earnings.NOTHING),
+                "earned": earned.get(vehicle.pk, earnings.NO_EARNINGS),
             }
         )
     context = {"vehicles": shown, "totals": earnings.total(earned.values()), "currency": owner.currency}
@@ -91,7 +91,7 @@ def vehicle_detail(request: HttpRequest, owner: Owner, public_id: UUID) -> HttpR
         "days": availability_by_day(vehicle, time_zone=owner.time_zone, days=DAYS)[::-1],
         "costliest": costliest_reasons(vehicle),
         "attempts": rows_of(recent.attempts, owner),
-        "earned": earnings.of_vehicle(vehicle, owner),
+        "earned": earnings.vehicle_total(vehicle, owner),
         "currency": owner.currency,
     }
     return render(request, "accounts/vehicle_detail.html", context)

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from accounts.models import Owner, User
 from billing.ledger import posting as ledger
-from billing.ledger.posting import Place, Posting
+from billing.ledger.posting import AccountName, Posting
 from billing.models import (
     Approval,
     BalanceTransaction,
@@ -80,7 +80,9 @@ def make_books() -> Books:
 
 def place(kind: str, organization: Any = None, owner: Owner | None = None) -> LedgerAccount:
     return ledger.account(
-        Place(kind=kind, currency="USD", organization_id=organization and organization.pk, owner_id=owner and owner.pk)
+        AccountName(
+            kind=kind, currency="USD", organization_id=organization and organization.pk, owner_id=owner and owner.pk
+        )
     )
 
 

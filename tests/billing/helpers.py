@@ -11,7 +11,7 @@ from accounts.consents import consents
 from accounts.models import Organization, Owner, OwnerPolicy, User, Vehicle
 from billing.chargebacks import sweep as disputed_payments
 from billing.ledger import posting
-from billing.ledger.posting import Place, Posting
+from billing.ledger.posting import AccountName, Posting
 from billing.models import JobOrder, LedgerAccount, PromoCredit, RateCard
 from billing.orders.orders import order_job
 from billing.payouts import reversals
@@ -66,8 +66,8 @@ def top_up(organization: Organization, amount_micro: int, key: str = "") -> None
 def give_credit(organization: Organization, amount_micro: int) -> None:
     """Post promotional credit and write its row."""
     kinds = LedgerAccount.Kind
-    promotion = Place(kind=kinds.PROMOTION, currency=organization.currency)
-    wallet = Place(kind=kinds.PROMO_WALLET, currency=organization.currency, organization_id=organization.pk)
+    promotion = AccountName(kind=kinds.PROMOTION, currency=organization.currency)
+    wallet = AccountName(kind=kinds.PROMO_WALLET, currency=organization.currency, organization_id=organization.pk)
     accounts = posting.accounts([promotion, wallet])
     key = f"{number()}"
     (transfer,) = posting.post(

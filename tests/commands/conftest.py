@@ -83,5 +83,5 @@ def site() -> Iterator[Site]:
             running.run("python -m tests.commands.site {home}")
             yield running
         finally:
-            embedded.leave()
+            embedded.leave_servers()
             shutil.rmtree(home)

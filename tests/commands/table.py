@@ -40,7 +40,7 @@ SUITES = {
 NOT_RUN = {
     "manage.py migrate": "creates the scratch site of all other commands",
     "manage.py link": "runs until it is stopped; `make demo`, benchmarks.dispatch and benchmarks.withdrawal run it",
-    "driveway-agent pair": "needs a person at the portal: tests/compute/agent/commands/test_pair.py",
+    "driveway-agent pair": "needs a person at the portal: tests/compute/agent/commands/test_pairing.py",
     "driveway-agent enrol": "`make demo` and benchmarks.withdrawal run it",
     "driveway-agent run": "`make demo` and benchmarks.withdrawal run it",
     "driveway-agent status": "needs an enrolled car: tests/compute/agent/commands/test_cli.py",

@@ -200,7 +200,7 @@ def test_join_is_concatenation(chunks, first, second, width, seed):
         for n in chunks
     ]
     header = {name: Tensor(units[0][name].dtype.name, (sum(chunks), width)) for name in ("p", "q")}
-    data = b"".join(tensors.join(header, (iter([u[name].tobytes() for u in units]) for name in header)))
+    data = b"".join(tensors.join_results(header, (iter([u[name].tobytes() for u in units]) for name in header)))
     read = safetensors.numpy.load(data)
     for name in header:
         whole = np.concatenate([u[name] for u in units])
@@ -246,7 +246,7 @@ def test_a_result_of_the_right_shape_is_taken():
 
 
 def agree(a: Any, b: Any, rtol: float = 1e-3, atol_scale: float = 1e-5) -> bool:
-    return tensors.agree({"y": np.asarray(a)}, {"y": np.asarray(b)}, rtol=rtol, atol_scale=atol_scale)
+    return tensors.results_agree({"y": np.asarray(a)}, {"y": np.asarray(b)}, rtol=rtol, atol_scale=atol_scale)
 
 
 F = np.float32
@@ -295,8 +295,8 @@ def test_another_answer(a, b):
 
 def test_every_output_must_agree():
     one, two = {"p": F([1]), "q": F([1])}, {"p": F([1]), "q": F([2])}
-    assert not tensors.agree(one, two, rtol=1e-3, atol_scale=1e-5)
-    assert not tensors.agree(one, {"p": F([1])}, rtol=1e-3, atol_scale=1e-5)
+    assert not tensors.results_agree(one, two, rtol=1e-3, atol_scale=1e-5)
+    assert not tensors.results_agree(one, {"p": F([1])}, rtol=1e-3, atol_scale=1e-5)
 
 
 def test_without_tolerance_only_equal_answers_agree():

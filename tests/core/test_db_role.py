@@ -302,10 +302,10 @@ def test_functions_that_write_for_the_role_can_be_neither_called_nor_bent():
 
 @pytest.mark.django_db
 def test_the_role_has_no_power_that_it_must_not_have():
-    assert execute(db_role.POWERS, ROLE) == []
+    assert execute(db_role.FORBIDDEN_POWERS, ROLE) == []
     with as_owner():
         execute(f"ALTER ROLE {ROLE} CREATEDB")
-        assert execute(db_role.POWERS, ROLE) == [("may create databases",)]
+        assert execute(db_role.FORBIDDEN_POWERS, ROLE) == [("may create databases",)]
         with pytest.raises(db_role.RoleUnfit, match="may create databases"):
             db_role.grant(role=ROLE)
 

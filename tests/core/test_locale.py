@@ -35,14 +35,14 @@ def plain(text):
 )
 def test_money(amount, written):
     for name, text in written.items():
-        with locale.use(name, "UTC"):
+        with locale.override(name, "UTC"):
             assert plain(locale.format_money(amount, "EUR")) == text
 
 
 def test_money_of_another_currency_is_never_taken_for_ones_own():
-    with locale.use("fr-FR", "UTC"):
+    with locale.override("fr-FR", "UTC"):
         assert plain(locale.format_money(2_000_000, "USD")) == "2,00 $US"
-    with locale.use("en-GB", "UTC"):
+    with locale.override("en-GB", "UTC"):
         assert locale.format_money(2_000_000, "USD") == "US$2.00"
 
 
@@ -58,14 +58,14 @@ def test_money_of_another_currency_is_never_taken_for_ones_own():
     ],
 )
 def test_energy(energy_mwh, german, american):
-    with locale.use("de-DE", "UTC"):
+    with locale.override("de-DE", "UTC"):
         assert plain(locale.energy(energy_mwh)) == german
-    with locale.use("en-US", "UTC"):
+    with locale.override("en-US", "UTC"):
         assert plain(locale.energy(energy_mwh)) == american
 
 
 def test_duration():
-    with locale.use("de-DE", "UTC"):
+    with locale.override("de-DE", "UTC"):
         shown = [
             plain(locale.duration(ms)) for ms in (0, 4, 1_250, 59_900, 60_000, 3_599_999, 3_600_000, 86_400_000 * 50)
         ]
@@ -82,18 +82,18 @@ def test_duration():
     ],
 )
 def test_moments_in_ones_own_zone_in_winter_and_summer(name, winter, summer):
-    with locale.use(name, PEOPLE[name]):
+    with locale.override(name, PEOPLE[name]):
         assert [plain(locale.moment(at)) for at in (WINTER, SUMMER)] == [winter, summer]
 
 
 def test_the_hour_that_comes_twice_is_told_apart():
-    with locale.use("de-DE", "Europe/Berlin"):
+    with locale.override("de-DE", "Europe/Berlin"):
         first, second = (locale.moment(datetime(2026, 10, 25, hour, 30, tzinfo=UTC)) for hour in (0, 1))
     assert (first, second) == ("25.10.2026, 02:30 MESZ", "25.10.2026, 02:30 MEZ")
 
 
 def test_days_and_shares():
-    with locale.use("fr-FR", "UTC"):
+    with locale.override("fr-FR", "UTC"):
         shown = (
             locale.day(date(2026, 11, 24)),
             plain(locale.percent(Decimal("0.456"))),
@@ -103,12 +103,12 @@ def test_days_and_shares():
 
 def test_what_is_unknown_means_the_default():
     for name, zone in (("xx-YY", "Nowhere/At_All"), ("", ""), ("../../etc", "../../etc/passwd"), ("de\0", "a\0")):
-        with locale.use(name, zone):
+        with locale.override(name, zone):
             assert plain(locale.moment(WINTER)) == "Nov 24, 2026, 6:02 AM UTC"
 
 
 def test_it_ends_with_the_request_also_when_that_fails():
-    with pytest.raises(RuntimeError), locale.use("de-DE", "Europe/Berlin"):
+    with pytest.raises(RuntimeError), locale.override("de-DE", "Europe/Berlin"):
         raise RuntimeError
     assert locale.format_money(1_000_000, "USD") == "$1.00"
     assert timezone.get_current_timezone_name() == "UTC"
@@ -119,7 +119,7 @@ def test_in_templates():
         "{% load units %}{{ a|money:'EUR' }} {{ b|energy }} {{ c|duration }} {{ d|number }} {{ e|datetime }} {{"
         " f|money }}"
     )
-    with locale.use("de-DE", "Europe/Berlin"):
+    with locale.override("de-DE", "Europe/Berlin"):
         text = page.render(Context({"a": 5, "b": 7, "c": 100, "d": 1234, "e": WINTER, "f": None}))
     assert plain(text) == "0,000005 € 0,007 Wh 100 ms 1.234 24.11.2026, 07:02 MEZ –"
 

@@ -18,7 +18,7 @@ class Command(migrate.Command):
         role, using = settings.DATABASE_APP_ROLE, options["database"]
         try:
             with connections[using].cursor() as cursor:
-                db_role.refuse_as_owner(role=role, cursor=cursor)
+                db_role.refuse_app_role(role=role, cursor=cursor)
             super().handle(*args, **options)
             if not (options["plan"] or options["check_unapplied"]):
                 db_role.grant(role=role, using=using)

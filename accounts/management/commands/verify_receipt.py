@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.receipts.keys import KeyRing
 from accounts.receipts.service import key_ring
-from accounts.receipts.verify import Report, verify
+from accounts.receipts.verification import Report, verify
 
 FAILED = 1
 FILE_MAX_BYTES = 512 * 1024 * 1024  # large enough for an owner's whole history; the public page accepts less

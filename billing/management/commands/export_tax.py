@@ -51,6 +51,6 @@ def _reason(text: str) -> str:
 
 def _operator(email: str) -> User:
     try:
-        return operators.of_email(email)
+        return operators.operator_of_email(email)
     except DomainError as error:
         raise CommandError(f"{error.code}: {error.message}") from error

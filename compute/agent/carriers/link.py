@@ -19,7 +19,7 @@ WATCHDOG_S = 30.0
 _REFUSED_PAUSE_S = 60.0
 _MIN_RENEWAL_S = 5.0
 Connect = Callable[[Credentials], Awaitable[NatsCarrier]]
-Answered = tuple[SyncRequest, SyncResponse]
+Exchange = tuple[SyncRequest, SyncResponse]
 
 
 class Link:
@@ -48,7 +48,7 @@ class Link:
         self._asking = asyncio.Lock()
         self._last_warning = ""
 
-    async def request(self, build: Callable[[], SyncRequest]) -> Answered:
+    async def request(self, build: Callable[[], SyncRequest]) -> Exchange:
         """Return (request, answer). ``build`` makes a new request for each carrier that is tried, NATS first.
 
         Raise RefusedError or UnreachableError when neither carrier answered.
@@ -111,7 +111,7 @@ class Link:
                 await old.close()
         return self._renew_at - time.monotonic()
 
-    async def _over_nats(self, build: Callable[[], SyncRequest]) -> Answered | None:
+    async def _over_nats(self, build: Callable[[], SyncRequest]) -> Exchange | None:
         """Return (request, answer), or None if NATS gave no answer.
 
         A failed connection is closed. One on which nobody answers syncs is kept until the watchdog replaces it.
@@ -131,7 +131,7 @@ class Link:
         self._unanswered_since = 0.0
         return answered
 
-    async def _over(self, carrier: Carrier, build: Callable[[], SyncRequest]) -> Answered:
+    async def _over(self, carrier: Carrier, build: Callable[[], SyncRequest]) -> Exchange:
         request = build()
         response = await carrier.request(request)
         if self.answered_by != carrier.name:

@@ -12,20 +12,19 @@ from pathlib import Path
 
 import msgspec
 
-from compute.agent.commands.assemble import Options, run_agent
+from compute.agent.commands.assembly import Options, run_agent
 from compute.agent.commands.enrolment import enrol
 from compute.agent.commands.inspection import inspect
-from compute.agent.commands.pair import Screen, pair
+from compute.agent.commands.pairing import Screen, pair
 from compute.agent.commands.screen import Json, Plain, Terminal
-from compute.agent.commands.withdraw import in_words as withdrawn_in_words
-from compute.agent.commands.withdraw import withdraw
+from compute.agent.commands.withdrawal import withdraw, withdrawal_summary
 from compute.agent.sensors import HELP as SENSORS_HELP
 from compute.agent.sensors import open_sensors
 from compute.agent.state.errors import AgentError
 from compute.agent.state.files import is_locked
 from compute.agent.state.hardware import describe
 from compute.agent.state.identity import load_identity
-from compute.agent.status import in_words, read_status
+from compute.agent.status import read_status, status_summary
 from compute.agent.work.blobs import DEFAULT_CACHE_BYTES
 
 OK, FAILED, NOT_RUNNING, INTERRUPTED = 0, 1, 3, 130
@@ -90,7 +89,7 @@ def _pair(options: argparse.Namespace) -> int:
         print("Stopped. Nothing was connected. Run the same command to continue with this code.", file=sys.stderr)
         return INTERRUPTED
     if isinstance(screen, Json):
-        screen.tell(event="paired", node=enrolment.node, hardware_class=enrolment.hardware_class)
+        screen.print_event(event="paired", node=enrolment.node, hardware_class=enrolment.hardware_class)
     else:
         print(f"Connected as {enrolment.node}, hardware class {enrolment.hardware_class}.")
         print(f"Give your consent in the portal, then start it: driveway-agent run --state {options.state}")
@@ -118,7 +117,7 @@ def _status(options: argparse.Namespace) -> int:
     if options.json:
         print(msgspec.json.format(msgspec.json.encode(status)).decode())
     else:
-        print(in_words(status, is_running=is_running))
+        print(status_summary(status, is_running=is_running))
     return OK if is_running else NOT_RUNNING
 
 
@@ -135,7 +134,7 @@ def _sensors(options: argparse.Namespace) -> int:
 
 def _withdraw(options: argparse.Namespace) -> int:
     withdrawn = asyncio.run(withdraw(state=options.state, purpose=options.purpose, server=options.server))
-    print(withdrawn_in_words(options.purpose, withdrawn))
+    print(withdrawal_summary(options.purpose, withdrawn))
     return OK
 
 

@@ -43,7 +43,7 @@ async def enrol(*, server: str, code: str, state: Path, sensors: str, hardware: 
         answer = await http.send_with_retries(
             "POST", "/api/node/v1/enrol", body=protocol.pack(message), within_s=_TRIES_S
         )
-    return keep_enrolment(_read(answer.content), server=server, state=state, sensors=sensors, kind=hardware.kind)
+    return save_enrolment(_read(answer.content), server=server, state=state, sensors=sensors, kind=hardware.kind)
 
 
 def new_identity(state: Path) -> Identity:
@@ -54,7 +54,7 @@ def new_identity(state: Path) -> Identity:
     return create_identity(state)
 
 
-def keep_enrolment(enrolled: protocol.Enrolled, *, server: str, state: Path, sensors: str, kind: str) -> Enrolment:
+def save_enrolment(enrolled: protocol.Enrolled, *, server: str, state: Path, sensors: str, kind: str) -> Enrolment:
     """Save the server's answer in ``state`` as one atomic write. From then on the vehicle counts as enrolled."""
     kept = Enrolment(
         server=server,

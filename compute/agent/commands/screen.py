@@ -9,7 +9,7 @@ from typing import TextIO
 import msgspec
 import segno
 
-from compute.agent.commands.letters import big
+from compute.agent.commands.block_letters import block_letters
 
 _INDENT = "  "
 _QR_COLOURS = ("\x1b[97;40m", "\x1b[0m")  # always white on black, in any theme: scanners expect dark dots
@@ -31,7 +31,7 @@ class Terminal:
         print("\n".join(lines), file=self._out, flush=True)
 
     def _letters(self, code: str) -> list[str]:
-        letters = [_INDENT + line for line in big(code)]
+        letters = [_INDENT + line for line in block_letters(code)]
         return letters if self._can_draw(letters) else []
 
     def _can_draw(self, lines: list[str]) -> bool:
@@ -64,9 +64,9 @@ class Json:
         self._out = out
 
     def show(self, code: str, url: str, expires_in_s: float, *, is_fresh: bool) -> None:
-        self.tell(event="code", code=code, url=url, expires_in_ms=int(expires_in_s * 1000))
+        self.print_event(event="code", code=code, url=url, expires_in_ms=int(expires_in_s * 1000))
 
-    def tell(self, **fields: object) -> None:
+    def print_event(self, **fields: object) -> None:
         """Print the fields as one JSON object."""
         print(msgspec.json.encode(fields).decode(), file=self._out, flush=True)
 

@@ -18,12 +18,12 @@ from compute.agent.energy.nvml import open_nvml
 from compute.agent.energy.rapl import Rapl
 from compute.agent.energy.rounding import round_half_up, to_mwh
 
-__all__ = ["IN_WORDS", "EnergyMeter", "Method", "open_energy", "round_half_up", "to_mwh"]
+__all__ = ["METHOD_SENTENCES", "EnergyMeter", "Method", "open_energy", "round_half_up", "to_mwh"]
 
 log = logging.getLogger(__name__)
 SYS = Path("/sys")
 _GPU_PROVIDERS = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
-IN_WORDS = {
+METHOD_SENTENCES = {
     "rapl": "measured by the processor's counter",
     "nvml": "measured by the GPU's counter, the rest of the computer not included",
     "ina3221": "measured by the board's power sensors",

@@ -12,7 +12,7 @@ PURPOSE = "reliability"
 Band = Literal["cool", "warm", "hot"]
 
 
-class HealthTeller:
+class HealthReporter:
     """Counts the failed units to report, each one once.
 
     A failure is done with when an answered sync has reported it, or when it happened while health was not shared.
@@ -24,7 +24,7 @@ class HealthTeller:
         self._failed = 0
         self._health: Health | None = None
 
-    def tell(self) -> Health | None:
+    def next_report(self) -> Health | None:
         """Return the health for the sync being built, None if it is not shared. `answered` refers to the last call."""
         self._failed = self._store.totals().error
         band = self._band() if self._is_shared else None

@@ -17,7 +17,7 @@ _MAX_STEP_S = 10.0
 
 
 class Judge:
-    """The owner's rules with their inputs. `verdict`, `reading` and `figures` are those of the last call of `look`."""
+    """The owner's rules with their inputs. `verdict`, `reading` and `figures` are those of the last `evaluate`."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Judge:
         self._was_running = False
         self.figures: Figures = book.figures(now(), zone_or_utc(policy.time_zone))
 
-    def look(self, *, is_running: bool, is_working: bool) -> Availability:
+    def evaluate(self, *, is_running: bool, is_working: bool) -> Availability:
         """Evaluate the rules now and return the verdict.
 
         ``is_running``: a unit uses the processor. ``is_working``: a unit has begun and has not ended.

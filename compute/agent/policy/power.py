@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from compute.agent.policy.verdict import Availability, missing, no
+from compute.agent.policy.verdict import Availability, missing_value, refusal
 from compute.agent.sensors.state import VehicleState
 from compute.agent.state import clock
 from compute.protocol import Policy
@@ -18,13 +18,13 @@ def power(policy: Policy, state: VehicleState, now: datetime) -> Availability | 
         return None
     if policy.power_rule == "solar":
         if is_solar(state) is None:
-            return missing("whether it charges from solar", "power_rule")
-        return no("not_solar", "The car is not charging from solar, and you allow work only while it does.")
+            return missing_value("whether it charges from solar", "power_rule")
+        return refusal("not_solar", "The car is not charging from solar, and you allow work only while it does.")
     price, source = price_micro(policy, state, now)
     limit = policy.price_limit_micro_per_kwh
     if price <= limit:
         return None
-    return no("price_high", f"A kWh costs {_money(price)} now ({source}); your limit is {_money(limit)}.")
+    return refusal("price_high", f"A kWh costs {_money(price)} now ({source}); your limit is {_money(limit)}.")
 
 
 def is_solar(state: VehicleState) -> bool | None:
@@ -47,7 +47,7 @@ def price_micro(policy: Policy, state: VehicleState, now: datetime) -> tuple[flo
     prices = [
         price
         for weekday, start, end, price in policy.tariff_windows
-        if minute is None or clock.within(minute, weekday, start, end)
+        if minute is None or clock.is_within(minute, weekday, start, end)
     ]
     if minute is None:
         prices.append(policy.tariff_micro_per_kwh)

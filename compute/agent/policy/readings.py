@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import datetime, timedelta
 
-from compute.agent.policy.verdict import Availability, missing, no
+from compute.agent.policy.verdict import Availability, missing_value, refusal
 from compute.agent.sensors.state import NETWORKS, VehicleState
 
 STALE_AFTER = timedelta(seconds=120)
@@ -30,12 +30,12 @@ def _stale(state: VehicleState, now: datetime) -> Availability | None:
         return None
     why = state.note or f"The car's last reading is from {_age_text(state, now)}."
     limit = int(STALE_AFTER.total_seconds())
-    return no("sensor_stale", f"{why} Work needs a reading from the last {limit} seconds.")
+    return refusal("sensor_stale", f"{why} Work needs a reading from the last {limit} seconds.")
 
 
 def _absurd(state: VehicleState, last: VehicleState | None) -> Availability | None:
     fault = state.fault or _range(state) or _contradiction(state) or _jump(state, last)
-    return no("sensor_absurd", f"{fault}, which is impossible.") if fault else None
+    return refusal("sensor_absurd", f"{fault}, which is impossible.") if fault else None
 
 
 def _age_text(state: VehicleState, now: datetime) -> str:
@@ -80,13 +80,13 @@ def _differ(first: float | None, second: float | None, by: float) -> bool:
 
 def _driving(state: VehicleState) -> Availability | None:
     if state.parked is None:
-        return missing("whether it is parked", "")
-    return None if state.parked else no("driving", "The car is being driven; it works only while parked.")
+        return missing_value("whether it is parked", "")
+    return None if state.parked else refusal("driving", "The car is being driven; it works only while parked.")
 
 
 def _busy(state: VehicleState) -> Availability | None:
     return (
-        no("car_busy", f"The car is busy with {state.busy}; it works only while it is not in use.")
+        refusal("car_busy", f"The car is busy with {state.busy}; it works only while it is not in use.")
         if state.busy
         else None
     )

@@ -71,12 +71,12 @@ class Usage:
     is_working: bool = False
 
 
-def no(code: str, sentence: str, *, setting: str | None = None) -> Availability:
+def refusal(code: str, sentence: str, *, setting: str | None = None) -> Availability:
     """Return a refusal. Its setting is the one that `compute.reasons` names, unless ``setting`` is given."""
     return Availability(False, code, sentence, reasons.setting(code) if setting is None else setting)
 
 
-def missing(what: str, setting: str) -> Availability:
+def missing_value(what: str, setting: str) -> Availability:
     """Return the refusal for a value that a rule needs and the car does not report: unknown never counts as yes."""
     why = "your rules need it" if setting else "work is not possible without it"
-    return no("sensor_missing", f"The car does not report {what}, and {why}.", setting=setting)
+    return refusal("sensor_missing", f"The car does not report {what}, and {why}.", setting=setting)

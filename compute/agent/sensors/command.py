@@ -15,7 +15,7 @@ import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from compute.agent.sensors.parse import fields_of, whole_reading
+from compute.agent.sensors.json_readings import complete_reading, parse_fields
 from compute.agent.sensors.state import NEVER, VehicleState, never
 from compute.agent.state.errors import AgentError
 
@@ -60,7 +60,7 @@ class CommandSensors:
     def _read(self) -> VehicleState:
         started = datetime.now(UTC)
         try:
-            return whole_reading(fields_of(self._run()), replace(NEVER, at=started))
+            return complete_reading(parse_fields(self._run()), replace(NEVER, at=started))
         except (OSError, ValueError) as error:
             return never(f"The program {self._argv[0]} gives no reading: {error}.")
 

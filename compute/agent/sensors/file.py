@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from compute.agent.sensors.parse import fields_of, whole_reading
+from compute.agent.sensors.json_readings import complete_reading, parse_fields
 from compute.agent.sensors.state import NEVER, VehicleState, never
 
 
@@ -17,10 +17,10 @@ class FileSensors:
 
     def __call__(self) -> VehicleState:
         try:
-            fields = fields_of(self._path.read_bytes())
+            fields = parse_fields(self._path.read_bytes())
             if "at" not in fields:
                 raise ValueError("missing fields: at")
-            return whole_reading(fields, NEVER)
+            return complete_reading(fields, NEVER)
         except FileNotFoundError:
             return never(f"{self._path.name} does not exist.")
         except (OSError, ValueError) as error:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from compute.agent.sensors.parse import fields_of, overridden
+from compute.agent.sensors.json_readings import override_reading, parse_fields
 from compute.agent.sensors.state import LONG_AGO, VehicleState, never
 
 OVERRIDES_FILE = "sensors.json"
@@ -25,7 +25,7 @@ class SimulatedSensors:
     def __call__(self) -> VehicleState:
         parked = replace(PARKED, at=datetime.now(UTC))
         try:
-            return overridden(parked, fields_of(self._overrides.read_bytes()))
+            return override_reading(parked, parse_fields(self._overrides.read_bytes()))
         except FileNotFoundError:
             return parked
         except (OSError, ValueError) as error:

@@ -28,7 +28,7 @@ def minute_of_week(local: datetime) -> int:
     return local.weekday() * DAY_MINUTES + local.hour * 60 + local.minute
 
 
-def within(minute: int, weekday: int, start: int, end: int) -> bool:
+def is_within(minute: int, weekday: int, start: int, end: int) -> bool:
     """Return whether a minute of the week lies in the span.
 
     A span whose end is not after its start ends the next day.
@@ -43,7 +43,9 @@ def day_length(day: date, where: tzinfo) -> timedelta:
     return datetime.combine(day + timedelta(days=1), time(), where).astimezone(UTC) - start
 
 
-def next_of(points: Iterable[tuple[int, int]], now: datetime, where: tzinfo, within_minutes: int) -> datetime | None:
+def next_occurrence(
+    points: Iterable[tuple[int, int]], now: datetime, where: tzinfo, within_minutes: int
+) -> datetime | None:
     """Return the local time of the first of ``points`` (weekday, minute) after ``now``.
 
     Return None if it is more than ``within_minutes`` of elapsed time away.

@@ -53,7 +53,7 @@ class MeterSlot:
 
 
 @dataclass(frozen=True)
-class Metered:
+class SignedRecord:
     """One signed record, its report, and the energy to carry over."""
 
     report: Report
@@ -84,7 +84,7 @@ class Store:
             self._set("sync_seq", self._sync_reserved)
         return self._sync_seq
 
-    def add_record(self, build: Callable[[MeterSlot], Metered]) -> Report:
+    def add_record(self, build: Callable[[MeterSlot], SignedRecord]) -> Report:
         """Append the record that ``build`` signs to the chain and store its report, in one transaction.
 
         Return the report.
@@ -100,7 +100,7 @@ class Store:
             self._keep(slot.seq, metered)
         return metered.report
 
-    def _keep(self, seq: int, metered: Metered) -> None:
+    def _keep(self, seq: int, metered: SignedRecord) -> None:
         report, record = metered.report, protocol.unpack_meter(metered.report.record)
         self._set("meter_seq", seq)
         self._set_text("meter_hash", protocol.meter_hash(report.record).encode())

@@ -27,7 +27,7 @@ class ChainEnd:
         self.agreed = ""
         self._node, self._public_key, self._store = node, public_key, store
 
-    def heard(self, chain: Chain | None) -> bool:
+    def process(self, chain: Chain | None) -> bool:
         """Process the `chain` of an answer. Return whether there is a new hash to send.
 
         None means that the server has nothing to agree on (any more).

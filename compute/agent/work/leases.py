@@ -21,7 +21,7 @@ def key_of(item: Lease | Renewal) -> Key:
 
 
 @dataclass
-class Held:
+class HeldLease:
     """One held lease. ``started_unix_ms`` is 0 unless its unit runs now; ``expires_s`` is monotonic time.
 
     ``stop_code`` is the reason why it was stopped. None: it was not stopped. "": it was stopped and nothing is
@@ -39,28 +39,28 @@ class LeaseBook:
     """All held leases. Methods that need the present time take it as ``now_s``, in monotonic seconds."""
 
     def __init__(self) -> None:
-        self._held: dict[Key, Held] = {}
+        self._held: dict[Key, HeldLease] = {}
         self._over: OrderedDict[Key, None] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._held)
 
-    def held(self) -> list[Held]:
+    def held(self) -> list[HeldLease]:
         """Return the held leases in order of arrival."""
         return list(self._held.values())
 
-    def get(self, key: Key) -> Held | None:
+    def get(self, key: Key) -> HeldLease | None:
         return self._held.get(key)
 
-    def accept(self, lease: Lease, now_s: float) -> Held | None:
+    def accept(self, lease: Lease, now_s: float) -> HeldLease | None:
         """Return the lease as new work; None if it is known (its time is extended), has ended or is invalid."""
         key, expires_s = key_of(lease), now_s + lease.expires_in_ms / 1000
         if (known := self._held.get(key)) is not None:
             known.expires_s = max(known.expires_s, expires_s)
             return None
-        if key in self._over or expires_s <= now_s or fault(lease):
+        if key in self._over or expires_s <= now_s or lease_fault(lease):
             return None
-        self._held[key] = held = Held(lease, expires_s)
+        self._held[key] = held = HeldLease(lease, expires_s)
         return held
 
     def renewals(self) -> tuple[Renewal, ...]:
@@ -77,7 +77,7 @@ class LeaseBook:
             if (held := self._held.get(key_of(renewal))) is not None:
                 held.expires_s = max(held.expires_s, sent_s + lease_s)
 
-    def expired(self, now_s: float) -> list[Held]:
+    def expired(self, now_s: float) -> list[HeldLease]:
         """Return the held leases whose time is over."""
         return [held for held in self._held.values() if held.expires_s <= now_s]
 
@@ -89,7 +89,7 @@ class LeaseBook:
             self._over.popitem(last=False)
 
 
-def fault(lease: Lease) -> str:
+def lease_fault(lease: Lease) -> str:
     """Return what is invalid in a lease, or "". It comes from the network, so every field is checked."""
     if not (_SHA256.fullmatch(lease.model_sha256) and _SHA256.fullmatch(lease.input_sha256)):
         return "a digest is not 64 hexadecimal digits"

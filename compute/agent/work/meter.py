@@ -9,7 +9,7 @@ from typing import Literal
 from compute import protocol
 from compute.agent.energy import Method, round_half_up, to_mwh
 from compute.agent.state.identity import Identity
-from compute.agent.state.store import Metered, MeterSlot, Store
+from compute.agent.state.store import MeterSlot, SignedRecord, Store
 from compute.agent.state.version import AGENT_VERSION
 from compute.protocol import Lease, MeterPayload, Report
 
@@ -18,7 +18,7 @@ Outcome = Literal["ok", "error", "cancelled"]
 
 
 @dataclass(frozen=True)
-class Done:
+class EndedLease:
     """The end of one lease. ``energy_uwh`` is in microwatt-hours, ``cpu_us`` in microseconds of processor time."""
 
     outcome: Outcome
@@ -40,11 +40,11 @@ class Recorder:
         self._store = store
         self._layers = layers
 
-    def record(self, lease: Lease, done: Done) -> Report:
+    def record(self, lease: Lease, done: EndedLease) -> Report:
         """Return the report; it is on disk by then. A result above the inline limit must have been uploaded before."""
         return self._store.add_record(lambda slot: self._build(slot, lease, done))
 
-    def _build(self, slot: MeterSlot, lease: Lease, done: Done) -> Metered:
+    def _build(self, slot: MeterSlot, lease: Lease, done: EndedLease) -> SignedRecord:
         energy_mwh, carry_uwh = to_mwh(done.energy_uwh, slot.energy_carry_uwh)
         payload = MeterPayload(
             v=protocol.VERSION,
@@ -78,4 +78,4 @@ class Recorder:
             code=done.code,
             result=done.result if inline else b"",
         )
-        return Metered(report, carry_uwh)
+        return SignedRecord(report, carry_uwh)

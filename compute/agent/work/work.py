@@ -15,8 +15,8 @@ from compute import protocol
 from compute.agent.energy import EnergyMeter, Method
 from compute.agent.state.errors import AgentError
 from compute.agent.work.blobs import Blobs
-from compute.agent.work.leases import Held
-from compute.agent.work.meter import Done, Outcome
+from compute.agent.work.leases import HeldLease
+from compute.agent.work.meter import EndedLease, Outcome
 from compute.agent.work.runner import Result, Slot, Unit, Usage
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 _TRANSFER_S = 60.0
 
 
-class Bench:
+class SlotPool:
     """The slots of this vehicle, given to units in the order in which they ask."""
 
     def __init__(self, slots: list[Slot]) -> None:
@@ -64,9 +64,9 @@ class _Consumption:
         self.energy_uwh = 0
         self.method: Method = "model"
 
-    def done(self, outcome: Outcome, code: str = "", *, result: bytes = b"") -> Done:
+    def done(self, outcome: Outcome, code: str = "", *, result: bytes = b"") -> EndedLease:
         now = time.time_ns() // 1_000_000
-        return Done(
+        return EndedLease(
             outcome=outcome,
             code=code,
             result=result,
@@ -85,10 +85,10 @@ class Worker:
         self,
         *,
         blobs: Blobs,
-        bench: Bench,
+        bench: SlotPool,
         energy: EnergyMeter,
-        on_start: Callable[[Held], None],
-        on_stop: Callable[[Held], None],
+        on_start: Callable[[HeldLease], None],
+        on_stop: Callable[[HeldLease], None],
     ) -> None:
         self._blobs = blobs
         self._bench = bench
@@ -96,7 +96,7 @@ class Worker:
         self._on_start = on_start
         self._on_stop = on_stop
 
-    async def do(self, held: Held) -> Done | None:
+    async def process(self, held: HeldLease) -> EndedLease | None:
         """Process a lease and return its outcome; None when the lease is lost and nothing is to be reported.
 
         To stop the lease, set its ``stop_code`` and cancel this call.
@@ -117,7 +117,7 @@ class Worker:
         finally:
             self._blobs.cache.discard(held.lease.input_sha256)
 
-    async def _do(self, held: Held, consumption: _Consumption) -> Done:
+    async def _do(self, held: HeldLease, consumption: _Consumption) -> EndedLease:
         lease = held.lease
         model, inputs = await self._fetch(held)
         unit = Unit(
@@ -139,13 +139,13 @@ class Worker:
             await self._blobs.put_result(lease.attempt, lease.fence, result.data, within_s=_TRANSFER_S)
         return consumption.done("ok", result=result.data)
 
-    async def _fetch(self, held: Held) -> tuple[bytes, bytes]:
+    async def _fetch(self, held: HeldLease) -> tuple[bytes, bytes]:
         lease, get = held.lease, self._blobs.get
         model = await get(lease.model_sha256, size_bytes=lease.model_bytes, grant=lease.grant, within_s=_TRANSFER_S)
         inputs = await get(lease.input_sha256, size_bytes=lease.input_bytes, grant=lease.grant, within_s=_TRANSFER_S)
         return model, inputs
 
-    async def _run(self, held: Held, slot: Slot, unit: Unit, consumption: _Consumption) -> Result:
+    async def _run(self, held: HeldLease, slot: Slot, unit: Unit, consumption: _Consumption) -> Result:
         reading = self._energy.start()
         self._on_start(held)
         try:

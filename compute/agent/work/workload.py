@@ -11,9 +11,9 @@ from compute.agent.energy import EnergyMeter
 from compute.agent.state.store import Store
 from compute.agent.work import leases
 from compute.agent.work.blobs import Blobs
-from compute.agent.work.leases import Held, Key, LeaseBook, key_of
-from compute.agent.work.meter import Done, Recorder
-from compute.agent.work.work import Bench, Worker
+from compute.agent.work.leases import HeldLease, Key, LeaseBook, key_of
+from compute.agent.work.meter import EndedLease, Recorder
+from compute.agent.work.work import SlotPool, Worker
 from compute.protocol import Cancel, Lease, Renewal
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class Workload:
         self,
         *,
         blobs: Blobs,
-        bench: Bench,
+        bench: SlotPool,
         energy: EnergyMeter,
         store: Store,
         recorder: Recorder,
@@ -50,7 +50,7 @@ class Workload:
     def __len__(self) -> int:
         return len(self._book)
 
-    def running(self) -> list[Held]:
+    def running(self) -> list[HeldLease]:
         """Return the leases whose units use the processor now, the longest running first."""
         started = (held for held in self._book.held() if held.started_unix_ms)
         return sorted(started, key=lambda held: held.started_unix_ms)
@@ -71,7 +71,7 @@ class Workload:
         for cancel in cancels:
             self._cancel(cancel)
         for lease in offered:
-            if problem := leases.fault(lease):
+            if problem := leases.lease_fault(lease):
                 log.error("A lease was ignored: %s.", problem)
             elif not self._store.has_report(lease.attempt, lease.fence):
                 self._accept(lease)
@@ -129,14 +129,14 @@ class Workload:
         # A unit that never started has nothing to report: the server itself cancelled it.
         self._stop(held, (cancel.code or "cancelled") if held.has_begun else "")
 
-    def _stop(self, held: Held, code: str) -> None:
+    def _stop(self, held: HeldLease, code: str) -> None:
         """Kill the unit if it runs and end its lease, with a cancelled record unless ``code`` is ""."""
         if held.stop_code is None:
             held.stop_code = code
             self._tasks[key_of(held.lease)].cancel()
 
-    async def _work(self, held: Held) -> None:
-        done = await self._worker.do(held)
+    async def _work(self, held: HeldLease) -> None:
+        done = await self._worker.process(held)
         if done is None:
             return
         self._recorder.record(held.lease, done)
@@ -148,7 +148,7 @@ class Workload:
             done.cpu_us // 1000,
         )
 
-    def _ended(self, held: Held, task: asyncio.Task[None]) -> None:
+    def _ended(self, held: HeldLease, task: asyncio.Task[None]) -> None:
         """End the lease of a task. A task that was cancelled before its first step gets its "cancelled" record here."""
         key = key_of(held.lease)
         self._book.end(key)
@@ -158,7 +158,7 @@ class Workload:
                 task.result()
             elif held.stop_code:
                 now_ms = _now_ms()
-                done = Done("cancelled", held.stop_code, started_unix_ms=now_ms, ended_unix_ms=now_ms)
+                done = EndedLease("cancelled", held.stop_code, started_unix_ms=now_ms, ended_unix_ms=now_ms)
                 self._recorder.record(held.lease, done)
         except Exception as error:
             if not self.failed.done():
@@ -168,12 +168,12 @@ class Workload:
         self._on_change()
         self._on_report()
 
-    def _started(self, held: Held) -> None:
+    def _started(self, held: HeldLease) -> None:
         held.has_begun = True
         held.started_unix_ms = self.last_compute_unix_ms = _now_ms()
         self._on_change()
 
-    def _stopped(self, held: Held) -> None:
+    def _stopped(self, held: HeldLease) -> None:
         held.started_unix_ms, self.last_compute_unix_ms = 0, _now_ms()
 
 

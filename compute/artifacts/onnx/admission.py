@@ -13,8 +13,8 @@ from pathlib import Path
 import msgspec
 
 from compute.artifacts.onnx.limits import DEFAULT_LIMITS, Limits
-from compute.artifacts.onnx.verdict import ADMISSION_FAILED, Verdict, refused
-from compute.sandbox import Finished, active_layers, bubblewrap_argv, run_child, seccomp_usable
+from compute.artifacts.onnx.verdict import ADMISSION_FAILED, Verdict, refused_verdict
+from compute.sandbox import FinishedChild, active_layers, bubblewrap_argv, run_child, seccomp_usable
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def admit(
     """
     if len(model) > limits.upload_bytes:
         megabytes = limits.upload_bytes // 2**20
-        return _complete(refused("too_large", f"The file is larger than {megabytes} MiB."), ())
+        return _complete(refused_verdict("too_large", f"The file is larger than {megabytes} MiB."), ())
     sandbox = bubblewrap_argv(read_only=_PACKAGES, environment=_ENVIRONMENT)
     command = [sys.executable, "-I", "-B", "-c", _START, str(_ROOT)]
     header = _header(model, limits, fixed_dimensions or {}, in_namespace=sandbox is not None)
@@ -80,20 +80,20 @@ def _header(model: bytes, limits: Limits, fixed_dimensions: Mapping[str, int], *
     return json.dumps(header).encode() + b"\n"
 
 
-def _verdict(finished: Finished) -> Verdict:
+def _verdict(finished: FinishedChild) -> Verdict:
     """Return the verdict for how the child ended. The child's own answer counts only if nothing else ended it."""
     if finished.timed_out:
-        return refused("time_limit", "Examining the model took longer than allowed.")
+        return refused_verdict("time_limit", "Examining the model took longer than allowed.")
     if finished.overflowed:
-        return refused("bad_verdict", "The model disturbed its own examination: there is no valid result.")
+        return refused_verdict("bad_verdict", "The model disturbed its own examination: there is no valid result.")
     if finished.signal is not None:
-        return refused(*_SIGNALS.get(finished.signal, _CRASHED))
+        return refused_verdict(*_SIGNALS.get(finished.signal, _CRASHED))
     if finished.returncode != 0:
-        return refused(ADMISSION_FAILED, "We could not examine the model because of a fault on our side.")
+        return refused_verdict(ADMISSION_FAILED, "We could not examine the model because of a fault on our side.")
     try:
         return Verdict.from_json(msgspec.json.decode(finished.stdout))
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return refused("bad_verdict", "The model disturbed its own examination: there is no valid result.")
+        return refused_verdict("bad_verdict", "The model disturbed its own examination: there is no valid result.")
 
 
 def _complete(verdict: Verdict, layers: tuple[str, ...]) -> Verdict:

@@ -15,7 +15,7 @@ def main() -> None:
     # Imported after the limits are set, so that no code that can read a model runs without them.
     import msgspec
 
-    from compute.artifacts.onnx.examine import examine
+    from compute.artifacts.onnx.examination import examine
     from compute.artifacts.onnx.limits import Limits
 
     if header["seccomp"]:

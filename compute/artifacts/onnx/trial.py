@@ -120,10 +120,10 @@ def _refusal(code: str, sentence: str, error: Exception) -> Refused:
     text = str(error)
     if isinstance(error, MemoryError) or any(word in text for word in _MEMORY_WORDS):
         return Refused("memory_limit", "The model needs more memory than a car may give it.")
-    return Refused(code, f"{sentence}: {plain(text)}")
+    return Refused(code, f"{sentence}: {readable_error(text)}")
 
 
-def plain(text: str) -> str:
+def readable_error(text: str) -> str:
     """Return the useful part of a library's error text: one printable line without source paths."""
     line = next((line for line in text.splitlines() if line.strip()), "no details")
     for mark in (" : FAIL : ", " : INVALID_GRAPH : ", " : NOT_IMPLEMENTED : ", " : INVALID_ARGUMENT : "):

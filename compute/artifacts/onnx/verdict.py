@@ -120,6 +120,6 @@ class Verdict:
         return verdict
 
 
-def refused(code: str, message: str) -> Verdict:
+def refused_verdict(code: str, message: str) -> Verdict:
     """Return a verdict that refuses the model."""
     return Verdict(admitted=False, code=code, message=message)

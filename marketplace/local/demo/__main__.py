@@ -19,7 +19,7 @@ def main() -> int:
     started = time.monotonic()
     read_dotenv()
     os.environ.update(MONTH_ENDS_NOW)
-    label.keep(home())
+    label.label_site(home())
     try:
         with Stack() as stack:
             os.environ.update(stack.environment)
@@ -41,10 +41,10 @@ def run(stack: Stack) -> bool:
     from marketplace.local.demo.customer import ApiError
     from marketplace.local.demo.job import DemoError
     from marketplace.local.demo.owner import PortalError
-    from marketplace.local.demo.story import tell
+    from marketplace.local.demo.story import run_demo
 
     try:
-        return tell(stack, home(), FILES)
+        return run_demo(stack, home(), FILES)
     except (ApiError, DemoError, PortalError) as error:
         print(f"\nThe demo had to stop: {error}", file=sys.stderr)
         print(f"Logs are in {home() / 'log'}.", file=sys.stderr)

@@ -23,15 +23,15 @@ def top_up(customer: Customer, *, floor_micro: int = FLOOR_MICRO, amount_micro: 
     if before >= floor_micro:
         return False
     made = customer.top_up(str(uuid.uuid4()), amount_micro)
-    page_url = until(lambda: customer.top_up_state(made["id"])["checkout_url"], "Stripe's page")
+    page_url = wait_for(lambda: customer.top_up_state(made["id"])["checkout_url"], "Stripe's page")
     paid = httpx.post(page_url, data={"number": CARD}, timeout=WAIT_S)
     if paid.status_code != 303:
         raise PortalError(f"the fake's page answered {paid.status_code}")
-    until(lambda: customer.wallet()["available_micro"] > before, "the top-up")
+    wait_for(lambda: customer.wallet()["available_micro"] > before, "the top-up")
     return True
 
 
-def until(what: Callable[[], Found], name: str) -> Found:
+def wait_for(what: Callable[[], Found], name: str) -> Found:
     """Wait for webhooks and workers, and return what came. Raises PortalError after WAIT_S."""
     found = wait_until(what, timeout_s=WAIT_S, poll_s=0.2)
     if not found:

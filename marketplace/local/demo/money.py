@@ -96,7 +96,7 @@ def onboard(portal: Portal, owner: Owner) -> None:
     link = portal.start_onboarding(country="US")
     done = httpx.post(link, data={"name": owner.name, "bank": BANK, "outcome": "ready"}, timeout=30)
     portal.client.get(done.headers["location"])
-    funding.until(
+    funding.wait_for(
         lambda: ConnectedAccount.objects.filter(owner=owner, status="active").exists(), f"the account of {owner.name}"
     )
 
@@ -119,7 +119,7 @@ def _paid(out: Report, portal: Portal, owner: Owner, folder: Path) -> None:
     if payout is None:
         out.check(f"{owner.name}: statement {statement.number} is paid out", False, "no payout was due")
         return
-    funding.until(lambda: Payout.objects.filter(pk=payout.pk, status="paid").exists(), f"the payout of {owner.name}")
+    funding.wait_for(lambda: Payout.objects.filter(pk=payout.pk, status="paid").exists(), f"the payout of {owner.name}")
     payout.refresh_from_db()
     sent = _transfer_at_stripe(statement)
     out.check(

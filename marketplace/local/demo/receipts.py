@@ -14,7 +14,7 @@ from marketplace.local.embedded import REPOSITORY
 TIMEOUT_S = 60
 
 
-def show(out: Report, portal: Portal, label: str, folder: Path, environment: Mapping[str, str]) -> None:
+def verify_receipts(out: Report, portal: Portal, label: str, folder: Path, environment: Mapping[str, str]) -> None:
     """Download all receipts of an owner, and report what `manage.py verify_receipt` finds."""
     answer = portal.client.get("/receipts/")
     if answer.status_code != 200:

@@ -20,7 +20,7 @@ from marketplace.local.embedded.stack import Stack
 READY_TIMEOUT_S = 60.0
 
 
-def tell(stack: Stack, home: Path, files: int) -> bool:
+def run_demo(stack: Stack, home: Path, files: int) -> bool:
     out = Report()
     people = seed()
     _introduce(stack, people)
@@ -44,7 +44,7 @@ def tell(stack: Stack, home: Path, files: int) -> bool:
         _report(out, run, cars, "NATS" if "nats" in stack.alive() else "HTTPS")
         alice = cars["alice-2"].spec.owner
         money.settle(out, customer, portals, home / "demo", stack.environment)
-        receipts.show(out, portals[alice], alice, home / "demo", stack.environment)
+        receipts.verify_receipts(out, portals[alice], alice, home / "demo", stack.environment)
     return out.ok
 
 

@@ -28,10 +28,10 @@ __all__ = [
     "SERVERS",
     "EmbeddedError",
     "ServerName",
-    "attached",
+    "attached_servers",
     "become_owner",
     "home",
-    "leave",
+    "leave_servers",
     "provide",
     "provide_all",
     "provide_for_command",
@@ -125,12 +125,12 @@ def read_dotenv() -> None:
         environ.Env.read_env(str(path))
 
 
-def attached() -> dict[str, Server]:
+def attached_servers() -> dict[str, Server]:
     """Return the embedded servers that this process uses, by name."""
     return dict(_attached)
 
 
-def leave(*names: str) -> None:
+def leave_servers(*names: str) -> None:
     """Leave servers (default: all) now instead of at exit, and take their variables out of os.environ."""
     for name in names or tuple(_attached):
         _leave(name, os.getpid())

@@ -7,7 +7,7 @@ import os
 import secrets
 from pathlib import Path
 
-from marketplace.local.embedded.server import locked, private_folder, write_private
+from marketplace.local.embedded.server import hold_lock, private_folder, write_private
 
 
 def provide_secrets(home: Path) -> None:
@@ -20,7 +20,7 @@ def provide_secrets(home: Path) -> None:
 def development_secrets(home: Path) -> dict[str, str]:
     """Return the secrets of `<home>/secrets.json` (readable by its owner only), made on first use."""
     path = home / "secrets.json"
-    with locked(private_folder(home / "run") / "secrets.lock"):
+    with hold_lock(private_folder(home / "run") / "secrets.lock"):
         kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
         wanted = {
             "DJANGO_SECRET_KEY": kept.get("DJANGO_SECRET_KEY") or secrets.token_urlsafe(50),

@@ -197,12 +197,12 @@ class Server(ABC):
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
-        with locked(self.run / f"{self.name}.lock"):
+        with hold_lock(self.run / f"{self.name}.lock"):
             yield
 
 
 @contextlib.contextmanager
-def locked(path: Path, timeout_s: float = 3 * READY_TIMEOUT_S) -> Iterator[None]:
+def hold_lock(path: Path, timeout_s: float = 3 * READY_TIMEOUT_S) -> Iterator[None]:
     """Hold an exclusive lock on a file. It ends if we die. Raises EmbeddedError after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     with path.open("a") as file:

@@ -18,9 +18,9 @@ from marketplace.local import embedded
 from marketplace.local.embedded.children import CHILDREN, WEB, Children, ChildSpec, end_leftovers
 from marketplace.local.embedded.process import EmbeddedError, exit_reason, free_port, log_tail, port_is_free
 from marketplace.local.embedded.server import Server, private_folder, try_lock, write_private
-from marketplace.local.embedded.supervisor import Supervisor, Ward
+from marketplace.local.embedded.supervisor import Supervisor, WatchedProcess
 
-LOOK_EVERY_S = 0.5
+POLL_S = 0.5
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -81,7 +81,7 @@ class Stack:
 
     def alive(self) -> dict[str, bool]:
         """Return by name whether each process runs: embedded servers, then children."""
-        servers = {name: server.is_running() for name, server in embedded.attached().items()}
+        servers = {name: server.is_running() for name, server in embedded.attached_servers().items()}
         return servers | (self.children.alive() if self.children else {})
 
     def check(self) -> None:
@@ -96,9 +96,9 @@ class Stack:
         Raises EmbeddedError when a server or a process of the site keeps ending.
         """
         while not self._is_interrupted:
-            self.supervisor.look()
+            self.supervisor.check_all()
             each()
-            time.sleep(LOOK_EVERY_S)
+            time.sleep(POLL_S)
         raise KeyboardInterrupt
 
     def add(self, spec: ChildSpec) -> None:
@@ -106,7 +106,7 @@ class Stack:
         assert self.children is not None, "the stack is not entered"
         self.children.specs[spec.name] = spec
         self._start_child(spec.name)
-        self.supervisor.add(self._ward(spec.name, is_essential=False))
+        self.supervisor.add(self._watched_process(spec.name, is_essential=False))
 
     def has_done(self, name: str) -> bool:
         """Return whether a child that runs once has done its work."""
@@ -156,11 +156,11 @@ class Stack:
         return self.home / "log" / f"{name}.log"
 
     def _start_everything(self) -> None:
-        before = set(embedded.attached())
+        before = set(embedded.attached_servers())
         try:
             embedded.provide_all(*embedded.ALL, report=self.report)
         finally:
-            self._joined = [name for name in embedded.attached() if name not in before]
+            self._joined = [name for name in embedded.attached_servers() if name not in before]
         end_leftovers(self.home)
         self.port = self._web_port()
         self.environment = os.environ | {
@@ -187,7 +187,7 @@ class Stack:
                 self._start_child(spec.name)
         self.check()
         for name in self.alive():
-            self.supervisor.add(self._ward(name))
+            self.supervisor.add(self._watched_process(name))
 
     def _stop_everything(self) -> None:
         started_at = time.monotonic()
@@ -196,7 +196,7 @@ class Stack:
             for name in reversed(self.children.processes):
                 self.stop(name)
         if self._joined:
-            embedded.leave(*self._joined)
+            embedded.leave_servers(*self._joined)
         self.report(f"Everything stopped in {time.monotonic() - started_at:.1f} s")
 
     def _timed(self, what: str, step: Callable[[], None]) -> None:
@@ -207,7 +207,7 @@ class Stack:
     def _child(self, name: str) -> Children | None:
         return self.children if self.children and name in self.children.processes else None
 
-    def _ward(self, name: str, *, is_essential: bool = True) -> Ward:
+    def _watched_process(self, name: str, *, is_essential: bool = True) -> WatchedProcess:
         """Return what the supervisor needs to know of a child or a server. One that was asked to stop counts as running."""
         child = self._child(name)
 
@@ -221,11 +221,11 @@ class Stack:
                 self._server(name).start()
 
         reason = partial(self.exit_reason, name)
-        return Ward(name, is_running, reason, start, self.log_path(name), is_essential=is_essential)
+        return WatchedProcess(name, is_running, reason, start, self.log_path(name), is_essential=is_essential)
 
     def _server(self, name: str) -> Server:
         try:
-            return embedded.attached()[name]
+            return embedded.attached_servers()[name]
         except KeyError:
             raise EmbeddedError(f"this stack does not run {name}, but {', '.join(self.alive())}") from None
 

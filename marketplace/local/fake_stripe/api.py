@@ -17,9 +17,9 @@ from marketplace.local.fake_stripe.errors import ApiError
 from marketplace.local.fake_stripe.forms import decode
 from marketplace.local.fake_stripe.objects import public
 from marketplace.local.fake_stripe.off_session import OffSession
-from marketplace.local.fake_stripe.own_bank import OwnBank
 from marketplace.local.fake_stripe.payee_accounts import PayeeAccounts
 from marketplace.local.fake_stripe.payments import Payments
+from marketplace.local.fake_stripe.platform_payouts import PlatformPayouts
 from marketplace.local.fake_stripe.refunds import Refunds
 from marketplace.local.fake_stripe.resources import Resources
 from marketplace.local.fake_stripe.saved_cards import SavedCards
@@ -32,7 +32,7 @@ SECTIONS: list[type[Section]] = [
     Resources,
     PayeeAccounts,
     Transfers,
-    OwnBank,
+    PlatformPayouts,
     SavedCards,
     OffSession,
     Refunds,

@@ -1,11 +1,11 @@
 """Disputes: a bank asks about a payment or takes it back, reads our evidence, and decides."""
 
-from marketplace.local.fake_stripe import late_objects
+from marketplace.local.fake_stripe import refund_dispute_objects
 from marketplace.local.fake_stripe.errors import ApiError
 from marketplace.local.fake_stripe.forms import Form
-from marketplace.local.fake_stripe.late_numbers import DISPUTED, INQUIRED
 from marketplace.local.fake_stripe.objects import Object
-from marketplace.local.fake_stripe.section import PAGE, Route, Section, only
+from marketplace.local.fake_stripe.problem_card_numbers import DISPUTED, INQUIRED
+from marketplace.local.fake_stripe.section import PAGE, Route, Section, refuse_unknown
 
 FEE = 1500  # in minor units: Stripe's fee for each dispute, won or lost
 TEXT_MAX = 20_000
@@ -27,15 +27,17 @@ class Disputes(Section):
         ]
 
     def list_disputes(self, params: Form) -> Object:
-        only(params, PAGE | {"payment_intent", "charge"})
+        refuse_unknown(params, PAGE | {"payment_intent", "charge"})
         return self.page("dispute", "/v1/disputes", params, ("payment_intent", "charge"))
 
     def update(self, params: Form, object_id: str) -> Object:
         """Add evidence. It is submitted to the bank unless the request says `submit=false`."""
-        only(params, {"evidence", "submit", "metadata", "expand"})
+        refuse_unknown(params, {"evidence", "submit", "metadata", "expand"})
         dispute = self._get(object_id)
         evidence = params.get("evidence", {})
-        only(evidence, {"uncategorized_text", "product_description", "customer_name", "refund_policy_disclosure"})
+        refuse_unknown(
+            evidence, {"uncategorized_text", "product_description", "customer_name", "refund_policy_disclosure"}
+        )
         if dispute["status"] not in WAITS:
             raise ApiError(400, "This dispute takes no evidence now.", param="evidence")
         if any(len(text) > TEXT_MAX for text in evidence.values()):
@@ -63,7 +65,9 @@ class Disputes(Section):
         if charge is None or not charge["paid"] or charge["disputed"]:
             raise ApiError(400, "This charge cannot be disputed.")
         status = "warning_needs_response" if inquiry else "needs_response"
-        dispute = late_objects.dispute(self.store.new_id("dp"), self.now(), of=charge, status=status, reason=reason)
+        dispute = refund_dispute_objects.dispute(
+            self.store.new_id("dp"), self.now(), of=charge, status=status, reason=reason
+        )
         charge["disputed"] = True
         self.store.put(charge)
         self.emitter.changed("charge.dispute.created", dispute)
@@ -123,7 +127,7 @@ class Disputes(Section):
 
     def _book(self, dispute: Object, category: str, amount: int, *, fee: int) -> None:
         """Add a balance transaction to the dispute. As at Stripe, the list holds whole objects instead of ids."""
-        movement = late_objects.movement(
+        movement = refund_dispute_objects.movement(
             self.store.new_id("txn"),
             self.now(),
             kind="adjustment",

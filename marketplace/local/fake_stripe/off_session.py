@@ -3,11 +3,11 @@
 from typing import Any
 
 from marketplace.local.fake_stripe import objects
+from marketplace.local.fake_stripe.card_numbers import BANK_DEBIT, OFF_SESSION
 from marketplace.local.fake_stripe.errors import ApiError, parameter_missing
 from marketplace.local.fake_stripe.forms import Form
-from marketplace.local.fake_stripe.numbers import BANK_DEBIT, OFF_SESSION
 from marketplace.local.fake_stripe.objects import Object, public
-from marketplace.local.fake_stripe.section import METADATA_QUERY, PAGE, Route, Section, only
+from marketplace.local.fake_stripe.section import METADATA_QUERY, PAGE, Route, Section, refuse_unknown
 
 KNOWN = {
     "amount",
@@ -36,7 +36,7 @@ class OffSession(Section):
 
     def create(self, params: Form) -> Object:
         """Charge a saved card at once. A decline is answered with 402 and the declined payment."""
-        only(params, KNOWN)
+        refuse_unknown(params, KNOWN)
         for name in ("amount", "currency"):
             if not params.get(name):
                 raise parameter_missing(name)
@@ -87,11 +87,11 @@ class OffSession(Section):
         return intent
 
     def list_intents(self, params: Form) -> Object:
-        only(params, PAGE | {"customer"})
+        refuse_unknown(params, PAGE | {"customer"})
         return self.page("payment_intent", "/v1/payment_intents", params, ("customer",))
 
     def search(self, params: Form) -> Object:
-        only(params, {"query", "limit", "page", "expand"})
+        refuse_unknown(params, {"query", "limit", "page", "expand"})
         query = METADATA_QUERY.fullmatch(params.get("query", ""))
         if query is None:
             raise ApiError(400, "We were unable to parse your search query.", param="query")

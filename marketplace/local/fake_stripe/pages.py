@@ -6,22 +6,22 @@ from html import escape
 from string import Template
 from typing import Any
 
-from marketplace.local.fake_stripe import waiting
+from marketplace.local.fake_stripe import pending_debits
 from marketplace.local.fake_stripe.api import FakeStripe
-from marketplace.local.fake_stripe.desk import Desk
-from marketplace.local.fake_stripe.errors import ApiError
-from marketplace.local.fake_stripe.late_numbers import LATE
-from marketplace.local.fake_stripe.numbers import (
+from marketplace.local.fake_stripe.card_numbers import (
     ALSO_PAYS,
-    ASKS,
-    ASKS_ALWAYS,
-    ASKS_AND_IS_EMPTY,
+    ALWAYS_NEEDS_CONFIRMATION,
     BANK_DEBIT,
+    CONFIRMED_WITHOUT_FUNDS,
     DECLINED,
+    NEEDS_CONFIRMATION,
     PAYS,
     SAVED_BUT_DECLINED,
 )
+from marketplace.local.fake_stripe.desk import Desk
+from marketplace.local.fake_stripe.errors import ApiError
 from marketplace.local.fake_stripe.objects import Object
+from marketplace.local.fake_stripe.problem_card_numbers import PROBLEM_NUMBERS
 from marketplace.local.fake_stripe.setups import Setups
 from marketplace.local.fake_stripe.styles import STYLE
 
@@ -38,17 +38,17 @@ NUMBERS = [
     (PAYS, "pays"),
     (next(iter(DECLINED)), "is declined"),
     ("4000000000009995", "has insufficient funds"),
-    (ASKS[0], "asks your bank first (3D Secure)"),
+    (NEEDS_CONFIRMATION[0], "asks your bank first (3D Secure)"),
     (BANK_DEBIT, "is a bank account: you settle the debit later, on the fake's desk"),
-    *LATE.items(),
+    *PROBLEM_NUMBERS.items(),
 ]
 # For a saved card the labels also say what happens when it is charged while the customer is not there.
 SAVED_NUMBERS = [
     (PAYS, "always pays"),
     (ALSO_PAYS, "always pays: a second card"),
-    (ASKS[0], "asks your bank now, and pays later"),
-    (ASKS_ALWAYS, "asks your bank now, and whenever it is charged"),
-    (ASKS_AND_IS_EMPTY, "asks your bank now, and has insufficient funds later"),
+    (NEEDS_CONFIRMATION[0], "asks your bank now, and pays later"),
+    (ALWAYS_NEEDS_CONFIRMATION, "asks your bank now, and whenever it is charged"),
+    (CONFIRMED_WITHOUT_FUNDS, "asks your bank now, and has insufficient funds later"),
     (SAVED_BUT_DECLINED, "can be saved, and is declined later"),
     (next(iter(DECLINED)), "is declined now"),
     (BANK_DEBIT, "is a bank account: you settle the debit later, on the fake's desk"),
@@ -77,7 +77,7 @@ class Pages:
             self.payments.expire_old()
             if path == "/" and method == "GET":
                 return self._desk()
-            if method == "POST" and (settle := waiting.SETTLE.fullmatch(path)):
+            if method == "POST" and (settle := pending_debits.SETTLE_PATH.fullmatch(path)):
                 return self._settle_charge(settle.group(1), paid=form.get("answer") == "yes")
             desk_step = re.fullmatch(r"/desk/([\w-]+)/(\w+)", path)
             if desk_step and method == "POST" and desk_step[1] in self.desk.steps:
@@ -167,7 +167,9 @@ class Pages:
     def _desk(self, problem: str = "") -> Page:
         """Return the desk: every session, payment, refund and dispute, each with buttons for its next steps."""
         rows = "".join(f"<tr>{self._desk_row(row)}</tr>" for row in self.fake.store.newest("checkout.session"))
-        return _page("Desk", self.desk.show(rows, problem) + waiting.table(self.payments), 409 if problem else 200)
+        return _page(
+            "Desk", self.desk.show(rows, problem) + pending_debits.table(self.payments), 409 if problem else 200
+        )
 
     def _desk_row(self, session: Object) -> str:
         intent: dict[str, Any] = self.fake.store.get(str(session["payment_intent"])) or {}

@@ -8,7 +8,7 @@ from marketplace.local.fake_stripe.errors import ApiError, parameter_missing
 from marketplace.local.fake_stripe.forms import Form
 from marketplace.local.fake_stripe.objects import Object
 from marketplace.local.fake_stripe.payees import Payees
-from marketplace.local.fake_stripe.section import PAGE, Route, Section, only
+from marketplace.local.fake_stripe.section import PAGE, Route, Section, refuse_unknown
 
 INCLUDABLE = {
     "configuration.recipient": "configuration",
@@ -35,7 +35,7 @@ class PayeeAccounts(Section):
         ]
 
     def create(self, params: Form) -> Object:
-        only(
+        refuse_unknown(
             params,
             {
                 "contact_email",
@@ -68,12 +68,12 @@ class PayeeAccounts(Section):
         return self._view(self.payees.open(params), params.get("include", []))
 
     def retrieve(self, params: Form, object_id: str) -> Object:
-        only(params, {"include"})
+        refuse_unknown(params, {"include"})
         return self._view(self.payees.account(object_id), params.get("include", []))
 
     def list_accounts(self, params: Form) -> Object:
         """List accounts. API v2 names the next page by its URL."""
-        only(params, {"applied_configurations", "closed", "limit", "page"})
+        refuse_unknown(params, {"applied_configurations", "closed", "limit", "page"})
         rows, limit = list(self.store.newest("v2.core.account")), int(params.get("limit", 20))
         first = int(params.get("page", 0))
         next_page = f"/v2/core/accounts?limit={limit}&page={first + limit}" if len(rows) > first + limit else None
@@ -82,7 +82,7 @@ class PayeeAccounts(Section):
 
     def create_link(self, params: Form) -> Object:
         """Create a link to onboarding, which works once and expires after minutes."""
-        only(params, {"account", "use_case"})
+        refuse_unknown(params, {"account", "use_case"})
         use_case: Any = params.get("use_case") or {}
         kind = use_case.get("type")
         if kind not in ("account_onboarding", "account_update") or set(use_case) != {"type", kind}:
@@ -105,13 +105,13 @@ class PayeeAccounts(Section):
         return payee_objects.account_link(self.now(), url=f"{self.base_url}/setup/{token}", params=params)
 
     def create_login_link(self, params: Form, object_id: str) -> Object:
-        only(params, set())
+        refuse_unknown(params, set())
         self.payees.account(object_id)
         url = f"{self.base_url}/express/{object_id}/{secrets.token_hex(8)}"
         return {"object": "login_link", "created": self.now(), "url": url}
 
     def list_payouts(self, params: Form) -> Object:
-        only(params, PAGE | {"status"})
+        refuse_unknown(params, PAGE | {"status"})
         return self.page("payout", "/v1/payouts", params, ("status",))
 
     def _view(self, account: Object, include: list[str]) -> Object:

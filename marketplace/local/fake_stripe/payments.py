@@ -4,13 +4,20 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from marketplace.local.fake_stripe import card_objects, late_objects, objects
+from marketplace.local.fake_stripe import card_objects, objects, refund_dispute_objects
+from marketplace.local.fake_stripe.card_numbers import (
+    BANK_DEBIT,
+    CONFIRMATION_NUMBERS,
+    DECLINED,
+    KNOWN,
+    ON_SESSION,
+    PAYS,
+)
 from marketplace.local.fake_stripe.emitter import Emitter
 from marketplace.local.fake_stripe.errors import ApiError
-from marketplace.local.fake_stripe.numbers import ASKS, BANK_DEBIT, DECLINED, KNOWN, ON_SESSION, PAYS, QUESTIONS
 from marketplace.local.fake_stripe.objects import Object
 
-__all__ = ["ASKS", "BANK_DEBIT", "DECLINED", "PAYS", "Payments"]
+__all__ = ["BANK_DEBIT", "DECLINED", "PAYS", "Payments"]
 
 FEE_PERMILLE, FEE_FIXED = 29, 30
 
@@ -34,7 +41,7 @@ class Payments:
         number = method["_number"]
         intent = self._intent(session)
         intent["payment_method"] = method["id"]
-        if number in QUESTIONS:
+        if number in CONFIRMATION_NUMBERS:
             intent["status"] = "requires_action"
             self.emitter.changed("payment_intent.requires_action", intent)
             return "asks"
@@ -166,7 +173,7 @@ class Payments:
     def take(self, intent: Object) -> None:
         """Take the payment: create a paid charge, and save the card if the session asked for it."""
         charge = objects.charge(self.store.new_id("ch"), self.now(), of=intent, paid=True)
-        charge["payment_method_details"] = late_objects.details(self.number_of(charge))
+        charge["payment_method_details"] = refund_dispute_objects.details(self.number_of(charge))
         if not self.book_later:
             self._book(charge)
         self.emitter.changed("charge.succeeded", charge)

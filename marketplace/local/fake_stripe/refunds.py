@@ -1,11 +1,11 @@
 """Refunds: booked on the charge at once. Some are pending at the bank for a while, and some come back."""
 
-from marketplace.local.fake_stripe import late_objects
+from marketplace.local.fake_stripe import refund_dispute_objects
 from marketplace.local.fake_stripe.errors import ApiError, missing, parameter_missing
 from marketplace.local.fake_stripe.forms import Form
-from marketplace.local.fake_stripe.late_numbers import REFUND_FAILS, REFUND_PENDS
 from marketplace.local.fake_stripe.objects import Object
-from marketplace.local.fake_stripe.section import PAGE, Route, Section, only
+from marketplace.local.fake_stripe.problem_card_numbers import REFUND_FAILS, REFUND_PENDS
+from marketplace.local.fake_stripe.section import PAGE, Route, Section, refuse_unknown
 
 REASONS = ("duplicate", "fraudulent", "requested_by_customer")
 LATER_S = 60  # seconds until a refund succeeds or fails as its card's test number says
@@ -24,13 +24,13 @@ class Refunds(Section):
         ]
 
     def create(self, params: Form) -> Object:
-        only(params, {"payment_intent", "charge", "amount", "reason", "metadata", "expand"})
+        refuse_unknown(params, {"payment_intent", "charge", "amount", "reason", "metadata", "expand"})
         charge = self._charge(params)
         amount = self._amount(params, charge)
         reason = params.get("reason")
         if reason is not None and reason not in REASONS:
             raise ApiError(400, f"Invalid reason: must be one of {', '.join(REASONS)}", param="reason")
-        refund = late_objects.refund(
+        refund = refund_dispute_objects.refund(
             self.store.new_id("re"),
             self.now(),
             of=charge,
@@ -54,16 +54,16 @@ class Refunds(Section):
         `failure_balance_transaction` may always be expanded, though only a failed refund has it.
         """
         refund = self.getter("refund")({}, object_id)
-        only(params, {"expand"})
+        refuse_unknown(params, {"expand"})
         paths = [path for path in params.get("expand", []) if path != "failure_balance_transaction" or path in refund]
         return self.expanded(refund, paths)
 
     def list_refunds(self, params: Form) -> Object:
-        only(params, PAGE | {"payment_intent", "charge"})
+        refuse_unknown(params, PAGE | {"payment_intent", "charge"})
         return self.page("refund", "/v1/refunds", params, ("payment_intent", "charge"))
 
     def list_charges(self, params: Form) -> Object:
-        only(params, PAGE | {"payment_intent", "customer"})
+        refuse_unknown(params, PAGE | {"payment_intent", "customer"})
         return self.page("charge", "/v1/charges", params, ("payment_intent", "customer"))
 
     def succeed(self, refund_id: str) -> None:
@@ -127,7 +127,7 @@ class Refunds(Section):
         return refund
 
     def _book(self, refund: Object, kind: str, category: str, amount: int) -> str:
-        movement = late_objects.movement(
+        movement = refund_dispute_objects.movement(
             self.store.new_id("txn"),
             self.now(),
             kind=kind,

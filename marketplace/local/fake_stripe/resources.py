@@ -6,7 +6,7 @@ from marketplace.local.fake_stripe import objects
 from marketplace.local.fake_stripe.errors import ApiError, parameter_missing
 from marketplace.local.fake_stripe.forms import Form
 from marketplace.local.fake_stripe.objects import Object
-from marketplace.local.fake_stripe.section import METADATA_QUERY, PAGE, Route, Section, only
+from marketplace.local.fake_stripe.section import METADATA_QUERY, PAGE, Route, Section, refuse_unknown
 
 
 class Resources(Section):
@@ -25,7 +25,7 @@ class Resources(Section):
         ]
 
     def create_customer(self, params: Form) -> Object:
-        only(params, {"name", "email", "metadata"})
+        refuse_unknown(params, {"name", "email", "metadata"})
         customer = objects.customer(
             self.store.new_id("cus"),
             self.now(),
@@ -36,7 +36,7 @@ class Resources(Section):
         return self.emitter.changed("customer.created", customer)
 
     def search_customers(self, params: Form) -> Object:
-        only(params, {"query", "limit", "page"})
+        refuse_unknown(params, {"query", "limit", "page"})
         query = METADATA_QUERY.fullmatch(params.get("query", ""))
         if query is None:
             raise ApiError(400, "We were unable to parse your search query.", param="query")
@@ -52,7 +52,7 @@ class Resources(Section):
         }
 
     def create_session(self, params: Form) -> Object:
-        only(
+        refuse_unknown(
             params,
             {
                 "mode",
@@ -104,16 +104,16 @@ class Resources(Section):
         return self.store.put(session)
 
     def list_sessions(self, params: Form) -> Object:
-        only(params, PAGE | {"customer", "payment_intent", "status"})
+        refuse_unknown(params, PAGE | {"customer", "payment_intent", "status"})
         self.payments.expire_old()
         return self.page("checkout.session", "/v1/checkout/sessions", params, ("customer", "payment_intent", "status"))
 
     def list_balance(self, params: Form) -> Object:
-        only(params, PAGE | {"type", "currency"})
+        refuse_unknown(params, PAGE | {"type", "currency"})
         return self.page("balance_transaction", "/v1/balance_transactions", params, ("type", "currency"))
 
     def list_events(self, params: Form) -> Object:
-        only(params, PAGE | {"type"})
+        refuse_unknown(params, PAGE | {"type"})
         return self.page("event", "/v1/events", params, ("type",))
 
 

@@ -3,7 +3,7 @@
 from marketplace.local.fake_stripe.errors import ApiError, missing
 from marketplace.local.fake_stripe.forms import Form
 from marketplace.local.fake_stripe.objects import Object
-from marketplace.local.fake_stripe.section import PAGE, Route, Section, only
+from marketplace.local.fake_stripe.section import PAGE, Route, Section, refuse_unknown
 
 
 class SavedCards(Section):
@@ -19,16 +19,16 @@ class SavedCards(Section):
         ]
 
     def list_setups(self, params: Form) -> Object:
-        only(params, PAGE | {"customer", "payment_method"})
+        refuse_unknown(params, PAGE | {"customer", "payment_method"})
         return self.page("setup_intent", "/v1/setup_intents", params, ("customer", "payment_method"))
 
     def list_methods(self, params: Form) -> Object:
-        only(params, PAGE - {"created"} | {"customer", "type"})
+        refuse_unknown(params, PAGE - {"created"} | {"customer", "type"})
         return self.page("payment_method", "/v1/payment_methods", params, ("customer", "type"))
 
     def detach(self, params: Form, object_id: str) -> Object:
         """Detach a payment method from its customer. As at Stripe, it can never be attached again."""
-        only(params, {"expand"})
+        refuse_unknown(params, {"expand"})
         method = self.store.get(object_id, "payment_method")
         if method is None:
             raise missing(object_id, "PaymentMethod")

@@ -32,7 +32,7 @@ class Section:
         """Return a handler that answers one object of a kind, or 404."""
 
         def get(params: Form, object_id: str) -> Object:
-            only(params, {"expand"})
+            refuse_unknown(params, {"expand"})
             self.payments.expire_old()
             item = self.store.get(object_id, kind)
             if item is None or not self.is_here(item):
@@ -80,7 +80,7 @@ class Section:
         return item
 
 
-def only(params: Form, known: set[str]) -> None:
+def refuse_unknown(params: Form, known: set[str]) -> None:
     """Raise ApiError for a parameter that is not known, as Stripe does."""
     for name in params.keys() - known:
         raise unknown_parameter(name)

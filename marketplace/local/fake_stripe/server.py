@@ -21,7 +21,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 BODY_MAX_BYTES = 1_000_000
-LOOK_EVERY_S = 0.2  # how often the queue of deliveries is read
+POLL_S = 0.2  # how often the queue of deliveries is read
 
 
 class Server:
@@ -70,7 +70,7 @@ class Server:
                     ok = await self._deliver(client, str(url), delivery)
                     with self.fake.lock:
                         self.fake.emitter.deliveries.ended(delivery, ok=ok, now=time.time())
-                await asyncio.sleep(LOOK_EVERY_S)
+                await asyncio.sleep(POLL_S)
 
     async def _deliver(self, client: httpx.AsyncClient, url: str, delivery: Delivery) -> bool:
         header = signature(delivery.body, self.secret, at=int(time.time()))

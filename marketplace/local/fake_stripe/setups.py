@@ -3,8 +3,8 @@
 from typing import Any
 
 from marketplace.local.fake_stripe import card_objects
+from marketplace.local.fake_stripe.card_numbers import CONFIRMATION_NUMBERS, DECLINED
 from marketplace.local.fake_stripe.errors import ApiError
-from marketplace.local.fake_stripe.numbers import DECLINED, QUESTIONS
 from marketplace.local.fake_stripe.objects import Object
 from marketplace.local.fake_stripe.payments import Payments
 
@@ -23,7 +23,7 @@ class Setups:
         intent["payment_method"] = method["id"]
         if method["_number"] in DECLINED:
             return self._decline(intent, *DECLINED[method["_number"]])
-        if method["_number"] in QUESTIONS:
+        if method["_number"] in CONFIRMATION_NUMBERS:
             intent["status"] = "requires_action"
             self.emitter.changed("setup_intent.requires_action", intent)
             return "asks"

@@ -5,7 +5,7 @@ from marketplace.local.fake_stripe.errors import ApiError, missing, parameter_mi
 from marketplace.local.fake_stripe.forms import Form
 from marketplace.local.fake_stripe.objects import Object
 from marketplace.local.fake_stripe.payees import Payees
-from marketplace.local.fake_stripe.section import PAGE, Route, Section, only
+from marketplace.local.fake_stripe.section import PAGE, Route, Section, refuse_unknown
 
 
 class Transfers(Section):
@@ -24,7 +24,7 @@ class Transfers(Section):
         ]
 
     def balance(self, params: Form) -> Object:
-        only(params, {"expand"})
+        refuse_unknown(params, {"expand"})
         shown = {
             name: [
                 {"amount": amount, "currency": currency, "source_types": {"card": amount}}
@@ -47,7 +47,7 @@ class Transfers(Section):
         return by_state
 
     def create(self, params: Form) -> Object:
-        only(params, {"amount", "currency", "destination", "transfer_group", "metadata", "description"})
+        refuse_unknown(params, {"amount", "currency", "destination", "transfer_group", "metadata", "description"})
         for name in ("amount", "currency", "destination"):
             if not params.get(name):
                 raise parameter_missing(name)
@@ -79,12 +79,12 @@ class Transfers(Section):
         return transfer
 
     def list_transfers(self, params: Form) -> Object:
-        only(params, PAGE | {"destination", "transfer_group"})
+        refuse_unknown(params, PAGE | {"destination", "transfer_group"})
         return self.page("transfer", "/v1/transfers", params, ("destination", "transfer_group"))
 
     def reverse(self, params: Form, object_id: str) -> Object:
         """Take money back from an account, at most what it still holds."""
-        only(params, {"amount", "metadata", "description"})
+        refuse_unknown(params, {"amount", "metadata", "description"})
         transfer = self._transfer(object_id)
         not_reversed = transfer["amount"] - transfer["amount_reversed"]
         amount = int(params.get("amount", not_reversed))
@@ -106,7 +106,7 @@ class Transfers(Section):
         return reversal
 
     def list_reversals(self, params: Form, object_id: str) -> Object:
-        only(params, PAGE)
+        refuse_unknown(params, PAGE)
         self._transfer(object_id)
         return self.page(
             "transfer_reversal",

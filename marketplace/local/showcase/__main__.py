@@ -36,7 +36,7 @@ def main() -> int:
     url = sys.argv[1]
     try:
         is_first = not sign_ins.are_known()
-        cast = people.seeded()
+        cast = people.seed_people()
         money.restore_prices()  # a demo that was killed could not
         if is_first:  # else `make run` has printed them at once
             sign_ins.show(url, os.environ.get("STRIPE_API_BASE", ""))

@@ -22,7 +22,7 @@ def first_day(home: Path) -> date:
     return date.fromisoformat(path.read_text().strip())
 
 
-def keep(home: Path) -> None:
+def label_site(home: Path) -> None:
     """Label a site whose home folder has made-up figures, unless the environment has other words."""
     if (home / "run" / FILE).exists():
         for name, value in settings(home).items():

@@ -9,7 +9,7 @@ from marketplace.local.showcase.sign_ins import CUSTOMER, OPERATORS, ORGANIZATIO
 
 
 @dataclass(frozen=True)
-class Cast:
+class People:
     """The people as rows of the site."""
 
     owners: dict[str, Owner]
@@ -18,7 +18,7 @@ class Cast:
     operators: list[User]
 
 
-def seeded() -> Cast:
+def seed_people() -> People:
     """Create the people who do not exist yet, and return all."""
     owners = {
         email: registration.register_owner(user=seed.user(email, name), name=name) for email, name in OWNERS.items()
@@ -29,4 +29,4 @@ def seeded() -> Cast:
     for operator in operators:
         registration.register_operator(user=operator)
     seed.api_key(organization, customer, kept_as=store.SHOWCASE_KEY)
-    return Cast(owners, organization, customer, operators)
+    return People(owners, organization, customer, operators)

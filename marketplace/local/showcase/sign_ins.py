@@ -9,7 +9,7 @@ OWNERS = {
 }
 CUSTOMER, ORGANIZATION = "borealis@demo.example", "Borealis Robotics"
 OPERATORS = {"opal@demo.example": "Opal Lind", "otto@demo.example": "Otto Vance"}  # two, because some acts need two
-OF_THE_DEMO = ("alice@demo.example", "bob@demo.example", "acme@demo.example")
+DEMO_EMAILS = ("alice@demo.example", "bob@demo.example", "acme@demo.example")
 
 
 def are_known() -> bool:
@@ -45,5 +45,5 @@ def lines(url: str, stripe_url: str) -> list[str]:
 def _of_the_demo() -> list[tuple[str, str, str]]:
     """Return (role, address, password) of the people whom `make demo` made in this home folder."""
     passwords = store.load().get("passwords", {})
-    roles = {**dict.fromkeys(OF_THE_DEMO, "owner"), OF_THE_DEMO[-1]: "customer"}
+    roles = {**dict.fromkeys(DEMO_EMAILS, "owner"), DEMO_EMAILS[-1]: "customer"}
     return [(role, email, passwords[email]) for email, role in roles.items() if email in passwords]

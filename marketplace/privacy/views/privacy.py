@@ -18,8 +18,8 @@ from accounts.owners import erasures, exports
 from core import workers
 from core.errors import DomainError
 from core.files import file_response
-from marketplace.privacy import holdings, signed
-from marketplace.privacy.views.leaving import owed_to
+from marketplace.privacy import holdings, signed_files
+from marketplace.privacy.views.account_closing import owed_to
 
 LOG_PAGE = 10
 EXPORTS_SHOWN = 5
@@ -81,7 +81,7 @@ def export_download(request: HttpRequest, owner: Owner, public_id: UUID) -> Http
     path = exports.path_of(export)
     if not export.is_downloadable or not path.exists():
         raise Http404
-    exports.downloaded(export=export, actor=signed_in(request))
+    exports.record_download(export=export, actor=signed_in(request))
     return file_response(
         path, filename=f"driveway-export-{export.created_at:%Y-%m-%d}.zip", content_type="application/zip"
     )
@@ -94,5 +94,5 @@ def erasure_proof(request: HttpRequest, public_id: UUID) -> HttpResponse:
     The page is public: the proof names nobody, and the erased owner can no longer sign in.
     """
     done = get_object_or_404(ErasureRequest, public_id=public_id, status=ErasureRequest.Status.DONE)
-    body = {"proof": done.proof, "signature": done.proof_signature, "public_key": signed.receipt_public_key()}
+    body = {"proof": done.proof, "signature": done.proof_signature, "public_key": signed_files.receipt_public_key()}
     return JsonResponse(body, json_dumps_params={"indent": 1})

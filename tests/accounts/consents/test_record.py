@@ -208,4 +208,4 @@ def test_all_purposes_have_texts_in_both_languages_that_count_together():
         assert (english.version, english.validity_days) == (german.version, german.validity_days)
         assert notices.current_notice(purpose, "fr") == english
     assert notices.current_notices("de")["region"].language == "de"
-    assert notices.counting_versions() == dict.fromkeys(Purpose.values, 1)
+    assert notices.versions_in_effect() == dict.fromkeys(Purpose.values, 1)

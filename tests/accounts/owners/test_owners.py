@@ -5,7 +5,7 @@ import re
 import pytest
 from django.test import Client
 
-from accounts.mails.kinds import SETTABLE, STARTS_OFF
+from accounts.mails.kinds import OFF_BY_DEFAULT, SETTABLE
 from accounts.models import AuditEvent, Owner, OwnerPolicy, User
 from accounts.owners import owners
 from core.errors import InvalidInput
@@ -122,7 +122,7 @@ def test_the_locale_holds_on_every_page_of_its_owner_and_for_nobody_else(alice, 
     ],
 )
 def test_the_browsers_languages_give_a_first_guess(header, expected):
-    assert owners.guess(header) == expected
+    assert owners.guess_locale(header) == expected
 
 
 def test_signing_up_takes_the_guess_and_leaves_optional_mails_as_they_begin():
@@ -136,4 +136,4 @@ def test_signing_up_takes_the_guess_and_leaves_optional_mails_as_they_begin():
     Client(headers={"Accept-Language": "de-DE,de;q=0.9"}).post("/accounts/signup/", form)
     owner = Owner.objects.get()
     assert (owner.locale, owner.time_zone, owner.country) == ("de-DE", "Europe/Berlin", "US")
-    assert owner.mails_off == STARTS_OFF
+    assert owner.mails_off == OFF_BY_DEFAULT

@@ -125,13 +125,13 @@ def test_the_same_day_may_be_open_twice(vehicle):
 
 def test_a_preset_is_one_click_and_one_step_back(vehicle):
     change(vehicle, network="any", heat_stop_c=70, tariff_micro_per_kwh=300_000)
-    mine = rules.of(now_of(vehicle))
+    mine = rules.rules_of(now_of(vehicle))
     policies.apply_preset(vehicle=vehicle, preset="overnight", version=2, actor=None)
     policy = now_of(vehicle)
     assert (policy.preset, policy.network, policy.tariff_micro_per_kwh) == ("overnight", "wifi", 300_000)
     policies.undo(vehicle=vehicle, version=3, actor=None)
     policies.undo(vehicle=vehicle, version=3, actor=None)  # the button pressed twice
-    assert rules.of(now_of(vehicle)) == mine
+    assert rules.rules_of(now_of(vehicle)) == mine
     assert now_of(vehicle).version == 4
     policies.undo(vehicle=vehicle, version=4, actor=None)  # undoes the undo
     assert (now_of(vehicle).preset, now_of(vehicle).version) == ("overnight", 5)

@@ -16,7 +16,7 @@ WINDOWS = st.lists(st.tuples(WEEKDAYS, MINUTES, MINUTES), max_size=6)
 
 
 def described(zone: str = "Europe/Berlin", locale: str = "de-DE", currency: str = "EUR", **changed: object) -> str:
-    result = rules.canonical(presets.defaults() | changed)
+    result = rules.canonical(presets.default_rules() | changed)
     assert rules.check(result) == []
     return " ".join(s.text for s in summary.summarise(result, zone=zone, locale=locale, currency=currency))
 
@@ -127,7 +127,7 @@ def test_every_rule_that_is_on_is_said_and_none_that_is_off(changed):
 
 @given(WINDOWS)
 def test_merging_keeps_every_minute(windows):
-    spans = [(day, span.start, span.end) for span in week.merged(windows) for day in span.days]
+    spans = [(day, span.start, span.end) for span in week.merge_windows(windows) for day in span.days]
     assert minutes_of_week(spans) == minutes_of_week(windows)
     assert not week.overlaps(spans)
 
@@ -140,22 +140,24 @@ def test_overlap_is_seen(windows):
 
 def test_every_setting_that_a_reason_names_is_in_the_editor():
     named = {reason.setting for reason in REASONS.values()} - {""}
-    assert {field for field in named if settings.of(field) is None} == set()
+    assert {field for field in named if settings.setting_of(field) is None} == set()
     assert set(rules.FIELDS) <= set(settings.SETTINGS)
 
 
 @pytest.mark.parametrize("preset", presets.PRESETS, ids=lambda preset: preset.code)
 def test_a_preset_is_valid_is_recognized_and_leaves_the_owners_prices(preset):
-    mine = presets.defaults() | {
+    mine = presets.default_rules() | {
         "time_zone": "Asia/Tokyo",
         "tariff_micro_per_kwh": 31_000_000,
         "wear_micro_per_kwh": 7,
         "network": "any",
         "tariff_windows": [[0, 60, 120, 20_000_000]],
     }
-    result = presets.applied(preset, mine)
+    result = presets.apply(preset, mine)
     assert rules.check(result) == []
-    assert presets.matching(result) == preset.code
-    assert {field: result[field] for field in presets.KEPT} == {field: mine[field] for field in presets.KEPT}
+    assert presets.matching_code(result) == preset.code
+    assert {field: result[field] for field in presets.KEPT_RULES} == {
+        field: mine[field] for field in presets.KEPT_RULES
+    }
     if preset.code == "cheapest":
         assert result["price_limit_micro_per_kwh"] == 20_000_000

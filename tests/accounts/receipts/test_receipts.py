@@ -14,7 +14,7 @@ from accounts.consents import consents
 from accounts.receipts import documents, record
 from accounts.receipts.keys import RECORD_DOMAIN, KeyRing, fingerprint
 from accounts.receipts.record import canonical
-from accounts.receipts.verify import SENTENCES, verify
+from accounts.receipts.verification import SENTENCES, verify
 
 KEY, OTHER = Ed25519PrivateKey.from_private_bytes(b"1" * 32), Ed25519PrivateKey.from_private_bytes(b"2" * 32)
 PUBLIC, OTHER_PUBLIC = KEY.public_key().public_bytes_raw(), OTHER.public_key().public_bytes_raw()
@@ -36,7 +36,7 @@ FLAT = {  # a record in the former format, before JSON-LD
 
 
 def link(prev_hash, payload, key=KEY):
-    signature = key.sign(RECORD_DOMAIN + documents.chained(prev_hash, payload)).hex()
+    signature = key.sign(RECORD_DOMAIN + documents.chained_bytes(prev_hash, payload)).hex()
     name = fingerprint(key.public_key().public_bytes_raw())
     return documents.Link(payload, prev_hash, documents.chain_hash(prev_hash, payload), signature, name)
 

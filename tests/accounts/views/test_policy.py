@@ -81,10 +81,10 @@ FULL = {
 
 def test_the_page_sends_back_exactly_what_it_shows(client, vehicle):
     OwnerPolicy.objects.filter(vehicle=vehicle).update(**FULL)
-    before = rules.of(now_of(vehicle))
+    before = rules.rules_of(now_of(vehicle))
     page = client.post(path_of(vehicle), typed(client, vehicle), follow=True)
     assert "nothing was changed" in text_of(page)
-    assert rules.of(now_of(vehicle)) == before
+    assert rules.rules_of(now_of(vehicle)) == before
     assert now_of(vehicle).version == 1
 
 

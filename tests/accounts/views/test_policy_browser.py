@@ -107,6 +107,6 @@ def test_the_script_merges_as_the_server_does(editor: Page) -> None:
         spans = [
             week.Span(tuple(sorted(span["days"])), span["start"], span["end"]) for span in editor.evaluate(merge, rows)
         ]
-        assert sorted(spans) == sorted(week.merged(rows))
+        assert sorted(spans) == sorted(week.merge_windows(rows))
 
     agree()

@@ -13,7 +13,7 @@ from django.test import Client
 from accounts.models import ConsentRecord
 from accounts.receipts import service as receipts
 from accounts.receipts.keys import fingerprint
-from accounts.receipts.verify import verify
+from accounts.receipts.verification import verify
 from core.errors import Conflict
 from tests import factories
 from tests.compute.helpers import execute

@@ -80,7 +80,7 @@ def test_a_deployment_adds_fonts_for_other_scripts(settings):
     if not os.path.exists(dejavu):
         pytest.skip("no second font on this machine")
     settings.PDF_FONTS = [dejavu]
-    assert fonts.writable("عمر") == "عمر"
+    assert fonts.writable_text("عمر") == "عمر"
     assert "Ֆ" in "".join(text_of(_armenian()))
 
 
@@ -94,4 +94,4 @@ def _armenian():
     ("text", "written"), [("ｆｕｌｌ", "full"), ("a\u200eb\x00", "ab"), ("□", fonts.UNKNOWN), ("e\u0301", "é")]
 )
 def test_characters_that_roboto_lacks(text, written):
-    assert fonts.writable(text) == written
+    assert fonts.writable_text(text) == written

@@ -44,7 +44,7 @@ def test_days_months_and_vehicles_agree() -> None:
     sums = [earnings.total(rows) for rows in (days, by_car, [november])]
     assert sums[0] == sums[1] == sums[2]
     assert (sums[0].gross_micro, sums[0].energy_micro, sums[0].wear_micro, sums[0].net_micro) == (6003, 2001, 0, 4002)
-    assert earnings.lifetime(owner).gross_micro == 6008
+    assert earnings.lifetime_total(owner).gross_micro == 6008
 
 
 def test_next_statement() -> None:

@@ -18,7 +18,7 @@ from accounts.models import AccessEvent, Owner, User
 from accounts.owners import registration
 from billing.earnings import tax
 from billing.ledger import posting
-from billing.ledger.posting import Place, Posting
+from billing.ledger.posting import AccountName, Posting
 from billing.models import Payout, RatedUsage, Statement, StripeCommand
 from billing.orders import voids
 from billing.orders.settlement import settle_usage
@@ -42,8 +42,8 @@ def send(payout: Payout, paid_at: datetime) -> Payout:
     owner, amount_micro = payout.owner, payout.amount_micro
     account = owner.connected_accounts.first() or factories.make_connected_account(owner)
     places = [
-        Place(kind="in_transit", currency="USD", owner_id=owner.pk),
-        Place(kind="stripe_clearing", currency="USD"),
+        AccountName(kind="in_transit", currency="USD", owner_id=owner.pk),
+        AccountName(kind="stripe_clearing", currency="USD"),
     ]
     in_transit, clearing = (posting.accounts(places)[place] for place in places)
     (sent,) = posting.post(
@@ -94,8 +94,8 @@ def test_by_the_date_of_payment() -> None:
 def take_back(payout: Payout) -> datetime:
     """Mark the payout as reversed, and return the time of that."""
     places = [
-        Place(kind="stripe_clearing", currency="USD"),
-        Place(kind="payable", currency="USD", owner_id=payout.owner_id),
+        AccountName(kind="stripe_clearing", currency="USD"),
+        AccountName(kind="payable", currency="USD", owner_id=payout.owner_id),
     ]
     clearing, payable = (posting.accounts(places)[place] for place in places)
     posting.post(

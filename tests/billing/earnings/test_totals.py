@@ -27,7 +27,7 @@ def market():
 
 
 def test_of_an_owner(market):
-    alice, bob = (earnings.lifetime(node.vehicle.owner) for node in market.nodes[:2])
+    alice, bob = (earnings.lifetime_total(node.vehicle.owner) for node in market.nodes[:2])
     assert (alice.key, alice.attempts) == (None, 2)
     assert (alice.gross_micro, alice.energy_micro, alice.wear_micro) == (140_000, 5_400, 1_800)
     assert (alice.net_micro, alice.compute_ms, alice.energy_mwh) == (132_800, 7_200_000, 30_000)
@@ -39,7 +39,7 @@ def test_by_vehicle(market):
     rows = earnings.vehicles(owner)
     assert [row.gross_micro for row in rows] == [70_000, 70_000]
     assert {row.key.pk for row in rows} == {first.pk, market.nodes[2].vehicle_id}
-    assert (earnings.of_vehicle(first, owner).gross_micro, earnings.total(rows).gross_micro) == (70_000, 140_000)
+    assert (earnings.vehicle_total(first, owner).gross_micro, earnings.total(rows).gross_micro) == (70_000, 140_000)
 
 
 def test_in_a_period(market):
@@ -48,4 +48,4 @@ def test_in_a_period(market):
     assert earnings.vehicles(owner, today + day, today + 2 * day) == []
     assert earnings.vehicles(owner, today - day, today) == []
     assert len(earnings.vehicles(owner, today, today + day)) == 2
-    assert earnings.lifetime(make_owner()) == earnings.NOTHING
+    assert earnings.lifetime_total(make_owner()) == earnings.NO_EARNINGS

@@ -11,7 +11,7 @@ from accounts.models import Mail, Membership
 from billing import periods
 from billing.invoices import invoices
 from billing.ledger import posting
-from billing.ledger.posting import Place, Posting
+from billing.ledger.posting import AccountName, Posting
 from billing.models import BillingProfile, Invoice, InvoiceEntry, LedgerAccount
 from billing.orders.settlement import settle_usage
 from billing.tasks import close_invoices
@@ -125,7 +125,7 @@ def test_corrections_are_lines_of_their_own(market):
 
 def test_a_correction_of_nothing_known_is_shown_too(market):
     accounts = {
-        kind: posting.account(Place(kind=kind, currency="USD", organization_id=organization))
+        kind: posting.account(AccountName(kind=kind, currency="USD", organization_id=organization))
         for kind, organization in (("adjustment", None), ("wallet", market.organization.pk))
     }
     posting.post(

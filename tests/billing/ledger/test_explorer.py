@@ -65,7 +65,7 @@ def test_a_kind_is_shown_without_a_balance_that_would_not_follow(books):
 def test_every_transfer_says_what_it_belongs_to(books):
     kinds = {}
     for transfer in LedgerTransfer.objects.all():
-        kinds.setdefault(transfer.kind, set()).update(row.label for row in ledger_explorer.belongings(transfer))
+        kinds.setdefault(transfer.kind, set()).update(row.label for row in ledger_explorer.related_rows(transfer))
     wanted = {
         "hold": "Order",
         "release": "Order",

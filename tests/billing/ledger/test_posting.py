@@ -4,7 +4,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 from billing.ledger import posting as ledger
-from billing.ledger.posting import Place, Posting
+from billing.ledger.posting import AccountName, Posting
 from billing.models import LedgerAccount, LedgerTransfer
 from core.errors import Conflict, PaymentRequired
 from tests.billing.helpers import make_class, make_node, make_organization, sqlstate_of
@@ -126,7 +126,7 @@ def test_a_reversal_mirrors_what_it_names(wallet, bank):
 
 
 def test_accounts_are_made_once(organization):
-    place = Place(kind="wallet", currency="USD", organization_id=organization.pk)
+    place = AccountName(kind="wallet", currency="USD", organization_id=organization.pk)
     assert ledger.account(place) == ledger.account(place) == ledger.wallet(organization)
     assert ledger.accounts([place, place]) == {place: ledger.wallet(organization)}
 

@@ -85,7 +85,7 @@ class Customers(Base):
     @rule(pick=picks, crash=crashes)
     def recharge_automatically(self, pick: int, crash: int) -> None:
         customer = self.customer(pick)
-        if card := choose(saved_cards.of(customer.organization), pick):
+        if card := choose(saved_cards.cards_of(customer.organization), pick):
             with self.dying_after(crash):
                 recharge_settings.change(
                     organization=customer.organization,

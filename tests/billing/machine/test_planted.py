@@ -41,7 +41,7 @@ def noted_before_its_effect(patch: Patch) -> None:
                 return
             transition(row, "done", object_id=sent.object_id, outcome_unknown=False, message="", done_at=timezone.now())
         with transaction.atomic():
-            KINDS[row.kind].done(row, sent)
+            KINDS[row.kind].on_done(row, sent)
 
     patch.setattr(outbox, "_settle", settle)
 

@@ -9,7 +9,7 @@ from django.db import connection
 
 from accounts.models import Organization
 from billing.ledger import posting
-from billing.ledger.posting import Place, Posting
+from billing.ledger.posting import AccountName, Posting
 from billing.models import EarningsDay, JobOrder, LedgerAccount, LedgerTransfer, RatedUsage, SpendDay, TopUp
 from billing.orders import orders, voids
 from billing.orders.closing import close_orders
@@ -90,7 +90,7 @@ def test_a_suspension_that_comes_first_is_seen_by_orders_in_flight(monkeypatch, 
 
 def test_a_suspension_waits_for_an_order_that_was_first(monkeypatch):
     market = make_market()
-    real_take, jobs_seen = orders.holds.take, []
+    real_take, jobs_seen = orders.holds.post_hold, []
 
     def take_while_suspending(*arguments, **options):
         def suspend() -> None:
@@ -106,7 +106,7 @@ def test_a_suspension_waits_for_an_order_that_was_first(monkeypatch):
         real_take(*arguments, **options)
 
     workers: list[threading.Thread] = []
-    monkeypatch.setattr(orders.holds, "take", take_while_suspending)
+    monkeypatch.setattr(orders.holds, "post_hold", take_while_suspending)
     order(market.organization, cap_micro=100_000)
     workers[0].join()
     assert jobs_seen == [1]  # the suspension sees the job of the order for which it waited
@@ -145,7 +145,7 @@ def test_accounts_and_cards_are_made_once():
 def test_transfers_in_circles_never_deadlock_nor_overdraw():
     """Eight threads move money among six wallets and holds; each statement touches several accounts, in any order."""
     places = [
-        Place(kind=kind, currency="USD", organization_id=organization.pk)
+        AccountName(kind=kind, currency="USD", organization_id=organization.pk)
         for organization in (make_organization(top_up_micro=1_000) for _ in range(3))
         for kind in ("wallet", "hold")
     ]

@@ -59,7 +59,7 @@ def test_work_that_the_customer_paid_goes_back_to_the_wallet(market):
         (0, 0, 0, 0, 0)
     }
     assert set(SpendDay.objects.values_list("units", "items", "compute_ms", "charged_micro")) == {(0, 0, 0, 0)}
-    assert earnings.lifetime(market.nodes[0].vehicle.owner).gross_micro == 0
+    assert earnings.lifetime_total(market.nodes[0].vehicle.owner).gross_micro == 0
     assert AuditEvent.objects.get(action="usage.void").details["reason"] == "counted twice"
     assert posting.recompute() == []
 

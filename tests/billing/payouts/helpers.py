@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from accounts.models import Owner
 from billing.ledger import posting as ledger
-from billing.ledger.posting import Place, Posting
+from billing.ledger.posting import AccountName, Posting
 from billing.models import (
     Approval,
     ConnectedAccount,
@@ -79,8 +79,8 @@ def make_payout(owner: Owner, amount_micro: int = 25_000_000, *, due_in: timedel
     """Return a payout as closing a statement makes it, with the statement, its entries and its posting."""
     count = number()
     places = [
-        Place(kind="adjustment", currency="USD"),
-        *(Place(kind=kind, currency="USD", owner_id=owner.pk) for kind in ("payable", "in_transit")),
+        AccountName(kind="adjustment", currency="USD"),
+        *(AccountName(kind=kind, currency="USD", owner_id=owner.pk) for kind in ("payable", "in_transit")),
     ]
     accounts = ledger.accounts(places)
     goodwill, payable, in_transit = (accounts[place] for place in places)

@@ -189,7 +189,7 @@ def test_a_refusal_is_told_and_another_country_can_be_tried(stripe: FakeWorld):
     first = begin(owner, "LI")
     assert (first.status, first.status_code) == ("failed", "stripe_refused")
     second = begin(owner, "CH", key="again")
-    assert (second.status, connected_accounts.of(owner)) == ("onboarding", second)
+    assert (second.status, connected_accounts.account_of(owner)) == ("onboarding", second)
     with pytest.raises(Conflict):
         outbox.retry(command=first.command, actor=None)
 
@@ -211,7 +211,7 @@ def test_nobody_makes_a_second_account_while_the_first_may_exist(stripe: FakeWor
     stripe.transport.faults = []
     outbox.retry(command=dead, actor=None)
     stripe.run()
-    assert connected_accounts.of(other).status == "onboarding"
+    assert connected_accounts.account_of(other).status == "onboarding"
     assert len(accounts_at_stripe(stripe)) == 2
 
 
@@ -266,7 +266,7 @@ def test_closing(stripe: FakeWorld):
     make_payout(owner)
     assert connected_accounts.close(account=account).status == "closed"
     assert connected_accounts.close(account=account).status == "closed"
-    assert connected_accounts.of(owner) is None
+    assert connected_accounts.account_of(owner) is None
     become(stripe, account, "restricted")
     assert account.status == "closed"
     with pytest.raises(Conflict):

@@ -5,7 +5,7 @@ import pytest
 from billing import tasks
 from billing.models import Payout
 from billing.payouts import accounts as connected_accounts
-from billing.payouts import final
+from billing.payouts import final_payouts
 from core.errors import Conflict
 from marketplace.celery import app
 from tests import factories
@@ -47,6 +47,6 @@ def test_a_last_payout_needs_somewhere_to_go(stripe: FakeWorld):
     owner = factories.make_owner()
     become(stripe, begin(owner), "pending")
     with pytest.raises(Conflict) as caught:
-        final.start(owner=owner, actor=None)
+        final_payouts.start(owner=owner, actor=None)
     assert caught.value.code == "account_not_ready"
-    assert connected_accounts.of(owner) is not None
+    assert connected_accounts.account_of(owner) is not None

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from accounts.models import Owner, OwnerPolicy
 from billing.ledger import posting
-from billing.ledger.posting import Place, Posting
+from billing.ledger.posting import AccountName, Posting
 from billing.models import (
     LedgerTransfer,
     Payout,
@@ -33,7 +33,7 @@ from billing.records import signing_keys
 from billing.verifier import format as form
 from billing.verifier.keys import fingerprint
 from billing.verifier.source import open_source
-from billing.verifier.verify import Report, verify
+from billing.verifier.verification import Report, verify
 from compute.jobs import jobs
 from tests import factories
 from tests.factories import Car
@@ -66,7 +66,7 @@ def work(
 
 def close_statement(owner: Owner, *, pay: bool = False) -> Statement:
     """Close a statement by hand from all transfers on the owner's payable account that are on no statement yet."""
-    payable = posting.account(Place(kind="payable", currency="USD", owner_id=owner.pk))
+    payable = posting.account(AccountName(kind="payable", currency="USD", owner_id=owner.pk))
     last = Statement.objects.filter(owner=owner).order_by("-number").first()
     opening = last.carried_micro if last else 0
     if pay:
@@ -149,7 +149,7 @@ def _lines(statement: Statement, rated: Any) -> None:
 
 
 def _pay(owner: Owner, amount_micro: int) -> None:
-    places = [Place(kind=kind, currency="USD", owner_id=owner.pk) for kind in ("payable", "in_transit")]
+    places = [AccountName(kind=kind, currency="USD", owner_id=owner.pk) for kind in ("payable", "in_transit")]
     accounts = posting.accounts(places)
     posting.post(
         [

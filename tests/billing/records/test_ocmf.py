@@ -25,7 +25,7 @@ def record(one: Run, *, begin: int = 1_234_567, agent: str = "0.1", tariff: str 
 
 
 def key() -> PublicKey:
-    return PublicKey.from_string(signing_keys.published()["ocmf"]["public_key"])
+    return PublicKey.from_string(signing_keys.published_keys()["ocmf"]["public_key"])
 
 
 @pytest.mark.filterwarnings("error")

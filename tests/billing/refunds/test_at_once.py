@@ -69,7 +69,7 @@ def test_a_refund_that_fails_is_given_back_once():
         from django.db import transaction
 
         with transaction.atomic():
-            row = refund_outcomes.locked(refund)
+            row = refund_outcomes.lock_refund(refund)
             refund_outcomes.settle(row, stripe_id=row.stripe_id, status="failed", code="x")
         return row.status
 

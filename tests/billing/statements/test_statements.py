@@ -17,7 +17,7 @@ from accounts.models import Mail, Owner
 from billing.earnings import summaries
 from billing.ledger import checks as ledger_checks
 from billing.ledger import posting
-from billing.ledger.posting import Place, Posting
+from billing.ledger.posting import AccountName, Posting
 from billing.models import (
     Approval,
     LedgerAccount,
@@ -71,7 +71,10 @@ def adjust(market: Market, micro: int, *, at: datetime | None = None) -> None:
     )
     Approval.objects.filter(pk=approval.pk).update(status="done", decided_by=operators[1], decided_at=timezone.now())
     owner = market.nodes[0].vehicle.owner
-    places = [Place(kind="adjustment", currency="USD"), Place(kind="payable", currency="USD", owner_id=owner.pk)]
+    places = [
+        AccountName(kind="adjustment", currency="USD"),
+        AccountName(kind="payable", currency="USD", owner_id=owner.pk),
+    ]
     accounts = posting.accounts(places)
     debit, credit = (accounts[place] for place in (places if micro > 0 else places[::-1]))
     posting.post(

@@ -59,7 +59,7 @@ class Machine:
                 self.world.fake.payments.settle_payment(intent["id"], paid=which % 3 > 0)
 
     def change(self, which: int) -> None:
-        cards = saved_cards.of(self.organization)
+        cards = saved_cards.cards_of(self.organization)
         amount = 20_000_000 * (1 + which % 4)
         recharge(
             self.organization, cards[which % len(cards)], amount_micro=amount, monthly_cap_micro=MONTH, resume=True
@@ -147,7 +147,7 @@ def test_two_that_save_the_same_card_at_once_leave_one_default(stripe: FakeWorld
     results = at_once(6, lambda index: saved_cards.refresh(cards[index % 2]).status)
     connection.close()
     assert set(results) <= {"active", "removed"}
-    saved = saved_cards.of(organization)
+    saved = saved_cards.cards_of(organization)
     assert [(card.last4, card.is_default) for card in saved] == [("4242", True), ("4444", False)]
     assert AutoRecharge.objects.get().card in saved
     assert StripeCustomer.objects.count() == 1

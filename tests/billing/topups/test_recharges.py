@@ -112,7 +112,9 @@ def test_when_none_begins(stripe: FakeWorld, why: str, begins: int):
     elif why == "one cent less":
         top_up(organization, auto_recharge.threshold_micro - 1)
     else:  # as much promotional credit as the threshold
-        promo = posting.account(posting.Place(kind="promo_wallet", currency="USD", organization_id=organization.pk))
+        promo = posting.account(
+            posting.AccountName(kind="promo_wallet", currency="USD", organization_id=organization.pk)
+        )
         expense = posting.platform("promotion", "USD")
         posting.post(
             [

@@ -64,7 +64,7 @@ def test_however_we_hear_of_it_the_card_is_there_once(stripe: FakeWorld, way: st
         else:
             sweeps.sweep_events()
         stripe.run()
-    (saved,) = saved_cards.of(organization)
+    (saved,) = saved_cards.cards_of(organization)
     assert (saved.brand, saved.last4, saved.exp_month, saved.is_default) == ("visa", "4242", 12, True)
     assert AuditEvent.objects.filter(action="wallet.card_saved").count() == 1
     assert [event.to_status for event in saved.events.all()] == ["pending", "active"]
@@ -131,7 +131,7 @@ def test_a_payment_keeps_its_card_only_when_asked_to(stripe: FakeWorld):
     for _ in range(2):
         stripe.deliver_all()
         stripe.run()
-    assert [card.last4 for card in saved_cards.of(organization)] == ["4242"]
+    assert [card.last4 for card in saved_cards.cards_of(organization)] == ["4242"]
     assert len(methods(stripe)) == 1
     top_up.refresh_from_db()
     assert top_up.status == "paid"
@@ -154,10 +154,10 @@ def test_when_the_card_cannot_be_looked_up_the_money_is_there_and_the_card_follo
     with pytest.raises(DomainError):
         top_ups.refresh(top_up)
     top_up.refresh_from_db()
-    assert (top_up.status, saved_cards.of(organization)) == ("paid", [])
+    assert (top_up.status, saved_cards.cards_of(organization)) == ("paid", [])
     stripe.deliver_all()
     stripe.run()
-    assert len(saved_cards.of(organization)) == 1
+    assert len(saved_cards.cards_of(organization)) == 1
 
 
 def test_the_same_card_twice_is_shown_once_and_its_recharge_goes_on(stripe: FakeWorld):
@@ -168,7 +168,7 @@ def test_the_same_card_twice_is_shown_once_and_its_recharge_goes_on(stripe: Fake
     pay_and_keep(stripe, organization)
     stripe.deliver_all()
     stripe.run()
-    cards = saved_cards.of(organization)
+    cards = saved_cards.cards_of(organization)
     assert [(card.last4, card.is_default) for card in cards] == [("4242", True), ("4444", False)]
     assert first not in cards
     assert second in cards
@@ -184,9 +184,9 @@ def test_one_is_the_default(stripe: FakeWorld):
     organization = make_organization()
     first, second = save_card(stripe, organization), save_card(stripe, organization, MASTERCARD)
     saved_cards.make_default(card=second, actor=None)
-    assert saved_cards.of(organization) == [second, first]
+    assert saved_cards.cards_of(organization) == [second, first]
     saved_cards.remove(card=second, actor=None)
-    (left,) = saved_cards.of(organization)
+    (left,) = saved_cards.cards_of(organization)
     assert (left, left.is_default) == (first, True)
     with pytest.raises(Conflict) as caught:
         saved_cards.make_default(card=second, actor=None)
@@ -198,7 +198,7 @@ def test_a_removed_card_is_gone_at_stripe_too_and_the_books_stay(stripe: FakeWor
     pay_and_keep(stripe, organization)
     stripe.deliver_all()
     stripe.run()
-    (card,) = saved_cards.of(organization)
+    (card,) = saved_cards.cards_of(organization)
     transfers = LedgerTransfer.objects.count()
     for _ in range(2):
         saved_cards.remove(card=card, actor=None)
@@ -206,7 +206,7 @@ def test_a_removed_card_is_gone_at_stripe_too_and_the_books_stay(stripe: FakeWor
     stripe.run()
     stripe.deliver_all()
     stripe.run()
-    assert methods(stripe) == saved_cards.of(organization) == []
+    assert methods(stripe) == saved_cards.cards_of(organization) == []
     assert set(StripeCommand.objects.values_list("status", flat=True)) == {"done"}
     assert (LedgerTransfer.objects.count(), posting.recompute()) == (transfers, [])
 
@@ -245,7 +245,7 @@ def test_a_bank_may_send_another_expiry_date(stripe: FakeWorld):
     stripe.fake.emitter.changed("payment_method.automatically_updated", method)
     stripe.deliver_all()
     stripe.run()
-    (card,) = saved_cards.of(organization)
+    (card,) = saved_cards.cards_of(organization)
     assert (card.exp_month, card.exp_year) == (7, 2033)
 
 

@@ -82,14 +82,14 @@ def test_the_box_of_the_top_up_form_keeps_the_card(stripe: FakeWorld, browser, a
     assert "kept for later" in Pages(stripe.fake).show("GET", f"/c/pay/{session['id']}", {}).body
     stripe.pay(CardTopUp.objects.get())
     text(browser, session["success_url"].removeprefix("http://testserver"))
-    assert [card.last4 for card in saved_cards.of(acme)] == ["4242"]
+    assert [card.last4 for card in saved_cards.cards_of(acme)] == ["4242"]
 
 
 def test_default_and_removal_by_click(stripe: FakeWorld, browser, acme):
     first, second = save_card(stripe, acme), save_card(stripe, acme, "5555555555554444")
     recharge(acme, first)
     browser.post(reverse("saved_card_default", args=[second.public_id]))
-    assert saved_cards.of(acme) == [second, first]
+    assert saved_cards.cards_of(acme) == [second, first]
     answer = browser.post(reverse("saved_card_remove", args=[first.public_id]), follow=True).content.decode()
     for word in ("The card is removed.", "Paused since", "The card that it used was removed.", "card_removed"):
         assert word in answer
@@ -157,7 +157,7 @@ def test_who_may_move_money(stripe: FakeWorld, acme, client_of, role: str):
     )
     assert (waiting.checkout_url in text(visitor, reverse("top_up_pay", args=[waiting.public_id]))) == may
     assert {visitor.post(path, fields).status_code for path, fields in posts} == ({302} if may else {403})
-    assert saved_cards.of(acme) == ([] if may else [card])
+    assert saved_cards.cards_of(acme) == ([] if may else [card])
 
 
 def test_cards_of_another_are_not_there(stripe: FakeWorld, acme, client_of):
@@ -187,7 +187,7 @@ def test_while_stripe_is_away_the_page_waits(stripe: FakeWorld, browser):
 
 def test_the_wallet_shows_credit_debts_and_what_moved(browser, acme):
     place = {
-        kind: posting.account(posting.Place(kind=kind, currency="USD", organization_id=acme.pk))
+        kind: posting.account(posting.AccountName(kind=kind, currency="USD", organization_id=acme.pk))
         for kind in ("wallet", "promo_wallet", "disputed", "hold")
     }
     outside = {

@@ -9,7 +9,7 @@ from django.test import Client
 from accounts.models import Owner
 from billing.models import ConnectedAccount
 from billing.payouts import accounts as connected_accounts
-from billing.payouts import final, payouts
+from billing.payouts import final_payouts, payouts
 from marketplace.local.fake_stripe.payee_pages import PayeePages
 from tests import factories
 from tests.billing.payouts.helpers import become, fund, make_payout, ready_owner
@@ -54,7 +54,7 @@ def test_from_nothing_to_ready_by_stripes_page(stripe: FakeWorld, browser, owner
     assert "You can be paid" in page
     assert "/express/" in browser.post("/payouts/dashboard")["Location"]
     assert "Ann Owner" in at_stripe(stripe, browser.post("/payouts/dashboard")["Location"]).body
-    assert connected_accounts.of(owner).country == "DE"
+    assert connected_accounts.account_of(owner).country == "DE"
 
 
 def test_a_used_or_old_link_leads_to_a_fresh_one(stripe: FakeWorld, browser):
@@ -150,7 +150,7 @@ def test_who_leaves_is_paid_first(stripe: FakeWorld, client_of, monkeypatch):
     page = browser.post("/payouts/final", follow=True).content.decode()
     assert "Your last statement is closed" in page
     assert "$3.21" in page
-    assert final.under_way(owner)
+    assert final_payouts.is_under_way(owner)
     assert "on its way to you" in browser.get("/privacy/erasure").content.decode()
 
 

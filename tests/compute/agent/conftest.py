@@ -25,7 +25,7 @@ from onnx import TensorProto, helper
 from safetensors.numpy import save
 
 from compute import protocol
-from compute.agent.commands.assemble import Options, run_agent
+from compute.agent.commands.assembly import Options, run_agent
 from compute.agent.commands.enrolment import enrol
 from compute.agent.state.hardware import describe
 from compute.agent.status import STATUS_FILE, Status, read_status

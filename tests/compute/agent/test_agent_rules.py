@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from compute.agent.state.errors import AgentError
-from compute.agent.status import in_words
+from compute.agent.status import status_summary
 from compute.protocol import Ack, Cancel, Health, Policy
 
 FINISH = Policy(version=2, pause="finish")
@@ -88,7 +88,7 @@ async def test_mobile_data_is_counted_and_the_cap_stops_work(marketplace, state,
     (state / "sensors.json").write_text('{"network": "cellular"}')
     async with running(state) as status:  # the counts survive a restart
         await until(lambda: status().reason == "data_cap")
-        assert "Mobile data in" in in_words(status(), is_running=True)
+        assert "Mobile data in" in status_summary(status(), is_running=True)
 
 
 async def test_work_is_counted_by_the_day_and_its_share_stops_it(
@@ -143,7 +143,7 @@ async def test_status_says_everything_in_words(marketplace, state, running, unti
     (state / "sensors.json").write_text('{"charge_percent": 40}')
     async with running(state) as status:
         await until(lambda: status().reason == "charge_low")
-        words = in_words(status(), is_running=True)
+        words = status_summary(status(), is_running=True)
     for part in (
         "unavailable",
         "The battery is at 40 %, below the 50 % that you want to keep. [charge_low]",

@@ -8,7 +8,7 @@ from django.test import Client
 
 from accounts.models import ConsentCurrent, ConsentRecord, Mail
 from accounts.receipts import service as receipts
-from accounts.receipts.verify import verify
+from accounts.receipts.verification import verify
 from compute import protocol
 from compute.models import Attempt, Node
 from compute.nodes import nodes

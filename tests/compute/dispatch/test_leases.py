@@ -11,7 +11,7 @@ from compute import protocol
 from compute.dispatch import dispatch, leases
 from compute.dispatch.leases import GRANT_SALT, check_grant
 from compute.jobs import jobs
-from compute.link import outbound
+from compute.link import outbound_messages
 from compute.models import Attempt, AttemptEvent
 from core.errors import Forbidden
 from tests import factories
@@ -195,10 +195,10 @@ def test_only_cars_on_nats_wait_for_a_push(car):
     one_unit([car, fast])
     assert len(leased(car)) == len(leased(fast)) == 1
     assert leases.waiting_nodes() == [fast.node.pk]
-    ((subject, data),) = outbound.take_pushes()
+    ((subject, data),) = outbound_messages.take_pushes()
     assert subject == f"cmd.{fast.id}"
     assert [lease.attempt for lease in protocol.unpack_push(data).leases] == [leased(fast)[0].pk]
-    assert outbound.take_pushes() == []
+    assert outbound_messages.take_pushes() == []
     assert leases.waiting_nodes() == []
     assert len(car.sync().leases) == 1
 
@@ -209,14 +209,14 @@ def test_many_leases_are_pushed_in_messages_that_nats_takes():
     car.sync(carrier="nats", capacity=130)
     factories.make_job(items=130, unit_items=1)
     dispatch.dispatch()
-    pushes = outbound.take_pushes()
+    pushes = outbound_messages.take_pushes()
     assert [len(protocol.unpack_push(data).leases) for _, data in pushes] == [50, 50, 30]
     assert all(len(data) < protocol.NATS_MAX_PAYLOAD_BYTES for _, data in pushes)
 
 
 def test_a_car_on_https_hears_the_reason_although_the_link_swept(car, attempt):
     factories.decide(car.node.vehicle, "withdrawn")
-    outbound.take_pushes()
+    outbound_messages.take_pushes()
     assert cancels(car.sync(running=renewals(attempt))) == [(attempt.pk, "consent_withdrawn")]
 
 

@@ -20,7 +20,7 @@ from django.db import connection
 
 from compute import protocol
 from compute.dispatch import dispatch
-from compute.link import outbound, process
+from compute.link import outbound_messages, process
 from compute.link.batcher import Batcher
 from compute.link.process import Link
 from compute.models import Attempt, Node
@@ -222,7 +222,7 @@ async def test_a_withdrawal_between_two_reads_of_the_link_still_pushes_its_cance
         await in_thread(execute, "UPDATE compute_nodepresence SET available = false WHERE carrier <> 'nats'")
         await in_thread(dispatch.dispatch)
         (lease,) = (await car.pushed()).leases
-        take_pushes, withdrawn = outbound.take_pushes, []
+        take_pushes, withdrawn = outbound_messages.take_pushes, []
 
         def take_then_withdraw() -> Any:
             pushes = take_pushes()
@@ -230,7 +230,7 @@ async def test_a_withdrawal_between_two_reads_of_the_link_still_pushes_its_cance
                 withdrawn.append(factories.decide(car.car.node.vehicle, "withdrawn"))
             return pushes
 
-        monkeypatch.setattr(outbound, "take_pushes", take_then_withdraw)
+        monkeypatch.setattr(outbound_messages, "take_pushes", take_then_withdraw)
         link._wake.set()
         (cancel,) = (await car.pushed()).cancels
         assert (cancel.attempt, cancel.code) == (lease.attempt, "consent_withdrawn")
@@ -340,12 +340,12 @@ async def test_the_batcher_gathers_and_survives_a_reply_that_fails():
 
 
 def test_only_credentials_that_may_still_live_are_revoked(cars, settings):
-    assert outbound.revocations() == {}
+    assert outbound_messages.revocations() == {}
     for car in cars:
         nodes.credentials(node=car.node)
     factories.decide(cars[0].node.vehicle, "withdrawn")
-    assert len(outbound.revocations()) == 1
+    assert len(outbound_messages.revocations()) == 1
     settings.NATS_USER_LIFETIME_S = -61
-    assert outbound.revocations() == {}
+    assert outbound_messages.revocations() == {}
     assert Node.objects.filter(link_revoked_at=None).count() == 1
     assert not Attempt.objects.exists()

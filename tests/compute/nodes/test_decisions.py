@@ -64,7 +64,7 @@ def agreed(car: Car, answer) -> str:
             return True
 
     end = ChainEnd(node=car.id, public_key=car.key.public_key(), store=Nothing())
-    end.heard(answer.chain)
+    end.process(answer.chain)
     return end.agreed
 
 

@@ -93,7 +93,7 @@ def test_a_code_that_ran_out_is_dead_and_a_fresh_one_takes_its_place(key, alice)
     after = start(key).code
     assert before != after
     assert refusal(lambda: pairings.find(code=before, user=alice.user)) == (404, "code_invalid")
-    assert pairings.find(code=after, user=alice.user).code == pairings.written(after)
+    assert pairings.find(code=after, user=alice.user).code == pairings.format_code(after)
 
 
 def test_codes_have_forty_bits_and_are_easy_to_read():
@@ -107,15 +107,15 @@ def test_codes_have_forty_bits_and_are_easy_to_read():
     "typed",
     [
         str.lower,
-        pairings.written,
+        pairings.format_code,
         lambda c: f" {c[:3]} {c[3:6]}\u2013{c[6:]}\n",
-        lambda c: pairings.written(c).replace("-", " - "),
+        lambda c: pairings.format_code(c).replace("-", " - "),
     ],
     ids=["lower case", "dashes", "spaces and another dash", "both"],
 )
 def test_a_code_may_be_typed_carelessly(alice, typed):
     code = factories.make_pairing().code
-    assert pairings.find(code=typed(code), user=alice.user).code == pairings.written(code)
+    assert pairings.find(code=typed(code), user=alice.user).code == pairings.format_code(code)
 
 
 def test_an_owner_is_shown_what_the_computer_was_when_its_code_was_made(key, alice):

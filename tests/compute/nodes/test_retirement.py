@@ -10,7 +10,7 @@ from accounts.models import AuditEvent, ConsentCurrent
 from compute import protocol
 from compute.dispatch import dispatch, verification
 from compute.jobs import results
-from compute.link import outbound
+from compute.link import outbound_messages
 from compute.models import Attempt, EnrolmentCode, MeterRecord, Node, NodeEvent
 from compute.nodes import nodes
 from core.errors import Conflict, ConsentRequired, DomainError, InvalidInput
@@ -61,10 +61,10 @@ def test_the_link_tells_it_why_and_cuts_it_off(car):
     one_unit([car])
     (attempt,) = leased(car)
     retire(car)
-    ((subject, data),) = outbound.take_pushes()
+    ((subject, data),) = outbound_messages.take_pushes()
     assert subject == protocol.command_subject(car.id)
     assert [cancel.code for cancel in protocol.unpack_push(data).cancels] == ["node_retired"]
-    assert len(outbound.revocations()) == 1
+    assert len(outbound_messages.revocations()) == 1
     assert attempt.pk
 
 

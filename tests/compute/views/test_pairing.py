@@ -30,7 +30,7 @@ def client(client_of, alice):
 
 @pytest.fixture
 def code():
-    return pairings.written(factories.make_pairing(kind="box", cores=6).code)
+    return pairings.format_code(factories.make_pairing(kind="box", cores=6).code)
 
 
 def shown_messages(page):

@@ -61,7 +61,7 @@ def home(module_home, monkeypatch):
     attached = {}
     monkeypatch.setattr(embedded, "_attached", attached)
     yield module_home
-    embedded.leave()
+    embedded.leave_servers()
 
 
 @contextlib.contextmanager
@@ -101,7 +101,7 @@ def test_provide_starts_all_three_and_leaving_stops_them(home):
     lines = []
     embedded.provide("postgres", "redis", "nats", report=lines.append)
     assert [line.split(" ready in ")[0] for line in lines] == ["PostgreSQL 18", "Redis", "NATS"]
-    servers = embedded.attached()
+    servers = embedded.attached_servers()
     assert all(server.is_running() for server in servers.values())
     with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
         row = connection.execute(
@@ -111,7 +111,7 @@ def test_provide_starts_all_three_and_leaving_stops_them(home):
     assert row == ("driveway", "on", "on", "200", "256MB")
     embedded.provide("postgres", "redis", "nats", report=lines.append)
     assert len(lines) == 3
-    embedded.leave()
+    embedded.leave_servers()
     assert not any(server.is_running() for server in servers.values())
     assert not set(VARIABLES[:5]) & set(os.environ)
 
@@ -132,14 +132,14 @@ def test_a_url_that_is_set_wins(home, monkeypatch, tmp_path):
     embedded.provide("postgres", "redis", "nats")
     assert os.environ["DATABASE_URL"] == "postgres://elsewhere/driveway"
     assert os.environ["NATS_URL"] == ""
-    assert embedded.attached() == {}
+    assert embedded.attached_servers() == {}
     assert not (tmp_path / "unused").exists()
 
 
 def test_production_starts_nothing(home, monkeypatch):
     monkeypatch.setenv("DRIVEWAY_ENV", "production")
     embedded.provide_for_command(["migrate"])
-    assert embedded.attached() == {}
+    assert embedded.attached_servers() == {}
 
 
 def test_two_processes_at_once_share_one_server(home):
@@ -181,7 +181,7 @@ def test_a_killed_server_comes_back_at_the_same_address(home):
         connection.execute("CREATE TABLE IF NOT EXISTS acknowledged (n int)")
         connection.execute("INSERT INTO acknowledged VALUES (1)")
     redis.from_url(os.environ["REDIS_URL"]).set("acknowledged", "1")
-    for server in embedded.attached().values():
+    for server in embedded.attached_servers().values():
         server.kill()
         assert not server.is_running()
         server.start()
@@ -192,7 +192,7 @@ def test_a_killed_server_comes_back_at_the_same_address(home):
 
 def test_a_pid_file_with_somebody_elses_pid_does_not_stop_postgres(home):
     embedded.provide("postgres")
-    server = embedded.attached()["postgres"]
+    server = embedded.attached_servers()["postgres"]
     pid_file = server.folder / "postmaster.pid"
     lines = pid_file.read_text().splitlines()
     server.stop()
@@ -210,7 +210,7 @@ def test_a_pid_file_with_somebody_elses_pid_does_not_stop_postgres(home):
 
 def test_redis_needs_its_password(home):
     embedded.provide("redis")
-    port = embedded.attached()["redis"].state()["port"]
+    port = embedded.attached_servers()["redis"].state()["port"]
     with pytest.raises(redis.AuthenticationError):
         redis.Redis(port=port, retry=Retry(NoBackoff(), 0)).ping()
     assert redis.from_url(os.environ["REDIS_URL"]).config_get("append*")["appendfsync"] == "always"

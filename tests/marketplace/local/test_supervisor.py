@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from marketplace.local.embedded.process import EmbeddedError
-from marketplace.local.embedded.supervisor import PAUSES_S, STABLE_S, Supervisor, Ward
+from marketplace.local.embedded.supervisor import PAUSES_S, STABLE_S, Supervisor, WatchedProcess
 
 
 @dataclass
@@ -28,8 +28,8 @@ class Process:
             raise EmbeddedError("no such program\nwith more lines")
         self.runs = True
 
-    def ward(self, **options: bool) -> Ward:
-        return Ward(self.name, lambda: self.runs, lambda: "was ended", self.start, self.log_path, **options)
+    def watched(self, **options: bool) -> WatchedProcess:
+        return WatchedProcess(self.name, lambda: self.runs, lambda: "was ended", self.start, self.log_path, **options)
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def lines() -> list[str]:
 def watched(process: Process, lines: list[str], **options: bool) -> Supervisor:
     """Return a supervisor that watches the process and writes its messages to `lines`."""
     supervisor = Supervisor(lines.append, clock=lambda: process.now)
-    supervisor.add(process.ward(**options))
+    supervisor.add(process.watched(**options))
     return supervisor
 
 
@@ -55,16 +55,16 @@ def end_until_given_up(process: Process, supervisor: Supervisor) -> None:
     """End the process again as soon as it runs, once per second of its clock, until restarts stop."""
     for _ in range(int(sum(PAUSES_S)) + 10):
         process.runs = False
-        supervisor.look()
+        supervisor.check_all()
         process.now += 1
 
 
 def test_a_process_that_ends_is_started_again_at_once_and_named(process, lines):
     supervisor = watched(process, lines)
-    supervisor.look()
+    supervisor.check_all()
     assert lines == []
     process.runs = False
-    supervisor.look()
+    supervisor.check_all()
     assert process.runs
     assert lines == ["it was ended. It is started again now."]
 
@@ -73,7 +73,7 @@ def test_a_slow_start_is_reported_when_it_is_done(process, lines):
     process.takes_s, process.runs = 1.5, True
     supervisor = watched(process, lines)
     process.runs = False
-    supervisor.look()
+    supervisor.check_all()
     assert lines[-1] == "it runs again after 1.5 s."
 
 
@@ -90,7 +90,7 @@ def test_the_pauses_grow_until_it_is_given_up_with_its_log(process, lines):
 def test_what_is_not_essential_is_left_down_and_the_rest_goes_on(process, lines):
     supervisor = watched(process, lines, is_essential=False)
     end_until_given_up(process, supervisor)
-    supervisor.look()
+    supervisor.check_all()
     assert len(process.starts) == len(PAUSES_S)
     assert "The rest continues without it." in lines[-1]
     assert "its last words" in lines[-1]
@@ -101,7 +101,7 @@ def test_a_process_that_ran_for_a_while_has_recovered(process, lines):
     for _ in range(2 * len(PAUSES_S)):
         process.now += STABLE_S
         process.runs = False
-        supervisor.look()
+        supervisor.check_all()
         assert process.runs
 
 
@@ -109,11 +109,11 @@ def test_a_start_that_fails_counts_as_an_end(process, lines):
     process.refuses = True
     supervisor = watched(process, lines)
     process.runs = False
-    supervisor.look()
+    supervisor.check_all()
     assert lines[-1] == "it did not start (no such program). It is started again in 1 s (try 2 of 7)."
     process.now += 1
     process.refuses = False
-    supervisor.look()
+    supervisor.check_all()
     assert process.runs
 
 
@@ -121,6 +121,6 @@ def test_what_is_forgotten_may_end(process, lines):
     supervisor = watched(process, lines)
     supervisor.forget("it")
     process.runs = False
-    supervisor.look()
+    supervisor.check_all()
     assert process.starts == []
     assert lines == []

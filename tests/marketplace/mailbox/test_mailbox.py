@@ -9,7 +9,7 @@ from django.urls import NoReverseMatch, reverse
 
 from marketplace import urls as site
 from marketplace.local.embedded import REPOSITORY
-from marketplace.mailbox import letters
+from marketplace.mailbox import mail_files
 from tests.marketplace.views.test_security import SECRETS
 
 # Imported above, before a test names a folder: the site's URLs are made once, from the settings of that moment.
@@ -36,7 +36,7 @@ def send(
 
 def test_a_mail_becomes_a_private_file_that_is_listed_and_shown(folder, client):
     send("Dürfen wir?", "Grüße\nhttp://127.0.0.1:8000/consents/")
-    (name,) = letters.names(folder)
+    (name,) = mail_files.names(folder)
     assert folder.stat().st_mode & 0o777 == 0o700
     page = client.get("/mails/").content.decode()
     assert "Dürfen wir?" in page
@@ -52,7 +52,7 @@ def test_a_mail_becomes_a_private_file_that_is_listed_and_shown(folder, client):
 
 def test_what_a_mail_contains_is_escaped_and_the_policy_stays_strict(folder, client):
     send("<b>subject</b>", "<script>text()</script>", "<script>html()</script><img src=x onerror=y()>")
-    (name,) = letters.names(folder)
+    (name,) = mail_files.names(folder)
     for path in ("/mails/", f"/mails/{name}"):
         answer = client.get(path)
         page = answer.content.decode()
@@ -65,7 +65,7 @@ def test_what_a_mail_contains_is_escaped_and_the_policy_stays_strict(folder, cli
 
 
 def test_the_newest_mails_come_first_and_old_ones_go(folder, client, monkeypatch):
-    monkeypatch.setattr(letters, "KEPT", 3)
+    monkeypatch.setattr(mail_files, "KEPT", 3)
     for number in range(5):
         send(f"Mail {number}")
     page = client.get("/mails/").content.decode()

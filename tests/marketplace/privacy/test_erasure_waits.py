@@ -10,7 +10,7 @@ from accounts.mails import outbox
 from accounts.models import AuditEvent, ErasureRequest, Mail, User
 from accounts.owners import closing, erasures
 from billing.ledger import posting
-from billing.ledger.posting import Place, Posting
+from billing.ledger.posting import AccountName, Posting
 from billing.models import Payout
 from billing.payouts import payouts
 from compute.models import UsageRecord
@@ -28,7 +28,7 @@ COIN = 10_000  # a cent, in micro-dollars
 
 def owe(owner, micro: int = 3 * COIN, *, kind: str = "payable") -> None:
     """Put money on an account of the owner."""
-    places = [Place(kind="adjustment", currency="USD"), Place(kind=kind, currency="USD", owner_id=owner.pk)]
+    places = [AccountName(kind="adjustment", currency="USD"), AccountName(kind=kind, currency="USD", owner_id=owner.pk)]
     debit, credit = (posting.accounts(places)[place] for place in places)
     posting.post(
         [
@@ -80,8 +80,8 @@ def test_paid_it_goes_on(zenobia):
     row = due(zenobia)
     assert swept(row) == "scheduled"
     places = [
-        Place(kind="payable", currency="USD", owner_id=zenobia.owner.pk),
-        Place(kind="adjustment", currency="USD"),
+        AccountName(kind="payable", currency="USD", owner_id=zenobia.owner.pk),
+        AccountName(kind="adjustment", currency="USD"),
     ]
     debit, credit = (posting.accounts(places)[place] for place in places)
     balance_micro = balance(zenobia.owner, "payable")

@@ -16,7 +16,7 @@ from django.utils import timezone
 from accounts.models import AccessEvent, ConsentRecord, DataExport, Mail
 from accounts.owners import exports
 from compute.models import MeterRecord
-from marketplace.privacy import archive, inventory, signed, tabular
+from marketplace.privacy import archive, inventory, signed_files, table_files
 from tests import factories
 from tests.marketplace.privacy.conftest import EMAIL, make_person
 
@@ -60,7 +60,7 @@ def test_the_archive_holds_every_table_as_json_and_csv(zenobia, unpacked):
 def test_secrets_are_named_and_not_given(zenobia, unpacked):
     (user,) = json.loads((unpacked / "tables" / "accounts_user.json").read_text())
     (factor,) = json.loads((unpacked / "tables" / "mfa_authenticator.json").read_text())
-    assert user["password"] == factor["data"] == tabular.WITHHELD
+    assert user["password"] == factor["data"] == table_files.WITHHELD
 
 
 def test_it_verifies_with_its_own_program(zenobia, unpacked):
@@ -125,7 +125,7 @@ def test_a_crash_leaves_no_half_file_and_it_can_be_asked_for_again(zenobia, monk
         raise RuntimeError("disk full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(signed, "write_meter_records", broken)
+        patch.setattr(signed_files, "write_meter_records", broken)
         assert not archive.build(export_id=row.pk)
     row.refresh_from_db()
     assert (row.status, row.status_code) == ("failed", "export_failed")

@@ -132,8 +132,8 @@ def test_it_is_shown_and_can_be_ended(reader):
 
 def test_it_is_over_after_half_an_hour(reader):
     session = reader.session
-    session[access_reason.KEY] = {
-        **session[access_reason.KEY],
+    session[access_reason.SESSION_KEY] = {
+        **session[access_reason.SESSION_KEY],
         "until": (timezone.now() - timedelta(hours=1)).timestamp(),
     }
     session.save()

@@ -18,7 +18,7 @@ def main() -> None:
     from marketplace.local.showcase import label, people
     from marketplace.local.showcase.history import history
 
-    made = history.make(people.seeded(), today=label.first_day(home()))
+    made = history.make_history(people.seed_people(), today=label.first_day(home()))
     if made:
         check_runs.run()  # so that operators see on their first page that the ledger adds up
         print(f"{made.days} days, {made.jobs} jobs in {time.monotonic() - started:.1f} s")

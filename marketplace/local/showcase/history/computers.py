@@ -37,7 +37,9 @@ class Computer:
         values = {"available": True, "capacity": AT_ONCE, "policy_version": self.policy_version, **fields}
         return protocol.SyncRequest(node=str(self.node.public_id), seq=self.seq, **values)  # type: ignore[arg-type]
 
-    def report(self, lease: protocol.Lease, result: bytes, *, started_at: datetime, took: "Took") -> protocol.Report:
+    def report(
+        self, lease: protocol.Lease, result: bytes, *, started_at: datetime, took: "UnitCost"
+    ) -> protocol.Report:
         """Return a signed report of a lease: `result`, computed from `started_at` on."""
         self.meter_seq += 1
         ended_at = started_at + timedelta(milliseconds=took.compute_ms)
@@ -72,14 +74,14 @@ class Computer:
 
 
 @dataclass(frozen=True)
-class Took:
+class UnitCost:
     """What a unit took: milliseconds and milliwatt-hours."""
 
     compute_ms: int
     energy_mwh: int
 
     @classmethod
-    def about(cls, planned_ms: int, power_mw: int, rng: random.Random) -> "Took":
+    def about(cls, planned_ms: int, power_mw: int, rng: random.Random) -> "UnitCost":
         """Return time and energy near those planned, since no two units take the same."""
         compute_ms = round(planned_ms * rng.uniform(0.88, 1.12))
         return cls(compute_ms, round(compute_ms * power_mw / 3_600_000 * rng.uniform(0.8, 1.1)))

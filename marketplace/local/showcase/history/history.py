@@ -15,16 +15,16 @@ from billing.rates import cards as rates
 from compute.models import InferenceJob
 from compute.nodes import nodes
 from marketplace.local.showcase.cars import CARS
-from marketplace.local.showcase.history import month, past, plan, work
+from marketplace.local.showcase.history import backdating, month, plan, work
 from marketplace.local.showcase.history.computers import Computer, connect
-from marketplace.local.showcase.people import Cast
+from marketplace.local.showcase.people import People
 
 KEEP_HISTORY = ("carla-1", "carla-2")  # cars whose owner lets us keep when they were available
 DISPUTED_BACK = 3  # the job that the customer disputes, counted from the last one
 
 
 @dataclass(frozen=True)
-class Made:
+class MadeHistory:
     """How much was made."""
 
     days: int
@@ -32,7 +32,7 @@ class Made:
 
 
 @transaction.atomic
-def make(cast: Cast, *, today: date) -> Made | None:
+def make_history(cast: People, *, today: date) -> MadeHistory | None:
     """Make the month before `today`. Return what was made, or None if it is there already."""
     if plan.is_made(cast.organization):
         return None
@@ -42,7 +42,7 @@ def make(cast: Cast, *, today: date) -> Made | None:
     cars = [_vehicle(cast, index) for index in range(len(CARS))]
     computers = [connect(vehicle) for vehicle in cars]
     scene = {"users": [person.pk for person in people], "organization": cast.organization.pk, "at": opened_at}
-    past.move(past.SCENE, vehicles=[vehicle.pk for vehicle in cars], **scene)
+    backdating.backdate(backdating.SCENE, vehicles=[vehicle.pk for vehicle in cars], **scene)
     rates.default_rates()  # prices are valid from the creation of their class, which has just been moved
     for offset, vehicle in enumerate(cars, start=10):
         _consent(vehicle, Purpose.RUN_JOBS, opened_at + timedelta(minutes=offset))
@@ -53,9 +53,9 @@ def make(cast: Cast, *, today: date) -> Made | None:
     order = JobOrder.objects.get(job=jobs[-DISPUTED_BACK])
     owner = next(iter(cast.owners.values()))
     month.open_disputes(order=order, customer=cast.customer, owner=owner, operator=cast.operators[0])
-    past.move(past.DISPUTES, at=end - timedelta(hours=4))
-    past.move(past.REST, organization=cast.organization.pk, at=opened_at)
-    return Made(plan.DAYS, len(jobs))
+    backdating.backdate(backdating.DISPUTES, at=end - timedelta(hours=4))
+    backdating.backdate(backdating.REST, organization=cast.organization.pk, at=opened_at)
+    return MadeHistory(plan.DAYS, len(jobs))
 
 
 def _work(customer: work.Customer, computers: list[Computer], today: date) -> list[InferenceJob]:
@@ -71,7 +71,7 @@ def _work(customer: work.Customer, computers: list[Computer], today: date) -> li
     return jobs
 
 
-def _vehicle(cast: Cast, index: int) -> Vehicle:
+def _vehicle(cast: People, index: int) -> Vehicle:
     spec = CARS[index]
     owner = cast.owners[spec.owner]
     return vehicles.add_vehicle(
@@ -103,5 +103,5 @@ def _retire(computers: list[Computer], first: date, opened_at: datetime, end: da
         vehicle = computer.node.vehicle
         if spec.slug in KEEP_HISTORY:
             _consent(vehicle, Purpose.AVAILABILITY, opened_at + timedelta(hours=2))
-            month.keep_availability(computer.node.pk, vehicle.pk, first, end)
+            month.record_availability(computer.node.pk, vehicle.pk, first, end)
         nodes.retire(node=computer.node, why="replaced", actor=vehicle.owner.user)

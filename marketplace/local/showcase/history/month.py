@@ -12,7 +12,7 @@ from billing.disputes import disputes
 from billing.invoices import invoices
 from billing.models import JobOrder, Statement
 from billing.statements import statements
-from marketplace.local.showcase.history import past
+from marketplace.local.showcase.history import backdating
 from marketplace.local.showcase.history.plan import KEY
 
 CLAIMED_PERCENT = 20
@@ -36,7 +36,7 @@ def close_last() -> None:
     until = periods.last_due(timezone.now())
     statements.close_due(until=until)
     invoices.close_due(until=until)
-    past.move(past.DOCUMENTS, at=min(until + periods.grace() + timedelta(minutes=20), timezone.now()))
+    backdating.backdate(backdating.DOCUMENTS, at=min(until + periods.grace() + timedelta(minutes=20), timezone.now()))
 
 
 def open_disputes(*, order: JobOrder, customer: User, owner: Owner, operator: User) -> None:
@@ -63,7 +63,7 @@ def open_disputes(*, order: JobOrder, customer: User, owner: Owner, operator: Us
         )
 
 
-def keep_availability(node: int, vehicle: int, first: date, until: datetime) -> None:
+def record_availability(node: int, vehicle: int, first: date, until: datetime) -> None:
     """Write the availability of a commuter's car from `first` on: the history that its owner's consent allows."""
     midnight = datetime.combine(first, datetime.min.time(), until.tzinfo)
     rows = []

@@ -20,8 +20,8 @@ from compute.dispatch import dispatch, verification
 from compute.jobs import jobs
 from compute.models import InferenceJob, InputFile, ModelArtifact, WorkUnit
 from core.money import MICRO
-from marketplace.local.showcase.history import past
-from marketplace.local.showcase.history.computers import Computer, Took, sync_all
+from marketplace.local.showcase.history import backdating
+from marketplace.local.showcase.history.computers import Computer, UnitCost, sync_all
 from marketplace.local.showcase.history.plan import KEY, Model, Shift
 from marketplace.local.showcase.model import FEATURES, LABELS, model
 
@@ -56,7 +56,7 @@ class Customer:
                 memory_bytes=64 * 2**20,
                 batch=8,
             )
-            past.move(past.MODEL, id=made.pk, at=self._started_at)
+            backdating.backdate(backdating.MODEL, id=made.pk, at=self._started_at)
             self._models[wanted.name] = made
         return self._models[wanted.name]
 
@@ -79,7 +79,7 @@ class Customer:
                 idempotency_key=f"{KEY}:{number}",
                 actor=None,
             )
-            past.move(past.TOP_UP, id=made.pk, at=at)
+            backdating.backdate(backdating.TOP_UP, id=made.pk, at=at)
 
 
 def run(shift: Shift, customer: Customer, computers: Sequence[Computer]) -> tuple[InferenceJob, datetime]:
@@ -104,7 +104,7 @@ def run(shift: Shift, customer: Customer, computers: Sequence[Computer]) -> tupl
     if not jobs.assemble_job(job_id=job.pk):
         raise RuntimeError(f"the made-up job of {shift.ordered_at} was not finished")
     closing.close_orders()
-    past.move(past.JOB, job=job.pk, order=job.order.pk, start=shift.ordered_at, end=at)
+    backdating.backdate(backdating.JOB, job=job.pk, order=job.order.pk, start=shift.ordered_at, end=at)
     return job, at
 
 
@@ -121,14 +121,14 @@ def _run_round(job: InferenceJob, computers: Sequence[Computer], at: datetime, s
         reports = []
         for lease in answer.leases:
             planned_ms = lease.items * shift.model.s_per_item * 1000
-            took = Took.about(planned_ms, computer.node.hardware_class.power_mw, rng)
+            took = UnitCost.about(planned_ms, computer.node.hardware_class.power_mw, rng)
             spans[lease.attempt] = (at, at + timedelta(milliseconds=took.compute_ms))
             reports.append(computer.report(lease, _result(lease.items), started_at=at, took=took))
         requests.append(computer.request(reports=tuple(reports), available=False))
     sync_all(requests)
     verification.verify()
     end = max((ended_at for _, ended_at in spans.values()), default=at) + timedelta(seconds=2)
-    past.move_round(job, spans, end)
+    backdating.backdate_round(job, spans, end)
     return end
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compute.agent.energy import IN_WORDS, EnergyMeter, open_energy, round_half_up, to_mwh
+from compute.agent.energy import METHOD_SENTENCES, EnergyMeter, open_energy, round_half_up, to_mwh
 from compute.agent.energy.counter import CounterError, Integral
 from compute.agent.energy.ina3221 import Ina3221
 from compute.agent.energy.nvml import open_nvml
@@ -243,7 +243,7 @@ def test_measuring_costs_less_than_a_thousandth_of_a_second(sys):
 
 
 def test_every_method_is_said_in_words():
-    assert set(IN_WORDS) == {"rapl", "nvml", "ina3221", "model"}
+    assert set(METHOD_SENTENCES) == {"rapl", "nvml", "ina3221", "model"}
 
 
 def test_half_is_rounded_up():

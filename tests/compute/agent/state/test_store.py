@@ -7,7 +7,7 @@ from compute import protocol
 from compute.agent.state.identity import Identity
 from compute.agent.state.store import Store
 from compute.agent.work.chain import ChainEnd
-from compute.agent.work.meter import Done, Recorder
+from compute.agent.work.meter import EndedLease, Recorder
 from compute.protocol import Chain, Lease, Policy
 
 LIMIT = 1 << 20
@@ -38,7 +38,7 @@ def lease(attempt):
 
 def record(store, identity, attempt, **fields):
     recorder = Recorder(node="n", identity=identity, store=store, layers=("rlimits",))
-    return recorder.record(lease(attempt), Done(**({"outcome": "ok", "result": b"r"} | fields)))
+    return recorder.record(lease(attempt), EndedLease(**({"outcome": "ok", "result": b"r"} | fields)))
 
 
 def test_sync_numbers_rise_strictly_across_crashes(tmp_path):
@@ -138,19 +138,19 @@ def test_a_chain_goes_on_only_behind_a_record_of_its_own_that_was_not_yet_confir
     reports = [record(store, identity, attempt) for attempt in (1, 2, 3)]
     foreign = record(Store(make(tmp_path / "other")), stranger, 1)
     end = end_of(store, identity)
-    assert not end.heard(named(reports[1]))  # reports wait that may be newer than this record
+    assert not end.process(named(reports[1]))  # reports wait that may be newer than this record
     for attempt, is_kept in ((1, True), (2, True), (3, False)):
         store.acknowledge(attempt, 1, is_kept=is_kept)
     forged = Chain(record=reports[1].record, signature=reports[0].signature)
     for wrong in (named(foreign), named(reports[0]), forged, Chain(record=b"{}", signature=b"")):
-        assert not end.heard(wrong)  # of another car, older than the confirmed one, not signed, not a record
+        assert not end.process(wrong)  # of another car, older than the confirmed one, not signed, not a record
         assert end.agreed == ""
-    assert end.heard(named(reports[1]))
-    assert not end.heard(named(reports[1]))  # was sent already
+    assert end.process(named(reports[1]))
+    assert not end.process(named(reports[1]))  # was sent already
     assert end.agreed == protocol.meter_hash(reports[1].record)
     end = end_of(Store(tmp_path), identity)  # after a crash
-    assert end.heard(named(reports[1]))
-    assert not end.heard(None)
+    assert end.process(named(reports[1]))
+    assert not end.process(None)
     again = protocol.unpack_meter(record(Store(tmp_path), identity, 4).record)
     assert (again.seq, again.prev) == (3, protocol.meter_hash(reports[1].record))
 

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from compute.agent.work.leases import LeaseBook, fault
+from compute.agent.work.leases import LeaseBook, lease_fault
 from compute.protocol import Lease, Renewal
 
 LEASE = Lease(
@@ -85,6 +85,6 @@ def test_a_lease_that_has_expired_on_arrival_is_not_run():
     ],
 )
 def test_an_absurd_lease_is_refused(fields):
-    assert fault(LEASE) == ""
-    assert fault(change(**fields)) != ""
+    assert lease_fault(LEASE) == ""
+    assert lease_fault(change(**fields)) != ""
     assert LeaseBook().accept(change(**fields), 0.0) is None

@@ -17,7 +17,7 @@ from compute.artifacts.onnx import admission
 from compute.artifacts.onnx.admission import admit
 from compute.artifacts.onnx.limits import Limits
 from compute.artifacts.onnx.verdict import Verdict
-from compute.sandbox import MEBIBYTE, Finished, bubblewrap_argv
+from compute.sandbox import MEBIBYTE, FinishedChild, bubblewrap_argv
 from tests.waiting import NEVER_S
 
 # No examination is ended by its time limit, except in the tests of that limit.
@@ -183,7 +183,7 @@ class TestEndings:
 
     def end(self, **how):
         default = {"returncode": 0, "stdout": b"", "stderr": b"", "wall_seconds": 1.0}
-        return admission._verdict(Finished(**{**default, "timed_out": False, "overflowed": False, **how}))
+        return admission._verdict(FinishedChild(**{**default, "timed_out": False, "overflowed": False, **how}))
 
     def test_codes(self):
         assert self.end(returncode=-11).code == "crashed"

@@ -18,7 +18,7 @@ from billing.verifier import cli
 from compute import protocol
 from compute.models import Attempt, InferenceJob, MeterRecord, Node
 from marketplace.local.showcase import people
-from marketplace.local.showcase.history import history, past, plan
+from marketplace.local.showcase.history import backdating, history, plan
 from tests.database import execute, unguarded
 
 TODAY = datetime.now(UTC).date()
@@ -32,11 +32,11 @@ OF_TODAY = {
 
 
 @pytest.fixture
-def cast(db, tmp_path, monkeypatch) -> people.Cast:
+def cast(db, tmp_path, monkeypatch) -> people.People:
     monkeypatch.setenv("DRIVEWAY_HOME", str(tmp_path))
-    monkeypatch.setattr(past, "unguarded", unguarded)  # tests are not the owner of the tables
+    monkeypatch.setattr(backdating, "rules_switched_off", unguarded)  # tests are not the owner of the tables
     monkeypatch.setattr(plan, "MODELS", plan.MODELS[:1])  # one job a night is enough here
-    return people.seeded()
+    return people.seed_people()
 
 
 def rows() -> dict[str, int]:
@@ -54,18 +54,18 @@ def columns_since(at: datetime) -> Iterator[str]:
 
 
 def test_the_month_is_whole_adds_up_and_is_made_once(cast, tmp_path):
-    made = history.make(cast, today=TODAY)
+    made = history.make_history(cast, today=TODAY)
     assert made is not None
     assert made.days == plan.DAYS
     assert posting.recompute() == []
     _check_work(made)
     _check_documents(cast, tmp_path)
     before = rows()
-    assert history.make(cast, today=TODAY) is None
+    assert history.make_history(cast, today=TODAY) is None
     assert rows() == before
 
 
-def _check_work(made: history.Made) -> None:
+def _check_work(made: history.MadeHistory) -> None:
     assert InferenceJob.objects.filter(status="completed").count() == made.jobs
     assert set(Attempt.objects.values_list("status", flat=True)) == {"valid"}
     assert {*columns_since(plan.ends_at(TODAY))} <= OF_TODAY
@@ -80,7 +80,7 @@ def _check_work(made: history.Made) -> None:
     assert set(SpendDay.objects.values_list("day", flat=True)) <= days
 
 
-def _check_documents(cast: people.Cast, tmp_path) -> None:
+def _check_documents(cast: people.People, tmp_path) -> None:
     due = periods.last_due(timezone.now())
     owners = list(cast.owners.values())
     stated = Statement.objects.filter(owner__in=owners, period_end_at=due)

@@ -16,10 +16,10 @@ def test_a_home_without_made_up_figures_has_no_label(tmp_path, monkeypatch):
     monkeypatch.delenv("SITE_NOTICE", raising=False)
     environment: dict[str, str] = {}
     monkeypatch.setattr("os.environ", environment)
-    label.keep(tmp_path)
+    label.label_site(tmp_path)
     assert environment == {}
     label.first_day(tmp_path)
     environment["SELLER_NAME"] = "Mine"
-    label.keep(tmp_path)
+    label.label_site(tmp_path)
     assert environment["SITE_NOTICE"].startswith("Demonstration")
     assert environment["SELLER_NAME"] == "Mine"

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from accounts.receipts.context import CHAIN, RECEIPT
-from accounts.receipts.documents import GENESIS_HASH, RECEIPT_SCHEMA, chain_hash, chained, text
+from accounts.receipts.documents import GENESIS_HASH, RECEIPT_SCHEMA, chain_hash, chained_bytes, text
 from accounts.receipts.keys import CHAIN_DOMAIN, RECORD_DOMAIN, KeyRing
 from accounts.receipts.record import canonical
-from accounts.receipts.strict import MAX_BYTES, Unreadable, read
+from accounts.receipts.strict_json import MAX_BYTES, Unreadable, read
 
 # Stable code -> sentence for a person; {} is the detail of the finding.
 SENTENCES = {
@@ -46,9 +46,9 @@ SENTENCES = {
 
 HEX_32, HEX_64 = re.compile("[0-9a-f]{64}"), re.compile("[0-9a-f]{128}")
 KEY_ID = re.compile("ed25519:[0-9a-f]{64}")
-ANY = re.compile(".{1,200}")
+ANY_TEXT = re.compile(".{1,200}")
 RECEIPT_TEXTS = {
-    "receipt_id": ANY,
+    "receipt_id": ANY_TEXT,
     "prev_hash": HEX_32,
     "hash": HEX_32,
     "signature": HEX_64,
@@ -72,7 +72,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Seen:
+class ReceiptContents:
     """The contents of a receipt, `said` being its record. Trust them only if the report has no findings."""
 
     position: int
@@ -90,7 +90,7 @@ class Report:
     """The result of verifying a file."""
 
     findings: list[Finding] = field(default_factory=list)
-    receipts: list[Seen] = field(default_factory=list)
+    receipts: list[ReceiptContents] = field(default_factory=list)
     complete_at: str = ""  # ISO 8601; only for a whole chain: when its statement was signed
 
     @property
@@ -165,7 +165,7 @@ def _compare(report: Report, statement: dict[str, Any], count: int) -> None:
 
 def _receipts(report: Report, documents: Sequence[Any], keys: KeyRing, *, alone: bool = False) -> None:
     """Verify each receipt, then that each continues the one before it. A receipt `alone` need not be the first."""
-    before: Seen | None = None
+    before: ReceiptContents | None = None
     for position, document in enumerate(documents, 1):
         seen = _receipt(report, document, keys, position)
         if seen is None:
@@ -178,14 +178,14 @@ def _receipts(report: Report, documents: Sequence[Any], keys: KeyRing, *, alone:
         before = seen
 
 
-def _begin(report: Report, seen: Seen) -> None:
+def _begin(report: Report, seen: ReceiptContents) -> None:
     if seen.seq != 1:
         report.add("start_missing", seen.position, seen.seq)
     elif seen.prev_hash != GENESIS_HASH:
         report.add("broken_link", seen.position, seen.seq)
 
 
-def _link(report: Report, before: Seen, seen: Seen) -> None:
+def _link(report: Report, before: ReceiptContents, seen: ReceiptContents) -> None:
     if seen.owner != before.owner:
         report.add("foreign_receipt", seen.position, seen.owner)
     elif seen.seq == before.seq:
@@ -199,7 +199,7 @@ def _link(report: Report, before: Seen, seen: Seen) -> None:
         report.add("broken_link", seen.position, seen.seq)
 
 
-def _receipt(report: Report, document: Any, keys: KeyRing, position: int) -> Seen | None:
+def _receipt(report: Report, document: Any, keys: KeyRing, position: int) -> ReceiptContents | None:
     """Verify one receipt by itself. Return its contents, or None if it cannot be read."""
     names = {*RECEIPT_FRAME, *RECEIPT_TEXTS, "record"}
     if not _has_shape(report, document, names, RECEIPT_FRAME, RECEIPT_TEXTS, position):
@@ -209,7 +209,7 @@ def _receipt(report: Report, document: Any, keys: KeyRing, position: int) -> See
         report.add("wrong_type", position, "record")
         return None
     payload, key_id = canonical(record), document["key_id"]
-    message, signature = chained(prev_hash, payload), bytes.fromhex(document["signature"])
+    message, signature = chained_bytes(prev_hash, payload), bytes.fromhex(document["signature"])
     is_signed = keys.signed_by(key_id, RECORD_DOMAIN, message, signature)
     has_right_hash = chain_hash(prev_hash, payload) == document["hash"]
     if key_id not in keys:
@@ -220,7 +220,7 @@ def _receipt(report: Report, document: Any, keys: KeyRing, position: int) -> See
         report.add("signature_invalid", position)
     if document["receipt_id"] != record["record_id"]:
         report.add("receipt_id_mismatch", position, document["receipt_id"])
-    return Seen(
+    return ReceiptContents(
         position,
         record["record_id"],
         record["pii_principal_id"],

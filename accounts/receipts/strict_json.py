@@ -7,7 +7,7 @@ MAX_BYTES = 8 * 1024 * 1024
 
 
 class Unreadable(ValueError):
-    """The bytes are not a document that we could have issued; `code` is the reason (see `verify.SENTENCES`)."""
+    """The bytes are not a document that we could have issued; `code` is the reason (see `verification.SENTENCES`)."""
 
     def __init__(self, code: str, detail: str = "") -> None:
         self.code, self.detail = code, detail

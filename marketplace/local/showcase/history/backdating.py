@@ -135,7 +135,7 @@ UPDATE billing_ledgertransfer SET effective_at = %(at)s, posted_at = %(at)s
 
 
 @contextmanager
-def unguarded() -> Iterator[None]:
+def rules_switched_off() -> Iterator[None]:
     """Switch the database's rules off, as on a replica, for the statements within. Only the tables' owner may."""
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL session_replication_role = replica")
@@ -143,14 +143,14 @@ def unguarded() -> Iterator[None]:
         cursor.execute("SET LOCAL session_replication_role = origin")
 
 
-def move(statements: Sequence[str], **values: Any) -> None:
+def backdate(statements: Sequence[str], **values: Any) -> None:
     """Run one of this module's lists of statements with the rules off."""
-    with unguarded(), connection.cursor() as cursor:
+    with rules_switched_off(), connection.cursor() as cursor:
         for statement in statements:
             cursor.execute(statement, values)
 
 
-def move_round(job: InferenceJob, spans: dict[int, tuple[datetime, datetime]], end: datetime) -> None:
+def backdate_round(job: InferenceJob, spans: dict[int, tuple[datetime, datetime]], end: datetime) -> None:
     """Move the attempts of one round: each to its span, the verdicts on them to `end`."""
     starts, ends = zip(*spans.values(), strict=True)
-    move(ROUND, job=job.pk, end=end, ids=list(spans), starts=list(starts), ends=list(ends))
+    backdate(ROUND, job=job.pk, end=end, ids=list(spans), starts=list(starts), ends=list(ends))

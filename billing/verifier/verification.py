@@ -8,11 +8,11 @@ import msgspec
 
 from billing.verifier import format as form
 from billing.verifier import keys, records, sums
-from billing.verifier.chains import Chains, Missing
+from billing.verifier.chains import Chains, MissingRange
 from billing.verifier.errors import Finding, Unreadable
 from billing.verifier.ocmf import OcmfRecords
-from billing.verifier.records import Checked
-from billing.verifier.runs import piece, runs
+from billing.verifier.records import CheckedRecord
+from billing.verifier.runs import run_of_record, runs
 from billing.verifier.source import Digest, Source
 from billing.verifier.sums import Quantities, Sums
 
@@ -38,7 +38,7 @@ class Report:
     findings_count: int = 0
     records: int = 0
     links: int = 0
-    missing: list[Missing] = field(default_factory=list)
+    missing: list[MissingRange] = field(default_factory=list)
     gaps: list[form.Gap] = field(default_factory=list)
     voids: int = 0
     ocmf: int = 0
@@ -51,7 +51,7 @@ class Report:
         """Whether everything that was paid follows from what was signed."""
         return not self.findings_count
 
-    def tell(self, finding: Finding) -> None:
+    def add(self, finding: Finding) -> None:
         """Add a finding."""
         self.findings_count += 1
         if len(self.findings) < FINDINGS_KEPT:
@@ -85,11 +85,11 @@ def verify(source: Source, *, node_keys: Iterable[str] = (), platform_key: str =
 
 
 def _check_seal(raw: bytes, seal: form.Seal, platform_key: str, report: Report) -> None:
-    is_valid = keys.signed(seal.public_key, form.SIGNING_DOMAIN + raw, bytes.fromhex(seal.signature))
+    is_valid = keys.is_signed(seal.public_key, form.SIGNING_DOMAIN + raw, bytes.fromhex(seal.signature))
     if not is_valid or seal.key_id != keys.fingerprint(seal.public_key):
-        report.tell(Finding("platform_signature", form.MANIFEST, "The platform's signature of this file is not valid."))
+        report.add(Finding("platform_signature", form.MANIFEST, "The platform's signature of this file is not valid."))
     if platform_key and seal.public_key != platform_key:
-        report.tell(
+        report.add(
             Finding("platform_key", form.SEAL, "The package is signed with another key than the one that you gave.")
         )
 
@@ -97,10 +97,10 @@ def _check_seal(raw: bytes, seal: form.Seal, platform_key: str, report: Report) 
 def _check_node_keys(nodes: list[form.Node], pinned: set[str], report: Report) -> None:
     for values in ([node.id for node in nodes], [node.public_key for node in nodes]):
         if len(values) != len(set(values)):
-            report.tell(Finding("node_twice", form.MANIFEST, "A computer or a key is named twice."))
+            report.add(Finding("node_twice", form.MANIFEST, "A computer or a key is named twice."))
     for node in nodes:
         if pinned and node.public_key not in pinned:
-            report.tell(Finding("node_key", f"computer {node.id}", "Its key is not one of those that you gave."))
+            report.add(Finding("node_key", f"computer {node.id}", "Its key is not one of those that you gave."))
 
 
 def _check_records(source: Source, manifest: form.Manifest, report: Report) -> dict[str, Digest]:
@@ -110,17 +110,17 @@ def _check_records(source: Source, manifest: form.Manifest, report: Report) -> d
     """
     digests: dict[str, list[Digest]] = {form.RECORDS: [], form.VOIDS: [], form.OCMF_RECORDS: []}
     key = keys.ocmf_key(source.read(form.OCMF_KEY))
-    ocmf = OcmfRecords(source.lines(form.OCMF_RECORDS, digests[form.OCMF_RECORDS]), key, report.tell)
+    ocmf = OcmfRecords(source.lines(form.OCMF_RECORDS, digests[form.OCMF_RECORDS]), key, report.add)
     report.ocmf = len(ocmf)
     nodes, tally, chains = {node.id: node for node in manifest.nodes}, Sums(), Chains()
     lines = source.lines(form.RECORDS, digests[form.RECORDS])
     signed_records = _signed_records(lines, nodes, manifest.statement.currency, tally, chains, report)
-    for run in runs(piece(signed.record.event.subject, signed.payload) for signed in signed_records):
-        ocmf.check(run, report.tell)
-    ocmf.check_rest(report.tell)
-    chains.check_named(manifest.gaps, report.tell)
+    for run in runs(run_of_record(signed.record.event.subject, signed.payload) for signed in signed_records):
+        ocmf.check(run, report.add)
+    ocmf.check_rest(report.add)
+    chains.check_named(manifest.gaps, report.add)
     _check_voids(source.lines(form.VOIDS, digests[form.VOIDS]), nodes, manifest, tally, report)
-    sums.check(manifest, tally, report.tell)
+    sums.check(manifest, tally, report.add)
     report.links, report.missing, report.total = chains.links, chains.missing, tally.total
     proven = {*tally.transfers, *tally.voided}
     report.stated_micro = sum(
@@ -131,7 +131,7 @@ def _check_records(source: Source, manifest: form.Manifest, report: Report) -> d
 
 def _signed_records(
     lines: Iterable[bytes], nodes: dict[str, form.Node], currency: str, tally: Sums, chains: Chains, report: Report
-) -> Iterator[Checked]:
+) -> Iterator[CheckedRecord]:
     """Check each record, add it to the sums, and yield those with a valid signature.
 
     Records must be in order of computer and number, so that a repeated one is found without remembering them all.
@@ -141,17 +141,17 @@ def _signed_records(
         record = _decoded(form.RECORDS, line, form.Record)
         where = f"record {record.seq} of {record.node}"
         if (record.node, record.seq) <= last:
-            report.tell(Finding("record_twice", where, "The record is there twice, or out of order."))
+            report.add(Finding("record_twice", where, "The record is there twice, or out of order."))
         if record.event.data.attempt in attempts:
-            report.tell(Finding("attempt_twice", where, f"Attempt {record.event.data.attempt} is paid twice."))
+            report.add(Finding("attempt_twice", where, f"Attempt {record.event.data.attempt} is paid twice."))
         last = (record.node, record.seq)
         attempts.add(record.event.data.attempt)
         report.records += 1
         report.costs_settled += "settled" in (record.costs.tariff_from, record.costs.wear_from)
         tally.add(record)  # also an invalid one: the sums are compared with what the statement paid
-        checked = records.check(record, nodes, currency, report.tell)
+        checked = records.check(record, nodes, currency, report.add)
         if checked:
-            chains.add(checked, report.tell)
+            chains.add(checked, report.add)
             yield checked
 
 
@@ -165,23 +165,23 @@ def _check_voids(
         original = void.original
         where = f"void {void.id}"
         if void.transfer not in corrections:
-            report.tell(Finding("void", where, "Its transfer is not a correction of this statement."))
+            report.add(Finding("void", where, "Its transfer is not a correction of this statement."))
         if (original.node, original.seq) in originals:
-            report.tell(Finding("void_twice", where, "The record is taken back twice."))
+            report.add(Finding("void_twice", where, "The record is taken back twice."))
         originals.add((original.node, original.seq))
         report.voids += 1
-        tally.add_void(void, report.tell)
-        records.check(original, nodes, manifest.statement.currency, report.tell)
+        tally.add_void(void, report.add)
+        records.check(original, nodes, manifest.statement.currency, report.add)
 
 
 def _check_files(source: Source, manifest: form.Manifest, digests: dict[str, Digest], report: Report) -> None:
     if set(manifest.files) != set(form.SEALED_FILES) or source.names() != set(form.FILES):
-        report.tell(Finding("files", form.MANIFEST, "The files that it names are not the files in the package."))
+        report.add(Finding("files", form.MANIFEST, "The files that it names are not the files in the package."))
     for name in form.SEALED_FILES:
         stated = manifest.files.get(name)
         found = digests.get(name) or source.digest(name)
         if stated is None or (stated.sha256, stated.size_bytes) != (found.sha256, found.size_bytes):
-            report.tell(Finding("file_changed", name, "This is not the file that the platform signed."))
+            report.add(Finding("file_changed", name, "This is not the file that the platform signed."))
 
 
 def _decoded(name: str, data: bytes, kind: type[T]) -> T:

@@ -37,7 +37,7 @@ async def withdraw(*, state: Path, purpose: str, server: str = "") -> protocol.W
         raise UnreachableError("malformed_answer", f"The server's answer cannot be read: {error}") from error
 
 
-def in_words(purpose: str, withdrawn: protocol.Withdrawn) -> str:
+def withdrawal_summary(purpose: str, withdrawn: protocol.Withdrawn) -> str:
     """Return what was recorded as a few lines of text."""
     if not withdrawn.record:
         return f"There was no consent to withdraw for {purpose}: {withdrawn.state}. Nothing runs without one."

@@ -15,7 +15,7 @@ from accounts.access.guards import owner_required, signed_in
 from accounts.models import Owner
 from accounts.owners import closing, erasures
 from billing.models import LedgerAccount
-from billing.payouts import final
+from billing.payouts import final_payouts
 from core.errors import DomainError, NotFound
 from core.locale import format_money
 from core.privacy import Erasure
@@ -78,14 +78,14 @@ def erasure_request(request: HttpRequest, owner: Owner) -> HttpResponse:
         "days": settings.ERASURE_COOLING_OFF_DAYS,
         "wait_days": settings.ERASURE_MONEY_WAIT_DAYS,
         "kept": kept.items(),
-        "destroyed": destroyed(),
+        "destroyed": destroyed_data(),
         "erasure": erasures.scheduled(owner),
         **_last_payout(owner),
     }
     return render(request, "privacy/erasure.html", context, status=400 if form.errors else 200)
 
 
-def destroyed() -> list[str]:
+def destroyed_data() -> list[str]:
     """Return what an erasure destroys, in the words of the inventory: whole tables, then single columns."""
     tables = [table.title for table in inventory.TABLES if table.erasure is Erasure.DELETE]
     columns = [
@@ -100,7 +100,7 @@ def owed_to(owner: Owner) -> str:
     """Return what the owner is still owed, as text: a sum per currency and work not priced yet; "" if nothing."""
     accounts = LedgerAccount.objects.filter(owner=owner, balance_micro__gt=0)
     balances = ", ".join(format_money(account.balance_micro, account.currency) for account in accounts)
-    unchecked = "the pay for work that is still being checked" if final.work_unpaid(owner) else ""
+    unchecked = "the pay for work that is still being checked" if final_payouts.has_unpaid_work(owner) else ""
     return " and ".join(filter(None, [balances, unchecked]))
 
 
@@ -109,7 +109,7 @@ def owed_to(owner: Owner) -> str:
 def erasure_cancel(request: HttpRequest, token: str) -> HttpResponse:
     """Take an erasure back, without signing in: the token of the mailed link is enough. GET only shows the button."""
     try:
-        erasure = erasures.of_token(token)
+        erasure = erasures.erasure_of_token(token)
     except NotFound as error:
         raise Http404 from error
     if request.method == "POST":
@@ -145,7 +145,7 @@ def account_close(request: HttpRequest, owner: Owner) -> HttpResponse:
 
 def _last_payout(owner: Owner) -> dict[str, bool]:
     """Return whether the owner can be paid before leaving, and whether a payout is still on its way."""
-    return {"can_be_paid": final.is_possible(owner), "payout_under_way": final.under_way(owner)}
+    return {"can_be_paid": final_payouts.is_possible(owner), "payout_under_way": final_payouts.is_under_way(owner)}
 
 
 @require_POST

@@ -11,8 +11,8 @@ from onnx.shape_inference import InferenceError
 from compute.artifacts.onnx.limits import Limits
 from compute.artifacts.onnx.signature import DeclaredInputs, read_inputs
 from compute.artifacts.onnx.structure import check_structure, parse_model
-from compute.artifacts.onnx.trial import plain, run_trial
-from compute.artifacts.onnx.verdict import ADMITTED, Refused, Verdict, refused
+from compute.artifacts.onnx.trial import readable_error, run_trial
+from compute.artifacts.onnx.verdict import ADMITTED, Refused, Verdict, refused_verdict
 
 
 def examine(model: bytes, limits: Limits, fixed_dimensions: Mapping[str, int]) -> Verdict:
@@ -22,11 +22,11 @@ def examine(model: bytes, limits: Limits, fixed_dimensions: Mapping[str, int]) -
         _check_validity(model)
         signature, profile = run_trial(model, declared, limits)
     except Refused as refusal:
-        return refused(refusal.code, refusal.message)
+        return refused_verdict(refusal.code, refusal.message)
     except MemoryError:
-        return refused("memory_limit", "The model needs more memory than a car may give it.")
+        return refused_verdict("memory_limit", "The model needs more memory than a car may give it.")
     except Exception as error:  # parsers may raise anything on hostile bytes
-        return refused("crashed", f"Examining the model failed: {type(error).__name__}.")
+        return refused_verdict("crashed", f"Examining the model failed: {type(error).__name__}.")
     return Verdict(True, ADMITTED, "The model is admitted.", signature, profile)
 
 
@@ -42,4 +42,4 @@ def _check_validity(model: bytes) -> None:
     try:
         checker.check_model(model, full_check=True)
     except (checker.ValidationError, InferenceError) as error:
-        raise Refused("invalid_model", f"The model breaks the ONNX rules: {plain(str(error))}") from error
+        raise Refused("invalid_model", f"The model breaks the ONNX rules: {readable_error(str(error))}") from error

@@ -12,8 +12,8 @@ from billing.stripe.amounts import DIGITS, micro_per_minor
 from compute.models import Attempt, UsageRecord
 from core.errors import Conflict
 
-OWED = (LedgerAccount.Kind.PAYABLE, LedgerAccount.Kind.RESERVE, LedgerAccount.Kind.IN_TRANSIT)
-UNDER_WAY = (Payout.Status.SCHEDULED, Payout.Status.SENDING)
+OWED_KINDS = (LedgerAccount.Kind.PAYABLE, LedgerAccount.Kind.RESERVE, LedgerAccount.Kind.IN_TRANSIT)
+UNDER_WAY_STATUSES = (Payout.Status.SCHEDULED, Payout.Status.SENDING)
 
 
 def is_possible(owner: Owner) -> bool:
@@ -21,23 +21,23 @@ def is_possible(owner: Owner) -> bool:
     return _refusal(owner) is None
 
 
-def under_way(owner: Owner) -> bool:
+def is_under_way(owner: Owner) -> bool:
     """Return whether a payout of the owner is scheduled or being sent."""
-    return Payout.objects.filter(owner=owner, status__in=UNDER_WAY).exists()
+    return Payout.objects.filter(owner=owner, status__in=UNDER_WAY_STATUSES).exists()
 
 
-def is_owed(owner: str = "owner_id") -> Q:
+def owed_condition(owner: str = "owner_id") -> Q:
     """Return a filter for rows whose owner may still be paid something; `owner` is their column with the owner's id.
 
     It matches owners with at least one coin (the currency's smallest unit, such as a cent) owed, held for a dispute or
     in transit, and owners whose work is still being verified or settled. Less than a coin cannot be paid. What an owner
     owes us does not match.
     """
-    accounts = LedgerAccount.objects.filter(_whole_coins(), kind__in=OWED, owner_id=OuterRef(owner))
+    accounts = LedgerAccount.objects.filter(_whole_coins(), kind__in=OWED_KINDS, owner_id=OuterRef(owner))
     return Q(Exists(accounts)) | _is_unpaid(owner)
 
 
-def work_unpaid(owner: Owner) -> bool:
+def has_unpaid_work(owner: Owner) -> bool:
     """Return whether work of the owner was reported and is not verified yet, or verified and not settled yet."""
     return Owner.objects.filter(_is_unpaid("pk"), pk=owner.pk).exists()
 
@@ -65,11 +65,11 @@ def start(*, owner: Owner, actor: User | None) -> list[Payout]:
         raise refusal
     statements.close_owner(owner=owner, until=timezone.now())
     audit.record(actor=actor, action="payout.final", subject=owner.public_id)
-    return list(Payout.objects.filter(owner=owner, status__in=UNDER_WAY))
+    return list(Payout.objects.filter(owner=owner, status__in=UNDER_WAY_STATUSES))
 
 
 def _refusal(owner: Owner) -> Conflict | None:
-    account = connected_accounts.of(owner)
+    account = connected_accounts.account_of(owner)
     if account is None or account.status != account.Status.ACTIVE:
         return Conflict("Stripe cannot pay you yet.", code="account_not_ready")
     owed = LedgerAccount.objects.filter(Q(kind="payable"), owner=owner).values_list("balance_micro", "currency")

@@ -11,7 +11,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-def work_off(claim: Callable[[], T | None], work: Callable[[T], None], *, limit: int) -> int:
+def process_claims(claim: Callable[[], T | None], work: Callable[[T], None], *, limit: int) -> int:
     """Claim rows and work on them, one after the other, until none is due or `limit` are done.
 
     Return how many were claimed. A row whose work raises stays claimed until its lease ends. The others are worked on,
@@ -31,14 +31,14 @@ def work_off(claim: Callable[[], T | None], work: Callable[[T], None], *, limit:
     return count
 
 
-def look_again(found: Iterable[T], look: Callable[[T], object]) -> None:
-    """Call `look` for each item, which asks Stripe about it and acts on the answer. Log DomainErrors and continue.
+def refresh_each(items: Iterable[T], refresh: Callable[[T], object]) -> None:
+    """Call `refresh` for each item, which asks Stripe about it and acts on the answer. Log DomainErrors and continue.
 
     Raises StripeUnavailable at once: while Stripe does not answer, asking about the others is of no use.
     """
-    for item in found:
+    for item in items:
         try:
-            look(item)
+            refresh(item)
         except StripeUnavailable:
             raise
         except DomainError:

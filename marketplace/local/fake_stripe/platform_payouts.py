@@ -5,10 +5,10 @@ from marketplace.local.fake_stripe.errors import ApiError
 from marketplace.local.fake_stripe.objects import Object
 from marketplace.local.fake_stripe.section import Route, Section
 
-OURS = {"id": "acct_platform"}
+PLATFORM_ACCOUNT = {"id": "acct_platform"}
 
 
-class OwnBank(Section):
+class PlatformPayouts(Section):
     """Pays the platform's balance to its bank. It has no routes: PayeeAccounts answers requests for all payouts."""
 
     def make_routes(self) -> list[Route]:
@@ -17,7 +17,7 @@ class OwnBank(Section):
     def pay(self, amount: int, currency: str = "usd") -> Object:
         """Pay out `amount` (minor units) of the platform's balance. Return the payout."""
         payout = payee_objects.bank_payout(
-            self.store.new_id("po"), self.now(), of=OURS, amount=amount, currency=currency
+            self.store.new_id("po"), self.now(), of=PLATFORM_ACCOUNT, amount=amount, currency=currency
         )
         payout |= {"_account": "", "automatic": False, "reconciliation_status": "not_applicable"}
         payout["balance_transaction"] = self._book(payout, "payout", -amount)

@@ -1,7 +1,7 @@
 """Adding usage up by day (EarningsDay, SpendDay), within the SQL statement that rates the usage or voids it."""
 
 
-def rolled_up(rows: str, *, sign: str = "") -> str:
+def daily_sums_sql(rows: str, *, sign: str = "") -> str:
     """Return the SQL of two common table expressions, `earned` and `spent`, that add usage to the sums by day.
 
     `rows` is the name of a table expression with the rated usage; with `sign` "-" it is subtracted. Days are locked in

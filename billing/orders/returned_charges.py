@@ -8,7 +8,7 @@ The same money is not given back twice, by a void and by a dispute: a dispute co
 once a dispute is upheld, no usage that was charged can be voided any more.
 
 Locks: a transaction that gives back money of an order, or opens a dispute about it, locks the order's row first
-(`locked`), then the dispute or the void, and posts last. Settling and closing also lock the orders' rows before the
+(`lock_order`), then the dispute or the void, and posts last. Settling and closing also lock the orders' rows before the
 ledger's accounts, so there is no deadlock. Settling voids locks no order: the amounts of a void are fixed when it is
 made.
 """
@@ -21,7 +21,7 @@ from billing.models import Dispute, JobOrder, UsageVoid
 
 
 @dataclass(frozen=True)
-class GivenBack:
+class ReturnedCharges:
     """What one order has given back so far."""
 
     order: JobOrder
@@ -46,12 +46,12 @@ class GivenBack:
         return amount_micro - min(amount_micro, max(0, paid_by_wallet - returned_to_wallet))
 
 
-def locked(order_id: int) -> JobOrder:
+def lock_order(order_id: int) -> JobOrder:
     """Return the order with its row locked until the end of the transaction."""
     return JobOrder.objects.select_for_update(no_key=True).get(pk=order_id)
 
 
-def of(order: JobOrder) -> GivenBack:
+def returned_charges_of(order: JobOrder) -> ReturnedCharges:
     """Return what the order has given back so far. The figures can change unless the caller has locked the order."""
     voids = UsageVoid.objects.filter(rated__order=order).aggregate(
         micro=Sum("rated__charged_micro"), promo=Sum("promo_micro")
@@ -59,7 +59,7 @@ def of(order: JobOrder) -> GivenBack:
     grants = Dispute.objects.filter(order=order, status=Dispute.Status.UPHELD).aggregate(
         micro=Sum("granted_micro"), promo=Sum("granted_promo_micro")
     )
-    return GivenBack(
+    return ReturnedCharges(
         order=order,
         voided_micro=voids["micro"] or 0,
         granted_micro=grants["micro"] or 0,

@@ -41,10 +41,10 @@ def read(table: Table, owner: Owner) -> Iterator[list[Any]]:
     secret = [column.secret for column in table.columns.values()]
     rows = inventory.rows(table, owner).order_by("pk").values_list(*table.columns)
     for row in rows.iterator(chunk_size=FETCH_ROWS):
-        yield [WITHHELD if hidden and value else plain(value) for hidden, value in zip(secret, row, strict=True)]
+        yield [WITHHELD if hidden and value else json_value(value) for hidden, value in zip(secret, row, strict=True)]
 
 
-def plain(value: Any) -> Any:
+def json_value(value: Any) -> Any:
     """Return a value that JSON can hold: times in ISO 8601 (UTC), bytes in base64, other types as text."""
     if isinstance(value, (bytes, memoryview)):
         return base64.b64encode(bytes(value)).decode()

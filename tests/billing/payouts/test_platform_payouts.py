@@ -4,7 +4,7 @@ import pytest
 
 from billing.models import LedgerAccount, LedgerTransfer, StripeEvent
 from billing.stripe import sweeps
-from marketplace.local.fake_stripe.own_bank import OwnBank
+from marketplace.local.fake_stripe.platform_payouts import PlatformPayouts
 from tests.billing.payouts.helpers import age, differences
 from tests.billing.refunds.helpers import clearing, customer, part, pay, settle
 from tests.conformance.fixture import FakeWorld
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 
 def test_no_check_complains_of_a_payout_to_our_own_bank_or_of_one_that_came_back(stripe: FakeWorld):
     pay(stripe, customer())
-    bank = part(stripe, OwnBank)
+    bank = part(stripe, PlatformPayouts)
     bank.pay(30_00)
     returned = bank.pay(10_00)
     bank.fail(returned["id"])
@@ -33,7 +33,7 @@ def test_no_check_complains_of_a_payout_to_our_own_bank_or_of_one_that_came_back
 
 def test_the_books_say_so_when_it_was_not_posted(stripe: FakeWorld):
     pay(stripe, customer())
-    part(stripe, OwnBank).pay(30_00)
+    part(stripe, PlatformPayouts).pay(30_00)
     sweeps.sweep_balance()
     with unguarded():
         execute("DELETE FROM billing_ledgertransfer WHERE idempotency_key LIKE 'stripe_payout:%'")

@@ -13,14 +13,14 @@ from compute.models import NodePresence
 from compute.sync.reports import Reporter
 from core.db import execute_batch
 
-HEADS = """
+CHAIN_HEADS = """
 SELECT m.node_id, m.record, m.signature FROM compute_nodepresence p
   JOIN compute_meterrecord m ON m.node_id = p.node_id AND m.seq = p.meter_seq
  WHERE p.node_id = ANY(%b::bigint[])
 """
 
 
-class Resuming(Protocol):
+class ResumingNode(Protocol):
     """A node in a sync, as this module needs it."""
 
     reporter: Reporter
@@ -28,7 +28,7 @@ class Resuming(Protocol):
     resuming: bool
 
 
-def confirm(said: Mapping[int, str], nodes: Iterable[Resuming]) -> None:
+def confirm_chain_heads(said: Mapping[int, str], nodes: Iterable[ResumingNode]) -> None:
     """Let the nodes work again whose agents sent the hash of our newest record.
 
     `said` maps node ids to the hashes that were sent. Call it before the reports are recorded, because they advance the
@@ -41,9 +41,9 @@ def confirm(said: Mapping[int, str], nodes: Iterable[Resuming]) -> None:
         NodePresence.objects.filter(node__in=[node.reporter.id for node in agreed]).update(resuming=False)
 
 
-def heads(nodes: Sequence[int]) -> dict[int, protocol.Chain]:
+def chain_heads(nodes: Sequence[int]) -> dict[int, protocol.Chain]:
     """Return the newest stored record of each of these nodes. It takes no statement without nodes."""
     if not nodes:
         return {}
-    rows = execute_batch(HEADS, [list(nodes)])
+    rows = execute_batch(CHAIN_HEADS, [list(nodes)])
     return {node: protocol.Chain(record=bytes(record), signature=bytes(signature)) for node, record, signature in rows}

@@ -1,6 +1,6 @@
 import asyncio
 
-from compute.cancelling import cancel_all
+from compute.cancellation import cancel_all
 from tests.waiting import PATIENCE_S
 
 

@@ -5,7 +5,7 @@ from html import escape
 
 from marketplace.local.fake_stripe.payments import Payments
 
-SETTLE = re.compile(r"/c/charge/(pi_\w+)/settle")
+SETTLE_PATH = re.compile(r"/c/charge/(pi_\w+)/settle")
 
 
 def table(payments: Payments) -> str:

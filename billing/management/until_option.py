@@ -7,7 +7,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 
-def add_until(parser: CommandParser) -> None:
+def add_until_option(parser: CommandParser) -> None:
     """Add `--until` to a command."""
     parser.add_argument(
         "--until",
@@ -15,7 +15,7 @@ def add_until(parser: CommandParser) -> None:
     )
 
 
-def moment(text: str) -> datetime:
+def parse_until(text: str) -> datetime:
     """Parse the option's value: an aware time that is not in the future. Raises CommandError for anything else."""
     now = timezone.now()
     if text == "now":

@@ -19,7 +19,7 @@ import uvicorn
 from django.utils import timezone
 
 from compute import protocol
-from compute.agent.commands import cli, letters, pair, screen
+from compute.agent.commands import block_letters, cli, pairing, screen
 from compute.agent.commands.enrolment import load_enrolment
 from compute.agent.state.errors import AgentError, UnreachableError
 from compute.agent.state.files import lock
@@ -95,9 +95,9 @@ class Shown(list):
         self.append((code, is_fresh))
 
 
-async def pairing(site, state, shown):
+async def pair_with(site, state, shown):
     hardware = describe("box")
-    return await pair.pair(server=site.url, state=state, sensors="simulated", hardware=hardware, screen=shown)
+    return await pairing.pair(server=site.url, state=state, sensors="simulated", hardware=hardware, screen=shown)
 
 
 # --- waiting
@@ -107,9 +107,9 @@ async def pairing(site, state, shown):
 async def test_it_shows_the_code_once_and_keeps_the_enrolment(tmp_path):
     site, shown, state = Site(waiting("A"), waiting("A"), protocol.Pairable(enrolled=ENROLLED)), Shown(), tmp_path / "v"
     async with site.serve():
-        await pairing(site, state, shown)
+        await pair_with(site, state, shown)
         with pytest.raises(AgentError, match="already holds"):
-            await pairing(site, state, shown)
+            await pair_with(site, state, shown)
     kept = load_enrolment(state)
     assert (kept.node, kept.server, kept.kind, kept.sensors) == (ENROLLED.node, site.url, "box", "simulated")
     assert shown == [("A", False)]
@@ -121,7 +121,7 @@ async def test_a_code_that_ran_out_is_followed_by_a_fresh_one_for_an_hour(tmp_pa
     site, shown = Site(*map(waiting, "AABBCCDDE")), Shown()
     async with site.serve():
         with pytest.raises(AgentError) as caught:
-            await pairing(site, tmp_path, shown)
+            await pair_with(site, tmp_path, shown)
     assert caught.value.code == "pairing_expired"
     assert shown == [("A", False), ("B", True), ("C", True), ("D", True)]
 
@@ -129,7 +129,7 @@ async def test_a_code_that_ran_out_is_followed_by_a_fresh_one_for_an_hour(tmp_pa
 async def test_a_link_that_is_down_for_a_moment_costs_nothing(tmp_path):
     site, shown = Site(503, waiting("A"), 502, 429, protocol.Pairable(enrolled=ENROLLED)), Shown()
     async with site.serve():
-        await pairing(site, tmp_path, shown)
+        await pair_with(site, tmp_path, shown)
     assert shown == [("A", False)]
 
 
@@ -138,14 +138,14 @@ async def test_a_refusal_ends_it_and_leaves_only_the_key(tmp_path, answer):
     site = Site(answer)
     async with site.serve():
         with pytest.raises(AgentError) as caught:
-            await pairing(site, tmp_path, Shown())
+            await pair_with(site, tmp_path, Shown())
     assert isinstance(caught.value, UnreachableError) == (answer == protocol.Pairable())
     assert {path.name for path in tmp_path.iterdir()} == {"node.key", "agent.lock"}
 
 
 async def test_two_at_once_in_one_folder_are_refused(tmp_path):
     with lock(tmp_path), pytest.raises(AgentError) as caught:
-        await pairing(Site(waiting("A")), tmp_path, Shown())
+        await pair_with(Site(waiting("A")), tmp_path, Shown())
     assert caught.value.code == "already_running"
 
 
@@ -198,9 +198,9 @@ def test_where_it_cannot_be_drawn_the_words_remain(monkeypatch, columns, encodin
 
 
 def test_every_letter_of_a_code_has_a_form_of_its_own():
-    forms = {letter: tuple(letters.big(letter)) for letter in nodes.CODE_ALPHABET}
+    forms = {letter: tuple(block_letters.block_letters(letter)) for letter in nodes.CODE_ALPHABET}
     assert len(set(forms.values())) == len(nodes.CODE_ALPHABET)
-    assert letters.big("ABC-0") == []
+    assert block_letters.block_letters("ABC-0") == []
 
 
 def test_plain_words_and_json_lines():

@@ -5,10 +5,10 @@ from django.urls import Resolver404, resolve
 from django.utils.http import url_has_allowed_host_and_scheme
 
 # These addresses accept only POST: a redirect to one of them would fail.
-FORMS_ONLY = ("policy_pause", "consent_decide", "consent_decide_personal", "consent_withdraw_all", "region_choose")
+POST_ONLY = ("policy_pause", "consent_decide", "consent_decide_personal", "consent_withdraw_all", "region_choose")
 
 
-def way_back(request: HttpRequest, default: str) -> str:
+def return_address(request: HttpRequest, default: str) -> str:
     """Return the address in the form's field `next`, else the Referer, else `default`.
 
     Addresses that are not pages of this site are ignored: an attacker could otherwise redirect the owner elsewhere.
@@ -29,6 +29,6 @@ def _is_ours(request: HttpRequest, address: str) -> bool:
     if not address.startswith("/") or not url_has_allowed_host_and_scheme(address, allowed_hosts={request.get_host()}):
         return False
     try:
-        return resolve(address.split("#")[0].split("?")[0]).url_name not in FORMS_ONLY
+        return resolve(address.split("#")[0].split("?")[0]).url_name not in POST_ONLY
     except Resolver404:
         return False

@@ -7,7 +7,7 @@ import pytest
 
 from compute import protocol
 from compute.agent.commands import cli
-from compute.agent.commands.withdraw import in_words, withdraw
+from compute.agent.commands.withdrawal import withdraw, withdrawal_summary
 from compute.agent.state.errors import RefusedError, UnreachableError
 
 DONE = protocol.Withdrawn(record="7b0e", state="withdrawn")
@@ -70,6 +70,6 @@ async def test_a_car_that_is_not_enrolled(tmp_path, capsys):
 
 
 def test_words_for_nothing_to_withdraw():
-    said = in_words("run_jobs", protocol.Withdrawn(record="", state="refused"))
+    said = withdrawal_summary("run_jobs", protocol.Withdrawn(record="", state="refused"))
     assert said == "There was no consent to withdraw for run_jobs: refused. Nothing runs without one."
-    assert "stopped" not in in_words("region", DONE)
+    assert "stopped" not in withdrawal_summary("region", DONE)

@@ -4,7 +4,7 @@ REFUND_PENDS = "4000000000007726"  # a refund is pending first, and succeeds lat
 REFUND_FAILS = "4000000000005126"  # a refund succeeds first, and fails later
 DISPUTED = "4000000000000259"  # disputed as soon as it has paid
 INQUIRED = "4000000000001976"  # the bank opens an inquiry as soon as it has paid
-LATE = {
+PROBLEM_NUMBERS = {
     DISPUTED: "pays, and is disputed at once",
     INQUIRED: "pays, and the bank asks about it at once",
     REFUND_PENDS: "pays; its refund takes a while",

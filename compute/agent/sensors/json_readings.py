@@ -17,7 +17,7 @@ _NUMBERS = ("charge_percent", "temperature_c", "price_micro_per_kwh")
 _MAX_BUSY = 80
 
 
-def fields_of(data: bytes) -> dict[str, Any]:
+def parse_fields(data: bytes) -> dict[str, Any]:
     """Parse a JSON object. Raise ValueError for anything else."""
     try:
         fields = json.loads(data)
@@ -28,14 +28,14 @@ def fields_of(data: bytes) -> dict[str, Any]:
     return fields
 
 
-def whole_reading(fields: Mapping[str, Any], default: VehicleState) -> VehicleState:
+def complete_reading(fields: Mapping[str, Any], default: VehicleState) -> VehicleState:
     """Return a reading from ``fields``, which must have all that are REQUIRED. Raise ValueError."""
     if missing := REQUIRED - set(fields):
         raise ValueError(f"missing fields: {', '.join(sorted(missing))}")
-    return overridden(default, fields)
+    return override_reading(default, fields)
 
 
-def overridden(default: VehicleState, fields: Mapping[str, Any]) -> VehicleState:
+def override_reading(default: VehicleState, fields: Mapping[str, Any]) -> VehicleState:
     """Return ``default`` with the values in ``fields``. Raise ValueError for a wrong type or value."""
     at = datetime.fromisoformat(str(fields["at"])) if "at" in fields else default.at
     network, busy = fields.get("network", default.network), fields.get("busy", default.busy)

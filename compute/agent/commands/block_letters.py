@@ -42,7 +42,7 @@ _ROWS = {
 }
 
 
-def big(text: str) -> list[str]:
+def block_letters(text: str) -> list[str]:
     """Return the lines of block letters, or [] if a character of the text has no such letter."""
     if any(letter not in _ROWS for letter in text):
         return []

@@ -15,7 +15,7 @@ STAMP = "%Y%m%dT%H%M%S%f"
 
 
 @dataclass(frozen=True)
-class Letter:
+class MailFile:
     """One mail as the pages show it."""
 
     name: str
@@ -55,15 +55,15 @@ def raw(folder: Path, name: str) -> bytes | None:
         return None
 
 
-def read(folder: Path, name: str) -> Letter | None:
+def read(folder: Path, name: str) -> MailFile | None:
     """Return a mail, or None if there is none of this name."""
     found = raw(folder, name)
     return _parsed(name, found) if found is not None else None
 
 
-def _parsed(name: str, data: bytes) -> Letter:
+def _parsed(name: str, data: bytes) -> MailFile:
     message = email.message_from_bytes(data, policy=default)
-    return Letter(
+    return MailFile(
         name=name,
         at=datetime.strptime(name.partition("-")[0], STAMP).replace(tzinfo=UTC),
         sender=str(message["From"] or ""),

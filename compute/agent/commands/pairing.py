@@ -11,7 +11,7 @@ import msgspec
 
 from compute import protocol
 from compute.agent.carriers.client import NodeHttp
-from compute.agent.commands.enrolment import Enrolment, keep_enrolment, new_identity
+from compute.agent.commands.enrolment import Enrolment, new_identity, save_enrolment
 from compute.agent.state.errors import AgentError, UnreachableError
 from compute.agent.state.files import lock
 from compute.agent.state.version import AGENT_VERSION
@@ -44,7 +44,7 @@ async def pair(*, server: str, state: Path, sensors: str, hardware: protocol.Har
     with lock(state):
         async with NodeHttp(server, identity, keyid=identity.public_key_hex) as http:
             enrolled = await _wait(http, message, screen)
-        return keep_enrolment(enrolled, server=server, state=state, sensors=sensors, kind=hardware.kind)
+        return save_enrolment(enrolled, server=server, state=state, sensors=sensors, kind=hardware.kind)
 
 
 async def _wait(http: NodeHttp, message: bytes, screen: Screen) -> protocol.Enrolled:

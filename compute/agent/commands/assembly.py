@@ -29,7 +29,7 @@ from compute.agent.work.blobs import DEFAULT_CACHE_BYTES, BlobCache, Blobs
 from compute.agent.work.chain import ChainEnd
 from compute.agent.work.meter import Recorder
 from compute.agent.work.runner import Slot
-from compute.agent.work.work import Bench
+from compute.agent.work.work import SlotPool
 from compute.protocol import Credentials
 
 log = logging.getLogger(__name__)
@@ -114,8 +114,8 @@ def _link(node: str, identity: Identity, http: NodeHttp, made: list[Agent], traf
     )
 
 
-def _bench(options: Options) -> Bench:
+def _bench(options: Options) -> SlotPool:
     """Return a bench with one slot for each unit that may run at the same time, all in one folder that stays empty."""
     empty = options.state / "empty"
     empty.mkdir(exist_ok=True, mode=0o500)
-    return Bench([Slot(empty) for _ in range(options.slots)])
+    return SlotPool([Slot(empty) for _ in range(options.slots)])
