@@ -159,7 +159,7 @@ def resolve(*, refund: Refund, actor: User) -> Refund:
     with transaction.atomic():  # the outcome and its audit entry are written together, or neither is
         if found:
             apply(found)
-            row = locked(refund)
+            row = lock_refund(refund)
         else:
             # Check again under the lock: an operator may have queued the command again while we asked Stripe.
             _insist_idle(StripeCommand.objects.select_for_update().get(pk=command.pk))
