@@ -260,6 +260,7 @@ ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
 ACCOUNT_SIGNUP_FORM_CLASS = "accounts.owners.forms.SignupForm"
 ACCOUNT_EMAIL_VERIFICATION = env.str("ACCOUNT_EMAIL_VERIFICATION", default="mandatory" if PRODUCTION else "optional")
+ACCOUNT_REAUTHENTICATION_METHODS = {"password", "mfa"}  # not a code by mail: a mailbox alone must not be enough
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_EMAIL_NOTIFICATIONS = True  # allauth writes to a person whose password, address or second factor changes
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]

@@ -26,7 +26,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the two thirds that took least. A test without a time is new and counts as slow."""
-    seconds = config.cache.get(KEY, {}) if config.getoption("slowest_third") and config.cache else {}
+    cache = getattr(config, "cache", None)
+    seconds = cache.get(KEY, {}) if config.getoption("slowest_third") and cache else {}
     if not seconds:
         return
     order = sorted(items, key=lambda item: (-seconds.get(item.nodeid, float("inf")), item.nodeid))
@@ -50,5 +51,6 @@ class Durations:
         is_whole = not (
             option.slowest_third or option.keyword or option.markexpr or self.config.args_source.name == "ARGS"
         )
-        if is_whole and self.took and self.config.cache:
-            self.config.cache.set(KEY, {test: round(seconds, 3) for test, seconds in self.took.items()})
+        cache = getattr(self.config, "cache", None)  # pytest has none with `-p no:cacheprovider`
+        if is_whole and self.took and cache:
+            cache.set(KEY, {test: round(seconds, 3) for test, seconds in self.took.items()})

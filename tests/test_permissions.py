@@ -212,6 +212,8 @@ account_reset_password_from_key       200   200
 account_reset_password_from_key_done  200   200
 account_confirm_login_code            in    >dashboard
 account_reauthenticate                in    200
+account_request_reauthentication_code in    403
+account_confirm_reauthentication_code in    403
 account_email                         in    200
 account_change_password               in    200
 account_set_password                  in    >accounts

@@ -158,6 +158,8 @@ NO_PAGE = {
     "api_key_create": "POST",
     "api_key_revoke": "POST",
     "account_confirm_login_code": "sign-in by code is off",
+    "account_request_reauthentication_code": "codes by mail are off",
+    "account_confirm_reauthentication_code": "codes by mail are off",
     "account_set_password": "everybody has a password",
     "mfa_authenticate": "a step of signing in",
     "mfa_reauthenticate_webauthn": "needs a security key",
