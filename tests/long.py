@@ -1,11 +1,13 @@
-"""The long run of the tests, `make test-long`: more random examples, longer sequences, every page in both themes.
+"""The long run of the tests, `make test-long`: faults, races, more random examples, every page in both themes.
 
-It runs the tests of modules that import from here, and no others.
+It runs the tests of modules that import from here, and no others. Tests marked `long` run only there, or when they are
+named on the command line.
 """
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -17,9 +19,24 @@ def examples(count: int) -> int:
     return count if IS_LONG else -(-count // 3)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the mark."""
+    config.addinivalue_line("markers", "long: runs only in `make test-long`, or when it is named")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests that have no long form, in the long run."""
+    """Leave out the tests that have no long form in the long run, and those that have no short one otherwise."""
     if IS_LONG:
-        others = [item for item in items if not {"IS_LONG", "examples"} & set(vars(item.getparent(pytest.Module).obj))]
-        config.hook.pytest_deselected(items=others)
-        items[:] = [item for item in items if item not in others]
+        others = [item for item in items if not (item.get_closest_marker("long") or _has_long_form(item))]
+    elif [Path(name).name for name in config.args] == config.getini("testpaths"):
+        others = [item for item in items if item.get_closest_marker("long")]
+    else:
+        others = []
+    left_out = set(others)
+    config.hook.pytest_deselected(items=others)
+    items[:] = [item for item in items if item not in left_out]
+
+
+def _has_long_form(item: pytest.Item) -> bool:
+    module = item.getparent(pytest.Module)
+    return module is not None and bool({"IS_LONG", "examples"} & set(vars(module.obj)))

@@ -18,7 +18,7 @@ from tests.billing.machine.money import run
 from tests.conformance.fixture import FakeWorld, stripe
 
 __all__ = ["stripe"]
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.long]
 RUNS = 80
 Patch = pytest.MonkeyPatch
 

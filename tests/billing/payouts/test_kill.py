@@ -26,7 +26,7 @@ from tests.billing.payouts.helpers import balance, begin, differences, make_payo
 from tests.conformance.process import API_KEY, fake_server
 from tests.waiting import PATIENCE_S
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.long]
 KILLS = int(os.environ.get("DRIVEWAY_KILLS", "1"))
 KEY = {"Authorization": f"Bearer {API_KEY}"}
 # A worker that kills itself with SIGKILL at its n-th command: after Stripe's answer ("answer"), in the transaction that

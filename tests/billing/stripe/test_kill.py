@@ -23,7 +23,7 @@ from tests.billing.topups.helpers import ask
 from tests.conformance.process import SECRET, fake_server
 from tests.waiting import PATIENCE_S, until
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.long]
 # A worker that kills itself between Stripe's answer and our commit, at its n-th command.
 WORKER = """
 import os, signal, sys
