@@ -10,7 +10,7 @@ from marketplace.local.embedded import EmbeddedError, home, read_dotenv
 from marketplace.local.embedded.stack import Stack
 from marketplace.local.showcase import label
 
-FILES = 3000
+FILES = 2000
 # No grace and no hold days, so that the month can be closed at once. The site's processes read these when they start.
 MONTH_ENDS_NOW = {"STATEMENT_GRACE_H": "0", "PAYOUT_HOLD_DAYS": "0", "PAYOUT_MIN_MICRO": "10000"}
 
