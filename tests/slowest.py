@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.long import IS_LONG
+
 KEY = "driveway/durations"
 
 
@@ -49,7 +51,11 @@ class Durations:
     def pytest_sessionfinish(self, session: Any) -> None:
         option = self.config.option
         is_whole = not (
-            option.slowest_third or option.keyword or option.markexpr or self.config.args_source.name == "ARGS"
+            IS_LONG
+            or option.slowest_third
+            or option.keyword
+            or option.markexpr
+            or self.config.args_source.name == "ARGS"
         )
         cache = getattr(self.config, "cache", None)  # pytest has none with `-p no:cacheprovider`
         if is_whole and self.took and cache:
