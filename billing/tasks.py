@@ -154,9 +154,9 @@ def sweep_stripe() -> None:
     with _skip_if_unavailable("Stripe could not be swept"):
         sweeps.sweep_events()
         sweeps.sweep_balance()
+        disputed_payments.sweep()
         refund_outcomes.sweep()
         reversals.sweep()
-        disputed_payments.sweep()
 
 
 @shared_task(name=connected_accounts.SEND_PAYOUTS)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, transaction
 
 from tests.database import execute
 
@@ -42,6 +42,20 @@ def committed(fixture: str) -> Iterator[None]:
     finally:
         _living.discard(fixture)
         remove()
+        _writers.clear()
+
+
+@contextmanager
+def rolled_back(blocker: Any) -> Iterator[None]:
+    """Open the database to a fixture of a module, in a transaction that is rolled back.
+
+    The tables are checked first: later, the fixture's own rows would be taken for rows that an earlier test left.
+    """
+    with blocker.unblock():
+        look()
+        with transaction.atomic():
+            yield
+            transaction.set_rollback(True)
 
 
 def remove() -> None:

@@ -30,7 +30,7 @@ from billing.models import CardTopUp
 from compute import protocol
 from compute.nodes import nodes
 from marketplace.privacy import archive
-from tests import factories
+from tests import factories, leftovers
 from tests.compute.api.test_files import ROWS as ARRAY
 from tests.compute.api.test_files import npy
 from tests.database import unguarded
@@ -506,16 +506,14 @@ def world(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: Any) 
     """Yield the world, created once for the whole table in a transaction that is rolled back at the end."""
     folder = tmp_path_factory.mktemp("blobs")
     with (
-        django_db_blocker.unblock(),
+        leftovers.rolled_back(django_db_blocker),
         override_settings(BLOB_ROOT=folder, EXPORT_ROOT=folder / "exports"),
         pytest.MonkeyPatch.context() as patch,
-        transaction.atomic(),
     ):
         patch.setattr("compute.nodes.pairings.LIFETIME", timedelta(days=1))  # longer than the whole table takes
         created = World()
         created.blobs = folder
         yield created
-        transaction.set_rollback(True)
 
 
 @pytest.fixture

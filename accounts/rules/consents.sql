@@ -76,6 +76,7 @@ END $$;
 -- make it use another table of the same name.
 DO $$ BEGIN
     EXECUTE format('ALTER FUNCTION accounts_consent_project() SET search_path = %I, pg_temp', current_schema());
+    REVOKE EXECUTE ON FUNCTION accounts_consent_project() FROM PUBLIC;
 END $$;
 CREATE OR REPLACE TRIGGER consent_project AFTER INSERT ON accounts_consentrecord
     FOR EACH ROW EXECUTE FUNCTION accounts_consent_project();

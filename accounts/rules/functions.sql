@@ -35,6 +35,7 @@ END $$;
 -- It writes as its owner, so its search path must not be the caller's.
 DO $$ BEGIN
     EXECUTE format('ALTER FUNCTION driveway_transition() SET search_path = %I, pg_temp', current_schema());
+    REVOKE EXECUTE ON FUNCTION driveway_transition() FROM PUBLIC;
 END $$;
 
 -- Writes the first event of each new row. Use: AFTER INSERT, FOR EACH STATEMENT, with the same arguments and new_rows.
@@ -47,4 +48,5 @@ END $$;
 -- It writes as its owner, so its search path must not be the caller's.
 DO $$ BEGIN
     EXECUTE format('ALTER FUNCTION driveway_first_state() SET search_path = %I, pg_temp', current_schema());
+    REVOKE EXECUTE ON FUNCTION driveway_first_state() FROM PUBLIC;
 END $$;

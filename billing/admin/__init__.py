@@ -9,13 +9,13 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 
 from accounts.admin.owner_data import OwnerDataAdmin
-from billing.admin import approvals, disputes, ledger, payouts, rates, refunds, stripe
+from billing.admin import approvals, disputes, documents, ledger, payouts, rates, refunds, stripe
 from billing.admin.base import may_decide, proposal_url
 from billing.models import Approval, JobOrder, RatedUsage, TopUp
 from core.admin import ReadOnlyAdmin
 from core.locale import format_money
 
-__all__ = ["approvals", "disputes", "ledger", "payouts", "rates", "refunds", "stripe"]
+__all__ = ["approvals", "disputes", "documents", "ledger", "payouts", "rates", "refunds", "stripe"]
 
 
 @admin.register(JobOrder)

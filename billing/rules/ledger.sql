@@ -97,6 +97,7 @@ END $$;
 -- make it use another table of the same name.
 DO $$ BEGIN
     EXECUTE format('ALTER FUNCTION billing_ledger_move() SET search_path = %I, pg_temp', current_schema());
+    REVOKE EXECUTE ON FUNCTION billing_ledger_move() FROM PUBLIC;
 END $$;
 CREATE OR REPLACE TRIGGER ledger_move AFTER INSERT ON billing_ledgertransfer REFERENCING NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION billing_ledger_move();

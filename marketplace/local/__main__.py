@@ -16,6 +16,8 @@ from marketplace.local.embedded.stack import Stack
 from marketplace.local.showcase import cars, label, sign_ins
 
 SHOWCASE = "showcase"
+# With one of these set, the site runs on a server that is not its own: nobody makes people up there, or pays by card.
+FOREIGN = ("DATABASE_URL", "STRIPE_SECRET_KEY")
 
 
 def main(bring_up: Callable[[Stack], Callable[[], None]] | None = None) -> int:
@@ -24,11 +26,16 @@ def main(bring_up: Callable[[Stack], Callable[[], None]] | None = None) -> int:
     `bring_up` starts what lives in the site, and returns what is to be called twice a second.
     """
     read_dotenv()
-    label.first_day(home())
+    foreign = [name for name in FOREIGN if os.environ.get(name)]
+    if not foreign:
+        label.first_day(home())
     label.label_site(home())
     try:
         with Stack() as stack:
-            print(f"\nDriveway runs at {stack.url}  (Ctrl-C stops it). People, cars and jobs follow.", flush=True)
+            print(f"\nDriveway runs at {stack.url}  (Ctrl-C stops it).", flush=True)
+            if foreign:
+                print(f"It has no made-up people and jobs, because {' and '.join(foreign)} is set.", flush=True)
+                stack.keep_up()
             stack.keep_up((bring_up or showcase)(stack))
     except KeyboardInterrupt:
         return 0
@@ -40,6 +47,7 @@ def main(bring_up: Callable[[Stack], Callable[[], None]] | None = None) -> int:
 
 def showcase(stack: Stack) -> Callable[[], None]:
     """Start the program that prepares people, history and cars; when it is done, start cars and customer."""
+    print("People, cars and jobs follow.", flush=True)
     if sign_ins.are_known():
         sign_ins.show(stack.url, stack.environment.get("STRIPE_API_BASE", ""))
     # Only this process of the site's knows who owns the tables.

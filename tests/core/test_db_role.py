@@ -9,6 +9,7 @@ import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
 from psycopg.conninfo import make_conninfo
 
 from core import db_role
@@ -331,3 +332,12 @@ def test_a_new_table_is_granted_by_the_next_migrate_and_by_its_triggers():
 def test_the_role_itself_cannot_migrate():
     with pytest.raises(CommandError, match="set DATABASE_OWNER_URL"):
         call_command("migrate", verbosity=0)
+
+
+@pytest.mark.django_db
+def test_a_database_of_before_the_migrations_were_folded_is_refused():
+    """Django would take it for up to date: its migrations of today's names have been applied."""
+    with as_owner():
+        MigrationRecorder(connection).record_applied("billing", "0012_definers")
+        with pytest.raises(CommandError, match=r"earlier version of Driveway \(billing.0012_definers"):
+            call_command("migrate", verbosity=0)

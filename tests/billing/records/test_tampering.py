@@ -22,7 +22,7 @@ from billing.verifier import format as form
 from billing.verifier.errors import Unreadable
 from billing.verifier.keys import SMALL_ORDER
 from compute import protocol
-from tests import factories
+from tests import factories, leftovers
 from tests.billing.records.helpers import (
     COMPUTE_MS,
     checked,
@@ -60,16 +60,13 @@ class Case:
 
 @pytest.fixture(scope="module")
 def case(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: Any) -> Any:
-    from django.db import transaction
     from django.test import override_settings
 
     with (
-        django_db_blocker.unblock(),
+        leftovers.rolled_back(django_db_blocker),
         override_settings(BLOB_ROOT=tmp_path_factory.mktemp("blobs")),
-        transaction.atomic(),
     ):
         yield Case()
-        transaction.set_rollback(True)
 
 
 def test_it_holds_untouched(case, tmp_path):

@@ -134,3 +134,13 @@ def test_the_notice_is_on_every_kind_of_page_and_escaped(settings, client, clien
     assert all("Made up &lt;b&gt;today" in page.content.decode() for page in pages)
     settings.SITE_NOTICE = ""
     assert "site-notice" not in client.get("/").content.decode()
+
+
+@pytest.mark.parametrize("headers", [{"REMOTE_ADDR": "192.0.2.7"}, {"HTTP_X_FORWARDED_FOR": "192.0.2.7"}])
+def test_only_this_computer_reads_them(folder, client, headers):
+    """They hold links that reset passwords."""
+    send()
+    (name,) = mail_files.names(folder)
+    for path in (reverse("mail_list"), reverse("mail_detail", args=[name]), reverse("mail_source", args=[name])):
+        assert client.get(path).status_code == 200
+        assert client.get(path, **headers).status_code == 404
