@@ -2,9 +2,11 @@ import pytest
 from django.urls import reverse
 
 from accounts.models import AuditEvent, User
+from billing.disputes import disputes
 from billing.ledger import posting
-from billing.models import JobOrder, LedgerAccount, LedgerTransfer, RateCard, RatedUsage, TopUp
+from billing.models import Dispute, JobOrder, LedgerAccount, LedgerTransfer, RateCard, RatedUsage, Statement, TopUp
 from billing.orders.settlement import settle_usage
+from tests import factories
 from tests.billing.helpers import make_market, make_usage, order
 
 pytestmark = pytest.mark.django_db
@@ -106,3 +108,23 @@ def test_a_price_that_cannot_be_says_why(market, desk, change, words):
     assert answer.status_code == 200
     assert words in answer.content.decode()
     assert RateCard.objects.count() == 1
+
+
+def test_a_dispute_leads_to_the_statement_or_the_order_that_it_is_about(desk):
+    owner, organization = factories.make_owner(), factories.make_organization(wallet_micro=10_000_000)
+    statement = factories.make_statement(owner)
+    disputes.open_statement(
+        owner=owner,
+        statement=statement,
+        reason="Two hours of work are missing on it.",
+        claimed_micro=1_000_000,
+        idempotency_key="about:1",
+        actor=owner.user,
+    )
+    of_order = factories.make_dispute(organization)
+    abouts = [url(Statement, "change", statement.pk), url(JobOrder, "change", of_order.order_id)]
+    for dispute, about in zip(Dispute.objects.order_by("id"), abouts, strict=True):
+        page = desk.get(url(Dispute, "change", dispute.pk))
+        assert page.status_code == 200
+        assert f'href="{about}"' in page.content.decode()
+        assert desk.get(about).status_code == 200
