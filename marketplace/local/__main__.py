@@ -23,7 +23,8 @@ FOREIGN = ("DATABASE_URL", "STRIPE_SECRET_KEY")
 def main(bring_up: Callable[[Stack], Callable[[], None]] | None = None) -> int:
     """Run the site. Exit code 0 after Ctrl-C or SIGTERM, 1 when something could not be started or kept ending.
 
-    `bring_up` starts what lives in the site, and returns what is to be called twice a second.
+    `bring_up` starts what lives in the site, and returns what is to be called twice a second. Without it that is the
+    showcase, but only on servers of the site's own.
     """
     read_dotenv()
     foreign = [name for name in FOREIGN if os.environ.get(name)]
@@ -33,7 +34,7 @@ def main(bring_up: Callable[[Stack], Callable[[], None]] | None = None) -> int:
     try:
         with Stack() as stack:
             print(f"\nDriveway runs at {stack.url}  (Ctrl-C stops it).", flush=True)
-            if foreign:
+            if foreign and not bring_up:
                 print(f"It has no made-up people and jobs, because {' and '.join(foreign)} is set.", flush=True)
                 stack.keep_up()
             stack.keep_up((bring_up or showcase)(stack))
