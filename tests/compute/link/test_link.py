@@ -145,6 +145,23 @@ class Online:
         return await asyncio.wait_for(self.pushes.get(), PATIENCE_S)
 
 
+def cut_once_heard(link: Link, car: Online, *, pushes: int) -> None:
+    """Let the link cut the car's line only when the car has heard this many pushes.
+
+    The link sends the cancel before the revocation, but the NATS server writes to the car in a thread of its own and
+    may close the connection first. (The agent then asks for the reason over HTTPS.) With the wait, a link that sent
+    the cancel after the revocation would never cut the line.
+    """
+    revoke = link._revoke
+
+    async def revoke_once_heard(revoked: dict[str, int]) -> None:
+        if revoked:
+            await until_async(lambda: len(car.heard) >= pushes, what="the cancel")
+        await revoke(revoked)
+
+    link._revoke = revoke_once_heard  # type: ignore[method-assign]
+
+
 @asynccontextmanager
 async def online(*cars: Car) -> AsyncIterator[list[Online]]:
     opened = [await Online(car, await in_thread(nodes.credentials, node=car.node)).connect() for car in cars]
@@ -192,7 +209,8 @@ async def test_a_lease_is_pushed_because_of_its_dispatch_and_reported_back(cars)
 
 @pytest.mark.parametrize("code", ["consent_withdrawn", "node_retired"])
 async def test_a_withdrawal_and_a_retirement_stop_the_car_cut_its_line_and_keep_it_out(cars, code):
-    async with running_link(), online(*cars) as (car, other):
+    async with running_link() as link, online(*cars) as (car, other):
+        cut_once_heard(link, car, pushes=2)
         await car.sync()
         await in_thread(factories.make_job, items=1, unit_items=1)
         await in_thread(execute, "UPDATE compute_nodepresence SET available = false WHERE carrier <> 'nats'")
@@ -217,6 +235,7 @@ async def test_a_withdrawal_between_two_reads_of_the_link_still_pushes_its_cance
     cars, monkeypatch
 ):
     async with running_link() as link, online(cars[0]) as (car,):
+        cut_once_heard(link, car, pushes=2)
         await car.sync()
         await in_thread(factories.make_job, items=1, unit_items=1)
         await in_thread(execute, "UPDATE compute_nodepresence SET available = false WHERE carrier <> 'nats'")
