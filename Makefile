@@ -25,7 +25,7 @@ run: $(VENV)/demo.stamp ## Run the whole site until Ctrl-C, with made-up people,
 test: $(VENV)/dev.stamp ## Run the test suite against real servers, on all cores
 	@$(PYTEST)
 
-test-long: $(VENV)/dev.stamp ## Run the long forms of tests: more random runs, pages in both themes
+test-long: $(VENV)/dev.stamp ## Run the long forms of tests: random runs, races, faults, pages in both themes
 	@DRIVEWAY_LONG=1 $(PYTEST)
 
 test-busy: $(VENV)/dev.stamp ## Run the slowest third of the tests again on a busy machine

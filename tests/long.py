@@ -1,4 +1,5 @@
-"""The long run of the tests, `make test-long`: faults, races, more random examples, every page in both themes.
+"""The long run of the tests, `make test-long`: faults, races, killed processes, more random examples, pages in both themes
+and widths.
 
 It runs the tests of modules that import from here, and no others. Tests marked `long` run only there, or when they are
 named on the command line.
@@ -15,8 +16,8 @@ IS_LONG = os.environ.get("DRIVEWAY_LONG") == "1"
 
 
 def examples(count: int) -> int:
-    """Return how many examples a costly property test draws: `count` in the long run, a third of it otherwise."""
-    return count if IS_LONG else -(-count // 3)
+    """Return how many examples a costly property test draws: `count` in the long run, a fifth of it otherwise."""
+    return count if IS_LONG else -(-count // 5)
 
 
 def pytest_configure(config: pytest.Config) -> None:

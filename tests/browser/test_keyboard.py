@@ -8,7 +8,7 @@ from tests import factories
 from tests.browser.conftest import Chromium
 from tests.browser.world import World
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.long]
 VIN = "1M8GDM9AXKP042788"
 FOCUSED = """() => {
   const at = document.activeElement, label = at.labels?.[0]?.textContent ?? at.textContent;

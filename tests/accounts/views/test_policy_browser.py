@@ -48,6 +48,7 @@ def editor(browser: Browser, live_server: Any, client_of: Any) -> Iterator[Page]
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.long
 def test_painting_saving_and_the_live_summary(editor: Page) -> None:
     def cell(day: int, hour: int) -> Any:
         return editor.locator(CELL).nth(hour * 7 + day)

@@ -46,6 +46,7 @@ def operator() -> User:
     return User.objects.create(email="opal@example.com")
 
 
+@pytest.mark.long
 def test_a_payment_disputed_at_once(stripe: FakeWorld):
     """The events of the dispute arrive before those of the payment."""
     organization = customer()
@@ -194,6 +195,7 @@ def test_answers_in_any_order_end_alike(stripe: FakeWorld, end: str):
     books(stripe)
 
 
+@pytest.mark.long
 def test_events_shuffled_and_tripled(stripe: FakeWorld):
     organization = customer()
     lot = pay(stripe, organization)

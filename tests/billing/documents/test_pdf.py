@@ -30,6 +30,7 @@ def text_of(pdf):
     return [page.extract_text() for page in PdfReader(io.BytesIO(pdf)).pages]
 
 
+@pytest.mark.long
 def test_the_same_facts_make_the_same_bytes_in_another_process_too():
     program = (
         "import django, sys; django.setup(); sys.path.insert(0, 'tests/billing/documents');"

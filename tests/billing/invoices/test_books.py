@@ -122,6 +122,7 @@ def test_every_charge_is_on_one_invoice_or_on_none_yet(db, story):
     check(history.market.organization, whole=True)
 
 
+@pytest.mark.long
 @pytest.mark.django_db(transaction=True)
 def test_closings_settlements_and_voids_at_once():
     """Three threads close while others settle and void: no charge is invoiced twice or lost, no number is missing."""

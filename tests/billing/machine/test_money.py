@@ -17,7 +17,7 @@ from tests.conformance.fixture import FakeWorld, stripe
 from tests.long import IS_LONG
 
 __all__ = ["stripe"]
-RUNS = int(os.environ.get("DRIVEWAY_MONEY_RUNS", "400" if IS_LONG else "32"))
+RUNS = int(os.environ.get("DRIVEWAY_MONEY_RUNS", "400" if IS_LONG else "12"))
 STEPS = int(os.environ.get("DRIVEWAY_MONEY_STEPS", "24" if RUNS < 400 else "40"))
 FIRST = int(os.environ.get("DRIVEWAY_MONEY_SEED", "0"))
 PARTS = 4 if RUNS <= 400 else 40  # the runs are divided into parts for pytest's parallel workers

@@ -142,6 +142,7 @@ def test_accounts_and_cards_are_made_once():
     assert hardware_class.rate_cards.count() == 4
 
 
+@pytest.mark.long
 def test_transfers_in_circles_never_deadlock_nor_overdraw():
     """Eight threads move money among six wallets and holds; each statement touches several accounts, in any order."""
     places = [
@@ -181,6 +182,7 @@ def test_transfers_in_circles_never_deadlock_nor_overdraw():
     assert {d.check for d in posting.recompute()} <= {"holds"}  # these holds belong to no order
 
 
+@pytest.mark.long
 def test_settling_at_once_settles_each_usage_once():
     market = make_market()
     orders = [order(market.organization, cap_micro=100_000) for _ in range(2)]
@@ -204,6 +206,7 @@ def test_settling_at_once_settles_each_usage_once():
     assert wallets.summary(market.organization).available_micro == 10_000_000
 
 
+@pytest.mark.long
 def test_settling_and_closing_at_once():
     market = make_market()
     for _ in range(6):

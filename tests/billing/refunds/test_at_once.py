@@ -44,6 +44,7 @@ def test_refunds_of_one_wallet_never_go_beyond_it():
     assert holds()
 
 
+@pytest.mark.long
 def test_a_refund_and_orders_race_for_the_same_money():
     market = make_market(top_up_micro=0)
     lot(market.organization, 1_000_000)
@@ -77,6 +78,7 @@ def test_a_refund_that_fails_is_given_back_once():
     assert balance(organization) == 10_000_000
 
 
+@pytest.mark.long
 def test_chargebacks_top_ups_refunds_and_orders_at_once():
     """Three workers apply each dispute while money comes and goes: nothing is taken twice, and there is no deadlock."""
     market = make_market(top_up_micro=0)

@@ -24,7 +24,7 @@ from tests.conformance.transport import to_fake
 from tests.long import IS_LONG
 from tests.threads import at_once
 
-RUNS = int(os.environ.get("DRIVEWAY_RECHARGE_RUNS", "25" if IS_LONG else "10"))
+RUNS = int(os.environ.get("DRIVEWAY_RECHARGE_RUNS", "25" if IS_LONG else "5"))
 MONTH = 200_000_000
 CARDS = ["4242424242424242", "5555555555554444", "4000008260003178", "000123456789"]
 

@@ -115,6 +115,7 @@ async def test_a_lease_said_twice_is_run_once(marketplace, state, running, model
     assert len(marketplace.reports) == 1
 
 
+@pytest.mark.long
 async def test_the_server_restarts_and_stumbles(marketplace, state, running, models, until):
     failures = iter([(503, {"Retry-After": "0"}), (500, {}), (502, {}), (429, {"Retry-After": "0"})])
     marketplace.fail = lambda path: next(failures, None)
@@ -129,6 +130,7 @@ async def test_the_server_restarts_and_stumbles(marketplace, state, running, mod
     assert records(marketplace)[0].outcome == "ok"
 
 
+@pytest.mark.long
 async def test_a_unit_finished_while_the_server_is_down_is_reported_after(
     tmp_path, make_marketplace, running, models, until
 ):
@@ -244,6 +246,7 @@ async def test_withheld_is_shown_and_lifted(marketplace, state, running, until):
         await until(lambda: status().state == "idle")
 
 
+@pytest.mark.long
 async def test_after_a_suspension_it_goes_on_behind_the_record_that_the_server_has(
     marketplace, state, running, models, until
 ):
@@ -304,6 +307,7 @@ async def test_stopping_gives_the_leases_back(marketplace, state, running, model
     assert not marketplace.syncs[-1].available
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("answer", ["busy", "silent"])
 async def test_stopping_without_a_server_takes_two_seconds_at_most(
     marketplace, state, running, models, until, skip_time, answer

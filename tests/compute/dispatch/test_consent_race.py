@@ -245,6 +245,7 @@ def publisher(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     return turn
 
 
+@pytest.mark.long
 def test_an_old_consent_leases_nothing_once_a_new_text_counts(monkeypatch, unpublished):
     """Texts change during dispatch.
 
@@ -270,6 +271,7 @@ def test_an_old_consent_leases_nothing_once_a_new_text_counts(monkeypatch, unpub
     assert selectors.consent_violations() == 0
 
 
+@pytest.mark.long
 def test_withdrawing_while_a_job_is_cancelled_succeeds():
     """A cancel locks units before attempts, a withdrawal attempts before units. Neither request may fail.
 

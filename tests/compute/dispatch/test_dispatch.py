@@ -238,6 +238,7 @@ def test_a_car_that_failed_a_unit_does_not_get_it_again():
 # Rounds
 
 
+@pytest.mark.long
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("unhurried")
 def test_two_dispatchers_at_once_never_double():

@@ -231,6 +231,7 @@ def test_failing_a_job_that_is_over_changes_nothing():
     assert jobs.fail_job(job=job, code="x", message="x") == 0
 
 
+@pytest.mark.long
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("unhurried")
 def test_cancelling_while_a_car_reports_a_failure_succeeds():

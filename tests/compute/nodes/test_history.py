@@ -330,6 +330,7 @@ RACED_FOR = {"", "driving", "too_hot", "away"}
 # --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.django_db(transaction=True)
 def test_withdrawing_while_syncing_leaves_no_row_and_no_error():
     owner = factories.make_owner()

@@ -142,6 +142,7 @@ def test_production_starts_nothing(home, monkeypatch):
     assert embedded.attached_servers() == {}
 
 
+@pytest.mark.long
 def test_two_processes_at_once_share_one_server(home):
     with holder("postgres", "redis") as first, holder("postgres", "redis") as second:
         first_urls, second_urls = urls_of(first), urls_of(second)
@@ -156,6 +157,7 @@ def test_two_processes_at_once_share_one_server(home):
     assert not Redis(home).is_running()
 
 
+@pytest.mark.long
 def test_servers_left_by_a_killed_process_are_replaced_and_keep_their_data(home):
     with holder("postgres", "redis", "nats") as process:
         database_url, redis_url, nats_url = urls_of(process)
@@ -175,6 +177,7 @@ def test_servers_left_by_a_killed_process_are_replaced_and_keep_their_data(home)
     assert redis.from_url(os.environ["REDIS_URL"]).get("kept") == b"yes"
 
 
+@pytest.mark.long
 def test_a_killed_server_comes_back_at_the_same_address(home):
     embedded.provide("postgres", "redis", "nats")
     with psycopg.connect(os.environ["DATABASE_OWNER_URL"]) as connection:
@@ -299,6 +302,7 @@ def test_a_process_runs_until_its_last_thread_has_let_go_of_its_port():
         other.stdout.close()
 
 
+@pytest.mark.long
 def test_the_pytest_plugin_provides_before_django_reads_settings(home, tmp_path):
     (tmp_path / "early_settings.py").write_text(
         "import os\nDATABASE = os.environ['DATABASE_URL']\nSECRET_KEY = os.environ['DJANGO_SECRET_KEY']\n"

@@ -151,6 +151,7 @@ def test_the_stack_runs_and_stops_cleanly(site, home, number):
     assert not Nats(home).is_running()
 
 
+@pytest.mark.long
 def test_a_second_stack_is_refused_and_a_killed_one_is_replaced(site, home):
     first = site()
     url = url_of(first)
@@ -168,6 +169,7 @@ def test_a_second_stack_is_refused_and_a_killed_one_is_replaced(site, home):
     assert not any(child.is_running() for child in children)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["web", "worker", "extra"])
 def test_a_child_that_is_killed_is_started_again_and_named(site, home, name):
     process = site()
@@ -185,6 +187,7 @@ def test_a_child_that_is_killed_is_started_again_and_named(site, home, name):
     assert not second.is_running()
 
 
+@pytest.mark.long
 def test_a_server_that_is_killed_is_started_again_at_its_address(site, home):
     process = site()
     url_of(process)
@@ -197,6 +200,7 @@ def test_a_server_that_is_killed_is_started_again_at_its_address(site, home):
     assert server.state()["port"] == port
 
 
+@pytest.mark.long
 def test_a_child_that_keeps_ending_ends_the_stack_with_its_log(site, home, tmp_path):
     (tmp_path / "pauses.py").write_text(
         "from marketplace.local.embedded import supervisor\nsupervisor.PAUSES_S = (0.0, 0.01)\n"
@@ -214,6 +218,7 @@ def test_a_child_that_keeps_ending_ends_the_stack_with_its_log(site, home, tmp_p
     assert not Nats(home).is_running()
 
 
+@pytest.mark.long
 def test_work_that_is_done_once_is_not_started_again(site, home):
     process = site()
     url_of(process)
@@ -225,6 +230,7 @@ def test_work_that_is_done_once_is_not_started_again(site, home):
     assert "work exited" not in errors
 
 
+@pytest.mark.long
 def test_addresses_stay_the_same_in_the_next_run(site, home):
     def run():
         process = site()

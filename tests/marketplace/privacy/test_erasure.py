@@ -305,6 +305,7 @@ def test_an_export_that_came_between_the_steps_and_the_lock_is_destroyed(zenobia
     assert (row.status, exports.path_of(row).exists()) == ("expired", False)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "step", [*range(len(erasure.STEPS)), "scrub_trails", "destroy_rows", "count_namesakes", "compose"]
 )

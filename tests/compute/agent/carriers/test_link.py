@@ -191,6 +191,7 @@ async def test_without_responders_it_polls_and_comes_back(server, state, running
         await until(lambda: status().carrier == "nats")
 
 
+@pytest.mark.long
 async def test_a_silent_responder_is_left_for_https(server, marketplace, state, running, until, monkeypatch):
     monkeypatch.setattr("compute.agent.carriers.nats.REQUEST_TIMEOUT_S", 1.0)
     async with running(state) as status:
@@ -203,6 +204,7 @@ async def test_a_silent_responder_is_left_for_https(server, marketplace, state, 
         await until(lambda: status().carrier == "nats")
 
 
+@pytest.mark.long
 async def test_nats_stops_and_returns_and_no_work_is_lost(server, marketplace, state, running, models, until):
     async with running(state) as status:
         await until(lambda: status().carrier == "nats")
@@ -214,6 +216,7 @@ async def test_nats_stops_and_returns_and_no_work_is_lost(server, marketplace, s
         await until(lambda: status().carrier == "nats")
 
 
+@pytest.mark.long
 async def test_credentials_are_renewed_before_they_expire(server, marketplace, state, running, until, monkeypatch):
     monkeypatch.setattr("compute.agent.carriers.link._MIN_RENEWAL_S", 0.1)
     marketplace.credentials = server.credentials(told_s=1)

@@ -212,6 +212,7 @@ def test_kept_messages_tell_values_but_are_never_fresh(clean, opened):
     assert late.code == "sensor_stale"
 
 
+@pytest.mark.long
 def test_a_broker_that_dies_leaves_no_reading_and_one_that_returns_needs_a_live_message(tmp_path, opened):
     """After a broker's death its retained messages may come back late or never; they must never allow work."""
     values = {"plugged_in": "true", "usable_battery_level": "70", "inside_temp": "20", "state": "online"}
@@ -242,6 +243,7 @@ def test_a_broker_that_is_not_there_is_named_as_the_reason(opened):
     assert verdict(sensors).code == "sensor_stale"
 
 
+@pytest.mark.long
 def test_a_password_comes_from_a_file_or_the_environment_and_is_never_shown(tmp_path, opened, monkeypatch):
     broker = Broker(tmp_path, authorization=OUR_USER)
     broker.start()

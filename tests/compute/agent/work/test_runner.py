@@ -138,6 +138,7 @@ async def test_a_memory_bomb_is_stopped_by_the_limit(slot, models, make_unit):
     assert (await slot.run(make_unit(models.double()), Usage())).code == ""
 
 
+@pytest.mark.long
 async def test_the_processor_limit_holds_without_the_agent(slot, models, make_unit):
     """RLIMIT_CPU is the second barrier, in case the agent's own time limit fails."""
     await slot.warm()

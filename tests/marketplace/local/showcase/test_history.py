@@ -53,6 +53,7 @@ def columns_since(at: datetime) -> Iterator[str]:
             yield f"{table}.{column}"
 
 
+@pytest.mark.long
 def test_the_month_is_whole_adds_up_and_is_made_once(cast, tmp_path):
     made = history.make_history(cast, today=TODAY)
     assert made is not None
