@@ -145,8 +145,8 @@ class Online:
         return await asyncio.wait_for(self.pushes.get(), PATIENCE_S)
 
 
-def cut_once_heard(link: Link, car: Online, *, pushes: int) -> None:
-    """Let the link cut the car's line only when the car has heard this many pushes.
+def cut_once_heard(link: Link, car: Online) -> None:
+    """Let the link cut the car's line only when the car has heard its lease and the cancel.
 
     The link sends the cancel before the revocation, but the NATS server writes to the car in a thread of its own and
     may close the connection first. (The agent then asks for the reason over HTTPS.) With the wait, a link that sent
@@ -156,7 +156,7 @@ def cut_once_heard(link: Link, car: Online, *, pushes: int) -> None:
 
     async def revoke_once_heard(revoked: dict[str, int]) -> None:
         if revoked:
-            await until_async(lambda: len(car.heard) >= pushes, what="the cancel")
+            await until_async(lambda: len(car.heard) >= 2, what="the cancel")
         await revoke(revoked)
 
     link._revoke = revoke_once_heard  # type: ignore[method-assign]
@@ -171,6 +171,17 @@ async def online(*cars: Car) -> AsyncIterator[list[Online]]:
         for one in opened:
             with suppress(nats.errors.Error):
                 await one.client.close()
+
+
+async def leased(car: Online) -> protocol.Lease:
+    """Dispatch a unit to this car, and return the lease that it is pushed."""
+    await car.sync()
+    await in_thread(factories.make_job, items=1, unit_items=1)
+    # The other car uses HTTPS and is away.
+    await in_thread(execute, "UPDATE compute_nodepresence SET available = false WHERE carrier <> 'nats'")
+    assert await in_thread(dispatch.dispatch) == 1
+    (lease,) = (await car.pushed()).leases
+    return lease
 
 
 @pytest.fixture
@@ -192,12 +203,7 @@ async def test_a_sync_is_answered_once_it_is_written(cars):
 
 async def test_a_lease_is_pushed_because_of_its_dispatch_and_reported_back(cars):
     async with running_link(), online(cars[0]) as (car,):
-        await car.sync()
-        await in_thread(factories.make_job, items=1, unit_items=1)
-        # The other car uses HTTPS and is away.
-        await in_thread(execute, "UPDATE compute_nodepresence SET available = false WHERE carrier <> 'nats'")
-        assert await in_thread(dispatch.dispatch) == 1
-        (lease,) = (await car.pushed()).leases
+        lease = await leased(car)
         (attempt,) = await in_thread(list, Attempt.objects.all())
         assert (lease.attempt, attempt.node_id) == (attempt.pk, car.car.node.pk)
         report = await in_thread(car.car.report, lease)
@@ -210,12 +216,8 @@ async def test_a_lease_is_pushed_because_of_its_dispatch_and_reported_back(cars)
 @pytest.mark.parametrize("code", ["consent_withdrawn", "node_retired"])
 async def test_a_withdrawal_and_a_retirement_stop_the_car_cut_its_line_and_keep_it_out(cars, code):
     async with running_link() as link, online(*cars) as (car, other):
-        cut_once_heard(link, car, pushes=2)
-        await car.sync()
-        await in_thread(factories.make_job, items=1, unit_items=1)
-        await in_thread(execute, "UPDATE compute_nodepresence SET available = false WHERE carrier <> 'nats'")
-        await in_thread(dispatch.dispatch)
-        (lease,) = (await car.pushed()).leases
+        cut_once_heard(link, car)
+        lease = await leased(car)
         # Credentials are dated in whole seconds, so one issued in the second of the withdrawal is void too.
         if code == "node_retired":
             await in_thread(nodes.retire, node=car.car.node, why="lost", actor=None)
@@ -235,12 +237,8 @@ async def test_a_withdrawal_between_two_reads_of_the_link_still_pushes_its_cance
     cars, monkeypatch
 ):
     async with running_link() as link, online(cars[0]) as (car,):
-        cut_once_heard(link, car, pushes=2)
-        await car.sync()
-        await in_thread(factories.make_job, items=1, unit_items=1)
-        await in_thread(execute, "UPDATE compute_nodepresence SET available = false WHERE carrier <> 'nats'")
-        await in_thread(dispatch.dispatch)
-        (lease,) = (await car.pushed()).leases
+        cut_once_heard(link, car)
+        lease = await leased(car)
         take_pushes, withdrawn = outbound_messages.take_pushes, []
 
         def take_then_withdraw() -> Any:
